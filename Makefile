@@ -1,0 +1,58 @@
+# make            build/harness (CPU; with the CUDA backend where nvcc is found: CUDA=auto|0|1)
+# make quickstart install what is missing, build, run the main job
+# make check      install what the tests need, build, run every test
+CC      ?= cc
+CFLAGS  ?= -O3 -g -march=native
+CUDA    ?= auto
+BUILD   ?= build
+VERSION := 0.1.0
+JOBS    := $(shell nproc 2>/dev/null || echo 2)
+
+PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd
+DEPS          := gcc make pkg-config git liblua5.4-dev libsqlite3-dev libnifti2-dev libdnnl-dev libjansson-dev \
+                 libxxhash-dev zlib1g-dev libzstd-dev gnuplot-nox
+DEPS_TEST     := $(DEPS) libcmocka-dev bats valgrind clang-format lua-check \
+                 python3-torch python3-scipy python3-nibabel
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
+ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. -DVERSION='"$(VERSION)"' \
+             $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS) $(CFLAGS)
+LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(LDLIBS)
+
+# kernels/NAME.c is compiled twice: in float (the portable kernel) and in double (the oracle).
+KERNEL_NAMES := $(shell sed -n 's/^OP(\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
+REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
+LIB_SOURCES  := $(wildcard kernels/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*.c src/train/*.c \
+                  src/store/*.c src/bench/*.c src/report/*.c src/cli/*.c)
+OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
+LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
+TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+
+.PHONY: all check quickstart clean deps deps-test size format
+all: $(BUILD)/harness
+
+$(BUILD)/harness: $(OBJECTS)
+	$(CC) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/%.f64.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DREAL=double -MMD -MP -c $< -o $@
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $< $(LIB_OBJECTS) -lcmocka $(LIBS) -o $@
+
+clean:
+	rm -rf $(BUILD)
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
+size:
+	@for d in kernels engine modules lua src tests; do printf '%8s %s\n' "$$(git ls-files $$d | grep -E '\.(c|h|cu|lua|def)$$' | xargs cat | wc -l)" $$d; done
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

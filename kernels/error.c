@@ -1,0 +1,13 @@
+#include "kernels/error.h"
+
+#include <stdarg.h>
+
+bool fail(Error *error, const char *format, ...) {
+  if (!error->text[0]) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+  }
+  return false;
+}
