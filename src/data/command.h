@@ -1,0 +1,10 @@
+/* `harness data ...`: parsed options in, exit code out (0 ok, 2 usage, 3 data unfit). */
+#ifndef DATA_COMMAND_H
+#define DATA_COMMAND_H
+
+#include "src/data/phantom.h"
+
+int data_check_command(const char *dir, bool json);
+int data_phantom_command(const char *dir, const PhantomOptions *options);
+
+#endif

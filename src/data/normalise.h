@@ -1,0 +1,24 @@
+/* Intensities as nnU-Net v2 scales them. A channel named "CT" (any case): clipped to the 0.5 and
+ * 99.5 percentile of the foreground voxels of the training cases, minus their mean, divided by
+ * their standard deviation. Any other channel: minus mean, divided by sd of its own volume. */
+#ifndef DATA_NORMALISE_H
+#define DATA_NORMALISE_H
+
+#include "src/data/dataset.h"
+
+enum { CHANNELS_MAX = 16 };
+
+typedef struct Normaliser {
+  int channels;
+  struct {
+    bool ct;                    /* false: z-score per volume, the numbers below unused */
+    double low, high, mean, sd; /* of the foreground of the training cases */
+  } channel[CHANNELS_MAX];
+} Normaliser;
+
+/* Fit on the training cases as read; the validation cases must not be among them. */
+bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume *training,
+                    int count, Error *error);
+void normaliser_apply(const Normaliser *normaliser, Image *image);
+
+#endif

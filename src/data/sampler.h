@@ -1,0 +1,30 @@
+/* Training batches as a pure function of (seed, step): the same whatever was drawn before, by how
+ * many threads, before or after a resume. Rule of nnU-Net v2: each sample draws a case; the last
+ * third of the batch is centred on a random voxel of a class drawn among those present in the case.
+ * A batch of one is centred so with probability 1/3. */
+#ifndef DATA_SAMPLER_H
+#define DATA_SAMPLER_H
+
+#include "src/data/augment.h"
+#include "src/data/dataset.h"
+
+typedef struct SamplerOptions {
+  int batch;         /* N */
+  int patch[3];      /* D, H, W; a smaller volume is padded with image 0, label 0 */
+  double foreground; /* share of forced samples, nnU-Net 0.33 */
+  uint64_t seed;
+  Augment augment;
+} SamplerOptions;
+
+typedef struct Sampler Sampler;
+
+/* Keeps up to 10,000 voxel positions per case and class. `volumes` (normalised, all of the same
+ * number of channels) stay the caller's and must outlive the sampler. */
+bool sampler_make(Sampler **sampler, const Volume *volumes, int count, int labels,
+                  const SamplerOptions *options, Error *error);
+void sampler_free(Sampler *sampler);
+
+/* image (N,D,H,W,C), label (N,D,H,W). Allocates nothing; may run in several threads at once. */
+void sampler_batch(const Sampler *sampler, uint64_t step, float *image, int32_t *label);
+
+#endif

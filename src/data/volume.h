@@ -1,0 +1,59 @@
+/* Volumes in memory and their NIfTI files (.nii, .nii.gz): the only unit that knows the format.
+ *
+ * A NIfTI file stores voxel (i,j,k) with i fastest; memory here is (D,H,W,C), channels fastest,
+ * with D = k, H = j, W = i: no axis is turned or flipped, so nothing has to be turned back on
+ * writing. */
+#ifndef DATA_VOLUME_H
+#define DATA_VOLUME_H
+
+#include "kernels/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Grid {
+  int dim[3];          /* D, H, W */
+  double spacing[3];   /* mm, D, H, W */
+  double affine[4][4]; /* voxel (i,j,k,1) = (w,h,d,1) -> RAS+ mm, last row 0 0 0 1 */
+} Grid;
+
+typedef struct Image {
+  Grid grid;
+  int channels;
+  float *data; /* (D,H,W,C), owned */
+} Image;
+
+typedef struct LabelMap {
+  Grid grid;
+  uint8_t *data; /* (D,H,W), owned; 0 is background */
+} LabelMap;
+
+typedef enum VoxelType { VOXEL_U8, VOXEL_I16, VOXEL_F32 } VoxelType;
+
+size_t grid_voxels(const Grid *grid);
+/* A grid of this size and spacing whose affine is spacing on the diagonal, origin 0. */
+Grid grid_make(const int dim[3], const double spacing[3]);
+bool grid_same_dim(const Grid *a, const Grid *b);
+
+/* Reads 3D (one channel) and 4D (channels in the fourth dimension, as MSD) files of type u8 i8 u16
+ * i16 u32 i32 f32 f64, applies scl_slope and scl_inter (slope 0: none). Geometry: sform, else
+ * qform, else pixdim. Errors: no NIfTI file, more voxels promised than the file holds (checked
+ * before the voxels are allocated), truncated or corrupt data, NaN or Inf (the first and how many).
+ * On failure nothing is owned. */
+bool image_read(Image *image, const char *path, Error *error);
+/* As image_read; 3D, whole numbers 0..255, whatever the file's type. */
+bool label_read(LabelMap *label, const char *path, Error *error);
+/* Header only: the grid and the channels, checked against the file's size. */
+bool volume_inspect(const char *path, Grid *grid, int *channels, Error *error);
+
+/* Write the file whole or not at all (temporary file beside it, then rename); compressed when the
+ * name ends in .gz. VOXEL_I16 and VOXEL_U8 round and saturate. */
+bool image_write(const Image *image, VoxelType type, const char *path, Error *error);
+bool label_write(const LabelMap *label, const char *path, Error *error);
+
+bool image_alloc(Image *image, const Grid *grid, int channels, Error *error); /* zeros */
+bool label_alloc(LabelMap *label, const Grid *grid, Error *error);            /* zeros */
+void image_free(Image *image);
+void label_free(LabelMap *label);
+
+#endif
