@@ -6,7 +6,14 @@
 
 #include <stdint.h>
 
-typedef enum RngStream { RNG_INIT, RNG_BATCH, RNG_AUGMENT, RNG_SPLIT, RNG_PHANTOM, RNG_TEST } RngStream;
+typedef enum RngStream {
+  RNG_INIT,
+  RNG_BATCH,
+  RNG_AUGMENT,
+  RNG_SPLIT,
+  RNG_PHANTOM,
+  RNG_TEST
+} RngStream;
 
 typedef struct Rng {
   uint32_t key[2];
@@ -18,7 +25,7 @@ typedef struct Rng {
 /* The generator of one item (a batch index, a hash of a parameter's name, ...) of one stream. */
 Rng rng_make(uint64_t seed, RngStream stream, uint64_t item);
 uint32_t rng_u32(Rng *rng);
-double rng_uniform(Rng *rng);                 /* [0, 1) */
+double rng_uniform(Rng *rng); /* [0, 1) */
 double rng_between(Rng *rng, double low, double high);
 double rng_normal(Rng *rng);                  /* mean 0, sd 1 (Box-Muller, one value a call) */
 uint32_t rng_below(Rng *rng, uint32_t bound); /* 0 .. bound-1, unbiased; bound >= 1 */

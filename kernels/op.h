@@ -1,0 +1,168 @@
+/* The contract between the engine and the kernels: Tensor, Option, Op, Call, Kernel.
+ *
+ * Adding an op: kernels/NAME.c (its row and its reference loops), one line in ops.def, its option
+ * struct in options.h, its cases in NAME.cases.c; a faster kernel in NAME.cpu.c and NAME.cu.
+ *
+ * Letters used for sizes: N batch, D H W axes (depth, height, width: always this order), C
+ * channels, K queries, E hidden width, T tokens, L levels, P points.
+ */
+#ifndef KERNELS_OP_H
+#define KERNELS_OP_H
+
+#include "kernels/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- tensors -------------------------------------------------------------------------------- */
+
+enum { MAX_RANK = 5, MAX_IN = 16, MAX_OUT = 4 };
+
+typedef enum DType { F32, F64, BF16, I32 } DType;
+
+/* A dense block, last axis fastest, no strides. Activations are channels last, (N, D, H, W, C):
+ * a feature map is its own token matrix (N*D*H*W, C). Owns nothing. */
+typedef struct Tensor {
+  DType type;
+  int rank; /* 0: a scalar */
+  int64_t dim[MAX_RANK];
+  void *data;
+} Tensor;
+
+size_t dtype_bytes(DType type);
+int64_t tensor_count(const Tensor *tensor); /* elements */
+size_t tensor_bytes(const Tensor *tensor);
+/* Everything but the last axis, taken as one: the rows of the token matrix. */
+int64_t tensor_rows(const Tensor *tensor);
+int64_t tensor_last(const Tensor *tensor); /* channels; 1 for a scalar */
+Tensor tensor_make(DType type, int rank, const int64_t *dim);
+/* "(2, 8, 9, 7, 16)" in a static ring of buffers, for messages. */
+const char *tensor_shape_text(const Tensor *tensor);
+
+/* ---- options: one table serves Lua, help, the hash and the docs -------------------------------
+ */
+
+typedef enum OptionType {
+  OPTION_INT,
+  OPTION_FLOAT,
+  OPTION_BOOL,
+  OPTION_CHOICE,
+  OPTION_INTS
+} OptionType;
+
+/* A list of whole numbers, e.g. strides {1,2,2} or widths {32,64,...}; nested lists arrive flat. */
+enum { MAX_INTS = 32 };
+typedef struct Ints {
+  int count;
+  int v[MAX_INTS];
+} Ints;
+
+typedef struct Option {
+  const char *name;
+  OptionType type;
+  size_t offset;       /* of the field in the options struct: int, double, int (bool), int, Ints */
+  double fallback;     /* default; for OPTION_INTS the count stays 0 unless `ints` is given */
+  double min, max;     /* allowed range, inclusive (each element of a list) */
+  const char *choices; /* OPTION_CHOICE: "post|pre"; the field holds the index */
+  const char *ints;    /* OPTION_INTS: default as text, "1,1,1" */
+  const char *doc;
+} Option;
+/* A table ends with a row whose name is NULL. */
+
+void options_defaults(const Option *table, void *options);
+
+/* ---- ops --------------------------------------------------------------------------------------
+ */
+
+typedef struct Op Op;
+
+/* What a kernel sees. Forward reads in[], writes out[]. Backward reads dout[] and those in[]/out[]
+ * that the op's row declares in `saves`; every other in/out has data == NULL there (shapes are
+ * always valid). Backward overwrites din[]; din[i].data == NULL means: not wanted.
+ * dout[i].data == NULL means: no gradient arrives there, count it as zero. */
+typedef struct Call {
+  const Op *op;
+  const void *options; /* the op's struct from options.h */
+  int n_in, n_out;
+  Tensor in[MAX_IN], out[MAX_OUT];
+  Tensor din[MAX_IN], dout[MAX_OUT];
+  bool backward;
+  size_t scratch_bytes; /* set by prepare; the plan provides `scratch`, 64-byte aligned */
+  void *scratch;
+  void *state;  /* the kernel's own, made by prepare, freed by release */
+  void *stream; /* CUDA stream; NULL on the CPU */
+} Call;
+
+/* prepare runs once, before the plan, with shapes but without data: it sets scratch_bytes and may
+ * keep primitives in state. forward and backward allocate nothing. */
+typedef struct Kernel {
+  void (*forward)(const Call *call);
+  void (*backward)(const Call *call);
+  bool (*prepare)(Call *call, Error *error); /* NULL: no scratch, no state */
+  void (*release)(Call *call);               /* NULL: nothing to free */
+} Kernel;
+
+/* Floating-point operations (multiply and add count as two) and bytes that must move at least. */
+typedef struct Cost {
+  double flops, bytes;
+} Cost;
+
+enum {
+  SAVES_OUT_SHIFT = 16,
+  SAVES_ALL_IN = 0xffff,
+  OP_NO_GRADIENT = 1, /* no output has a gradient */
+  OP_CONSTANT = 2,    /* no inputs: computed once, kept */
+  OP_INPLACE = 4,     /* out[0] may share the memory of in[0] (backward: din[0] that of dout[0]) */
+};
+#define SAVES_IN(i)  (1u << (i))
+#define SAVES_OUT(i) (1u << ((i) + SAVES_OUT_SHIFT))
+
+/* One operator: a const row at the end of kernels/NAME.c. */
+struct Op {
+  const char *name, *doc;
+  int min_in, max_in, n_out;
+  unsigned flags;
+  unsigned saves;    /* SAVES_IN/SAVES_OUT bits of what backward reads */
+  unsigned constant; /* SAVES_IN bits of inputs that never get a gradient (labels, masks) */
+  const Option *options;
+  size_t options_bytes;
+  /* Fills out[].type/rank/dim from in[] and options, or says what does not fit. Real outputs take
+   * the type of in[0] unless the op says otherwise. */
+  bool (*shape)(Call *call, Error *error);
+  /* Optional; without it flops = 0. bytes: leave 0 for "every operand once". */
+  void (*cost)(const Call *call, Cost *cost);
+  Kernel reference;
+};
+
+/* ---- writing NAME.c ---------------------------------------------------------------------------
+ * The file is compiled twice, with REAL = float (the portable CPU kernel) and REAL = double (the
+ * oracle). Loops use REAL for every real operand and double for sums. The row is
+ *     const Op OP_ROW(conv) = { .name = "conv", ... };
+ * which declares op_conv_float or op_conv_double. Nothing else is exported. */
+#ifndef REAL
+#define REAL float
+#endif
+#define OP_PASTE2(name, real) op_##name##_##real
+#define OP_PASTE(name, real)  OP_PASTE2(name, real)
+#define OP_ROW(name)          OP_PASTE(name, REAL)
+
+/* ---- the table (ops.def) ------------------------------------------------------------------------
+ */
+
+typedef enum OpId {
+#define OP(name, cpu, cuda) OP_##name,
+#include "kernels/ops.def"
+#undef OP
+  OP_COUNT
+} OpId;
+
+extern const Op *const op_table[OP_COUNT]; /* float rows: names, shapes, options, costs */
+extern const Kernel *const kernels_reference[OP_COUNT]; /* double */
+extern const Kernel *const kernels_portable[OP_COUNT];  /* float, reference loops */
+extern const Kernel *const kernels_cpu[OP_COUNT]; /* float, the fast form where there is one */
+
+OpId op_find(const char *name); /* OP_COUNT when there is none */
+/* The op's cost at the shapes of this call, bytes filled in; backward if call->backward. */
+Cost op_cost(const Call *call);
+
+#endif

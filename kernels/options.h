@@ -1,0 +1,145 @@
+/* The options of every op, one struct each, shared by NAME.c, NAME.cpu.c and NAME.cu. Fields are
+ * int, double or Ints, as the op's Option table says (booleans and choices are int). */
+#ifndef KERNELS_OPTIONS_H
+#define KERNELS_OPTIONS_H
+
+#include "kernels/op.h"
+
+/* conv: y = sum over parts of w_part * x_part + b. in: w (Cout, kd, kh, kw, Cin), b (Cout), then
+ * one or two x (N, D, H, W, C_i) with C_0 + C_1 = Cin: two parts are the convolution of their
+ * concatenation without the copy. Padding (k-1)/2. out: (N, D', H', W', Cout). */
+typedef struct ConvOptions {
+  Ints stride; /* 3 */
+} ConvOptions;
+
+/* conv_transpose: kernel = stride, no padding. in: w (Cin, sd, sh, sw, Cout), b (Cout), x. */
+typedef struct ConvTransposeOptions {
+  Ints stride; /* 3 */
+} ConvTransposeOptions;
+
+/* linear: y = act(x w^T + b). in: w (Eout, Ein), b (Eout), x (..., Ein). out: (..., Eout). */
+typedef enum Activation { ACT_NONE, ACT_RELU, ACT_GELU, ACT_SIGMOID } Activation;
+typedef struct LinearOptions {
+  int activation; /* none | relu (gelu and sigmoid: op activation) */
+} LinearOptions;
+
+/* matmul, per sample: in: a (N, ..., C), b (N, K, C) -> (N, ..., K); or, transpose = 0, b (N, C,
+ * K). The mask product (a = features, b = mask embeddings) and the class map are this op. */
+typedef struct MatmulOptions {
+  int transpose;
+} MatmulOptions;
+
+/* instance_norm: per (n, c) over D,H,W, affine, then LeakyReLU with this slope (1: none).
+ * in: gamma (C), beta (C), x. out: y, mean (N, C), rstd (N, C). */
+typedef struct InstanceNormOptions {
+  double epsilon, slope;
+} InstanceNormOptions;
+
+/* layer_norm: over the last axis. in: gamma (E), beta (E), x. out: y, mean (rows), rstd (rows). */
+typedef struct LayerNormOptions {
+  double epsilon;
+} LayerNormOptions;
+
+/* attention: in: q (N, Tq.., E), k (N, Tk.., E), v like k, optionally mask logits (N, Tk.., Tq):
+ * key t is open to query q where mask >= 0 (sigmoid >= .5); a row with no open key is opened whole.
+ * out: context (as q), log-sum-exp (N, heads, Tq) kept for backward: no score matrix is stored.
+ * Scale 1/sqrt(E/heads). */
+typedef struct AttentionOptions {
+  int heads;
+} AttentionOptions;
+
+/* deform_attention (Deformable DETR eq. 2-3 in 3D): in: offsets (N, T, heads*L*P*3), in voxels of
+ * the level, order (z, y, x); weights (N, T, heads*L*P), logits, softmax over L*P inside; values of
+ * L levels (N, D_l, H_l, W_l, E). Query tokens are the grids of query_grids one after another; a
+ * query's reference point is its cell's centre (i + .5) / size; sample at reference * size_l - .5 +
+ * offset, trilinear, zero outside. out: (N, T, E). */
+typedef struct DeformAttentionOptions {
+  int heads, points;
+  Ints query_grids; /* 3 numbers a query level: D, H, W */
+} DeformAttentionOptions;
+
+/* sine_position: no inputs; out (D*H*W, E): E/6 frequencies x sin,cos x (z, y, x), coordinates
+ * (i + .5) / size * 2 pi; the rest of E is zero where 6 does not divide it. */
+typedef struct SinePositionOptions {
+  Ints grid; /* 3 */
+  int width; /* E */
+  double temperature;
+  int type; /* DType of the output; the graph sets it */
+} SinePositionOptions;
+
+/* avg_pool, max_pool: window = stride = factor; the axis must divide. in: x. */
+typedef struct PoolOptions {
+  Ints factor; /* 3 */
+} PoolOptions;
+
+/* resize: trilinear, align_corners false, to size. in: x (N, D, H, W, C). */
+typedef struct ResizeOptions {
+  Ints size; /* 3 */
+} ResizeOptions;
+
+/* add: a + b; b's elements repeat over a's leading axes (its count divides a's). */
+/* expand: x (...) -> (count, ...): the same for every sample. */
+typedef struct ExpandOptions {
+  int count;
+} ExpandOptions;
+
+/* activation: elementwise. */
+typedef struct ActivationOptions {
+  int kind; /* Activation */
+} ActivationOptions;
+
+/* softmax: over the last axis; the last `drop` columns are left out of the output (the "no
+ * object" column in inference), not out of the normalisation. */
+typedef struct SoftmaxOptions {
+  int drop;
+} SoftmaxOptions;
+
+/* concat: token matrices (N, ..., C) -> (N, sum of tokens, C). */
+/* slice: tokens [start, start + length) of (N, T.., C) as (N, grid, C) or (N, length, C) when grid
+ * is empty. */
+typedef struct SliceOptions {
+  int start, length;
+  Ints grid; /* 3 or none */
+} SliceOptions;
+
+/* nearest_labels: (N, D, H, W) I32 -> factor times coarser, the voxel at floor((i + .5) * factor).
+ */
+typedef struct NearestLabelsOptions {
+  Ints factor; /* 3 */
+} NearestLabelsOptions;
+
+/* match: one-to-one matching of queries and the classes present (Eq. 5-6). in: class logits (N, K,
+ * classes + 1), mask logits (N, D, H, W, K), labels (N, D, H, W) I32. out: assignment (N, K) I32:
+ * the class of each query, `classes` for "no object". Cost = -class*p(c) + bce*BCE +
+ * dice*Dice(smooth 1). */
+typedef struct MatchOptions {
+  double class_weight, bce_weight, dice_weight;
+  int fixed; /* query i is class i, no search */
+} MatchOptions;
+
+/* class_loss: weighted mean cross-entropy. in: class logits (N, K, classes+1), assignment (N, K).
+ * out: scalar. "No object" counts with weight none_weight. */
+typedef struct ClassLossOptions {
+  double none_weight;
+} ClassLossOptions;
+
+/* mask_loss: in: mask logits (N, D, H, W, K), labels (N, D, H, W), assignment (N, K). out: bce,
+ * dice, scalars: each summed over matched masks / number of matched masks (>= 1); BCE is the mean
+ * over voxels, Dice is 1 - (2 sum p t + 1) / (sum p + sum t + 1). */
+
+/* voxel_loss: the point-wise head's (Eq. 1): in: logits (N, D, H, W, C), labels. out:
+ * cross-entropy, mean over voxels; Dice loss, 1 - mean over classes 1.. (and samples unless batch)
+ * of (2 sum p t + smooth) / (sum p + sum t + smooth). */
+typedef struct VoxelLossOptions {
+  int batch;     /* sums run over the batch */
+  double smooth; /* 1e-5 */
+} VoxelLossOptions;
+
+/* weighted_sum: sum of weight_i * x_i over scalars. */
+enum { MAX_TERMS = MAX_IN };
+typedef struct WeightedSumOptions {
+  int count;
+  double weight[MAX_TERMS];
+} WeightedSumOptions;
+
+#endif
