@@ -1,0 +1,15 @@
+/* The name a user probably meant: used wherever a typo is answered (subcommands, options, keys). */
+#ifndef KERNELS_NEAREST_H
+#define KERNELS_NEAREST_H
+
+/* The number of single-character insertions, deletions, substitutions and swaps of neighbours
+ * that turn a into b (Damerau-Levenshtein, optimal string alignment), letter case ignored.
+ * Only the first 63 characters are compared. */
+int nearest_distance(const char *a, const char *b);
+
+/* The entry of names[0..count-1] nearest to word, or NULL when none is near: at most a third of
+ * the longer word's length differs (one edit is always allowed); a name cut short (two letters or
+ * more) counts as one edit. NULL entries are skipped; the result is one of the entries. */
+const char *nearest_name(const char *word, const char *const *names, int count);
+
+#endif
