@@ -20,7 +20,7 @@ ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno 
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(LDLIBS)
 
 # kernels/NAME.c is compiled twice: in float (the portable kernel) and in double (the oracle).
-KERNEL_NAMES := $(shell sed -n 's/^OP(\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
+KERNEL_NAMES := $(shell sed -n 's/^OP.\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
 REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
 LIB_SOURCES  := $(wildcard kernels/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*.c src/train/*.c \
                   src/store/*.c src/bench/*.c src/report/*.c src/cli/*.c)

@@ -8,8 +8,9 @@
 typedef enum Fill {
   FILL_NORMAL,   /* real, normal(0, 1) */
   FILL_POSITIVE, /* real, uniform in [.5, 1.5): scales, standard deviations */
-  FILL_LABELS,   /* I32, uniform in 0 .. bound */
+  FILL_LABELS,   /* I32, uniform in 0 .. bound - 1: bound is the number of classes */
   FILL_GRID,     /* real, normal times bound: sampling offsets that leave the volume */
+  FILL_MATCHING, /* I32 (N, K): in each row every class 0 .. bound - 1 at most once, else -1 */
 } Fill;
 
 typedef struct CaseInput {
