@@ -42,9 +42,10 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+$(BUILD)/tests/test_ops: $(BUILD)/tests/op_run.o $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $< $(LIB_OBJECTS) -lcmocka $(LIBS) -o $@
+	$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -o $@
 
 clean:
 	rm -rf $(BUILD)

@@ -79,7 +79,8 @@ typedef struct Op Op;
 /* What a kernel sees. Forward reads in[], writes out[]. Backward reads dout[] and those in[]/out[]
  * that the op's row declares in `saves`; every other in/out has data == NULL there (shapes are
  * always valid). Backward overwrites din[]; din[i].data == NULL means: not wanted.
- * dout[i].data == NULL means: no gradient arrives there, count it as zero. */
+ * dout[i].data == NULL means: no gradient arrives there, count it as zero. No gradient ever arrives
+ * at an output i >= 1 that the row saves (a norm's mean, a log-sum-exp). */
 typedef struct Call {
   const Op *op;
   const void *options; /* the op's struct from options.h */

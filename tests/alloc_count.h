@@ -1,0 +1,14 @@
+/* Counts heap allocations between start and stop, all threads. Linked into test_ops only; under a
+ * sanitizer, which brings its own malloc, every count is zero. */
+#ifndef TESTS_ALLOC_COUNT_H
+#define TESTS_ALLOC_COUNT_H
+
+typedef struct AllocCount {
+  int own;     /* called from our program's code */
+  int foreign; /* called from a library: oneDNN, libstdc++, the OpenMP runtime */
+} AllocCount;
+
+void alloc_count_start(void);
+AllocCount alloc_count_stop(void);
+
+#endif

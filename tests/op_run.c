@@ -1,0 +1,290 @@
+#include "tests/op_run.h"
+#include "kernels/op_case.h"
+#include "tests/alloc_count.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+enum { GUARD = 64, GUARD_BYTE = 0xA5, POISON_REAL = 0xFF /* all ones: NaN */, POISON_INT = 0x6B };
+
+/* ---- guarded memory ------------------------------------------------------------------------- */
+
+static void *guarded_make(size_t bytes) {
+  size_t rounded = (bytes + 63) / 64 * 64;
+  uint8_t *base = aligned_alloc(64, GUARD + rounded + GUARD);
+  CHECK(base, "out of memory");
+  memset(base, GUARD_BYTE, GUARD + rounded + GUARD);
+  return base + GUARD;
+}
+
+static void guarded_free(void *data) {
+  if (data) free((uint8_t *)data - GUARD);
+}
+
+static bool guarded_check(const void *data, size_t bytes, const char *what, int i, Error *error) {
+  const uint8_t *front = (const uint8_t *)data - GUARD, *back = (const uint8_t *)data + bytes;
+  for (int b = 0; b < GUARD; b++) {
+    if (front[b] != GUARD_BYTE)
+      return fail(error, "wrote %d bytes before the start of %s[%d]", GUARD - b, what, i);
+    if (back[b] != GUARD_BYTE)
+      return fail(error, "wrote %d bytes past the end of %s[%d]", b + 1, what, i);
+  }
+  return true;
+}
+
+static void tensor_allocate(Tensor *tensor) {
+  tensor->data = guarded_make(tensor_bytes(tensor));
+}
+
+static void tensor_poison(Tensor *tensor) {
+  memset(tensor->data, tensor->type == I32 ? POISON_INT : POISON_REAL, tensor_bytes(tensor));
+}
+
+static uint64_t tensor_hash(const Tensor *tensor) {
+  return XXH3_64bits(tensor->data, tensor_bytes(tensor));
+}
+
+double element(const Tensor *tensor, int64_t i) {
+  if (tensor->type == I32) return ((const int32_t *)tensor->data)[i];
+  if (tensor->type == F64) return ((const double *)tensor->data)[i];
+  return (double)((const float *)tensor->data)[i];
+}
+
+void element_set(Tensor *tensor, int64_t i, double value) {
+  if (tensor->type == I32) ((int32_t *)tensor->data)[i] = (int32_t)value;
+  if (tensor->type == F64) ((double *)tensor->data)[i] = value;
+  if (tensor->type == F32) ((float *)tensor->data)[i] = (float)value;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+bool op_run_input_has_gradient(const OpRun *run, int i) {
+  const Op *op = run->call.op;
+  return !(op->flags & OP_NO_GRADIENT) && !(op->constant & SAVES_IN(i)) &&
+         run->call.in[i].type != I32;
+}
+
+bool op_run_output_has_gradient(const OpRun *run, int i) {
+  const Op *op = run->call.op;
+  bool internal = i >= 1 && op->saves & SAVES_OUT(i);
+  return !(op->flags & OP_NO_GRADIENT) && !internal && run->call.out[i].type != I32;
+}
+
+static bool call_make(Call *call, OpId id, const char *options, int n_in, const Tensor *in,
+                      Error *error) {
+  const Op *op = op_table[id];
+  *call = (Call){.op = op, .n_in = n_in, .n_out = op->n_out};
+  void *block = calloc(1, op->options_bytes + 1);
+  CHECK(block, "out of memory");
+  call->options = block;
+  for (int i = 0; i < n_in; i++) call->in[i] = tensor_make(in[i].type, in[i].rank, in[i].dim);
+  options_defaults(op->options, block);
+  if (options_parse(op->options, block, options, error) && op->shape(call, error)) return true;
+  free(block);
+  return false;
+}
+
+bool op_run_make(OpRun *run, OpId id, const char *options, int n_in, const Tensor *in, DType real,
+                 const Kernel *kernel, Error *error) {
+  *run = (OpRun){.kernel = kernel};
+  Call *call = &run->call;
+  if (!call_make(call, id, options, n_in, in, error)) return false;
+  for (int i = 0; i < n_in; i++) {
+    call->din[i] = run->in[i] = run->din[i] = call->in[i];
+    tensor_allocate(&run->in[i]);
+    if (op_run_input_has_gradient(run, i)) tensor_allocate(&run->din[i]);
+  }
+  for (int i = 0; i < call->n_out; i++) {
+    if (call->op->flags & OP_CONSTANT) call->out[i].type = real;
+    call->dout[i] = run->out[i] = run->dout[i] = call->out[i];
+    tensor_allocate(&run->out[i]);
+    if (op_run_output_has_gradient(run, i)) tensor_allocate(&run->dout[i]);
+  }
+  return true;
+}
+
+void op_run_free(OpRun *run) {
+  for (int i = 0; i < run->call.n_in; i++) {
+    guarded_free(run->in[i].data);
+    guarded_free(run->din[i].data);
+  }
+  for (int i = 0; i < run->call.n_out; i++) {
+    guarded_free(run->out[i].data);
+    guarded_free(run->dout[i].data);
+  }
+  free((void *)run->call.options);
+}
+
+/* ---- calling --------------------------------------------------------------------------------- */
+
+/* The tensors of one call, apart from how the call uses them. */
+typedef struct Operands {
+  int n_read, n_written;
+  Tensor *read[2 * (MAX_IN + MAX_OUT)], *written[MAX_IN];
+  const char *read_name, *written_name;
+  Tensor *alias; /* in place: refreshed from `source` before each call instead of poisoned */
+  const Tensor *source;
+} Operands;
+
+static void operands_prepare(Operands *operands, const Call *call) {
+  for (int i = 0; i < operands->n_written; i++)
+    if (operands->written[i] != operands->alias) tensor_poison(operands->written[i]);
+  if (operands->alias)
+    memcpy(operands->alias->data, operands->source->data, tensor_bytes(operands->source));
+  if (call->scratch_bytes) memset(call->scratch, POISON_REAL, call->scratch_bytes);
+}
+
+static uint64_t operands_hash(Tensor *const *tensors, int count) {
+  uint64_t hash = 0;
+  for (int i = 0; i < count; i++) hash = hash * 31 + tensor_hash(tensors[i]);
+  return hash;
+}
+
+static bool operands_check(const Operands *o, const Call *call, Error *error) {
+  for (int i = 0; i < o->n_written; i++)
+    if (!guarded_check(o->written[i]->data, tensor_bytes(o->written[i]), o->written_name, i, error))
+      return false;
+  for (int i = 0; i < o->n_read; i++)
+    if (!guarded_check(o->read[i]->data, tensor_bytes(o->read[i]), o->read_name, i, error))
+      return false;
+  return guarded_check(call->scratch, call->scratch_bytes, "scratch", 0, error);
+}
+
+static bool call_prepare(const OpRun *run, Call *call, Error *error) {
+  Call bare = *call;
+  for (int i = 0; i < call->n_in; i++) bare.in[i].data = bare.din[i].data = NULL;
+  for (int i = 0; i < call->n_out; i++) bare.out[i].data = bare.dout[i].data = NULL;
+  if (run->kernel->prepare && !run->kernel->prepare(&bare, error)) {
+    if (!error->text[0]) return fail(error, "prepare failed without a message");
+    return false;
+  }
+  call->scratch_bytes = bare.scratch_bytes;
+  call->state = bare.state;
+  call->scratch = guarded_make(call->scratch_bytes);
+  return true;
+}
+
+static bool call_twice(OpRun *run, Call *call, Operands *operands, Error *error) {
+  uint64_t first = 0, sealed = operands_hash(operands->read, operands->n_read);
+  for (int pass = 0; pass < 2; pass++) {
+    operands_prepare(operands, call);
+    alloc_count_start();
+    (call->backward ? run->kernel->backward : run->kernel->forward)(call);
+    AllocCount count = alloc_count_stop();
+    if (!operands_check(operands, call, error)) return false;
+    if (operands_hash(operands->read, operands->n_read) != sealed)
+      return fail(error, "changed one of its %s", operands->read_name);
+    uint64_t hash = operands_hash(operands->written, operands->n_written);
+    if (pass && hash != first) return fail(error, "a second run gave other bits");
+    if (pass && count.own) return fail(error, "allocated %d times", count.own);
+    run->foreign_allocations = count.foreign;
+    first = hash;
+  }
+  return true;
+}
+
+static bool execute(OpRun *run, Call *call, Operands *operands, Error *error) {
+  Error inner = {{0}};
+  bool good = call_prepare(run, call, &inner);
+  if (good) {
+    good = call_twice(run, call, operands, &inner);
+    if (run->kernel->release) run->kernel->release(call);
+    guarded_free(call->scratch);
+  }
+  return good || fail(error, "%s: %s", call->backward ? "backward" : "forward", inner.text);
+}
+
+static Operands bind_forward(OpRun *run, Call *call) {
+  *call = run->call;
+  Operands o = {.read_name = "in", .written_name = "out"};
+  for (int i = 0; i < call->n_in; i++) {
+    call->in[i].data = run->in[i].data;
+    o.read[o.n_read++] = &run->in[i];
+  }
+  for (int i = 0; i < call->n_out; i++) {
+    call->out[i].data = run->out[i].data;
+    o.written[o.n_written++] = &run->out[i];
+  }
+  return o;
+}
+
+bool op_run_forward(OpRun *run, Error *error) {
+  Call call;
+  Operands operands = bind_forward(run, &call);
+  return execute(run, &call, &operands, error);
+}
+
+bool op_run_plain(OpRun *run, Error *error) {
+  Call call;
+  bind_forward(run, &call);
+  if (!call_prepare(run, &call, error)) return false;
+  run->kernel->forward(&call);
+  if (run->kernel->release) run->kernel->release(&call);
+  guarded_free(call.scratch);
+  return true;
+}
+
+static Operands bind_backward(OpRun *run, Call *call, int want, int given) {
+  *call = run->call;
+  call->backward = true;
+  Operands o = {.read_name = "in, out or dout", .written_name = "din"};
+  for (int i = 0; i < call->n_in; i++) {
+    if (call->op->saves & SAVES_IN(i)) {
+      call->in[i].data = run->in[i].data;
+      o.read[o.n_read++] = &run->in[i];
+    }
+    if (!(want >> i & 1) || !op_run_input_has_gradient(run, i)) continue;
+    call->din[i].data = run->din[i].data;
+    o.written[o.n_written++] = &run->din[i];
+  }
+  for (int i = 0; i < call->n_out; i++) {
+    if (call->op->saves & SAVES_OUT(i)) {
+      call->out[i].data = run->out[i].data;
+      o.read[o.n_read++] = &run->out[i];
+    }
+    if (!(given >> i & 1) || !op_run_output_has_gradient(run, i)) continue;
+    call->dout[i].data = run->dout[i].data;
+    o.read[o.n_read++] = &run->dout[i];
+  }
+  return o;
+}
+
+bool op_run_backward(OpRun *run, int want, int given, Error *error) {
+  Call call;
+  Operands operands = bind_backward(run, &call, want, given);
+  return execute(run, &call, &operands, error);
+}
+
+/* Moves `from` (read) and `to` (written) into one block, runs, and compares with what `to` held. */
+static bool execute_in_place(OpRun *run, Call *call, Operands *o, Tensor *from, Tensor *to,
+                             Error *error) {
+  if (from->type != to->type || tensor_bytes(from) != tensor_bytes(to))
+    return fail(error, "in place, but %s becomes %s", tensor_shape_text(from),
+                tensor_shape_text(to));
+  uint64_t expected = tensor_hash(to);
+  Tensor alias = *to;
+  tensor_allocate(&alias);
+  o->alias = &alias;
+  o->source = from;
+  for (int i = 0; i < o->n_written; i++)
+    if (o->written[i] == to) o->written[i] = &alias;
+  (call->backward ? call->dout : call->in)[0].data = alias.data;
+  (call->backward ? call->din : call->out)[0].data = alias.data;
+  bool good = execute(run, call, o, error);
+  if (good && tensor_hash(&alias) != expected)
+    good = fail(error, "%s in place gives other bits", call->backward ? "backward" : "forward");
+  guarded_free(alias.data);
+  return good;
+}
+
+bool op_run_forward_in_place(OpRun *run, Error *error) {
+  Call call;
+  Operands operands = bind_forward(run, &call);
+  return execute_in_place(run, &call, &operands, &run->in[0], &run->out[0], error);
+}
+
+bool op_run_backward_in_place(OpRun *run, Error *error) {
+  Call call;
+  Operands operands = bind_backward(run, &call, OP_RUN_ALL, OP_RUN_ALL);
+  return execute_in_place(run, &call, &operands, &run->dout[0], &run->din[0], error);
+}
