@@ -1,0 +1,141 @@
+/* What a trial's process reports becomes rows: attempts, metrics, curves. */
+#include <string.h>
+
+#include "src/store/database.h"
+
+static void bind_number(sqlite3_stmt *statement, int at, const json_t *value) {
+  if (json_is_integer(value)) sqlite3_bind_int64(statement, at, json_integer_value(value));
+  if (json_is_real(value)) sqlite3_bind_double(statement, at, json_real_value(value));
+}
+
+static void bind_text(sqlite3_stmt *statement, int at, const json_t *value) {
+  if (json_is_string(value))
+    sqlite3_bind_text(statement, at, json_string_value(value), -1, SQLITE_TRANSIENT);
+}
+
+/* One kind of event: its statement, whose ?1 is the attempt and ?2 ... are the fields. */
+typedef struct EventKind {
+  const char *name;
+  const char *sql;
+  const char *fields[8];
+} EventKind;
+
+static const EventKind kinds[] = {
+    {"step",
+     "INSERT OR REPLACE INTO curves(attempt_id, step, loss, class_loss, bce_loss, dice_loss, lr,"
+     " grad_norm, clipped) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+     {"step", "loss", "class", "bce", "dice", "lr", "grad_norm", "clipped"}},
+    {"metric",
+     "INSERT INTO metrics(attempt_id, split, case_name, label, name, metric, value, situation)"
+     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+     {"split", "case", "label", "name", "metric", "value", "situation"}},
+    {"plan",
+     "UPDATE attempts SET parameters = ?2, peak_bytes = ?3, flops = ?4 WHERE id = ?1",
+     {"parameters", "peak_bytes", "flops"}},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+static bool store_event(Store *store, const EventKind *kind, sqlite3_stmt *statement,
+                        int64_t attempt, const json_t *event, Error *error) {
+  sqlite3_bind_int64(statement, 1, attempt);
+  for (int i = 0; i < 8 && kind->fields[i]; i++) {
+    const json_t *value = json_object_get(event, kind->fields[i]);
+    bind_number(statement, i + 2, value);
+    bind_text(statement, i + 2, value);
+  }
+  return database_step(store, statement, error);
+}
+
+static bool insert_events(Store *store, int64_t attempt, const json_t *events, Error *error) {
+  bool good = true;
+  for (int k = 0; good && k < KINDS; k++) {
+    sqlite3_stmt *statement = NULL;
+    for (size_t i = 0; good && i < json_array_size(events); i++) {
+      const json_t *event = json_array_get(events, i);
+      const char *name = json_string_value(json_object_get(event, "event"));
+      if (!name || strcmp(name, kinds[k].name)) continue;
+      good = statement || database_prepare(store, kinds[k].sql, &statement, error);
+      good = good && store_event(store, &kinds[k], statement, attempt, event, error);
+    }
+    sqlite3_finalize(statement);
+  }
+  return good;
+}
+
+bool store_events(Store *store, int64_t attempt, const json_t *events, Error *error) {
+  if (json_array_size(events) == 0) return true;
+  return database_begin(store, error) &&
+         database_end(store, insert_events(store, attempt, events, error), error);
+}
+
+static bool start(Store *store, int64_t trial, int64_t environment, int pid, const char *log,
+                  int64_t *attempt, Error *error) {
+  bool good = database_run(store, error,
+                           "INSERT INTO attempts(trial_id, number, environment_id, pid,"
+                           " started_at, status, log) VALUES(?1,"
+                           " (SELECT count(*) + 1 FROM attempts WHERE trial_id = ?1), ?2, ?3, " NOW
+                           ", 'running', ?4)",
+                           "iiis", trial, environment, (int64_t)pid, log);
+  *attempt = sqlite3_last_insert_rowid(store->db);
+  return good && database_run(store, error, "UPDATE trials SET status = 'running' WHERE id = ?1",
+                              "i", trial);
+}
+
+bool store_start(Store *store, int64_t trial, int64_t environment, int pid, const char *log,
+                 int64_t *attempt, Error *error) {
+  return database_begin(store, error) &&
+         database_end(store, start(store, trial, environment, pid, log, attempt, error), error);
+}
+
+static bool finish(Store *store, int64_t attempt, const json_t *events, const AttemptEnd *end,
+                   Error *error) {
+  const char *keeps = end->status == STATUS_INTERRUPTED ? "yes" : "no";
+  return insert_events(store, attempt, events, error) &&
+         database_run(store, error,
+                      "UPDATE attempts SET ended_at = " NOW ", status = ?2, exit_code = ?3,"
+                      " signal = nullif(?4, 0), message = ?5, train_s = ?6, eval_s = ?7,"
+                      " wall_s = ?8, max_rss_bytes = ?9 WHERE id = ?1",
+                      "isiisDDDi", attempt, status_name(end->status), (int64_t)end->exit_code,
+                      (int64_t)end->signal, end->message, end->train_s, end->eval_s, end->wall_s,
+                      end->max_rss_bytes) &&
+         database_run(store, error,
+                      "UPDATE attempts SET exit_code = NULL WHERE id = ?1 AND exit_code < 0", "i",
+                      attempt) &&
+         database_run(store, error,
+                      "UPDATE trials SET status = CASE WHEN ?3 = 'yes' AND id IN"
+                      " (SELECT trial_id FROM v_attempt) THEN 'done' ELSE ?2 END"
+                      " WHERE id = (SELECT trial_id FROM attempts WHERE id = ?1)",
+                      "iss", attempt, status_name(end->status), keeps);
+}
+
+bool store_finish(Store *store, int64_t attempt, const json_t *events, const AttemptEnd *end,
+                  Error *error) {
+  return database_begin(store, error) &&
+         database_end(store, finish(store, attempt, events, end, error), error);
+}
+
+bool store_environment(Store *store, const json_t *environment, int64_t *id, Error *error) {
+  static const char *const fields[] = {"version",      "binary_hash", "commit",    "dirty", "diff",
+                                       "compiler",     "flags",       "libraries", "cpu",   "cores",
+                                       "memory_bytes", "host",        "kernel"};
+  char hash[HASH_BYTES];
+  if (!json_hash(environment, hash, error)) return false;
+  sqlite3_stmt *statement;
+  if (!database_prepare(store,
+                        "INSERT OR IGNORE INTO environments(hash, captured_at, version,"
+                        " binary_hash, commit_hash, dirty, diff, compiler, flags, libraries, cpu,"
+                        " cores, memory_bytes, host, kernel) VALUES(?1, " NOW ", ?2, ?3, ?4, ?5,"
+                        " ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                        &statement, error))
+    return false;
+  sqlite3_bind_text(statement, 1, hash, -1, SQLITE_STATIC);
+  for (int i = 0; i < (int)(sizeof fields / sizeof fields[0]); i++) {
+    const json_t *value = json_object_get(environment, fields[i]);
+    bind_number(statement, i + 2, value);
+    bind_text(statement, i + 2, value);
+  }
+  bool good = database_step(store, statement, error);
+  sqlite3_finalize(statement);
+  return good && database_integer(store, error, 0, id,
+                                  "SELECT id FROM environments WHERE hash = ?1", "s", hash);
+}

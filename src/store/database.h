@@ -1,0 +1,37 @@
+/* What the files of src/store/ share: the handle and thin wrappers over SQLite. */
+#ifndef STORE_DATABASE_H
+#define STORE_DATABASE_H
+
+#include <sqlite3.h>
+
+#include "src/store/store.h"
+
+struct Store {
+  sqlite3 *db;
+  char *path;
+  char *folder;
+  int lock; /* file descriptor of the lock file, -1: not held */
+};
+
+/* One statement of the database's own making, no rows wanted. */
+bool database_exec(Store *store, const char *sql, Error *error);
+/* Writes SQLite's reason and what the user can do; returns false. */
+bool database_fail(Store *store, const char *what, Error *error);
+bool database_prepare(Store *store, const char *sql, sqlite3_stmt **statement, Error *error);
+/* Steps a statement that returns no row, then resets it and clears its bindings. */
+bool database_step(Store *store, sqlite3_stmt *statement, Error *error);
+/* Prepares, binds by format (i: int64_t, d: double, s: const char * or NULL; upper case D: a
+ * double that is stored as NULL when negative), steps and finalizes. */
+bool database_run(Store *store, Error *error, const char *sql, const char *format, ...);
+/* The first column of the first row as an integer; absent: fallback. Parameters as above. */
+bool database_integer(Store *store, Error *error, int64_t fallback, int64_t *value, const char *sql,
+                      const char *format, ...);
+
+/* BEGIN IMMEDIATE; the end commits when good, otherwise rolls back; returns good and committed. */
+bool database_begin(Store *store, Error *error);
+bool database_end(Store *store, bool good, Error *error);
+
+/* The present time, UTC ISO-8601 with milliseconds. */
+#define NOW "strftime('%Y-%m-%dT%H:%M:%fZ','now')"
+
+#endif

@@ -1,0 +1,204 @@
+/* A plan document becomes rows, cells and trials; the same plan again is found by its hash. */
+#include <string.h>
+
+#include "src/store/database.h"
+
+static const char *text(const json_t *object, const char *key) {
+  return json_string_value(json_object_get(object, key));
+}
+
+/* The parts of a plan document that the store relies on; the planner is trusted with the rest. */
+static bool check(const json_t *plan, Error *error) {
+  static const char *const words[] = {"experiment", "file", "title", "metric", "scale", "device"};
+  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+    if (!text(plan, words[i])) return fail(error, "the plan has no text \"%s\"", words[i]);
+  if (!text(json_object_get(plan, "data"), "name"))
+    return fail(error, "the plan has no text \"data.name\"");
+  const json_t *rows = json_object_get(plan, "rows"), *cells = json_object_get(plan, "cells");
+  if (json_array_size(rows) == 0) return fail(error, "the plan has no rows: nothing to compare");
+  for (size_t i = 0; i < json_array_size(rows); i++)
+    if (!text(json_array_get(rows, i), "key") || !text(json_array_get(rows, i), "label"))
+      return fail(error, "rows[%zu] of the plan needs the texts \"key\" and \"label\"", i);
+  for (size_t i = 0; i < json_array_size(cells); i++) {
+    const json_t *cell = json_array_get(cells, i);
+    json_int_t row = json_integer_value(json_object_get(cell, "row"));
+    if (!json_is_object(json_object_get(cell, "config")) || row < 0 ||
+        row >= (json_int_t)json_array_size(rows))
+      return fail(error, "cells[%zu] of the plan needs \"config\" and a \"row\" below %zu", i,
+                  json_array_size(rows));
+  }
+  return true;
+}
+
+static bool list_trials(const json_t *plan, const char *data_hash, PlannedTrial **out, int *count,
+                        Error *error) {
+  *out = NULL;
+  *count = 0;
+  if (!check(plan, error)) return false;
+  const json_t *cells = json_object_get(plan, "cells");
+  PlannedTrial *trials = calloc(json_array_size(cells) + 1, sizeof *trials);
+  CHECK(trials, "no memory for a plan");
+  for (size_t i = 0; i < json_array_size(cells); i++) {
+    const json_t *cell = json_array_get(cells, i);
+    PlannedTrial *trial = &trials[i];
+    trial->config = json_object_get(cell, "config");
+    trial->row = (int)json_integer_value(json_object_get(cell, "row"));
+    trial->seed = (int)json_integer_value(json_object_get(cell, "seed"));
+    trial->fold = (int)json_integer_value(json_object_get(cell, "fold"));
+    if (trial_hash(trial->config, data_hash, trial->hash, error)) continue;
+    free(trials);
+    return false;
+  }
+  *out = trials;
+  *count = (int)json_array_size(cells);
+  return true;
+}
+
+/* Reads id and status of a stored trial; leaves id 0 when there is none. */
+static bool look_up(Store *store, PlannedTrial *trial, Error *error) {
+  sqlite3_stmt *statement;
+  if (!database_prepare(store, "SELECT id, status FROM trials WHERE hash = ?1", &statement, error))
+    return false;
+  sqlite3_bind_text(statement, 1, trial->hash, -1, SQLITE_STATIC);
+  int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW) {
+    trial->id = sqlite3_column_int64(statement, 0);
+    status_parse((const char *)sqlite3_column_text(statement, 1), &trial->status);
+  }
+  bool good = code == SQLITE_ROW || code == SQLITE_DONE;
+  if (!good) database_fail(store, "reading failed", error);
+  sqlite3_finalize(statement);
+  return good;
+}
+
+bool store_preview(Store *store, const json_t *plan, const char *data_hash, PlannedTrial **trials,
+                   int *count, Error *error) {
+  if (!list_trials(plan, data_hash, trials, count, error)) return false;
+  for (int i = 0; store && i < *count; i++)
+    if (!look_up(store, &(*trials)[i], error)) return false;
+  return true;
+}
+
+static bool add_experiment(Store *store, const json_t *plan, int64_t *id, Error *error) {
+  const json_t *table = json_object_get(plan, "table");
+  char number[24] = "";
+  if (json_is_integer(table))
+    snprintf(number, sizeof number, "%lld", (long long)json_integer_value(table));
+  return database_run(store, error,
+                      "INSERT INTO experiments(name, table_no, title, metric, file, model, axis)"
+                      " VALUES(?1, nullif(?2, ''), ?3, ?4, ?5, ?6, ?7) ON CONFLICT(name) DO UPDATE"
+                      " SET table_no = excluded.table_no, title = excluded.title,"
+                      " metric = excluded.metric, file = excluded.file, model = excluded.model,"
+                      " axis = excluded.axis",
+                      "sssssss", text(plan, "experiment"), number, text(plan, "title"),
+                      text(plan, "metric"), text(plan, "file"), text(plan, "model"),
+                      text(plan, "axis")) &&
+         database_integer(store, error, 0, id, "SELECT id FROM experiments WHERE name = ?1", "s",
+                          text(plan, "experiment"));
+}
+
+static bool plan_hash(const json_t *plan, const PlannedTrial *trials, int count,
+                      char hash[HASH_BYTES], Error *error) {
+  json_t *cells = json_array();
+  for (int i = 0; i < count; i++)
+    json_array_append_new(cells, json_pack("[i,s]", trials[i].row, trials[i].hash));
+  json_t *what =
+      json_pack("{s:O,s:O,s:O,s:O,s:s,s:o}", "experiment", json_object_get(plan, "experiment"),
+                "scale", json_object_get(plan, "scale"), "device", json_object_get(plan, "device"),
+                "rows", json_object_get(plan, "rows"), "dataset",
+                text(json_object_get(plan, "data"), "name"), "cells", cells);
+  bool good = what ? json_hash(what, hash, error) : fail(error, "the plan cannot be hashed");
+  json_decref(what);
+  return good;
+}
+
+static bool add_rows(Store *store, const json_t *plan, int64_t plan_id, Error *error) {
+  const json_t *rows = json_object_get(plan, "rows");
+  for (size_t i = 0; i < json_array_size(rows); i++) {
+    const json_t *row = json_array_get(rows, i), *paper = json_object_get(row, "paper");
+    bool known = json_is_number(paper);
+    if (!database_run(store, error,
+                      "INSERT INTO rows(plan_id, position, key, label, paper)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5)",
+                      "iissD", plan_id, (int64_t)i, text(row, "key"), text(row, "label"),
+                      known ? json_number_value(paper) : -1.0))
+      return false;
+  }
+  return true;
+}
+
+/* Inserts the plan, or marks an equal one as used now. *fresh: it was not there. */
+static bool add_plan(Store *store, const json_t *plan, const char *data_hash, const char *hash,
+                     int64_t *id, bool *fresh, Error *error) {
+  int64_t experiment;
+  if (!add_experiment(store, plan, &experiment, error) ||
+      !database_integer(store, error, 0, id, "SELECT id FROM plans WHERE hash = ?1", "s", hash))
+    return false;
+  *fresh = *id == 0;
+  json_t *list = json_object_get(plan, "notes");
+  char *notes = list ? json_dumps(list, JSON_COMPACT) : strdup("[]");
+  bool good = notes != NULL;
+  if (good && *fresh)
+    good = database_run(
+        store, error,
+        "INSERT INTO plans(experiment_id, hash, scale, dataset, data_hash, device,"
+        " notes, created_at, used_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, " NOW ", " NOW ")",
+        "issssss", experiment, hash, text(plan, "scale"),
+        text(json_object_get(plan, "data"), "name"), data_hash, text(plan, "device"), notes);
+  else if (good)
+    good =
+        database_run(store, error, "UPDATE plans SET used_at = " NOW ", notes = ?2 WHERE id = ?1",
+                     "is", *id, notes);
+  if (good && *fresh) *id = sqlite3_last_insert_rowid(store->db);
+  free(notes);
+  return good;
+}
+
+static bool add_trial(Store *store, const json_t *plan, const char *data_hash, int64_t plan_id,
+                      PlannedTrial *trial, Error *error) {
+  if (!look_up(store, trial, error)) return false;
+  if (trial->id == 0) {
+    char *config = json_dumps(trial->config, JSON_SORT_KEYS | JSON_COMPACT);
+    bool good =
+        database_run(store, error,
+                     "INSERT INTO trials(hash, config, scale, dataset, data_hash, device,"
+                     " seed, fold, created_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NOW ")",
+                     "ssssssii", trial->hash, config, text(plan, "scale"),
+                     text(json_object_get(plan, "data"), "name"), data_hash, text(plan, "device"),
+                     (int64_t)trial->seed, (int64_t)trial->fold);
+    free(config);
+    if (!good) return false;
+    trial->id = sqlite3_last_insert_rowid(store->db);
+  }
+  return database_run(store, error,
+                      "INSERT OR IGNORE INTO cells(row_id, trial_id)"
+                      " SELECT id, ?3 FROM rows WHERE plan_id = ?1 AND position = ?2",
+                      "iii", plan_id, (int64_t)trial->row, trial->id);
+}
+
+static bool add_all(Store *store, const json_t *plan, const char *data_hash, int64_t *plan_id,
+                    PlannedTrial *trials, int count, Error *error) {
+  char hash[HASH_BYTES];
+  bool fresh;
+  if (!plan_hash(plan, trials, count, hash, error) ||
+      !add_plan(store, plan, data_hash, hash, plan_id, &fresh, error) ||
+      (fresh && !add_rows(store, plan, *plan_id, error)))
+    return false;
+  for (int i = 0; i < count; i++)
+    if (!add_trial(store, plan, data_hash, *plan_id, &trials[i], error)) return false;
+  return true;
+}
+
+bool store_add_plan(Store *store, const json_t *plan, const char *data_hash, int64_t *plan_id,
+                    PlannedTrial **trials, int *count, Error *error) {
+  if (!list_trials(plan, data_hash, trials, count, error)) return false;
+  bool good = database_begin(store, error);
+  good =
+      good &&
+      database_end(store, add_all(store, plan, data_hash, plan_id, *trials, *count, error), error);
+  if (good) return true;
+  free(*trials);
+  *trials = NULL;
+  *count = 0;
+  return false;
+}

@@ -1,0 +1,269 @@
+/* Opening: application id, migrations, journal mode by filesystem, the sweep's lock. */
+#include "src/store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "src/store/database.h"
+#include "src/store/schema.h"
+
+enum { BUSY_MS = 10000 };
+
+static const char *const status_names[STATUS_COUNT] = {
+    "planned", "running", "done", "failed", "oom", "collapsed", "interrupted", "timeout"};
+
+const char *status_name(Status status) {
+  return status_names[status];
+}
+
+bool status_parse(const char *name, Status *status) {
+  for (int i = 0; i < STATUS_COUNT; i++) {
+    if (strcmp(name, status_names[i])) continue;
+    *status = (Status)i;
+    return true;
+  }
+  return false;
+}
+
+const char *store_path(const Store *store) {
+  return store->path;
+}
+
+const char *store_folder(const Store *store) {
+  return store->folder;
+}
+
+bool store_exists(const char *path) {
+  return access(path, F_OK) == 0;
+}
+
+static bool make_folder(const char *folder, Error *error) {
+  char path[4096];
+  if (strlen(folder) >= sizeof path) return fail(error, "%s: the path is too long", folder);
+  strcpy(path, folder);
+  for (char *p = path + 1;; p++) {
+    if (*p && *p != '/') continue;
+    char end = *p;
+    *p = 0;
+    if (mkdir(path, 0777) && errno != EEXIST)
+      return fail(error, "%s: cannot make the folder for results: %s; name another with --db FILE",
+                  path, strerror(errno));
+    *p = end;
+    if (!end) break;
+  }
+  struct stat information;
+  if (stat(folder, &information) || !S_ISDIR(information.st_mode))
+    return fail(error,
+                "%s: this is not a folder, results cannot be kept there; name another "
+                "place with --db FILE",
+                folder);
+  return true;
+}
+
+/* WAL needs shared memory between processes, which network filesystems do not give. */
+static bool on_network(const char *folder) {
+  static const long networks[] = {0x6969 /* NFS */,      0xff534d42 /* CIFS */,
+                                  0xfe534d42 /* SMB2 */, 0x0bd00bd0 /* Lustre */,
+                                  0x47504653 /* GPFS */, 0x19830326 /* BeeGFS */,
+                                  0x01021997 /* 9P */,   0x00c36400 /* Ceph */};
+  struct statfs information;
+  if (statfs(folder, &information)) return false;
+  for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++)
+    if ((unsigned)information.f_type == (unsigned)networks[i]) return true;
+  return false;
+}
+
+/* A copy through SQLite's own backup, so that a journal not yet merged is part of it. */
+static bool backup(Store *store, int64_t version, Error *error) {
+  char path[4200];
+  snprintf(path, sizeof path, "%s.v%d.bak", store->path, (int)version);
+  if (store_exists(path)) return true; /* an earlier, interrupted migration made it */
+  char partial[4210];
+  snprintf(partial, sizeof partial, "%s.part", path);
+  unlink(partial);
+  sqlite3 *copy = NULL;
+  bool good = sqlite3_open(partial, &copy) == SQLITE_OK;
+  sqlite3_backup *work = good ? sqlite3_backup_init(copy, "main", store->db, "main") : NULL;
+  good = work && sqlite3_backup_step(work, -1) == SQLITE_DONE;
+  if (work) sqlite3_backup_finish(work);
+  if (sqlite3_close(copy) != SQLITE_OK) good = false;
+  if (good && rename(partial, path) == 0) return true;
+  unlink(partial);
+  return fail(error,
+              "%s: cannot write the copy %s that is kept before the database is brought to "
+              "a newer form; free disk space or make the folder writable",
+              store->path, path);
+}
+
+static bool migrate_once(Store *store, int64_t version, Error *error) {
+  bool good = true;
+  for (int i = 0; good && migrations[version][i]; i++)
+    good = database_exec(store, migrations[version][i], error);
+  char sql[128];
+  snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d",
+           STORE_APPLICATION_ID, (int)version + 1);
+  return good && database_exec(store, sql, error);
+}
+
+static bool migrate(Store *store, int64_t version, Error *error) {
+  if (version == migration_count) return true;
+  if (version > 0 && !backup(store, version, error)) return false;
+  if (!database_begin(store, error)) return false;
+  int64_t now; /* another process may have migrated while this one waited */
+  bool good = database_integer(store, error, 0, &now, "PRAGMA user_version", "");
+  for (int64_t v = now; good && v < migration_count; v++) good = migrate_once(store, v, error);
+  return database_end(store, good, error);
+}
+
+/* Ours, and not from the future? */
+static bool recognise(Store *store, StoreMode mode, int64_t *version, Error *error) {
+  int64_t application, objects;
+  if (!database_integer(store, error, 0, &objects, "SELECT count(*) FROM sqlite_master", "") ||
+      !database_integer(store, error, 0, &application, "PRAGMA application_id", "") ||
+      !database_integer(store, error, 0, version, "PRAGMA user_version", ""))
+    return false;
+  if (objects > 0 && application != STORE_APPLICATION_ID)
+    return fail(error,
+                "%s: this is another program's SQLite file (application id %lld, expected "
+                "%d); name another with --db FILE",
+                store->path, (long long)application, STORE_APPLICATION_ID);
+  if (*version > migration_count)
+    return fail(error,
+                "%s: the database has form %lld, this program knows up to %d: it was written "
+                "by a newer harness; update this one (git pull, make) or name another file "
+                "with --db FILE",
+                store->path, (long long)*version, migration_count);
+  if (mode == STORE_READ && *version < migration_count)
+    return fail(error,
+                "%s: the database has the older form %lld; `harness run` brings it to form "
+                "%d (a copy of the old one is kept)",
+                store->path, (long long)*version, migration_count);
+  return true;
+}
+
+/* A reader needs the -shm file beside a WAL database; where it cannot be made (a read-only disk),
+ * the file cannot change either, and SQLite may be told so. */
+static int open_file(Store *store, StoreMode mode) {
+  if (mode == STORE_WRITE)
+    return sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                           NULL);
+  char wal[4200];
+  snprintf(wal, sizeof wal, "%s-wal", store->path);
+  if (access(store->folder, W_OK) == 0 || store_exists(wal))
+    return sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READONLY, NULL);
+  char *uri = sqlite3_mprintf("file:%s?immutable=1", store->path);
+  int code = sqlite3_open_v2(uri, &store->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+  sqlite3_free(uri);
+  return code;
+}
+
+static bool connect(Store *store, StoreMode mode, Error *error) {
+  if (open_file(store, mode) != SQLITE_OK)
+    return database_fail(store, "cannot open the database", error);
+  sqlite3_extended_result_codes(store->db, 1);
+  sqlite3_busy_timeout(store->db, BUSY_MS);
+  int64_t version;
+  if (!database_exec(store, "PRAGMA foreign_keys=ON", error) ||
+      !recognise(store, mode, &version, error))
+    return false;
+  if (mode == STORE_READ) return true;
+  const char *journal =
+      on_network(store->folder) ? "PRAGMA journal_mode=DELETE" : "PRAGMA journal_mode=WAL";
+  return database_exec(store, journal, error) &&
+         database_exec(store, "PRAGMA synchronous=FULL", error) && migrate(store, version, error);
+}
+
+bool store_open(Store **out, const char *path, StoreMode mode, Error *error) {
+  *out = NULL;
+  if (mode == STORE_READ && !store_exists(path))
+    return fail(error, "%s: there is no database yet; `harness run FILE` makes one", path);
+  Store *store = calloc(1, sizeof *store);
+  CHECK(store, "no memory for a database handle");
+  store->lock = -1;
+  store->path = strdup(path);
+  char *copy = strdup(path);
+  store->folder = strdup(dirname(copy));
+  free(copy);
+  bool good = mode == STORE_READ || make_folder(store->folder, error);
+  if (good && connect(store, mode, error)) {
+    *out = store;
+    return true;
+  }
+  store_close(store);
+  return false;
+}
+
+void store_close(Store *store) {
+  if (!store) return;
+  sqlite3_close(store->db); /* the last connection merges and removes the -wal file */
+  if (store->lock >= 0) close(store->lock);
+  free(store->path);
+  free(store->folder);
+  free(store);
+}
+
+/* --- the lock --- */
+
+static void lock_path(const char *path, char text[4200]) {
+  snprintf(text, 4200, "%s.lock", path);
+}
+
+static int read_pid(int file) {
+  char text[32] = "";
+  ssize_t got = pread(file, text, sizeof text - 1, 0);
+  return got > 0 ? atoi(text) : 0;
+}
+
+int store_lock_holder(const char *path) {
+  char name[4200];
+  lock_path(path, name);
+  int file = open(name, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return 0;
+  bool held = flock(file, LOCK_SH | LOCK_NB) != 0;
+  int pid = held ? read_pid(file) : 0;
+  close(file);
+  return pid;
+}
+
+static bool mark_stale(Store *store, int *stale, Error *error) {
+  int64_t count;
+  bool good =
+      database_integer(store, error, 0, &count,
+                       "SELECT count(*) FROM attempts WHERE status = 'running'", "") &&
+      database_exec(store,
+                    "UPDATE trials SET status = CASE WHEN id IN (SELECT trial_id FROM v_attempt)"
+                    " THEN 'done' ELSE 'interrupted' END WHERE status = 'running';"
+                    "UPDATE attempts SET status = 'interrupted', ended_at = " NOW ","
+                    " message = 'the program that ran it ended first' WHERE status = 'running'",
+                    error);
+  *stale = (int)count;
+  return good;
+}
+
+bool store_lock(Store *store, int *stale, Error *error) {
+  char name[4200];
+  lock_path(store->path, name);
+  int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (file < 0) return fail(error, "%s: cannot open the lock file: %s", name, strerror(errno));
+  if (flock(file, LOCK_EX | LOCK_NB)) {
+    int pid = read_pid(file);
+    close(file);
+    return fail(error,
+                "%s: process %d is running trials into this database; wait for it, stop it "
+                "(kill %d), or name another with --db FILE",
+                store->path, pid, pid);
+  }
+  store->lock = file;
+  char text[32];
+  int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
+  if (ftruncate(file, 0) || pwrite(file, text, (size_t)length, 0) != length)
+    return fail(error, "%s: cannot write the lock file: %s", name, strerror(errno));
+  bool good = database_begin(store, error);
+  return good && database_end(store, mark_stale(store, stale, error), error);
+}
