@@ -1,0 +1,179 @@
+#define _GNU_SOURCE /* pipe2, dl_iterate_phdr, sched_getaffinity */
+#include "src/store/environment.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#ifndef BUILD_FLAGS
+#define BUILD_FLAGS "not recorded"
+#endif
+
+enum { DIFF_LIMIT = 1 << 20 };
+
+extern char **environ;
+
+static char *read_all(int file, size_t limit) {
+  size_t used = 0, room = 4096;
+  char *text = malloc(room);
+  while (text) {
+    if (used + 1 >= room) text = realloc(text, room *= 2);
+    ssize_t got = text ? read(file, text + used, room - used - 1) : 0;
+    if (got <= 0) break;
+    used += (size_t)got; /* beyond the limit: read on so that the program can end, keep no more */
+    if (used > limit) used = limit;
+  }
+  if (text) text[used] = 0;
+  return text;
+}
+
+char *environment_command(const char *const argv[], size_t limit) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC)) return NULL;
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  pid_t pid;
+  int failed = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  char *text = failed ? NULL : read_all(ends[0], limit);
+  close(ends[0]);
+  int status = 1;
+  if (!failed) waitpid(pid, &status, 0);
+  if (status == 0) return text;
+  free(text);
+  return NULL;
+}
+
+static void add_git(json_t *environment, const char *home) {
+  const char *head[] = {"git", "-C", home, "rev-parse", "HEAD", NULL};
+  const char *state[] = {"git", "-C", home, "status", "--porcelain", NULL};
+  const char *diff[] = {"git", "-C", home, "diff", "HEAD", NULL};
+  char *commit = environment_command(head, 256);
+  char *changes = commit ? environment_command(state, DIFF_LIMIT) : NULL;
+  if (commit) {
+    commit[strcspn(commit, "\n")] = 0;
+    json_object_set_new(environment, "commit", json_string(commit));
+  }
+  if (changes) {
+    bool dirty = changes[0] != 0;
+    json_object_set_new(environment, "dirty", json_integer(dirty));
+    char *text = dirty ? environment_command(diff, DIFF_LIMIT) : NULL;
+    json_t *value = text ? json_string(text) : NULL; /* NULL: not UTF-8 */
+    if (value) json_object_set_new(environment, "diff", value);
+    free(text);
+  }
+  free(commit);
+  free(changes);
+}
+
+static void add_binary(json_t *environment) {
+  char hex[17] = "unknown";
+  FILE *file = fopen("/proc/self/exe", "rb");
+  XXH3_state_t *state = XXH3_createState();
+  if (file && state) {
+    static char block[1 << 16];
+    size_t got;
+    XXH3_64bits_reset(state);
+    while ((got = fread(block, 1, sizeof block, file)) > 0) XXH3_64bits_update(state, block, got);
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)XXH3_64bits_digest(state));
+  }
+  if (file) fclose(file);
+  XXH3_freeState(state);
+  json_object_set_new(environment, "binary_hash", json_string(hex));
+}
+
+/* The file name carries the version: libdnnl.so.2.6. */
+static int add_library(struct dl_phdr_info *information, size_t size, void *user) {
+  static const char *const chosen[] = {"liblua5.4",  "libnifti2", "libdnnl",   "libopenblas",
+                                       "libjansson", "libxxhash", "libz",      "libzstd",
+                                       "libgomp",    "libc",      "libcudart", "libcudnn"};
+  (void)size;
+  char real[PATH_MAX];
+  if (!information->dlpi_name[0] || !realpath(information->dlpi_name, real)) return 0;
+  const char *name = strrchr(real, '/') + 1;
+  const char *end = strstr(name, ".so");
+  for (size_t i = 0; end && i < sizeof chosen / sizeof chosen[0]; i++) {
+    if ((size_t)(end - name) != strlen(chosen[i]) || strncmp(name, chosen[i], strlen(chosen[i])))
+      continue;
+    const char *version = end[3] == '.' ? end + 4 : "?";
+    json_object_set_new(user, chosen[i], json_string(version));
+  }
+  return 0;
+}
+
+json_t *environment_libraries(void) {
+  json_t *libraries = json_object();
+  dl_iterate_phdr(add_library, libraries);
+  json_object_set_new(libraries, "libsqlite3", json_string(sqlite3_libversion()));
+  const char *lua = dlsym(RTLD_DEFAULT, "lua_ident"); /* "$LuaVersion: Lua 5.4.4  Copyright ..." */
+  const char *number = lua ? strstr(lua, "Lua 5") : NULL;
+  if (number)
+    json_object_set_new(libraries, "liblua5.4", json_stringn(number + 4, strcspn(number + 4, " ")));
+  return libraries;
+}
+
+int environment_cores(void) {
+  cpu_set_t allowed;
+  return sched_getaffinity(0, sizeof allowed, &allowed) ? 1 : CPU_COUNT(&allowed);
+}
+
+long long environment_memory(void) {
+  long long bytes = (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), limit;
+  static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                       "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  for (int i = 0; i < 2; i++) {
+    FILE *file = fopen(limits[i], "r");
+    if (!file) continue;
+    if (fscanf(file, "%lld", &limit) == 1 && limit > 0 && limit < bytes) bytes = limit;
+    fclose(file);
+  }
+  return bytes;
+}
+
+void environment_cpu(char *name, int bytes) {
+  snprintf(name, (size_t)bytes, "unknown");
+  FILE *file = fopen("/proc/cpuinfo", "r");
+  char line[512];
+  while (file && fgets(line, sizeof line, file)) {
+    const char *colon = strchr(line, ':');
+    if (strncmp(line, "model name", 10) || !colon) continue;
+    line[strcspn(line, "\n")] = 0;
+    snprintf(name, (size_t)bytes, "%s", colon + 2);
+    break;
+  }
+  if (file) fclose(file);
+}
+
+json_t *environment_capture(const char *home) {
+  struct utsname system;
+  uname(&system);
+  char cpu[256], kernel[160];
+  environment_cpu(cpu, sizeof cpu);
+  snprintf(kernel, sizeof kernel, "%s %s", system.sysname, system.release);
+  json_t *libraries = environment_libraries();
+  char *text = json_dumps(libraries, JSON_SORT_KEYS | JSON_COMPACT);
+  json_t *environment = json_pack(
+      "{s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:s,s:s}", "version", VERSION, "compiler", __VERSION__, "flags",
+      BUILD_FLAGS, "libraries", text, "cpu", cpu, "cores", environment_cores(), "memory_bytes",
+      (json_int_t)environment_memory(), "host", system.nodename, "kernel", kernel);
+  free(text);
+  json_decref(libraries);
+  add_binary(environment);
+  add_git(environment, home);
+  return environment;
+}

@@ -1,0 +1,24 @@
+/* What a result was made with: captured once a run and stored beside each attempt. */
+#ifndef STORE_ENVIRONMENT_H
+#define STORE_ENVIRONMENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Runs argv[0] from PATH with its errors silenced and returns at most limit bytes of its standard
+ * output (malloced), or NULL when it could not be started or ended with another code than 0. */
+char *environment_command(const char *const argv[], size_t limit);
+
+/* {version, binary_hash, commit, dirty, diff, compiler, flags, libraries, cpu, cores,
+ * memory_bytes, host, kernel}; commit, dirty and diff are absent outside a git checkout. home is
+ * the program's folder. The caller decrefs. */
+json_t *environment_capture(const char *home);
+
+/* {"libname": "version", ...} of the libraries loaded into this process that we chose ourselves. */
+json_t *environment_libraries(void);
+/* The processors this process may use. */
+int environment_cores(void);
+long long environment_memory(void); /* bytes of the machine, or of its control group if less */
+void environment_cpu(char *name, int bytes); /* the processor's model name */
+
+#endif
