@@ -5,35 +5,43 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { GUARD = 64, GUARD_BYTE = 0xA5, POISON_REAL = 0xFF /* all ones: NaN */, POISON_INT = 0x6B };
+enum { GUARD = 64, POISON_REAL = 0xFF /* all ones: NaN */, POISON_INT = 0x6B };
 
 /* ---- guarded memory ------------------------------------------------------------------------- */
 
-static void *guarded_make(size_t bytes) {
-  size_t rounded = (bytes + 63) / 64 * 64;
-  uint8_t *base = aligned_alloc(64, GUARD + rounded + GUARD);
+/* Around what is only read: NaN in float and in double, an impossible label, so that reading beyond
+ * it shows in the result. Around what is written: small numbers, which an addition changes. */
+typedef enum Guard { GUARD_READ, GUARD_WRITTEN } Guard;
+static const uint8_t guard_bytes[][4] = {
+    [GUARD_READ] = {0xA5, 0xA5, 0xFD, 0x7F}, [GUARD_WRITTEN] = {0xA5, 0xA5, 0xA5, 0xA5}};
+
+/* kind of guard (in a line of its own), guard, the block, guard. Returns the block. */
+static void *guarded_make(size_t bytes, Guard guard) {
+  size_t total = (bytes + 63) / 64 * 64 + 3 * GUARD;
+  uint8_t *base = aligned_alloc(64, total);
   CHECK(base, "out of memory");
-  memset(base, GUARD_BYTE, GUARD + rounded + GUARD);
-  return base + GUARD;
+  for (size_t b = 0; b < total; b++) base[b] = guard_bytes[guard][b % 4];
+  base[0] = (uint8_t)guard;
+  return base + 2 * GUARD;
 }
 
 static void guarded_free(void *data) {
-  if (data) free((uint8_t *)data - GUARD);
+  if (data) free((uint8_t *)data - 2 * GUARD);
 }
 
 static bool guarded_check(const void *data, size_t bytes, const char *what, int i, Error *error) {
-  const uint8_t *front = (const uint8_t *)data - GUARD, *back = (const uint8_t *)data + bytes;
-  for (int b = 0; b < GUARD; b++) {
-    if (front[b] != GUARD_BYTE)
-      return fail(error, "wrote %d bytes before the start of %s[%d]", GUARD - b, what, i);
-    if (back[b] != GUARD_BYTE)
-      return fail(error, "wrote %d bytes past the end of %s[%d]", b + 1, what, i);
-  }
+  const uint8_t *block = data, *expected = guard_bytes[block[-2 * GUARD]];
+  for (int b = 1; b <= GUARD; b++)
+    if (block[-b] != expected[-b & 3])
+      return fail(error, "wrote %d bytes before the start of %s[%d]", b, what, i);
+  for (size_t b = 0; b < GUARD; b++)
+    if (block[bytes + b] != expected[(bytes + b) % 4])
+      return fail(error, "wrote %zu bytes past the end of %s[%d]", b + 1, what, i);
   return true;
 }
 
-static void tensor_allocate(Tensor *tensor) {
-  tensor->data = guarded_make(tensor_bytes(tensor));
+static void tensor_allocate(Tensor *tensor, Guard guard) {
+  tensor->data = guarded_make(tensor_bytes(tensor), guard);
 }
 
 static void tensor_poison(Tensor *tensor) {
@@ -91,14 +99,14 @@ bool op_run_make(OpRun *run, OpId id, const char *options, int n_in, const Tenso
   if (!call_make(call, id, options, n_in, in, error)) return false;
   for (int i = 0; i < n_in; i++) {
     call->din[i] = run->in[i] = run->din[i] = call->in[i];
-    tensor_allocate(&run->in[i]);
-    if (op_run_input_has_gradient(run, i)) tensor_allocate(&run->din[i]);
+    tensor_allocate(&run->in[i], GUARD_READ);
+    if (op_run_input_has_gradient(run, i)) tensor_allocate(&run->din[i], GUARD_WRITTEN);
   }
   for (int i = 0; i < call->n_out; i++) {
     if (call->op->flags & OP_CONSTANT) call->out[i].type = real;
     call->dout[i] = run->out[i] = run->dout[i] = call->out[i];
-    tensor_allocate(&run->out[i]);
-    if (op_run_output_has_gradient(run, i)) tensor_allocate(&run->dout[i]);
+    tensor_allocate(&run->out[i], GUARD_WRITTEN);
+    if (op_run_output_has_gradient(run, i)) tensor_allocate(&run->dout[i], GUARD_READ);
   }
   return true;
 }
@@ -160,7 +168,7 @@ static bool call_prepare(const OpRun *run, Call *call, Error *error) {
   }
   call->scratch_bytes = bare.scratch_bytes;
   call->state = bare.state;
-  call->scratch = guarded_make(call->scratch_bytes);
+  call->scratch = guarded_make(call->scratch_bytes, GUARD_WRITTEN);
   return true;
 }
 
@@ -263,7 +271,7 @@ static bool execute_in_place(OpRun *run, Call *call, Operands *o, Tensor *from, 
                 tensor_shape_text(to));
   uint64_t expected = tensor_hash(to);
   Tensor alias = *to;
-  tensor_allocate(&alias);
+  tensor_allocate(&alias, GUARD_WRITTEN);
   o->alias = &alias;
   o->source = from;
   for (int i = 0; i < o->n_written; i++)

@@ -12,11 +12,16 @@
 
 #include <math.h>
 #include <omp.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct { bool slow, small; } settings;
 
 static struct { int passed, failed, skipped; } totals;
+
+/* What runs, for the message of a crash. */
+static struct { const char *op, *name, *kernel; } running;
 
 /* Of one op: the largest errors of the float kernels, relative to the largest element. */
 static struct {
@@ -77,7 +82,24 @@ static bool run_make(OpRun *run, OpId id, const OpCase *c, DType real, const Ker
   return true;
 }
 
-/* ---- comparing ------------------------------------------------------------------------------- */
+/* ---- running and comparing
+ * ------------------------------------------------------------------------------- */
+
+static bool has_backward(const OpRun *run) {
+  bool any = false;
+  for (int i = 0; i < run->call.n_in; i++) any = any || run->din[i].data;
+  return any;
+}
+
+static bool run_both(OpRun *run, Error *error) {
+  if (!op_run_forward(run, error)) return false;
+  report.foreign =
+      run->foreign_allocations > report.foreign ? run->foreign_allocations : report.foreign;
+  if (has_backward(run) && !op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error)) return false;
+  report.foreign =
+      run->foreign_allocations > report.foreign ? run->foreign_allocations : report.foreign;
+  return true;
+}
 
 static double largest(const Tensor *tensor) {
   double most = 0;
@@ -131,20 +153,27 @@ static bool mutate(Tensor *tensor, int mutation) {
   return rank > 0 || tensor->rank > 0;
 }
 
+static bool all_finite(const Tensor *tensors, int count, const char *name, Error *error) {
+  for (int t = 0; t < count; t++)
+    for (int64_t i = 0; tensors[t].data && i < tensor_count(&tensors[t]); i++)
+      if (!isfinite(element(&tensors[t], i))) return fail(error, "%s[%d] is not finite", name, t);
+  return true;
+}
+
 /* A changed shape is refused with a message that names the op, or it is legal and then the
- * reference runs on it within its memory. */
+ * reference stays within its memory: what lies around it is NaN. */
 static bool check_refused(OpId id, const OpCase *c, const Tensor *in, bool *refused, Error *error) {
   Error message = {{0}};
   OpRun run;
-  OpCase changed = *c;
   *refused = !op_run_make(&run, id, c->options, c->n_in, in, F64, kernels_reference[id], &message);
   if (*refused) {
     const char *name = op_table[id]->name;
     if (strstr(message.text, name)) return true;
     return fail(error, "refuses a wrong shape without naming %s: '%s'", name, message.text);
   }
-  fill_run(&run, &changed);
-  bool good = op_run_forward(&run, error);
+  fill_run(&run, c);
+  bool good = run_both(&run, error) && all_finite(run.out, run.call.n_out, "out", error) &&
+              all_finite(run.din, run.call.n_in, "din", error);
   op_run_free(&run);
   return good;
 }
@@ -157,7 +186,9 @@ static bool check_shapes(OpId id, const OpCase *c, Error *error) {
       bool refused;
       case_inputs(c, F64, in);
       if (!mutate(&in[i], mutation)) continue;
-      if (!check_refused(id, c, in, &refused, error)) return false;
+      Error inner = {{0}};
+      if (!check_refused(id, c, in, &refused, &inner))
+        return fail(error, "with in[%d]%s: %s", i, tensor_shape_text(&in[i]), inner.text);
       any = any || refused;
       report.refused += refused;
       report.mutations++;
@@ -235,13 +266,14 @@ static bool check_missing_dout(OpId id, const OpCase *c, const OpRun *full, DTyp
     bool good = run_make(&missing, id, c, real, full->kernel, error);
     CHECK(good, "the same case was made before");
     memset(zero.dout[o].data, 0, tensor_bytes(&zero.dout[o]));
-    good = op_run_forward(&zero, error) && op_run_forward(&missing, error) &&
-           op_run_backward(&zero, OP_RUN_ALL, OP_RUN_ALL, error) &&
-           op_run_backward(&missing, OP_RUN_ALL, ~(1 << o), error) &&
-           compare_gradients(&missing, &zero, OP_RUN_ALL, tolerance, error);
+    Error inner = {{0}};
+    good = op_run_forward(&zero, &inner) && op_run_forward(&missing, &inner) &&
+           op_run_backward(&zero, OP_RUN_ALL, OP_RUN_ALL, &inner) &&
+           op_run_backward(&missing, OP_RUN_ALL, ~(1 << o), &inner) &&
+           compare_gradients(&missing, &zero, OP_RUN_ALL, tolerance, &inner);
     op_run_free(&zero);
     op_run_free(&missing);
-    if (!good) return fail(error, "without dout[%d]", o);
+    if (!good) return fail(error, "without dout[%d]: %s", o, inner.text);
   }
   return true;
 }
@@ -267,22 +299,6 @@ static bool check_in_place(OpRun *run, Error *error) {
 
 /* ---- one case -------------------------------------------------------------------------------- */
 
-static bool has_backward(const OpRun *run) {
-  bool any = false;
-  for (int i = 0; i < run->call.n_in; i++) any = any || run->din[i].data;
-  return any;
-}
-
-static bool run_both(OpRun *run, Error *error) {
-  if (!op_run_forward(run, error)) return false;
-  report.foreign =
-      run->foreign_allocations > report.foreign ? run->foreign_allocations : report.foreign;
-  if (has_backward(run) && !op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error)) return false;
-  report.foreign =
-      run->foreign_allocations > report.foreign ? run->foreign_allocations : report.foreign;
-  return true;
-}
-
 /* `reference` may be NULL: then the kernel is only watched. */
 static bool check_kernel(OpId id, const OpCase *c, const Kernel *kernel, const OpRun *reference,
                          Error *error) {
@@ -304,20 +320,23 @@ static bool check_kernel(OpId id, const OpCase *c, const Kernel *kernel, const O
 
 static bool check_kernels(OpId id, const OpCase *c, const OpRun *reference, Error *error) {
   Error inner = {{0}};
+  running.kernel = "portable";
   omp_set_num_threads(1);
   if (reference && !check_kernel(id, c, kernels_portable[id], reference, &inner))
     return fail(error, "portable: %s", inner.text);
   if (kernels_cpu[id] == kernels_portable[id]) return true;
   for (int threads = 1; threads <= 2; threads++) {
+    running.kernel = threads == 1 ? "cpu, 1 thread" : "cpu, 2 threads";
     omp_set_num_threads(threads);
     if (!check_kernel(id, c, kernels_cpu[id], reference, &inner))
-      return fail(error, "cpu, %d threads: %s", threads, inner.text);
+      return fail(error, "%s: %s", running.kernel, inner.text);
   }
   return true;
 }
 
 static bool check_reference(OpId id, const OpCase *c, OpRun *run, Error *error) {
   Error inner = {{0}};
+  running.kernel = "reference";
   omp_set_num_threads(1);
   bool good = run_both(run, &inner);
   if (good && !c->bench)
@@ -335,6 +354,8 @@ static bool affordable(const OpRun *run) {
 
 static void check_case(OpId id, const OpCase *c) {
   if (c->bench && settings.small) return;
+  running.op = op_table[id]->name;
+  running.name = c->name;
   Error error = {{0}};
   OpRun reference;
   bool compared = false;
@@ -350,6 +371,13 @@ static void check_case(OpId id, const OpCase *c) {
   totals.failed += !good;
   totals.skipped += good && !compared;
   if (!good) printf("FAIL %s, %s: %s\n", op_table[id]->name, c->name, error.text);
+}
+
+static void crashed(int signal) {
+  printf("FAIL %s, %s, %s: crashed (%s); does backward read a tensor that the row does not save?\n",
+         running.op, running.name, running.kernel, strsignal(signal));
+  fflush(stdout);
+  _exit(1);
 }
 
 static bool chosen(const char *name, int argc, char **argv) {
@@ -368,6 +396,9 @@ static bool flag(const char *name, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+  signal(SIGSEGV, crashed);
+  signal(SIGABRT, crashed);
+  signal(SIGFPE, crashed);
   settings.slow = flag("--slow", argc, argv);
   settings.small = flag("--small", argc, argv);
   for (int i = 1; i < argc; i++)
