@@ -23,7 +23,7 @@ static bool shape(Call *call, Error *error) {
   int64_t channels = 0;
   for (int i = IN_X; i < call->n_in; i++) {
     channels += call->in[i].dim[4];
-    if (memcmp(call->in[i].dim, x->dim, 4 * sizeof x->dim[0]) != 0)
+    if (call->in[i].rank != 5 || memcmp(call->in[i].dim, x->dim, 4 * sizeof x->dim[0]) != 0)
       return fail(error, "conv: the two inputs differ in size: %s and %s", tensor_shape_text(x),
                   tensor_shape_text(&call->in[i]));
   }
@@ -34,6 +34,9 @@ static bool shape(Call *call, Error *error) {
   for (int a = 0; a < 3; a++) {
     int64_t k = w->dim[1 + a];
     dim[1 + a] = (x->dim[1 + a] + 2 * ((k - 1) / 2) - k) / o->stride.v[a] + 1;
+    if (x->dim[1 + a] + 2 * ((k - 1) / 2) < k)
+      return fail(error, "conv: weight %s is larger than the input %s", tensor_shape_text(w),
+                  tensor_shape_text(x));
   }
   call->out[0] = tensor_make(x->type, 5, dim);
   return true;

@@ -46,11 +46,15 @@ OpId op_find(const char *name) {
   return (OpId)id;
 }
 
+unsigned op_saves(const Call *call) {
+  return call->op->saves_at ? call->op->saves_at(call) : call->op->saves;
+}
+
 Cost op_cost(const Call *call) {
   Cost cost = {0, 0};
   if (call->op->cost) call->op->cost(call, &cost);
   if (cost.bytes > 0) return cost;
-  unsigned saves = call->op->saves;
+  unsigned saves = op_saves(call);
   for (int i = 0; i < call->n_in; i++) {
     if (!call->backward || saves & SAVES_IN(i)) cost.bytes += (double)tensor_bytes(&call->in[i]);
     if (call->backward) cost.bytes += (double)tensor_bytes(&call->din[i]);

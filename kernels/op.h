@@ -123,7 +123,9 @@ struct Op {
   const char *name, *doc;
   int min_in, max_in, n_out;
   unsigned flags;
-  unsigned saves;    /* SAVES_IN/SAVES_OUT bits of what backward reads */
+  unsigned saves; /* SAVES_IN/SAVES_OUT bits of what backward reads */
+  /* Optional: those of `saves` that matter under the options of this call. */
+  unsigned (*saves_at)(const Call *call);
   unsigned constant; /* SAVES_IN bits of inputs that never get a gradient (labels, masks) */
   const Option *options;
   size_t options_bytes;
@@ -163,6 +165,8 @@ extern const Kernel *const kernels_portable[OP_COUNT];  /* float, reference loop
 extern const Kernel *const kernels_cpu[OP_COUNT]; /* float, the fast form where there is one */
 
 OpId op_find(const char *name); /* OP_COUNT when there is none */
+/* SAVES_IN/SAVES_OUT bits of what backward reads in this call: never more than op->saves. */
+unsigned op_saves(const Call *call);
 /* The op's cost at the shapes of this call, bytes filled in; backward if call->backward. */
 Cost op_cost(const Call *call);
 

@@ -1,0 +1,25 @@
+#include "kernels/op_case.h"
+
+const OpCase conv_transpose_cases[] = {
+    {.name = "odd sizes", .n_in = 3, .in = {{5, {5, 2, 2, 2, 3}}, {1, {3}}, {5, {2, 4, 3, 5, 5}}}},
+    {.name = "anisotropic",
+     .options = "stride=1,2,3",
+     .n_in = 3,
+     .in = {{5, {3, 1, 2, 3, 4}}, {1, {4}}, {5, {3, 2, 5, 1, 3}}}},
+    {.name = "stride 1, one channel",
+     .options = "stride=1,1,1",
+     .n_in = 3,
+     .in = {{5, {1, 1, 1, 1, 7}}, {1, {7}}, {5, {1, 2, 3, 5, 1}}}},
+    {.name = "16 channels",
+     .options = "stride=2,1,2",
+     .n_in = 3,
+     .in = {{5, {16, 2, 1, 2, 17}}, {1, {17}}, {5, {2, 3, 4, 2, 16}}}},
+    {.name = "quick s1 to s0",
+     .bench = true,
+     .n_in = 3,
+     .in = {{5, {32, 2, 2, 2, 16}}, {1, {16}}, {5, {2, 16, 16, 16, 32}}}},
+    {.name = "quick s3 to s2",
+     .bench = true,
+     .n_in = 3,
+     .in = {{5, {128, 2, 2, 2, 64}}, {1, {64}}, {5, {2, 4, 4, 4, 128}}}},
+    {0}};

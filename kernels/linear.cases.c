@@ -1,0 +1,28 @@
+#include "kernels/op_case.h"
+
+const OpCase linear_cases[] = {
+    {.name = "odd sizes", .n_in = 3, .in = {{2, {5, 7}}, {1, {5}}, {3, {2, 9, 7}}}},
+    {.name = "relu",
+     .options = "activation=relu",
+     .n_in = 3,
+     .in = {{2, {19, 6}}, {1, {19}}, {3, {3, 5, 6}}}},
+    {.name = "feature map", .n_in = 3, .in = {{2, {3, 4}}, {1, {3}}, {5, {2, 3, 1, 5, 4}}}},
+    {.name = "one token, one channel", .n_in = 3, .in = {{2, {1, 1}}, {1, {1}}, {2, {1, 1}}}},
+    {.name = "wider than a tile",
+     .options = "activation=relu",
+     .n_in = 3,
+     .in = {{2, {67, 33}}, {1, {67}}, {2, {37, 33}}}},
+    {.name = "quick feed-forward",
+     .options = "activation=relu",
+     .bench = true,
+     .n_in = 3,
+     .in = {{2, {192, 48}}, {1, {192}}, {3, {2, 576, 48}}}},
+    {.name = "quick queries",
+     .bench = true,
+     .n_in = 3,
+     .in = {{2, {48, 48}}, {1, {48}}, {3, {2, 11, 48}}}},
+    {.name = "quick projection of s0",
+     .bench = true,
+     .n_in = 3,
+     .in = {{2, {48, 16}}, {1, {48}}, {5, {2, 32, 32, 32, 16}}}},
+    {0}};

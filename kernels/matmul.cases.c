@@ -1,0 +1,28 @@
+#include "kernels/op_case.h"
+
+const OpCase matmul_cases[] = {
+    {.name = "odd sizes", .n_in = 2, .in = {{3, {2, 7, 5}}, {3, {2, 3, 5}}}},
+    {.name = "not transposed",
+     .options = "transpose=0",
+     .n_in = 2,
+     .in = {{5, {3, 2, 5, 3, 4}}, {3, {3, 4, 7}}}},
+    {.name = "masks", .n_in = 2, .in = {{5, {2, 3, 2, 5, 19}}, {3, {2, 11, 19}}}},
+    {.name = "one of each", .n_in = 2, .in = {{3, {1, 1, 1}}, {3, {1, 1, 1}}}},
+    {.name = "wider than a tile",
+     .options = "transpose=0",
+     .n_in = 2,
+     .in = {{3, {1, 35, 33}}, {3, {1, 33, 69}}}},
+    {.name = "quick masks",
+     .bench = true,
+     .n_in = 2,
+     .in = {{5, {2, 32, 32, 32, 48}}, {3, {2, 16, 48}}}},
+    {.name = "quick masks of 44 queries",
+     .bench = true,
+     .n_in = 2,
+     .in = {{5, {2, 8, 8, 8, 48}}, {3, {2, 44, 48}}}},
+    {.name = "quick class map",
+     .options = "transpose=0",
+     .bench = true,
+     .n_in = 2,
+     .in = {{5, {2, 32, 32, 32, 16}}, {3, {2, 16, 16}}}},
+    {0}};
