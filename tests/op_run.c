@@ -237,7 +237,7 @@ static Operands bind_backward(OpRun *run, Call *call, int want, int given) {
   call->backward = true;
   Operands o = {.read_name = "in, out or dout", .written_name = "din"};
   for (int i = 0; i < call->n_in; i++) {
-    if (call->op->saves & SAVES_IN(i)) {
+    if (op_saves(call) & SAVES_IN(i)) {
       call->in[i].data = run->in[i].data;
       o.read[o.n_read++] = &run->in[i];
     }
@@ -246,7 +246,7 @@ static Operands bind_backward(OpRun *run, Call *call, int want, int given) {
     o.written[o.n_written++] = &run->din[i];
   }
   for (int i = 0; i < call->n_out; i++) {
-    if (call->op->saves & SAVES_OUT(i)) {
+    if (op_saves(call) & SAVES_OUT(i)) {
       call->out[i].data = run->out[i].data;
       o.read[o.n_read++] = &run->out[i];
     }
