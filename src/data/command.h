@@ -1,4 +1,4 @@
-/* `harness data ...`: parsed options in, exit code out (0 ok, 2 usage, 3 data unfit). */
+/* `harness data ...`: parsed options in, exit code out (0 ok, 3 data unfit or not makeable). */
 #ifndef DATA_COMMAND_H
 #define DATA_COMMAND_H
 
