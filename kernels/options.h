@@ -77,7 +77,7 @@ typedef struct ResizeOptions {
   Ints size; /* 3 */
 } ResizeOptions;
 
-/* add: a + b; b's elements repeat over a's leading axes (its count divides a's). */
+/* add: a + b; b's elements repeat over a's leading axes: its count is that of some last axes. */
 /* expand: x (...) -> (count, ...): the same for every sample. */
 typedef struct ExpandOptions {
   int count;
@@ -102,43 +102,48 @@ typedef struct SliceOptions {
   Ints grid; /* 3 or none */
 } SliceOptions;
 
-/* nearest_labels: (N, D, H, W) I32 -> factor times coarser, the voxel at floor((i + .5) * factor).
- */
+/* nearest_labels: (N, D, H, W) I32 -> factor times coarser, the voxel at floor((i + .5) factor). */
 typedef struct NearestLabelsOptions {
   Ints factor; /* 3 */
 } NearestLabelsOptions;
 
-/* match: one-to-one matching of queries and the classes present (Eq. 5-6). in: class logits (N, K,
- * classes + 1), mask logits (N, D, H, W, K), labels (N, D, H, W) I32. out: assignment (N, K) I32:
- * the class of each query, `classes` for "no object". Cost = -class*p(c) + bce*BCE +
- * dice*Dice(smooth 1). */
+/* match: one-to-one matching of queries and the classes present (Eq. 5-6), per sample. in: class
+ * logits (N, K, classes + 1), mask logits (N, D, H, W, K), labels (N, D, H, W) I32 in 0 ..
+ * classes-1 (background is class 0, a class like the others; other labels belong to none). out:
+ * assignment (N, K) I32: the class of each query, -1 for "no object". K >= classes. Cost =
+ * -class_weight * p(c) + bce_weight * BCE + dice_weight * Dice (smooth 1). */
 typedef struct MatchOptions {
   double class_weight, bce_weight, dice_weight;
   int fixed; /* query i is class i, no search */
 } MatchOptions;
 
-/* class_loss: weighted mean cross-entropy. in: class logits (N, K, classes+1), assignment (N, K).
- * out: scalar. "No object" counts with weight none_weight. */
+/* class_loss: weighted mean cross-entropy, sum w_i ce_i / sum w_i over all N*K queries. in: class
+ * logits (N, K, classes + 1), assignment (N, K) I32; a negative one ("no object") means the last
+ * column and counts with weight none_weight, others with 1. out: scalar. */
 typedef struct ClassLossOptions {
   double none_weight;
 } ClassLossOptions;
 
-/* mask_loss: in: mask logits (N, D, H, W, K), labels (N, D, H, W), assignment (N, K). out: bce,
- * dice, scalars: each summed over matched masks / number of matched masks (>= 1); BCE is the mean
- * over voxels, Dice is 1 - (2 sum p t + 1) / (sum p + sum t + 1). */
+/* mask_loss: in: mask logits (N, D, H, W, K), labels (N, D, H, W) I32, assignment (N, K) I32: the
+ * class of each query, below K, or -1 for "no object": no mask. out: bce, dice, scalars: each
+ * summed over the matched masks of the batch / their number (>= 1); BCE is the mean over voxels,
+ * Dice is 1 - (2 sum p t + 1) / (sum p + sum t + 1); sums (N, K, 3): sum p, sum p t, sum t of
+ * matched masks, kept for backward. */
 
-/* voxel_loss: the point-wise head's (Eq. 1): in: logits (N, D, H, W, C), labels. out:
- * cross-entropy, mean over voxels; Dice loss, 1 - mean over classes 1.. (and samples unless batch)
- * of (2 sum p t + smooth) / (sum p + sum t + smooth). */
+/* voxel_loss: the point-wise head's (Eq. 1): in: logits (N, D, H, W, C), labels I32 in 0 .. C-1 (a
+ * voxel with another label adds nothing to the cross-entropy and is no target). out: cross-entropy,
+ * mean over voxels; Dice loss, 1 - mean over classes 1.. (and samples unless batch) of
+ * (2 sum p t + smooth) / (sum p + sum t + smooth); sums (N, C, 3): sum p, sum p t, sum t, kept for
+ * backward. */
 typedef struct VoxelLossOptions {
   int batch;     /* sums run over the batch */
   double smooth; /* 1e-5 */
 } VoxelLossOptions;
 
-/* weighted_sum: sum of weight_i * x_i over scalars. */
+/* weighted_sum: sum of weight_i * x_i over scalars; options weight0 .. weight15, default 1. */
 enum { MAX_TERMS = MAX_IN };
 typedef struct WeightedSumOptions {
-  int count;
+  int count; /* of inputs, checked; 0: any */
   double weight[MAX_TERMS];
 } WeightedSumOptions;
 

@@ -1,0 +1,32 @@
+#include "kernels/op_case.h"
+
+#define MATCH_IN(N, D, H, W, K, CLASSES, LABELS)                                                   \
+  {                                                                                                \
+    {3, {N, K, (CLASSES) + 1}}, {5, {N, D, H, W, K}}, {                                            \
+      4, {N, D, H, W}, FILL_LABELS, LABELS                                                         \
+    }                                                                                              \
+  }
+
+const OpCase match_cases[] = {
+    {.name = "more queries than classes", .n_in = 3, .in = MATCH_IN(2, 3, 5, 4, 11, 6, 6)},
+    {.name = "as many queries as classes", .n_in = 3, .in = MATCH_IN(3, 2, 3, 7, 5, 5, 5)},
+    {.name = "some classes absent", .n_in = 3, .in = MATCH_IN(2, 5, 3, 4, 17, 13, 4)},
+    {.name = "labels beyond the classes", .n_in = 3, .in = MATCH_IN(1, 4, 3, 5, 7, 3, 6)},
+    {.name = "fixed", .options = "fixed=1", .n_in = 3, .in = MATCH_IN(2, 1, 2, 3, 9, 8, 8)},
+    {.name = "class alone",
+     .options = "bce_weight=0 dice_weight=0",
+     .n_in = 3,
+     .in = MATCH_IN(2, 3, 2, 5, 12, 7, 7)},
+    {.name = "Dice alone",
+     .options = "class_weight=0 bce_weight=0",
+     .n_in = 3,
+     .in = MATCH_IN(1, 3, 7, 5, 40, 9, 9)},
+    {.name = "quick, 16 queries",
+     .bench = true,
+     .n_in = 3,
+     .in = MATCH_IN(2, 32, 32, 32, 16, 16, 16)},
+    {.name = "quick, 44 queries",
+     .bench = true,
+     .n_in = 3,
+     .in = MATCH_IN(2, 32, 32, 32, 44, 16, 16)},
+    {0}};

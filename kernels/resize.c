@@ -1,0 +1,93 @@
+/* Trilinear resize (align_corners false, as PyTorch's interpolate): along each axis output i reads
+ * at max(0, (i + .5) in/out - .5), between the voxel below and the one above, clamped at the end.
+ * x (N, D, H, W, C) to (N, size, C). Bound by memory. */
+#include "kernels/options.h"
+
+#include <string.h>
+
+static const Option options[] = {{"size", OPTION_INTS, offsetof(ResizeOptions, size), 0, 1, 4096,
+                                  NULL, "1,1,1", "output sizes D, H, W"},
+                                 {0}};
+
+static bool shape(Call *call, Error *error) {
+  const ResizeOptions *o = call->options;
+  const Tensor *x = &call->in[0];
+  if (x->rank != 5)
+    return fail(error, "resize: input has 5 axes (N, D, H, W, C), found %s", tensor_shape_text(x));
+  if (o->size.count != 3)
+    return fail(error, "resize: size has 3 numbers (D, H, W), found %d", o->size.count);
+  call->out[0] = tensor_make(x->type, 5, x->dim);
+  for (int a = 0; a < 3; a++) call->out[0].dim[1 + a] = o->size.v[a];
+  return true;
+}
+
+static void cost(const Call *call, Cost *cost) {
+  cost->flops = 16.0 * (double)tensor_count(&call->out[0]);
+}
+
+/* The two voxels that output i of one axis reads, and the share of the upper one. */
+static void neighbours(int64_t i, int64_t in, int64_t out, int64_t at[2], double share[2]) {
+  double position = ((double)i + .5) * (double)in / (double)out - .5;
+  if (position < 0) position = 0;
+  at[0] = (int64_t)position;
+  at[1] = at[0] + 1 < in ? at[0] + 1 : at[0];
+  share[1] = position - (double)at[0];
+  share[0] = 1 - share[1];
+}
+
+/* Rows and weights of the 8 input voxels of output row `row`. */
+static void corners(const Call *call, int64_t row, int64_t in_row[8], double weight[8]) {
+  const int64_t *in = call->in[0].dim, *out = call->out[0].dim;
+  int64_t at[3] = {row / (out[2] * out[3]) % out[1], row / out[3] % out[2], row % out[3]};
+  int64_t n = row / (out[1] * out[2] * out[3]), near[3][2];
+  double share[3][2];
+  for (int a = 0; a < 3; a++) neighbours(at[a], in[1 + a], out[1 + a], near[a], share[a]);
+  for (int k = 0; k < 8; k++) {
+    int z = k >> 2, y = k >> 1 & 1, x = k & 1;
+    in_row[k] = ((n * in[1] + near[0][z]) * in[2] + near[1][y]) * in[3] + near[2][x];
+    weight[k] = share[0][z] * share[1][y] * share[2][x];
+  }
+}
+
+static void forward(const Call *call) {
+  const REAL *x = call->in[0].data;
+  REAL *y = call->out[0].data;
+  int64_t channels = tensor_last(&call->in[0]), in_row[8];
+  double weight[8];
+  for (int64_t row = 0; row < tensor_rows(&call->out[0]); row++) {
+    corners(call, row, in_row, weight);
+    for (int64_t c = 0; c < channels; c++) {
+      double sum = 0;
+      for (int k = 0; k < 8; k++) sum += weight[k] * x[in_row[k] * channels + c];
+      y[row * channels + c] = (REAL)sum;
+    }
+  }
+}
+
+static void backward(const Call *call) {
+  const REAL *dy = call->dout[0].data;
+  REAL *dx = call->din[0].data;
+  int64_t channels = tensor_last(&call->in[0]), in_row[8];
+  double weight[8];
+  if (!dx) return;
+  memset(dx, 0, tensor_bytes(&call->in[0]));
+  for (int64_t row = 0; row < tensor_rows(&call->out[0]); row++) {
+    corners(call, row, in_row, weight);
+    for (int k = 0; k < 8; k++)
+      for (int64_t c = 0; c < channels; c++)
+        dx[in_row[k] * channels + c] += (REAL)(weight[k] * dy[row * channels + c]);
+  }
+}
+
+const Op OP_ROW(resize) = {
+    .name = "resize",
+    .doc = "trilinear resize to any size",
+    .min_in = 1,
+    .max_in = 1,
+    .n_out = 1,
+    .options = options,
+    .options_bytes = sizeof(ResizeOptions),
+    .shape = shape,
+    .cost = cost,
+    .reference = {forward, backward, NULL, NULL},
+};

@@ -1,0 +1,28 @@
+#include "kernels/op_case.h"
+
+const OpCase resize_cases[] = {
+    {.name = "up, odd factors", .options = "size=7,5,9", .n_in = 1, .in = {{5, {2, 3, 4, 2, 5}}}},
+    {.name = "down", .options = "size=3,2,4", .n_in = 1, .in = {{5, {2, 7, 5, 9, 3}}}},
+    {.name = "up, down and kept",
+     .options = "size=6,2,5",
+     .n_in = 1,
+     .in = {{5, {3, 2, 7, 5, 17}}}},
+    {.name = "far down", .options = "size=1,2,3", .n_in = 1, .in = {{5, {1, 9, 11, 13, 2}}}},
+    {.name = "from one voxel", .options = "size=3,4,2", .n_in = 1, .in = {{5, {2, 1, 1, 1, 7}}}},
+    {.name = "same size", .options = "size=3,5,4", .n_in = 1, .in = {{5, {1, 3, 5, 4, 1}}}},
+    {.name = "quick features",
+     .options = "size=32,32,32",
+     .bench = true,
+     .n_in = 1,
+     .in = {{5, {2, 16, 16, 16, 48}}}},
+    {.name = "quick masks",
+     .options = "size=32,32,32",
+     .bench = true,
+     .n_in = 1,
+     .in = {{5, {2, 8, 8, 8, 11}}}},
+    {.name = "quick masks down",
+     .options = "size=8,8,8",
+     .bench = true,
+     .n_in = 1,
+     .in = {{5, {2, 32, 32, 32, 11}}}},
+    {0}};

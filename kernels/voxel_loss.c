@@ -1,0 +1,150 @@
+/* Cross-entropy and soft Dice of a point-wise head. With x (N, D, H, W, C), p = softmax(x) over C,
+ * t = (label == c), V voxels in the batch, smooth s:
+ *   ce   = 1/V sum_v log sum_c e^{x_vc} - x_{v,label}
+ *   dice = 1 - mean over classes c >= 1 (and samples, unless batch) of
+ *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of all).
+ */
+#include "kernels/options.h"
+
+#include <math.h>
+#include <string.h>
+
+static const Option options[] = {{"batch", OPTION_BOOL, offsetof(VoxelLossOptions, batch), 1, 0, 1,
+                                  NULL, NULL, "Dice's sums run over the batch"},
+                                 {"smooth", OPTION_FLOAT, offsetof(VoxelLossOptions, smooth), 1e-5,
+                                  0, 1e6, NULL, NULL, "added above and below in the Dice ratio"},
+                                 {0}};
+
+enum { IN_LOGITS, IN_LABELS };
+enum { OUT_CE, OUT_DICE, OUT_SUMS };
+enum { SUM_P, SUM_PT, SUM_T, SUMS };
+
+static bool shape(Call *call, Error *error) {
+  const Tensor *x = &call->in[IN_LOGITS], *labels = &call->in[IN_LABELS];
+  if (x->rank != 5 || x->dim[4] < 2)
+    return fail(error, "voxel_loss: logits have 5 axes (N, D, H, W, C >= 2), found %s",
+                tensor_shape_text(x));
+  if (labels->rank != 4 || labels->type != I32 ||
+      memcmp(labels->dim, x->dim, 4 * sizeof x->dim[0]) != 0)
+    return fail(error, "voxel_loss: integer labels (N, D, H, W) expected for logits %s, found %s",
+                tensor_shape_text(x), tensor_shape_text(labels));
+  call->out[OUT_CE] = call->out[OUT_DICE] = tensor_make(x->type, 0, NULL);
+  call->out[OUT_SUMS] = tensor_make(x->type, 3, (int64_t[]){x->dim[0], x->dim[4], SUMS});
+  return true;
+}
+
+static void cost(const Call *call, Cost *cost) {
+  cost->flops = 20.0 * (double)tensor_count(&call->in[IN_LOGITS]);
+}
+
+static double log_sum_exp(const REAL *x, int64_t columns) {
+  double top = x[0], sum = 0;
+  for (int64_t c = 1; c < columns; c++) top = x[c] > top ? x[c] : top;
+  for (int64_t c = 0; c < columns; c++) sum += exp(x[c] - top);
+  return top + log(sum);
+}
+
+/* Sum `s` of class c: of sample n, or of the batch. */
+static double dice_sum(const Call *call, int64_t n, int64_t c, int s) {
+  const VoxelLossOptions *o = call->options;
+  int64_t samples = call->in[IN_LOGITS].dim[0], classes = tensor_last(&call->in[IN_LOGITS]);
+  const REAL *sums = call->out[OUT_SUMS].data;
+  if (!o->batch) return sums[(n * classes + c) * SUMS + s];
+  double sum = 0;
+  for (int64_t i = 0; i < samples; i++) sum += sums[(i * classes + c) * SUMS + s];
+  return sum;
+}
+
+static double dice_loss(const Call *call) {
+  const VoxelLossOptions *o = call->options;
+  int64_t classes = tensor_last(&call->in[IN_LOGITS]);
+  int64_t groups = o->batch ? 1 : call->in[IN_LOGITS].dim[0];
+  double sum = 0;
+  for (int64_t n = 0; n < groups; n++)
+    for (int64_t c = 1; c < classes; c++)
+      sum += (2 * dice_sum(call, n, c, SUM_PT) + o->smooth) /
+             (dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth);
+  return 1 - sum / (double)(groups * (classes - 1));
+}
+
+/* Sums of one class of one sample, with the voxels' log-sum-exp recomputed: plain, not fast. */
+static void class_sums(const Call *call, int64_t n, int64_t c, double *sums) {
+  int64_t classes = tensor_last(&call->in[IN_LOGITS]);
+  int64_t voxels = tensor_rows(&call->in[IN_LOGITS]) / call->in[IN_LOGITS].dim[0];
+  const REAL *x = (const REAL *)call->in[IN_LOGITS].data + n * voxels * classes;
+  const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * voxels;
+  for (int64_t v = 0; v < voxels; v++, x += classes) {
+    double p = exp(x[c] - log_sum_exp(x, classes)), t = label[v] == c;
+    sums[SUM_P] += p;
+    sums[SUM_PT] += p * t;
+    sums[SUM_T] += t;
+  }
+}
+
+static void forward(const Call *call) {
+  const int32_t *label = call->in[IN_LABELS].data;
+  const REAL *x = call->in[IN_LOGITS].data;
+  int64_t classes = tensor_last(&call->in[IN_LOGITS]);
+  int64_t rows = tensor_rows(&call->in[IN_LOGITS]), samples = call->in[IN_LOGITS].dim[0];
+  double ce = 0;
+  for (int64_t v = 0; v < rows; v++)
+    if (label[v] >= 0 && label[v] < classes)
+      ce += log_sum_exp(x + v * classes, classes) - x[v * classes + label[v]];
+  for (int64_t i = 0; i < samples * classes; i++) {
+    double sums[SUMS] = {0};
+    class_sums(call, i / classes, i % classes, sums);
+    for (int s = 0; s < SUMS; s++) ((REAL *)call->out[OUT_SUMS].data)[i * SUMS + s] = (REAL)sums[s];
+  }
+  *(REAL *)call->out[OUT_CE].data = (REAL)(ce / (double)rows);
+  *(REAL *)call->out[OUT_DICE].data = (REAL)dice_loss(call);
+}
+
+static double scalar_gradient(const Call *call, int i) {
+  return call->dout[i].data ? *(const REAL *)call->dout[i].data : 0;
+}
+
+/* Derivative of the Dice loss with respect to p of class c at a voxel of sample n. */
+static double dice_slope(const Call *call, int64_t n, int64_t c, bool target) {
+  const VoxelLossOptions *o = call->options;
+  if (c == 0) return 0;
+  int64_t groups = o->batch ? 1 : call->in[IN_LOGITS].dim[0];
+  double above = 2 * dice_sum(call, n, c, SUM_PT) + o->smooth;
+  double below = dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth;
+  double count = (double)(groups * (tensor_last(&call->in[IN_LOGITS]) - 1));
+  return (above / (below * below) - 2 * target / below) / count;
+}
+
+static void backward(const Call *call) {
+  const int32_t *label = call->in[IN_LABELS].data;
+  const REAL *x = call->in[IN_LOGITS].data;
+  REAL *dx = call->din[IN_LOGITS].data;
+  int64_t classes = tensor_last(&call->in[IN_LOGITS]);
+  int64_t rows = tensor_rows(&call->in[IN_LOGITS]), voxels = rows / call->in[IN_LOGITS].dim[0];
+  double from_ce = scalar_gradient(call, OUT_CE) / (double)rows;
+  double from_dice = scalar_gradient(call, OUT_DICE);
+  for (int64_t v = 0; dx && v < rows; v++, x += classes, dx += classes) {
+    double log_sum = log_sum_exp(x, classes), mean = 0;
+    bool known = label[v] >= 0 && label[v] < classes;
+    for (int64_t c = 0; c < classes; c++)
+      mean += exp(x[c] - log_sum) * dice_slope(call, v / voxels, c, label[v] == c);
+    for (int64_t c = 0; c < classes; c++) {
+      double p = exp(x[c] - log_sum), slope = dice_slope(call, v / voxels, c, label[v] == c);
+      dx[c] = (REAL)(from_ce * known * (p - (label[v] == c)) + from_dice * p * (slope - mean));
+    }
+  }
+}
+
+const Op OP_ROW(voxel_loss) = {
+    .name = "voxel_loss",
+    .doc = "cross-entropy and soft Dice of a point-wise head",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 3,
+    .saves = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_LABELS) | SAVES_OUT(OUT_SUMS),
+    .constant = SAVES_IN(IN_LABELS),
+    .options = options,
+    .options_bytes = sizeof(VoxelLossOptions),
+    .shape = shape,
+    .cost = cost,
+    .reference = {forward, backward, NULL, NULL},
+};

@@ -1,0 +1,10 @@
+#include "kernels/op_case.h"
+
+const OpCase weighted_sum_cases[] = {
+    {.name = "three terms",
+     .options = "count=3 weight0=2 weight1=-0.5 weight2=5",
+     .n_in = 3,
+     .in = {{0}, {0}, {0}}},
+    {.name = "one term, default weight", .n_in = 1, .in = {{0}}},
+    {.name = "sixteen terms", .options = "weight15=3 weight7=0", .n_in = 16, .in = {{0}}},
+    {0}};
