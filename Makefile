@@ -42,7 +42,7 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/tests/test_ops: $(BUILD)/tests/op_run.o $(BUILD)/tests/alloc_count.o
+$(BUILD)/tests/test_ops $(BUILD)/tests/op_driver: $(BUILD)/tests/op_run.o $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -o $@

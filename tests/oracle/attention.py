@@ -1,0 +1,111 @@
+"""Attention against softmax(q k^T) v, deformable attention against F.grid_sample, sine positions."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from driver import check, rounded
+
+
+def heads_split(x, heads):
+    """(N, T.., E) to (N, heads, T, E/heads)."""
+    return x.reshape(x.shape[0], -1, heads, x.shape[-1] // heads).transpose(1, 2)
+
+
+def attention(heads):
+    def oracle(q, k, v, mask=None):
+        qh, kh, vh = (heads_split(x, heads) for x in (q, k, v))
+        scores = qh @ kh.transpose(-1, -2) / math.sqrt(qh.shape[-1])  # (N, heads, Tq, Tk)
+        if mask is not None:
+            opened = mask.detach().reshape(q.shape[0], -1, scores.shape[2]).transpose(1, 2) >= 0
+            opened = opened | ~opened.any(-1, keepdim=True)
+            scores = scores.masked_fill(~opened[:, None], -math.inf)
+        context = (scores.softmax(-1) @ vh).transpose(1, 2).reshape(q.shape)
+        return context, scores.logsumexp(-1)
+    return oracle
+
+
+def attention_cases(driver, report, rng):
+    #         q,              k,                heads, share of masked keys (None: no mask)
+    cases = [((2, 5, 12), (2, 7, 12), 3, None), ((2, 11, 48), (2, 3, 4, 5, 48), 6, .5),
+             ((1, 44, 48), (1, 513, 48), 6, .9), ((2, 3, 4, 2, 16), (2, 3, 4, 2, 16), 2, None),
+             ((2, 16, 8), (2, 129, 8), 1, .98), ((1, 1, 32), (1, 1, 32), 4, None)]
+    for q, k, heads, masked in cases:
+        inputs = [rounded(rng, *q), rounded(rng, *k), rounded(rng, *k)]
+        if masked is not None:
+            queries = int(np.prod(q[1:-1]))
+            mask = rounded(rng, *k[:-1], queries) + float(np.quantile(rng.standard_normal(1000), 1 - masked))
+            mask[..., 0] = -1  # nothing open: opened whole
+            mask[..., 1] = 0   # exactly on the border: open
+            mask[:, 1:, ..., 2] = -1
+            mask[0, 0, ..., 2] = 1
+            inputs.append(mask.astype(np.float32).astype(np.float64))
+        report.case("attention", "%s %s heads %d masked %s" % (q, k, heads, masked), lambda: check(
+            driver, "attention", attention(heads), inputs, "heads=%d" % heads, internal=(1,)))
+    large = [30 * rounded(rng, 2, 5, 12), 30 * rounded(rng, 2, 9, 12), rounded(rng, 2, 9, 12)]
+    report.case("attention", "large scores", lambda: check(
+        driver, "attention", attention(3), large, "heads=3", internal=(1,)))
+
+
+def references(query_grids):
+    """Cell centres (T, 3), z y x, in 0..1."""
+    points = []
+    for grid in query_grids:
+        axes = [(torch.arange(n, dtype=torch.float64) + .5) / n for n in grid]
+        points.append(torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3))
+    return torch.cat(points)
+
+
+def sample(value, at):
+    """value (N, D, H, W, C) at `at` (N, T, P, 3), voxel coordinates z y x, zero outside."""
+    size = torch.tensor(value.shape[1:4], dtype=torch.float64)
+    normalised = (2 * at + 1) / size - 1
+    grid = normalised.flip(-1)[:, :, :, None]  # grid_sample wants x y z
+    out = F.grid_sample(value.permute(0, 4, 1, 2, 3), grid, align_corners=False, padding_mode="zeros")
+    return out[..., 0].permute(0, 2, 3, 1)  # (N, T, P, C)
+
+
+def deform(query_grids, heads, points):
+    def oracle(offsets, weights, *values):
+        n, t = offsets.shape[:2]
+        levels, channels = len(values), values[0].shape[-1] // heads
+        offsets = offsets.reshape(n, t, heads, levels, points, 3)
+        weights = weights.reshape(n, t, heads, levels * points).softmax(-1).reshape(n, t, heads, levels, points)
+        at = references(query_grids)[None, :, None]
+        outs = []
+        for m in range(heads):
+            total = 0
+            for l, value in enumerate(values):
+                size = torch.tensor(value.shape[1:4], dtype=torch.float64)
+                place = at * size - .5 + offsets[:, :, m, l]
+                picked = sample(value[..., m * channels:(m + 1) * channels], place)
+                total = total + (weights[:, :, m, l, :, None] * picked).sum(2)
+            outs.append(total)
+        return (torch.cat(outs, -1),)
+    return oracle
+
+
+def deform_cases(driver, report, rng):
+    #        query grids,             value grids,                            heads, points, width, spread
+    cases = [([(2, 3, 4)], [(5, 3, 4)], 2, 3, 6, 1),
+             ([(3, 2, 5), (2, 1, 3)], [(6, 4, 9), (3, 2, 5), (2, 1, 3)], 3, 4, 24, 2),
+             ([(4, 4, 4)], [(8, 7, 6), (5, 4, 3), (2, 3, 2), (1, 2, 1)], 6, 4, 48, 3),
+             ([(2, 3, 2), (1, 2, 3)], [(9, 8, 7), (8, 5, 6), (5, 6, 4), (4, 3, 5), (2, 3, 4), (1, 2, 2)], 2, 2, 16, 4),
+             ([(1, 1, 2)], [(3, 4, 5), (2, 2, 3), (2, 1, 1), (1, 3, 2), (1, 1, 1)], 1, 5, 5, 20)]
+    for queries, values, heads, points, width, spread in cases:
+        n, t = 2, sum(int(np.prod(g)) for g in queries)
+        offsets = (spread * rounded(rng, n, t, heads * len(values) * points * 3)).astype(np.float32)
+        inputs = [offsets.astype(np.float64), rounded(rng, n, t, heads * len(values) * points)]
+        inputs += [rounded(rng, n, *grid, width) for grid in values]
+        options = "heads=%d points=%d query_grids=%s" % (
+            heads, points, ",".join(str(s) for grid in queries for s in grid))
+        report.case("deform_attention", "%s on %s" % (queries, values), lambda: check(
+            driver, "deform_attention", deform(queries, heads, points), inputs, options))
+
+
+def run(driver, report):
+    rng = np.random.default_rng(2)
+    attention_cases(driver, report, rng)
+    deform_cases(driver, report, rng)

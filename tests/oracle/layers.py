@@ -1,0 +1,176 @@
+"""Convolutions, linear maps, norms, pools and what moves data, against torch.nn.functional."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from driver import check, rounded
+
+
+def first(x):
+    """Channels last (N, D, H, W, C) to PyTorch's (N, C, D, H, W)."""
+    return x.permute(0, 4, 1, 2, 3)
+
+
+def last(x):
+    return x.permute(0, 2, 3, 4, 1)
+
+
+def conv(stride):
+    def oracle(w, b, *parts):
+        pad = [(k - 1) // 2 for k in w.shape[1:4]]
+        x = torch.cat([first(p) for p in parts], 1)
+        return (last(F.conv3d(x, w.permute(0, 4, 1, 2, 3), b, stride=stride, padding=pad)),)
+    return oracle
+
+
+def conv_cases(driver, report, rng):
+    #       out, kernel,    parts,    stride,    grid
+    cases = [(5, (3, 3, 3), (4,), (1, 1, 1), (2, 5, 6, 7)),
+             (16, (3, 3, 3), (1,), (1, 1, 1), (1, 9, 8, 7)),
+             (32, (3, 3, 3), (16,), (2, 2, 2), (2, 8, 6, 10)),
+             (32, (3, 3, 3), (16,), (2, 2, 2), (2, 7, 9, 5)),
+             (16, (1, 3, 3), (16,), (1, 2, 2), (2, 3, 9, 8)),
+             (7, (1, 3, 3), (3,), (1, 1, 1), (2, 4, 5, 6)),
+             (7, (3, 1, 3), (3,), (2, 1, 3), (1, 7, 5, 9)),
+             (16, (3, 3, 3), (16, 16), (1, 1, 1), (2, 6, 5, 4)),
+             (5, (3, 3, 3), (3, 4), (1, 1, 1), (2, 4, 5, 6)),
+             (9, (1, 3, 3), (2, 5), (1, 2, 2), (1, 4, 7, 6)),
+             (8, (5, 3, 1), (6,), (1, 1, 1), (1, 7, 6, 5)),
+             (44, (1, 1, 1), (32,), (1, 1, 1), (2, 4, 5, 6)),
+             (64, (3, 3, 3), (128,), (1, 1, 1), (1, 4, 4, 4)),
+             (128, (3, 3, 3), (64,), (2, 2, 2), (2, 8, 8, 8))]
+    for out, kernel, parts, stride, grid in cases:
+        inputs = [rounded(rng, out, *kernel, sum(parts)), rounded(rng, out)]
+        inputs += [rounded(rng, *grid, part) for part in parts]
+        options = "stride=%d,%d,%d" % stride
+        report.case("conv", "%s %s %s %s %s" % (out, kernel, parts, stride, grid),
+                    lambda: check(driver, "conv", conv(stride), inputs, options))
+
+
+def conv_transpose_cases(driver, report, rng):
+    def oracle(w, b, x):
+        stride = w.shape[1:4]
+        return (last(F.conv_transpose3d(first(x), w.permute(0, 4, 1, 2, 3), b, stride=stride)),)
+    for cin, cout, stride, grid in [(5, 3, (2, 2, 2), (2, 3, 4, 5)), (32, 16, (1, 2, 2), (1, 5, 4, 3)),
+                                    (128, 64, (2, 2, 2), (2, 4, 4, 4)), (4, 7, (3, 1, 2), (2, 2, 5, 3))]:
+        inputs = [rounded(rng, cin, *stride, cout), rounded(rng, cout), rounded(rng, *grid, cin)]
+        report.case("conv_transpose", "%d to %d %s" % (cin, cout, stride),
+                    lambda: check(driver, "conv_transpose", oracle, inputs, "stride=%d,%d,%d" % stride))
+
+
+def linear_cases(driver, report, rng):
+    for activation, oracle in [("none", lambda w, b, x: (F.linear(x, w, b),)),
+                               ("relu", lambda w, b, x: (F.relu(F.linear(x, w, b)),))]:
+        for eout, shape in [(5, (2, 3, 7)), (192, (2, 11, 48)), (48, (2, 3, 4, 5, 192)), (17, (1, 33)), (1, (9, 3))]:
+            inputs = [rounded(rng, eout, shape[-1]), rounded(rng, eout), rounded(rng, *shape)]
+            report.case("linear", "%s %d %s" % (activation, eout, shape),
+                        lambda: check(driver, "linear", oracle, inputs, "activation=" + activation))
+
+
+def matmul_cases(driver, report, rng):
+    def oracle(transpose):
+        product = "n...c,nkc->n...k" if transpose else "n...c,nck->n...k"
+        return lambda a, b: (torch.einsum(product, a, b),)
+    for transpose in (1, 0):
+        for shape, k in [((2, 3, 4, 5, 6), 7), ((3, 9, 16), 44), ((1, 8, 7, 6, 48), 11), ((2, 5, 1), 3)]:
+            b = rounded(rng, shape[0], *((k, shape[-1]) if transpose else (shape[-1], k)))
+            report.case("matmul", "transpose=%d %s %d" % (transpose, shape, k),
+                        lambda: check(driver, "matmul", oracle(transpose), [rounded(rng, *shape), b],
+                                      "transpose=%d" % transpose))
+
+
+def norm_cases(driver, report, rng):
+    def instance(epsilon, slope):
+        def oracle(gamma, beta, x):
+            mean = x.mean((1, 2, 3))
+            rstd = 1 / torch.sqrt(x.var((1, 2, 3), unbiased=False) + epsilon)
+            y = F.instance_norm(first(x), weight=gamma, bias=beta, eps=epsilon)
+            return last(F.leaky_relu(y, slope)), mean, rstd
+        return oracle
+
+    def layer(epsilon):
+        def oracle(gamma, beta, x):
+            mean = x.mean(-1)
+            rstd = 1 / torch.sqrt(x.var(-1, unbiased=False) + epsilon)
+            return F.layer_norm(x, x.shape[-1:], gamma, beta, epsilon), mean.reshape(-1), rstd.reshape(-1)
+        return oracle
+
+    for shape, epsilon, slope in [((2, 3, 4, 5, 7), 1e-5, .01), ((1, 9, 8, 7, 16), 1e-5, 1), ((3, 5, 6, 4, 33), 1e-3, .2)]:
+        c = shape[-1]
+        inputs = [1 + rounded(rng, c) / 4, rounded(rng, c), 3 + 2 * rounded(rng, *shape)]
+        report.case("instance_norm", "%s slope %g" % (shape, slope),
+                    lambda: check(driver, "instance_norm", instance(epsilon, slope), inputs,
+                                  "epsilon=%g slope=%g" % (epsilon, slope), internal=(1, 2)))
+    for shape in [(2, 3, 5), (2, 7, 48), (1, 2, 3, 4, 256), (3, 64)]:
+        e = shape[-1]
+        inputs = [1 + rounded(rng, e) / 4, rounded(rng, e), 3 + 2 * rounded(rng, *shape)]
+        report.case("layer_norm", "%s" % (shape,),
+                    lambda: check(driver, "layer_norm", layer(1e-5), inputs, "epsilon=1e-5", internal=(1, 2)))
+
+
+def pool_cases(driver, report, rng):
+    pools = [("avg_pool", lambda x, f: F.avg_pool3d(x, f)), ("max_pool", lambda x, f: F.max_pool3d(x, f))]
+    for op, pool in pools:
+        for factor, grid in [((2, 2, 2), (2, 4, 6, 8)), ((1, 2, 3), (1, 3, 4, 9)), ((4, 1, 2), (2, 8, 3, 2))]:
+            for c in (3, 16):
+                report.case(op, "%s %s %d" % (factor, grid, c),
+                            lambda: check(driver, op, lambda x: (last(pool(first(x), factor)),),
+                                          [rounded(rng, *grid, c)], "factor=%d,%d,%d" % factor))
+    for size, grid in [((4, 6, 8), (2, 2, 3, 4)), ((3, 7, 5), (1, 6, 4, 9)), ((5, 5, 5), (2, 1, 5, 2)),
+                       ((2, 3, 4), (2, 8, 9, 4)), ((9, 1, 3), (1, 4, 5, 2))]:
+        def oracle(x):
+            return (last(F.interpolate(first(x), size, mode="trilinear", align_corners=False)),)
+        for c in (3, 16):
+            report.case("resize", "%s to %s, %d" % (grid, size, c),
+                        lambda: check(driver, "resize", oracle, [rounded(rng, *grid, c)], "size=%d,%d,%d" % size))
+
+
+def elementwise_cases(driver, report, rng):
+    for a, b in [((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 4, 5), (4, 5)), ((3, 7), (7,))]:
+        report.case("add", "%s + %s" % (a, b),
+                    lambda: check(driver, "add", lambda x, y: (x + y,), [rounded(rng, *a), rounded(rng, *b)]))
+    for count in (1, 3):
+        report.case("expand", "%d" % count, lambda: check(
+            driver, "expand", lambda x: (x.expand(count, *x.shape),), [rounded(rng, 4, 5)], "count=%d" % count))
+    kinds = [("relu", F.relu), ("gelu", F.gelu), ("sigmoid", torch.sigmoid)]
+    for kind, function in kinds:
+        for scale in (1, 8):
+            report.case("activation", "%s x %d" % (kind, scale), lambda: check(
+                driver, "activation", lambda x: (function(x),), [scale * rounded(rng, 2, 3, 37)], "kind=" + kind))
+    for drop in (0, 1, 2):
+        report.case("softmax", "drop %d" % drop, lambda: check(
+            driver, "softmax", lambda x: (x.softmax(-1)[..., :x.shape[-1] - drop],), [4 * rounded(rng, 2, 3, 5, 9)],
+            "drop=%d" % drop))
+    weights = [.5, -2, 3]
+    report.case("weighted_sum", "3 terms", lambda: check(
+        driver, "weighted_sum", lambda *x: (sum(w * t for w, t in zip(weights, x)),), [rounded(rng) for _ in weights],
+        "weights=.5,-2,3"))
+
+
+def token_cases(driver, report, rng):
+    def concat(*parts):
+        return (torch.cat([p.reshape(p.shape[0], -1, p.shape[-1]) for p in parts], 1),)
+    inputs = [rounded(rng, 2, 7, 5), rounded(rng, 2, 3, 2, 4, 5), rounded(rng, 2, 1, 5)]
+    report.case("concat", "tokens and a grid", lambda: check(driver, "concat", concat, inputs))
+    tokens = rounded(rng, 2, 37, 5)
+    report.case("slice", "tokens", lambda: check(
+        driver, "slice", lambda x: (x[:, 3:14],), [tokens], "start=3 length=11"))
+    report.case("slice", "grid", lambda: check(
+        driver, "slice", lambda x: (x[:, 5:29].reshape(2, 2, 3, 4, 5),), [tokens], "start=5 length=24 grid=2,3,4"))
+    for factor, grid in [((2, 2, 2), (2, 4, 6, 8)), ((1, 3, 2), (1, 5, 9, 4)), ((4, 2, 1), (2, 8, 2, 3))]:
+        labels = rng.integers(0, 16, grid).astype(np.int32)
+
+        def nearest(x):
+            at = [torch.div((2 * torch.arange(n // f) + 1) * f, 2, rounding_mode="floor")
+                  for n, f in zip(x.shape[1:], factor)]
+            return (x[:, at[0]][:, :, at[1]][:, :, :, at[2]],)
+        report.case("nearest_labels", "%s %s" % (factor, grid), lambda: check(
+            driver, "nearest_labels", nearest, [labels], "factor=%d,%d,%d" % factor))
+
+
+def run(driver, report):
+    rng = np.random.default_rng(1)
+    for cases in (conv_cases, conv_transpose_cases, linear_cases, matmul_cases, norm_cases, pool_cases,
+                  elementwise_cases, token_cases):
+        cases(driver, report, rng)

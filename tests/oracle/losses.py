@@ -1,0 +1,69 @@
+"""The three losses against torch.nn.functional and the formulas written out."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from driver import check, rounded
+
+
+def assignments(rng, n, queries, classes):
+    """(N, K): each class at most once, -1 for no object."""
+    out = np.full((n, queries), -1, np.int32)
+    for row in out:
+        kept = rng.permutation(classes)[:rng.integers(0, min(classes, queries) + 1)]
+        row[rng.permutation(queries)[:len(kept)]] = kept
+    return out
+
+
+def class_loss(none_weight):
+    def oracle(logits, assignment):
+        columns = logits.shape[-1]
+        target = torch.where(assignment < 0, columns - 1, assignment.long())
+        weight = torch.ones(columns, dtype=torch.float64)
+        weight[-1] = none_weight
+        return (F.cross_entropy(logits.reshape(-1, columns), target.reshape(-1), weight),)
+    return oracle
+
+
+def mask_loss(logits, labels, assignment):
+    bce, dice, matched = logits.sum() * 0, logits.sum() * 0, 0
+    for n, k in (assignment >= 0).nonzero().tolist():
+        x = logits[n, ..., k]
+        t = (labels[n] == assignment[n, k]).double()
+        p = x.sigmoid()
+        bce = bce + F.binary_cross_entropy_with_logits(x, t)
+        dice = dice + 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+        matched += 1
+    return bce / max(matched, 1), dice / max(matched, 1)
+
+
+def voxel_loss(batch, smooth):
+    def oracle(logits, labels):
+        p, t = logits.softmax(-1), F.one_hot(labels.long(), logits.shape[-1]).double()
+        axes = (0, 1, 2, 3) if batch else (1, 2, 3)
+        dice = (2 * (p * t).sum(axes) + smooth) / (p.sum(axes) + t.sum(axes) + smooth)
+        ce = F.cross_entropy(logits.permute(0, 4, 1, 2, 3), labels.long())
+        return ce, 1 - dice[..., 1:].mean()
+    return oracle
+
+
+def run(driver, report):
+    rng = np.random.default_rng(3)
+    for n, queries, classes, none_weight, scale in [(2, 5, 4, .1, 1), (3, 44, 16, 1, 1), (1, 11, 3, .1, 20)]:
+        inputs = [scale * rounded(rng, n, queries, classes + 1), assignments(rng, n, queries, classes)]
+        report.case("class_loss", "%d queries, %d classes" % (queries, classes), lambda: check(
+            driver, "class_loss", class_loss(none_weight), inputs, "none_weight=%g" % none_weight))
+    for grid, queries, classes, scale in [((2, 5, 4, 3), 7, 5, 1), ((3, 8, 9, 7), 16, 16, 4), ((1, 4, 4, 4), 5, 3, 60),
+                                          ((2, 3, 5, 4), 44, 16, 1)]:
+        labels = rng.integers(0, classes, grid).astype(np.int32)
+        inputs = [scale * rounded(rng, *grid, queries), labels, assignments(rng, grid[0], queries, classes)]
+        report.case("mask_loss", "%s %d queries x %g" % (grid, queries, scale),
+                    lambda: check(driver, "mask_loss", mask_loss, inputs))
+    nobody = [rounded(rng, 2, 3, 4, 5, 6), rng.integers(0, 4, (2, 3, 4, 5)).astype(np.int32), np.full((2, 6), -1, np.int32)]
+    report.case("mask_loss", "nothing matched", lambda: check(driver, "mask_loss", mask_loss, nobody))
+    for batch in (0, 1):
+        for grid, classes, scale in [((2, 5, 4, 3), 5, 1), ((3, 7, 8, 9), 16, 3), ((1, 2, 3, 4), 2, 30)]:
+            inputs = [scale * rounded(rng, *grid, classes), rng.integers(0, classes, grid).astype(np.int32)]
+            report.case("voxel_loss", "batch=%d %s %d classes" % (batch, grid, classes), lambda: check(
+                driver, "voxel_loss", voxel_loss(batch, 1e-5), inputs, "batch=%d smooth=1e-5" % batch))

@@ -1,0 +1,82 @@
+"""Random matchings: the cost of match's assignment must be the one scipy finds, cost computed here."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.special import expit, log_softmax
+
+from driver import rounded
+
+MATCHINGS = 1000
+
+
+def costs(weights, logits, masks, labels, present):
+    """(classes present, K): -class p(c) + bce BCE + dice Dice, of one sample."""
+    x = masks.reshape(-1, masks.shape[-1])  # (V, K)
+    p, probability = expit(x), np.exp(log_softmax(logits, -1))
+    rows = []
+    for c in present:
+        t = (labels.reshape(-1) == c).astype(float)[:, None]
+        bce = (np.logaddexp(0, x) - x * t).mean(0)
+        dice = 1 - (2 * (p * t).sum(0) + 1) / (p.sum(0) + t.sum() + 1)
+        rows.append(-weights[0] * probability[:, c] + weights[1] * bce + weights[2] * dice)
+    return np.array(rows)
+
+
+def verify(assignment, cost, present, fixed=False):
+    """Each class present has exactly one query; the total is the optimum. Returns the relative gap."""
+    matched = assignment[assignment >= 0]
+    if sorted(matched) != list(present):
+        raise AssertionError("classes %s present, %s matched" % (list(present), sorted(matched)))
+    at = {c: q for q, c in enumerate(assignment) if c >= 0}
+    total = sum(cost[i, at[c]] for i, c in enumerate(present))
+    best = cost[linear_sum_assignment(cost)].sum()
+    gap = (total - best) / max(1, abs(best))
+    if gap > 1e-5:
+        raise AssertionError("cost %.9g, the optimum is %.9g" % (total, best))
+    return abs(gap)
+
+
+def random_problem(rng):
+    classes = int(rng.integers(2, 13))
+    queries = classes + int(rng.integers(0, 20))
+    grid = tuple(int(n) for n in rng.integers(2, 7, 3))
+    scale = float(rng.choice([.1, 1, 5, 40]))
+    kept = rng.permutation(classes)[:rng.integers(1, classes + 1)]
+    labels = rng.choice(kept, (2, *grid)).astype(np.int32)
+    logits, masks = scale * rounded(rng, 2, queries, classes + 1), scale * rounded(rng, 2, *grid, queries)
+    return [a.astype(np.float32).astype(np.float64) for a in (logits, masks)] + [labels]
+
+
+def one(driver, rng):
+    weights = [float(w) for w in rng.choice([0, 1, 2, 5], 3)]
+    inputs = random_problem(rng)
+    out = driver.forward("match", "class_weight=%g bce_weight=%g dice_weight=%g" % tuple(weights), inputs)
+    driver.finish()
+    gaps = []
+    for n in range(2):
+        present = np.unique(inputs[2][n])
+        cost = costs(weights, inputs[0][n], inputs[1][n], inputs[2][n], present)
+        gaps.append(verify(out[0][n], cost, present))
+    return max(gaps)
+
+
+def fixed(driver, rng):
+    """Query i stands for class i: matched where the class is present."""
+    logits, masks, labels = random_problem(rng)
+    out = driver.forward("match", "fixed=1", [logits, masks, labels])[0]
+    driver.finish()
+    expected = np.full(out.shape, -1)
+    for n in range(2):
+        expected[n, np.unique(labels[n])] = np.unique(labels[n])
+    if (out != expected).any():
+        raise AssertionError("%s, expected %s" % (out.tolist(), expected.tolist()))
+    return 0.0
+
+
+def run(driver, report):
+    rng = np.random.default_rng(4)
+    if not report.wants("match"):
+        return
+    for i in range(MATCHINGS // 2):  # two samples each
+        report.case("match", "problem %d" % i, lambda: one(driver, rng))
+    report.case("match", "fixed", lambda: fixed(driver, rng))

@@ -1,0 +1,40 @@
+"""Compares the kernels with outside implementations: PyTorch, SciPy.
+
+    python3 tests/oracle/run.py [--driver build/tests/op_driver] [--kernel cpu] [--threads 1] [OP ...]
+
+Prints a line per op and `N passed, N failed`; without PyTorch it says so and passes."""
+
+import argparse
+import sys
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--driver", default="build/tests/op_driver")
+    parser.add_argument("--kernel", default="cpu", choices=["cpu", "portable", "reference"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("ops", nargs="*")
+    arguments = parser.parse_args()
+    try:
+        import torch
+        import scipy  # noqa: F401
+    except ImportError as missing:
+        print("oracles skipped: %s (Debian: python3-torch, python3-scipy)" % missing)
+        print("0 passed, 0 failed, 1 skipped")
+        return 0
+    torch.set_num_threads(1)
+    import attention
+    import driver
+    import layers
+    import losses
+    import matching
+
+    report = driver.Report(set(arguments.ops))
+    program = driver.Driver(arguments.driver, arguments.kernel, arguments.threads)
+    for group in (layers, attention, losses, matching):
+        group.run(program, report)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
