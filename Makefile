@@ -6,6 +6,9 @@ CFLAGS  ?= -O3 -g -march=native
 CUDA    ?= auto
 BUILD   ?= build
 VERSION := 0.1.0
+# make V=1 shows the commands
+Q       := $(if $(V),,@)
+say      = @echo '  $(if $(filter %.o,$@),CC,LD) $@'
 JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
 PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd
@@ -32,20 +35,24 @@ TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c)
 all: $(BUILD)/harness
 
 $(BUILD)/harness: $(OBJECTS)
-	$(CC) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
+	$(say)
+	$(Q)$(CC) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(BUILD)/%.f64.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DREAL=double -MMD -MP -c $< -o $@
+	$(say)
+	$(Q)$(CC) $(ALL_CFLAGS) -DREAL=double -MMD -MP -c $< -o $@
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(say)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver: $(BUILD)/tests/op_run.o $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -o $@
+	$(say)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -o $@
 
 clean:
 	rm -rf $(BUILD)

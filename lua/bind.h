@@ -1,19 +1,43 @@
-/* The one place where C meets Lua: experiment files become plans. */
+/* What the rest of the program sees of Lua: experiments become plans, configurations become graphs.
+ */
 #ifndef LUA_BIND_H
 #define LUA_BIND_H
 
+#include "engine/graph.h"
+
 #include <jansson.h>
-#include <stdbool.h>
 
-#include "kernels/error.h"
-
-/* Resolves an experiment file with overrides ("key=value", count of them) into a plan document,
- * which the caller decrefs: {"experiment", "file", "table", "title", "metric", "scale", "device",
- * "data": {"kind": "phantom" | "folder", "name", "dir", "options"}, "rows": [{"key", "label",
- * "paper"}], "cells": [{"row", "seed", "fold", "config"}], "notes": [text]}, and optionally
- * "model" (name for the table's head) and "axis" (head of the rows' column).
- * home is the program's folder. The same file and overrides give the same plan. */
+/* Runs an experiment file with "key=value" overrides and resolves it into the plan document:
+ *   {"experiment", "file", "table", "title", "metric", "scale", "device",
+ *    "data": {"kind": "phantom"|"folder", "name", "dir", "options"},
+ *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
+ *    "notes": [..]}
+ * New reference in *plan. On false the error names the file and line, or the override. */
 bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,
                      Error *error);
+
+/* Every option of experiments, for help: [{"name", "type", "default", "doc", ...}]. */
+json_t *experiment_options(const char *home, Error *error);
+
+/* The graph of a configuration, without backward. */
+typedef struct Model {
+  Value *image;   /* (N, D, H, W, channels), input */
+  Value *labels;  /* (N, D, H, W) I32, input; NULL when not training */
+  Value *loss;    /* scalar; NULL when not training */
+  Value *part[3]; /* class, bce, dice (or cross-entropy, Dice); NULL where there is none */
+  Value *map;     /* (N, D, H, W, classes) class probabilities; NULL when training */
+} Model;
+
+typedef struct ModelShape {
+  int batch, patch[3], channels, classes; /* classes: labels, background included */
+  bool training;
+} ModelShape;
+
+bool model_build(const char *home, const json_t *config, const ModelShape *shape, Graph *graph,
+                 Model *model, Error *error);
+
+/* Help of a block or op (`harness help fsad_bridge`); false when there is none of this name. */
+bool block_help(const char *name, FILE *out);
+void block_list(FILE *out);
 
 #endif

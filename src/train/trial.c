@@ -1,8 +1,185 @@
 #include "src/train/trial.h"
+#include "src/data/normalise.h"
+#include "src/data/split.h"
+#include "src/train/config.h"
+#include "src/train/evaluation.h"
+#include "src/train/events.h"
+#include "src/train/training.h"
+
+#include <omp.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+/* Everything a trial owns, so that one function frees it. */
+typedef struct Trial {
+  const json_t *config;
+  FILE *events;
+  Dataset dataset;
+  Split split;
+  Volume *training, *validation;
+  int trainings, validations; /* loaded */
+  Sampler *sampler;
+  Params *params;
+  Graph *train_graph, *infer_graph;
+  Plan *train_plan, *infer_plan;
+  Model train, infer;
+  double train_s, eval_s;
+} Trial;
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void release(Trial *t) {
+  plan_free(t->train_plan);
+  plan_free(t->infer_plan);
+  graph_free(t->train_graph);
+  graph_free(t->infer_graph);
+  params_free(t->params);
+  sampler_free(t->sampler);
+  volume_free(t->training, t->trainings);
+  volume_free(t->validation, t->validations);
+  free(t->training);
+  free(t->validation);
+  split_free(&t->split);
+  dataset_free(&t->dataset);
+}
+
+/* ---- data ---------------------------------------------------------------------------------------
+ */
+
+static bool load(const Dataset *dataset, const int *index, int count, Volume **volumes, int *loaded,
+                 Error *error) {
+  *volumes = calloc((size_t)count, sizeof **volumes);
+  if (!*volumes) return fail(error, "no memory for %d cases", count);
+  if (!dataset_load(dataset, index, count, *volumes, error)) return false;
+  *loaded = count;
+  return true;
+}
+
+static bool prepare_data(Trial *t, Error *error) {
+  const char *dir = config_text(t->config, "data_dir");
+  int fold = (int)config_int(t->config, "fold");
+  if (!dataset_open(&t->dataset, dir, error) || !split_make(&t->split, &t->dataset, fold, error) ||
+      !load(&t->dataset, t->split.training, t->split.trainings, &t->training, &t->trainings,
+            error) ||
+      !load(&t->dataset, t->split.validation, t->split.validations, &t->validation, &t->validations,
+            error))
+    return false;
+  Normaliser normaliser;
+  if (!normaliser_fit(&normaliser, &t->dataset, t->training, t->trainings, error)) return false;
+  for (int i = 0; i < t->trainings; i++) normaliser_apply(&normaliser, &t->training[i].image);
+  for (int i = 0; i < t->validations; i++) normaliser_apply(&normaliser, &t->validation[i].image);
+  SamplerOptions options = {.batch = (int)config_int(t->config, "batch"),
+                            .foreground = config_number(t->config, "foreground"),
+                            .seed = (uint64_t)config_int(t->config, "seed")};
+  config_triple(t->config, "patch", options.patch);
+  return augment_parse(config_text(t->config, "augment"), &options.augment, error) &&
+         sampler_make(&t->sampler, t->training, t->trainings, t->dataset.labels, &options, error);
+}
+
+/* ---- model --------------------------------------------------------------------------------------
+ */
+
+static Graph *build(Trial *t, bool training, Model *model, Error *error) {
+  ModelShape shape = {.batch = training ? (int)config_int(t->config, "batch") : 1,
+                      .channels = t->dataset.channels,
+                      .classes = t->dataset.labels,
+                      .training = training};
+  config_triple(t->config, "patch", shape.patch);
+  Graph *graph = graph_make(t->params);
+  if (model_build(config_text(t->config, "home"), t->config, &shape, graph, model, error) &&
+      (!training || graph_backward(graph, model->loss)))
+    return graph;
+  fail(error, "%s", graph->error.text);
+  graph_free(graph);
+  return NULL;
+}
+
+static bool prepare_model(Trial *t, Error *error) {
+  t->params = params_make(backend_cpu.real);
+  t->train_graph = build(t, true, &t->train, error);
+  t->infer_graph = t->train_graph ? build(t, false, &t->infer, error) : NULL;
+  if (!t->infer_graph) return false;
+  t->train_plan = plan_make(t->train_graph, &backend_cpu, true, error);
+  if (!t->train_plan) return false;
+  event_send(t->events, json_pack("{s:s, s:I, s:I, s:f}", "event", "plan", "parameters",
+                                  (json_int_t)params_total(t->params), "peak_bytes",
+                                  (json_int_t)(t->train_plan->bytes + params_bytes(t->params)),
+                                  "flops", graph_cost(t->train_graph).flops));
+  return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
+         plan_bind(t->train_plan, NULL, error);
+}
+
+/* ---- the trial
+ * ------------------------------------------------------------------------------------ */
+
+static bool train(Trial *t, TrainingEnd *end, Error *error) {
+  const json_t *c = t->config;
+  Training training = {
+      .params = t->params,
+      .plan = t->train_plan,
+      .model = &t->train,
+      .sampler = t->sampler,
+      .sgd = {.momentum = config_number(c, "momentum"),
+              .weight_decay = config_number(c, "weight_decay"),
+              .clip = config_number(c, "clip"),
+              .factor = {[GROUP_CNN] = config_number(c, "lr_cnn"),
+                         [GROUP_TRANSFORMER] = config_number(c, "lr_transformer")}},
+      .rate = config_number(c, "lr"),
+      .steps = config_int(c, "steps"),
+      .save_every = config_int(c, "save_every"),
+      .checkpoint = json_string_value(json_object_get(c, "checkpoint")),
+      .events = t->events,
+      .profile = json_is_true(json_object_get(c, "profile")),
+  };
+  int64_t first = training_resume(t->params, training.checkpoint, error);
+  if (error->text[0]) return false;
+  double start = now();
+  bool good = training_run(&training, first, end, error);
+  t->train_s = now() - start;
+  if (training.profile)
+    plan_profile_print(t->train_plan, (int)(training.steps - first - 1), stderr);
+  return good;
+}
+
+static bool evaluate(Trial *t, Error *error) {
+  double start = now();
+  plan_free(t->train_plan); /* its arena is the larger one */
+  t->train_plan = NULL;
+  t->infer_plan = plan_make(t->infer_graph, &backend_cpu, true, error);
+  bool good = t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
+              evaluation_run(t->infer_plan, &t->infer, &t->dataset, t->validation, t->validations,
+                             config_number(t->config, "window_step"), t->events, NULL, error);
+  t->eval_s = now() - start;
+  return good;
+}
+
+static const char *run(Trial *t, Error *error) {
+  TrainingEnd end = TRAINING_DONE;
+  if (!prepare_data(t, error)) return "failed";
+  if (!prepare_model(t, error))
+    return strncmp(error->text, "out of memory", 13) == 0 ? "oom" : "failed";
+  if (!train(t, &end, error)) return "failed";
+  if (end == TRAINING_COLLAPSED) return "collapsed";
+  if (end == TRAINING_INTERRUPTED) return "interrupted";
+  return evaluate(t, error) ? "done" : "failed";
+}
 
 int trial_main(const json_t *config, FILE *events) {
-  (void)config;
-  fprintf(events, "{\"event\":\"end\",\"status\":\"failed\","
-                  "\"message\":\"this build has no trainer\"}\n");
-  return 1;
+  omp_set_num_threads((int)config_int(config, "threads"));
+  signal(SIGTERM, training_interrupt);
+  signal(SIGINT, training_interrupt);
+  Trial trial = {.config = config, .events = events};
+  Error error = {0};
+  const char *status = run(&trial, &error);
+  event_send(events,
+             json_pack("{s:s, s:s, s:s, s:f, s:f}", "event", "end", "status", status, "message",
+                       error.text, "train_s", trial.train_s, "eval_s", trial.eval_s));
+  if (error.text[0]) fprintf(stderr, "%s: %s\n", status, error.text);
+  release(&trial);
+  return strcmp(status, "done") == 0 ? 0 : strcmp(status, "interrupted") == 0 ? 75 : 1;
 }

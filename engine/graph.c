@@ -1,0 +1,142 @@
+#include "engine/graph.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+Graph *graph_make(Params *params) {
+  Graph *graph = calloc(1, sizeof *graph);
+  CHECK(graph, "no memory for a graph");
+  graph->params = params;
+  graph->real = params->real;
+  graph->where = "";
+  return graph;
+}
+
+void graph_free(Graph *graph) {
+  if (!graph) return;
+  free(graph->values);
+  free(graph->nodes);
+  arena_free(&graph->arena);
+  free(graph);
+}
+
+/* Pointers only: the objects themselves live in the arena and never move. */
+static void *grown(void *list, int count, int *room) {
+  if (count < *room) return list;
+  *room = *room ? 2 * *room : 256;
+  list = realloc(list, (size_t)*room * sizeof(void *));
+  CHECK(list, "no memory for a graph of %d entries", *room);
+  return list;
+}
+
+Value *graph_value(Graph *graph, ValueKind kind, const Tensor *shape, const char *name) {
+  Value *value = arena_alloc(&graph->arena, sizeof *value);
+  *value = (Value){.id = graph->value_count, .kind = kind, .tensor = *shape, .name = name};
+  value->tensor.data = NULL;
+  graph->values = grown(graph->values, graph->value_count, &graph->value_room);
+  graph->values[graph->value_count++] = value;
+  return value;
+}
+
+Node *graph_append(Graph *graph, OpId op) {
+  Node *node = arena_alloc(&graph->arena, sizeof *node);
+  node->index = graph->node_count;
+  node->op = op;
+  node->call.op = op_table[op];
+  node->scope = arena_text(&graph->arena, "%s", graph->scope);
+  node->where = graph->where;
+  graph->nodes = grown(graph->nodes, graph->node_count, &graph->node_room);
+  graph->nodes[graph->node_count++] = node;
+  return node;
+}
+
+Value *graph_input(Graph *graph, const char *name, DType type, int rank, const int64_t *dim) {
+  Tensor shape = tensor_make(type, rank, dim);
+  return graph_value(graph, VALUE_INPUT, &shape, arena_text(&graph->arena, "%s", name));
+}
+
+Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,
+                   Init init) {
+  if (graph->error.text[0]) return NULL;
+  char path[512];
+  snprintf(path, sizeof path, "%s%s%s", graph->scope, graph->scope[0] ? "." : "", name);
+  Param *param = params_get(graph->params, path, rank, dim, group, init, &graph->error);
+  if (!param) return NULL;
+  for (int i = 0; i < graph->value_count; i++)
+    if (graph->values[i]->param == param) return graph->values[i];
+  Value *value = graph_value(graph, VALUE_PARAM, &param->shape, param->name);
+  value->param = param;
+  value->differentiable = true;
+  return value;
+}
+
+static Value *refuse(Graph *graph, const Error *error) {
+  fail(&graph->error, "%s%s%s%s%s", graph->where, graph->where[0] ? ": " : "", graph->scope,
+       graph->scope[0] ? ": " : "", error->text);
+  return NULL;
+}
+
+Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *const *in) {
+  if (graph->error.text[0]) return NULL;
+  const Op *row = op_table[op];
+  Error error = {0};
+  Call call = {.op = row, .options = options, .n_in = count, .n_out = row->n_out};
+  bool fits = count >= row->min_in && count <= row->max_in;
+  if (!fits)
+    fail(&error, "%s: takes %d to %d inputs, found %d", row->name, row->min_in, row->max_in, count);
+  for (int i = 0; fits && i < count; i++) {
+    fits = in[i] != NULL;
+    if (fits)
+      call.in[i] = in[i]->tensor;
+    else
+      fail(&error, "%s: input %d is missing", row->name, i);
+  }
+  if (!fits || !row->shape(&call, &error)) return refuse(graph, &error);
+
+  Node *node = graph_append(graph, op);
+  if (row->options_bytes) {
+    void *copy = arena_alloc(&graph->arena, row->options_bytes);
+    memcpy(copy, options, row->options_bytes);
+    call.options = copy;
+  }
+  node->call = call;
+  bool differentiable = false;
+  for (int i = 0; i < count; i++) {
+    node->in[i] = in[i];
+    differentiable |= in[i]->differentiable && !(row->constant & SAVES_IN(i));
+  }
+  for (int i = 0; i < row->n_out; i++) {
+    node->out[i] = graph_value(graph, VALUE_ACTIVATION, &call.out[i], row->name);
+    node->out[i]->producer = node;
+    node->out[i]->differentiable = differentiable && !(row->flags & OP_NO_GRADIENT);
+  }
+  return node->out[0];
+}
+
+Value *graph_out(const Value *value, int index) {
+  return value ? value->producer->out[index] : NULL;
+}
+
+void graph_push(Graph *graph, const char *format, ...) {
+  size_t used = strlen(graph->scope);
+  if (used) graph->scope[used++] = '.';
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(graph->scope + used, sizeof graph->scope - used, format, arguments);
+  va_end(arguments);
+}
+
+void graph_pop(Graph *graph) {
+  char *dot = strrchr(graph->scope, '.');
+  *(dot ? dot : graph->scope) = '\0';
+}
+
+Cost graph_cost(const Graph *graph) {
+  Cost total = {0, 0};
+  for (int i = 0; i < graph->node_count; i++) {
+    Cost cost = op_cost(&graph->nodes[i]->call);
+    total.flops += cost.flops;
+    total.bytes += cost.bytes;
+  }
+  return total;
+}

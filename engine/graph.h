@@ -1,0 +1,90 @@
+/* The static graph of a step: values (tensors to be) and nodes (uses of ops) in execution order.
+ *
+ * Built once per trial; graph_backward appends the gradient nodes; plan.h gives every value a
+ * place; run.h walks the list. Errors are sticky: the first is kept in graph->error, after which
+ * every builder returns NULL, so that building code needs no checks between two ops. */
+#ifndef ENGINE_GRAPH_H
+#define ENGINE_GRAPH_H
+
+#include "engine/arena.h"
+#include "engine/params.h"
+#include "kernels/op.h"
+
+typedef struct Value Value;
+typedef struct Node Node;
+
+typedef enum ValueKind {
+  VALUE_ACTIVATION, /* produced by a node, lives in the plan's arena */
+  VALUE_INPUT,      /* written by the caller before each run, lives in the arena */
+  VALUE_PARAM,      /* a parameter's weight block */
+  VALUE_GRADIENT,   /* a parameter's gradient block */
+} ValueKind;
+
+struct Value {
+  int id;
+  ValueKind kind;
+  Tensor tensor;
+  const char *name;
+  Node *producer; /* NULL for inputs and parameters */
+  Param *param;
+  bool differentiable; /* depends on a parameter */
+  bool keep;           /* read after the run: never reused */
+  Value *gradient;     /* after graph_backward; NULL when none arrives */
+  /* The plan's: */
+  Value *alias;    /* shares this value's memory (in place) */
+  int first, last; /* indices of the nodes that write and last read it */
+  size_t offset;
+};
+
+struct Node {
+  int index;
+  OpId op;
+  Call call;
+  Value *in[MAX_IN], *out[MAX_OUT], *din[MAX_IN], *dout[MAX_OUT];
+  const char *scope, *where; /* "encoder.stage0", "lua/harness/maskmed.lua:12" */
+  size_t scratch_offset;
+  double seconds; /* summed over runs when profiling */
+};
+
+typedef struct Graph {
+  Arena arena;
+  Params *params; /* shared, not owned */
+  DType real;     /* params->real */
+  Value **values;
+  Node **nodes;
+  int value_count, node_count, value_room, node_room;
+  char scope[256];
+  const char *where;
+  Error error;
+} Graph;
+
+Graph *graph_make(Params *params);
+void graph_free(Graph *graph);
+
+Value *graph_input(Graph *graph, const char *name, DType type, int rank, const int64_t *dim);
+/* The parameter SCOPE.name, made on first use. */
+Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,
+                   Init init);
+/* One use of an op; options are copied. Returns output 0; the others by graph_out. */
+Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *const *in);
+Value *graph_out(const Value *value, int index);
+/* graph_op with the inputs as arguments: apply(g, OP_add, NULL, a, b). */
+#define apply(graph, op, options, ...)                                                             \
+  graph_op(graph, op, options, (int)(sizeof((Value *[]){__VA_ARGS__}) / sizeof(Value *)),          \
+           (Value *[]){__VA_ARGS__})
+
+/* Scopes name parameters and nodes: "encoder" then "stage0" gives "encoder.stage0". */
+void graph_push(Graph *graph, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void graph_pop(Graph *graph);
+
+/* Appends the gradient of the scalar `loss`: parameters' gradients end in params->gradient. */
+bool graph_backward(Graph *graph, Value *loss);
+
+/* Sum of every node's cost. */
+Cost graph_cost(const Graph *graph);
+
+/* Inside the engine: a value of this shape, a node appended. */
+Value *graph_value(Graph *graph, ValueKind kind, const Tensor *shape, const char *name);
+Node *graph_append(Graph *graph, OpId op);
+
+#endif

@@ -1,0 +1,69 @@
+#include "engine/optimizer.h"
+
+#include <math.h>
+#include <omp.h>
+
+double poly_rate(double initial, int64_t step, int64_t steps) {
+  return initial * pow(1 - (double)step / (double)steps, 0.9);
+}
+
+enum { CHUNK = 4096 };
+
+/* Sums of fixed chunks in a fixed order: the same bits whatever the number of threads. */
+double gradient_norm(const Params *params) {
+  int64_t chunks = (int64_t)(params->elements + CHUNK - 1) / CHUNK;
+  double total = 0;
+  enum { STRIDE = 1024 };
+  for (int64_t base = 0; base < chunks; base += STRIDE) {
+    double partial[STRIDE] = {0};
+    int64_t end = chunks - base < STRIDE ? chunks - base : STRIDE;
+#pragma omp parallel for schedule(static)
+    for (int64_t c = 0; c < end; c++) {
+      size_t first = (size_t)(base + c) * CHUNK, last = first + CHUNK;
+      if (last > params->elements) last = params->elements;
+      double sum = 0;
+      for (size_t i = first; i < last; i++) {
+        double g = params->real == F64 ? ((const double *)params->gradient)[i]
+                                       : (double)((const float *)params->gradient)[i];
+        sum += g * g;
+      }
+      partial[c] = sum;
+    }
+    for (int64_t c = 0; c < end; c++) total += partial[c];
+  }
+  return sqrt(total);
+}
+
+#define STEP(name, REAL_TYPE)                                                                      \
+  static void name(REAL_TYPE *restrict w, const REAL_TYPE *restrict g, REAL_TYPE *restrict m,      \
+                   int64_t count, REAL_TYPE rate, REAL_TYPE scale, REAL_TYPE mu,                   \
+                   REAL_TYPE decay) {                                                              \
+    for (int64_t i = 0; i < count; i++) {                                                          \
+      REAL_TYPE d = scale * g[i] + decay * w[i];                                                   \
+      m[i] = mu * m[i] + d;                                                                        \
+      w[i] -= rate * (d + mu * m[i]);                                                              \
+    }                                                                                              \
+  }
+STEP(step_float, float)
+STEP(step_double, double)
+
+double sgd_step(Params *params, const Sgd *sgd, double rate) {
+  double norm = gradient_norm(params);
+  if (!isfinite(norm)) return norm;
+  double scale = sgd->clip > 0 && norm > sgd->clip ? sgd->clip / norm : 1;
+#pragma omp parallel for schedule(dynamic)
+  for (int p = 0; p < params->count; p++) {
+    const Param *param = params->list[p];
+    int64_t count = tensor_count(&param->shape);
+    double lr = rate * sgd->factor[param->group];
+    void *w = params_at(params, params->weight, param);
+    void *g = params_at(params, params->gradient, param);
+    void *m = params_at(params, params->momentum, param);
+    if (params->real == F64)
+      step_double(w, g, m, count, lr, scale, sgd->momentum, sgd->weight_decay);
+    else
+      step_float(w, g, m, count, (float)lr, (float)scale, (float)sgd->momentum,
+                 (float)sgd->weight_decay);
+  }
+  return norm;
+}

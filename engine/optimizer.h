@@ -1,0 +1,21 @@
+/* SGD with Nesterov momentum as nnU-Net uses it (MaskMed appendix C): clip on the joint norm,
+ * weight decay on every parameter, one learning-rate factor per group. */
+#ifndef ENGINE_OPTIMIZER_H
+#define ENGINE_OPTIMIZER_H
+
+#include "engine/params.h"
+
+typedef struct Sgd {
+  double momentum, weight_decay;
+  double clip;                /* joint gradient norm; 0: none */
+  double factor[GROUP_COUNT]; /* lambda_CNN, lambda_Trans (eq. 7) */
+} Sgd;
+
+/* init_lr * (1 - step / steps)^.9 (eq. 7 without the group's factor). */
+double poly_rate(double initial, int64_t step, int64_t steps);
+/* The gradient's norm over all parameters; NaN or Inf come through. */
+double gradient_norm(const Params *params);
+/* One step; returns the norm before clipping. With a norm that is not finite nothing is changed. */
+double sgd_step(Params *params, const Sgd *sgd, double rate);
+
+#endif

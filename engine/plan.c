@@ -1,0 +1,294 @@
+#include "engine/plan.h"
+
+#include <string.h>
+
+/* ---- lifetimes ----------------------------------------------------------------------------------
+ */
+
+static Value *root(Value *value) {
+  while (value->alias) value = value->alias;
+  return value;
+}
+
+static bool in_arena(const Value *value) {
+  return value->kind == VALUE_ACTIVATION || value->kind == VALUE_INPUT;
+}
+
+static void reads(Value *value, int index) {
+  if (value && value->last < index) value->last = index;
+}
+
+static void writes(Value *value, int index) {
+  if (!value) return;
+  if (value->first < 0) value->first = index;
+  reads(value, index);
+}
+
+/* What a node touches: forward its inputs and outputs, backward only what its op saves. */
+static void touch(const Node *node) {
+  const Call *call = &node->call;
+  unsigned saves = call->op->saves;
+  for (int i = 0; i < call->n_in; i++) {
+    if (!call->backward || saves & SAVES_IN(i)) reads(node->in[i], node->index);
+    writes(node->din[i], node->index);
+  }
+  for (int i = 0; i < call->n_out; i++) {
+    if (!call->backward)
+      writes(node->out[i], node->index);
+    else if (saves & SAVES_OUT(i))
+      reads(node->out[i], node->index);
+    reads(node->dout[i], node->index);
+  }
+}
+
+static void lifetimes(Graph *graph) {
+  for (int i = 0; i < graph->value_count; i++) {
+    Value *value = graph->values[i];
+    value->alias = NULL;
+    value->first = value->kind == VALUE_INPUT ? 0 : -1;
+    value->last = value->keep ? graph->node_count - 1 : -1;
+  }
+  for (int i = 0; i < graph->node_count; i++) touch(graph->nodes[i]);
+  for (int i = 0; i < graph->node_count; i++) {
+    const Node *node = graph->nodes[i];
+    if (!(node->call.op->flags & OP_CONSTANT)) continue;
+    node->out[0]->first = 0; /* computed once, before the first run */
+    node->out[0]->last = graph->node_count - 1;
+  }
+}
+
+/* An in-place op takes over the memory of its operand when nobody reads that afterwards. */
+static void share(Value *result, Value *operand, int index) {
+  Value *owner = operand ? root(operand) : NULL;
+  if (!result || !owner || result->kind != VALUE_ACTIVATION || result->alias) return;
+  if (owner->kind != VALUE_ACTIVATION || owner->keep || owner->last != index) return;
+  if (owner->producer->call.op->flags & OP_CONSTANT) return;
+  if (tensor_bytes(&result->tensor) != tensor_bytes(&owner->tensor)) return;
+  result->alias = owner;
+  owner->last = result->last > index ? result->last : index;
+  owner->keep |= result->keep;
+}
+
+static void share_in_place(Graph *graph) {
+  for (int i = 0; i < graph->node_count; i++) {
+    const Node *node = graph->nodes[i];
+    if (!(node->call.op->flags & OP_INPLACE)) continue;
+    if (node->call.backward) {
+      share(node->din[0], node->dout[0], i);
+    } else {
+      bool twice = false; /* x + x may not overwrite x */
+      for (int k = 1; k < node->call.n_in; k++) twice |= root(node->in[k]) == root(node->in[0]);
+      if (!twice) share(node->out[0], node->in[0], i);
+    }
+  }
+}
+
+/* ---- offsets ------------------------------------------------------------------------------------
+ */
+
+typedef struct Block {
+  size_t bytes, *offset;
+  int first, last;
+} Block;
+
+static size_t aligned(size_t bytes) {
+  return (bytes + PLAN_ALIGN - 1) / PLAN_ALIGN * PLAN_ALIGN;
+}
+
+static int by_size(const void *a, const void *b) {
+  const Block *x = a, *y = b;
+  if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+  return x->first != y->first ? x->first - y->first : x->last - y->last;
+}
+
+static int collect(Graph *graph, Block *blocks) {
+  int count = 0;
+  for (int i = 0; i < graph->value_count; i++) {
+    Value *value = graph->values[i];
+    if (!in_arena(value) || value->alias || value->last < 0) continue;
+    blocks[count++] =
+        (Block){aligned(tensor_bytes(&value->tensor)), &value->offset, value->first, value->last};
+  }
+  for (int i = 0; i < graph->node_count; i++) {
+    Node *node = graph->nodes[i];
+    if (node->call.scratch_bytes)
+      blocks[count++] = (Block){aligned(node->call.scratch_bytes), &node->scratch_offset, i, i};
+  }
+  return count;
+}
+
+/* The lowest gap between already placed blocks that live at the same time. `placed` is kept
+ * ordered by offset. */
+static size_t place(const Block *block, const Block *const *placed, int count) {
+  size_t offset = 0;
+  for (int i = 0; i < count; i++) {
+    const Block *other = placed[i];
+    if (other->first > block->last || other->last < block->first) continue;
+    if (*other->offset >= offset + block->bytes) break;
+    size_t end = *other->offset + other->bytes;
+    if (end > offset) offset = end;
+  }
+  return offset;
+}
+
+static void layout(Plan *plan, bool reuse) {
+  Graph *graph = plan->graph;
+  size_t room = (size_t)(graph->value_count + graph->node_count);
+  Block *blocks = calloc(room, sizeof *blocks);
+  const Block **placed = calloc(room, sizeof *placed);
+  CHECK(blocks && placed, "no memory to plan %zu tensors", room);
+  int count = collect(graph, blocks);
+  qsort(blocks, (size_t)count, sizeof *blocks, by_size);
+  for (int i = 0; i < count; i++) {
+    size_t offset = reuse ? place(&blocks[i], placed, i) : plan->bytes;
+    *blocks[i].offset = offset;
+    if (offset + blocks[i].bytes > plan->bytes) plan->bytes = offset + blocks[i].bytes;
+    int at = i; /* insert, ordered by offset */
+    for (; at > 0 && *placed[at - 1]->offset > offset; at--) placed[at] = placed[at - 1];
+    placed[at] = &blocks[i];
+  }
+  for (int n = 0; n < graph->node_count; n++) {
+    size_t live = 0;
+    for (int i = 0; i < count; i++)
+      if (blocks[i].first <= n && n <= blocks[i].last) live += blocks[i].bytes;
+    if (live > plan->lower_bound) {
+      plan->lower_bound = live;
+      plan->peak_node = n;
+    }
+  }
+  free(blocks);
+  free(placed);
+}
+
+/* ---- plan ---------------------------------------------------------------------------------------
+ */
+
+static bool prepare(Node *node, const Backend *backend, Error *error) {
+  const Kernel *kernel = backend->kernels[node->op];
+  if (!kernel)
+    return fail(error, "%s: no %s kernel for this op", node->call.op->name, backend->name);
+  Error inner = {0};
+  if (!kernel->prepare || kernel->prepare(&node->call, &inner)) return true;
+  return fail(error, "%s%s%s: %s: %s", node->where, node->where[0] ? ": " : "", node->scope,
+              node->call.op->name, inner.text);
+}
+
+Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) {
+  if (graph->error.text[0]) {
+    fail(error, "%s", graph->error.text);
+    return NULL;
+  }
+  CHECK(graph->real == backend->real, "graph and backend %s differ in type", backend->name);
+  Plan *plan = calloc(1, sizeof *plan);
+  CHECK(plan, "no memory for a plan");
+  *plan = (Plan){.graph = graph, .backend = backend};
+  for (int i = 0; i < graph->node_count; i++) {
+    if (prepare(graph->nodes[i], backend, error)) continue;
+    plan_free(plan);
+    return NULL;
+  }
+  lifetimes(graph);
+  if (reuse) share_in_place(graph);
+  layout(plan, reuse);
+  return plan;
+}
+
+void plan_free(Plan *plan) {
+  if (!plan) return;
+  for (int i = 0; i < plan->graph->node_count; i++) {
+    Node *node = plan->graph->nodes[i];
+    const Kernel *kernel = plan->backend->kernels[node->op];
+    if (kernel && kernel->release && node->call.state) kernel->release(&node->call);
+    node->call.state = NULL;
+  }
+  if (plan->own_memory) plan->backend->release(plan->memory);
+  free(plan);
+}
+
+/* ---- binding ------------------------------------------------------------------------------------
+ */
+
+static void *address(const Plan *plan, Value *value) {
+  const Params *params = plan->graph->params;
+  if (!value) return NULL;
+  if (value->kind == VALUE_PARAM) return params_at(params, params->weight, value->param);
+  if (value->kind == VALUE_GRADIENT) return params_at(params, params->gradient, value->param);
+  return (char *)plan->memory + root(value)->offset;
+}
+
+static void bind(const Plan *plan, Node *node) {
+  Call *call = &node->call;
+  unsigned saves = call->op->saves;
+  for (int i = 0; i < call->n_in; i++) {
+    bool seen = !call->backward || saves & SAVES_IN(i);
+    call->in[i].data = seen ? address(plan, node->in[i]) : NULL;
+    call->din[i].data = address(plan, node->din[i]);
+  }
+  for (int i = 0; i < call->n_out; i++) {
+    bool seen = !call->backward || saves & SAVES_OUT(i);
+    call->out[i].data = seen ? address(plan, node->out[i]) : NULL;
+    call->dout[i].data = address(plan, node->dout[i]);
+  }
+  call->scratch = call->scratch_bytes ? (char *)plan->memory + node->scratch_offset : NULL;
+}
+
+static bool allocate(Plan *plan, Error *error) {
+  size_t available = plan->backend->available();
+  if (plan->bytes <= available) plan->memory = plan->backend->alloc(plan->bytes);
+  plan->own_memory = plan->memory != NULL;
+  if (plan->memory) return true;
+  return fail(error,
+              "out of memory: the graph needs %.2f GiB, %.2f GiB are available on %s; a patch or "
+              "batch of %.0f %% of this size would fit",
+              (double)plan->bytes / 0x1p30, (double)available / 0x1p30, plan->backend->name,
+              100.0 * (double)available / (double)plan->bytes);
+}
+
+bool plan_bind(Plan *plan, void *memory, Error *error) {
+  Graph *graph = plan->graph;
+  plan->memory = memory;
+  if (!memory && !allocate(plan, error)) return false;
+  for (int i = 0; i < graph->value_count; i++) {
+    Value *value = graph->values[i];
+    if (in_arena(value) && root(value)->last < 0) continue; /* never used */
+    value->tensor.data = address(plan, value);
+    if (value->kind != VALUE_INPUT || !value->keep) continue;
+    if (value->tensor.type == F64)
+      *(double *)value->tensor.data = 1; /* the loss's gradient */
+    else
+      *(float *)value->tensor.data = 1;
+  }
+  for (int i = 0; i < graph->node_count; i++) {
+    Node *node = graph->nodes[i];
+    bind(plan, node);
+    if (node->call.op->flags & OP_CONSTANT) plan->backend->kernels[node->op]->forward(&node->call);
+  }
+  return true;
+}
+
+void plan_print(const Plan *plan, FILE *out, int rows) {
+  const Graph *graph = plan->graph;
+  const Node *peak = graph->nodes[plan->peak_node];
+  fprintf(out, "arena %.1f MiB (lower bound %.1f MiB), parameters %.1f MiB; peak at %s %s%s\n",
+          (double)plan->bytes / 0x1p20, (double)plan->lower_bound / 0x1p20,
+          (double)params_bytes(graph->params) / 0x1p20, peak->scope, peak->call.op->name,
+          peak->call.backward ? " backward" : "");
+  bool *shown = calloc((size_t)graph->value_count, sizeof *shown);
+  CHECK(shown, "no memory");
+  for (int row = 0; row < rows; row++) {
+    const Value *best = NULL;
+    for (int i = 0; i < graph->value_count; i++) {
+      const Value *v = graph->values[i];
+      bool alive =
+          in_arena(v) && !v->alias && v->first <= plan->peak_node && plan->peak_node <= v->last;
+      if (alive && !shown[i] && (!best || tensor_bytes(&v->tensor) > tensor_bytes(&best->tensor)))
+        best = v;
+    }
+    if (!best) break;
+    shown[best->id] = true;
+    fprintf(out, "  %9.2f MiB  %-24s %s %s\n", (double)tensor_bytes(&best->tensor) / 0x1p20,
+            tensor_shape_text(&best->tensor), best->name,
+            best->producer ? best->producer->scope : "");
+  }
+  free(shown);
+}

@@ -1,0 +1,38 @@
+/* The memory plan: every tensor of a graph gets an offset in one arena by its lifetime (first
+ * written .. last read, in node order), so peak memory is known to the byte before anything is
+ * allocated. Offsets are chosen greedily by size (Pisarchyk and Lee, 2020: greedy by size). */
+#ifndef ENGINE_PLAN_H
+#define ENGINE_PLAN_H
+
+#include "engine/backend.h"
+#include "engine/graph.h"
+
+enum { PLAN_ALIGN = 64 };
+
+typedef struct Plan {
+  Graph *graph;
+  const Backend *backend;
+  size_t bytes;       /* the arena: activations, gradients, inputs, scratch */
+  size_t lower_bound; /* the largest sum of tensors alive at one node: no plan can be smaller */
+  int peak_node;      /* where */
+  void *memory;       /* after plan_bind */
+  bool own_memory;
+  bool constants_done;
+} Plan;
+
+/* Prepares every node's kernel and lays the tensors out. `reuse` = false gives each tensor memory
+ * of its own (tests: the result must not change). */
+Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error);
+/* Points every call at its memory. memory == NULL: allocates plan->bytes, or says how much is
+ * missing. params must be allocated. Runs the constant nodes. */
+bool plan_bind(Plan *plan, void *memory, Error *error);
+void plan_free(Plan *plan); /* releases kernels' states and memory, not the graph */
+/* The tensors alive at the peak, largest first, at most `rows`. */
+void plan_print(const Plan *plan, FILE *out, int rows);
+
+/* Runs the graph's nodes in order; with `profile`, adds each node's time to node->seconds. */
+void plan_run(Plan *plan, bool profile);
+/* After profiling: time per op, forward and backward, share, GFLOP/s; `runs` divides. */
+void plan_profile_print(const Plan *plan, int runs, FILE *out);
+
+#endif

@@ -1,0 +1,57 @@
+/* From an experiment file to its plan. The rules live in lua/harness/plan.lua; here are the files
+ * and the way back. */
+#include "lua/bind.h"
+#include "lua/sandbox.h"
+
+#include <lauxlib.h>
+#include <limits.h>
+#include <string.h>
+
+/* The source, so that messages about a key can name its line. Empty when unreadable. */
+static void push_source(lua_State *L, const char *path) {
+  luaL_Buffer buffer;
+  luaL_buffinit(L, &buffer);
+  FILE *file = fopen(path, "r");
+  for (int c; file && (c = fgetc(file)) != EOF;) luaL_addchar(&buffer, (char)c);
+  if (file) fclose(file);
+  luaL_pushresult(&buffer);
+}
+
+/* plan(experiment, overrides, file, source, nearest) */
+static bool call_plan(lua_State *L, const char *path, int count, char **overrides, Error *error) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, "harness.plan");
+  if (!sandbox_call(L, 1, error)) return false;
+  if (!sandbox_run(L, path, path, error)) return false;
+  if (!lua_istable(L, -1))
+    return fail(error, "%s: an experiment file returns one table, found %s", path,
+                luaL_typename(L, -1));
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    lua_pushstring(L, overrides[i]);
+    lua_seti(L, -2, i + 1);
+  }
+  lua_pushstring(L, path);
+  push_source(L, path);
+  return sandbox_call(L, 4, error);
+}
+
+bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,
+                     Error *error) {
+  lua_State *L = sandbox_open(home, error);
+  if (!L) return false;
+  bool good = call_plan(L, file, count, overrides, error);
+  if (good) *plan = sandbox_to_json(L, -1);
+  lua_close(L);
+  return good;
+}
+
+json_t *experiment_options(const char *home, Error *error) {
+  lua_State *L = sandbox_open(home, error);
+  if (!L) return NULL;
+  lua_getglobal(L, "require");
+  lua_pushstring(L, "harness.options");
+  json_t *options = sandbox_call(L, 1, error) ? sandbox_to_json(L, -1) : NULL;
+  lua_close(L);
+  return options;
+}

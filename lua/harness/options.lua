@@ -1,0 +1,90 @@
+-- Every option of an experiment: the only place of its default. The same rows serve overrides on the
+-- command line, help, and the configuration whose hash is a trial's identity.
+--
+-- A row: name, type (int, number, bool, choice, list), default, doc; min, max or choices. `quick`,
+-- `small`, `paper` replace the default at that scale (see peers' table: the paper's own values are
+-- the plain defaults; a smaller scale says what it shrinks).
+return {
+  -- What is trained on.
+  { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
+  { name = "fold", type = "int", default = 0, min = 0, max = 99, doc = "which fold validates" },
+  { name = "phantom_size", type = "list", default = { 96, 160, 160 }, quick = { 40, 40, 40 }, small = { 64, 64, 64 },
+    min = 16, max = 512, doc = "phantom volumes: D,H,W voxels" },
+  { name = "phantom_cases", type = "int", default = 60, quick = 32, small = 40, min = 2, max = 1000,
+    doc = "phantom volumes, validation included" },
+  { name = "phantom_validation", type = "int", default = 12, quick = 8, small = 8, min = 1, max = 500,
+    doc = "phantom volumes held out" },
+  { name = "phantom_organs", type = "int", default = 15, quick = 10, min = 1, max = 15, doc = "labelled organs, largest first" },
+  { name = "phantom_noise", type = "number", default = 15, min = 0, max = 500, doc = "noise, sd in HU" },
+  { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
+
+  -- The U-Net (nnU-Net's plan).
+  { name = "model", type = "choice", default = "maskmed", choices = { "maskmed" }, doc = "model file in lua/harness/models" },
+  { name = "widths", type = "list", default = { 32, 64, 128, 256, 320, 320 }, quick = { 16, 32, 64, 128 },
+    small = { 32, 64, 128, 256, 320 }, min = 1, max = 4096, doc = "channels of each stage" },
+  { name = "strides", type = "list", triples = true,
+    default = { { 1, 1, 1 }, { 1, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
+    quick = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
+    small = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
+    min = 1, max = 8, doc = "D,H,W stride of each stage" },
+  { name = "kernels", type = "list", triples = true,
+    default = { { 1, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
+    quick = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
+    small = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
+    min = 1, max = 7, doc = "D,H,W kernel of each stage" },
+  { name = "convs", type = "int", default = 2, min = 1, max = 8, doc = "convolutions a stage" },
+
+  -- The bridge between encoder and decoder (MaskMed 3.3, Table 4).
+  { name = "bridge", type = "choice", default = "fsad", choices = { "none", "deformable", "fsad" },
+    doc = "what fuses the encoder's features: plain skips, deformable attention over the query scales, FSAD over all" },
+  { name = "hidden", type = "int", default = 192, quick = 48, small = 96, min = 6, max = 4096, doc = "token width E" },
+  { name = "heads", type = "int", default = 6, min = 1, max = 64, doc = "attention heads" },
+  { name = "points", type = "int", default = 4, min = 1, max = 16, doc = "sampling points K per head and scale" },
+  { name = "bridge_layers", type = "int", default = 2, quick = 1, min = 1, max = 12, doc = "depth of the bridge" },
+  { name = "query_scales", type = "int", default = 4, quick = 2, small = 3, min = 1, max = 8,
+    doc = "lowest scales whose tokens are queries" },
+  { name = "bridge_norm", type = "choice", default = "inside", choices = { "inside", "post", "pre" },
+    doc = "x + LN(f(x)), LN(x + f(x)) or x + f(LN(x))" },
+  { name = "bridge_zero_init", type = "bool", default = false, doc = "start as plain skips" },
+  { name = "ffn", type = "int", default = 1024, quick = 96, small = 384, min = 1, max = 16384, doc = "feed-forward width" },
+
+  -- The head (MaskMed 3.1-3.2, Tables 3, 4 and 6).
+  { name = "head", type = "choice", default = "masked", choices = { "point_wise", "masked" },
+    doc = "point_wise: nnU-Net's; masked: Masked Multi-Scale Segmentation Head" },
+  { name = "queries", type = "int", default = 1, min = 1, max = 16, doc = "object queries, in multiples of the labels N" },
+  { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
+  { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
+  { name = "blocks", type = "int", default = 1, min = 1, max = 8, doc = "transformer blocks a stage" },
+  { name = "key_grid", type = "list", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 8, 8, 8 }, min = 1, max = 512,
+    doc = "grid to which decoder features are pooled as keys" },
+  { name = "mask_resize", type = "choice", default = "max", choices = { "max", "trilinear" }, doc = "how the prior becomes coarser" },
+  { name = "head_norm", type = "choice", default = "post", choices = { "inside", "post", "pre" }, doc = "norm placement in the head" },
+  { name = "mask_layers", type = "int", default = 3, min = 1, max = 6, doc = "layers of the mask embedding's MLP" },
+  { name = "class_layers", type = "int", default = 1, min = 1, max = 6, doc = "layers of the class embedding's MLP" },
+
+  -- The loss (MaskMed 3.5, Table 7).
+  { name = "class_weight", type = "number", default = 2, min = 0, max = 1e6, doc = "lambda of the class term" },
+  { name = "bce_weight", type = "number", default = 10, min = 0, max = 1e6, doc = "lambda of the masks' BCE" },
+  { name = "dice_weight", type = "number", default = 10, min = 0, max = 1e6, doc = "lambda of the masks' Dice" },
+  { name = "loss_scale", type = "number", default = 0.1, min = 1e-6, max = 1e6, doc = "factor on the loss, not on the matching cost" },
+  { name = "none_weight", type = "number", default = 0.1, min = 0, max = 1e3, doc = "weight of 'no object'" },
+  { name = "match", type = "choice", default = "once", choices = { "once", "per_stage", "fixed" }, doc = "where queries are matched" },
+
+  -- The training (MaskMed appendix C).
+  { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, min = 4, max = 512,
+    doc = "D,H,W training patch" },
+  { name = "batch", type = "int", default = 2, min = 1, max = 64, doc = "patches a step" },
+  { name = "steps", type = "int", default = 250000, quick = 300, small = 4000, min = 1, max = 100000000, doc = "training steps" },
+  { name = "lr", type = "number", default = 1e-3, quick = 0.1, small = 0.02, min = 0, max = 100, doc = "initial learning rate, poly .9" },
+  { name = "momentum", type = "number", default = 0.99, quick = 0.9, min = 0, max = 1, doc = "SGD Nesterov momentum" },
+  { name = "weight_decay", type = "number", default = 3e-5, min = 0, max = 1, doc = "on every parameter" },
+  { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
+  { name = "lr_cnn", type = "number", default = 1, min = 0, max = 100, doc = "learning-rate factor of the CNN" },
+  { name = "lr_transformer", type = "number", default = 0.1, min = 0, max = 100, doc = "learning-rate factor of head and bridge" },
+  { name = "foreground", type = "number", default = 0.33, min = 0, max = 1, doc = "share of patches forced onto foreground" },
+  { name = "augment", type = "choice", default = "intensity", quick = "none", choices = { "none", "intensity" }, doc = "augmentation" },
+  { name = "window_step", type = "number", default = 0.5, min = 0.1, max = 1, doc = "sliding window: step as share of the patch" },
+  { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
+  { name = "threads", type = "int", default = 2, quick = 1, min = 1, max = 1024,
+    doc = "CPU threads of a trial; part of its identity: sums may differ in the last bit" },
+}

@@ -1,0 +1,307 @@
+-- From an experiment's table and "key=value" overrides to the plan: rows, cells, resolved
+-- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
+local options = require "harness.options"
+local nearest = require "harness.nearest"
+
+local SCALES = { quick = true, small = true, paper = true }
+-- Keys of an experiment file.
+local FIELDS = {
+  title = "string", table = "number", base = "table", vary = "table", rows = "table", label = "function",
+  seeds = "number", paper = "string", metric = "string", order = "table",
+}
+
+local by_name = {}
+for _, row in ipairs(options) do by_name[row.name] = row end
+
+local function known_names()
+  local names = { "scale", "seeds" }
+  for _, row in ipairs(options) do names[#names + 1] = row.name end
+  return names
+end
+
+local function hint(word, names)
+  local near = nearest(word, names)
+  return near and ("; did you mean '" .. near .. "'?") or ""
+end
+
+-- The line of a key in the file's source, for messages.
+local function line_of(source, key)
+  local at = source:find("%f[%w_]" .. key .. "%f[^%w_]%s*=")
+  if not at then return 1 end
+  local _, lines = source:sub(1, at):gsub("\n", "")
+  return lines + 1
+end
+
+-- ---- values ------------------------------------------------------------------------------------
+
+local function flat_text(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local parts = {}
+  for i, item in ipairs(value) do parts[i] = flat_text(item) end
+  return table.concat(parts, ",")
+end
+
+local function check_number(row, value)
+  if type(value) ~= "number" or (row.type ~= "number" and math.type(value) ~= "integer") then
+    return nil, ("expected a %s, found '%s'"):format(row.type == "number" and "number" or "whole number", tostring(value))
+  end
+  if (row.min and value < row.min) or (row.max and value > row.max) then
+    return nil, ("%s is outside %s .. %s"):format(tostring(value), tostring(row.min), tostring(row.max))
+  end
+  return value
+end
+
+local function check_list(row, value)
+  if type(value) ~= "table" then return nil, "expected a list of whole numbers" end
+  local list = {}
+  for i, item in ipairs(value) do
+    local result, why
+    if type(item) == "table" and row.triples then result, why = check_list({ min = row.min, max = row.max }, item)
+    else result, why = check_number({ type = "int", min = row.min, max = row.max }, item) end
+    if result == nil then return nil, why end
+    list[i] = result
+  end
+  return list
+end
+
+local function check(row, value)
+  if row.type == "int" or row.type == "number" then return check_number(row, value) end
+  if row.type == "list" then return check_list(row, value) end
+  if row.type == "bool" then
+    if type(value) ~= "boolean" then return nil, "expected true or false, found '" .. tostring(value) .. "'" end
+    return value
+  end
+  if type(value) ~= "string" then return nil, "expected a text, found '" .. tostring(value) .. "'" end
+  if row.type == "text" then return value end
+  for _, choice in ipairs(row.choices) do
+    if choice == value then return value end
+  end
+  return nil, ("expected one of %s, found '%s'%s"):format(table.concat(row.choices, ", "), value, hint(value, row.choices))
+end
+
+-- A text from the command line as a value of the row's type (unchecked where it does not read).
+local function read(row, text)
+  if row.type == "int" then return math.tointeger(tonumber(text)) or text end
+  if row.type == "number" then return tonumber(text) or text end
+  if row.type == "bool" then
+    if text == "true" or text == "1" or text == "yes" then return true end
+    if text == "false" or text == "0" or text == "no" then return false end
+  end
+  return text
+end
+
+local function split(text)
+  local parts = {}
+  for part in (text .. ","):gmatch("([^,]*),") do parts[#parts + 1] = part end
+  return parts
+end
+
+local function triples(list)
+  local nested = {}
+  for i = 1, #list, 3 do nested[#nested + 1] = { list[i], list[i + 1], list[i + 2] } end
+  return nested
+end
+
+-- "queries=1,2": a list of values of the row's type; a list option takes all of them as one value.
+local function read_override(row, text)
+  local values = {}
+  if row.type == "list" then
+    for i, part in ipairs(split(text)) do values[i] = math.tointeger(tonumber(part)) or part end
+    values = { row.triples and triples(values) or values }
+  elseif row.type == "text" then
+    values = { text }
+  else
+    for i, part in ipairs(split(text)) do values[i] = read(row, part) end
+  end
+  for i, value in ipairs(values) do
+    local result, why = check(row, value)
+    if result == nil then error(("%s=%s: %s (%s)"):format(row.name, text, why, row.doc), 0) end
+    values[i] = result
+  end
+  return values
+end
+
+-- ---- overrides ---------------------------------------------------------------------------------
+
+local function whole(key, text)
+  local value = math.tointeger(tonumber(text))
+  if not value or value < 1 then error(("%s=%s: expected a whole number, at least 1"):format(key, text), 0) end
+  return value
+end
+
+local function parse_overrides(overrides)
+  local parsed = { values = {}, order = {} }
+  for _, text in ipairs(overrides) do
+    local key, value = text:match("^([%w_]+)=(.*)$")
+    if not key then error(("'%s': an override is written key=value"):format(text), 0) end
+    if key == "scale" then
+      if not SCALES[value] then error(("scale=%s: expected quick, small or paper"):format(value), 0) end
+      parsed.scale = value
+    elseif key == "seeds" then parsed.seeds = whole(key, value)
+    elseif by_name[key] then
+      parsed.values[key] = read_override(by_name[key], value)
+      parsed.order[#parsed.order + 1] = key
+    else error(("no option '%s'%s"):format(key, hint(key, known_names())), 0) end
+  end
+  return parsed
+end
+
+-- ---- the experiment ----------------------------------------------------------------------------
+
+local function validate(experiment, file, source)
+  local function wrong(key, text) error(("%s:%d: %s"):format(file, line_of(source, key), text), 0) end
+  local names = {}
+  for name in pairs(FIELDS) do names[#names + 1] = name end
+  table.sort(names)
+  for key, value in pairs(experiment) do
+    local expected = FIELDS[key]
+    local text = tostring(key)
+    if not expected then wrong(text, ("an experiment has no field '%s'%s"):format(text, hint(text, names))) end
+    if type(value) ~= expected then wrong(key, ("field %s: expected a %s, found a %s"):format(key, expected, type(value))) end
+  end
+  local function options_in(set)
+    for key, value in pairs(set) do
+      local row = by_name[key]
+      local text = tostring(key)
+      if not row then wrong(text, ("no option '%s'%s"):format(text, hint(text, known_names()))) end
+      local result, why = check(row, value)
+      if result == nil then wrong(key, ("option %s: %s (%s)"):format(key, why, row.doc)) end
+    end
+  end
+  options_in(experiment.base or {})
+  if not experiment.vary and not experiment.rows then
+    wrong("vary", "an experiment says what varies: vary = { option = { values } } or rows = { ... }")
+  end
+  for key, values in pairs(experiment.vary or {}) do
+    if type(values) ~= "table" then wrong(key, ("vary.%s: expected a list of values"):format(key)) end
+    for _, value in ipairs(values) do options_in { [key] = value } end
+  end
+  for i, row in ipairs(experiment.rows or {}) do
+    if type(row.key) ~= "string" or type(row.set) ~= "table" then
+      wrong("rows", ("rows[%d]: wants key = \"...\" and set = { option = value }"):format(i))
+    end
+    options_in(row.set)
+  end
+end
+
+-- Rows of a grid: every combination, the first axis slowest; axes in the order of `order`, then by name.
+local function grid_rows(axes, label)
+  local rows = { { key = "", set = {} } }
+  for _, axis in ipairs(axes) do
+    local grown = {}
+    for _, row in ipairs(rows) do
+      for _, value in ipairs(axis.values) do
+        local set = {}
+        for k, v in pairs(row.set) do set[k] = v end
+        set[axis.name] = value
+        local key = axis.name .. "=" .. flat_text(value)
+        grown[#grown + 1] = { key = row.key == "" and key or row.key .. " " .. key, set = set }
+      end
+    end
+    rows = grown
+  end
+  for _, row in ipairs(rows) do row.label = label and label(row.set) or row.key end
+  return rows
+end
+
+local function axes_of(experiment, parsed)
+  local names, axes = {}, {}
+  for name in pairs(experiment.vary or {}) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(experiment.order or names) do
+    axes[#axes + 1] = { name = name, values = parsed.values[name] or experiment.vary[name] }
+  end
+  return axes
+end
+
+-- An override of several values that is no axis of the experiment becomes one: "lr=0.1,0.2".
+local function extra_axes(experiment, parsed)
+  local axes = {}
+  for _, name in ipairs(parsed.order) do
+    local values = parsed.values[name]
+    if #values > 1 and not (experiment.vary or {})[name] then axes[#axes + 1] = { name = name, values = values } end
+  end
+  return axes
+end
+
+local function rows_of(experiment, parsed)
+  local rows
+  if experiment.rows then
+    rows = {}
+    for i, row in ipairs(experiment.rows) do rows[i] = { key = row.key, label = row.label or row.key, set = row.set } end
+  else
+    rows = grid_rows(axes_of(experiment, parsed), experiment.label)
+  end
+  local more = extra_axes(experiment, parsed)
+  if #more == 0 then return rows end
+  local grown = {}
+  for _, row in ipairs(rows) do
+    for _, extra in ipairs(grid_rows(more)) do
+      local set = {}
+      for k, v in pairs(row.set) do set[k] = v end
+      for k, v in pairs(extra.set) do set[k] = v end
+      grown[#grown + 1] = { key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set }
+    end
+  end
+  return grown
+end
+
+-- Default, then scale, then the experiment's base, then the row, then the command line.
+local function resolve(experiment, parsed, scale, row)
+  local config = { scale = scale }
+  for _, option in ipairs(options) do
+    local value = option[scale]
+    if value == nil then value = option.default end
+    config[option.name] = value
+  end
+  for key, value in pairs(experiment.base or {}) do config[key] = value end
+  for key, value in pairs(row.set) do config[key] = value end
+  for key, values in pairs(parsed.values) do
+    if #values == 1 and row.set[key] == nil then config[key] = values[1] end
+  end
+  return config
+end
+
+local function paper_numbers(experiment)
+  if not experiment.paper or not experiment.table then return {}, {} end
+  local paper = require("paper." .. experiment.paper)
+  local numbers = {}
+  for _, row in ipairs(paper.tables[experiment.table].rows) do numbers[row.key] = row.dsc end
+  return numbers, paper.tables[experiment.table].notes or {}
+end
+
+local function data_of(config)
+  if config.data ~= "phantom" then return { kind = "folder", dir = config.data } end
+  return {
+    kind = "phantom", name = "phantom",
+    options = {
+      size = config.phantom_size, cases = config.phantom_cases, validation = config.phantom_validation,
+      organs = config.phantom_organs, noise_hu = config.phantom_noise, seed = config.phantom_seed,
+    },
+  }
+end
+
+return function(experiment, overrides, file, source)
+  validate(experiment, file, source)
+  local parsed = parse_overrides(overrides)
+  local scale = parsed.scale or "quick"
+  local seeds = parsed.seeds or experiment.seeds or 3
+  local numbers, notes = paper_numbers(experiment)
+  local plan = {
+    experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
+    metric = experiment.metric or "dice", scale = scale, device = "cpu", notes = notes, rows = {}, cells = {},
+  }
+  local rows = rows_of(experiment, parsed)
+  for i, row in ipairs(rows) do
+    local config = resolve(experiment, parsed, scale, row)
+    plan.data = plan.data or data_of(config)
+    plan.rows[i] = { key = row.key, label = row.label, paper = numbers[row.key] }
+    for seed = 0, seeds - 1 do
+      local cell = {}
+      for k, v in pairs(config) do cell[k] = v end
+      cell.seed = seed
+      plan.cells[#plan.cells + 1] = { row = i - 1, seed = seed, fold = config.fold, config = cell }
+    end
+  end
+  return plan
+end

@@ -1,0 +1,352 @@
+/* From a configuration to a graph: every op and module of the tables is a Lua function
+ *     m.fsad_bridge { stages, hidden = 48, name = "bridge" }
+ * positional values are inputs (lists are flattened), named ones are options, checked against the
+ * Option table at the Lua line. */
+#include "kernels/nearest.h"
+#include "lua/bind.h"
+#include "lua/sandbox.h"
+#include "modules/module.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+static const char VALUE[] = "harness.value";
+
+typedef struct Builder {
+  Graph *graph;
+} Builder;
+
+static Builder *builder_of(lua_State *L) {
+  return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static void push_value(lua_State *L, Value *value) {
+  Value **box = lua_newuserdatauv(L, sizeof *box, 0);
+  *box = value;
+  luaL_setmetatable(L, VALUE);
+}
+
+static int value_text(lua_State *L) {
+  Value **box = luaL_checkudata(L, 1, VALUE);
+  lua_pushfstring(L, "%s %s", (*box)->name, tensor_shape_text(&(*box)->tensor));
+  return 1;
+}
+
+/* value.grid: {D, H, W}; value.channels. */
+static int value_index(lua_State *L) {
+  Value **box = luaL_checkudata(L, 1, VALUE);
+  const char *key = luaL_checkstring(L, 2);
+  if (strcmp(key, "channels") == 0) {
+    lua_pushinteger(L, tensor_last(&(*box)->tensor));
+  } else if (strcmp(key, "grid") == 0 && (*box)->tensor.rank == 5) {
+    lua_createtable(L, 3, 0);
+    for (int a = 0; a < 3; a++) {
+      lua_pushinteger(L, (*box)->tensor.dim[1 + a]);
+      lua_seti(L, -2, a + 1);
+    }
+  } else {
+    return luaL_error(L, "a value has grid and channels, not '%s'", key);
+  }
+  return 1;
+}
+
+/* ---- options ------------------------------------------------------------------------------------
+ */
+
+static void check_range(lua_State *L, const Option *o, double value) {
+  if (o->max > o->min && (value < o->min || value > o->max))
+    luaL_error(L, "option %s = %f is outside %f .. %f (%s)", o->name, value, o->min, o->max,
+               o->doc);
+}
+
+static void read_ints(lua_State *L, const Option *o, Ints *ints, int index) {
+  if (lua_istable(L, index)) {
+    lua_Integer count = luaL_len(L, index);
+    for (lua_Integer i = 1; i <= count; i++) {
+      lua_geti(L, index, i);
+      read_ints(L, o, ints, lua_gettop(L));
+      lua_pop(L, 1);
+    }
+    return;
+  }
+  if (!lua_isinteger(L, index))
+    luaL_error(L, "option %s: expected a list of whole numbers, found %s", o->name,
+               luaL_typename(L, index));
+  if (ints->count == MAX_INTS) luaL_error(L, "option %s: more than %d numbers", o->name, MAX_INTS);
+  check_range(L, o, (double)lua_tointeger(L, index));
+  ints->v[ints->count++] = (int)lua_tointeger(L, index);
+}
+
+static int read_choice(lua_State *L, const Option *o, const char *text) {
+  const char *choice = o->choices;
+  for (int i = 0; choice && text; i++) {
+    size_t size = strcspn(choice, "|");
+    if (strlen(text) == size && strncmp(choice, text, size) == 0) return i;
+    choice = choice[size] ? choice + size + 1 : NULL;
+  }
+  return luaL_error(L, "option %s: expected %s, found '%s'", o->name, o->choices,
+                    text ? text : "(not a text)");
+}
+
+/* The option's value is on top of the stack. */
+static void read_option(lua_State *L, const Option *o, void *options) {
+  char *field = (char *)options + o->offset;
+  int top = lua_gettop(L);
+  if (o->type == OPTION_INTS) {
+    Ints *ints = (Ints *)(void *)field;
+    ints->count = 0;
+    read_ints(L, o, ints, top);
+  } else if (o->type == OPTION_CHOICE) {
+    *(int *)(void *)field = read_choice(L, o, lua_tostring(L, top));
+  } else if (o->type == OPTION_BOOL) {
+    if (!lua_isboolean(L, top))
+      luaL_error(L, "option %s: expected true or false, found %s", o->name, luaL_typename(L, top));
+    *(int *)(void *)field = lua_toboolean(L, top);
+  } else if (o->type == OPTION_INT) {
+    if (!lua_isinteger(L, top))
+      luaL_error(L, "option %s: expected a whole number, found %s", o->name, luaL_typename(L, top));
+    check_range(L, o, (double)lua_tointeger(L, top));
+    *(int *)(void *)field = (int)lua_tointeger(L, top);
+  } else {
+    if (lua_type(L, top) != LUA_TNUMBER)
+      luaL_error(L, "option %s: expected a number, found %s", o->name, luaL_typename(L, top));
+    check_range(L, o, lua_tonumber(L, top));
+    *(double *)(void *)field = lua_tonumber(L, top);
+  }
+}
+
+static const Option *find_option(lua_State *L, const Option *table, const char *key,
+                                 const char *block) {
+  const char *names[64];
+  int count = 0;
+  for (const Option *o = table; o && o->name; o++) {
+    if (strcmp(o->name, key) == 0) return o;
+    names[count++] = o->name;
+  }
+  const char *near = nearest_name(key, names, count);
+  luaL_error(L, "%s has no option '%s'%s%s%s", block, key, near ? "; did you mean '" : "",
+             near ? near : "", near ? "'?" : "");
+  return NULL;
+}
+
+/* ---- calls --------------------------------------------------------------------------------------
+ */
+
+static void read_inputs(lua_State *L, int index, Values *in) {
+  lua_Integer count = luaL_len(L, index);
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_geti(L, index, i);
+    if (lua_istable(L, -1)) {
+      read_inputs(L, lua_gettop(L), in);
+    } else if (luaL_testudata(L, -1, VALUE)) {
+      if (in->count == MAX_VALUES) luaL_error(L, "more than %d inputs", MAX_VALUES);
+      in->v[in->count++] = *(Value **)lua_touserdata(L, -1);
+    } else {
+      luaL_error(L, "input %d: expected a value of the graph, found %s", (int)i,
+                 luaL_typename(L, -1));
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* Two uses of one scope would share their weights: that must be meant. */
+static const char *claim_scope(lua_State *L, const char *fallback) {
+  lua_getfield(L, 1, "name");
+  const char *scope = luaL_optstring(L, -1, fallback);
+  lua_getfield(L, 1, "share");
+  bool share = lua_toboolean(L, -1);
+  lua_getfield(L, LUA_REGISTRYINDEX, "scopes");
+  lua_getfield(L, -1, scope);
+  if (!lua_isnil(L, -1) && !share)
+    luaL_error(L, "the name '%s' is taken: give this block another name = ..., or share = true",
+               scope);
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -3, scope);
+  lua_pop(L, 4);
+  return scope;
+}
+
+static void read_options(lua_State *L, const Option *table, void *options, const char *block) {
+  options_defaults(table, options);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) continue;
+    const char *key = lua_tostring(L, -2);
+    if (strcmp(key, "name") == 0 || strcmp(key, "share") == 0) continue;
+    read_option(L, find_option(L, table, key, block), options);
+  }
+}
+
+static int push_outputs(lua_State *L, const Graph *graph, const Values *out, bool list) {
+  if (graph->error.text[0]) {
+    lua_pushstring(L, graph->error.text);
+    return lua_error(L);
+  }
+  if (list) lua_createtable(L, out->count, 0);
+  for (int i = 0; i < out->count; i++) {
+    push_value(L, out->v[i]);
+    if (list) lua_seti(L, -2, i + 1);
+  }
+  return list ? 1 : out->count;
+}
+
+static void remember_line(lua_State *L, Graph *graph) {
+  luaL_where(L, 1);
+  const char *where = lua_tostring(L, -1);
+  size_t length = strlen(where);
+  while (length && strchr(": ", where[length - 1])) length--;
+  graph->where = arena_text(&graph->arena, "%.*s", (int)length, where);
+  lua_pop(L, 1);
+}
+
+static int call_module(lua_State *L) {
+  Graph *graph = builder_of(L)->graph;
+  const Module *module = lua_touserdata(L, lua_upvalueindex(2));
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  remember_line(L, graph);
+  void *options = arena_alloc(&graph->arena, module->options_bytes);
+  read_options(L, module->options, options, module->name);
+  Values in = {0}, out;
+  read_inputs(L, 1, &in);
+  module_build(graph, module, claim_scope(L, module->name), options, &in, &out);
+  return push_outputs(L, graph, &out, module->list);
+}
+
+static int call_op(lua_State *L) {
+  Graph *graph = builder_of(L)->graph;
+  OpId id = (OpId)lua_tointeger(L, lua_upvalueindex(2));
+  const Op *op = op_table[id];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  remember_line(L, graph);
+  void *options = arena_alloc(&graph->arena, op->options_bytes + 1);
+  read_options(L, op->options, options, op->name);
+  Values in = {0}, out = {0};
+  read_inputs(L, 1, &in);
+  Value *first = graph_op(graph, id, options, in.count, in.v);
+  for (int i = 0; first && i < op->n_out; i++) out.v[out.count++] = graph_out(first, i);
+  return push_outputs(L, graph, &out, false);
+}
+
+/* ---- the builder `m`
+ * ------------------------------------------------------------------------------ */
+
+static void push_builder(lua_State *L, Builder *builder) {
+  luaL_newmetatable(L, VALUE);
+  lua_pushcfunction(L, value_text);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushcfunction(L, value_index);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, "scopes");
+  lua_newtable(L);
+  for (int i = 0; i < MODULE_COUNT; i++) {
+    lua_pushlightuserdata(L, builder);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)module_table[i]);
+    lua_pushcclosure(L, call_module, 2);
+    lua_setfield(L, -2, module_table[i]->name);
+  }
+  lua_newtable(L);
+  for (int i = 0; i < OP_COUNT; i++) {
+    lua_pushlightuserdata(L, builder);
+    lua_pushinteger(L, i);
+    lua_pushcclosure(L, call_op, 2);
+    lua_setfield(L, -2, op_table[i]->name);
+  }
+  lua_setfield(L, -2, "op");
+}
+
+static Value *take(lua_State *L, const char *key) {
+  lua_getfield(L, -1, key);
+  Value **box = luaL_testudata(L, -1, VALUE);
+  lua_pop(L, 1);
+  return box ? *box : NULL;
+}
+
+static bool run_model(lua_State *L, Builder *builder, const json_t *config, const ModelShape *shape,
+                      Model *model, Error *error) {
+  lua_getglobal(L, "require");
+  lua_pushfstring(L, "harness.models.%s", json_string_value(json_object_get(config, "model")));
+  if (!sandbox_call(L, 1, error)) return false;
+  push_builder(L, builder);
+  push_value(L, model->image);
+  lua_setfield(L, -2, "image");
+  if (shape->training) {
+    push_value(L, model->labels);
+    lua_setfield(L, -2, "labels");
+  }
+  sandbox_push_json(L, config);
+  lua_pushinteger(L, shape->classes);
+  lua_setfield(L, -2, "classes");
+  if (!sandbox_call(L, 2, error)) return false;
+  if (!lua_istable(L, -1)) return fail(error, "the model returned no table");
+  model->loss = take(L, "loss");
+  model->map = take(L, "map");
+  static const char *const parts[] = {"class", "bce", "dice"};
+  for (int i = 0; i < 3; i++) model->part[i] = take(L, parts[i]);
+  if (shape->training ? !model->loss : !model->map)
+    return fail(error, "the model returned no %s", shape->training ? "loss" : "map");
+  return true;
+}
+
+bool model_build(const char *home, const json_t *config, const ModelShape *shape, Graph *graph,
+                 Model *model, Error *error) {
+  *model = (Model){0};
+  int64_t dim[5] = {shape->batch, shape->patch[0], shape->patch[1], shape->patch[2],
+                    shape->channels};
+  model->image = graph_input(graph, "image", graph->real, 5, dim);
+  if (shape->training) model->labels = graph_input(graph, "labels", I32, 4, dim);
+  lua_State *L = sandbox_open(home, error);
+  if (!L) return false;
+  Builder builder = {graph};
+  bool good = run_model(L, &builder, config, shape, model, error);
+  lua_close(L);
+  graph->where = "";
+  Value *outputs[] = {model->loss, model->map, model->part[0], model->part[1], model->part[2]};
+  for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+    if (outputs[i]) outputs[i]->keep = true;
+  return good;
+}
+
+/* ---- help ---------------------------------------------------------------------------------------
+ */
+
+static void print_option(const Option *o, FILE *out) {
+  static const char *const types[] = {"int", "number", "bool", "choice", "list"};
+  fprintf(out, "  %-14s %-7s ", o->name, types[o->type]);
+  if (o->type == OPTION_CHOICE)
+    fprintf(out, "%-10s ", o->choices);
+  else if (o->type == OPTION_INTS)
+    fprintf(out, "%-10s ", o->ints && *o->ints ? o->ints : "-");
+  else
+    fprintf(out, "%-10g ", o->fallback);
+  fprintf(out, "%s\n", o->doc);
+}
+
+static void print_block(const char *name, const char *doc, const Option *options, FILE *out) {
+  fprintf(out, "%s: %s\n", name, doc);
+  for (const Option *o = options; o && o->name; o++) print_option(o, out);
+}
+
+bool block_help(const char *name, FILE *out) {
+  const Module *module = module_find(name);
+  if (module) {
+    print_block(module->name, module->doc, module->options, out);
+    fprintf(out, "  in:  %s\n  out: %s\n", module->in, module->out);
+    return true;
+  }
+  OpId op = op_find(name);
+  if (op == OP_COUNT) return false;
+  print_block(op_table[op]->name, op_table[op]->doc, op_table[op]->options, out);
+  return true;
+}
+
+void block_list(FILE *out) {
+  fprintf(out, "Blocks (m.NAME in a model):\n");
+  for (int i = 0; i < MODULE_COUNT; i++)
+    fprintf(out, "  %-20s %s\n", module_table[i]->name, module_table[i]->doc);
+  fprintf(out, "Ops (m.op.NAME):\n");
+  for (int i = 0; i < OP_COUNT; i++)
+    fprintf(out, "  %-20s %s\n", op_table[i]->name, op_table[i]->doc);
+}

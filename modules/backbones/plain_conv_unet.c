@@ -1,0 +1,132 @@
+/* PlainConvUNet, nnU-Net's encoder and decoder (Isensee et al. 2021; the paper keeps them as they
+ * are): per stage `convs` blocks of conv -> instance norm -> LeakyReLU, the first with the stage's
+ * stride; decoder: transposed convolution with kernel = stride, then blocks over (up, skip). */
+#include "modules/layers.h"
+
+typedef struct EncoderOptions {
+  Ints widths, strides, kernels;
+  int convs;
+} EncoderOptions;
+
+static const Option encoder_options[] = {
+    {"widths", OPTION_INTS, offsetof(EncoderOptions, widths), 0, 1, 4096, NULL, "",
+     "channels of each stage, highest resolution first"},
+    {"strides", OPTION_INTS, offsetof(EncoderOptions, strides), 0, 1, 8, NULL, "",
+     "D,H,W stride of each stage's first convolution"},
+    {"kernels", OPTION_INTS, offsetof(EncoderOptions, kernels), 0, 1, 7, NULL, "",
+     "D,H,W kernel of each stage; default 3,3,3"},
+    {"convs", OPTION_INT, offsetof(EncoderOptions, convs), 2, 1, 8, NULL, NULL,
+     "convolutions a stage"},
+    {0}};
+
+static const int ONE[3] = {1, 1, 1}, THREE[3] = {3, 3, 3};
+
+/* Entry `stage` of a list of triples, or `fallback` when the list is empty. */
+static const int *triple(const Ints *list, int stage, const int *fallback) {
+  return list->count ? &list->v[3 * stage] : fallback;
+}
+
+static Value *stage_blocks(Graph *graph, int stage, int convs, Value *x, Value *skip, int width,
+                           const int kernel[3], const int stride[3]) {
+  graph_push(graph, "stage%d", stage);
+  for (int i = 0; i < convs; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "conv%d", i);
+    x = conv_block(graph, name, x, i ? NULL : skip, width, kernel, i ? ONE : stride);
+  }
+  graph_pop(graph);
+  return x;
+}
+
+static void build_encoder(Graph *graph, const void *options, const Values *in, Values *out) {
+  const EncoderOptions *o = options;
+  int stages = o->widths.count;
+  if (!stages || o->strides.count != 3 * stages ||
+      (o->kernels.count && o->kernels.count != 3 * stages)) {
+    module_fail(graph,
+                "widths, strides and kernels must speak of the same stages: found %d widths, %d "
+                "strides, %d kernels (three numbers a stage)",
+                stages, o->strides.count, o->kernels.count);
+    return;
+  }
+  Value *x = in->v[0];
+  for (int s = 0; s < stages; s++) {
+    x = stage_blocks(graph, s, o->convs, x, NULL, o->widths.v[s], triple(&o->kernels, s, THREE),
+                     triple(&o->strides, s, ONE));
+    out->v[out->count++] = x;
+  }
+}
+
+const Module module_plain_conv_encoder = {
+    .name = "plain_conv_encoder",
+    .doc = "nnU-Net's PlainConvUNet encoder: the features of every stage, highest resolution first",
+    .in = "image",
+    .out = "stages",
+    .min_in = 1,
+    .max_in = 1,
+    .list = true,
+    .options = encoder_options,
+    .options_bytes = sizeof(EncoderOptions),
+    .build = build_encoder,
+};
+
+typedef struct DecoderOptions {
+  Ints kernels;
+  int convs;
+} DecoderOptions;
+
+static const Option decoder_options[] = {{"kernels", OPTION_INTS, offsetof(DecoderOptions, kernels),
+                                          0, 1, 7, NULL, "",
+                                          "D,H,W kernel of each stage; default 3,3,3"},
+                                         {"convs", OPTION_INT, offsetof(DecoderOptions, convs), 2,
+                                          1, 8, NULL, NULL, "convolutions a stage"},
+                                         {0}};
+
+static Value *upsample(Graph *graph, int stage, Value *x, const Value *skip) {
+  graph_push(graph, "stage%d.up", stage);
+  ConvTransposeOptions up = {.stride = {.count = 3}};
+  int64_t shape[5] = {tensor_last(&x->tensor), 0, 0, 0, tensor_last(&skip->tensor)};
+  for (int a = 0; a < 3; a++) {
+    shape[1 + a] = skip->tensor.dim[1 + a] / x->tensor.dim[1 + a];
+    up.stride.v[a] = (int)shape[1 + a];
+  }
+  /* PyTorch's fan-in of a transposed convolution is its output channels times the kernel. */
+  int64_t fan_in = shape[4] * shape[1] * shape[2] * shape[3];
+  Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, 0.01));
+  Value *b = graph_param(graph, "bias", 1, &shape[4], GROUP_CNN, (Init){0});
+  Value *y = apply(graph, OP_conv_transpose, &up, w, b, x);
+  graph_pop(graph);
+  return y;
+}
+
+static void build_decoder(Graph *graph, const void *options, const Values *in, Values *out) {
+  const DecoderOptions *o = options;
+  if (o->kernels.count && o->kernels.count < 3 * (in->count - 1)) {
+    module_fail(graph, "kernels: three numbers for each of %d stages, found %d", in->count - 1,
+                o->kernels.count);
+    return;
+  }
+  Value *x = in->v[in->count - 1];
+  for (int s = in->count - 2; s >= 0 && x; s--) {
+    Value *skip = in->v[s];
+    x = upsample(graph, s, x, skip);
+    x = stage_blocks(graph, s, o->convs, x, skip, (int)tensor_last(&skip->tensor),
+                     triple(&o->kernels, s, THREE), ONE);
+    out->v[out->count++] = x;
+  }
+}
+
+const Module module_plain_conv_decoder = {
+    .name = "plain_conv_decoder",
+    .doc =
+        "nnU-Net's PlainConvUNet decoder: the features of every decoder stage, lowest resolution "
+        "first",
+    .in = "stages (highest resolution first; the last is the bottleneck)",
+    .out = "features",
+    .min_in = 2,
+    .max_in = 8,
+    .list = true,
+    .options = decoder_options,
+    .options_bytes = sizeof(DecoderOptions),
+    .build = build_decoder,
+};

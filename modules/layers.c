@@ -1,0 +1,121 @@
+#include "modules/layers.h"
+
+static const double LEAKY_SLOPE = 0.01;
+
+Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                  const int kernel[3], const int stride[3]) {
+  if (!x) return NULL;
+  graph_push(graph, "%s", name);
+  int64_t channels = tensor_last(&x->tensor) + (skip ? tensor_last(&skip->tensor) : 0);
+  int64_t fan_in = channels * kernel[0] * kernel[1] * kernel[2];
+  int64_t shape[5] = {width, kernel[0], kernel[1], kernel[2], channels}, out[1] = {width};
+  Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, LEAKY_SLOPE));
+  Value *b = graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
+  Value *gamma =
+      graph_param(graph, "norm.weight", 1, out, GROUP_CNN, (Init){INIT_CONSTANT, 1, 0, 0});
+  Value *beta = graph_param(graph, "norm.bias", 1, out, GROUP_CNN, (Init){0});
+  ConvOptions conv = {.stride = {3, {stride[0], stride[1], stride[2]}}};
+  Value *in[] = {w, b, x, skip};
+  Value *y = graph_op(graph, OP_conv, &conv, skip ? 4 : 3, in);
+  InstanceNormOptions norm = {.epsilon = 1e-5, .slope = LEAKY_SLOPE};
+  y = apply(graph, OP_instance_norm, &norm, gamma, beta, y);
+  graph_pop(graph);
+  return y;
+}
+
+Value *linear_layer_init(Graph *graph, const char *name, Value *x, int width, Activation activation,
+                         Group group, Init weight, Init bias) {
+  if (!x) return NULL;
+  graph_push(graph, "%s", name);
+  int64_t shape[2] = {width, tensor_last(&x->tensor)};
+  Value *w = graph_param(graph, "weight", 2, shape, group, weight);
+  Value *b = graph_param(graph, "bias", 1, shape, group, bias);
+  LinearOptions options = {.activation = activation};
+  Value *y = apply(graph, OP_linear, &options, w, b, x);
+  graph_pop(graph);
+  return y;
+}
+
+Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activation activation) {
+  if (!x) return NULL;
+  Init weight = init_xavier(tensor_last(&x->tensor), width);
+  return linear_layer_init(graph, name, x, width, activation, GROUP_TRANSFORMER, weight, (Init){0});
+}
+
+Value *mlp(Graph *graph, const char *name, Value *x, int layers, int width) {
+  if (!x) return NULL;
+  int hidden = (int)tensor_last(&x->tensor);
+  graph_push(graph, "%s", name);
+  for (int i = 0; i < layers; i++) {
+    char layer[16];
+    snprintf(layer, sizeof layer, "%d", i);
+    bool last = i == layers - 1;
+    x = linear_layer(graph, layer, x, last ? width : hidden, last ? ACT_NONE : ACT_RELU);
+  }
+  graph_pop(graph);
+  return x;
+}
+
+Value *layer_norm(Graph *graph, const char *name, Value *x) {
+  if (!x) return NULL;
+  graph_push(graph, "%s", name);
+  int64_t shape[1] = {tensor_last(&x->tensor)};
+  Init one = {INIT_CONSTANT, 1, 0, 0};
+  Value *gamma = graph_param(graph, "weight", 1, shape, GROUP_TRANSFORMER, one);
+  Value *beta = graph_param(graph, "bias", 1, shape, GROUP_TRANSFORMER, (Init){0});
+  LayerNormOptions options = {.epsilon = 1e-5};
+  Value *y = apply(graph, OP_layer_norm, &options, gamma, beta, x);
+  graph_pop(graph);
+  return y;
+}
+
+Value *sublayer_in(Graph *graph, const char *name, NormPlace norm, Value *x) {
+  return norm == NORM_PRE ? layer_norm(graph, name, x) : x;
+}
+
+Value *sublayer_out(Graph *graph, const char *name, NormPlace norm, Value *x, Value *f) {
+  if (norm == NORM_INSIDE) f = layer_norm(graph, name, f);
+  Value *sum = apply(graph, OP_add, NULL, x, f);
+  return norm == NORM_POST ? layer_norm(graph, name, sum) : sum;
+}
+
+static Value *with_position(Graph *graph, Value *x, Value *position) {
+  return position ? apply(graph, OP_add, NULL, x, position) : x;
+}
+
+Value *attention_layer(Graph *graph, const char *name, int heads, Value *q, Value *q_position,
+                       Value *k, Value *k_position, Value *v, Value *mask) {
+  if (!q) return NULL;
+  int width = (int)tensor_last(&q->tensor);
+  graph_push(graph, "%s", name);
+  q = linear_layer(graph, "query", with_position(graph, q, q_position), width, ACT_NONE);
+  k = linear_layer(graph, "key", with_position(graph, k, k_position), width, ACT_NONE);
+  v = linear_layer(graph, "value", v, width, ACT_NONE);
+  AttentionOptions options = {.heads = heads};
+  Value *in[] = {q, k, v, mask};
+  Value *context = graph_op(graph, OP_attention, &options, mask ? 4 : 3, in);
+  context = linear_layer(graph, "output", context, width, ACT_NONE);
+  graph_pop(graph);
+  return context;
+}
+
+Value *feed_forward(Graph *graph, const char *name, Value *x, int hidden, NormPlace norm) {
+  if (!x) return NULL;
+  graph_push(graph, "%s", name);
+  Value *f = sublayer_in(graph, "norm", norm, x);
+  f = linear_layer(graph, "0", f, hidden, ACT_RELU);
+  f = linear_layer(graph, "1", f, (int)tensor_last(&x->tensor), ACT_NONE);
+  x = sublayer_out(graph, "norm", norm, x, f);
+  graph_pop(graph);
+  return x;
+}
+
+Value *sine_position(Graph *graph, const int64_t grid[3], int width) {
+  SinePositionOptions sine = {.grid = {3, {(int)grid[0], (int)grid[1], (int)grid[2]}},
+                              .width = width,
+                              .temperature = 1e4,
+                              .type = (int)graph->real};
+  Value *position = graph_op(graph, OP_sine_position, &sine, 0, NULL);
+  ExpandOptions one = {.count = 1};
+  return apply(graph, OP_expand, &one, position);
+}

@@ -1,0 +1,44 @@
+/* Layers that several modules share: parameters plus one or a few ops, under the current scope. */
+#ifndef MODULES_LAYERS_H
+#define MODULES_LAYERS_H
+
+#include "modules/module.h"
+
+/* conv -> instance norm (epsilon 1e-5, affine) -> LeakyReLU .01: nnU-Net's block. skip may be NULL;
+ * otherwise the input is the concatenation of x and skip. */
+Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                  const int kernel[3], const int stride[3]);
+
+/* x (..., Ein) -> (..., width): Xavier-uniform weight, zero bias, Transformer group. */
+Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activation activation);
+Value *linear_layer_init(Graph *graph, const char *name, Value *x, int width, Activation activation,
+                         Group group, Init weight, Init bias);
+/* `layers` linear layers with ReLU between; hidden width as x's. */
+Value *mlp(Graph *graph, const char *name, Value *x, int layers, int width);
+
+Value *layer_norm(Graph *graph, const char *name, Value *x);
+
+/* Where the norm of a sub-layer f stands. */
+typedef enum NormPlace {
+  NORM_INSIDE, /* x + LN(f(x)): MaskMed appendix B, word for word */
+  NORM_POST,   /* LN(x + f(x)): DETR, Mask2Former */
+  NORM_PRE,    /* x + f(LN(x)) */
+} NormPlace;
+#define NORM_CHOICES "inside|post|pre"
+
+/* The input of f, and the sub-layer's result out of f's. */
+Value *sublayer_in(Graph *graph, const char *name, NormPlace norm, Value *x);
+Value *sublayer_out(Graph *graph, const char *name, NormPlace norm, Value *x, Value *f);
+
+/* Multi-head attention with its projections: queries from q (+ q_position), keys from k (+
+ * k_position), values from v; mask logits as op attention's, or NULL. Positions may be NULL. */
+Value *attention_layer(Graph *graph, const char *name, int heads, Value *q, Value *q_position,
+                       Value *k, Value *k_position, Value *v, Value *mask);
+
+/* Two linear layers with ReLU as a residual sub-layer. */
+Value *feed_forward(Graph *graph, const char *name, Value *x, int hidden, NormPlace norm);
+
+/* The fixed 3D sine encoding of a grid, (1, D*H*W, E). */
+Value *sine_position(Graph *graph, const int64_t grid[3], int width);
+
+#endif

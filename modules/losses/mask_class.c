@@ -1,0 +1,78 @@
+/* The loss of MaskMed Eq. 6: per stage, cross-entropy of the classes plus BCE and Dice of the
+ * matched masks, with one bipartite matching at the final stage whose indices serve every stage. */
+#include "modules/losses/supervision.h"
+
+typedef struct MaskClassOptions {
+  double class_weight, bce_weight, dice_weight, loss_scale, none_weight;
+  int match, stages;
+} MaskClassOptions;
+
+enum { MATCH_ONCE, MATCH_PER_STAGE, MATCH_FIXED };
+
+static const Option options_table[] = {
+    {"class_weight", OPTION_FLOAT, offsetof(MaskClassOptions, class_weight), 2, 0, 1e6, NULL, NULL,
+     "lambda of the class term, in the loss and in the matching cost (Table 7)"},
+    {"bce_weight", OPTION_FLOAT, offsetof(MaskClassOptions, bce_weight), 10, 0, 1e6, NULL, NULL,
+     "lambda of the masks' binary cross-entropy (Table 7)"},
+    {"dice_weight", OPTION_FLOAT, offsetof(MaskClassOptions, dice_weight), 10, 0, 1e6, NULL, NULL,
+     "lambda of the masks' Dice loss (Table 7)"},
+    {"loss_scale", OPTION_FLOAT, offsetof(MaskClassOptions, loss_scale), 0.1, 1e-6, 1e6, NULL, NULL,
+     "factor on the whole loss, not on the cost"},
+    {"none_weight", OPTION_FLOAT, offsetof(MaskClassOptions, none_weight), 0.1, 0, 1e3, NULL, NULL,
+     "weight of 'no object' in the class term"},
+    {"match", OPTION_CHOICE, offsetof(MaskClassOptions, match), MATCH_ONCE, 0, 0,
+     "once|per_stage|fixed", NULL,
+     "once: at the final stage (MaskMed); per_stage (Mask2Former); fixed: query i is class i"},
+    {0}};
+
+static Value *matched(Graph *graph, const MaskClassOptions *o, Value *classes, Value *masks,
+                      Value *labels) {
+  MatchOptions match = {.class_weight = o->class_weight,
+                        .bce_weight = o->bce_weight,
+                        .dice_weight = o->dice_weight,
+                        .fixed = o->match == MATCH_FIXED};
+  return apply(graph, OP_match, &match, classes, masks, labels);
+}
+
+/* in: labels, masks of every stage, classes of every stage, lowest resolution first. */
+static void build(Graph *graph, const void *options, const Values *in, Values *out) {
+  const MaskClassOptions *o = options;
+  int stages = (in->count - 1) / 2;
+  Value *const *masks = &in->v[1], *const *classes = &in->v[1 + stages];
+  if (in->count != 1 + 2 * stages) {
+    module_fail(graph, "wants labels, then as many masks as classes; found %d inputs", in->count);
+    return;
+  }
+  bool per_stage = o->match == MATCH_PER_STAGE;
+  Value *assignment =
+      per_stage ? NULL : matched(graph, o, classes[stages - 1], masks[stages - 1], in->v[0]);
+  Value *terms[3][MAX_VALUES];
+  double weight[MAX_VALUES];
+  for (int s = 0; s < stages; s++) {
+    Value *labels = supervision_labels(graph, in->v[0], masks[s]);
+    if (per_stage) assignment = matched(graph, o, classes[s], masks[s], labels);
+    ClassLossOptions class_loss = {.none_weight = o->none_weight};
+    terms[0][s] = apply(graph, OP_class_loss, &class_loss, classes[s], assignment);
+    terms[1][s] = apply(graph, OP_mask_loss, NULL, masks[s], labels, assignment);
+    terms[2][s] = graph_out(terms[1][s], 1);
+    weight[s] = supervision_weight(s, stages, false);
+  }
+  Value *parts[3];
+  double lambda[3] = {o->loss_scale * o->class_weight, o->loss_scale * o->bce_weight,
+                      o->loss_scale * o->dice_weight};
+  for (int t = 0; t < 3; t++) parts[t] = supervision_sum(graph, terms[t], weight, stages);
+  out->v[out->count++] = supervision_sum(graph, parts, lambda, 3);
+  for (int t = 0; t < 3; t++) out->v[out->count++] = parts[t];
+}
+
+const Module module_mask_class_loss = {
+    .name = "mask_class_loss",
+    .doc = "Matched class, BCE and Dice loss with deep supervision (MaskMed Eq. 5 and 6)",
+    .in = "labels masks... classes... (lowest resolution first)",
+    .out = "loss class bce dice",
+    .min_in = 3,
+    .max_in = 1 + 2 * 8,
+    .options = options_table,
+    .options_bytes = sizeof(MaskClassOptions),
+    .build = build,
+};

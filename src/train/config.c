@@ -1,0 +1,31 @@
+#include "src/train/config.h"
+
+static json_t *at(const json_t *config, const char *key) {
+  json_t *value = json_object_get(config, key);
+  CHECK(value, "the configuration has no '%s'", key);
+  return value;
+}
+
+int64_t config_int(const json_t *config, const char *key) {
+  const json_t *value = at(config, key);
+  CHECK(json_is_integer(value), "'%s' is no whole number", key);
+  return json_integer_value(value);
+}
+
+double config_number(const json_t *config, const char *key) {
+  const json_t *value = at(config, key);
+  CHECK(json_is_number(value), "'%s' is no number", key);
+  return json_number_value(value);
+}
+
+const char *config_text(const json_t *config, const char *key) {
+  const json_t *value = at(config, key);
+  CHECK(json_is_string(value), "'%s' is no text", key);
+  return json_string_value(value);
+}
+
+void config_triple(const json_t *config, const char *key, int out[3]) {
+  const json_t *value = at(config, key);
+  CHECK(json_array_size(value) == 3, "'%s' has not three numbers", key);
+  for (size_t i = 0; i < 3; i++) out[i] = (int)json_integer_value(json_array_get(value, i));
+}

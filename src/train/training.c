@@ -1,0 +1,77 @@
+#include "src/train/training.h"
+#include "src/train/events.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupted;
+
+void training_interrupt(int signal) {
+  (void)signal;
+  interrupted = 1;
+}
+
+static double scalar(const Value *value) {
+  if (!value) return NAN;
+  return value->tensor.type == F64 ? *(const double *)value->tensor.data
+                                   : (double)*(const float *)value->tensor.data;
+}
+
+static json_t *number(double value) {
+  return isfinite(value) ? json_real(value) : json_null();
+}
+
+static void report(const Training *t, int64_t step, double rate, double norm) {
+  const char *const names[] = {"class", "bce", "dice"};
+  json_t *event = json_pack("{s:s, s:I, s:I, s:o, s:f, s:o, s:b}", "event", "step", "step",
+                            (json_int_t)step + 1, "steps", (json_int_t)t->steps, "loss",
+                            number(scalar(t->model->loss)), "lr", rate, "grad_norm", number(norm),
+                            "clipped", t->sgd.clip > 0 && norm > t->sgd.clip);
+  for (int i = 0; i < 3; i++)
+    if (t->model->part[i]) json_object_set_new(event, names[i], number(scalar(t->model->part[i])));
+  event_send(t->events, event);
+}
+
+static bool save(const Training *t, int64_t step, Error *error) {
+  if (!t->checkpoint) return true;
+  char text[32];
+  snprintf(text, sizeof text, "%lld", (long long)step);
+  const char *metadata[] = {"step", text, NULL};
+  return params_save(t->params, true, metadata, t->checkpoint, error);
+}
+
+int64_t training_resume(Params *params, const char *checkpoint, Error *error) {
+  char step[32];
+  if (!checkpoint || access(checkpoint, R_OK) != 0) return 0;
+  if (!checkpoint_metadata(checkpoint, "step", step, sizeof step) ||
+      !params_load(params, true, checkpoint, error))
+    return 0;
+  return strtoll(step, NULL, 10);
+}
+
+bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *error) {
+  int64_t every = t->steps / 100 > 0 ? t->steps / 100 : 1;
+  *end = TRAINING_DONE;
+  for (int64_t step = first; step < t->steps; step++) {
+    sampler_batch(t->sampler, (uint64_t)step, t->model->image->tensor.data,
+                  t->model->labels->tensor.data);
+    plan_run(t->plan, t->profile && step > first);
+    double rate = poly_rate(t->rate, step, t->steps), loss = scalar(t->model->loss);
+    double norm = isfinite(loss) ? sgd_step(t->params, &t->sgd, rate) : NAN;
+    bool last = step + 1 == t->steps, finite = isfinite(loss) && isfinite(norm);
+    if (step == first || (step + 1) % every == 0 || last || !finite) report(t, step, rate, norm);
+    if (!finite) {
+      *end = TRAINING_COLLAPSED;
+      fail(error, "%s is not finite at step %lld (learning rate %g)",
+           isfinite(loss) ? "the gradient" : "the loss", (long long)step + 1, rate);
+      return true;
+    }
+    if (interrupted) *end = TRAINING_INTERRUPTED;
+    if ((interrupted || last || (step + 1) % t->save_every == 0) && !save(t, step + 1, error))
+      return false;
+    if (interrupted) return true;
+  }
+  return true;
+}

@@ -1,0 +1,35 @@
+/* The training loop: batch, graph, clip, SGD, and what is told about it. */
+#ifndef TRAIN_TRAINING_H
+#define TRAIN_TRAINING_H
+
+#include "engine/optimizer.h"
+#include "engine/plan.h"
+#include "lua/bind.h"
+#include "src/data/sampler.h"
+
+typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;
+
+typedef struct Training {
+  Params *params;
+  Plan *plan; /* bound */
+  const Model *model;
+  const Sampler *sampler;
+  Sgd sgd;
+  double rate; /* initial */
+  int64_t steps, save_every;
+  const char *checkpoint; /* NULL: none */
+  FILE *events;
+  bool profile;
+} Training;
+
+/* Runs steps first .. steps-1. A loss or gradient that is not finite ends it as collapsed, with the
+ * reason in error->text; a failed checkpoint write ends it as failed (false). */
+bool training_run(const Training *training, int64_t first, TrainingEnd *end, Error *error);
+
+/* The step a checkpoint was written after, or 0 without one. */
+int64_t training_resume(Params *params, const char *checkpoint, Error *error);
+
+/* Asks the loop to end after the current step; safe in a signal handler. */
+void training_interrupt(int signal);
+
+#endif

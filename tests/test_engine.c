@@ -1,0 +1,333 @@
+/* The engine: the planner by brute force on random graphs, planned against unplanned results, the
+ * whole gradient against finite differences, checkpoints, the optimiser. */
+#include "engine/optimizer.h"
+#include "engine/plan.h"
+#include "kernels/options.h"
+#include "kernels/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- random graphs ------------------------------------------------------------------------------
+ */
+
+enum { POOL = 64 };
+
+/* A graph of elementwise ops, linears and norms over a random DAG, with fan-out, that ends in a
+ * scalar. */
+static Value *random_graph(Graph *graph, uint64_t seed, int size) {
+  Rng rng = rng_make(seed, RNG_TEST, 0);
+  int64_t dim[5] = {1, 3, 2, 4, 8};
+  Value *pool[POOL] = {graph_input(graph, "x", graph->real, 5, dim)};
+  int count = 1;
+  for (int i = 0; i < size; i++) {
+    Value *a = pool[rng_below(&rng, (uint32_t)count)], *b = pool[rng_below(&rng, (uint32_t)count)];
+    Value *y;
+    char name[32];
+    snprintf(name, sizeof name, "p%d", i);
+    graph_push(graph, "%s", name);
+    if (rng_below(&rng, 3) == 0) {
+      int64_t shape[2] = {8, 8};
+      Value *w = graph_param(graph, "w", 2, shape, GROUP_CNN, (Init){INIT_NORMAL, 0.3, 0, 0});
+      Value *bias = graph_param(graph, "b", 1, shape, GROUP_TRANSFORMER, (Init){0});
+      LinearOptions linear = {.activation = rng_below(&rng, 2) ? ACT_RELU : ACT_NONE};
+      y = apply(graph, OP_linear, &linear, w, bias, a);
+    } else if (rng_below(&rng, 2) == 0) {
+      ActivationOptions activation = {.kind = ACT_SIGMOID};
+      y = apply(graph, OP_activation, &activation, a);
+    } else {
+      y = apply(graph, OP_add, NULL, a, b);
+    }
+    graph_pop(graph);
+    pool[count < POOL ? count++ : (int)rng_below(&rng, POOL)] = y;
+  }
+  int64_t shape[2] = {1, 8};
+  Value *w = graph_param(graph, "last.w", 2, shape, GROUP_CNN, (Init){INIT_NORMAL, 1, 0, 0});
+  Value *bias = graph_param(graph, "last.b", 1, shape, GROUP_CNN, (Init){0});
+  LinearOptions linear = {0};
+  Value *y = apply(graph, OP_linear, &linear, w, bias, pool[count - 1]);
+  PoolOptions whole = {.factor = {3, {3, 2, 4}}};
+  return apply(graph, OP_avg_pool, &whole, y); /* (1, 1, 1, 1, 1) */
+}
+
+static void fill_input(const Graph *graph, uint64_t seed) {
+  Rng rng = rng_make(seed, RNG_TEST, 1);
+  Value *x = graph->values[0];
+  for (int64_t i = 0; i < tensor_count(&x->tensor); i++) {
+    double value = rng_normal(&rng);
+    if (x->tensor.type == F64)
+      ((double *)x->tensor.data)[i] = value;
+    else
+      ((float *)x->tensor.data)[i] = (float)value;
+  }
+}
+
+typedef struct Built {
+  Params *params;
+  Graph *graph;
+  Plan *plan;
+  Value *loss;
+} Built;
+
+static Built build(uint64_t seed, int size, const Backend *backend, bool reuse) {
+  Error error = {0};
+  Built b = {.params = params_make(backend->real)};
+  b.graph = graph_make(b.params);
+  b.loss = random_graph(b.graph, seed, size);
+  assert_string_equal(b.graph->error.text, "");
+  assert_true(graph_backward(b.graph, b.loss));
+  assert_true(params_allocate(b.params, seed, &error));
+  b.plan = plan_make(b.graph, backend, reuse, &error);
+  assert_non_null(b.plan);
+  assert_true(plan_bind(b.plan, NULL, &error));
+  fill_input(b.graph, seed);
+  return b;
+}
+
+static void drop(Built *b) {
+  plan_free(b->plan);
+  graph_free(b->graph);
+  params_free(b->params);
+}
+
+/* ---- planner ------------------------------------------------------------------------------------
+ */
+
+static const Value *owner(const Value *value) {
+  while (value->alias) value = value->alias;
+  return value;
+}
+
+/* When a value's memory must hold, found anew from the nodes: every access of every alias. */
+static void touched(const Graph *graph, const Value *value, int *first, int *last) {
+  bool input = owner(value)->kind == VALUE_INPUT;
+  *first = input ? 0 : graph->node_count;
+  *last = input ? 0 : -1;
+  for (int n = 0; n < graph->node_count; n++) {
+    const Node *node = graph->nodes[n];
+    for (int i = 0; i < MAX_IN; i++) {
+      const Value *seen[] = {node->call.in[i].data ? node->in[i] : NULL, node->din[i],
+                             i < MAX_OUT && node->call.out[i].data ? node->out[i] : NULL,
+                             i < MAX_OUT ? node->dout[i] : NULL};
+      for (int k = 0; k < 4; k++) {
+        if (!seen[k] || owner(seen[k]) != owner(value)) continue;
+        if (n < *first) *first = n;
+        if (n > *last) *last = n;
+      }
+    }
+  }
+  if (owner(value)->keep) *last = graph->node_count;
+}
+
+static bool placed(const Value *value) {
+  return (value->kind == VALUE_ACTIVATION || value->kind == VALUE_INPUT) && !value->alias;
+}
+
+static void test_no_two_live_tensors_overlap(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    Built b = build(seed, 5 + (int)seed * 2, &backend_cpu, true);
+    for (int i = 0; i < b.graph->value_count; i++) {
+      const Value *x = b.graph->values[i];
+      int x_first, x_last;
+      touched(b.graph, x, &x_first, &x_last);
+      if (!placed(x) || x_last < 0) continue;
+      size_t x_end = x->offset + tensor_bytes(&x->tensor);
+      assert_true(x_end <= b.plan->bytes);
+      for (int k = 0; k < i; k++) {
+        const Value *y = b.graph->values[k];
+        int y_first, y_last;
+        touched(b.graph, y, &y_first, &y_last);
+        if (!placed(y) || y_last < 0 || x_first > y_last || y_first > x_last) continue;
+        bool apart = x_end <= y->offset || y->offset + tensor_bytes(&y->tensor) <= x->offset;
+        assert_true(apart);
+      }
+    }
+    assert_true(b.plan->lower_bound <= b.plan->bytes);
+    drop(&b);
+  }
+}
+
+static void test_reuse_changes_no_bit(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    Built with = build(seed, 30, &backend_cpu, true),
+          without = build(seed, 30, &backend_cpu, false);
+    for (int run = 0; run < 2; run++) {
+      fill_input(with.graph, seed);
+      fill_input(without.graph, seed);
+      plan_run(with.plan, false);
+      plan_run(without.plan, false);
+    }
+    assert_true(with.plan->bytes < without.plan->bytes);
+    assert_memory_equal(with.loss->tensor.data, without.loss->tensor.data, sizeof(float));
+    assert_memory_equal(with.params->gradient, without.params->gradient,
+                        with.params->elements * sizeof(float));
+    drop(&with);
+    drop(&without);
+  }
+}
+
+static void test_too_large_says_what_fits(void **state) {
+  (void)state;
+  Error error = {0};
+  Params *params = params_make(F32);
+  Graph *graph = graph_make(params);
+  int64_t dim[5] = {64, 1024, 1024, 1024, 64};
+  Value *x = graph_input(graph, "x", F32, 5, dim);
+  ActivationOptions sigmoid = {.kind = ACT_SIGMOID};
+  apply(graph, OP_activation, &sigmoid, x);
+  Plan *plan = plan_make(graph, &backend_cpu, true, &error);
+  assert_non_null(plan);
+  assert_false(plan_bind(plan, NULL, &error));
+  assert_non_null(strstr(error.text, "out of memory"));
+  assert_non_null(strstr(error.text, "would fit"));
+  plan_free(plan);
+  graph_free(graph);
+  params_free(params);
+}
+
+/* ---- gradients ----------------------------------------------------------------------------------
+ */
+
+static double loss_of(const Built *b) {
+  plan_run(b->plan, false);
+  return *(double *)b->loss->tensor.data;
+}
+
+static void test_whole_gradient_against_differences(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 8; seed++) {
+    Built b = build(seed, 20, &backend_reference, true);
+    loss_of(&b);
+    double largest = 0, *w = b.params->weight;
+    double *gradient = malloc(b.params->elements * sizeof *gradient);
+    memcpy(gradient, b.params->gradient, b.params->elements * sizeof *gradient);
+    for (size_t i = 0; i < b.params->elements; i++) largest = fmax(largest, fabs(gradient[i]));
+    for (size_t i = 0; i < b.params->elements; i += 7) {
+      double h = 1e-6, keep = w[i];
+      w[i] = keep + h;
+      fill_input(b.graph, seed);
+      double plus = loss_of(&b);
+      w[i] = keep - h;
+      fill_input(b.graph, seed);
+      double minus = loss_of(&b);
+      w[i] = keep;
+      fill_input(b.graph, seed);
+      assert_true(fabs((plus - minus) / (2 * h) - gradient[i]) <= 1e-6 * largest + 1e-9);
+    }
+    free(gradient);
+    drop(&b);
+  }
+}
+
+static void test_errors_name_line_and_scope(void **state) {
+  (void)state;
+  Params *params = params_make(F32);
+  Graph *graph = graph_make(params);
+  int64_t dim[5] = {1, 4, 4, 4, 8}, shape[5] = {4, 3, 3, 3, 9};
+  graph->where = "model.lua:7";
+  graph_push(graph, "encoder");
+  Value *x = graph_input(graph, "x", F32, 5, dim);
+  Value *w = graph_param(graph, "w", 5, shape, GROUP_CNN, (Init){0});
+  Value *b = graph_param(graph, "b", 1, shape, GROUP_CNN, (Init){0});
+  ConvOptions conv = {.stride = {3, {1, 1, 1}}};
+  Value *y = apply(graph, OP_conv, &conv, w, b, x);
+  assert_null(y);
+  assert_null(apply(graph, OP_add, NULL, y, y)); /* sticky: the first error stays */
+  assert_non_null(strstr(graph->error.text, "model.lua:7: encoder: conv:"));
+  graph_free(graph);
+  params_free(params);
+}
+
+/* ---- parameters ---------------------------------------------------------------------------------
+ */
+
+static void test_checkpoint_restores_bits_and_refuses_halves(void **state) {
+  (void)state;
+  Error error = {0};
+  Built a = build(3, 20, &backend_cpu, true), b = build(3, 20, &backend_cpu, true);
+  char path[] = "/tmp/harness-test-XXXXXX";
+  close(mkstemp(path));
+  plan_run(a.plan, false);
+  Sgd sgd = {.momentum = 0.9, .factor = {1, 1}};
+  sgd_step(a.params, &sgd, 0.1);
+  const char *metadata[] = {"step", "17", NULL};
+  assert_true(params_save(a.params, true, metadata, path, &error));
+  assert_true(params_load(b.params, true, path, &error));
+  assert_memory_equal(a.params->weight, b.params->weight, a.params->elements * sizeof(float));
+  assert_memory_equal(a.params->momentum, b.params->momentum, a.params->elements * sizeof(float));
+  char step[8];
+  assert_true(checkpoint_metadata(path, "step", step, sizeof step));
+  assert_string_equal(step, "17");
+  assert_int_equal(truncate(path, 2000), 0);
+  assert_false(params_load(b.params, true, path, &error));
+  assert_non_null(strstr(error.text, path));
+  assert_false(params_save(a.params, true, NULL, "/nonexistent/x", &(Error){0}));
+  unlink(path);
+  drop(&a);
+  drop(&b);
+}
+
+static void test_sgd_clips_groups_and_spares_nan(void **state) {
+  (void)state;
+  Error error = {0};
+  Params *params = params_make(F64);
+  int64_t one[1] = {1};
+  Init start = {INIT_CONSTANT, 1, 0, 0};
+  Param *cnn = params_get(params, "cnn", 1, one, GROUP_CNN, start, &error);
+  Param *transformer = params_get(params, "t", 1, one, GROUP_TRANSFORMER, start, &error);
+  assert_true(params_allocate(params, 0, &error));
+  double *w0 = params_at(params, params->weight, cnn),
+         *w1 = params_at(params, params->weight, transformer);
+  double *g0 = params_at(params, params->gradient, cnn),
+         *g1 = params_at(params, params->gradient, transformer);
+  *g0 = 3;
+  *g1 = 4;
+  Sgd sgd = {.momentum = 0.5, .weight_decay = 0.1, .clip = 2.5, .factor = {1, 0.1}};
+  assert_float_equal(sgd_step(params, &sgd, 0.2), 5, 1e-12);
+  /* d = g/2 + .1; m = d; w = 1 - lr (d + .5 m) */
+  assert_float_equal(*w0, 1 - 0.2 * 1.5 * 1.6, 1e-12);
+  assert_float_equal(*w1, 1 - 0.02 * 1.5 * 2.1, 1e-12);
+  *g0 = NAN;
+  double before = *w0;
+  assert_true(isnan(sgd_step(params, &sgd, 0.2)));
+  assert_true(*w0 == before);
+  params_free(params);
+}
+
+static void test_init_depends_on_name_and_seed_only(void **state) {
+  (void)state;
+  Error error = {0};
+  int64_t dim[1] = {5};
+  Init normal = {INIT_NORMAL, 1, 0, 0};
+  Params *a = params_make(F64), *b = params_make(F64);
+  Param *x = params_get(a, "x", 1, dim, GROUP_CNN, normal, &error);
+  params_get(b, "other", 1, dim, GROUP_CNN, normal, &error);
+  Param *y = params_get(b, "x", 1, dim, GROUP_CNN, normal, &error);
+  assert_null(params_get(b, "x", 1, (int64_t[]){6}, GROUP_CNN, normal, &error));
+  assert_non_null(strstr(error.text, "parameter x: has shape (5), asked for (6)"));
+  assert_true(params_allocate(a, 9, &error) && params_allocate(b, 9, &error));
+  assert_memory_equal(params_at(a, a->weight, x), params_at(b, b->weight, y), 5 * sizeof(double));
+  params_free(a);
+  params_free(b);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_no_two_live_tensors_overlap),
+      cmocka_unit_test(test_reuse_changes_no_bit),
+      cmocka_unit_test(test_too_large_says_what_fits),
+      cmocka_unit_test(test_whole_gradient_against_differences),
+      cmocka_unit_test(test_errors_name_line_and_scope),
+      cmocka_unit_test(test_checkpoint_restores_bits_and_refuses_halves),
+      cmocka_unit_test(test_sgd_clips_groups_and_spares_nan),
+      cmocka_unit_test(test_init_depends_on_name_and_seed_only),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
