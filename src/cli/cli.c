@@ -1,0 +1,143 @@
+#include "src/cli/cli.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/nearest.h"
+#include "src/cli/progress.h"
+
+enum { OPTIONS_MAX = 64, KEY_DB = 1000, KEY_NO_COLOR };
+
+static const struct argp_option common_options[] = {
+    {"db", KEY_DB, "FILE", 0, "The database (default: results/harness.db, or HARNESS_DB)", 10},
+    {"quiet", 'q', 0, 0, "Say nothing but results and errors", 10},
+    {"no-color", KEY_NO_COLOR, 0, 0, "No colours (also: NO_COLOR in the environment)", 10},
+    {"help", 'h', 0, 0, "Show this text", 11},
+    {"version", 'V', 0, 0, "Show the version", 11},
+    {0}};
+
+typedef struct Parsing {
+  const Cli *cli;
+  Common *common;
+  void *user;
+} Parsing;
+
+int cli_error(int code, const Error *error) {
+  bool colour = progress_colour(2);
+  fprintf(stderr, "harness: %serror:%s %s\n", colour ? "\033[31m" : "", colour ? "\033[0m" : "",
+          error->text);
+  return code;
+}
+
+int cli_unknown(const char *what, const char *word, const char *const *names, int count) {
+  const char *near = nearest_name(word, names, count);
+  Error error = {""};
+  if (near)
+    fail(&error, "unknown %s \"%s\"; did you mean \"%s\"?", what, word, near);
+  else
+    fail(&error, "unknown %s \"%s\"; `harness help` lists what there is", what, word);
+  return cli_error(EXIT_USAGE, &error);
+}
+
+bool cli_number(const char *option, const char *text, double least, double *value, Error *error) {
+  char *end;
+  *value = strtod(text, &end);
+  if (end != text && !*end && isfinite(*value) && *value >= least) return true;
+  return fail(error, "%s needs a number of at least %g, not \"%s\"", option, least, text);
+}
+
+/* The folder above build/ when the program lies there, as `make` leaves it. */
+static void find_home(char home[4096]) {
+  const char *given = getenv("HARNESS_HOME");
+  char self[PATH_MAX];
+  ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  snprintf(home, 4096, "%s", given && given[0] ? given : ".");
+  if ((given && given[0]) || length <= 0) return;
+  self[length] = 0;
+  char *build = dirname(self);
+  if (strcmp(strrchr(build, '/'), "/build") == 0) snprintf(home, 4096, "%.4000s", dirname(build));
+}
+
+static void find_database(Common *common) {
+  const char *given = getenv("HARNESS_DB");
+  if (given && given[0])
+    snprintf(common->db, sizeof common->db, "%s", given);
+  else
+    snprintf(common->db, sizeof common->db, "%.4000s/results/harness.db", common->home);
+}
+
+static _Noreturn void show_help(const Cli *cli, struct argp_state *state) {
+  printf("Examples:\n%s\n", cli->examples);
+  fflush(stdout);
+  argp_state_help(state, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_PRE_DOC | ARGP_HELP_LONG);
+  exit(EXIT_DONE);
+}
+
+static error_t take(int key, char *value, struct argp_state *state) {
+  Parsing *parsing = state->input;
+  Error error = {""};
+  if (key == 'h') show_help(parsing->cli, state);
+  if (key == 'V') {
+    printf("harness %s\n", VERSION);
+    exit(EXIT_DONE);
+  }
+  if (key == KEY_DB) snprintf(parsing->common->db, sizeof parsing->common->db, "%s", value);
+  if (key == 'q') parsing->common->quiet = true;
+  if (key == KEY_NO_COLOR) progress_no_color = true;
+  if (key == KEY_DB || key == 'q' || key == KEY_NO_COLOR) return 0;
+  bool ours = (key > 0 && key < ARGP_KEY_END) || key == ARGP_KEY_ARG;
+  if (!ours) return ARGP_ERR_UNKNOWN;
+  if (parsing->cli->take &&
+      parsing->cli->take(key == ARGP_KEY_ARG ? ' ' : key, value, parsing->user, &error))
+    return 0;
+  if (!error.text[0])
+    fail(&error, "harness %s: \"%s\" is one operand too many", parsing->cli->name, value);
+  exit(cli_error(EXIT_USAGE, &error));
+}
+
+/* argp would take any unambiguous beginning of an option; later options would then break scripts.
+ * So the names are checked here first, which also lets a typo be answered. */
+static void check_names(const struct argp_option *options, int argc, char **argv) {
+  const char *names[OPTIONS_MAX];
+  int count = 0;
+  for (int i = 0; options[i].name || options[i].doc; i++)
+    if (options[i].name && count < OPTIONS_MAX) names[count++] = options[i].name;
+  for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+    if (strncmp(argv[i], "--", 2)) continue;
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(argv[i] + 2, "="), argv[i] + 2);
+    bool known = false;
+    for (int k = 0; k < count; k++) known = known || strcmp(name, names[k]) == 0;
+    if (known) continue;
+    const char *near = nearest_name(name, names, count);
+    Error error = {""};
+    fail(&error, "harness %s: unknown option \"--%s\"; %s%s%s", argv[0], name,
+         near ? "did you mean \"--" : "`--help` lists what there is", near ? near : "",
+         near ? "\"?" : "");
+    exit(cli_error(EXIT_USAGE, &error));
+  }
+}
+
+void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user) {
+  struct argp_option options[OPTIONS_MAX] = {{0}};
+  char title[64], doc[2048];
+  int count = 0;
+  for (int i = 0; cli->options && (cli->options[i].name || cli->options[i].doc); i++)
+    options[count++] = cli->options[i];
+  memcpy(options + count, common_options, sizeof common_options);
+  *common = (Common){.quiet = false};
+  find_home(common->home);
+  find_database(common);
+  argv[0] = (char *)cli->name;
+  check_names(options, argc, argv);
+  snprintf(title, sizeof title, "harness %s", cli->name);
+  argv[0] = title;
+  snprintf(doc, sizeof doc, "%s", cli->text);
+  struct argp argp = {.options = options, .parser = take, .args_doc = cli->operands, .doc = doc};
+  Parsing parsing = {cli, common, user};
+  argp_err_exit_status = EXIT_USAGE;
+  argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &parsing);
+}

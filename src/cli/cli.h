@@ -1,0 +1,65 @@
+/* What every subcommand shares: options, help, errors, exit codes. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <argp.h>
+#include <stdbool.h>
+
+#include "kernels/error.h"
+
+/* Exit codes, as documented in `harness help`. */
+enum {
+  EXIT_DONE = 0,
+  EXIT_SOME_FAILED = 1,
+  EXIT_USAGE = 2,
+  EXIT_UNFIT = 3,
+  EXIT_NOTHING = 5,
+  EXIT_INTERRUPTED = 75
+};
+
+/* A subcommand. main gets argv with argv[0] = its name and returns the exit code. */
+typedef struct Command {
+  const char *name;
+  const char *summary; /* NULL: not listed */
+  int (*main)(int argc, char **argv);
+} Command;
+
+extern const Command commands[];
+extern const int command_count;
+
+/* How a subcommand reads its arguments. take is called for each of its options (by key, ' ' for
+ * an operand) and returns false, with a reason or none, to refuse it. */
+typedef struct Cli {
+  const char *name;                  /* "run" or "runs list" */
+  const char *operands;              /* "FILE [key=value ...]" */
+  const char *examples;              /* two lines or more */
+  const char *text;                  /* what it does */
+  const struct argp_option *options; /* ended by {0} */
+  bool (*take)(int key, char *value, void *user, Error *error);
+} Cli;
+
+typedef struct Common {
+  char db[4096];   /* --db, else HARNESS_DB, else home/results/harness.db */
+  char home[4096]; /* HARNESS_HOME, else found from the program's place, else . */
+  bool quiet;
+} Common;
+
+/* Parses; --help prints and exits 0, a mistake prints and exits 2. */
+void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user);
+
+/* Prints "harness: error: ..." and returns the code. */
+int cli_error(int code, const Error *error);
+/* Prints that what is unknown, with the nearest of names; returns EXIT_USAGE. */
+int cli_unknown(const char *what, const char *word, const char *const *names, int count);
+/* A positive number or a refusal naming the option. */
+bool cli_number(const char *option, const char *text, double least, double *value, Error *error);
+
+int command_run(int argc, char **argv);
+int command_table(int argc, char **argv);
+int command_plot(int argc, char **argv);
+int command_runs(int argc, char **argv);
+int command_data(int argc, char **argv);
+int command_doctor(int argc, char **argv);
+int command_trial(int argc, char **argv);
+
+#endif

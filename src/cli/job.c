@@ -1,0 +1,353 @@
+#define _GNU_SOURCE /* sched_setaffinity, memfd_create, pipe2 */
+#include "src/cli/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "src/store/environment.h"
+
+enum { EVENTS_FD = 3, ABOVE = 10, LINE_LIMIT = 1 << 20, GRACE_S = 10, THREAD_VARIABLES = 2 };
+
+extern char **environ;
+
+double job_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* A descriptor that dup2 onto 0..3 cannot hit. */
+static int lift(int file) {
+  int high = file < 0 ? -1 : fcntl(file, F_DUPFD_CLOEXEC, ABOVE);
+  if (file >= 0) close(file);
+  return high;
+}
+
+/* The configuration as a file in memory: no pipe that a child could leave unread. */
+static int config_file(const json_t *config) {
+  int file = lift(memfd_create("config", MFD_CLOEXEC));
+  if (file < 0) return -1;
+  bool good = json_dumpfd(config, file, JSON_COMPACT) == 0 && lseek(file, 0, SEEK_SET) == 0;
+  if (good) return file;
+  close(file);
+  return -1;
+}
+
+static bool open_log(Job *job, const char *folder, int *file, Error *error) {
+  char logs[4200];
+  snprintf(logs, sizeof logs, "%s/logs", folder);
+  if (mkdir(logs, 0777) && errno != EEXIST)
+    return fail(error, "%s: cannot make the folder for logs: %s", logs, strerror(errno));
+  snprintf(job->log, sizeof job->log, "logs/%s.log", job->trial->hash);
+  snprintf(job->log_path, sizeof job->log_path, "%s/%s", folder, job->log);
+  *file = lift(open(job->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
+  if (*file < 0) return fail(error, "%s: cannot open the log: %s", job->log_path, strerror(errno));
+  struct stat information;
+  job->log_start = fstat(*file, &information) ? 0 : (long)information.st_size;
+  return true;
+}
+
+/* The environment of the child: ours, with the number of threads put in. Made before fork, since
+ * little may be called between fork and exec. Freed with free_environment. */
+static char **child_environment(int threads) {
+  static const char *const names[THREAD_VARIABLES] = {"OMP_NUM_THREADS=", "OPENBLAS_NUM_THREADS="};
+  int count = 0;
+  while (environ[count]) count++;
+  char **list = calloc((size_t)count + THREAD_VARIABLES + 1, sizeof *list);
+  char *text = list ? calloc(THREAD_VARIABLES, 64) : NULL;
+  CHECK(text, "no memory to start a trial");
+  int used = 0;
+  for (; used < THREAD_VARIABLES; used++) {
+    list[used] = text + used * 64;
+    snprintf(list[used], 64, "%s%d", names[used], threads);
+  }
+  for (int i = 0; i < count; i++) {
+    bool ours = false;
+    for (int k = 0; k < THREAD_VARIABLES; k++)
+      ours = ours || strncmp(environ[i], names[k], strlen(names[k])) == 0;
+    if (!ours) list[used++] = environ[i];
+  }
+  return list;
+}
+
+static void free_environment(char **list) {
+  free(list[0]);
+  free(list);
+}
+
+static void pin(int slot, int threads) {
+  cpu_set_t allowed, share;
+  if (sched_getaffinity(0, sizeof allowed, &allowed)) return;
+  CPU_ZERO(&share);
+  int seen = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    if (seen >= slot * threads && seen < (slot + 1) * threads) CPU_SET(cpu, &share);
+    seen++;
+  }
+  if (CPU_COUNT(&share) == threads) sched_setaffinity(0, sizeof share, &share);
+}
+
+static _Noreturn void become_trial(const Launch *launch, int slot, pid_t parent, const int file[3],
+                                   char **environment) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(127); /* the parent died before the line above */
+  setpgid(0, 0); /* Ctrl-C in the terminal goes to the parent, which decides */
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE};
+  for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) signal(defaults[i], SIG_DFL);
+  dup2(file[0], 0);
+  dup2(file[1], 1);
+  dup2(file[1], 2);
+  dup2(file[2], EVENTS_FD);
+  if (launch->pin) pin(slot, launch->threads);
+  char *arguments[] = {"harness", "trial", NULL};
+  execve(launch->program, arguments, environment);
+  dprintf(2, "cannot execute %s: %s\n", launch->program, strerror(errno));
+  _exit(127);
+}
+
+bool job_spawn(Job *job, const Launch *launch, Error *error) {
+  job->pid = 0;
+  job->events = -1;
+  int ends[2], file[3] = {-1, -1, -1};
+  if (!open_log(job, launch->folder, &file[1], error)) return false;
+  file[0] = config_file(job->trial->config);
+  if (file[0] >= 0 && pipe2(ends, O_CLOEXEC) == 0) {
+    job->events = ends[0];
+    fcntl(job->events, F_SETFL, O_NONBLOCK);
+    file[2] = lift(ends[1]);
+  }
+  char **environment = child_environment(launch->threads);
+  pid_t parent = getpid(), pid = file[2] < 0 ? -1 : fork();
+  if (pid == 0) become_trial(launch, job->slot, parent, file, environment);
+  int reason = errno;
+  free_environment(environment);
+  for (int i = 0; i < 3; i++)
+    if (file[i] >= 0) close(file[i]);
+  if (pid < 0) {
+    if (job->events >= 0) close(job->events);
+    job->events = -1;
+    return fail(error, "cannot start a trial's process: %s", strerror(reason));
+  }
+  job->pid = pid;
+  job->started = job_now();
+  job->pending = json_array();
+  job->figure = -1;
+  return true;
+}
+
+/* --- events --- */
+
+typedef struct Field {
+  const char *event, *name;
+  char kind; /* s: text, i: integer, n: number or null */
+} Field;
+
+static const Field fields[] = {
+    {"plan", "parameters", 'i'}, {"plan", "peak_bytes", 'i'}, {"plan", "flops", 'n'},
+    {"step", "step", 'i'},       {"step", "steps", 'i'},      {"step", "loss", 'n'},
+    {"eval", "case", 'i'},       {"eval", "cases", 'i'},      {"metric", "split", 's'},
+    {"metric", "case", 's'},     {"metric", "label", 'i'},    {"metric", "name", 's'},
+    {"metric", "metric", 's'},   {"metric", "value", 'n'},    {"metric", "situation", 's'},
+    {"end", "status", 's'},
+};
+
+static bool fits(const json_t *value, char kind) {
+  if (kind == 's') return json_is_string(value);
+  if (kind == 'i') return json_is_integer(value);
+  return json_is_number(value) || json_is_null(value);
+}
+
+static bool check_event(const json_t *event, const char *name, Error *error) {
+  bool known = false;
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+    if (!name || strcmp(name, fields[i].event)) continue;
+    known = true;
+    if (fits(json_object_get(event, fields[i].name), fields[i].kind)) continue;
+    return fail(error, "the trial's event \"%s\" lacks a proper \"%s\"", name, fields[i].name);
+  }
+  if (!known) return fail(error, "the trial sent an unknown event \"%s\"", name ? name : "");
+  if (strcmp(name, "metric")) return true;
+  static const char *const situations[] = {"both", "missed", "false_positive", "absent"};
+  const char *situation = json_string_value(json_object_get(event, "situation"));
+  bool declared = false;
+  for (int i = 0; i < 4; i++) declared = declared || !strcmp(situation, situations[i]);
+  if (!declared) return fail(error, "the trial sent a metric with situation \"%s\"", situation);
+  bool absent = strcmp(situation, "absent") == 0;
+  if (absent == json_is_null(json_object_get(event, "value"))) return true;
+  return fail(error,
+              "the trial sent a metric whose value and situation \"%s\" do not fit: a value "
+              "is null exactly when the structure is absent",
+              situation);
+}
+
+static double number(const json_t *event, const char *name) {
+  return json_number_value(json_object_get(event, name));
+}
+
+static void hear_step(Job *job, const json_t *event) {
+  job->step = (int)number(event, "step");
+  job->steps = (int)number(event, "steps");
+  job->loss = number(event, "loss");
+  if (job->first_step_at > 0) return;
+  job->first_step_at = job_now();
+  job->first_step = job->step;
+}
+
+static void take_event(Job *job, const char *text, size_t length) {
+  json_error_t syntax;
+  json_t *event = json_loadb(text, length, 0, &syntax);
+  if (!event) {
+    fail(&job->broken, "the trial sent an event that is not JSON (%s): %.60s", syntax.text, text);
+    return;
+  }
+  const char *name = json_string_value(json_object_get(event, "event"));
+  bool good = check_event(event, name, &job->broken);
+  if (good && !strcmp(name, "step")) hear_step(job, event);
+  if (good && !strcmp(name, "eval")) {
+    job->cases_done = (int)number(event, "case");
+    job->cases = (int)number(event, "cases");
+  }
+  if (good && !strcmp(name, "end")) {
+    json_decref(job->end);
+    job->end = json_incref(event);
+  }
+  if (good) json_array_append(job->pending, event);
+  json_decref(event);
+}
+
+static void take_lines(Job *job) {
+  char *start = job->line, *end = job->line + job->line_used, *newline;
+  while (!job->broken.text[0] && (newline = memchr(start, '\n', (size_t)(end - start)))) {
+    *newline = 0;
+    if (newline > start) take_event(job, start, (size_t)(newline - start));
+    start = newline + 1;
+  }
+  job->line_used = (size_t)(end - start);
+  memmove(job->line, start, job->line_used);
+  if (job->line_used > LINE_LIMIT) fail(&job->broken, "the trial sent an event of over 1 MiB");
+}
+
+bool job_read(Job *job) {
+  for (;;) {
+    if (job->line_used + 4097 > job->line_room) {
+      job->line_room = job->line_room ? job->line_room * 2 : 1 << 14;
+      job->line = realloc(job->line, job->line_room);
+      CHECK(job->line, "no memory for a trial's events");
+    }
+    ssize_t got = read(job->events, job->line + job->line_used, 4096);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return false;
+    if (got == 0) return true;
+    job->line_used += (size_t)got;
+    if (job->broken.text[0]) job->line_used = 0; /* no further word is believed */
+    take_lines(job);
+  }
+}
+
+/* --- the end --- */
+
+void job_stop(Job *job, Status why) {
+  if (job->stop_at > 0) return;
+  job->stopped_as = why;
+  job->stop_at = job_now() + GRACE_S;
+  kill(job->pid, SIGTERM);
+}
+
+void job_tick(Job *job, double timeout_s) {
+  double now = job_now();
+  if (job->stop_at > 0 && now > job->stop_at) kill(-job->pid, SIGKILL);
+  if (job->broken.text[0]) kill(-job->pid, SIGKILL);
+  if (timeout_s > 0 && now - job->started > timeout_s) job_stop(job, STATUS_TIMEOUT);
+}
+
+/* Nobody here sent SIGKILL: out of memory is likely only when the process was large. */
+static Status judge_signal(int number, int64_t rss, char *message) {
+  double gib = (double)rss / (1 << 30), all = (double)environment_memory() / (1 << 30);
+  bool large = number == SIGKILL && gib > 0.5 * all;
+  snprintf(message, ERROR_BYTES,
+           "killed by signal %d (%s)%s; largest resident size %.2f of %.1f GiB", number,
+           strsignal(number), large ? ", most likely by the kernel for lack of memory" : "", gib,
+           all);
+  return large ? STATUS_OOM : STATUS_FAILED;
+}
+
+static Status judge_silent(int wait_status, int64_t rss, char *message) {
+  if (WIFSIGNALED(wait_status)) return judge_signal(WTERMSIG(wait_status), rss, message);
+  int code = WEXITSTATUS(wait_status);
+  if (code > 128 && code < 128 + NSIG) return judge_signal(code - 128, rss, message);
+  snprintf(message, ERROR_BYTES, "ended with exit code %d and without a result", code);
+  return STATUS_FAILED;
+}
+
+static Status judge_event(const Job *job, int wait_status, char *message) {
+  const char *word = json_string_value(json_object_get(job->end, "status"));
+  const char *text = json_string_value(json_object_get(job->end, "message"));
+  snprintf(message, ERROR_BYTES, "%s", text ? text : "");
+  Status status;
+  if (!status_parse(word, &status) || status == STATUS_PLANNED || status == STATUS_RUNNING) {
+    snprintf(message, ERROR_BYTES, "ended with the unknown status \"%s\"", word);
+    return STATUS_FAILED;
+  }
+  if (status != STATUS_DONE || wait_status == 0) return status;
+  if (WIFSIGNALED(wait_status))
+    snprintf(message, ERROR_BYTES, "reported done, then was killed by signal %d (%s)",
+             WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+  else
+    snprintf(message, ERROR_BYTES, "reported done, then ended with exit code %d",
+             WEXITSTATUS(wait_status));
+  return STATUS_FAILED;
+}
+
+static double seconds(const json_t *event, const char *name) {
+  const json_t *value = json_object_get(event, name);
+  return json_is_number(value) ? json_number_value(value) : -1;
+}
+
+void job_judge(const Job *job, int wait_status, const struct rusage *usage, char *message,
+               AttemptEnd *end) {
+  message[0] = 0;
+  end->exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+  end->signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+  end->wall_s = job_now() - job->started;
+  end->max_rss_bytes = (int64_t)usage->ru_maxrss * 1024;
+  end->train_s = seconds(job->end, "train_s");
+  end->eval_s = seconds(job->end, "eval_s");
+  end->message = message;
+  bool done =
+      job->end && !job->broken.text[0] && judge_event(job, wait_status, message) == STATUS_DONE;
+  if (job->broken.text[0]) {
+    snprintf(message, ERROR_BYTES, "%s", job->broken.text);
+    end->status = STATUS_FAILED;
+  } else if (job->stop_at > 0 && !done) {
+    end->status = job->stopped_as;
+    snprintf(message, ERROR_BYTES,
+             job->stopped_as == STATUS_TIMEOUT ? "stopped after %.0f s"
+                                               : "stopped on request after %.0f s",
+             end->wall_s);
+  } else if (job->end) {
+    end->status = judge_event(job, wait_status, message);
+  } else {
+    end->status = judge_silent(wait_status, end->max_rss_bytes, message);
+  }
+}
+
+void job_free(Job *job) {
+  if (job->events >= 0) close(job->events);
+  free(job->line);
+  json_decref(job->pending);
+  json_decref(job->end);
+  int slot = job->slot;
+  *job = (Job){.slot = slot, .events = -1};
+}

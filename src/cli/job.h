@@ -1,0 +1,59 @@
+/* One trial as a process: started with its configuration on standard input, its output in a log
+ * file, its events as JSON lines on descriptor 3. The process dies with this one (PDEATHSIG), so a
+ * killed sweep leaves no orphans. */
+#ifndef CLI_JOB_H
+#define CLI_JOB_H
+
+#include <stdbool.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "src/store/store.h"
+
+typedef struct Job {
+  const PlannedTrial *trial;
+  const char *label; /* "queries=1 seed 0" */
+  int slot;          /* which share of the processors */
+  pid_t pid;         /* 0: the job is free */
+  int events;        /* our end of the pipe, -1: closed */
+  int64_t attempt;
+  char log[64]; /* relative to the database's folder */
+  char log_path[4400];
+  long log_start; /* where this attempt begins in the log */
+  char *line;     /* an event not yet complete */
+  size_t line_used, line_room;
+  json_t *pending;         /* events not yet stored */
+  json_t *end;             /* the "end" event, NULL: none came */
+  Error broken;            /* an event that cannot be understood; empty: none */
+  double started, stop_at; /* seconds; stop_at: when a stopped job is killed, 0: not stopped */
+  Status stopped_as;       /* interrupted or timeout, when stop_at is set */
+  double first_step_at;    /* when the first step was heard of */
+  int first_step, step, steps, cases_done, cases;
+  double loss;
+  double figure; /* the trial's figure once it is stored; negative: none */
+} Job;
+
+typedef struct Launch {
+  const char *program; /* what to execute: this program, or a test's stand-in */
+  const char *folder;  /* of the database */
+  int threads;
+  bool pin; /* give each slot its own processors */
+} Launch;
+
+double job_now(void); /* seconds, monotonic */
+
+/* Starts the process; on failure job->pid is 0. */
+bool job_spawn(Job *job, const Launch *launch, Error *error);
+/* Reads what is there without waiting; true: the pipe has ended. */
+bool job_read(Job *job);
+/* Asks the process to stop (SIGTERM) and remembers why; job_tick kills it when it does not. */
+void job_stop(Job *job, Status why);
+void job_tick(Job *job, double timeout_s);
+/* What the attempt came to, from the end event, the wait status and why it was stopped. message
+ * (of at least ERROR_BYTES) is pointed to by end. */
+void job_judge(const Job *job, int wait_status, const struct rusage *usage, char *message,
+               AttemptEnd *end);
+/* Closes and frees what the job holds; job->pid becomes 0. */
+void job_free(Job *job);
+
+#endif

@@ -1,0 +1,73 @@
+/* The program: one table of subcommands. */
+#include <string.h>
+
+#include "src/cli/cli.h"
+
+const Command commands[] = {
+    {"run", "train and evaluate what an experiment still lacks, then print its table", command_run},
+    {"table", "print a table of the paper beside what is stored", command_table},
+    {"plot", "draw an experiment or its loss curves", command_plot},
+    {"runs", "list, show, compare or take back trials", command_runs},
+    {"data", "check a data set, or make the phantom", command_data},
+    {"doctor", "libraries, processor, database, disk: what is there, what is missing",
+     command_doctor},
+    {"trial", NULL, command_trial},
+};
+const int command_count = sizeof commands / sizeof commands[0];
+
+static int print_help(FILE *out) {
+  fprintf(out, "Examples:\n"
+               "  harness run experiments/query_count.lua\n"
+               "  harness table 6 --format md\n\n"
+               "Usage: harness SUBCOMMAND [options] [operands]\n\nSubcommands:\n");
+  for (int i = 0; i < command_count; i++)
+    if (commands[i].summary) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+  fprintf(out, "  %-9s %s\n  %-9s %s\n", "help", "this text; `help SUBCOMMAND` for one of them",
+          "version", "the version");
+  fprintf(out, "\nResults go to standard output, everything else to standard error.\n"
+               "Environment: HARNESS_HOME (the program's folder), HARNESS_DB (the database).\n"
+               "Exit codes: 0 ok, 1 ran but some trials failed, 2 usage, 3 environment unfit,\n"
+               "4 regression, 5 nothing to compare, 75 interrupted (the same command goes on).\n");
+  return EXIT_DONE;
+}
+
+static int dispatch(const char *name, int argc, char **argv) {
+  enum { MOST = 16 };
+  const char *names[MOST] = {"help", "version"};
+  int count = 2;
+  for (int i = 0; i < command_count; i++) {
+    if (strcmp(name, commands[i].name) == 0) return commands[i].main(argc, argv);
+    if (commands[i].summary) names[count++] = commands[i].name;
+  }
+  return cli_unknown(name[0] == '-' ? "option" : "subcommand", name, names, count);
+}
+
+static int help(int argc, char **argv) {
+  if (argc < 2) return print_help(stdout);
+  char option[] = "--help";
+  char *arguments[] = {argv[1], option, NULL};
+  return dispatch(argv[1], 2, arguments);
+}
+
+static int command_main(int argc, char **argv) {
+  if (argc < 2) {
+    print_help(stderr);
+    return EXIT_USAGE;
+  }
+  const char *word = argv[1];
+  if (!strcmp(word, "--help") || !strcmp(word, "-h")) return print_help(stdout);
+  if (!strcmp(word, "help")) return help(argc - 1, argv + 1);
+  if (strcmp(word, "--version") && strcmp(word, "-V") && strcmp(word, "version"))
+    return dispatch(word, argc - 1, argv + 1);
+  printf("harness %s\n", VERSION);
+  return EXIT_DONE;
+}
+
+/* A result that could not be written whole must not end as success (a full disk, a closed pipe). */
+int main(int argc, char **argv) {
+  int code = command_main(argc, argv);
+  if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+  Error error = {""};
+  fail(&error, "the result could not be written whole to standard output");
+  return cli_error(EXIT_UNFIT, &error);
+}

@@ -1,0 +1,76 @@
+#include "src/cli/prepare.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "kernels/nearest.h"
+#include "src/data/dataset.h"
+#include "src/data/phantom.h"
+
+static bool take_size(const json_t *value, int size[3], Error *error) {
+  for (size_t i = 0; i < 3; i++) {
+    const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+    size[i] = (int)json_integer_value(item);
+  }
+  bool three = json_is_integer(value) || json_array_size(value) == 3;
+  if (three && size[0] > 0 && size[1] > 0 && size[2] > 0) return true;
+  return fail(error, "data.options.size of the plan needs one or three whole numbers (D, H, W)");
+}
+
+static bool take_option(PhantomOptions *options, const char *key, const json_t *value,
+                        Error *error) {
+  static const char *const names[] = {"size", "cases", "validation", "organs", "noise_hu", "seed"};
+  if (!strcmp(key, "size")) return take_size(value, options->size, error);
+  if (!json_is_number(value))
+    return fail(error, "data.options.%s of the plan is not a number", key);
+  double number = json_number_value(value);
+  int *whole = !strcmp(key, "cases")        ? &options->cases
+               : !strcmp(key, "validation") ? &options->validation
+               : !strcmp(key, "organs")     ? &options->organs
+                                            : NULL;
+  if (whole)
+    *whole = (int)number;
+  else if (!strcmp(key, "noise_hu"))
+    options->noise_hu = number;
+  else if (!strcmp(key, "seed"))
+    options->seed = (uint64_t)number;
+  else
+    return fail(error, "data.options.%s of the plan is unknown; nearest: %s", key,
+                nearest_name(key, names, 6) ? nearest_name(key, names, 6) : "none");
+  return true;
+}
+
+static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error *error) {
+  PhantomOptions options = phantom_defaults();
+  const char *key;
+  json_t *value;
+  json_object_foreach(json_object_get(data, "options"), key, value) {
+    if (!take_option(&options, key, value, error)) return false;
+  }
+  if (!quiet && access(dir, F_OK))
+    fprintf(stderr, "harness: making the phantom data set %s\n", dir);
+  return phantom_make(&options, dir, error);
+}
+
+bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTES], Error *error) {
+  const char *kind = json_string_value(json_object_get(data, "kind"));
+  const char *dir = json_string_value(json_object_get(data, "dir"));
+  if (kind && !strcmp(kind, "none")) {
+    strcpy(hash, "none");
+    return true;
+  }
+  if (!kind || !dir) return fail(error, "the plan needs the texts \"data.kind\" and \"data.dir\"");
+  bool phantom = !strcmp(kind, "phantom");
+  if (!phantom && strcmp(kind, "folder"))
+    return fail(error, "data.kind of the plan is \"%s\"; known: phantom, folder, none", kind);
+  if (phantom && !make && access(dir, F_OK)) {
+    strcpy(hash, "not made yet");
+    return true;
+  }
+  if (phantom && make && !make_phantom(data, dir, quiet, error)) return false;
+  Dataset dataset;
+  if (!dataset_open(&dataset, dir, error)) return false;
+  bool good = dataset_hash(&dataset, hash, error);
+  dataset_free(&dataset);
+  return good;
+}

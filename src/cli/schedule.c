@@ -1,0 +1,211 @@
+#define _GNU_SOURCE /* ppoll */
+#include "src/cli/schedule.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/cli/job.h"
+#include "src/cli/progress.h"
+
+enum { EXIT_INTERRUPTED = 75, JOBS_MAX = 256, TICK_MS = 250 };
+static const double FLUSH_S = 1; /* a step every few ms must not mean a disk write every few ms */
+
+static volatile sig_atomic_t signals;
+static volatile pid_t children[JOBS_MAX]; /* for the second signal, which waits for nothing */
+
+static void on_signal(int number) {
+  (void)number;
+  signals++;
+  if (signals < 2) return;
+  for (int i = 0; i < JOBS_MAX; i++)
+    if (children[i] > 0) kill(children[i], SIGKILL);
+  _exit(EXIT_INTERRUPTED);
+}
+
+static void on_child(int number) {
+  (void)number; /* its arrival ends ppoll */
+}
+
+/* Blocks the signals outside ppoll, so that none is missed and no system call is disturbed. */
+static void listen_signals(sigset_t *open) {
+  static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+  sigset_t blocked;
+  struct sigaction stop = {.sa_handler = on_signal}, child = {.sa_handler = on_child};
+  signals = 0;
+  sigemptyset(&blocked);
+  for (int i = 0; i < 3; i++) {
+    sigaction(stops[i], &stop, NULL);
+    sigaddset(&blocked, stops[i]);
+  }
+  sigaction(SIGCHLD, &child, NULL);
+  sigaddset(&blocked, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &blocked, open);
+  for (int i = 0; i < 3; i++) sigdelset(open, stops[i]);
+  sigdelset(open, SIGCHLD);
+}
+
+static void unlisten_signals(void) {
+  static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
+  sigset_t set;
+  sigemptyset(&set);
+  for (int i = 0; i < 4; i++) {
+    signal(all[i], SIG_DFL);
+    sigaddset(&set, all[i]);
+  }
+  sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+typedef struct Sweep {
+  Schedule *schedule;
+  Progress progress;
+  Job job[JOBS_MAX];
+  int next; /* the trial to hand out next */
+  int running;
+  bool stopping;
+  double flushed;
+} Sweep;
+
+static void stop_all(Sweep *sweep) {
+  sweep->stopping = true;
+  for (int i = 0; i < sweep->schedule->jobs; i++)
+    if (sweep->job[i].pid) job_stop(&sweep->job[i], STATUS_INTERRUPTED);
+}
+
+static bool hand_out(Sweep *sweep, Job *job, Error *error) {
+  Schedule *schedule = sweep->schedule;
+  Launch launch = {schedule->program, store_folder(schedule->store), schedule->threads,
+                   schedule->pin};
+  job->trial = schedule->todo[sweep->next];
+  job->label = schedule->label[sweep->next];
+  if (!job_spawn(job, &launch, error)) return false;
+  children[job->slot] = job->pid;
+  sweep->next++;
+  sweep->running++;
+  progress_start(&sweep->progress, job);
+  return store_start(schedule->store, job->trial->id, schedule->environment, (int)job->pid,
+                     job->log, &job->attempt, error);
+}
+
+static bool fill(Sweep *sweep, Error *error) {
+  for (int i = 0; i < sweep->schedule->jobs; i++) {
+    if (sweep->stopping || sweep->next >= sweep->schedule->count) return true;
+    if (!sweep->job[i].pid && !hand_out(sweep, &sweep->job[i], error)) return false;
+  }
+  return true;
+}
+
+/* For the eye only: a figure that cannot be read here will show as an error in the table. */
+static double read_figure(Store *store, int64_t trial) {
+  Error error = {""};
+  json_t *rows, *parameters = json_pack("[I]", (json_int_t)trial);
+  double figure = -1;
+  if (store_query(store, "SELECT value FROM v_score WHERE trial_id = ?1", parameters, &rows,
+                  &error)) {
+    const json_t *value = json_object_get(json_array_get(rows, 0), "value");
+    if (json_is_number(value)) figure = json_number_value(value);
+    json_decref(rows);
+  }
+  json_decref(parameters);
+  return figure;
+}
+
+static bool end_job(Sweep *sweep, Job *job, int status, const struct rusage *usage, Error *error) {
+  char message[ERROR_BYTES];
+  AttemptEnd end;
+  if (job->events >= 0) job_read(job); /* what it said before it died */
+  job_judge(job, status, usage, message, &end);
+  bool good = job->attempt == 0 || /* the row could not be written: the error is on its way */
+              store_finish(sweep->schedule->store, job->attempt, job->pending, &end, error);
+  if (good && end.status == STATUS_DONE)
+    job->figure = read_figure(sweep->schedule->store, job->trial->id);
+  progress_end(&sweep->progress, job, &end);
+  ((PlannedTrial *)job->trial)->status = end.status;
+  children[job->slot] = 0;
+  sweep->running--;
+  job_free(job);
+  return good;
+}
+
+static bool reap(Sweep *sweep, Error *error) {
+  bool good = true;
+  for (int i = 0; i < sweep->schedule->jobs; i++) {
+    Job *job = &sweep->job[i];
+    int status;
+    struct rusage usage;
+    if (job->pid && wait4(job->pid, &status, WNOHANG, &usage) == job->pid)
+      good = end_job(sweep, job, status, &usage, error) && good;
+  }
+  return good;
+}
+
+static bool flush(Sweep *sweep, Error *error) {
+  if (job_now() - sweep->flushed < FLUSH_S) return true;
+  sweep->flushed = job_now();
+  for (int i = 0; i < sweep->schedule->jobs; i++) {
+    Job *job = &sweep->job[i];
+    if (!job->pid || !job->attempt) continue;
+    if (!store_events(sweep->schedule->store, job->attempt, job->pending, error)) return false;
+    json_array_clear(job->pending);
+  }
+  return true;
+}
+
+static void wait_and_read(Sweep *sweep, const sigset_t *open) {
+  struct pollfd poll[JOBS_MAX];
+  Job *owner[JOBS_MAX];
+  nfds_t count = 0;
+  for (int i = 0; i < sweep->schedule->jobs; i++) {
+    if (!sweep->job[i].pid || sweep->job[i].events < 0) continue;
+    owner[count] = &sweep->job[i];
+    poll[count++] = (struct pollfd){.fd = sweep->job[i].events, .events = POLLIN};
+  }
+  struct timespec tick = {0, TICK_MS * 1000000L};
+  if (ppoll(poll, count, &tick, open) <= 0) return;
+  for (nfds_t i = 0; i < count; i++) {
+    if (!poll[i].revents || !job_read(owner[i])) continue;
+    close(owner[i]->events);
+    owner[i]->events = -1;
+  }
+}
+
+/* One turn of the loop; false: the database failed. */
+static bool turn(Sweep *sweep, const sigset_t *open, Error *error) {
+  if (!fill(sweep, error)) return false;
+  wait_and_read(sweep, open);
+  if (signals > 0 && !sweep->stopping) {
+    progress_say(&sweep->progress,
+                 "harness: stopping %d running trial%s; once more to end at once. "
+                 "The same command goes on later",
+                 sweep->running, sweep->running == 1 ? "" : "s");
+    stop_all(sweep);
+  }
+  for (int i = 0; i < sweep->schedule->jobs; i++)
+    if (sweep->job[i].pid) job_tick(&sweep->job[i], sweep->schedule->timeout_s);
+  if (!reap(sweep, error) || !flush(sweep, error)) return false;
+  progress_tick(&sweep->progress, sweep->job, sweep->schedule->jobs);
+  return true;
+}
+
+bool schedule_run(Schedule *schedule, bool *interrupted, Error *error) {
+  if (schedule->jobs > JOBS_MAX) schedule->jobs = JOBS_MAX;
+  Sweep *sweep = calloc(1, sizeof *sweep);
+  CHECK(sweep, "no memory for a schedule");
+  sweep->schedule = schedule;
+  sweep->progress = progress_make(schedule->count, schedule->jobs, schedule->quiet);
+  for (int i = 0; i < schedule->jobs; i++) sweep->job[i] = (Job){.slot = i, .events = -1};
+  sigset_t open;
+  listen_signals(&open);
+  bool good = true;
+  while (sweep->running > 0 || (good && !sweep->stopping && sweep->next < schedule->count)) {
+    if (turn(sweep, &open, error)) continue;
+    good = false;
+    stop_all(sweep);
+  }
+  *interrupted = signals > 0;
+  unlisten_signals();
+  free(sweep);
+  return good;
+}

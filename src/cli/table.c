@@ -1,0 +1,161 @@
+/* harness table and harness plot: from the database alone. */
+#include "src/report/table.h"
+
+#include <string.h>
+
+#include "kernels/nearest.h"
+#include "src/cli/cli.h"
+#include "src/report/plot.h"
+
+typedef struct Choice {
+  ResultChoice result;
+  const char *format;
+  const char *output;
+} Choice;
+
+enum { KEY_FORMAT = 1, KEY_SCALE, KEY_DATASET, KEY_DEVICE, KEY_JSON };
+
+#define CHOICE_OPTIONS                                                                             \
+  {"scale", KEY_SCALE, "NAME", 0, "Of the results at this scale", 0},                              \
+      {"dataset", KEY_DATASET, "NAME", 0, "Of the results on this data set", 0}, {                 \
+    "device", KEY_DEVICE, "NAME", 0, "Of the results from this device", 0                          \
+  }
+
+static const struct argp_option table_options[] = {
+    {"format", KEY_FORMAT, "NAME", 0, "text (default), md, csv, json or tex", 0},
+    {"json", KEY_JSON, 0, 0, "The same as --format json", 0},
+    CHOICE_OPTIONS,
+    {"output", 'o', "FILE", 0, "Write there (-: standard output)", 0},
+    {0}};
+
+static const struct argp_option plot_options[] = {CHOICE_OPTIONS, {0}};
+
+static bool take_format(const char *value, Choice *choice, Error *error) {
+  for (int i = 0; i < TABLE_FORMATS; i++)
+    if (!strcmp(value, table_formats[i])) choice->format = table_formats[i];
+  if (!strcmp(choice->format, value)) return true;
+  const char *near = nearest_name(value, table_formats, TABLE_FORMATS);
+  return fail(error, "--format \"%s\" is unknown%s%s; known: text, md, csv, json, tex", value,
+              near ? ", nearest: " : "", near ? near : "");
+}
+
+static bool take(int key, char *value, void *user, Error *error) {
+  Choice *choice = user;
+  if (key == ' ' && choice->result.what) return false;
+  if (key == ' ') choice->result.what = value;
+  if (key == KEY_SCALE) choice->result.scale = value;
+  if (key == KEY_DATASET) choice->result.dataset = value;
+  if (key == KEY_DEVICE) choice->result.device = value;
+  if (key == KEY_JSON) choice->format = "json";
+  if (key == 'o') choice->output = value;
+  return key != KEY_FORMAT || take_format(value, choice, error);
+}
+
+static const Cli table_cli = {
+    "table",
+    "N|NAME",
+    "  harness table 6\n  harness table query_count --format tex --scale small\n",
+    "Prints a table by its number in the paper, or an experiment's by name, from what is stored. "
+    "Results of different scales, data sets or devices never stand in one table; of several, the "
+    "newest run's is shown. Exit code 5 when nothing is stored.",
+    table_options,
+    take};
+
+static const Cli plot_cli = {
+    "plot",
+    "NAME [NAME]",
+    "  harness plot query_count\n  harness plot curves query_count\n",
+    "Draws an experiment (paper against measured), or with `curves` the loss over steps of each "
+    "variant (of the newest run, or of the experiment named). Writes a data file, a gnuplot "
+    "script, an SVG and a PNG under plots/ beside the database and prints the SVG's path.",
+    plot_options,
+    take};
+
+/* Opens the database and loads the choice; returns EXIT_DONE with *result, or another code. */
+static int load(const Common *common, const ResultChoice *choice, Store **store, json_t **result,
+                Error *error) {
+  *result = NULL;
+  if (!store_exists(common->db)) {
+    fail(error, "%s: nothing is stored yet; `harness run FILE` makes results", common->db);
+    return EXIT_NOTHING;
+  }
+  if (!store_open(store, common->db, STORE_READ, error) ||
+      !result_load(*store, choice, result, error))
+    return EXIT_UNFIT;
+  if (*result) return EXIT_DONE;
+  fail(error, "%s: nothing is stored for %s%s%s%s%s%s%s", common->db,
+       choice->what ? choice->what : "any experiment", choice->scale ? ", scale " : "",
+       choice->scale ? choice->scale : "", choice->dataset ? ", data set " : "",
+       choice->dataset ? choice->dataset : "", choice->device ? ", device " : "",
+       choice->device ? choice->device : "");
+  return EXIT_NOTHING;
+}
+
+static void tell_others(const json_t *result, const Common *common) {
+  const json_t *others = json_object_get(result, "others"), *other;
+  size_t i;
+  if (json_array_size(others) == 0 || common->quiet) return;
+  fprintf(stderr,
+          "harness: the newest run's is shown; also stored (choose with --scale, --dataset, "
+          "--device):\n");
+  json_array_foreach(others, i, other) fprintf(stderr, "  %s\n", json_string_value(other));
+}
+
+static int print_table(const json_t *result, const Choice *choice, Error *error) {
+  bool to_file = choice->output && strcmp(choice->output, "-");
+  FILE *out = to_file ? fopen(choice->output, "w") : stdout;
+  if (out) table_print(result, choice->format, out);
+  bool good = out && !ferror(out) && (!to_file || fclose(out) == 0);
+  if (good) return EXIT_DONE;
+  fail(error, "%s: the table could not be written", to_file ? choice->output : "standard output");
+  return EXIT_UNFIT;
+}
+
+int command_table(int argc, char **argv) {
+  Common common;
+  Choice choice = {.format = "text"};
+  Error error = {""};
+  Store *store = NULL;
+  json_t *result = NULL;
+  cli_parse(&table_cli, argc, argv, &common, &choice);
+  int code = EXIT_USAGE;
+  if (choice.result.what)
+    code = load(&common, &choice.result, &store, &result, &error);
+  else
+    fail(&error, "harness table needs a table's number or an experiment's name, such as 6");
+  if (result) tell_others(result, &common);
+  if (result) code = print_table(result, &choice, &error);
+  json_decref(result);
+  store_close(store);
+  return code == EXIT_DONE ? code : cli_error(code, &error);
+}
+
+int command_plot(int argc, char **argv) {
+  Common common;
+  Choice choice = {.format = "text"};
+  Error error = {""};
+  Store *store = NULL;
+  json_t *result = NULL;
+  char path[PLOT_PATH];
+  bool curves = false;
+  for (int i = 1; i < argc && !curves; i++) { /* the first operand may be the kind of picture */
+    curves = !strcmp(argv[i], "curves");
+    if (!curves) continue;
+    memmove(&argv[i], &argv[i + 1], sizeof *argv * (size_t)(argc - i));
+    argc--;
+  }
+  cli_parse(&plot_cli, argc, argv, &common, &choice);
+  int code = EXIT_USAGE;
+  if (choice.result.what || curves)
+    code = load(&common, &choice.result, &store, &result, &error);
+  else
+    fail(&error, "harness plot needs an experiment's name, such as query_count, or curves");
+  if (result) tell_others(result, &common);
+  bool good = result && (curves ? plot_curves(store, result, store_folder(store), path, &error)
+                                : plot_experiment(result, store_folder(store), path, &error));
+  if (result && !good) code = EXIT_UNFIT;
+  if (good) printf("%s\n", path);
+  json_decref(result);
+  store_close(store);
+  return code == EXIT_DONE ? code : cli_error(code, &error);
+}

@@ -1,0 +1,17 @@
+/* Pictures: a data file (.tsv), the gnuplot script (.gp) that draws it, and what it draws (.svg,
+ * and .png where gnuplot has pngcairo), all under FOLDER/plots, so that a picture can be redone by
+ * hand. */
+#ifndef REPORT_PLOT_H
+#define REPORT_PLOT_H
+
+#include "src/report/result.h"
+
+enum { PLOT_PATH = 4400 };
+
+/* Paper against measured with error bars, one group a row. path: the SVG. */
+bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error);
+/* Loss over steps, one line a row (mean over its trials). Reads the curves from the store. */
+bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
+                 Error *error);
+
+#endif

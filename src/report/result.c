@@ -1,0 +1,153 @@
+#include "src/report/result.h"
+
+#include <string.h>
+
+static json_t *text_or_null(const char *text) {
+  return text ? json_string(text) : json_null();
+}
+
+static const char plans_sql[] =
+    "SELECT p.id AS plan_id, p.scale, p.dataset, p.device, p.data_hash, p.notes, p.experiment_id,"
+    " e.table_no AS \"table\", e.name AS experiment, e.title, e.metric, e.model, e.axis"
+    " FROM plans p JOIN experiments e ON e.id = p.experiment_id"
+    " WHERE (e.name = ?1 OR CAST(e.table_no AS TEXT) = ?1 OR ?1 IS NULL)"
+    " AND (p.scale = ?2 OR ?2 IS NULL) AND (p.dataset = ?3 OR ?3 IS NULL)"
+    " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0)"
+    " ORDER BY p.used_at DESC, p.id DESC";
+
+/* The plan with the most trials among those that contain every trial of plan ?1 in the same row. */
+static const char larger_sql[] =
+    "SELECT q.id AS plan_id, q.notes,"
+    " (SELECT count(*) FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = q.id) AS size"
+    " FROM plans p JOIN plans q ON q.experiment_id = p.experiment_id AND q.scale = p.scale"
+    "  AND q.dataset = p.dataset AND q.data_hash = p.data_hash AND q.device = p.device"
+    " WHERE p.id = ?1 AND NOT EXISTS ("
+    "  SELECT 1 FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = p.id"
+    "  AND NOT EXISTS (SELECT 1 FROM rows s JOIN cells d ON d.row_id = s.id"
+    "   WHERE s.plan_id = q.id AND s.key = r.key AND d.trial_id = c.trial_id))"
+    " ORDER BY size DESC, q.used_at DESC LIMIT 1";
+
+static const char rows_sql[] = "SELECT position, key, label, paper, mean, sd, n, cells, done,"
+                               " planned, running, failed, oom, collapsed, interrupted, timeout,"
+                               " builds FROM v_table WHERE plan_id = ?1 ORDER BY position";
+
+static const char labels_sql[] =
+    "SELECT r.position, l.label, l.name, avg(l.value) AS mean, count(l.value) AS n,"
+    " sum(l.missed) AS missed, sum(l.false_positive) AS false_positive, sum(l.cases) AS cases"
+    " FROM rows r JOIN cells c ON c.row_id = r.id JOIN v_label l ON l.trial_id = c.trial_id"
+    " JOIN plans p ON p.id = r.plan_id JOIN experiments e ON e.id = p.experiment_id"
+    " AND l.metric = e.metric WHERE r.plan_id = ?1"
+    " GROUP BY r.position, l.label ORDER BY l.label, r.position";
+
+static const char counts_sql[] =
+    "SELECT count(DISTINCT t.seed) AS seeds, count(DISTINCT t.fold) AS folds"
+    " FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
+    " WHERE r.plan_id = ?1";
+
+static const char environment_sql[] =
+    "SELECT n.version, n.commit_hash, n.dirty, n.cpu, n.cores, a.ended_at"
+    " FROM rows r JOIN cells c ON c.row_id = r.id JOIN v_attempt v ON v.trial_id = c.trial_id"
+    " JOIN attempts a ON a.id = v.attempt_id JOIN environments n ON n.id = a.environment_id"
+    " WHERE r.plan_id = ?1 ORDER BY a.ended_at DESC LIMIT 1";
+
+/* Runs a query about one plan. */
+static bool about(Store *store, const char *sql, json_int_t plan, json_t **rows, Error *error) {
+  json_t *parameters = json_pack("[I]", plan);
+  bool good = store_query(store, sql, parameters, rows, error);
+  json_decref(parameters);
+  return good;
+}
+
+static bool same_kind(const json_t *a, const json_t *b) {
+  static const char *const keys[] = {"experiment", "scale", "dataset", "device"};
+  for (int i = 0; i < 4; i++)
+    if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i]))) return false;
+  return true;
+}
+
+static const char *word(const json_t *object, const char *key) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text ? text : "";
+}
+
+/* Kinds of results that are stored beside the one chosen, each once. */
+static json_t *list_others(const json_t *plans) {
+  json_t *others = json_array();
+  for (size_t i = 1; i < json_array_size(plans); i++) {
+    const json_t *plan = json_array_get(plans, i);
+    bool seen = false;
+    for (size_t k = 0; k < i; k++) seen = seen || same_kind(plan, json_array_get(plans, k));
+    if (seen) continue;
+    char text[512];
+    snprintf(text, sizeof text, "%s: scale %s, data set %s, device %s", word(plan, "experiment"),
+             word(plan, "scale"), word(plan, "dataset"), word(plan, "device"));
+    json_array_append_new(others, json_string(text));
+  }
+  return others;
+}
+
+static bool use_larger(Store *store, json_t *result, Error *error) {
+  json_t *larger;
+  json_int_t plan = json_integer_value(json_object_get(result, "plan_id"));
+  if (!about(store, larger_sql, plan, &larger, error)) return false;
+  json_object_update(result, json_array_get(larger, 0));
+  json_decref(larger);
+  return true;
+}
+
+/* Adds what is stored about the plan that result names. */
+static bool add_figures(Store *store, json_t *result, Error *error) {
+  json_int_t plan = json_integer_value(json_object_get(result, "plan_id"));
+  json_t *rows = NULL, *labels = NULL, *counts = NULL, *environment = NULL;
+  bool good = about(store, rows_sql, plan, &rows, error) &&
+              about(store, labels_sql, plan, &labels, error) &&
+              about(store, counts_sql, plan, &counts, error) &&
+              about(store, environment_sql, plan, &environment, error);
+  if (good) {
+    json_object_update(result, json_array_get(counts, 0));
+    json_object_set(result, "rows", rows);
+    json_object_set(result, "labels", labels);
+    if (json_array_size(environment))
+      json_object_set(result, "environment", json_array_get(environment, 0));
+  }
+  json_decref(rows);
+  json_decref(labels);
+  json_decref(counts);
+  json_decref(environment);
+  return good;
+}
+
+bool result_load(Store *store, const ResultChoice *choice, json_t **out, Error *error) {
+  *out = NULL;
+  json_t *plans, *parameters = json_array();
+  json_array_append_new(parameters, text_or_null(choice->what));
+  json_array_append_new(parameters, text_or_null(choice->scale));
+  json_array_append_new(parameters, text_or_null(choice->dataset));
+  json_array_append_new(parameters, text_or_null(choice->device));
+  json_array_append_new(parameters, json_integer(choice->plan));
+  bool good = store_query(store, plans_sql, parameters, &plans, error);
+  json_decref(parameters);
+  if (!good || json_array_size(plans) == 0) {
+    json_decref(plans);
+    return good;
+  }
+  json_t *result = json_copy(json_array_get(plans, 0));
+  json_object_set_new(result, "others", list_others(plans));
+  json_decref(plans);
+  good = (choice->plan || use_larger(store, result, error)) && add_figures(store, result, error);
+  json_t *notes = json_loads(word(result, "notes"), 0, NULL);
+  json_object_set_new(result, "notes", notes ? notes : json_array());
+  if (good) *out = result;
+  if (!good) json_decref(result);
+  return good;
+}
+
+const char *result_status(const json_t *row) {
+  static const Status gravest[] = {STATUS_RUNNING,   STATUS_FAILED,  STATUS_OOM,
+                                   STATUS_COLLAPSED, STATUS_TIMEOUT, STATUS_INTERRUPTED,
+                                   STATUS_PLANNED};
+  for (size_t i = 0; i < sizeof gravest / sizeof gravest[0]; i++)
+    if (json_integer_value(json_object_get(row, status_name(gravest[i]))) > 0)
+      return status_name(gravest[i]);
+  return status_name(STATUS_DONE);
+}

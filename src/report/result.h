@@ -1,0 +1,28 @@
+/* What a table or a plot is made of: one plan's rows and figures, read from the database alone. */
+#ifndef REPORT_RESULT_H
+#define REPORT_RESULT_H
+
+#include "src/store/store.h"
+
+/* Which plan. what is a table's number or an experiment's name; scale, dataset and device may be
+ * NULL: then the newest plan decides. plan: exactly this one, when not 0. */
+typedef struct ResultChoice {
+  const char *what, *scale, *dataset, *device;
+  int64_t plan;
+} ResultChoice;
+
+/* One JSON object that the caller decrefs:
+ * {"table", "experiment", "title", "metric", "model", "axis", "scale", "dataset", "device",
+ *  "plan_id", "notes": [text], "seeds": n, "folds": n, "others": [text of what else is stored],
+ *  "rows": [{"position", "key", "label", "paper", "mean", "sd", "n", "cells", "done", ...,
+ *            "builds"}] (v_table),
+ *  "labels": [{"label", "name", "position", "mean", "n", "missed", "false_positive", "cases"}],
+ *  "environment": {"version", "commit_hash", "dirty", "cpu", "cores", "ended_at"} or absent}.
+ * A newest plan all of whose trials belong to a larger plan of the same kind gives way to it.
+ * Nothing stored: true and *result NULL. */
+bool result_load(Store *store, const ResultChoice *choice, json_t **result, Error *error);
+
+/* The state of a row in one word: done when all its trials are, else the gravest of them. */
+const char *result_status(const json_t *row);
+
+#endif

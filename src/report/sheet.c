@@ -1,0 +1,143 @@
+#include "src/report/sheet.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/error.h"
+
+Sheet sheet_make(int rows, int columns) {
+  Sheet sheet = {rows, columns, calloc((size_t)(rows * columns), SHEET_CELL)};
+  CHECK(sheet.cell, "no memory for a table");
+  return sheet;
+}
+
+void sheet_free(Sheet *sheet) {
+  free(sheet->cell);
+  sheet->cell = NULL;
+}
+
+void sheet_set(Sheet *sheet, int row, int column, const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  vsnprintf(sheet->cell[row * sheet->columns + column], SHEET_CELL, format, values);
+  va_end(values);
+}
+
+const char *sheet_get(const Sheet *sheet, int row, int column) {
+  return sheet->cell[row * sheet->columns + column];
+}
+
+/* Characters, not bytes: bytes that continue a UTF-8 character take no place. */
+static int width(const char *text) {
+  int count = 0;
+  for (; *text; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
+  return count;
+}
+
+static int column_width(const Sheet *sheet, int column) {
+  int widest = 0;
+  for (int row = 0; row < sheet->rows; row++) {
+    int w = width(sheet_get(sheet, row, column));
+    if (w > widest) widest = w;
+  }
+  return widest;
+}
+
+static bool to_left(const Sheet *sheet, int column, bool text_last) {
+  return column == 0 || (text_last && column == sheet->columns - 1);
+}
+
+static void padded(const char *text, int room, bool left, bool last, FILE *out) {
+  int blank = room - width(text);
+  if (!left) fprintf(out, "%*s", blank, "");
+  fputs(text, out);
+  if (left && !last) fprintf(out, "%*s", blank, "");
+}
+
+void sheet_text(const Sheet *sheet, bool text_last, FILE *out) {
+  for (int row = 0; row < sheet->rows; row++) {
+    for (int column = 0; column < sheet->columns; column++) {
+      bool last = column == sheet->columns - 1;
+      padded(sheet_get(sheet, row, column), column_width(sheet, column),
+             to_left(sheet, column, text_last), last, out);
+      fputs(last ? "\n" : "  ", out);
+    }
+    for (int column = 0; row == 0 && column < sheet->columns; column++) {
+      for (int i = column_width(sheet, column); i > 0; i--) fputc('-', out);
+      fputs(column == sheet->columns - 1 ? "\n" : "  ", out);
+    }
+  }
+}
+
+static void escaped(const char *text, const char *special, FILE *out) {
+  for (; *text; text++) {
+    if (strchr(special, *text)) fputc('\\', out);
+    fputc(*text, out);
+  }
+}
+
+void sheet_markdown(const Sheet *sheet, bool text_last, FILE *out) {
+  for (int row = 0; row < sheet->rows; row++) {
+    for (int column = 0; column < sheet->columns; column++) {
+      fputs("| ", out);
+      escaped(sheet_get(sheet, row, column), "|", out);
+      fputc(' ', out);
+    }
+    fputs("|\n", out);
+    for (int column = 0; row == 0 && column < sheet->columns; column++)
+      fputs(to_left(sheet, column, text_last) ? "|---" : "|---:", out);
+    if (row == 0) fputs("|\n", out);
+  }
+}
+
+void sheet_csv(const Sheet *sheet, FILE *out) {
+  for (int row = 0; row < sheet->rows; row++) {
+    for (int column = 0; column < sheet->columns; column++) {
+      const char *text = sheet_get(sheet, row, column);
+      bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+      if (quoted) fputc('"', out);
+      for (; *text; text++) {
+        if (*text == '"') fputc('"', out);
+        fputc(*text, out);
+      }
+      if (quoted) fputc('"', out);
+      fputs(column == sheet->columns - 1 ? "\r\n" : ",", out);
+    }
+  }
+}
+
+void sheet_tex_text(const char *text, FILE *out) {
+  static const char pm[] = "±", times[] = "×", dash[] = "–";
+  while (*text) {
+    const char *command = NULL;
+    size_t length = 1;
+    if (!strncmp(text, pm, strlen(pm))) command = "$\\pm$", length = strlen(pm);
+    if (!strncmp(text, times, strlen(times))) command = "$\\times$", length = strlen(times);
+    if (!strncmp(text, dash, strlen(dash))) command = "--", length = strlen(dash);
+    if (*text == '\\') command = "\\textbackslash{}";
+    if (*text == '~') command = "\\textasciitilde{}";
+    if (*text == '^') command = "\\textasciicircum{}";
+    if (strchr("&%$#_{}", *text)) fputc('\\', out);
+    if (command)
+      fputs(command, out);
+    else
+      fputc(*text, out);
+    text += length;
+  }
+}
+
+void sheet_tex(const Sheet *sheet, bool text_last, FILE *out) {
+  fputs("\\begin{tabular}{", out);
+  for (int column = 0; column < sheet->columns; column++)
+    fputc(to_left(sheet, column, text_last) ? 'l' : 'r', out);
+  fputs("}\n\\toprule\n", out);
+  for (int row = 0; row < sheet->rows; row++) {
+    for (int column = 0; column < sheet->columns; column++) {
+      sheet_tex_text(sheet_get(sheet, row, column), out);
+      fputs(column == sheet->columns - 1 ? " \\\\\n" : " & ", out);
+    }
+    if (row == 0) fputs("\\midrule\n", out);
+  }
+  fputs("\\bottomrule\n\\end{tabular}\n", out);
+}

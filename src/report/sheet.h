@@ -1,0 +1,30 @@
+/* A small table of texts and the formats it can be written in. */
+#ifndef REPORT_SHEET_H
+#define REPORT_SHEET_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { SHEET_CELL = 160 };
+
+typedef struct Sheet {
+  int rows, columns; /* row 0 is the head */
+  char (*cell)[SHEET_CELL];
+} Sheet;
+
+Sheet sheet_make(int rows, int columns);
+void sheet_free(Sheet *sheet);
+void sheet_set(Sheet *sheet, int row, int column, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+const char *sheet_get(const Sheet *sheet, int row, int column);
+
+/* Column 0 and, when text_last, the last one are set to the left, the others to the right. */
+void sheet_text(const Sheet *sheet, bool text_last, FILE *out);
+void sheet_markdown(const Sheet *sheet, bool text_last, FILE *out);
+void sheet_csv(const Sheet *sheet, FILE *out);                 /* RFC 4180 */
+void sheet_tex(const Sheet *sheet, bool text_last, FILE *out); /* booktabs, the tabular alone */
+
+/* Writes text with what TeX would read as a command made harmless. */
+void sheet_tex_text(const char *text, FILE *out);
+
+#endif

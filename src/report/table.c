@@ -1,0 +1,251 @@
+#include "src/report/table.h"
+
+#include <string.h>
+
+#include "src/report/sheet.h"
+
+const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
+
+static const char *text(const json_t *object, const char *key) {
+  const char *value = json_string_value(json_object_get(object, key));
+  return value ? value : "";
+}
+
+static int whole(const json_t *object, const char *key) {
+  return (int)json_integer_value(json_object_get(object, key));
+}
+
+static double number(const json_t *object, const char *key) {
+  return json_number_value(json_object_get(object, key));
+}
+
+static bool known(const json_t *object, const char *key) {
+  return json_is_number(json_object_get(object, key));
+}
+
+static const char *metric_word(const json_t *result) {
+  return strcmp(text(result, "metric"), "dice") ? text(result, "metric") : "DSC";
+}
+
+/* Three decimals, four where the paper gives four. */
+static void put_figure(Sheet *sheet, int row, int column, const json_t *object, const char *key) {
+  if (!known(object, key)) {
+    sheet_set(sheet, row, column, "-");
+    return;
+  }
+  double value = number(object, key), rest = value * 1000 - (double)(long)(value * 1000 + 0.5);
+  sheet_set(sheet, row, column, rest > 0.01 || rest < -0.01 ? "%.4f" : "%.3f", value);
+}
+
+/* "done", or how many ended in which way: "2 done, 1 collapsed". */
+static void put_status(Sheet *sheet, int row, int column, const json_t *line) {
+  char words[SHEET_CELL] = "";
+  int kinds = 0;
+  for (int i = 0; i < STATUS_COUNT; i++) {
+    int count = whole(line, status_name((Status)i));
+    if (count == 0) continue;
+    size_t used = strlen(words);
+    snprintf(words + used, sizeof words - used, "%s%d %s", kinds++ ? ", " : "", count,
+             status_name((Status)i));
+  }
+  sheet_set(sheet, row, column, "%s", kinds > 1 ? words : result_status(line));
+}
+
+static Sheet main_sheet(const json_t *result) {
+  const json_t *rows = json_object_get(result, "rows");
+  int count = (int)json_array_size(rows);
+  Sheet sheet = sheet_make(count + 1, 5);
+  const char *axis = text(result, "axis");
+  sheet_set(&sheet, 0, 0, "%s", axis[0] ? axis : "Variant");
+  sheet_set(&sheet, 0, 1, "paper %s", metric_word(result));
+  sheet_set(&sheet, 0, 2, "measured %s (mean ± sd)", metric_word(result));
+  sheet_set(&sheet, 0, 3, "n");
+  sheet_set(&sheet, 0, 4, "status");
+  for (int i = 0; i < count; i++) {
+    const json_t *row = json_array_get(rows, (size_t)i);
+    sheet_set(&sheet, i + 1, 0, "%s", text(row, "label"));
+    put_figure(&sheet, i + 1, 1, row, "paper");
+    if (!known(row, "mean"))
+      sheet_set(&sheet, i + 1, 2, "-");
+    else if (known(row, "sd"))
+      sheet_set(&sheet, i + 1, 2, "%.3f ± %.3f", number(row, "mean"), number(row, "sd"));
+    else
+      sheet_set(&sheet, i + 1, 2, "%.3f", number(row, "mean"));
+    sheet_set(&sheet, i + 1, 3, "%d", whole(row, "n"));
+    put_status(&sheet, i + 1, 4, row);
+  }
+  return sheet;
+}
+
+/* One line a label, one column a row of the table; the list is ordered by label. */
+static Sheet label_sheet(const json_t *result) {
+  const json_t *rows = json_object_get(result, "rows"), *labels = json_object_get(result, "labels");
+  int columns = (int)json_array_size(rows), lines = 0;
+  json_int_t last = -1;
+  for (size_t i = 0; i < json_array_size(labels); i++) {
+    json_int_t label = whole(json_array_get(labels, i), "label");
+    if (label != last) lines++;
+    last = label;
+  }
+  Sheet sheet = sheet_make(lines + 1, columns + 1);
+  sheet_set(&sheet, 0, 0, "%s per structure", metric_word(result));
+  for (int i = 0; i < columns; i++)
+    sheet_set(&sheet, 0, i + 1, "%s", text(json_array_get(rows, (size_t)i), "label"));
+  for (int line = 1; line <= lines; line++)
+    for (int i = 1; i <= columns; i++) sheet_set(&sheet, line, i, "-");
+  int line = 0;
+  last = -1;
+  for (size_t i = 0; i < json_array_size(labels); i++) {
+    const json_t *item = json_array_get(labels, i);
+    if (whole(item, "label") != last) line++;
+    last = whole(item, "label");
+    sheet_set(&sheet, line, 0, "%s", text(item, "name"));
+    for (int k = 0; k < columns && known(item, "mean"); k++)
+      if (whole(json_array_get(rows, (size_t)k), "position") == whole(item, "position"))
+        sheet_set(&sheet, line, k + 1, "%.3f", number(item, "mean"));
+  }
+  return sheet;
+}
+
+static void print_head(const json_t *result, const char *gap, FILE *out) {
+  if (known(result, "table")) fprintf(out, "Table %d  ", whole(result, "table"));
+  fprintf(out, "%s%s", text(result, "title"), gap);
+  if (text(result, "model")[0]) fprintf(out, "%s, ", text(result, "model"));
+  fprintf(out, "scale %s, %s, %s, %d seed%s", text(result, "scale"), text(result, "dataset"),
+          text(result, "device"), whole(result, "seeds"), whole(result, "seeds") == 1 ? "" : "s");
+  if (whole(result, "folds") > 1) fprintf(out, " x %d folds", whole(result, "folds"));
+  fputc('\n', out);
+}
+
+static void note_collapsed(const json_t *result, const char *mark, FILE *out) {
+  const json_t *rows = json_object_get(result, "rows");
+  for (size_t i = 0; i < json_array_size(rows); i++) {
+    const json_t *row = json_array_get(rows, i);
+    int collapsed = whole(row, "collapsed"), n = whole(row, "n");
+    if (collapsed == 0) continue;
+    double mean = known(row, "mean") ? number(row, "mean") * n / (n + collapsed) : 0;
+    fprintf(out, "%s%s: %d collapsed trial%s left out of the mean; counted as 0 the mean is %.3f\n",
+            mark, text(row, "label"), collapsed, collapsed == 1 ? " is" : "s are", mean);
+  }
+}
+
+static void note_counts(const json_t *result, const char *mark, FILE *out) {
+  const json_t *labels = json_object_get(result, "labels");
+  int cases = 0, missed = 0, invented = 0;
+  for (size_t i = 0; i < json_array_size(labels); i++) {
+    cases += whole(json_array_get(labels, i), "cases");
+    missed += whole(json_array_get(labels, i), "missed");
+    invented += whole(json_array_get(labels, i), "false_positive");
+  }
+  if (cases == 0) return;
+  fprintf(out,
+          "%sFigure of a trial: mean over validation cases, then over structures. A structure that "
+          "is missed (%d) or invented (%d of %d) scores 0; one in neither is not counted\n",
+          mark, missed, invented, cases);
+}
+
+static void note_environment(const json_t *result, const char *mark, FILE *out) {
+  const json_t *environment = json_object_get(result, "environment");
+  if (!environment) return;
+  fprintf(out, "%sMeasured with harness %s", mark, text(environment, "version"));
+  if (text(environment, "commit_hash")[0])
+    fprintf(out, " (commit %.8s%s)", text(environment, "commit_hash"),
+            whole(environment, "dirty") ? ", modified" : "");
+  fprintf(out, " on %s, %d cores; last trial %.10s\n", text(environment, "cpu"),
+          whole(environment, "cores"), text(environment, "ended_at"));
+}
+
+static void print_notes(const json_t *result, const char *mark, FILE *out) {
+  bool several_folds = whole(result, "folds") > 1;
+  fprintf(out, "%s± is the sample standard deviation (n - 1) over %s; n counts trials\n", mark,
+          several_folds ? "seeds and folds" : "seeds");
+  note_counts(result, mark, out);
+  note_collapsed(result, mark, out);
+  const json_t *rows = json_object_get(result, "rows");
+  for (size_t i = 0; i < json_array_size(rows); i++)
+    if (whole(json_array_get(rows, i), "builds") > 1)
+      fprintf(out, "%s%s: mixed, its trials ran with %d builds of the program\n", mark,
+              text(json_array_get(rows, i), "label"), whole(json_array_get(rows, i), "builds"));
+  const json_t *notes = json_object_get(result, "notes");
+  for (size_t i = 0; i < json_array_size(notes); i++)
+    fprintf(out, "%s%s\n", mark, json_string_value(json_array_get(notes, i)));
+  note_environment(result, mark, out);
+}
+
+static void print_json(const json_t *result, FILE *out) {
+  json_t *lines = json_array();
+  const json_t *rows = json_object_get(result, "rows");
+  static const char *const keys[] = {"key", "label", "paper", "mean", "sd", "n"};
+  for (size_t i = 0; i < json_array_size(rows); i++) {
+    const json_t *row = json_array_get(rows, i);
+    json_t *line = json_object();
+    for (int k = 0; k < 6; k++) json_object_set(line, keys[k], json_object_get(row, keys[k]));
+    json_object_set_new(line, "status", json_string(result_status(row)));
+    json_array_append_new(lines, line);
+  }
+  json_t *document = json_pack(
+      "{s:i,s:O,s:O,s:O,s:O,s:o}", "schema", 1, "table", json_object_get(result, "table"), "scale",
+      json_object_get(result, "scale"), "dataset", json_object_get(result, "dataset"), "device",
+      json_object_get(result, "device"), "rows", lines);
+  json_dumpf(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
+  fputc('\n', out);
+  json_decref(document);
+}
+
+static void print_csv(const json_t *result, FILE *out) {
+  const json_t *rows = json_object_get(result, "rows");
+  static const char *const keys[] = {"key", "label", "paper", "mean", "sd", "n", "status"};
+  int count = (int)json_array_size(rows);
+  Sheet sheet = sheet_make(count + 1, 7);
+  for (int k = 0; k < 7; k++) sheet_set(&sheet, 0, k, "%s", keys[k]);
+  for (int i = 0; i < count; i++) {
+    const json_t *row = json_array_get(rows, (size_t)i);
+    sheet_set(&sheet, i + 1, 0, "%s", text(row, "key"));
+    sheet_set(&sheet, i + 1, 1, "%s", text(row, "label"));
+    for (int k = 2; k < 5; k++)
+      if (known(row, keys[k])) sheet_set(&sheet, i + 1, k, "%.12g", number(row, keys[k]));
+    sheet_set(&sheet, i + 1, 5, "%d", whole(row, "n"));
+    sheet_set(&sheet, i + 1, 6, "%s", result_status(row));
+  }
+  sheet_csv(&sheet, out);
+  sheet_free(&sheet);
+}
+
+static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
+  fputs("% needs \\usepackage{booktabs}\n% ", out);
+  print_head(result, "; ", out);
+  print_notes(result, "% ", out);
+  sheet_tex(sheet, true, out);
+}
+
+void table_print(const json_t *result, const char *format, FILE *out) {
+  if (!strcmp(format, "json")) {
+    print_json(result, out);
+    return;
+  }
+  if (!strcmp(format, "csv")) {
+    print_csv(result, out);
+    return;
+  }
+  Sheet sheet = main_sheet(result), labels = label_sheet(result);
+  if (!strcmp(format, "tex")) {
+    print_tex(result, &sheet, out);
+  } else if (!strcmp(format, "md")) {
+    fputs("**", out);
+    print_head(result, "**  \n", out);
+    fputc('\n', out);
+    sheet_markdown(&sheet, true, out);
+    fputc('\n', out);
+    print_notes(result, "- ", out);
+  } else {
+    print_head(result, "        ", out);
+    fputc('\n', out);
+    sheet_text(&sheet, true, out);
+    fputc('\n', out);
+    if (labels.rows > 1) sheet_text(&labels, false, out);
+    if (labels.rows > 1) fputc('\n', out);
+    print_notes(result, "  ", out);
+  }
+  sheet_free(&sheet);
+  sheet_free(&labels);
+}
