@@ -91,32 +91,47 @@ static const Kernel *kernel_find(OpId id, const char *name) {
   return (strcmp(name, "portable") == 0 ? kernels_portable : kernels_cpu)[id];
 }
 
+static void values_skip(const Tensor *tensors, int count) {
+  double value;
+  for (int i = 0; i < count; i++)
+    for (int64_t k = 0; k < tensor_count(&tensors[i]); k++)
+      CHECK(fread(&value, sizeof value, 1, stdin) == 1, "the request ends within a tensor");
+}
+
+static void serve_run(OpRun *run) {
+  Error error = {{0}};
+  for (int i = 0; i < run->call.n_in; i++) values_read(&run->in[i]);
+  if (op_run_forward(run, &error)) {
+    answer(run->out, run->call.n_out);
+    fflush(stdout);
+    serve_gradient(run);
+  } else {
+    refuse(&error);
+  }
+}
+
 static void serve(const char *request) {
   char op[64], kernel[64], options[LINE_BYTES];
   int threads, n_in;
   CHECK(sscanf(request, "%63s %63s %d %d", op, kernel, &threads, &n_in) == 4 && n_in <= MAX_IN,
         "cannot read the request '%s'", request);
-  CHECK(line_read(options) && op_find(op) != OP_COUNT, "no op '%s'", op);
+  CHECK(line_read(options), "the options are missing");
   DType real = strcmp(kernel, "reference") == 0 ? F64 : F32;
   Tensor in[MAX_IN];
   for (int i = 0; i < n_in; i++) in[i] = head_read(real);
   OpRun run;
   Error error = {{0}};
-  omp_set_num_threads(threads);
   OpId id = op_find(op);
-  /* After a refused shape the values still lie in the pipe: the oracle never sends such. */
-  CHECK(op_run_make(&run, id, options, n_in, in, real, kernel_find(id, kernel), &error), "%s",
-        error.text);
-  for (int i = 0; i < n_in; i++) values_read(&run.in[i]);
-  if (op_run_forward(&run, &error)) {
-    answer(run.out, run.call.n_out);
-    fflush(stdout);
-    serve_gradient(&run);
+  omp_set_num_threads(threads);
+  bool good = id != OP_COUNT || fail(&error, "no op '%s'", op);
+  if (good && op_run_make(&run, id, options, n_in, in, real, kernel_find(id, kernel), &error)) {
+    serve_run(&run);
+    op_run_free(&run);
   } else {
+    values_skip(in, n_in);
     refuse(&error);
   }
   fflush(stdout);
-  op_run_free(&run);
 }
 
 int main(void) {

@@ -44,7 +44,7 @@ def attention_cases(driver, report, rng):
             inputs.append(mask.astype(np.float32).astype(np.float64))
         report.case("attention", "%s %s heads %d masked %s" % (q, k, heads, masked), lambda: check(
             driver, "attention", attention(heads), inputs, "heads=%d" % heads, internal=(1,)))
-    large = [30 * rounded(rng, 2, 5, 12), 30 * rounded(rng, 2, 9, 12), rounded(rng, 2, 9, 12)]
+    large = [6 * rounded(rng, 2, 5, 12), 6 * rounded(rng, 2, 9, 12), rounded(rng, 2, 9, 12)]
     report.case("attention", "large scores", lambda: check(
         driver, "attention", attention(3), large, "heads=3", internal=(1,)))
 
@@ -105,7 +105,28 @@ def deform_cases(driver, report, rng):
             driver, "deform_attention", deform(queries, heads, points), inputs, options))
 
 
+def sine(grid, width, temperature):
+    """DETR's PositionEmbeddingSine with a third axis: per axis sin and cos interleaved."""
+    features = width // 6 * 2
+    dim = np.arange(features)
+    wave = temperature ** (2 * (dim // 2) / features)
+    parts = []
+    for place in np.meshgrid(*[(np.arange(n) + .5) / n * 2 * np.pi for n in grid], indexing="ij"):
+        angle = place.reshape(-1, 1) / wave
+        parts.append(np.stack([np.sin(angle[:, 0::2]), np.cos(angle[:, 1::2])], -1).reshape(len(angle), -1))
+    rest = np.zeros((len(parts[0]), width - 3 * features))
+    return torch.tensor(np.concatenate(parts + [rest], 1))
+
+
+def sine_cases(driver, report):
+    for grid, width, temperature in [((3, 4, 5), 48, 10000), ((2, 1, 7), 20, 100), ((1, 2, 3), 6, 10000)]:
+        report.case("sine_position", "%s width %d" % (grid, width), lambda: check(
+            driver, "sine_position", lambda: (sine(grid, width, temperature),), [],
+            "grid=%d,%d,%d width=%d temperature=%g" % (*grid, width, temperature)))
+
+
 def run(driver, report):
     rng = np.random.default_rng(2)
     attention_cases(driver, report, rng)
     deform_cases(driver, report, rng)
+    sine_cases(driver, report)

@@ -145,7 +145,7 @@ def elementwise_cases(driver, report, rng):
     weights = [.5, -2, 3]
     report.case("weighted_sum", "3 terms", lambda: check(
         driver, "weighted_sum", lambda *x: (sum(w * t for w, t in zip(weights, x)),), [rounded(rng) for _ in weights],
-        "weights=.5,-2,3"))
+        "weight0=.5 weight1=-2 weight2=3"))
 
 
 def token_cases(driver, report, rng):

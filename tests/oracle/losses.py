@@ -39,11 +39,15 @@ def mask_loss(logits, labels, assignment):
 
 
 def voxel_loss(batch, smooth):
+    """A voxel whose label is no class is no target: zero cross-entropy, but it counts in the mean."""
     def oracle(logits, labels):
-        p, t = logits.softmax(-1), F.one_hot(labels.long(), logits.shape[-1]).double()
+        classes = logits.shape[-1]
+        p, t = logits.softmax(-1), F.one_hot(labels.long().clamp(max=classes), classes + 1)[..., :classes].double()
         axes = (0, 1, 2, 3) if batch else (1, 2, 3)
         dice = (2 * (p * t).sum(axes) + smooth) / (p.sum(axes) + t.sum(axes) + smooth)
-        ce = F.cross_entropy(logits.permute(0, 4, 1, 2, 3), labels.long())
+        target = torch.where(labels < classes, labels.long(), -100)
+        ce = F.cross_entropy(logits.permute(0, 4, 1, 2, 3), target, ignore_index=-100, reduction="sum")
+        ce = ce / labels.numel()
         return ce, 1 - dice[..., 1:].mean()
     return oracle
 
@@ -59,11 +63,14 @@ def run(driver, report):
         labels = rng.integers(0, classes, grid).astype(np.int32)
         inputs = [scale * rounded(rng, *grid, queries), labels, assignments(rng, grid[0], queries, classes)]
         report.case("mask_loss", "%s %d queries x %g" % (grid, queries, scale),
-                    lambda: check(driver, "mask_loss", mask_loss, inputs))
+                    lambda: check(driver, "mask_loss", mask_loss, inputs, kept=1))
     nobody = [rounded(rng, 2, 3, 4, 5, 6), rng.integers(0, 4, (2, 3, 4, 5)).astype(np.int32), np.full((2, 6), -1, np.int32)]
-    report.case("mask_loss", "nothing matched", lambda: check(driver, "mask_loss", mask_loss, nobody))
+    report.case("mask_loss", "nothing matched", lambda: check(driver, "mask_loss", mask_loss, nobody, kept=1))
     for batch in (0, 1):
         for grid, classes, scale in [((2, 5, 4, 3), 5, 1), ((3, 7, 8, 9), 16, 3), ((1, 2, 3, 4), 2, 30)]:
-            inputs = [scale * rounded(rng, *grid, classes), rng.integers(0, classes, grid).astype(np.int32)]
-            report.case("voxel_loss", "batch=%d %s %d classes" % (batch, grid, classes), lambda: check(
-                driver, "voxel_loss", voxel_loss(batch, 1e-5), inputs, "batch=%d smooth=1e-5" % batch))
+            for strange in (0, 2):
+                labels = rng.integers(0, classes + strange, grid).astype(np.int32)
+                inputs = [scale * rounded(rng, *grid, classes), labels]
+                report.case("voxel_loss", "batch=%d %s %d classes, %d others" % (batch, grid, classes, strange),
+                            lambda: check(driver, "voxel_loss", voxel_loss(batch, 1e-5), inputs,
+                                          "batch=%d smooth=1e-5" % batch, kept=1))
