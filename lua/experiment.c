@@ -17,8 +17,9 @@ static void push_source(lua_State *L, const char *path) {
   luaL_pushresult(&buffer);
 }
 
-/* plan(experiment, overrides, file, source, nearest) */
-static bool call_plan(lua_State *L, const char *path, int count, char **overrides, Error *error) {
+/* plan(experiment, overrides, file, source, home) */
+static bool call_plan(lua_State *L, const char *home, const char *path, int count, char **overrides,
+                      Error *error) {
   lua_getglobal(L, "require");
   lua_pushstring(L, "harness.plan");
   if (!sandbox_call(L, 1, error)) return false;
@@ -33,14 +34,15 @@ static bool call_plan(lua_State *L, const char *path, int count, char **override
   }
   lua_pushstring(L, path);
   push_source(L, path);
-  return sandbox_call(L, 4, error);
+  lua_pushstring(L, home);
+  return sandbox_call(L, 5, error);
 }
 
 bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,
                      Error *error) {
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
-  bool good = call_plan(L, file, count, overrides, error);
+  bool good = call_plan(L, home, file, count, overrides, error);
   if (good) *plan = sandbox_to_json(L, -1);
   lua_close(L);
   return good;

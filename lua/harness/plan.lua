@@ -270,10 +270,17 @@ local function paper_numbers(experiment)
   return numbers, paper.tables[experiment.table].notes or {}
 end
 
-local function data_of(config)
-  if config.data ~= "phantom" then return { kind = "folder", dir = config.data } end
+-- The phantom's folder carries its options in its name: another size is another data set.
+local function data_of(config, home)
+  if config.data ~= "phantom" then
+    local dir = config.data:gsub("/+$", "")
+    return { kind = "folder", dir = dir, name = dir:match("([^/]+)$") }
+  end
+  local name = ("phantom-%s-%dorgans-%dcases-%gHU-seed%d"):format(
+    table.concat(config.phantom_size, "x"), config.phantom_organs, config.phantom_cases, config.phantom_noise,
+    config.phantom_seed)
   return {
-    kind = "phantom", name = "phantom",
+    kind = "phantom", name = "phantom", dir = home .. "/results/data/" .. name,
     options = {
       size = config.phantom_size, cases = config.phantom_cases, validation = config.phantom_validation,
       organs = config.phantom_organs, noise_hu = config.phantom_noise, seed = config.phantom_seed,
@@ -281,7 +288,7 @@ local function data_of(config)
   }
 end
 
-return function(experiment, overrides, file, source)
+return function(experiment, overrides, file, source, home)
   validate(experiment, file, source)
   local parsed = parse_overrides(overrides)
   local scale = parsed.scale or "quick"
@@ -294,12 +301,15 @@ return function(experiment, overrides, file, source)
   local rows = rows_of(experiment, parsed)
   for i, row in ipairs(rows) do
     local config = resolve(experiment, parsed, scale, row)
-    plan.data = plan.data or data_of(config)
+    plan.data = plan.data or data_of(config, home)
     plan.rows[i] = { key = row.key, label = row.label, paper = numbers[row.key] }
     for seed = 0, seeds - 1 do
       local cell = {}
-      for k, v in pairs(config) do cell[k] = v end
-      cell.seed = seed
+      for k, v in pairs(config) do
+        -- The content of the data set is its identity, not the way to it.
+        if k ~= "data" and not k:find("^phantom_") then cell[k] = v end
+      end
+      cell.seed, cell.data_dir = seed, plan.data.dir
       plan.cells[#plan.cells + 1] = { row = i - 1, seed = seed, fold = config.fold, config = cell }
     end
   end

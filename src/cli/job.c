@@ -31,11 +31,19 @@ static int lift(int file) {
   return high;
 }
 
-/* The configuration as a file in memory: no pipe that a child could leave unread. */
-static int config_file(const json_t *config) {
+/* The configuration as a file in memory (no pipe that a child could leave unread), with the place
+ * of the trial's checkpoint. */
+static int config_file(const PlannedTrial *trial, const char *folder) {
+  char checkpoint[4400];
+  snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints", folder);
+  if (mkdir(checkpoint, 0777) && errno != EEXIST) return -1;
+  snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints/%s.safetensors", folder, trial->hash);
   int file = lift(memfd_create("config", MFD_CLOEXEC));
   if (file < 0) return -1;
+  json_t *config = json_copy(trial->config);
+  json_object_set_new(config, "checkpoint", json_string(checkpoint));
   bool good = json_dumpfd(config, file, JSON_COMPACT) == 0 && lseek(file, 0, SEEK_SET) == 0;
+  json_decref(config);
   if (good) return file;
   close(file);
   return -1;
@@ -122,7 +130,7 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
   job->events = -1;
   int ends[2], file[3] = {-1, -1, -1};
   if (!open_log(job, launch->folder, &file[1], error)) return false;
-  file[0] = config_file(job->trial->config);
+  file[0] = config_file(job->trial, launch->folder);
   if (file[0] >= 0 && pipe2(ends, O_CLOEXEC) == 0) {
     job->events = ends[0];
     fcntl(job->events, F_SETFL, O_NONBLOCK);

@@ -6,9 +6,22 @@
 
 #include "src/cli/cli.h"
 
+static bool take(int key, char *value, void *user, Error *error) {
+  (void)key, (void)user;
+  return fail(error, "trial takes no operand, found '%s'", value ? value : "");
+}
+
 int command_trial(int argc, char **argv) {
-  (void)argc, (void)argv;
+  static const struct argp_option none[] = {{0}};
+  static const Cli cli = {.name = "trial",
+                          .operands = "",
+                          .examples = "  harness trial < config.json\n  harness run FILE\n",
+                          .text = "Trains and evaluates the configuration on standard input.",
+                          .options = none,
+                          .take = take};
+  Common common = {0};
   Error error = {""};
+  cli_parse(&cli, argc, argv, &common, NULL);
   json_error_t syntax;
   json_t *config = json_loadf(stdin, 0, &syntax);
   if (!config) {
@@ -16,6 +29,7 @@ int command_trial(int argc, char **argv) {
          syntax.line, syntax.column, syntax.text);
     return cli_error(EXIT_USAGE, &error);
   }
+  json_object_set_new(config, "home", json_string(common.home));
   FILE *events = fcntl(3, F_GETFD) < 0 ? stdout : fdopen(3, "w");
   CHECK(events, "descriptor 3 cannot be written");
   setvbuf(events, NULL, _IOLBF, 0);
