@@ -1,0 +1,241 @@
+/* Two passes over memory each way: sums over voxels, then the result. Voxels are cut into at most
+ * 64 chunks a sample whatever the number of threads, so the result does not depend on it; a chunk
+ * keeps VEC channels in registers, sums 64 voxels in float and those in double. The variance comes
+ * from values shifted by the first voxel, which keeps it exact where the mean is large. Bound by
+ * memory. */
+#include "kernels/options.h"
+#include "kernels/vector.h"
+
+#include <math.h>
+
+enum { IN_GAMMA, IN_BETA, IN_X };
+enum { OUT_Y, OUT_MEAN, OUT_RSTD };
+enum { MAX_CHUNKS = 64, RUN = 64 /* voxels summed in float */ };
+
+extern const Op op_instance_norm_float; /* its loops serve fewer channels than a register holds */
+extern const Kernel instance_norm_cpu;
+
+/* How the work is cut, and scratch: per chunk two sums a channel, then per sample two constants. */
+typedef struct Work {
+  int64_t samples, voxels, channels, chunks, chunk_voxels;
+  double *sums;     /* (samples, chunks, 2, channels) */
+  float *constants; /* (samples, 2, channels) */
+  float slope;
+} Work;
+
+static Work work_of(const Call *call) {
+  const Tensor *x = &call->in[IN_X];
+  Work w = {.samples = x->dim[0], .channels = tensor_last(x)};
+  w.voxels = tensor_rows(x) / w.samples;
+  w.chunk_voxels = (w.voxels + MAX_CHUNKS - 1) / MAX_CHUNKS;
+  w.chunk_voxels = (w.chunk_voxels + RUN - 1) / RUN * RUN;
+  w.chunks = (w.voxels + w.chunk_voxels - 1) / w.chunk_voxels;
+  w.sums = call->scratch;
+  w.constants = (float *)(w.sums + w.samples * w.chunks * 2 * w.channels);
+  w.slope = (float)((const InstanceNormOptions *)call->options)->slope;
+  return w;
+}
+
+static bool prepare(Call *call, Error *error) {
+  (void)error;
+  Work w = work_of(call);
+  call->scratch_bytes = (size_t)(w.samples * w.chunks * 2 * w.channels) * sizeof(double) +
+                        (size_t)(w.samples * 2 * w.channels) * sizeof(float);
+  return true;
+}
+
+/* One register of channels of one chunk: where its voxels start and what belongs to them. */
+typedef struct Piece {
+  int64_t first, count; /* element of x, voxels */
+  int64_t c, at;        /* channel; element of mean and rstd */
+  double *sums;         /* of this chunk, at channel c; the second sum `channels` later */
+} Piece;
+
+static Piece piece_of(const Work *w, int64_t n, int64_t chunk, int64_t c) {
+  if (c + VEC > w->channels) c = w->channels - VEC; /* the last two overlap: same values twice */
+  int64_t start = chunk * w->chunk_voxels;
+  Piece p = {.first = (n * w->voxels + start) * w->channels + c, .c = c, .at = n * w->channels + c};
+  p.count = w->voxels - start < w->chunk_voxels ? w->voxels - start : w->chunk_voxels;
+  p.sums = w->sums + (n * w->chunks + chunk) * 2 * w->channels + c;
+  return p;
+}
+
+/* Runs `pass` over every piece, a chunk a task. */
+typedef void Pass(const Call *call, const Work *w, const Piece *piece);
+
+static inline __attribute__((always_inline)) void pieces(const Call *call, const Work *w,
+                                                         Pass *pass) {
+#pragma omp parallel for schedule(static)
+  for (int64_t task = 0; task < w->samples * w->chunks; task++)
+    for (int64_t c = 0; c < w->channels; c += VEC) {
+      Piece piece = piece_of(w, task / w->chunks, task % w->chunks, c);
+      pass(call, w, &piece);
+    }
+}
+
+/* Adds two registers of float sums to two rows of double sums. */
+static inline void spill(double *first, double *second, Vec a, Vec b) {
+  for (int lane = 0; lane < VEC; lane++) {
+    first[lane] += a[lane];
+    second[lane] += b[lane];
+  }
+}
+
+static void clear(double *first, double *second) {
+  for (int lane = 0; lane < VEC; lane++) first[lane] = second[lane] = 0;
+}
+
+/* Sums of one channel of a sample over its chunks. */
+static void total(const Work *w, int64_t n, int64_t c, double sum[2]) {
+  sum[0] = sum[1] = 0;
+  for (int64_t chunk = 0; chunk < w->chunks; chunk++) {
+    const double *s = w->sums + (n * w->chunks + chunk) * 2 * w->channels + c;
+    sum[0] += s[0];
+    sum[1] += s[w->channels];
+  }
+}
+
+/* ---- forward ----------------------------------------------------------------------------------
+ */
+
+static void moments_pass(const Call *call, const Work *w, const Piece *p) {
+  const float *x = (const float *)call->in[IN_X].data + p->first;
+  Vec shift = vec_load((const float *)call->in[IN_X].data +
+                       p->at / w->channels * w->voxels * w->channels + p->c);
+  double *first = p->sums, *second = p->sums + w->channels;
+  clear(first, second);
+  for (int64_t run = 0; run < p->count; run += RUN) {
+    int64_t end = run + RUN < p->count ? run + RUN : p->count;
+    Vec sum = {0}, square = {0};
+    for (int64_t i = run; i < end; i++) {
+      Vec d = vec_load(x + i * w->channels) - shift;
+      sum += d;
+      square += d * d;
+    }
+    spill(first, second, sum, square);
+  }
+}
+
+static void normalise_pass(const Call *call, const Work *w, const Piece *p) {
+  const float *x = (const float *)call->in[IN_X].data + p->first;
+  float *y = (float *)call->out[OUT_Y].data + p->first;
+  Vec mean = vec_load((const float *)call->out[OUT_MEAN].data + p->at);
+  Vec scale = vec_load((const float *)call->in[IN_GAMMA].data + p->c) *
+              vec_load((const float *)call->out[OUT_RSTD].data + p->at);
+  Vec beta = vec_load((const float *)call->in[IN_BETA].data + p->c);
+  for (int64_t i = 0; i < p->count; i++) {
+    Vec z = (vec_load(x + i * w->channels) - mean) * scale + beta;
+    vec_store(y + i * w->channels, vec_select(z < 0, z * w->slope, z));
+  }
+}
+
+static void forward(const Call *call) {
+  Work w = work_of(call);
+  if (w.channels < VEC) {
+    op_instance_norm_float.reference.forward(call);
+    return;
+  }
+  double epsilon = ((const InstanceNormOptions *)call->options)->epsilon;
+  pieces(call, &w, moments_pass);
+  for (int64_t at = 0; at < w.samples * w.channels; at++) {
+    int64_t n = at / w.channels, c = at % w.channels;
+    double sum[2], count = (double)w.voxels;
+    total(&w, n, c, sum);
+    double shift = ((const float *)call->in[IN_X].data)[n * w.voxels * w.channels + c];
+    double variance = fmax(0, (sum[1] - sum[0] * sum[0] / count) / count);
+    ((float *)call->out[OUT_MEAN].data)[at] = (float)(shift + sum[0] / count);
+    ((float *)call->out[OUT_RSTD].data)[at] = (float)(1 / sqrt(variance + epsilon));
+  }
+  pieces(call, &w, normalise_pass);
+}
+
+/* ---- backward ---------------------------------------------------------------------------------
+ */
+
+/* What both passes need to recompute h and the gradient that comes through the LeakyReLU. */
+typedef struct Affine {
+  Vec mean, rstd, gamma, scale, beta;
+} Affine;
+
+static inline Affine affine_of(const Call *call, const Piece *p) {
+  Affine a = {.mean = vec_load((const float *)call->out[OUT_MEAN].data + p->at),
+              .rstd = vec_load((const float *)call->out[OUT_RSTD].data + p->at),
+              .gamma = vec_load((const float *)call->in[IN_GAMMA].data + p->c),
+              .beta = vec_load((const float *)call->in[IN_BETA].data + p->c)};
+  a.scale = a.gamma * a.rstd;
+  return a;
+}
+
+static inline Vec through_slope(const Affine *a, Vec centred, Vec dy, float slope) {
+  return vec_select(centred * a->scale + a->beta < 0, dy * slope, dy);
+}
+
+static void sums_pass(const Call *call, const Work *w, const Piece *p) {
+  const float *x = (const float *)call->in[IN_X].data + p->first;
+  const float *dy = (const float *)call->dout[OUT_Y].data + p->first;
+  Affine a = affine_of(call, p);
+  double *first = p->sums, *second = p->sums + w->channels;
+  clear(first, second);
+  for (int64_t run = 0; run < p->count; run += RUN) {
+    int64_t end = run + RUN < p->count ? run + RUN : p->count;
+    Vec sum = {0}, product = {0};
+    for (int64_t i = run; i < end; i++) {
+      Vec centred = vec_load(x + i * w->channels) - a.mean;
+      Vec g = through_slope(&a, centred, vec_load(dy + i * w->channels), w->slope);
+      sum += g;
+      product += g * centred;
+    }
+    spill(first, second, sum, product * a.rstd);
+  }
+}
+
+static void gradient_pass(const Call *call, const Work *w, const Piece *p) {
+  const float *x = (const float *)call->in[IN_X].data + p->first;
+  const float *dy = (const float *)call->dout[OUT_Y].data + p->first;
+  float *dx = (float *)call->din[IN_X].data + p->first;
+  Affine a = affine_of(call, p);
+  const float *constants = w->constants + p->at / w->channels * 2 * w->channels + p->c;
+  Vec shift = vec_load(constants), slant = vec_load(constants + w->channels);
+  for (int64_t i = 0; i < p->count; i++) {
+    Vec centred = vec_load(x + i * w->channels) - a.mean;
+    Vec g = through_slope(&a, centred, vec_load(dy + i * w->channels), w->slope);
+    vec_store(dx + i * w->channels, a.scale * g + slant * centred + shift);
+  }
+}
+
+/* dx = scale g + slant (x - mean) + shift, and the sums over samples for gamma and beta. */
+static void gradient_constants(const Call *call, const Work *w) {
+  const float *gamma = call->in[IN_GAMMA].data, *rstd = call->out[OUT_RSTD].data;
+  const float *dmean = call->dout[OUT_MEAN].data, *drstd = call->dout[OUT_RSTD].data;
+  float *dgamma = call->din[IN_GAMMA].data, *dbeta = call->din[IN_BETA].data;
+  double count = (double)w->voxels;
+  for (int64_t c = 0; c < w->channels; c++) {
+    double all[2] = {0, 0};
+    for (int64_t n = 0; n < w->samples; n++) {
+      int64_t at = n * w->channels + c;
+      double sum[2], r = rstd[at], scale = r * gamma[c];
+      total(w, n, c, sum);
+      double shift = (dmean ? dmean[at] : 0) - scale * sum[0];
+      double slant = (drstd ? -drstd[at] * r * r * r : 0) - scale * sum[1] * r;
+      w->constants[n * 2 * w->channels + c] = (float)(shift / count);
+      w->constants[(n * 2 + 1) * w->channels + c] = (float)(slant / count);
+      all[0] += sum[0];
+      all[1] += sum[1];
+    }
+    if (dbeta) dbeta[c] = (float)all[0];
+    if (dgamma) dgamma[c] = (float)all[1];
+  }
+}
+
+static void backward(const Call *call) {
+  Work w = work_of(call);
+  if (w.channels < VEC || !call->dout[OUT_Y].data) {
+    op_instance_norm_float.reference.backward(call);
+    return;
+  }
+  pieces(call, &w, sums_pass);
+  gradient_constants(call, &w);
+  if (call->din[IN_X].data) pieces(call, &w, gradient_pass);
+}
+
+const Kernel instance_norm_cpu = {forward, backward, prepare, NULL};

@@ -1,0 +1,51 @@
+/* One SIMD register of floats in GCC's vector extension: the compiler maps it to whatever the
+ * target has. For loops that must keep sums in registers; the rest is plain loops. */
+#ifndef KERNELS_VECTOR_H
+#define KERNELS_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined __AVX512F__
+enum { VEC_BYTES = 64 };
+#elif defined __AVX__
+enum { VEC_BYTES = 32 };
+#else
+enum { VEC_BYTES = 16 };
+#endif
+enum { VEC = VEC_BYTES / 4 }; /* lanes */
+
+typedef float Vec __attribute__((vector_size(VEC_BYTES)));
+typedef int32_t IntVec __attribute__((vector_size(VEC_BYTES)));
+
+static inline Vec vec_load(const float *from) {
+  Vec v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+
+static inline void vec_store(float *to, Vec v) {
+  memcpy(to, &v, sizeof v);
+}
+
+/* The first `lanes` of them; the others are zero, or left alone. */
+static inline Vec vec_load_part(const float *from, int64_t lanes) {
+  Vec v = {0};
+  memcpy(&v, from, (size_t)lanes * sizeof(float));
+  return v;
+}
+
+static inline void vec_store_part(float *to, Vec v, int64_t lanes) {
+  memcpy(to, &v, (size_t)lanes * sizeof(float));
+}
+
+static inline Vec vec_splat(float x) {
+  return x - (Vec){0};
+}
+
+/* Lane by lane: a where the comparison's result is true, else b. */
+static inline Vec vec_select(IntVec mask, Vec a, Vec b) {
+  return (Vec)(((IntVec)a & mask) | ((IntVec)b & ~mask));
+}
+
+#endif
