@@ -13,7 +13,6 @@ enum { OUT_Y, OUT_MEAN, OUT_RSTD };
 enum { MAX_CHUNKS = 64, RUN = 64 /* voxels summed in float */ };
 
 extern const Op op_instance_norm_float; /* its loops serve fewer channels than a register holds */
-extern const Kernel instance_norm_cpu;
 
 /* How the work is cut, and scratch: per chunk two sums a channel, then per sample two constants. */
 typedef struct Work {

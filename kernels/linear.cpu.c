@@ -1,0 +1,70 @@
+/* GEMM by tiles of rows, bias and ReLU on the tile while it is in the cache. Bound by FLOP from
+ * about 32 channels on, by memory below. */
+#include "kernels/dense.h"
+#include "kernels/options.h"
+
+enum { IN_W, IN_B, IN_X };
+
+static bool has_relu(const Call *call) {
+  return ((const LinearOptions *)call->options)->activation == ACT_RELU;
+}
+
+static void bias_and_relu(const Call *call, int64_t first, int64_t count, float *tile) {
+  (void)first;
+  const float *restrict b = call->in[IN_B].data;
+  int64_t outs = call->in[IN_W].dim[0];
+  if (has_relu(call))
+    for (int64_t row = 0; row < count; row++)
+      for (int64_t o = 0; o < outs; o++) {
+        float z = tile[row * outs + o] + b[o];
+        tile[row * outs + o] = z < 0 ? 0 : z;
+      }
+  else
+    for (int64_t row = 0; row < count; row++)
+      for (int64_t o = 0; o < outs; o++) tile[row * outs + o] += b[o];
+}
+
+static const float *through_relu(const Call *call, int64_t first, int64_t count, float *tile) {
+  int64_t outs = call->in[IN_W].dim[0];
+  const float *dy = (const float *)call->dout[0].data + first * outs;
+  if (!has_relu(call)) return dy;
+  const float *y = (const float *)call->out[0].data + first * outs;
+  for (int64_t i = 0; i < count * outs; i++) tile[i] = y[i] > 0 ? dy[i] : 0;
+  return tile;
+}
+
+static Dense dense_of(const Call *call) {
+  const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X];
+  return (Dense){.call = call,
+                 .rows = tensor_rows(x),
+                 .ins = w->dim[1],
+                 .outs = w->dim[0],
+                 .w = w->data,
+                 .x = x->data,
+                 .y = call->out[0].data,
+                 .finish = bias_and_relu,
+                 .gather = through_relu,
+                 .dx = call->din[IN_X].data,
+                 .dw = call->din[IN_W].data};
+}
+
+static bool prepare(Call *call, Error *error) {
+  (void)error;
+  Dense dense = dense_of(call);
+  call->scratch_bytes = call->backward ? dense_scratch(&dense, true) : 0;
+  return true;
+}
+
+static void forward(const Call *call) {
+  Dense dense = dense_of(call);
+  dense_forward(&dense);
+}
+
+static void backward(const Call *call) {
+  Dense dense = dense_of(call);
+  const double *sums = dense_backward(&dense);
+  float *db = call->din[IN_B].data;
+  for (int64_t o = 0; db && o < dense.outs; o++) db[o] = (float)sums[o];
+}
+
+const Kernel linear_cpu = {forward, backward, prepare, NULL};

@@ -1,0 +1,55 @@
+/* One GEMM per sample; the library spreads each over the threads. */
+#include "kernels/gemm.h"
+#include "kernels/options.h"
+
+enum { IN_A, IN_B };
+
+typedef struct Sizes {
+  int64_t samples, rows, channels, outs; /* rows: of one sample */
+  int64_t b_step;
+  bool transpose; /* b is (outs, channels) */
+} Sizes;
+
+static Sizes sizes_of(const Call *call) {
+  const Tensor *a = &call->in[IN_A], *b = &call->in[IN_B];
+  return (Sizes){.samples = a->dim[0],
+                 .rows = tensor_rows(a) / a->dim[0],
+                 .channels = tensor_last(a),
+                 .outs = tensor_last(&call->out[0]),
+                 .b_step = b->dim[2],
+                 .transpose = ((const MatmulOptions *)call->options)->transpose};
+}
+
+static void forward(const Call *call) {
+  Sizes s = sizes_of(call);
+  for (int64_t n = 0; n < s.samples; n++) {
+    const float *a = (const float *)call->in[IN_A].data + n * s.rows * s.channels;
+    const float *b = (const float *)call->in[IN_B].data + n * s.channels * s.outs;
+    float *y = (float *)call->out[0].data + n * s.rows * s.outs;
+    gemm(s.rows, s.outs, s.channels, 1, (Matrix){a, s.channels, false},
+         (Matrix){b, s.b_step, s.transpose}, 0, y, s.outs);
+  }
+}
+
+static void backward(const Call *call) {
+  Sizes s = sizes_of(call);
+  float *da = call->din[IN_A].data, *db = call->din[IN_B].data;
+  for (int64_t n = 0; n < s.samples; n++) {
+    const float *a = (const float *)call->in[IN_A].data + n * s.rows * s.channels;
+    const float *b = (const float *)call->in[IN_B].data + n * s.channels * s.outs;
+    const float *dy = (const float *)call->dout[0].data + n * s.rows * s.outs;
+    if (da)
+      gemm(s.rows, s.channels, s.outs, 1, (Matrix){dy, s.outs, false},
+           (Matrix){b, s.b_step, !s.transpose}, 0, da + n * s.rows * s.channels, s.channels);
+    if (!db) continue;
+    float *to = db + n * s.channels * s.outs;
+    if (s.transpose)
+      gemm(s.outs, s.channels, s.rows, 1, (Matrix){dy, s.outs, true},
+           (Matrix){a, s.channels, false}, 0, to, s.b_step);
+    else
+      gemm(s.channels, s.outs, s.rows, 1, (Matrix){a, s.channels, true},
+           (Matrix){dy, s.outs, false}, 0, to, s.b_step);
+  }
+}
+
+const Kernel matmul_cpu = {forward, backward, NULL, NULL};
