@@ -226,14 +226,14 @@ static double ellipsoid_distance(const Shape *shape, const double at[3]) {
     q[i] = 0;
     for (int j = 0; j < 3; j++) q[i] += shape->turn[i][j] * (at[j] - shape->centre[j]);
     q[i] /= shape->semi[i];
-    smallest = fmin(smallest, shape->semi[i]);
+    if (shape->semi[i] < smallest) smallest = shape->semi[i];
   }
   q[0] += shape->bend * (q[2] * q[2] - 0.4);
   for (int i = 0; i < 3; i++) square += q[i] * q[i];
-  double relief = 0;
-  if (shape->wave > 0)
-    for (int i = 0; i < 3; i++) relief += sin(4 * q[i] + shape->phase[i]);
-  return (sqrt(square) - 1 + shape->wave * relief) * smallest;
+  double outside = sqrt(square) - 1, relief = 0;
+  bool near = fabs(outside) < 0.3; /* twice what the relief can change: it cannot matter beyond */
+  for (int i = 0; near && shape->wave > 0 && i < 3; i++) relief += sin(4 * q[i] + shape->phase[i]);
+  return (outside + shape->wave * relief) * smallest;
 }
 
 static double tube_distance(const Shape *shape, const double at[3]) {
@@ -245,13 +245,14 @@ static double tube_distance(const Shape *shape, const double at[3]) {
       along += (at[k] - a[k]) * (b[k] - a[k]);
       length += (b[k] - a[k]) * (b[k] - a[k]);
     }
-    double t = length > 0 ? fmin(fmax(along / length, 0), 1) : 0;
+    double t = along <= 0 ? 0 : along >= length ? 1 : along / length;
     for (int k = 0; k < 3; k++) {
       double apart = at[k] - a[k] - t * (b[k] - a[k]);
       square += apart * apart;
     }
     double radius = shape->radius[i] + t * (shape->radius[i + 1] - shape->radius[i]);
-    nearest = fmin(nearest, sqrt(square) - radius);
+    double distance = sqrt(square) - radius;
+    if (distance < nearest) nearest = distance;
   }
   return nearest;
 }
