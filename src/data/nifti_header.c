@@ -31,6 +31,12 @@ static bool dims_check(const int64_t dim[8], const char *path, Error *error) {
   return true;
 }
 
+static bool offset_check(double offset, int header_bytes, const char *path, Error *error) {
+  if (offset >= header_bytes && offset < 0x1p50) return true;
+  return fail(error, "%s: header says that voxels start at byte %g; expected %d or more", path,
+              offset, header_bytes);
+}
+
 static nifti_image *parse_1(const void *raw, const char *path, bool *swapped, Error *error) {
   nifti_1_header header;
   memcpy(&header, raw, sizeof header);
@@ -39,12 +45,13 @@ static nifti_image *parse_1(const void *raw, const char *path, bool *swapped, Er
   if (*swapped) swap_nifti_header(&native, 1);
   int64_t dim[8];
   for (int i = 0; i < 8; i++) dim[i] = native.dim[i];
-  if (!dims_check(dim, path, error)) return NULL;
   if (memcmp(header.magic, "n+1", 4)) {
     fail(error, "%s: not a single-file NIfTI (.hdr/.img pairs cannot be read; convert to .nii.gz)",
          path);
     return NULL;
   }
+  if (!dims_check(dim, path, error)) return NULL;
+  if (!offset_check(native.vox_offset, sizeof header, path, error)) return NULL;
   return nifti_convert_n1hdr2nim(header, path);
 }
 
@@ -57,6 +64,7 @@ static nifti_image *parse_2(const void *raw, const char *path, bool *swapped, Er
   int64_t dim[8];
   memcpy(dim, native.dim, sizeof dim);
   if (!dims_check(dim, path, error)) return NULL;
+  if (!offset_check((double)native.vox_offset, sizeof header, path, error)) return NULL;
   return nifti_convert_n2hdr2nim(header, path);
 }
 
@@ -111,9 +119,6 @@ static bool fill(NiftiHeader *header, const nifti_image *nim, const char *path, 
   bool scaled = isfinite(nim->scl_slope) && nim->scl_slope != 0 && isfinite(nim->scl_inter);
   header->slope = scaled ? nim->scl_slope : 1;
   header->add = scaled ? nim->scl_inter : 0;
-  if (header->offset < 0 || header->offset > INT64_MAX - header->bytes)
-    return fail(error, "%s: header says voxels start at byte %lld", path,
-                (long long)header->offset);
   return geometry(&header->grid, nim, path, error);
 }
 
@@ -148,7 +153,8 @@ static bool gzip_holds(const char *path, int64_t size, int64_t expected, int64_t
 
 static bool size_check(const NiftiHeader *header, const char *path, bool gzip, int64_t size,
                        Error *error) {
-  int64_t expected = header->offset + header->bytes;
+  int64_t expected;
+  if (__builtin_add_overflow(header->offset, header->bytes, &expected)) expected = INT64_MAX;
   int64_t found = size;
   if (gzip && !gzip_holds(path, size, expected, &found, error)) return false;
   if (found >= expected) return true;
@@ -160,12 +166,11 @@ static bool size_check(const NiftiHeader *header, const char *path, bool gzip, i
 }
 
 static nifti_image *parse(const void *raw, int got, const char *path, bool *swapped, Error *error) {
-  int version = got > 0 ? nifti_header_version(raw, (size_t)got) : -1;
+  int version = nifti_header_version(raw, (size_t)got);
   bool whole = (version == 1 && got >= (int)sizeof(nifti_1_header)) ||
                (version == 2 && got >= (int)sizeof(nifti_2_header));
   if (!whole) {
-    fail(error, "%s: not a NIfTI file (no NIfTI header in its first %d bytes)", path,
-         got < 0 ? 0 : got);
+    fail(error, "%s: not a NIfTI file (no NIfTI header in its first %d bytes)", path, got);
     return NULL;
   }
   nifti_image *nim =
@@ -186,7 +191,11 @@ bool nifti_header_read(NiftiHeader *header, const char *path, Error *error) {
   if (!file) return fail(error, "%s: cannot open: %s", path, strerror(errno));
   int got = gzread(file, raw, sizeof raw);
   bool gzip = !gzdirect(file);
+  int code;
+  const char *why = gzerror(file, &code);
+  if (got < 0) fail(error, "%s: corrupt (%s); copy or export the file again", path, why);
   gzclose_r(file);
+  if (got < 0) return false;
   nifti_image *nim = parse(raw, got, path, &header->swapped, error);
   if (!nim) return false;
   bool fine = fill(header, nim, path, error);

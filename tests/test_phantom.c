@@ -1,0 +1,231 @@
+/* The phantom: sizes, twins, determinism, and that a made folder is whole, real and left alone. */
+#include "src/data/normalise.h"
+#include "src/data/phantom.h"
+#include "src/data/split.h"
+#include "tests/scratch.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+static PhantomOptions options_of(int size, int organs, int cases) {
+  PhantomOptions options = phantom_defaults();
+  for (int axis = 0; axis < 3; axis++) options.size[axis] = size;
+  options.organs = organs;
+  options.cases = cases;
+  options.validation = 1;
+  return options;
+}
+
+/* Voxels, mean HU and mean W index of each label. */
+typedef struct Organ {
+  int voxels;
+  double hu, w;
+} Organ;
+
+static void organs_measure(const PhantomOptions *options, int index, Organ organ[16]) {
+  Error error = {0};
+  Image image;
+  LabelMap label;
+  assert_true(phantom_case(options, index, &image, &label, &error));
+  memset(organ, 0, 16 * sizeof *organ);
+  for (size_t i = 0; i < grid_voxels(&image.grid); i++) {
+    Organ *o = &organ[label.data[i]];
+    o->voxels++;
+    o->hu += image.data[i];
+    o->w += (double)(i % (size_t)image.grid.dim[2]);
+  }
+  for (int i = 0; i < 16; i++) organ[i].hu /= organ[i].voxels, organ[i].w /= organ[i].voxels;
+  image_free(&image);
+  label_free(&label);
+}
+
+static void every_organ_is_large_enough(void **state) {
+  (void)state;
+  static const struct {
+    int size, organs, least;
+  } rows[] = {{40, 10, 60}, {64, 15, 30}, {48, 15, 10}};
+  for (int r = 0; r < 3; r++) {
+    PhantomOptions options = options_of(rows[r].size, rows[r].organs, 30);
+    for (int i = 0; i < 10; i++) {
+      Organ organ[16];
+      organs_measure(&options, i, organ);
+      for (int label = 1; label <= rows[r].organs; label++)
+        if (organ[label].voxels < rows[r].least)
+          fail_msg("size %d case %d label %d: %d voxels", rows[r].size, i, label,
+                   organ[label].voxels);
+      for (int label = rows[r].organs + 1; label < 16; label++)
+        assert_int_equal(organ[label].voxels, 0);
+    }
+  }
+}
+
+/* Right is +x, which the affine maps to a rising W index. */
+static void twins_differ_by_place_alone(void **state) {
+  (void)state;
+  PhantomOptions options = options_of(64, 15, 30);
+  options.noise_hu = 0;
+  for (int i = 0; i < 5; i++) {
+    Organ organ[16];
+    organs_measure(&options, i, organ);
+    assert_true(fabs(organ[2].hu - organ[3].hu) < 12); /* partial volume alone */
+    assert_true(organ[2].w > 36 && organ[3].w < 27);
+    assert_true(organ[11].w > organ[12].w + 5);
+    assert_true(organ[6].w > organ[1].w + 15); /* liver right of the spleen */
+    assert_true(organ[6].hu > 95 && organ[6].hu < 122);
+    assert_true(organ[8].hu > 100 && organ[14].hu < 30);
+  }
+}
+
+static void cases_depend_on_seed_and_index(void **state) {
+  (void)state;
+  Error error = {0};
+  PhantomOptions options = options_of(24, 15, 4);
+  Image a, b;
+  LabelMap la, lb;
+  size_t bytes = 24 * 24 * 24 * sizeof(float);
+  assert_true(phantom_case(&options, 2, &a, &la, &error));
+  options.cases = 9;
+  assert_true(phantom_case(&options, 2, &b, &lb, &error));
+  assert_memory_equal(a.data, b.data, bytes);
+  assert_memory_equal(la.data, lb.data, bytes / sizeof(float));
+  image_free(&b);
+  label_free(&lb);
+  options.seed = 2;
+  assert_true(phantom_case(&options, 2, &b, &lb, &error));
+  assert_memory_not_equal(la.data, lb.data, bytes / sizeof(float));
+  image_free(&a);
+  label_free(&la);
+  image_free(&b);
+  label_free(&lb);
+}
+
+static void fewer_organs_are_renumbered_in_amos_order(void **state) {
+  (void)state;
+  const char *name[PHANTOM_ORGANS + 1];
+  phantom_labels(10, name);
+  static const char *const ten[] = {"background", "spleen",   "right kidney", "left kidney",
+                                    "liver",      "stomach",  "aorta",        "postcava",
+                                    "pancreas",   "duodenum", "bladder"};
+  for (int i = 0; i <= 10; i++) assert_string_equal(name[i], ten[i]);
+  phantom_labels(15, name);
+  assert_string_equal(name[11], "right adrenal gland");
+  assert_string_equal(name[15], "prostate/uterus");
+  phantom_labels(1, name);
+  assert_string_equal(name[1], "liver");
+}
+
+static void folder_reads_back(void **state) {
+  (void)state;
+  Scratch scratch = scratch_make();
+  Error error = {0};
+  PhantomOptions options = options_of(20, 5, 4);
+  const char *dir = scratch_path(&scratch, "deep/er/phantom/");
+  if (!phantom_make(&options, dir, &error)) fail_msg("%s", error.text);
+  Dataset dataset;
+  Split split;
+  Volume volume[4];
+  Normaliser normaliser;
+  if (!dataset_open(&dataset, dir, &error)) fail_msg("%s", error.text);
+  assert_int_equal(dataset.cases, 4);
+  assert_int_equal(dataset.labels, 6);
+  assert_string_equal(dataset.label_name[4], "liver");
+  assert_true(split_make(&split, &dataset, 0, &error));
+  assert_int_equal(split.validations, 1);
+  assert_int_equal(split.validation[0], 3);
+  assert_true(dataset_load(&dataset, split.training, split.trainings, volume, &error));
+  Image image;
+  LabelMap label;
+  assert_true(phantom_case(&options, 1, &image, &label, &error));
+  assert_memory_equal(volume[1].label.data, label.data, 8000);
+  for (int i = 0; i < 8000; i++)
+    assert_true(fabsf(volume[1].image.data[i] - image.data[i]) <= 0.5f);
+  for (int i = 0; i < 16; i++)
+    assert_true(fabs(volume[1].image.grid.affine[i / 4][i % 4] - image.grid.affine[i / 4][i % 4]) <
+                1e-4);
+  assert_true(normaliser_fit(&normaliser, &dataset, volume, 3, &error));
+  assert_true(normaliser.channel[0].ct);
+  assert_true(normaliser.channel[0].mean > 50 && normaliser.channel[0].mean < 150);
+  image_free(&image);
+  label_free(&label);
+  volume_free(volume, 3);
+  split_free(&split);
+  dataset_free(&dataset);
+  scratch_free(&scratch);
+}
+
+static void folder_is_made_once_and_never_over_another(void **state) {
+  (void)state;
+  Scratch scratch = scratch_make();
+  Error error = {0};
+  PhantomOptions options = options_of(16, 4, 2);
+  char dir[512];
+  snprintf(dir, sizeof dir, "%s", scratch_path(&scratch, "p"));
+  assert_true(phantom_make(&options, dir, &error));
+  assert_int_equal(shell("touch %s/mark && touch -d 2001-01-01 %s/labelsTr/*", dir, dir), 0);
+  assert_true(phantom_make(&options, dir, &error));
+  assert_int_equal(shell("test -e %s/mark", dir), 0);
+  options.noise_hu = 16;
+  assert_false(phantom_make(&options, dir, &error));
+  assert_non_null(strstr(error.text, "something other"));
+  assert_int_equal(shell("test -e %s/mark", dir), 0);
+  assert_int_equal(shell("mkdir %s/empty && test \"$(ls %s | tr '\\n' ' ')\" = 'empty p '",
+                         scratch.dir, scratch.dir),
+                   0);
+  error = (Error){0};
+  assert_true(phantom_make(&options, scratch_path(&scratch, "empty"), &error));
+  static const struct {
+    int size, organs, cases;
+    const char *says;
+  } bad[] = {{4, 4, 4, "size 4x4x4"}, {16, 16, 4, "organs = 16"}, {16, 4, 1, "cases = 1"}};
+  for (int i = 0; i < 3; i++) {
+    error = (Error){0};
+    options = options_of(bad[i].size, bad[i].organs, bad[i].cases);
+    assert_false(phantom_make(&options, scratch_path(&scratch, "bad"), &error));
+    assert_non_null(strstr(error.text, bad[i].says));
+  }
+  assert_int_equal(shell("test ! -e %s/bad", scratch.dir), 0);
+  scratch_free(&scratch);
+}
+
+/* Killed in the middle: nothing stands under the name, and the next call makes it whole. */
+static void killed_make_leaves_nothing_half(void **state) {
+  (void)state;
+  Scratch scratch = scratch_make();
+  Error error = {0};
+  PhantomOptions options = options_of(48, 15, 200);
+  char dir[512];
+  snprintf(dir, sizeof dir, "%s", scratch_path(&scratch, "p"));
+  pid_t child = fork();
+  if (!child) _exit(phantom_make(&options, dir, &error) ? 0 : 1);
+  while (shell("ls %s.tmp-*/labelsTr/phantom_001.nii.gz >/dev/null 2>&1", dir)) usleep(10000);
+  kill(child, SIGKILL);
+  int status;
+  waitpid(child, &status, 0);
+  assert_true(WIFSIGNALED(status));
+  assert_int_not_equal(access(dir, F_OK), 0);
+  options = options_of(16, 4, 2);
+  assert_true(phantom_make(&options, dir, &error));
+  FILE *nowhere = fopen("/dev/null", "w");
+  assert_int_equal(dataset_check(dir, nowhere, false), 0);
+  fclose(nowhere);
+  scratch_free(&scratch);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_organ_is_large_enough),
+      cmocka_unit_test(twins_differ_by_place_alone),
+      cmocka_unit_test(cases_depend_on_seed_and_index),
+      cmocka_unit_test(fewer_organs_are_renumbered_in_amos_order),
+      cmocka_unit_test(folder_reads_back),
+      cmocka_unit_test(folder_is_made_once_and_never_over_another),
+      cmocka_unit_test(killed_make_leaves_nothing_half),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
