@@ -125,11 +125,11 @@ static void small_volumes_are_padded_evenly(void **state) {
     }
   }
   assert_true(seen[0] > 5 && seen[1] > 5);
+  sampler_free(sampler);
   options.batch = 0;
   assert_false(sampler_make(&sampler, &volume, 1, 4, &options, &error));
   assert_null(sampler);
   assert_non_null(strstr(error.text, "batch = 0"));
-  sampler_free(sampler);
   volume_free(&volume, 1);
 }
 
