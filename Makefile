@@ -54,6 +54,31 @@ $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -o $@
 
+# Installs packages that are missing, by apt, as root or through sudo; says what it does.
+define install_missing
+@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+if [ -n "$$missing" ]; then \
+  command -v apt-get >/dev/null || { echo "not a Debian system: install the equivalents of" $$missing >&2; exit 3; }; \
+  echo "installing with apt:" $$missing; \
+  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends $$missing >/dev/null || exit 3; \
+fi
+endef
+
+deps:
+	$(call install_missing,$(DEPS))
+deps-test:
+	$(call install_missing,$(DEPS_TEST))
+
+quickstart: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	./harness run experiments/query_count.lua
+
+check: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS)
+	tests/run
+
 clean:
 	rm -rf $(BUILD)
 
