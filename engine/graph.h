@@ -46,6 +46,7 @@ struct Node {
   double seconds; /* summed over runs when profiling */
 };
 
+enum { MAX_SCOPES = 32 };
 typedef struct Graph {
   Arena arena;
   Params *params; /* shared, not owned */
@@ -54,6 +55,7 @@ typedef struct Graph {
   Node **nodes;
   int value_count, node_count, value_room, node_room;
   char scope[256];
+  int scope_end[MAX_SCOPES], scopes; /* the text's length before each push */
   const char *where;
   Error error;
 } Graph;
@@ -73,7 +75,8 @@ Value *graph_out(const Value *value, int index);
   graph_op(graph, op, options, (int)(sizeof((Value *[]){__VA_ARGS__}) / sizeof(Value *)),          \
            (Value *[]){__VA_ARGS__})
 
-/* Scopes name parameters and nodes: "encoder" then "stage0" gives "encoder.stage0". */
+/* Scopes name parameters and nodes: "encoder" then "stage0" gives "encoder.stage0". A name may have
+ * dots of its own; graph_pop takes back one push. */
 void graph_push(Graph *graph, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void graph_pop(Graph *graph);
 

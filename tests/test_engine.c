@@ -245,6 +245,29 @@ static void test_errors_name_line_and_scope(void **state) {
   params_free(params);
 }
 
+/* A name with dots is one scope: popping it leaves nothing of it behind. */
+static void test_scopes_nest(void **state) {
+  (void)state;
+  Params *params = params_make(F32);
+  Graph *graph = graph_make(params);
+  int64_t dim[1] = {2};
+  graph_push(graph, "head.stage%d", 1);
+  graph_push(graph, "cross.norm");
+  Value *a = graph_param(graph, "w", 1, dim, GROUP_CNN, (Init){0});
+  graph_pop(graph);
+  Value *b = graph_param(graph, "w", 1, dim, GROUP_CNN, (Init){0});
+  graph_pop(graph);
+  Value *c = graph_param(graph, "w", 1, dim, GROUP_CNN, (Init){0});
+  assert_string_equal(a->param->name, "head.stage1.cross.norm.w");
+  assert_string_equal(b->param->name, "head.stage1.w");
+  assert_string_equal(c->param->name, "w");
+  graph_push(graph, "%0300d", 1);
+  graph_push(graph, "more");
+  assert_non_null(strstr(graph->error.text, "longer than"));
+  graph_free(graph);
+  params_free(params);
+}
+
 /* ---- parameters ---------------------------------------------------------------------------------
  */
 
@@ -325,6 +348,7 @@ int main(void) {
       cmocka_unit_test(test_too_large_says_what_fits),
       cmocka_unit_test(test_whole_gradient_against_differences),
       cmocka_unit_test(test_errors_name_line_and_scope),
+      cmocka_unit_test(test_scopes_nest),
       cmocka_unit_test(test_checkpoint_restores_bits_and_refuses_halves),
       cmocka_unit_test(test_sgd_clips_groups_and_spares_nan),
       cmocka_unit_test(test_init_depends_on_name_and_seed_only),
