@@ -4,9 +4,13 @@
 #include <math.h>
 #include <string.h>
 
-static size_t doubles(int queries, int classes) {
+size_t matching_sums(int queries, int classes) {
   size_t k = (size_t)queries, c = (size_t)classes;
-  return 2 * k + 4 * c * k + c;
+  return 2 * k + 2 * c * k + c;
+}
+
+static size_t doubles(int queries, int classes) {
+  return matching_sums(queries, classes) + 2 * (size_t)queries * (size_t)classes;
 }
 
 size_t matching_bytes(int queries, int classes) {

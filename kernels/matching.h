@@ -6,7 +6,7 @@
 #include "kernels/options.h"
 
 /* One sample's sums and work space, carved out of one block. With x the mask logits, p = sigmoid(x)
- * and K queries: */
+ * and K queries; the first five arrays stand one after another, matching_sums() doubles: */
 typedef struct Matching {
   int queries, classes;
   double voxels;
@@ -22,6 +22,7 @@ typedef struct Matching {
   void *search;
 } Matching;
 
+size_t matching_sums(int queries, int classes);
 size_t matching_bytes(int queries, int classes);
 /* `block`: matching_bytes, 8-byte aligned. The sums start at zero. */
 Matching matching_make(void *block, int queries, int classes, double voxels);

@@ -1,0 +1,118 @@
+/* Fast match: the sums over voxels in one pass, flat over tiles of 16 voxels (mask_sums.h); each
+ * voxel's rows of x and p are added to those of its label. The assignment itself is matching.c's.
+ */
+#include "kernels/mask_sums.h"
+#include "kernels/matching.h"
+#include "kernels/simd_math.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum { IN_CLASS, IN_MASK, IN_LABELS };
+
+typedef struct Work {
+  int64_t samples, voxels;
+  int queries, classes;
+  size_t part_doubles, thread_floats;
+  char *matching; /* one sample's block */
+  double *parts;  /* (N, MASK_PARTS, part_doubles): sums in the order of Matching */
+  float *threads; /* per thread: MaskSums; (classes, K) sums of x; the same of p */
+} Work;
+
+static size_t rounded(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+static Work work_make(const Call *call) {
+  const int64_t *dim = call->in[IN_CLASS].dim;
+  Work w = {.samples = dim[0], .queries = (int)dim[1], .classes = (int)dim[2] - 1};
+  w.voxels = tensor_rows(&call->in[IN_MASK]) / w.samples;
+  w.part_doubles = matching_sums(w.queries, w.classes);
+  size_t pairs = (size_t)w.classes * (size_t)w.queries;
+  w.thread_floats = mask_sums_floats(w.queries) + (2 * pairs + 15) / 16 * 16;
+  w.matching = call->scratch;
+  return w;
+}
+
+static size_t parts_bytes(const Work *w) {
+  return rounded((size_t)w->samples * MASK_PARTS * w->part_doubles * sizeof(double));
+}
+
+static bool prepare(Call *call, Error *error) {
+  (void)error;
+  Work w = work_make(call);
+  call->scratch_bytes = rounded(matching_bytes(w.queries, w.classes)) + parts_bytes(&w) +
+                        (size_t)omp_get_max_threads() * w.thread_floats * sizeof(float);
+  return true;
+}
+
+static void add_row(float *restrict sum, const float *restrict row, int count) {
+#pragma omp simd
+  for (int i = 0; i < count; i++) sum[i] += row[i];
+}
+
+/* Adds the thread's sums to the piece's, and starts them afresh. */
+static void flush(const Work *w, MaskSums *running, float *by_label, double *part) {
+  size_t pairs = 2 * (size_t)w->classes * (size_t)w->queries;
+  double *label = part + 2 * w->queries;
+  mask_sums_flush(running, part, part + w->queries);
+  for (size_t i = 0; i < pairs; i++) label[i] += (double)by_label[i];
+  memset(by_label, 0, pairs * sizeof *by_label);
+}
+
+static void sum_part(const Call *call, const Work *w, int64_t n, int part) {
+  int queries = w->queries, pairs = w->classes * queries;
+  const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * w->voxels;
+  const float *x = (const float *)call->in[IN_MASK].data + n * w->voxels * queries;
+  float *block = w->threads + (size_t)omp_get_thread_num() * w->thread_floats;
+  float *label_x = block + mask_sums_floats(queries), *label_p = label_x + pairs;
+  double *sums = w->parts + (size_t)(n * MASK_PARTS + part) * w->part_doubles;
+  double *count = sums + 2 * queries + 2 * pairs;
+  MaskSums running = mask_sums_make(block, queries);
+  int64_t at, last;
+  memset(sums, 0, w->part_doubles * sizeof *sums);
+  memset(label_x, 0, 2 * (size_t)pairs * sizeof *label_x);
+  for (mask_part(w->voxels, part, &at, &last); at < last; at += MASK_TILE) {
+    int voxels = last - at < MASK_TILE ? (int)(last - at) : MASK_TILE;
+    mask_sums_add(&running, x + at * queries, voxels);
+    for (int v = 0; v < voxels; v++) {
+      int32_t l = label[at + v];
+      if (l < 0 || l >= w->classes) continue;
+      count[l]++;
+      add_row(label_x + l * queries, x + (at + v) * queries, queries);
+      add_row(label_p + l * queries, running.p + v * queries, queries);
+    }
+    if (mask_sums_full(&running)) flush(w, &running, label_x, sums);
+  }
+  flush(w, &running, label_x, sums);
+}
+
+static void class_probabilities(const Matching *m, const float *logits) {
+  for (int q = 0; q < m->queries; q++, logits += m->classes + 1) {
+    double top = (double)logits[0], sum = 0;
+    for (int c = 1; c <= m->classes; c++) top = fmax(top, (double)logits[c]);
+    for (int c = 0; c <= m->classes; c++) sum += exp((double)logits[c] - top);
+    for (int c = 0; c < m->classes; c++)
+      m->probability[q * m->classes + c] = exp((double)logits[c] - top) / sum;
+  }
+}
+
+static void forward(const Call *call) {
+  Work w = work_make(call);
+  w.parts = (double *)(void *)(w.matching + rounded(matching_bytes(w.queries, w.classes)));
+  w.threads = (float *)(void *)((char *)w.parts + parts_bytes(&w));
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < w.samples * MASK_PARTS; i++)
+    sum_part(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS));
+  for (int64_t n = 0; n < w.samples; n++) {
+    Matching matching = matching_make(w.matching, w.queries, w.classes, (double)w.voxels);
+    for (int part = 0; part < MASK_PARTS; part++)
+      for (size_t i = 0; i < w.part_doubles; i++)
+        matching.softplus[i] += w.parts[(size_t)(n * MASK_PARTS + part) * w.part_doubles + i];
+    class_probabilities(&matching,
+                        (const float *)call->in[IN_CLASS].data + n * w.queries * (w.classes + 1));
+    matching_solve(&matching, call->options, (int32_t *)call->out[0].data + n * w.queries);
+  }
+}
+
+const Kernel match_cpu = {forward, NULL, prepare, NULL};
