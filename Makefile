@@ -18,7 +18,7 @@ DEPS_TEST     := $(DEPS) libcmocka-dev bats valgrind clang-format lua-check \
                  python3-torch python3-scipy python3-nibabel
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
-ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. -isystem /usr/include/nifti -DVERSION='"$(VERSION)"' \
+ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. -isystem /usr/include/nifti -DVERSION='"$(VERSION)"' -DBUILD_FLAGS='"$(CFLAGS)"' \
              $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS) $(CFLAGS)
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(LDLIBS)
 

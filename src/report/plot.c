@@ -73,8 +73,8 @@ static void put_frame(FILE *out, const json_t *result) {
   fputs("if (!exists(\"ending\")) ending = \"svg\"\n"
         "if (ending eq \"png\") set terminal pngcairo size 900,560 font \"Sans,13\" enhanced; \\\n"
         "else set terminal svg size 900,560 font \"Sans,14\" enhanced background \"white\"\n"
-        "set border 3\nset tics nomirror out\nset grid ytics lc rgb \"#dddddd\"\n"
-        "set key below\n",
+        "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#cccccc\"\n"
+        "set key outside top center horizontal\n",
         out);
   put_title(out, result);
 }
@@ -156,6 +156,19 @@ static void range(const json_t *result, double *low, double *high) {
   *high += room;
 }
 
+/* The rows' names stand between the two points of a row, so they are set by hand. */
+static void put_tics(FILE *out, const json_t *result) {
+  const json_t *row;
+  size_t i;
+  fputs("set xtics (", out);
+  json_array_foreach(json_object_get(result, "rows"), i, row) {
+    fputs(i ? ", \"" : "\"", out);
+    put_label(out, text(row, "label"));
+    fprintf(out, "\" %zu", i);
+  }
+  fputs(")\n", out);
+}
+
 static bool write_script(const json_t *result, const char *folder, const char *name, Error *error) {
   FILE *out = create(folder, name, ".gp", error);
   if (!out) return false;
@@ -172,12 +185,13 @@ static bool write_script(const json_t *result, const char *folder, const char *n
           "\"\nset xrange [-0.6:%.1f]\nset yrange [%.4f:%.4f]\nset xtics scale 0\n"
           "set datafile separator \"\\t\"\n",
           (double)rows - 0.4, low, high);
+  put_tics(out, result);
   fprintf(out,
-          "plot \"%s.tsv\" every ::1 using ($1-0.08):3:xtic(2) with points pt 5 ps 1.4 lc rgb "
+          "plot \"%s.tsv\" every ::1 using ($1-0.06):3 with points pt 5 ps 1.4 lc rgb "
           "\"#888888\" title \"paper\", \\\n"
-          "  \"\" every ::1 using ($1+0.08):4:5 with yerrorbars pt 7 ps 1.4 lw 2 lc rgb "
+          "  \"\" every ::1 using ($1+0.06):4:5 with yerrorbars pt 7 ps 1.4 lw 2 lc rgb "
           "\"#0060ad\" title \"measured (mean ± sd over seeds)\", \\\n"
-          "  \"\" every ::1 using ($1+0.08):4 with points pt 7 ps 1.4 lc rgb \"#0060ad\" notitle\n",
+          "  \"\" every ::1 using ($1+0.06):4 with points pt 7 ps 1.4 lc rgb \"#0060ad\" notitle\n",
           name);
   return finish(out, name, error);
 }

@@ -91,13 +91,14 @@ static bool finish(Store *store, int64_t attempt, const json_t *events, const At
                    Error *error) {
   const char *keeps = end->status == STATUS_INTERRUPTED ? "yes" : "no";
   return insert_events(store, attempt, events, error) &&
-         database_run(store, error,
-                      "UPDATE attempts SET ended_at = " NOW ", status = ?2, exit_code = ?3,"
-                      " signal = nullif(?4, 0), message = ?5, train_s = ?6, eval_s = ?7,"
-                      " wall_s = ?8, max_rss_bytes = ?9 WHERE id = ?1",
-                      "isiisDDDi", attempt, status_name(end->status), (int64_t)end->exit_code,
-                      (int64_t)end->signal, end->message, end->train_s, end->eval_s, end->wall_s,
-                      end->max_rss_bytes) &&
+         database_run(
+             store, error,
+             "UPDATE attempts SET ended_at = " NOW ", status = ?2, exit_code = ?3,"
+             " signal = nullif(?4, 0), message = nullif(?5, ''), train_s = ?6, eval_s = ?7,"
+             " wall_s = ?8, max_rss_bytes = ?9 WHERE id = ?1",
+             "isiisDDDi", attempt, status_name(end->status), (int64_t)end->exit_code,
+             (int64_t)end->signal, end->message, end->train_s, end->eval_s, end->wall_s,
+             end->max_rss_bytes) &&
          database_run(store, error,
                       "UPDATE attempts SET exit_code = NULL WHERE id = ?1 AND exit_code < 0", "i",
                       attempt) &&

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <gnu/libc-version.h>
 #include <limits.h>
 #include <link.h>
 #include <sched.h>
@@ -120,6 +121,8 @@ json_t *environment_libraries(void) {
   json_t *libraries = json_object();
   dl_iterate_phdr(add_library, libraries);
   json_object_set_new(libraries, "libsqlite3", json_string(sqlite3_libversion()));
+  json_object_set_new(libraries, "libjansson", json_string(jansson_version_str()));
+  json_object_set_new(libraries, "libc", json_string(gnu_get_libc_version()));
   const char *lua = dlsym(RTLD_DEFAULT, "lua_ident"); /* "$LuaVersion: Lua 5.4.4  Copyright ..." */
   const char *number = lua ? strstr(lua, "Lua 5") : NULL;
   if (number)
