@@ -27,6 +27,9 @@ bool database_run(Store *store, Error *error, const char *sql, const char *forma
 bool database_integer(Store *store, Error *error, int64_t fallback, int64_t *value, const char *sql,
                       const char *format, ...);
 
+/* Brings user_version up to count in one transaction, after a backup copy unless it is 0. */
+bool database_migrate(Store *store, const char *const *const *list, int count, Error *error);
+
 /* BEGIN IMMEDIATE; the end commits when good, otherwise rolls back; returns good and committed. */
 bool database_begin(Store *store, Error *error);
 bool database_end(Store *store, bool good, Error *error);

@@ -127,6 +127,13 @@ json_t *environment_libraries(void) {
   const char *number = lua ? strstr(lua, "Lua 5") : NULL;
   if (number)
     json_object_set_new(libraries, "liblua5.4", json_stringn(number + 4, strcspn(number + 4, " ")));
+  /* dnnl_version_t begins with major, minor and patch as int in every release. */
+  const int *(*dnnl)(void) = (const int *(*)(void))dlsym(RTLD_DEFAULT, "dnnl_version");
+  char text[40];
+  if (dnnl) {
+    snprintf(text, sizeof text, "%d.%d.%d", dnnl()[0], dnnl()[1], dnnl()[2]);
+    json_object_set_new(libraries, "libdnnl", json_string(text));
+  }
   return libraries;
 }
 

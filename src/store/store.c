@@ -101,49 +101,50 @@ static bool backup(Store *store, int64_t version, Error *error) {
               store->path, path);
 }
 
-static bool migrate_once(Store *store, int64_t version, Error *error) {
+static bool migrate_once(Store *store, const char *const *texts, int version, Error *error) {
   bool good = true;
-  for (int i = 0; good && migrations[version][i]; i++)
-    good = database_exec(store, migrations[version][i], error);
+  for (int i = 0; good && texts[i]; i++) good = database_exec(store, texts[i], error);
   char sql[128];
   snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d",
-           STORE_APPLICATION_ID, (int)version + 1);
+           STORE_APPLICATION_ID, version + 1);
   return good && database_exec(store, sql, error);
 }
 
-static bool migrate(Store *store, int64_t version, Error *error) {
-  if (version == migration_count) return true;
+bool database_migrate(Store *store, const char *const *const *list, int count, Error *error) {
+  int64_t version;
+  if (!database_integer(store, error, 0, &version, "PRAGMA user_version", "")) return false;
+  if (version >= count) return true;
   if (version > 0 && !backup(store, version, error)) return false;
   if (!database_begin(store, error)) return false;
-  int64_t now; /* another process may have migrated while this one waited */
-  bool good = database_integer(store, error, 0, &now, "PRAGMA user_version", "");
-  for (int64_t v = now; good && v < migration_count; v++) good = migrate_once(store, v, error);
+  /* another process may have migrated while this one waited */
+  bool good = database_integer(store, error, 0, &version, "PRAGMA user_version", "");
+  for (int v = (int)version; good && v < count; v++) good = migrate_once(store, list[v], v, error);
   return database_end(store, good, error);
 }
 
 /* Ours, and not from the future? */
-static bool recognise(Store *store, StoreMode mode, int64_t *version, Error *error) {
-  int64_t application, objects;
+static bool recognise(Store *store, StoreMode mode, Error *error) {
+  int64_t application, objects, version;
   if (!database_integer(store, error, 0, &objects, "SELECT count(*) FROM sqlite_master", "") ||
       !database_integer(store, error, 0, &application, "PRAGMA application_id", "") ||
-      !database_integer(store, error, 0, version, "PRAGMA user_version", ""))
+      !database_integer(store, error, 0, &version, "PRAGMA user_version", ""))
     return false;
   if (objects > 0 && application != STORE_APPLICATION_ID)
     return fail(error,
                 "%s: this is another program's SQLite file (application id %lld, expected "
                 "%d); name another with --db FILE",
                 store->path, (long long)application, STORE_APPLICATION_ID);
-  if (*version > migration_count)
+  if (version > migration_count)
     return fail(error,
                 "%s: the database has form %lld, this program knows up to %d: it was written "
                 "by a newer harness; update this one (git pull, make) or name another file "
                 "with --db FILE",
-                store->path, (long long)*version, migration_count);
-  if (mode == STORE_READ && *version < migration_count)
+                store->path, (long long)version, migration_count);
+  if (mode == STORE_READ && version < migration_count)
     return fail(error,
                 "%s: the database has the older form %lld; `harness run` brings it to form "
                 "%d (a copy of the old one is kept)",
-                store->path, (long long)*version, migration_count);
+                store->path, (long long)version, migration_count);
   return true;
 }
 
@@ -168,15 +169,14 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
     return database_fail(store, "cannot open the database", error);
   sqlite3_extended_result_codes(store->db, 1);
   sqlite3_busy_timeout(store->db, BUSY_MS);
-  int64_t version;
-  if (!database_exec(store, "PRAGMA foreign_keys=ON", error) ||
-      !recognise(store, mode, &version, error))
+  if (!database_exec(store, "PRAGMA foreign_keys=ON", error) || !recognise(store, mode, error))
     return false;
   if (mode == STORE_READ) return true;
   const char *journal =
       on_network(store->folder) ? "PRAGMA journal_mode=DELETE" : "PRAGMA journal_mode=WAL";
   return database_exec(store, journal, error) &&
-         database_exec(store, "PRAGMA synchronous=FULL", error) && migrate(store, version, error);
+         database_exec(store, "PRAGMA synchronous=FULL", error) &&
+         database_migrate(store, migrations, migration_count, error);
 }
 
 bool store_open(Store **out, const char *path, StoreMode mode, Error *error) {
