@@ -38,7 +38,7 @@ def attention_cases(driver, report, rng):
             queries = int(np.prod(q[1:-1]))
             mask = rounded(rng, *k[:-1], queries) + float(np.quantile(rng.standard_normal(1000), 1 - masked))
             mask[..., 0] = -1  # nothing open: opened whole
-            mask[..., 1] = 0   # exactly on the border: open
+            mask[..., 1] = np.where(mask[..., 1] < .5, -1e-30, 0)  # on the border: open
             mask[:, 1:, ..., 2] = -1
             mask[0, 0, ..., 2] = 1
             inputs.append(mask.astype(np.float32).astype(np.float64))
