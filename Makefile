@@ -31,7 +31,7 @@ OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all check quickstart clean deps deps-test size format
+.PHONY: all check sanitize sanitize-run memcheck quickstart clean deps deps-test size format
 all: $(BUILD)/harness
 
 $(BUILD)/harness: $(OBJECTS)
@@ -78,6 +78,20 @@ quickstart: deps
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS)
 	tests/run
+
+# The C tests under the address and undefined-behaviour sanitizers; the ops under valgrind, which
+# knows no AVX-512.
+SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -march=native -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+sanitize:
+	@$(MAKE) --no-print-directory $(SANITIZE) sanitize-run
+sanitize-run: $(TESTS)
+	@set -e; for test in $(TESTS); do echo "$$test"; $$test $$(case $$test in *test_ops) echo --small;; esac); done
+
+MEMCHECK = BUILD=$(BUILD)/memcheck CFLAGS='-O1 -g -march=x86-64-v3'
+memcheck:
+	@$(MAKE) --no-print-directory $(MEMCHECK) $(BUILD)/memcheck/tests/test_ops
+	valgrind -q --error-exitcode=1 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+	  --soname-synonyms=somalloc=NONE $(BUILD)/memcheck/tests/test_ops --small $(OPS)
 
 clean:
 	rm -rf $(BUILD)

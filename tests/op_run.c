@@ -5,6 +5,12 @@
 #include <string.h>
 #include <xxhash.h>
 
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#else
+#define VALGRIND_MAKE_MEM_UNDEFINED(data, bytes) ((void)0)
+#endif
+
 enum { GUARD = 64, POISON_REAL = 0xFF /* all ones: NaN */, POISON_INT = 0x6B };
 
 /* ---- guarded memory ------------------------------------------------------------------------- */
@@ -44,8 +50,10 @@ static void tensor_allocate(Tensor *tensor, Guard guard) {
   tensor->data = guarded_make(tensor_bytes(tensor), guard);
 }
 
-static void tensor_poison(Tensor *tensor) {
-  memset(tensor->data, tensor->type == I32 ? POISON_INT : POISON_REAL, tensor_bytes(tensor));
+/* Tells valgrind too, which then finds a decision that hangs on what nobody wrote. */
+static void poison(void *data, uint8_t byte, size_t bytes) {
+  memset(data, byte, bytes);
+  (void)VALGRIND_MAKE_MEM_UNDEFINED(data, bytes);
 }
 
 static uint64_t tensor_hash(const Tensor *tensor) {
@@ -136,10 +144,13 @@ typedef struct Operands {
 
 static void operands_prepare(Operands *operands, const Call *call) {
   for (int i = 0; i < operands->n_written; i++)
-    if (operands->written[i] != operands->alias) tensor_poison(operands->written[i]);
+    if (operands->written[i] != operands->alias)
+      poison(operands->written[i]->data,
+             operands->written[i]->type == I32 ? POISON_INT : POISON_REAL,
+             tensor_bytes(operands->written[i]));
   if (operands->alias)
     memcpy(operands->alias->data, operands->source->data, tensor_bytes(operands->source));
-  if (call->scratch_bytes) memset(call->scratch, POISON_REAL, call->scratch_bytes);
+  if (call->scratch_bytes) poison(call->scratch, POISON_REAL, call->scratch_bytes);
 }
 
 static uint64_t operands_hash(Tensor *const *tensors, int count) {
