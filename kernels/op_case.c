@@ -35,8 +35,12 @@ static bool option_set(const Option *o, void *options, const char *text, size_t 
   } else if (o->type == OPTION_INTS) {
     Ints *ints = (Ints *)(void *)field;
     ints->count = 0;
-    do ints->v[ints->count++] = (int)strtol(end == value ? value : end + 1, &end, 10);
-    while (*end == ',' && ints->count < MAX_INTS);
+    const char *at = value;
+    do {
+      ints->v[ints->count++] = (int)strtol(at, &end, 10);
+      if (end == at) return fail(error, "option %s: cannot read '%s'", o->name, value);
+      at = end + 1;
+    } while (*end == ',' && ints->count < MAX_INTS);
   } else {
     *(int *)(void *)field = (int)strtol(value, &end, 10);
   }
