@@ -76,7 +76,7 @@ quickstart: deps
 	./harness run experiments/query_count.lua
 
 check: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS)
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS) $(BUILD)/tests/op_driver
 	tests/run
 
 # The C tests under the address and undefined-behaviour sanitizers; the ops under valgrind, which
