@@ -39,7 +39,9 @@ static int dispatch(const char *name, int argc, char **argv) {
     if (strcmp(name, commands[i].name) == 0) return commands[i].main(argc, argv);
     if (commands[i].summary) names[count++] = commands[i].name;
   }
-  return cli_unknown(name[0] == '-' ? "option" : "subcommand", name, names, count);
+  static const char *const flags[] = {"--help", "--version"};
+  if (name[0] == '-') return cli_unknown("option", name, flags, 2);
+  return cli_unknown("subcommand", name, names, count);
 }
 
 static int help(int argc, char **argv) {
