@@ -1,4 +1,5 @@
-/* One trial as a process: started with its configuration on standard input, its output in a log
+/* One trial as a process: started with its configuration (and in it "home" and "checkpoint", the
+ * file for its weights) on standard input, its output in a log
  * file, its events as JSON lines on descriptor 3. The process dies with this one (PDEATHSIG), so a
  * killed sweep leaves no orphans. */
 #ifndef CLI_JOB_H
@@ -36,6 +37,7 @@ typedef struct Job {
 typedef struct Launch {
   const char *program; /* what to execute: this program, or a test's stand-in */
   const char *folder;  /* of the database */
+  const char *home;    /* of the program */
   int threads;
   bool pin; /* give each slot its own processors */
 } Launch;

@@ -229,6 +229,7 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
                    .threads = threads,
                    .timeout_s = run->timeout_s,
                    .quiet = run->common.quiet,
+                   .home = run->common.home,
                    .program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe"};
   PlannedTrial *todo[run->trials + 1];
   char *label[run->trials + 1];

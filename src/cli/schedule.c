@@ -76,8 +76,8 @@ static void stop_all(Sweep *sweep) {
 
 static bool hand_out(Sweep *sweep, Job *job, Error *error) {
   Schedule *schedule = sweep->schedule;
-  Launch launch = {schedule->program, store_folder(schedule->store), schedule->threads,
-                   schedule->pin};
+  Launch launch = {schedule->program, store_folder(schedule->store), schedule->home,
+                   schedule->threads, schedule->pin};
   job->trial = schedule->todo[sweep->next];
   job->label = schedule->label[sweep->next];
   if (!job_spawn(job, &launch, error)) return false;

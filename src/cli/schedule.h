@@ -16,6 +16,7 @@ typedef struct Schedule {
   double timeout_s; /* of a trial; 0: none */
   bool quiet;
   const char *program; /* what to execute for a trial */
+  const char *home;    /* the program's folder */
 } Schedule;
 
 /* Returns when every trial has ended, or on the first SIGINT, SIGTERM or SIGHUP when the running

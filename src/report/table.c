@@ -56,7 +56,7 @@ static Sheet main_sheet(const json_t *result) {
   int count = (int)json_array_size(rows);
   Sheet sheet = sheet_make(count + 1, 5);
   const char *axis = text(result, "axis");
-  sheet_set(&sheet, 0, 0, "%s", axis[0] ? axis : "Variant");
+  sheet_set(&sheet, 0, 0, "%s", axis[0] ? axis : "variant");
   sheet_set(&sheet, 0, 1, "paper %s", metric_word(result));
   sheet_set(&sheet, 0, 2, "measured %s (mean ± sd)", metric_word(result));
   sheet_set(&sheet, 0, 3, "n");

@@ -79,6 +79,13 @@ bool store_preview(Store *store, const json_t *plan, const char *data_hash, Plan
   return true;
 }
 
+/* The model's name: the plan's own word for it, else the configurations'. */
+static const char *model_name(const json_t *plan) {
+  const json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
+  const char *name = text(plan, "model");
+  return name ? name : text(json_object_get(cell, "config"), "model");
+}
+
 static bool add_experiment(Store *store, const json_t *plan, int64_t *id, Error *error) {
   const json_t *table = json_object_get(plan, "table");
   char number[24] = "";
@@ -91,7 +98,7 @@ static bool add_experiment(Store *store, const json_t *plan, int64_t *id, Error 
                       " metric = excluded.metric, file = excluded.file, model = excluded.model,"
                       " axis = excluded.axis",
                       "sssssss", text(plan, "experiment"), number, text(plan, "title"),
-                      text(plan, "metric"), text(plan, "file"), text(plan, "model"),
+                      text(plan, "metric"), text(plan, "file"), model_name(plan),
                       text(plan, "axis")) &&
          database_integer(store, error, 0, id, "SELECT id FROM experiments WHERE name = ?1", "s",
                           text(plan, "experiment"));
