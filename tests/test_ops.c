@@ -371,6 +371,9 @@ static void check_case(OpId id, const OpCase *c) {
   totals.failed += !good;
   totals.skipped += good && !compared;
   if (!good) printf("FAIL %s, %s: %s\n", op_table[id]->name, c->name, error.text);
+  if (good && !compared)
+    printf("skip %s, %s: not compared with the reference, which takes seconds (--slow)\n",
+           op_table[id]->name, c->name);
 }
 
 static void crashed(int signal) {

@@ -31,7 +31,8 @@ def attention_cases(driver, report, rng):
     #         q,              k,                heads, share of masked keys (None: no mask)
     cases = [((2, 5, 12), (2, 7, 12), 3, None), ((2, 11, 48), (2, 3, 4, 5, 48), 6, .5),
              ((1, 44, 48), (1, 513, 48), 6, .9), ((2, 3, 4, 2, 16), (2, 3, 4, 2, 16), 2, None),
-             ((2, 16, 8), (2, 129, 8), 1, .98), ((1, 1, 32), (1, 1, 32), 4, None)]
+             ((2, 16, 8), (2, 129, 8), 1, .98), ((1, 1, 32), (1, 1, 32), 4, None),
+             ((1, 1095, 48), (1, 1095, 48), 6, None), ((2, 44, 48), (2, 16, 16, 16, 48), 6, .5)]
     for q, k, heads, masked in cases:
         inputs = [rounded(rng, *q), rounded(rng, *k), rounded(rng, *k)]
         if masked is not None:

@@ -39,7 +39,12 @@ def conv_cases(driver, report, rng):
              (8, (5, 3, 1), (6,), (1, 1, 1), (1, 7, 6, 5)),
              (44, (1, 1, 1), (32,), (1, 1, 1), (2, 4, 5, 6)),
              (64, (3, 3, 3), (128,), (1, 1, 1), (1, 4, 4, 4)),
-             (128, (3, 3, 3), (64,), (2, 2, 2), (2, 8, 8, 8))]
+             (128, (3, 3, 3), (64,), (2, 2, 2), (2, 8, 8, 8)),
+             # too large for the double reference within the op tests
+             (16, (3, 3, 3), (16, 16), (1, 1, 1), (2, 32, 32, 32)),
+             (64, (3, 3, 3), (64,), (1, 1, 1), (1, 32, 32, 32)),
+             (16, (1, 3, 3), (16,), (1, 1, 1), (2, 32, 32, 32)),
+             (32, (3, 3, 3), (16,), (2, 2, 2), (2, 32, 32, 32))]
     for out, kernel, parts, stride, grid in cases:
         inputs = [rounded(rng, out, *kernel, sum(parts)), rounded(rng, out)]
         inputs += [rounded(rng, *grid, part) for part in parts]
@@ -138,9 +143,11 @@ def elementwise_cases(driver, report, rng):
         for scale in (1, 8):
             report.case("activation", "%s x %d" % (kind, scale), lambda: check(
                 driver, "activation", lambda x: (function(x),), [scale * rounded(rng, 2, 3, 37)], "kind=" + kind))
-    for drop in (0, 1, 2):
-        report.case("softmax", "drop %d" % drop, lambda: check(
-            driver, "softmax", lambda x: (x.softmax(-1)[..., :x.shape[-1] - drop],), [4 * rounded(rng, 2, 3, 5, 9)],
+        report.case("activation", "%s, far out" % kind, lambda: check(
+            driver, "activation", lambda x: (function(x),), [np.linspace(-2000, 2000, 101)], "kind=" + kind))
+    for drop, scale in ((0, 4), (1, 4), (2, 4), (1, 1000)):
+        report.case("softmax", "drop %d x %d" % (drop, scale), lambda: check(
+            driver, "softmax", lambda x: (x.softmax(-1)[..., :x.shape[-1] - drop],), [scale * rounded(rng, 2, 3, 5, 9)],
             "drop=%d" % drop))
     weights = [.5, -2, 3]
     report.case("weighted_sum", "3 terms", lambda: check(

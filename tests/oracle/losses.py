@@ -54,11 +54,11 @@ def voxel_loss(batch, smooth):
 
 def run(driver, report):
     rng = np.random.default_rng(3)
-    for n, queries, classes, none_weight, scale in [(2, 5, 4, .1, 1), (3, 44, 16, 1, 1), (1, 11, 3, .1, 20)]:
+    for n, queries, classes, none_weight, scale in [(2, 5, 4, .1, 1), (3, 44, 16, 1, 1), (1, 11, 3, .1, 20), (1, 7, 5, .1, 1000)]:
         inputs = [scale * rounded(rng, n, queries, classes + 1), assignments(rng, n, queries, classes)]
         report.case("class_loss", "%d queries, %d classes" % (queries, classes), lambda: check(
             driver, "class_loss", class_loss(none_weight), inputs, "none_weight=%g" % none_weight))
-    for grid, queries, classes, scale in [((2, 5, 4, 3), 7, 5, 1), ((3, 8, 9, 7), 16, 16, 4), ((1, 4, 4, 4), 5, 3, 60),
+    for grid, queries, classes, scale in [((2, 5, 4, 3), 7, 5, 1), ((3, 8, 9, 7), 16, 16, 4), ((1, 4, 4, 4), 5, 3, 60), ((1, 3, 4, 5), 5, 3, 2000),
                                           ((2, 3, 5, 4), 44, 16, 1)]:
         labels = rng.integers(0, classes, grid).astype(np.int32)
         inputs = [scale * rounded(rng, *grid, queries), labels, assignments(rng, grid[0], queries, classes)]
@@ -67,7 +67,7 @@ def run(driver, report):
     nobody = [rounded(rng, 2, 3, 4, 5, 6), rng.integers(0, 4, (2, 3, 4, 5)).astype(np.int32), np.full((2, 6), -1, np.int32)]
     report.case("mask_loss", "nothing matched", lambda: check(driver, "mask_loss", mask_loss, nobody, kept=1))
     for batch in (0, 1):
-        for grid, classes, scale in [((2, 5, 4, 3), 5, 1), ((3, 7, 8, 9), 16, 3), ((1, 2, 3, 4), 2, 30)]:
+        for grid, classes, scale in [((2, 5, 4, 3), 5, 1), ((3, 7, 8, 9), 16, 3), ((1, 2, 3, 4), 2, 30), ((1, 5, 3, 4), 4, 2000)]:
             for strange in (0, 2):
                 labels = rng.integers(0, classes + strange, grid).astype(np.int32)
                 inputs = [scale * rounded(rng, *grid, classes), labels]
