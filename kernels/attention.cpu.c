@@ -252,16 +252,22 @@ static void close_queries(const Call *call, const Sizes *s, const Tile *t, int64
 /* ---- forward -----------------------------------------------------------------------------------
  */
 
+/* The highest of a block's scores and of what was highest before; four chains hide the latency. */
+UNROLLED Vec highest(const float *scores, int64_t lanes, int64_t count, Vec before) {
+  Vec best[4] = {before, before, before, before};
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int k = 0; k < 4; k++) best[k] = vec_max(best[k], vec_load(scores + (i + k) * lanes));
+  for (; i < count; i++) best[0] = vec_max(best[0], vec_load(scores + i * lanes));
+  return vec_max(vec_max(best[0], best[1]), vec_max(best[2], best[3]));
+}
+
 /* Turns a block of scores into exp(score - new maximum); what was summed under the old maximum,
  * `total` and `sum`, is scaled to the new one. */
 static void soften(const Sizes *s, int64_t lanes, int64_t count, float *restrict p,
                    float *restrict top, float *restrict total, float *restrict sum) {
   for (int64_t lane = 0; lane < lanes; lane += VEC) {
-    Vec old = vec_load(top + lane), best = old;
-    for (int64_t i = 0; i < count; i++) {
-      Vec score = vec_load(p + i * lanes + lane);
-      best = vec_select(score > best, score, best);
-    }
+    Vec old = vec_load(top + lane), best = highest(p + lane, lanes, count, old);
     vec_store(top + lane, best);
     float fade[VEC], part[VEC] = {0};
     for (int j = 0; j < VEC; j++) fade[j] = simd_exp(old[j] - best[j]);

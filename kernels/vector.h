@@ -48,4 +48,8 @@ static inline Vec vec_select(IntVec mask, Vec a, Vec b) {
   return (Vec)(((IntVec)a & mask) | ((IntVec)b & ~mask));
 }
 
+static inline Vec vec_max(Vec a, Vec b) {
+  return vec_select(a > b, a, b);
+}
+
 #endif
