@@ -49,7 +49,7 @@ static Matrix weights(const Dense *d, bool transposed) {
 }
 
 void dense_forward(const Dense *d) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (d->rows > TILE_ROWS)
   for (int64_t t = 0; t < tile_count(d); t++) {
     int64_t first = t * TILE_ROWS, count = tile_rows(d, first);
     float *tile = d->y ? d->y + first * d->outs : share_of(d, false, omp_get_thread_num()).tile;
@@ -84,7 +84,7 @@ static void tile_backward(const Dense *d, const Share *s, int64_t first) {
 
 const double *dense_backward(const Dense *d) {
   int threads = 1;
-#pragma omp parallel
+#pragma omp parallel if (d->rows > TILE_ROWS)
   {
 #pragma omp single
     threads = omp_get_num_threads();
