@@ -57,7 +57,7 @@ is_running() {
 @test "help goes to standard output, begins with two examples and ends with 0" {
   for words in "--help" "help" "-h" "run --help" "table --help" "plot -h" "runs --help" "data --help" \
     "doctor --help" "runs list --help" "runs show --help" "runs diff --help" "runs rm --help" \
-    "data check --help" "data phantom --help" "help run" "help doctor"; do
+    "data check --help" "data phantom --help" "help run" "help doctor" "help help"; do
     # shellcheck disable=SC2086
     "$harness" $words >out 2>err
     [ ! -s err ]
@@ -66,6 +66,10 @@ is_running() {
     [[ "$(sed -n 3p out)" == "  harness "* ]]
     grep -q "Usage: harness" out
   done
+}
+
+@test "help of a building block" {
+  "$harness" help fsad_bridge | grep -q "heads"
 }
 
 @test "version" {

@@ -1,6 +1,7 @@
 /* The program: one table of subcommands. */
 #include <string.h>
 
+#include "lua/bind.h"
 #include "src/cli/cli.h"
 
 const Command commands[] = {
@@ -22,8 +23,9 @@ static int print_help(FILE *out) {
                "Usage: harness SUBCOMMAND [options] [operands]\n\nSubcommands:\n");
   for (int i = 0; i < command_count; i++)
     if (commands[i].summary) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
-  fprintf(out, "  %-9s %s\n  %-9s %s\n", "help", "this text; `help SUBCOMMAND` for one of them",
-          "version", "the version");
+  fprintf(out, "  %-9s %s\n  %-9s %s\n", "help",
+          "this text; `help NAME` for a subcommand, a building block or an op", "version",
+          "the version");
   fprintf(out, "\nResults go to standard output, everything else to standard error.\n"
                "Environment: HARNESS_HOME (the program's folder), HARNESS_DB (the database).\n"
                "Exit codes: 0 ok, 1 ran but some trials failed, 2 usage, 3 environment unfit,\n"
@@ -44,11 +46,19 @@ static int dispatch(const char *name, int argc, char **argv) {
   return cli_unknown("subcommand", name, names, count);
 }
 
+static bool is_subcommand(const char *name) {
+  bool found = false;
+  for (int i = 0; i < command_count; i++) found = found || !strcmp(name, commands[i].name);
+  return found;
+}
+
 static int help(int argc, char **argv) {
-  if (argc < 2) return print_help(stdout);
+  const char *word = argc < 2 ? "help" : argv[1];
+  if (!strcmp(word, "help") || !strcmp(word, "version")) return print_help(stdout);
+  if (!is_subcommand(word) && block_help(word, stdout)) return EXIT_DONE;
   char option[] = "--help";
   char *arguments[] = {argv[1], option, NULL};
-  return dispatch(argv[1], 2, arguments);
+  return dispatch(word, 2, arguments);
 }
 
 static int command_main(int argc, char **argv) {

@@ -256,6 +256,30 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
   return good;
 }
 
+/* A change of the program marks results, it does not repeat them by itself. */
+static void tell_other_builds(const Run *run) {
+  static const char sql[] =
+      "SELECT count(DISTINCT c.trial_id) AS trials FROM rows r JOIN cells c ON c.row_id = r.id"
+      " JOIN v_attempt v ON v.trial_id = c.trial_id JOIN attempts a ON a.id = v.attempt_id"
+      " JOIN environments n ON n.id = a.environment_id"
+      " WHERE r.plan_id = ?1 AND n.binary_hash <> ?2";
+  char binary[17];
+  Error error = {""};
+  json_t *rows;
+  environment_binary(binary);
+  json_t *parameters = json_pack("[I,s]", (json_int_t)run->plan_id, binary);
+  bool good = store_query(run->store, sql, parameters, &rows, &error);
+  json_decref(parameters);
+  if (!good) return;
+  json_int_t count = json_integer_value(json_object_get(json_array_get(rows, 0), "trials"));
+  json_decref(rows);
+  if (count > 0 && !run->common.quiet)
+    fprintf(stderr,
+            "harness: %lld of these trials ran with another build of the program; --retry "
+            "done repeats them\n",
+            (long long)count);
+}
+
 /* Prints table and plot; returns the exit code that the state of the rows asks for. */
 static int report(Run *run, bool interrupted, Error *error) {
   json_t *result;
@@ -282,6 +306,7 @@ static int report(Run *run, bool interrupted, Error *error) {
     fprintf(stderr, "harness: no plot: %s\n", drawing.text); /* the results stand without it */
   }
   json_decref(result);
+  tell_other_builds(run);
   if (bad > 0)
     fprintf(stderr,
             "harness: %d trial%s did not end well; `harness runs list` shows which, "

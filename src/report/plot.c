@@ -152,8 +152,11 @@ static void range(const json_t *result, double *low, double *high) {
   }
   if (*low > *high) *low = 0, *high = 1;
   double room = (*high - *low) * 0.12 + 0.005;
+  bool share = *low >= 0 && *high <= 1; /* a Dice lies in 0 .. 1, and so does its axis */
   *low -= room;
   *high += room;
+  if (share && *low < 0) *low = 0;
+  if (share && *high > 1) *high = 1;
 }
 
 /* The rows' names stand between the two points of a row, so they are set by hand. */
@@ -189,7 +192,8 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   fprintf(out,
           "plot \"%s.tsv\" every ::1 using ($1-0.06):3 with points pt 5 ps 1.4 lc rgb "
           "\"#888888\" title \"paper\", \\\n"
-          "  \"\" every ::1 using ($1+0.06):4:5 with yerrorbars pt 7 ps 1.4 lw 2 lc rgb "
+          "  \"\" every ::1 using ($1+0.06):4:(strcol(5) eq \"NaN\" ? 0 : $5) with yerrorbars pt 7 "
+          "ps 1.4 lw 2 lc rgb "
           "\"#0060ad\" title \"measured (mean ± sd over seeds)\", \\\n"
           "  \"\" every ::1 using ($1+0.06):4 with points pt 7 ps 1.4 lc rgb \"#0060ad\" notitle\n",
           name);

@@ -82,8 +82,8 @@ static void add_git(json_t *environment, const char *home) {
   free(changes);
 }
 
-static void add_binary(json_t *environment) {
-  char hex[17] = "unknown";
+void environment_binary(char hex[17]) {
+  strcpy(hex, "unknown");
   FILE *file = fopen("/proc/self/exe", "rb");
   XXH3_state_t *state = XXH3_createState();
   if (file && state) {
@@ -91,11 +91,10 @@ static void add_binary(json_t *environment) {
     size_t got;
     XXH3_64bits_reset(state);
     while ((got = fread(block, 1, sizeof block, file)) > 0) XXH3_64bits_update(state, block, got);
-    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)XXH3_64bits_digest(state));
+    snprintf(hex, 17, "%016llx", (unsigned long long)XXH3_64bits_digest(state));
   }
   if (file) fclose(file);
   XXH3_freeState(state);
-  json_object_set_new(environment, "binary_hash", json_string(hex));
 }
 
 /* The file name carries the version: libdnnl.so.2.6. */
@@ -172,7 +171,7 @@ void environment_cpu(char *name, int bytes) {
 json_t *environment_capture(const char *home) {
   struct utsname system;
   uname(&system);
-  char cpu[256], kernel[160];
+  char cpu[256], kernel[160], binary[17];
   environment_cpu(cpu, sizeof cpu);
   snprintf(kernel, sizeof kernel, "%s %s", system.sysname, system.release);
   json_t *libraries = environment_libraries();
@@ -183,7 +182,8 @@ json_t *environment_capture(const char *home) {
       (json_int_t)environment_memory(), "host", system.nodename, "kernel", kernel);
   free(text);
   json_decref(libraries);
-  add_binary(environment);
+  environment_binary(binary);
+  json_object_set_new(environment, "binary_hash", json_string(binary));
   add_git(environment, home);
   return environment;
 }

@@ -16,6 +16,8 @@ json_t *environment_capture(const char *home);
 
 /* {"libname": "version", ...} of the libraries loaded into this process that we chose ourselves. */
 json_t *environment_libraries(void);
+/* A hash of this program's file: which build made a result. */
+void environment_binary(char hex[17]);
 /* The processors this process may use. */
 int environment_cores(void);
 long long environment_memory(void); /* bytes of the machine, or of its control group if less */
