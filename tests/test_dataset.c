@@ -205,24 +205,24 @@ static void hash_follows_content_alone(void **state) {
   scratch_free(&scratch);
 }
 
-/* Every case validates in exactly one fold; no patient stands on both sides. */
-static void folds_check(const char *dir, int folds, size_t patient) {
+/* Every case validates in exactly one fold, about as many in each; cases whose names share the
+ * first `patient` characters never stand on both sides. */
+static void folds_check(const Dataset *dataset, int folds, size_t patient) {
   Error error = {0};
-  Dataset dataset;
-  if (!dataset_open(&dataset, dir, &error)) fail_msg("%s", error.text);
-  int *seen = calloc((size_t)dataset.cases, sizeof(int));
+  int *seen = calloc((size_t)dataset->cases, sizeof(int));
   for (int fold = 0; fold < folds; fold++) {
     Split split, again;
-    if (!split_make(&split, &dataset, fold, &error)) fail_msg("%s", error.text);
-    assert_true(split_make(&again, &dataset, fold, &error));
+    if (!split_make(&split, dataset, fold, &error)) fail_msg("%s", error.text);
+    assert_true(split_make(&again, dataset, fold, &error));
     assert_memory_equal(split.validation, again.validation,
                         (size_t)split.validations * sizeof(int));
-    assert_int_equal(split.trainings + split.validations, dataset.cases);
+    assert_int_equal(split.trainings + split.validations, dataset->cases);
+    assert_in_range(split.validations, dataset->cases / folds - 2, dataset->cases / folds + 2);
     for (int v = 0; v < split.validations; v++) {
       seen[split.validation[v]]++;
       for (int t = 0; t < split.trainings; t++) {
-        const char *a = dataset.item[split.validation[v]].name;
-        const char *b = dataset.item[split.training[t]].name;
+        const char *a = dataset->item[split.validation[v]].name;
+        const char *b = dataset->item[split.training[t]].name;
         assert_string_not_equal(a, b);
         if (patient && !strncmp(a, b, patient)) fail_msg("%s trains, %s validates", b, a);
       }
@@ -230,18 +230,41 @@ static void folds_check(const char *dir, int folds, size_t patient) {
     split_free(&split);
     split_free(&again);
   }
-  for (int i = 0; i < dataset.cases; i++) assert_int_equal(seen[i], 1);
+  for (int i = 0; i < dataset->cases; i++) assert_int_equal(seen[i], 1);
   free(seen);
+}
+
+static void folds_check_at(const char *dir, size_t patient) {
+  Error error = {0};
+  Dataset dataset;
+  if (access(dir, R_OK)) {
+    print_message("%s is not there\n", dir);
+    skip();
+  }
+  if (!dataset_open(&dataset, dir, &error)) fail_msg("%s", error.text);
+  folds_check(&dataset, SPLIT_FOLDS, patient);
   dataset_free(&dataset);
 }
 
 static void folds_keep_patients_together(void **state) {
   (void)state;
-  if (access(acdc, R_OK)) {
-    print_message("%s is not there\n", acdc);
-    skip();
+  char name[26][24];
+  Case item[26];
+  for (int i = 0; i < 26; i++) {
+    snprintf(name[i], sizeof name[i], "patient%03d_frame%02d", i / 2, i % 2);
+    item[i] = (Case){.name = name[i]};
   }
-  folds_check(acdc, SPLIT_FOLDS, strlen("patient001_"));
+  folds_check(&(Dataset){.dir = "here", .cases = 26, .item = item}, SPLIT_FOLDS,
+              strlen("patient001_"));
+  Error error = {0};
+  Split split;
+  assert_false(split_make(&split, &(Dataset){.dir = "here", .cases = 8, .item = item}, 0, &error));
+  assert_non_null(strstr(error.text, "4 independent case(s)"));
+}
+
+static void folds_of_real_patients(void **state) {
+  (void)state;
+  folds_check_at(acdc, strlen("patient001_"));
 }
 
 static void folds_from_blocks_and_files(void **state) {
@@ -335,7 +358,7 @@ static void reads_the_hippocampus(void **state) {
   assert_int_equal(json_integer_value(json_object_get(anterior, "cases")), 208);
   json_decref(root);
   free(text);
-  folds_check(hippocampus, SPLIT_FOLDS, 0);
+  folds_check_at(hippocampus, 0);
 }
 
 int main(void) {
@@ -347,6 +370,7 @@ int main(void) {
       cmocka_unit_test(reports_a_sound_folder),
       cmocka_unit_test(hash_follows_content_alone),
       cmocka_unit_test(folds_keep_patients_together),
+      cmocka_unit_test(folds_of_real_patients),
       cmocka_unit_test(folds_from_blocks_and_files),
       cmocka_unit_test(normalises_as_nnunet),
       cmocka_unit_test(reads_the_hippocampus),

@@ -178,11 +178,12 @@ static void json_census(json_t *root, const Dataset *dataset, Census *census) {
 
 static void print_json(FILE *out, const char *dir, const Dataset *dataset, Census *census,
                        const Problems *problems) {
-  json_t *root = json_pack("{s:i, s:s}", "schema", 1, "dir", dir);
+  json_t *root = json_pack("{s:i}", "schema", 1);
+  json_object_set_new(root, "dir", json_string_nocheck(dir)); /* paths may be no UTF-8 */
   if (dataset) json_census(root, dataset, census);
   json_t *list = json_array();
   for (int i = 0; i < problems->count; i++)
-    json_array_append_new(list, json_string(problems->text[i]));
+    json_array_append_new(list, json_string_nocheck(problems->text[i]));
   json_object_set_new(root, "problems", list);
   json_dumpf(root, out, JSON_INDENT(1));
   fputc('\n', out);

@@ -109,6 +109,7 @@ static void extract(const Sweep *sweep, const Window *window, float *patch) {
   const int *size = sweep->options->patch;
   const int width = sweep->image->grid.dim[2];
   int64_t channels = sweep->image->channels;
+#pragma omp parallel for
   for (int d = 0; d < size[0]; d++) {
     for (int h = 0; h < size[1]; h++) {
       int64_t row = row_of(sweep, window, d, h);
@@ -130,6 +131,7 @@ static void merge(const Sweep *sweep, const Window *window, const float *predict
   const int *size = sweep->options->patch;
   const int width = sweep->image->grid.dim[2];
   int64_t classes = sweep->options->classes;
+#pragma omp parallel for
   for (int d = 0; d < size[0]; d++) {
     for (int h = 0; h < size[1]; h++) {
       int64_t row = row_of(sweep, window, d, h);
@@ -188,7 +190,8 @@ bool sliding_window(const Image *image, const WindowOptions *options, PredictPat
   memset(maps, 0, voxels * classes * sizeof(float));
   bool fine = windows_list(&sweep, error) && buffers_make(&sweep, error) &&
               run(&sweep, predict, user, maps, error);
-  for (size_t i = 0; fine && i < voxels * classes; i++) maps[i] /= sweep.total[i / classes];
+  for (size_t i = 0; fine && i < voxels; i++)
+    for (size_t c = 0; c < classes; c++) maps[i * classes + c] /= sweep.total[i];
   buffers_free(&sweep);
   return fine;
 }

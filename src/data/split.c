@@ -31,6 +31,7 @@ static int groups_find(const Dataset *dataset, int *group) {
 /* validates (cases): true where the case validates. As scikit-learn's KFold: the first n mod k
  * folds are one larger. */
 static bool from_folds(const Dataset *dataset, int fold, bool *validates, Error *error) {
+  if (fold >= SPLIT_FOLDS) return fail(error, "fold %d: expected 0..%d", fold, SPLIT_FOLDS - 1);
   int *group = malloc(2 * (size_t)dataset->cases * sizeof(int));
   int *order = group + dataset->cases;
   int groups = groups_find(dataset, group);
@@ -126,9 +127,7 @@ static bool uses_find(const Dataset *dataset, int fold, int *uses, Error *error)
 
 bool split_make(Split *split, const Dataset *dataset, int fold, Error *error) {
   *split = (Split){0};
-  bool listed = dataset->validation > 0;
-  if (fold < 0 || (fold >= SPLIT_FOLDS && !listed))
-    return fail(error, "fold %d: expected 0..%d", fold, SPLIT_FOLDS - 1);
+  if (fold < 0) return fail(error, "fold %d: expected 0 or more", fold);
   size_t cases = (size_t)dataset->cases;
   int *uses = calloc(cases, sizeof(int));
   if (uses_find(dataset, fold, uses, error)) {
