@@ -107,6 +107,10 @@ def norm_cases(driver, report, rng):
         report.case("instance_norm", "%s slope %g" % (shape, slope),
                     lambda: check(driver, "instance_norm", instance(epsilon, slope), inputs,
                                   "epsilon=%g slope=%g" % (epsilon, slope), internal=(1, 2)))
+    far = [1 + rounded(rng, 16) / 4, rounded(rng, 16), (100 + rounded(rng, 2, 8, 7, 9, 16)).astype(np.float32).astype(float)]
+    # no slope: rounding x - 100 may move a value across the kink
+    report.case("instance_norm", "mean of 100 deviations", lambda: check(
+        driver, "instance_norm", instance(1e-5, 1), far, "epsilon=1e-5 slope=1", internal=(1, 2)))
     for shape in [(2, 3, 5), (2, 7, 48), (1, 2, 3, 4, 256), (3, 64)]:
         e = shape[-1]
         inputs = [1 + rounded(rng, e) / 4, rounded(rng, e), 3 + 2 * rounded(rng, *shape)]
