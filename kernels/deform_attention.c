@@ -83,8 +83,8 @@ typedef struct Point {
   double weight[8], slope[8][3];
 } Point;
 
-/* Centre of token t's cell on each axis, 0..1. */
-static void reference_point(const Call *call, int64_t t, double centre[3]) {
+/* Centre of token t's cell in the voxels of a level. */
+static void reference_point(const Call *call, int64_t t, const Tensor *values, double centre[3]) {
   const DeformAttentionOptions *o = call->options;
   const int *grid = o->query_grids.v;
   while (t >= (int64_t)grid[0] * grid[1] * grid[2]) {
@@ -92,7 +92,8 @@ static void reference_point(const Call *call, int64_t t, double centre[3]) {
     grid += 3;
   }
   int64_t at[3] = {t / ((int64_t)grid[1] * grid[2]), t / grid[2] % grid[1], t % grid[2]};
-  for (int a = 0; a < 3; a++) centre[a] = ((double)at[a] + .5) / grid[a];
+  for (int a = 0; a < 3; a++)
+    centre[a] = ((double)at[a] + .5) * (double)values->dim[1 + a] / grid[a] - .5;
 }
 
 static Point point_make(const Tensor *values, int64_t first_element, int64_t sample,
@@ -129,9 +130,8 @@ static Point point_at(const Call *call, int64_t row, int m, int level, int p, in
   *index = row * tensor_last(&call->in[IN_WEIGHTS]) + ((int64_t)m * levels + level) * o->points + p;
   const REAL *offset = (const REAL *)call->in[IN_OFFSETS].data + 3 * *index;
   double position[3];
-  reference_point(call, row % tokens, position);
-  for (int a = 0; a < 3; a++)
-    position[a] = position[a] * (double)values->dim[1 + a] - .5 + offset[a];
+  reference_point(call, row % tokens, values, position);
+  for (int a = 0; a < 3; a++) position[a] += offset[a];
   return point_make(values, m * (values->dim[4] / o->heads), row / tokens, position);
 }
 
