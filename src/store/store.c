@@ -13,7 +13,7 @@
 #include "src/store/database.h"
 #include "src/store/schema.h"
 
-enum { BUSY_MS = 10000 };
+enum { BUSY_MS = 10000, LOCK_TRIES = 20, LOCK_WAIT_US = 50000 };
 
 static const char *const status_names[STATUS_COUNT] = {
     "planned", "running", "done", "failed", "oom", "collapsed", "interrupted", "timeout"};
@@ -246,12 +246,21 @@ static bool mark_stale(Store *store, int *stale, Error *error) {
   return good;
 }
 
+/* A process that was just killed holds its lock until it is gone, so a moment is granted. */
+static bool take_lock(int file) {
+  for (int i = 0; i < LOCK_TRIES; i++) {
+    if (flock(file, LOCK_EX | LOCK_NB) == 0) return true;
+    usleep(LOCK_WAIT_US);
+  }
+  return false;
+}
+
 bool store_lock(Store *store, int *stale, Error *error) {
   char name[4200];
   lock_path(store->path, name);
   int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (file < 0) return fail(error, "%s: cannot open the lock file: %s", name, strerror(errno));
-  if (flock(file, LOCK_EX | LOCK_NB)) {
+  if (!take_lock(file)) {
     int pid = read_pid(file);
     close(file);
     return fail(error,

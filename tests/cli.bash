@@ -1,0 +1,52 @@
+# Shared by the tests of the command line: trials are played by tests/fake_trial, plans are made by
+# tests/make_plan, so nothing here trains. Each test works in a folder of its own.
+
+setup() {
+  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
+  harness="${HARNESS_BINARY:-$root/build/harness}"
+  work="$(mktemp -d)"
+  export HARNESS_DB="$work/results/harness.db"
+  export HARNESS_TRIAL_PROGRAM="$root/tests/fake_trial"
+  unset NO_COLOR HARNESS_HOME
+  cd "$work" || return
+}
+
+teardown() {
+  rm -rf "$work"
+}
+
+plan() {
+  "$root/tests/make_plan" "$@" >plan.json
+}
+
+# Output of a command with standard error thrown away, and only the table part of it.
+rows() {
+  "$harness" table 6 --format csv 2>/dev/null
+}
+
+# Trials' processes of this test that still live: they run in its folder.
+orphans() {
+  local count=0 process
+  for process in /proc/[0-9]*; do
+    [ "$(readlink "$process/cwd")" = "$work" ] || continue
+    tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q fake_trial && count=$((count + 1))
+  done
+  echo "$count"
+}
+
+no_orphans() {
+  [ "$(orphans)" -eq 0 ]
+}
+
+wait_for() { # seconds*10, command...
+  local left="$1"
+  shift
+  until "$@"; do
+    ((left-- > 0)) || return 1
+    sleep 0.1
+  done
+}
+
+is_running() {
+  "$harness" runs list --status running >/dev/null 2>&1
+}
