@@ -44,8 +44,9 @@ static const int64_t *grid(const Value *feature) {
   return &feature->tensor.dim[1];
 }
 
+/* Also of a single scale: its grid becomes a list of tokens, (N, T, E). */
 static Value *join(Graph *graph, Value *const *list, int count) {
-  return count == 1 ? list[0] : graph_op(graph, OP_concat, NULL, count, list);
+  return graph_op(graph, OP_concat, NULL, count, list);
 }
 
 /* Sine encoding plus a learned embedding of the scale, all query tokens: (1, T, E). */
@@ -134,6 +135,7 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
     graph_push(graph, "layer%d", l);
     x = layer(graph, &b, x, position);
     graph_pop(graph);
+    if (!x) return;
     for (int s = b.query_first; s < b.scales; s++) b.level[s] = take(graph, &b, x, s);
   }
   for (int s = 0; s < b.scales; s++) {
