@@ -76,7 +76,7 @@ quickstart: deps
 	./harness run experiments/query_count.lua
 
 check: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS) $(BUILD)/tests/op_driver
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
 	tests/run
 
 # The C tests under the address and undefined-behaviour sanitizers; the ops under valgrind, which

@@ -1,8 +1,10 @@
-"""Compares the kernels with outside implementations: PyTorch, SciPy.
+"""Compares the kernels and whole models with outside implementations: PyTorch, SciPy.
 
-    python3 tests/oracle/run.py [--driver build/tests/op_driver] [--kernel cpu] [--threads 1] [OP ...]
+    python3 tests/oracle/run.py [--driver build/tests/op_driver] [--models build/tests/model_driver]
+                                [--kernel cpu] [--threads 1] [OP or MODEL ...]
 
-Prints a line per op and `N passed, N failed`; without PyTorch it says so and passes."""
+Whole models are compared on the reference backend too. Prints a line per op and model and
+`N passed, N failed`; without PyTorch it says so and passes."""
 
 import argparse
 import sys
@@ -11,6 +13,7 @@ import sys
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--driver", default="build/tests/op_driver")
+    parser.add_argument("--models", default="build/tests/model_driver")
     parser.add_argument("--kernel", default="cpu", choices=["cpu", "portable", "reference"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("ops", nargs="*")
@@ -27,12 +30,18 @@ def main():
     import driver
     import layers
     import losses
+    import maskmed
     import matching
+    import model
+    import unet
 
     report = driver.Report(set(arguments.ops))
     program = driver.Driver(arguments.driver, arguments.kernel, arguments.threads)
     for group in (layers, attention, losses, matching):
         group.run(program, report)
+    backends = dict.fromkeys(["reference", arguments.kernel])
+    for group in (unet, maskmed):
+        group.run(model.Models(arguments.models), report, backends)
     return report.finish()
 
 

@@ -1,0 +1,105 @@
+"""nnU-Net's PlainConvUNet and its loss, after the description of dynamic-network-architectures:
+2 x (conv -> instance norm 1e-5 -> LeakyReLU .01) a stage, stride in the first; transposed convolutions
+with kernel = stride; concat(upsampled, skip); a 1x1x1 head at every decoder stage; cross-entropy plus
+soft Dice without background at each, weights 1/2^i with the lowest set to 0."""
+
+import torch
+import torch.nn.functional as F
+
+import model
+
+
+def block(x, w, stride):
+    kernel = w.weight.permute(0, 4, 1, 2, 3)
+    x = F.conv3d(x, kernel, w.bias, stride, [k // 2 for k in kernel.shape[2:]])
+    norm = w.at("norm")
+    return F.leaky_relu(F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=1e-5), .01)
+
+
+def encode(x, w, config):
+    skips = []
+    for stage, stride in enumerate(config["strides"]):
+        for i in range(config["convs"]):
+            x = block(x, w.at("stage%d.conv%d" % (stage, i)), stride if i == 0 else 1)
+        skips.append(x)
+    return skips
+
+
+def decode(skips, w, config):
+    """Features, lowest resolution first."""
+    x, features = skips[-1], []
+    for stage in reversed(range(len(skips) - 1)):
+        up = w.at("stage%d.up" % stage)
+        x = F.conv_transpose3d(x, up.weight.permute(0, 4, 1, 2, 3), up.bias, config["strides"][stage + 1])
+        x = torch.cat([x, skips[stage]], 1)
+        for i in range(config["convs"]):
+            x = block(x, w.at("stage%d.conv%d" % (stage, i)), 1)
+        features.append(x)
+    return features
+
+
+def heads(features, weights):
+    logits = []
+    for i, x in enumerate(features):
+        w = weights.at("head.stage%d.mask_embedding" % (i + 1))
+        logits.append(F.conv3d(x, w.weight[..., None, None, None], w.bias))
+    return logits
+
+
+def labels_at(labels, grid):
+    """(N, D, H, W) at a coarser grid: the voxel nearest to each cell's centre."""
+    return F.interpolate(labels[:, None].double(), grid, mode="nearest-exact")[:, 0].long()
+
+
+def soft_dice(logits, target):
+    p, t = logits.softmax(1), F.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).double()
+    axes = (2, 3, 4)
+    dice = (2 * (p * t).sum(axes) + 1e-5) / (p.sum(axes) + t.sum(axes) + 1e-5)
+    return 1 - dice[:, 1:].mean()
+
+
+def loss(logits, labels):
+    weights = [.5 ** i for i in reversed(range(len(logits)))]
+    if len(logits) > 1:
+        weights[0] = 0
+    total = {"class": 0, "dice": 0}
+    for x, weight in zip(logits, weights):
+        target = labels_at(labels, x.shape[2:])
+        total["class"] = total["class"] + weight / sum(weights) * F.cross_entropy(x, target)
+        total["dice"] = total["dice"] + weight / sum(weights) * soft_dice(x, target)
+    return total["class"] + total["dice"], total
+
+
+def outputs(logits, labels):
+    """As the driver names them: the losses read all but the lowest stage."""
+    total, parts = loss(logits, labels)
+    out = {"loss": total, "map": model.channels_last(logits[-1].softmax(1)), **parts}
+    read = logits[1:] if len(logits) > 1 else logits
+    out.update(("logits%d" % i, model.channels_last(x)) for i, x in enumerate(read))
+    return out
+
+
+def forward(weights, config, scene):
+    skips = encode(model.channels_first(scene[0]), weights.at("encoder"), config)
+    logits = heads(decode(skips, weights.at("decoder"), config), weights)
+    return outputs(logits, torch.tensor(scene[1]).long())
+
+
+SMALL = {**model.SMALL, "head": "point_wise", "bridge": "none"}
+TRAINING = {**SMALL, "train": 10, "steps": 12, "lr": .02, "momentum": .9, "clip": 12, "weight_decay": 1e-3}
+
+VARIANTS = {
+    "small": {},
+    "two channels, five classes, three convolutions": {"channels": 2, "classes": 5, "convs": 3},
+    "two stages, batch 1": {"widths": "5,9", "strides": "1,1,1,2,1,2", "kernels": "3,3,3,3,1,3", "batch": 1},
+}
+
+
+def run(models, report, backends):
+    for backend in backends:
+        for name, changes in VARIANTS.items():
+            report.case("unet", "%s, %s" % (name, backend),
+                        lambda: model.case(models, backend, forward, {**SMALL, **changes}))
+        for clip in (12, .5):  # never active, always active
+            report.case("unet training", "%s, clip %g" % (backend, clip), lambda: model.trajectory(
+                models, backend, forward, lambda name: "lr_cnn", {**TRAINING, "clip": clip}))
