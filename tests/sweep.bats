@@ -67,9 +67,14 @@ load cli
 }
 
 @test "threads and cores are given to the trial, its output goes to its log" {
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json >/dev/null
-  grep -q "fake trial 1 seed 0 threads 1" results/logs/*.log
+  plan rows=1 seeds=2 steps=10 step_s=0.05
+  "$harness" run -q plan.json --jobs 1 >/dev/null
+  [ "$(grep -l "fake trial 1 seed . threads 1 cores" results/logs/*.log | wc -l)" -eq 2 ]
+  [ "$(nproc)" -ge 2 ] || skip "one processor"
+  rm -rf results
+  "$harness" run -q plan.json --jobs 2 >/dev/null
+  # two trials side by side: each on one processor, not the same
+  [ "$(grep -ho "cores [0-9]*$" results/logs/*.log | sort -u | wc -l)" -eq 2 ]
 }
 
 # --- trials that end badly ---
@@ -92,6 +97,7 @@ crash|failed|Segmentation fault
 kill|failed|killed by signal 9
 silent|failed|exit code 7 and without a result
 garbage|failed|not JSON
+twice|failed|do not fit together
 failed|failed|the fake ended as failed
 oom|oom|the fake ended as oom
 collapsed|collapsed|the fake ended as collapsed

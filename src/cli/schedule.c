@@ -112,13 +112,32 @@ static double read_figure(Store *store, int64_t trial) {
   return figure;
 }
 
+/* Events that the database cannot take (a metric twice) are the trial's fault and end it alone;
+ * true: that was the reason. */
+static bool blame_trial(Sweep *sweep, Job *job, const Error *reason) {
+  if (!store_refused_data(sweep->schedule->store)) return false;
+  fail(&job->broken, "the trial sent events that do not fit together: %s", reason->text);
+  json_array_clear(job->pending);
+  return true;
+}
+
+static bool store_end(Sweep *sweep, Job *job, int status, const struct rusage *usage, char *message,
+                      AttemptEnd *end, Error *error) {
+  Error reason = {""};
+  Store *store = sweep->schedule->store;
+  job_judge(job, status, usage, message, end);
+  if (job->attempt == 0) return true; /* it was never stored: that error is on its way */
+  if (store_finish(store, job->attempt, job->pending, end, &reason)) return true;
+  if (!blame_trial(sweep, job, &reason)) return fail(error, "%s", reason.text);
+  job_judge(job, status, usage, message, end);
+  return store_finish(store, job->attempt, job->pending, end, error);
+}
+
 static bool end_job(Sweep *sweep, Job *job, int status, const struct rusage *usage, Error *error) {
   char message[ERROR_BYTES];
   AttemptEnd end;
   if (job->events >= 0) job_read(job); /* what it said before it died */
-  job_judge(job, status, usage, message, &end);
-  bool good = job->attempt == 0 || /* the row could not be written: the error is on its way */
-              store_finish(sweep->schedule->store, job->attempt, job->pending, &end, error);
+  bool good = store_end(sweep, job, status, usage, message, &end, error);
   if (good && end.status == STATUS_DONE)
     job->figure = read_figure(sweep->schedule->store, job->trial->id);
   progress_end(&sweep->progress, job, &end);
@@ -147,7 +166,10 @@ static bool flush(Sweep *sweep, Error *error) {
   for (int i = 0; i < sweep->schedule->jobs; i++) {
     Job *job = &sweep->job[i];
     if (!job->pid || !job->attempt) continue;
-    if (!store_events(sweep->schedule->store, job->attempt, job->pending, error)) return false;
+    Error reason = {""};
+    if (!store_events(sweep->schedule->store, job->attempt, job->pending, &reason) &&
+        !blame_trial(sweep, job, &reason))
+      return fail(error, "%s", reason.text);
     json_array_clear(job->pending);
   }
   return true;

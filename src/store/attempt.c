@@ -62,6 +62,10 @@ static bool insert_events(Store *store, int64_t attempt, const json_t *events, E
   return good;
 }
 
+bool store_refused_data(const Store *store) {
+  return store->refused_data;
+}
+
 bool store_events(Store *store, int64_t attempt, const json_t *events, Error *error) {
   if (json_array_size(events) == 0) return true;
   return database_begin(store, error) &&

@@ -6,6 +6,7 @@
 bool database_fail(Store *store, const char *what, Error *error) {
   int code = sqlite3_errcode(store->db) & 0xff;
   const char *advice = "";
+  store->refused_data = code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH;
   if (code == SQLITE_FULL)
     advice = "; free some disk space, then run again: nothing stored is lost";
   if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM)

@@ -10,7 +10,8 @@ struct Store {
   sqlite3 *db;
   char *path;
   char *folder;
-  int lock; /* file descriptor of the lock file, -1: not held */
+  bool refused_data; /* the last failure broke a constraint */
+  int lock;          /* file descriptor of the lock file, -1: not held */
 };
 
 /* One statement of the database's own making, no rows wanted. */

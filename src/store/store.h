@@ -101,6 +101,8 @@ bool store_start(Store *store, int64_t trial, int64_t environment, int pid, cons
                  int64_t *attempt, Error *error);
 /* Stores an array of events (plan, step, metric; others are skipped) in one transaction. */
 bool store_events(Store *store, int64_t attempt, const json_t *events, Error *error);
+/* The last refusal was about the data (a metric twice, a situation unknown), not about the disk. */
+bool store_refused_data(const Store *store);
 /* Ends the attempt and sets the trial's status, in one transaction with the last events. A trial
  * that has a good attempt already stays done when a repetition is only interrupted. */
 bool store_finish(Store *store, int64_t attempt, const json_t *events, const AttemptEnd *end,
