@@ -207,6 +207,17 @@ assert one("SELECT count(*) FROM v_table6 WHERE n = 3") == 4
 END
 }
 
+@test "trials die with a killed run even when they say nothing that would fail" {
+  plan rows=1 seeds=2 step_s=20
+  "$harness" run plan.json >/dev/null 2>&1 3>&- &
+  local pid=$!
+  wait_for 50 is_running
+  [ "$(orphans)" -ge 1 ]
+  kill -KILL $pid
+  wait $pid || true
+  wait_for 20 no_orphans
+}
+
 @test "a second run into the same database names the process that holds it" {
   plan rows=1 seeds=1 steps=30 step_s=0.1
   "$harness" run plan.json >/dev/null 2>&1 3>&- &
