@@ -27,9 +27,8 @@ rows() {
 # Trials' processes of this test that still live: they run in its folder.
 orphans() {
   local count=0 process
-  for process in /proc/[0-9]*; do
-    [ "$(readlink "$process/cwd")" = "$work" ] || continue
-    tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q fake_trial && count=$((count + 1))
+  for process in $(pgrep -f fake_trial); do
+    [ "$(readlink "/proc/$process/cwd")" != "$work" ] || count=$((count + 1))
   done
   echo "$count"
 }

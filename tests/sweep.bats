@@ -208,7 +208,7 @@ END
 }
 
 @test "trials die with a killed run even when they say nothing that would fail" {
-  plan rows=1 seeds=2 step_s=20
+  plan rows=1 seeds=2 step_s=60
   "$harness" run plan.json >/dev/null 2>&1 3>&- &
   local pid=$!
   wait_for 50 is_running
