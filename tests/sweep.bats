@@ -98,6 +98,8 @@ kill|failed|killed by signal 9
 silent|failed|exit code 7 and without a result
 garbage|failed|not JSON
 twice|failed|do not fit together
+mute|failed|without a single metric
+badexit|failed|reported done, then ended with exit code 1
 failed|failed|the fake ended as failed
 oom|oom|the fake ended as oom
 collapsed|collapsed|the fake ended as collapsed

@@ -227,6 +227,7 @@ static void take_event(Job *job, const char *text, size_t length) {
     job->cases_done = (int)number(event, "case");
     job->cases = (int)number(event, "cases");
   }
+  if (good && !strcmp(name, "metric")) job->metrics++;
   if (good && !strcmp(name, "end")) {
     json_decref(job->end);
     job->end = json_incref(event);
@@ -306,6 +307,10 @@ static Status judge_event(const Job *job, int wait_status, char *message) {
   Status status;
   if (!status_parse(word, &status) || status == STATUS_PLANNED || status == STATUS_RUNNING) {
     snprintf(message, ERROR_BYTES, "ended with the unknown status \"%s\"", word);
+    return STATUS_FAILED;
+  }
+  if (status == STATUS_DONE && job->metrics == 0) {
+    snprintf(message, ERROR_BYTES, "reported done without a single metric");
     return STATUS_FAILED;
   }
   if (status != STATUS_DONE || wait_status == 0) return status;

@@ -31,6 +31,7 @@ typedef struct Job {
   double first_step_at;    /* when the first step was heard of */
   int first_step, step, steps, cases_done, cases;
   double loss;
+  int metrics;   /* metric events heard */
   double figure; /* the trial's figure once it is stored; negative: none */
 } Job;
 
