@@ -275,6 +275,9 @@ VARIANTS = {
     "width 20, not a multiple of 6": {"hidden": 20, "heads": 2},
     "other weights, channels, classes": {"channels": 2, "classes": 6, "class_weight": 4, "bce_weight": 5,
                                          "dice_weight": 3, "none_weight": 1, "loss_scale": 1},
+    "vector widths, two threads": {"patch": "8,16,32", "batch": 1, "widths": "16,32,64", "strides": "1,1,1,2,2,2,2,2,2",
+                                   "kernels": "3,3,3,3,3,3,3,3,3", "hidden": 48, "heads": 6, "points": 4, "ffn": 96,
+                                   "classes": 11, "key_grid": "4,4,8", "threads": 2},
 }
 
 
