@@ -42,20 +42,6 @@ Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activat
   return linear_layer_init(graph, name, x, width, activation, GROUP_TRANSFORMER, weight, (Init){0});
 }
 
-Value *mlp(Graph *graph, const char *name, Value *x, int layers, int width) {
-  if (!x) return NULL;
-  int hidden = (int)tensor_last(&x->tensor);
-  graph_push(graph, "%s", name);
-  for (int i = 0; i < layers; i++) {
-    char layer[16];
-    snprintf(layer, sizeof layer, "%d", i);
-    bool last = i == layers - 1;
-    x = linear_layer(graph, layer, x, last ? width : hidden, last ? ACT_NONE : ACT_RELU);
-  }
-  graph_pop(graph);
-  return x;
-}
-
 Value *layer_norm(Graph *graph, const char *name, Value *x) {
   if (!x) return NULL;
   graph_push(graph, "%s", name);

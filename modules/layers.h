@@ -13,9 +13,6 @@ Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int wid
 Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activation activation);
 Value *linear_layer_init(Graph *graph, const char *name, Value *x, int width, Activation activation,
                          Group group, Init weight, Init bias);
-/* `layers` linear layers with ReLU between; hidden width as x's. */
-Value *mlp(Graph *graph, const char *name, Value *x, int layers, int width);
-
 Value *layer_norm(Graph *graph, const char *name, Value *x);
 
 /* Where the norm of a sub-layer f stands. */

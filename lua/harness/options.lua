@@ -19,7 +19,8 @@ return {
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
 
   -- The U-Net (nnU-Net's plan).
-  { name = "model", type = "choice", default = "maskmed", choices = { "maskmed" }, doc = "model file in lua/harness/models" },
+  { name = "model", type = "choice", default = "maskmed", choices = { "maskmed", "maskformer", "mask2former" },
+    doc = "model file in lua/harness/models" },
   { name = "widths", type = "list", default = { 32, 64, 128, 256, 320, 320 }, quick = { 16, 32, 64, 128 },
     small = { 32, 64, 128, 256, 320 }, min = 1, max = 4096, doc = "channels of each stage" },
   { name = "strides", type = "list", triples = true,
@@ -32,11 +33,12 @@ return {
     quick = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
     small = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
     min = 1, max = 7, doc = "D,H,W kernel of each stage" },
-  { name = "convs", type = "int", default = 2, min = 1, max = 8, doc = "convolutions a stage" },
+  { name = "convs", type = "int", default = 2, min = 1, max = 8, doc = "convolutions an encoder stage" },
+  { name = "decoder_convs", type = "int", default = 2, min = 1, max = 8, doc = "convolutions a decoder stage" },
 
   -- The bridge between encoder and decoder (MaskMed 3.3, Table 4).
-  { name = "bridge", type = "choice", default = "fsad", choices = { "none", "deformable", "fsad" },
-    doc = "what fuses the encoder's features: plain skips, deformable attention over the query scales, FSAD over all" },
+  { name = "bridge", type = "choice", default = "fsad", choices = { "none", "standard", "deformable", "fsad" },
+    doc = "what fuses the encoder's features: nothing, self-attention, deformable attention over the query scales, FSAD" },
   { name = "hidden", type = "int", default = 192, quick = 48, small = 96, min = 6, max = 4096, doc = "token width E" },
   { name = "heads", type = "int", default = 6, min = 1, max = 64, doc = "attention heads" },
   { name = "points", type = "int", default = 4, min = 1, max = 16, doc = "sampling points K per head and scale" },
@@ -49,8 +51,9 @@ return {
   { name = "ffn", type = "int", default = 1024, quick = 96, small = 384, min = 1, max = 16384, doc = "feed-forward width" },
 
   -- The head (MaskMed 3.1-3.2, Tables 3, 4 and 6).
-  { name = "head", type = "choice", default = "masked", choices = { "point_wise", "masked" },
-    doc = "point_wise: nnU-Net's; masked: Masked Multi-Scale Segmentation Head" },
+  { name = "head", type = "choice", default = "decoupled",
+    choices = { "point_wise", "mlp_class", "attention_class", "attention_both", "decoupled" },
+    doc = "Figure 1 b-f: where masks and classes come from; decoupled: MaskMed's" },
   { name = "queries", type = "int", default = 1, min = 1, max = 16, doc = "object queries, in multiples of the labels N" },
   { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
   { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
@@ -61,6 +64,12 @@ return {
   { name = "head_norm", type = "choice", default = "post", choices = { "inside", "post", "pre" }, doc = "norm placement in the head" },
   { name = "mask_layers", type = "int", default = 3, min = 1, max = 6, doc = "layers of the mask embedding's MLP" },
   { name = "class_layers", type = "int", default = 1, min = 1, max = 6, doc = "layers of the class embedding's MLP" },
+
+  -- 3D MaskFormer and Mask2Former (MaskMed appendix D.1, Figure 7).
+  { name = "fpn_width", type = "int", default = 192, quick = 32, small = 64, min = 1, max = 4096,
+    doc = "channels of the feature pyramid" },
+  { name = "decoder_layers", type = "int", default = 6, quick = 3, small = 3, min = 1, max = 12,
+    doc = "transformer decoder layers" },
 
   -- The loss (MaskMed 3.5, Table 7).
   { name = "class_weight", type = "number", default = 2, min = 0, max = 1e6, doc = "lambda of the class term" },

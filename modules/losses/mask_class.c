@@ -4,10 +4,11 @@
 
 typedef struct MaskClassOptions {
   double class_weight, bce_weight, dice_weight, loss_scale, none_weight;
-  int match, stages;
+  int match, supervision;
 } MaskClassOptions;
 
 enum { MATCH_ONCE, MATCH_PER_STAGE, MATCH_FIXED };
+enum { SUPERVISE_HALVED, SUPERVISE_EQUAL };
 
 static const Option options_table[] = {
     {"class_weight", OPTION_FLOAT, offsetof(MaskClassOptions, class_weight), 2, 0, 1e6, NULL, NULL,
@@ -23,6 +24,9 @@ static const Option options_table[] = {
     {"match", OPTION_CHOICE, offsetof(MaskClassOptions, match), MATCH_ONCE, 0, 0,
      "once|per_stage|fixed", NULL,
      "once: at the final stage (MaskMed); per_stage (Mask2Former); fixed: query i is class i"},
+    {"supervision", OPTION_CHOICE, offsetof(MaskClassOptions, supervision), SUPERVISE_HALVED, 0, 0,
+     "halved|equal", NULL,
+     "weights of the predictions: halved with each reduction in resolution (MaskMed), or equal"},
     {0}};
 
 static Value *matched(Graph *graph, const MaskClassOptions *o, Value *classes, Value *masks,
@@ -55,7 +59,8 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
     terms[0][s] = apply(graph, OP_class_loss, &class_loss, classes[s], assignment);
     terms[1][s] = apply(graph, OP_mask_loss, NULL, masks[s], labels, assignment);
     terms[2][s] = graph_out(terms[1][s], 1);
-    weight[s] = supervision_weight(s, stages, false);
+    weight[s] =
+        o->supervision == SUPERVISE_EQUAL ? 1.0 / stages : supervision_weight(s, stages, false);
   }
   Value *parts[3];
   double lambda[3] = {o->loss_scale * o->class_weight, o->loss_scale * o->bce_weight,

@@ -1,65 +1,83 @@
--- MaskMed, Figure 2: encoder, bridge, decoder, segmentation head. `m` builds the graph (m.image, and
--- m.labels while training), `c` is the resolved configuration.
+-- MaskMed, Figure 2: encoder, bridge, decoder, segmentation head; and every variant of its Tables 3 and
+-- 4. `m` builds the graph (m.image, and m.labels while training), `c` is the resolved configuration.
+local deep = require "harness.models.deep_supervision"
 
--- Figure 2c and the rows of Table 4: what fuses the encoder's features.
-local bridges = {}
-
-function bridges.none(_, _, scales) return scales end
-
-function bridges.fsad(m, c, scales)
-  return m.fsad_bridge {
-    scales, name = "bridge", hidden = c.hidden, heads = c.heads, points = c.points, layers = c.bridge_layers,
-    query_scales = c.query_scales, ffn = c.ffn, norm = c.bridge_norm, zero_init = c.bridge_zero_init,
-    value_scales = c.bridge == "deformable" and c.query_scales or 0,
+-- Table 4, Figure 2c: what fuses the encoder's features.
+local function bridge(m, c, scales)
+  if c.bridge == "none" then return scales end
+  local common = {
+    scales, name = "bridge", hidden = c.hidden, heads = c.heads, layers = c.bridge_layers, query_scales = c.query_scales,
+    ffn = c.ffn, norm = c.bridge_norm, zero_init = c.bridge_zero_init,
   }
+  if c.bridge == "standard" then return m.standard_bridge(common) end
+  common.points = c.points
+  common.value_scales = c.bridge == "deformable" and c.query_scales or 0
+  return m.fsad_bridge(common)
 end
 
-bridges.deformable = bridges.fsad
+-- Table 3, Figure 1 b-f: where masks and classes come from.
+local heads = {
+  point_wise = { masks = "projection", classes = "identity" },       -- Eq. 1: softmax(F M_mask I)
+  mlp_class = { masks = "projection", classes = "matrix" },          -- Eq. 2: softmax(F M_mask M_cls)
+  attention_class = { masks = "projection", classes = "attention" }, -- Eq. 3: softmax(F M_mask f(E_Q, F)_cls)
+  attention_both = { masks = "attention", classes = "attention" },   -- Eq. 4: softmax(F f(E_Q, F)_mask f(E_Q, F)_cls)
+  decoupled = { masks = "attention", classes = "decoupled" },        -- Eq. 5: sigmoid(F f(E_Q, F)_mask), f(E_Q, F)_cls, matched
+}
 
--- Figure 1b: a point-wise convolution at every decoder stage.
-local heads = {}
-
-function heads.point_wise(m, c, features)
-  local logits = {}
-  for i, feature in ipairs(features) do
-    logits[i] = m.point_wise_head { feature, classes = c.classes, name = "head.stage" .. i }
-  end
-  if not m.labels then return { map = m.op.softmax { logits[#logits] } } end
-  local loss, cross_entropy, dice = m.voxel_class_loss { m.labels, logits }
-  return { loss = loss, class = cross_entropy, dice = dice }
-end
-
--- Figure 2b: queries enter at the lowest decoder stage and are refined upwards, each stage's masks
--- guiding the attention of the next.
-function heads.masked(m, c, features)
-  local masks, classes = {}, {}
-  local queries, position, prior
-  for i, feature in ipairs(features) do
-    if i == 1 or not c.shared_queries then
-      queries, position = m.object_queries {
-        feature, count = c.queries * c.classes, hidden = c.hidden, name = c.shared_queries and "queries" or "queries" .. i,
-      }
-    end
-    queries, masks[i], classes[i] = m.mask_stage {
-      feature, queries, position, c.masked_attention and prior or nil, name = "head.stage" .. i, classes = c.classes,
-      heads = c.heads, ffn = c.ffn, blocks = c.blocks, norm = c.head_norm, key_grid = c.key_grid,
-      mask_resize = c.mask_resize, mask_layers = c.mask_layers, class_layers = c.class_layers,
+-- f(E_Q, F): one stage's transformer block on the shared or the stage's own queries.
+local function attend(m, c, state, feature, name)
+  if not state.queries or not c.shared_queries then
+    state.queries, state.position = m.object_queries {
+      feature, count = c.queries * c.classes, hidden = c.hidden, name = c.shared_queries and "queries" or name .. ".queries",
     }
-    prior = masks[i]
   end
-  if not m.labels then return { map = m.class_map { masks[#masks], classes[#classes] } } end
-  local loss, class, bce, dice = m.mask_class_loss {
-    m.labels, masks, classes, class_weight = c.class_weight, bce_weight = c.bce_weight, dice_weight = c.dice_weight,
-    loss_scale = c.loss_scale, none_weight = c.none_weight, match = c.match,
+  local normed
+  state.queries, normed = m.query_block {
+    feature, state.queries, state.position, c.masked_attention and state.prior or nil, name = name, heads = c.heads,
+    ffn = c.ffn, blocks = c.blocks, norm = c.head_norm, key_grid = c.key_grid, mask_resize = c.mask_resize,
   }
-  return { loss = loss, class = class, bce = bce, dice = dice }
+  return normed
+end
+
+-- One decoder stage: mask logits, and class embeddings where they are kept apart.
+local function stage(m, c, kind, state, feature, name)
+  local attends = kind.masks == "attention" or kind.classes == "attention"
+  local normed = attends and attend(m, c, state, feature, name)
+  local masks
+  if kind.masks == "projection" then
+    local channels = kind.classes == "identity" and c.classes or c.queries * c.classes
+    masks = m.point_wise_head { feature, classes = channels, name = name .. ".mask_embedding" }
+  else
+    masks = m.op.matmul {
+      feature, m.embedding { normed, width = feature.channels, layers = c.mask_layers, name = name .. ".mask_embedding" },
+    }
+  end
+  state.prior = masks
+  if kind.classes == "identity" then return masks end
+  if kind.classes == "matrix" then
+    return m.point_wise_head { masks, classes = c.classes, name = name .. ".class_embedding" }
+  end
+  local decoupled = kind.classes == "decoupled"
+  local classes = m.embedding {
+    normed, width = c.classes + (decoupled and 1 or 0), layers = c.class_layers, name = name .. ".class_embedding",
+  }
+  if decoupled then return masks, classes end
+  return m.op.matmul { masks, classes, transpose = false }
 end
 
 return function(m, c)
   local scales = m.plain_conv_encoder {
     m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, convs = c.convs,
   }
-  local fused = bridges[c.bridge](m, c, scales)
-  local features = m.plain_conv_decoder { fused, name = "decoder", kernels = c.kernels, convs = c.convs }
-  return heads[c.head](m, c, features)
+  local features = m.plain_conv_decoder {
+    bridge(m, c, scales), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
+  }
+  -- Figure 2b: queries enter at the lowest decoder stage and are refined upwards, each stage's masks
+  -- guiding the attention of the next.
+  local kind, state, masks, classes = heads[c.head], {}, {}, {}
+  for i, feature in ipairs(features) do
+    masks[i], classes[i] = stage(m, c, kind, state, feature, "head.stage" .. i)
+  end
+  if kind.classes == "decoupled" then return deep.mask_classification(m, c, masks, classes) end
+  return deep.voxel_classification(m, c, masks)
 end

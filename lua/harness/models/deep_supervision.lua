@@ -1,0 +1,21 @@
+-- What a model returns: the loss over all stages while training, the class map of the last in inference.
+local deep = {}
+
+-- Pairs of masks and classes, matched to the segments (MaskMed Eq. 6).
+function deep.mask_classification(m, c, masks, classes, supervision)
+  if not m.labels then return { map = m.class_map { masks[#masks], classes[#classes] } } end
+  local loss, class, bce, dice = m.mask_class_loss {
+    m.labels, masks, classes, class_weight = c.class_weight, bce_weight = c.bce_weight, dice_weight = c.dice_weight,
+    loss_scale = c.loss_scale, none_weight = c.none_weight, match = c.match, supervision = supervision or "halved",
+  }
+  return { loss = loss, class = class, bce = bce, dice = dice }
+end
+
+-- Logits whose channels are the classes (MaskMed Eq. 1-4).
+function deep.voxel_classification(m, _, logits)
+  if not m.labels then return { map = m.op.softmax { logits[#logits] } } end
+  local loss, cross_entropy, dice = m.voxel_class_loss { m.labels, logits }
+  return { loss = loss, class = cross_entropy, dice = dice }
+end
+
+return deep

@@ -1,0 +1,64 @@
+/* What every Transformer bridge between encoder and decoder shares (MaskMed 3.3, Table 4): stages
+ * become tokens of width E, the lowest `query_scales` stages are rewritten by `layers` layers of
+ * some mixing of tokens and a feed-forward network, and the result is projected back and added to
+ * the encoder's features. A bridge differs in how it mixes: standard.c, deformable.c. */
+#ifndef MODULES_BRIDGES_BRIDGE_H
+#define MODULES_BRIDGES_BRIDGE_H
+
+#include "modules/layers.h"
+
+enum { MAX_SCALES = 8 };
+
+typedef struct BridgeOptions {
+  int hidden, heads, layers, query_scales, ffn, norm, zero_init;
+} BridgeOptions;
+
+/* The rows of an option table whose struct starts with a BridgeOptions named `common`. */
+#define BRIDGE_OPTIONS(type, scales)                                                                \
+  {"hidden", OPTION_INT, offsetof(type, common.hidden),                                             \
+   192,      6,          4096,                                                                      \
+   NULL,     NULL,       "token width E; a multiple of heads and of 6"},                            \
+      {"heads", OPTION_INT, offsetof(type, common.heads), 6, 1, 64, NULL, NULL, "attention heads"}, \
+      {"layers", OPTION_INT, offsetof(type, common.layers), 2, 1, 12, NULL, NULL, "depth"},         \
+      {"query_scales", OPTION_INT, offsetof(type, common.query_scales),     scales, 1, 8,           \
+       NULL,           NULL,       "lowest scales whose tokens are queries"},                       \
+      {"ffn", OPTION_INT, offsetof(type, common.ffn),                                               \
+       1024,  1,          16384,                                                                    \
+       NULL,  NULL,       "hidden width of the feed-forward network"},                              \
+      {"norm",                                                                                      \
+       OPTION_CHOICE,                                                                               \
+       offsetof(type, common.norm),                                                                 \
+       NORM_INSIDE,                                                                                 \
+       0,                                                                                           \
+       0,                                                                                           \
+       NORM_CHOICES,                                                                                \
+       NULL,                                                                                        \
+       "inside: x + LN(f(x)), the paper's words; post: LN(x + f(x)); pre: x + f(LN(x))"},           \
+  {                                                                                                 \
+    "zero_init", OPTION_BOOL, offsetof(type, common.zero_init), 0, 0, 1, NULL, NULL,                \
+        "start the projection back at zero: the bridge starts as plain skips"                       \
+  }
+
+/* Scales are counted in the encoder's order, highest resolution first; those from value_first on
+ * have tokens, those from query_first on also ask and are rewritten. */
+typedef struct Bridge {
+  const BridgeOptions *o;
+  int scales, query_first, value_first;
+  Value *level[MAX_SCALES];   /* (N, D, H, W, E) */
+  int64_t tokens[MAX_SCALES]; /* D*H*W */
+} Bridge;
+
+/* One layer's mixing: queries x (N, T, E) with their position (1, T, E) -> what is added (N, T, E).
+ */
+typedef Value *Mix(Graph *graph, const void *options, const Bridge *bridge, Value *x,
+                   Value *position);
+
+/* Builds the whole bridge. value_scales: the lowest so many stages have tokens; 0: all. `options`
+ * starts with the BridgeOptions and is handed to mix. */
+void bridge_build(Graph *graph, const void *options, int value_scales, Mix *mix, const Values *in,
+                  Values *out);
+
+/* D, H, W of a scale. */
+const int64_t *bridge_grid(const Bridge *bridge, int scale);
+
+#endif

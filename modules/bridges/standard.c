@@ -1,0 +1,34 @@
+/* The standard Transformer bridge (MaskMed 3.3, Table 4 "StandardTrans"): joint self-attention over
+ * all tokens of the lowest `query_scales` encoder stages, exact. Its cost grows with the square of
+ * the tokens, which is why the paper stops at three scales. */
+#include "modules/bridges/bridge.h"
+
+typedef struct StandardOptions {
+  BridgeOptions common;
+} StandardOptions;
+
+static const Option options_table[] = {BRIDGE_OPTIONS(StandardOptions, 3), {0}};
+
+static Value *self_attention(Graph *graph, const void *options, const Bridge *b, Value *x,
+                             Value *position) {
+  (void)options;
+  return attention_layer(graph, "self", b->o->heads, x, position, x, position, x, NULL);
+}
+
+static void build(Graph *graph, const void *options, const Values *in, Values *out) {
+  const StandardOptions *o = options;
+  bridge_build(graph, options, o->common.query_scales, self_attention, in, out);
+}
+
+const Module module_standard_bridge = {
+    .name = "standard_bridge",
+    .doc = "Self-attention over the lowest encoder stages' tokens (MaskMed Table 4)",
+    .in = "stages (highest resolution first)",
+    .out = "stages",
+    .min_in = 1,
+    .max_in = MAX_SCALES,
+    .list = true,
+    .options = options_table,
+    .options_bytes = sizeof(StandardOptions),
+    .build = build,
+};

@@ -1,0 +1,71 @@
+/* Object queries and the two small networks that read them (MaskMed 3.2). */
+#include "modules/layers.h"
+
+typedef struct QueriesOptions {
+  int count, hidden;
+} QueriesOptions;
+
+static const Option queries_options[] = {
+    {"count", OPTION_INT, offsetof(QueriesOptions, count), 0, 1, 1024, NULL, NULL,
+     "object queries K; MaskMed: the number of labels, background included"},
+    {"hidden", OPTION_INT, offsetof(QueriesOptions, hidden), 192, 6, 4096, NULL, NULL, "width E"},
+    {0}};
+
+static void build_queries(Graph *graph, const void *options, const Values *in, Values *out) {
+  const QueriesOptions *o = options;
+  int64_t shape[2] = {o->count, o->hidden};
+  Init normal = {INIT_NORMAL, 1, 0, 0};
+  Value *feature = graph_param(graph, "feature", 2, shape, GROUP_TRANSFORMER, normal);
+  Value *position = graph_param(graph, "position", 2, shape, GROUP_TRANSFORMER, normal);
+  ExpandOptions batch = {.count = (int)in->v[0]->tensor.dim[0]};
+  out->v[out->count++] = apply(graph, OP_expand, &batch, feature);
+  out->v[out->count++] = position;
+}
+
+const Module module_object_queries = {
+    .name = "object_queries",
+    .doc = "Learned object queries, feature and position (MaskMed 3.2: one shared set)",
+    .in = "any feature map (for the batch size)",
+    .out = "queries position",
+    .min_in = 1,
+    .max_in = 1,
+    .options = queries_options,
+    .options_bytes = sizeof(QueriesOptions),
+    .build = build_queries,
+};
+
+typedef struct EmbeddingOptions {
+  int width, layers;
+} EmbeddingOptions;
+
+static const Option embedding_options[] = {{"width", OPTION_INT, offsetof(EmbeddingOptions, width),
+                                            0, 1, 4096, NULL, NULL, "of the output"},
+                                           {"layers", OPTION_INT,
+                                            offsetof(EmbeddingOptions, layers), 1, 1, 6, NULL, NULL,
+                                            "linear layers, ReLU between"},
+                                           {0}};
+
+static void build_embedding(Graph *graph, const void *options, const Values *in, Values *out) {
+  const EmbeddingOptions *o = options;
+  int hidden = (int)tensor_last(&in->v[0]->tensor);
+  Value *x = in->v[0];
+  for (int i = 0; i < o->layers; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "%d", i);
+    bool last = i == o->layers - 1;
+    x = linear_layer(graph, name, x, last ? o->width : hidden, last ? ACT_NONE : ACT_RELU);
+  }
+  out->v[out->count++] = x;
+}
+
+const Module module_embedding = {
+    .name = "embedding",
+    .doc = "The 'lightweight MLP' that makes mask or class embeddings of queries (MaskMed 3.2)",
+    .in = "queries",
+    .out = "embedding",
+    .min_in = 1,
+    .max_in = 1,
+    .options = embedding_options,
+    .options_bytes = sizeof(EmbeddingOptions),
+    .build = build_embedding,
+};

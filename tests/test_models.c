@@ -1,0 +1,228 @@
+/* Every variant that Lua can compose: built small, its gradient against a finite difference along a
+ * random direction (reference backend, double), its fast kernels against that reference, its
+ * inference graph a probability map. */
+#include "engine/optimizer.h"
+#include "engine/plan.h"
+#include "kernels/rng.h"
+#include "lua/bind.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Non-cubic everywhere, so that a turned axis shows. */
+static const char *const small[] = {"patch=8,16,12",
+                                    "batch=2",
+                                    "widths=6,8,10",
+                                    "strides=1,1,1,2,2,2,1,2,2",
+                                    "kernels=1,3,3,3,3,3,3,3,3",
+                                    "hidden=12",
+                                    "heads=2",
+                                    "points=2",
+                                    "ffn=16",
+                                    "query_scales=2",
+                                    "key_grid=4,4,3",
+                                    "fpn_width=6",
+                                    "decoder_layers=3",
+                                    "seeds=1",
+                                    "loss_scale=1"};
+
+static const char *const variants[] = {
+    "head=point_wise bridge=none",
+    "head=point_wise bridge=none decoder_convs=3",
+    "head=mlp_class bridge=none",
+    "head=attention_class bridge=none shared_queries=false masked_attention=false",
+    "head=attention_both bridge=none shared_queries=false masked_attention=false",
+    "head=attention_both bridge=none",
+    "head=decoupled bridge=none shared_queries=false masked_attention=false",
+    "head=decoupled bridge=none masked_attention=false",
+    "head=decoupled bridge=none",
+    "head=decoupled bridge=standard",
+    "head=decoupled bridge=deformable",
+    "head=decoupled bridge=fsad",
+    "bridge=fsad bridge_layers=2 bridge_norm=post head_norm=inside",
+    "bridge=fsad bridge_norm=pre head_norm=pre blocks=2 class_layers=2",
+    "bridge=standard bridge_layers=2 query_scales=3",
+    "queries=3 match=per_stage mask_resize=trilinear",
+    "match=fixed none_weight=1",
+    "model=maskformer",
+    "model=mask2former",
+};
+enum { VARIANTS = sizeof variants / sizeof *variants, CLASSES = 4 };
+
+static json_t *config_of(const char *variant) {
+  char *list[64], text[512];
+  int count = 0;
+  for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
+    bool replaced = false; /* the variant's own value wins */
+    size_t key = strcspn(small[i], "=") + 1;
+    for (const char *at = variant; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+      replaced |= strncmp(at, small[i], key) == 0;
+    if (!replaced) list[count++] = (char *)(uintptr_t)small[i];
+  }
+  snprintf(text, sizeof text, "%s", variant);
+  bool queries = false;
+  for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+    queries |= strncmp(word, "queries=", 8) == 0;
+    list[count++] = word;
+  }
+  if (!queries) list[count++] = (char *)(uintptr_t) "queries=1";
+  json_t *plan = NULL;
+  Error error = {0};
+  if (!experiment_plan(".", "experiments/query_count.lua", count, list, &plan, &error))
+    fail_msg("%s: %s", variant, error.text);
+  json_t *config =
+      json_incref(json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config"));
+  json_decref(plan);
+  return config;
+}
+
+typedef struct Built {
+  Params *params;
+  Graph *graph;
+  Plan *plan;
+  Model model;
+} Built;
+
+static void fill(const Built *b) {
+  Rng rng = rng_make(5, RNG_TEST, 0);
+  Value *image = b->model.image, *labels = b->model.labels;
+  for (int64_t i = 0; i < tensor_count(&image->tensor); i++) {
+    double value = rng_normal(&rng);
+    if (image->tensor.type == F64)
+      ((double *)image->tensor.data)[i] = value;
+    else
+      ((float *)image->tensor.data)[i] = (float)value;
+  }
+  for (int64_t i = 0; labels && i < tensor_count(&labels->tensor); i++)
+    ((int32_t *)labels->tensor.data)[i] = (int32_t)rng_below(&rng, CLASSES);
+}
+
+static Built build(const char *variant, const Backend *backend, bool training) {
+  Built b = {.params = params_make(backend->real)};
+  b.graph = graph_make(b.params);
+  json_t *config = config_of(variant);
+  ModelShape shape = {
+      .batch = 2, .patch = {4, 8, 12}, .channels = 1, .classes = CLASSES, .training = training};
+  Error error = {0};
+  bool good = model_build(".", config, &shape, b.graph, &b.model, &error) &&
+              (!training || graph_backward(b.graph, b.model.loss)) &&
+              params_allocate(b.params, 7, &error) &&
+              (b.plan = plan_make(b.graph, backend, true, &error)) &&
+              plan_bind(b.plan, NULL, &error);
+  if (!good) fail_msg("%s: %s%s", variant, error.text, b.graph->error.text);
+  json_decref(config);
+  fill(&b);
+  return b;
+}
+
+static void drop(Built *b) {
+  plan_free(b->plan);
+  graph_free(b->graph);
+  params_free(b->params);
+}
+
+static double loss_at(Built *b, const double *start, const double *direction, double t) {
+  double *w = b->params->weight;
+  for (size_t i = 0; i < b->params->elements; i++) w[i] = start[i] + t * direction[i];
+  fill(b);
+  plan_run(b->plan, false);
+  return *(double *)b->model.loss->tensor.data;
+}
+
+/* Steps of two sizes: where a matching or a mask's sign flips inside the larger one, the smaller
+ * one still tells. */
+static void test_gradients(void **state) {
+  (void)state;
+  for (int v = 0; v < VARIANTS; v++) {
+    Built b = build(variants[v], &backend_reference, true);
+    size_t count = b.params->elements;
+    double *start = malloc(count * sizeof *start), *direction = malloc(count * sizeof *direction);
+    memcpy(start, b.params->weight, count * sizeof *start);
+    Rng rng = rng_make((uint64_t)v, RNG_TEST, 1);
+    /* Off the start: there deformable samples lie on voxel centres, where interpolation has kinks.
+     */
+    for (size_t i = 0; i < count; i++) start[i] += 0.05 * rng_normal(&rng);
+    for (size_t i = 0; i < count; i++) direction[i] = rng_normal(&rng);
+    loss_at(&b, start, direction, 0);
+    double slope = 0, best = INFINITY;
+    for (size_t i = 0; i < count; i++) slope += direction[i] * ((double *)b.params->gradient)[i];
+    for (double h = 1e-6; h > 1e-8; h /= 16) {
+      double up = loss_at(&b, start, direction, h), down = loss_at(&b, start, direction, -h);
+      best = fmin(best, fabs((up - down) / (2 * h) - slope) / fabs(slope));
+    }
+    if (!(best < 1e-5)) fail_msg("%s: slope %g, off by %g of it", variants[v], slope, best);
+    free(start);
+    free(direction);
+    drop(&b);
+  }
+}
+
+static void test_fast_against_reference(void **state) {
+  (void)state;
+  for (int v = 0; v < VARIANTS; v++) {
+    Built fast = build(variants[v], &backend_cpu, true);
+    Built exact = build(variants[v], &backend_reference, true);
+    for (size_t i = 0; i < fast.params->elements; i++) /* the same, rounded, weights */
+      ((double *)exact.params->weight)[i] = ((float *)fast.params->weight)[i];
+    plan_run(fast.plan, false);
+    plan_run(exact.plan, false);
+    double loss = *(double *)exact.model.loss->tensor.data;
+    double off = fabs(*(float *)fast.model.loss->tensor.data - loss) / fabs(loss), most = 0,
+           sum = 0;
+    for (size_t i = 0; i < fast.params->elements; i++) {
+      double g = ((double *)exact.params->gradient)[i], f = ((float *)fast.params->gradient)[i];
+      most = fmax(most, fabs(g - f));
+      sum = fmax(sum, fabs(g));
+    }
+    if (!(off < 1e-5 && most < 1e-4 * sum))
+      fail_msg("%s: loss off by %g, gradient by %g", variants[v], off, most / sum);
+    drop(&fast);
+    drop(&exact);
+  }
+}
+
+static void test_inference_maps(void **state) {
+  (void)state;
+  for (int v = 0; v < VARIANTS; v++) {
+    Built b = build(variants[v], &backend_cpu, false);
+    plan_run(b.plan, false);
+    const Tensor *map = &b.model.map->tensor;
+    assert_int_equal(tensor_last(map), CLASSES);
+    for (int64_t i = 0; i < tensor_count(map); i++)
+      assert_true(((float *)map->data)[i] >= 0 && ((float *)map->data)[i] < 100);
+    drop(&b);
+  }
+}
+
+/* Learning is the point: thirty steps on one batch bring every variant's loss well down. */
+static void test_losses_fall(void **state) {
+  (void)state;
+  for (int v = 0; v < VARIANTS; v++) {
+    Built b = build(variants[v], &backend_cpu, true);
+    Sgd sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 0.3}};
+    float first = 0, last = 0;
+    for (int step = 0; step < 30; step++) {
+      fill(&b);
+      plan_run(b.plan, false);
+      last = *(float *)b.model.loss->tensor.data;
+      if (step == 0) first = last;
+      sgd_step(b.params, &sgd, 0.02);
+    }
+    if (!(last < 0.9 * first)) fail_msg("%s: loss %g after %g", variants[v], last, first);
+    drop(&b);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_fast_against_reference),
+      cmocka_unit_test(test_inference_maps),
+      cmocka_unit_test(test_losses_fall),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
