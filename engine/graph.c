@@ -118,9 +118,14 @@ Value *graph_out(const Value *value, int index) {
 }
 
 void graph_push(Graph *graph, const char *format, ...) {
-  size_t used = strlen(graph->scope), depth = sizeof graph->scope_length / sizeof(int);
-  CHECK((size_t)graph->scope_depth < depth, "scopes nested too deeply at %s", graph->scope);
-  graph->scope_length[graph->scope_depth++] = (int)used;
+  size_t used = strlen(graph->scope);
+  CHECK(graph->scopes < MAX_SCOPES, "scope %s: too deep", graph->scope);
+  graph->scope_end[graph->scopes++] = (int)used;
+  if (used + 2 >= sizeof graph->scope) {
+    fail(&graph->error, "scope %s: the names of nested blocks are longer than %zu letters together",
+         graph->scope, sizeof graph->scope - 1);
+    return;
+  }
   if (used) graph->scope[used++] = '.';
   va_list arguments;
   va_start(arguments, format);
@@ -129,7 +134,8 @@ void graph_push(Graph *graph, const char *format, ...) {
 }
 
 void graph_pop(Graph *graph) {
-  graph->scope[graph->scope_length[--graph->scope_depth]] = '\0';
+  CHECK(graph->scopes > 0, "graph_pop without a push");
+  graph->scope[graph->scope_end[--graph->scopes]] = '\0';
 }
 
 Cost graph_cost(const Graph *graph) {

@@ -55,7 +55,6 @@ typedef struct Graph {
   Node **nodes;
   int value_count, node_count, value_room, node_room;
   char scope[256];
-  int scope_length[16], scope_depth; /* to return to on pop */
   int scope_end[MAX_SCOPES], scopes; /* the text's length before each push */
   const char *where;
   Error error;

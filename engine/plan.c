@@ -27,7 +27,7 @@ static void writes(Value *value, int index) {
 /* What a node touches: forward its inputs and outputs, backward only what its op saves. */
 static void touch(const Node *node) {
   const Call *call = &node->call;
-  unsigned saves = call->op->saves;
+  unsigned saves = op_saves(call);
   for (int i = 0; i < call->n_in; i++) {
     if (!call->backward || saves & SAVES_IN(i)) reads(node->in[i], node->index);
     writes(node->din[i], node->index);
@@ -218,7 +218,7 @@ static void *address(const Plan *plan, Value *value) {
 
 static void bind(const Plan *plan, Node *node) {
   Call *call = &node->call;
-  unsigned saves = call->op->saves;
+  unsigned saves = op_saves(call);
   for (int i = 0; i < call->n_in; i++) {
     bool seen = !call->backward || saves & SAVES_IN(i);
     call->in[i].data = seen ? address(plan, node->in[i]) : NULL;

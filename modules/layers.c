@@ -26,13 +26,13 @@ Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int wid
 Value *linear_layer_init(Graph *graph, const char *name, Value *x, int width, Activation activation,
                          Group group, Init weight, Init bias) {
   if (!x) return NULL;
-  graph_push(graph, "%s", name);
+  if (name) graph_push(graph, "%s", name);
   int64_t shape[2] = {width, tensor_last(&x->tensor)};
   Value *w = graph_param(graph, "weight", 2, shape, group, weight);
   Value *b = graph_param(graph, "bias", 1, shape, group, bias);
   LinearOptions options = {.activation = activation};
   Value *y = apply(graph, OP_linear, &options, w, b, x);
-  graph_pop(graph);
+  if (name) graph_pop(graph);
   return y;
 }
 

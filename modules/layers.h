@@ -9,7 +9,8 @@
 Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
                   const int kernel[3], const int stride[3]);
 
-/* x (..., Ein) -> (..., width): Xavier-uniform weight, zero bias, Transformer group. */
+/* x (..., Ein) -> (..., width): Xavier-uniform weight, zero bias, Transformer group. Without a name
+ * the parameters stand in the current scope. */
 Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activation activation);
 Value *linear_layer_init(Graph *graph, const char *name, Value *x, int width, Activation activation,
                          Group group, Init weight, Init bias);

@@ -13,8 +13,8 @@ static const Option options_table[] = {{"classes", OPTION_INT, offsetof(PointWis
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {
   const PointWiseOptions *o = options;
   Init weight = init_kaiming(tensor_last(&in->v[0]->tensor), 0.01);
-  out->v[out->count++] = linear_layer_init(graph, "mask_embedding", in->v[0], o->classes, ACT_NONE,
-                                           GROUP_CNN, weight, (Init){0});
+  out->v[out->count++] =
+      linear_layer_init(graph, NULL, in->v[0], o->classes, ACT_NONE, GROUP_CNN, weight, (Init){0});
 }
 
 const Module module_point_wise_head = {

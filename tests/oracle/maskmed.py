@@ -150,7 +150,7 @@ def head(features, weights, config):
     masks, classes, prior, x, position = [], [], None, None, None
     for i, feature in enumerate(features):
         if i == 0 or not config["shared_queries"]:
-            w = weights.at("queries" if config["shared_queries"] else "queries%d" % (i + 1))
+            w = weights.at("queries" if config["shared_queries"] else "head.stage%d.queries" % (i + 1))
             x, position = w.feature.expand(len(feature), -1, -1), w.position
         x, mask, logits = stage(feature, x, position, prior, weights.at("head.stage%d" % (i + 1)), config)
         prior = mask if config["masked_attention"] else None

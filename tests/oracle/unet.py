@@ -90,7 +90,7 @@ TRAINING = {**SMALL, "train": 10, "steps": 12, "lr": .02, "momentum": .9, "clip"
 
 VARIANTS = {
     "small": {},
-    "two channels, five classes, three convolutions": {"channels": 2, "classes": 5, "convs": 3},
+    "two channels, five classes, three convolutions": {"channels": 2, "classes": 5, "convs": 3, "decoder_convs": 3},
     "two stages, batch 1": {"widths": "5,9", "strides": "1,1,1,2,1,2", "kernels": "3,3,3,3,1,3", "batch": 1},
 }
 
