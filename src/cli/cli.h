@@ -13,6 +13,7 @@ enum {
   EXIT_SOME_FAILED = 1,
   EXIT_USAGE = 2,
   EXIT_UNFIT = 3,
+  EXIT_REGRESSION = 4,
   EXIT_NOTHING = 5,
   EXIT_INTERRUPTED = 75
 };
@@ -58,6 +59,7 @@ int command_run(int argc, char **argv);
 int command_table(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_runs(int argc, char **argv);
+int command_bench(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_trial(int argc, char **argv);

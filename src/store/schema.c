@@ -125,5 +125,28 @@ static const char views[] =
 
 static const char *const version_1[] = {tables, views, NULL};
 
-const char *const *const migrations[] = {version_1};
+/* bench_runs.machine is machine_json of src/bench/machine.h; the *_list columns are JSON arrays of
+ * every sample in microseconds. */
+static const char bench_tables[] =
+    "CREATE TABLE bench_runs("
+    " id INTEGER PRIMARY KEY, environment_id INTEGER NOT NULL REFERENCES environments(id),"
+    " started_at TEXT NOT NULL, command TEXT NOT NULL, limit_s REAL NOT NULL,"
+    " noise_target REAL NOT NULL, threads INTEGER NOT NULL, copy_gbps REAL NOT NULL,"
+    " fma_gflops REAL NOT NULL, machine TEXT NOT NULL, warning TEXT NOT NULL) STRICT;"
+    "CREATE TABLE bench_rows("
+    " run_id INTEGER NOT NULL REFERENCES bench_runs(id), position INTEGER NOT NULL,"
+    " kernel TEXT NOT NULL, case_name TEXT NOT NULL, pass TEXT NOT NULL, shape TEXT NOT NULL,"
+    " device TEXT NOT NULL, dtype TEXT NOT NULL, threads INTEGER NOT NULL,"
+    " error REAL, tolerance REAL, reference TEXT, wrong INTEGER NOT NULL CHECK(wrong IN (0, 1)),"
+    " timing TEXT NOT NULL CHECK(timing IN ('cold','hot')), median_us REAL, q1_us REAL,"
+    " q3_us REAL, min_us REAL, samples INTEGER NOT NULL, noise_met INTEGER NOT NULL,"
+    " hot_median_us REAL, flops REAL, bytes REAL, gflops REAL, gbps REAL, ceiling_us REAL,"
+    " ceiling_pct REAL, bound TEXT NOT NULL, peak_bytes REAL, baseline TEXT, baseline_us REAL,"
+    " speedup REAL, speedup_low REAL, speedup_high REAL, baseline_bytes REAL,"
+    " cold_list TEXT NOT NULL, hot_list TEXT NOT NULL, baseline_list TEXT NOT NULL,"
+    " PRIMARY KEY(run_id, position)) STRICT, WITHOUT ROWID;";
+
+static const char *const version_2[] = {bench_tables, NULL};
+
+const char *const *const migrations[] = {version_1, version_2};
 const int migration_count = sizeof migrations / sizeof migrations[0];

@@ -1,0 +1,114 @@
+#include "src/bench/bench.h"
+#include "src/bench/op_bench.h"
+#include "src/bench/selection.h"
+#include "src/bench/session.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- ops ----------------------------------------------------------------------------------------
+ */
+
+/* Cold is what counts: within a step the operands of an op were last touched long ago. */
+static void time_op(Session *session, OpBench *bench, const OpCheck *check, bool backward) {
+  BenchRow row = row_make();
+  Cost cost = op_cost(backward ? &bench->backward : &bench->forward);
+  const TimingLimits *limits = &session->options->limits;
+  Work work = {backward ? op_bench_backward : op_bench_forward, bench};
+  snprintf(row.kernel, sizeof row.kernel, "%s", op_table[bench->id]->name);
+  snprintf(row.name, sizeof row.name, "%s", bench->c->name);
+  op_bench_shape(bench, row.shape, sizeof row.shape);
+  row.pass = backward ? "backward" : "forward";
+  row.error = check->error[backward];
+  row.tolerance = check->tolerance;
+  row.reference = check->reference;
+  row.flops = cost.flops;
+  row.bytes = cost.bytes;
+  row.least_us = machine_least_us(&session->machine, cost.flops, cost.bytes, &row.bound);
+  if (!row_wrong(&row)) {
+    timing_warm(&work, limits);
+    timing_run(&work, NULL, limits, &row.hot);
+    timing_run(&work, &session->flush, limits, &row.cold);
+  }
+  session_add(session, &row);
+}
+
+static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
+  OpBench bench;
+  OpCheck check;
+  Error inner = {""};
+  char name[160];
+  chosen_name(chosen, name, sizeof name);
+  if (!op_bench_make(&bench, chosen->op, chosen->c, F32, kernels_cpu[chosen->op], &inner))
+    return fail(error, "%s: %s", name, inner.text);
+  bool good = op_bench_check(&bench, &check, &inner) || fail(error, "%s: %s", name, inner.text);
+  if (good) time_op(session, &bench, &check, false);
+  if (good && bench.has_backward) time_op(session, &bench, &check, true);
+  op_bench_free(&bench);
+  return good;
+}
+
+/* ---- whole steps --------------------------------------------------------------------------------
+ */
+
+static bool bench_step(Session *session, const StepCase *c, Error *error) {
+  Step step;
+  const BenchOptions *o = session->options;
+  if (!step_make(&step, c, o->home, o->threads, error)) return false;
+  BenchRow row = row_make();
+  step_describe(&step, c, &session->machine, &row);
+  Work work = {step_run, &step};
+  timing_warm(&work, &o->limits);
+  timing_run(&work, NULL, &o->limits, &row.hot);
+  bool good = isfinite(step_loss(&step)) ||
+              fail(error, "step:%s: the loss is not finite: the times mean nothing", c->name);
+  session_add(session, &row);
+  step_free(&step);
+  return good;
+}
+
+/* ---- the run ------------------------------------------------------------------------------------
+ */
+
+static int widest(const Chosen *list, int count) {
+  int width = 12;
+  char name[160];
+  for (int i = 0; i < count; i++) {
+    chosen_name(&list[i], name, sizeof name);
+    int length = (int)strlen(name);
+    width = length > width ? length : width;
+  }
+  return width;
+}
+
+static void print_list(const Chosen *list, int count) {
+  char name[160];
+  for (int i = 0; i < count; i++) {
+    chosen_name(&list[i], name, sizeof name);
+    puts(name);
+  }
+}
+
+int bench_run(const BenchOptions *options, Error *error) {
+  Chosen *list;
+  int count;
+  if (!selection_make(options, &list, &count, error)) return 2;
+  bool good = true;
+  int wrong = 0;
+  if (options->list) {
+    print_list(list, count);
+  } else {
+    Session session = session_begin(options, widest(list, count));
+    for (int i = 0; good && i < count; i++)
+      good = list[i].step ? bench_step(&session, list[i].step, error)
+                          : bench_op(&session, &list[i], error);
+    wrong = session.wrong;
+    good = session_end(&session, error) && good;
+  }
+  free(list);
+  if (!good) return 3;
+  if (!wrong) return 0;
+  fail(error, "%d row%s beyond the tolerance: wrong kernels were not timed", wrong,
+       wrong > 1 ? "s are" : " is");
+  return 1;
+}

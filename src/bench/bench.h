@@ -1,0 +1,24 @@
+/* `harness bench`: what there is to time, in which order, and where the rows go. */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include "src/bench/row.h"
+
+#include "kernels/error.h"
+
+enum { MAX_FILTERS = 16 };
+
+typedef struct BenchOptions {
+  const char *filter[MAX_FILTERS];
+  int filters;
+  int threads;
+  TimingLimits limits;
+  bool json, list, quiet, against;
+  const char *home, *db, *command; /* command: as typed, stored with the run */
+} BenchOptions;
+
+/* Exit code: 0; 1 when a kernel is wrong; 2 unknown filter (the error names the nearest); 3 when
+ * the database or the peer is unfit. */
+int bench_run(const BenchOptions *options, Error *error);
+
+#endif

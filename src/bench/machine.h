@@ -1,0 +1,31 @@
+/* What the machine can do and how quiet it was: ceilings measured in the same run as the rows. */
+#ifndef BENCH_MACHINE_H
+#define BENCH_MACHINE_H
+
+#include "src/bench/timing.h"
+
+#include <jansson.h>
+
+typedef struct Machine {
+  int threads;
+  double copy_gbps;             /* read plus written, all threads, beyond the cache */
+  double fma_gflops;            /* float, all threads */
+  double fma_end_gflops;        /* again at the end: throttling and neighbours show here */
+  double mhz, mhz_end;          /* mean over processors; 0: not to be read */
+  double load, load_end;        /* one-minute load average */
+  double others;                /* share of the machine's CPU time that others used meanwhile */
+  double busy_start, own_start; /* CPU seconds at the start */
+  double time_start;
+  int processors;
+} Machine;
+
+/* Measures the ceilings with `threads` threads, `seconds` for each. */
+Machine machine_begin(int threads, double seconds, const Flush *flush);
+void machine_end(Machine *machine, double seconds);
+/* What makes the times doubtful ("the machine is busy: ..."), or an empty text. */
+void machine_warning(const Machine *machine, char *text, size_t bytes);
+json_t *machine_json(const Machine *machine); /* {"threads", "copy_gbps", ...} */
+/* The least time in microseconds for this work, and which ceiling binds. */
+double machine_least_us(const Machine *machine, double flops, double bytes, const char **bound);
+
+#endif

@@ -1,0 +1,233 @@
+#include "src/bench/op_bench.h"
+#include "kernels/rng.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- filling ------------------------------------------------------------------------------------
+ */
+
+static double element(const Tensor *tensor, int64_t i) {
+  if (tensor->type == I32) return ((const int32_t *)tensor->data)[i];
+  if (tensor->type == F64) return ((const double *)tensor->data)[i];
+  return (double)((const float *)tensor->data)[i];
+}
+
+static void element_set(Tensor *tensor, int64_t i, double value) {
+  if (tensor->type == I32) ((int32_t *)tensor->data)[i] = (int32_t)value;
+  if (tensor->type == F64) ((double *)tensor->data)[i] = value;
+  if (tensor->type == F32) ((float *)tensor->data)[i] = (float)value;
+}
+
+/* Each row holds the first classes in a rotated order, the rest is -1. */
+static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
+  int64_t queries = tensor_last(tensor);
+  for (int64_t row = 0; row < tensor_rows(tensor); row++) {
+    uint32_t turn = rng_below(rng, (uint32_t)queries);
+    for (int64_t q = 0; q < queries; q++) {
+      int64_t c = (q + turn) % queries;
+      element_set(tensor, row * queries + q, c < classes ? (double)c : -1);
+    }
+  }
+}
+
+/* The same values whatever the type: real ones are rounded to float. */
+static void fill(Tensor *tensor, const CaseInput *input, uint64_t item) {
+  Rng rng = rng_make(1, RNG_TEST, item);
+  if (input->fill == FILL_MATCHING) {
+    fill_matching(tensor, (int)input->bound, &rng);
+    return;
+  }
+  double scale = input->fill == FILL_GRID ? input->bound : 1;
+  for (int64_t i = 0, count = tensor_count(tensor); i < count; i++) {
+    double value = input->fill == FILL_LABELS     ? rng_below(&rng, (uint32_t)input->bound)
+                   : input->fill == FILL_POSITIVE ? rng_between(&rng, .5, 1.5)
+                                                  : scale * rng_normal(&rng);
+    element_set(tensor, i, (double)(float)value);
+  }
+}
+
+/* NaN for real numbers, a huge one for whole numbers. */
+static void poison(Tensor *tensor) {
+  memset(tensor->data, tensor->type == I32 ? 0x7f : 0xff, tensor_bytes(tensor));
+}
+
+/* ---- making -------------------------------------------------------------------------------------
+ */
+
+static bool allocate(Tensor *tensor, Error *error) {
+  size_t bytes = (tensor_bytes(tensor) + 63) / 64 * 64;
+  tensor->data = aligned_alloc(64, bytes ? bytes : 64);
+  if (!tensor->data) return fail(error, "no memory for %zu bytes", bytes);
+  poison(tensor);
+  return true;
+}
+
+static bool input_has_gradient(const Call *call, int i) {
+  return !(call->op->flags & OP_NO_GRADIENT) && !(call->op->constant & SAVES_IN(i)) &&
+         call->in[i].type != I32;
+}
+
+static bool output_has_gradient(const Call *call, int i) {
+  bool internal = i >= 1 && call->op->saves & SAVES_OUT(i);
+  return !(call->op->flags & OP_NO_GRADIENT) && !internal && call->out[i].type != I32;
+}
+
+static bool shapes(OpBench *b, DType real, Error *error) {
+  const Op *op = op_table[b->id];
+  Call *call = &b->forward;
+  *call = (Call){.op = op, .n_in = b->c->n_in, .n_out = op->n_out};
+  void *options = calloc(1, op->options_bytes + 1);
+  CHECK(options, "out of memory");
+  call->options = options;
+  for (int i = 0; i < b->c->n_in; i++) {
+    bool whole = b->c->in[i].fill == FILL_LABELS || b->c->in[i].fill == FILL_MATCHING;
+    call->in[i] = tensor_make(whole ? I32 : real, b->c->in[i].rank, b->c->in[i].dim);
+  }
+  options_defaults(op->options, options);
+  if (!options_parse(op->options, options, b->c->options, error) || !op->shape(call, error))
+    return false;
+  for (int i = 0; i < call->n_out && op->flags & OP_CONSTANT; i++) call->out[i].type = real;
+  for (int i = 0; i < call->n_in; i++) call->din[i] = call->in[i];
+  for (int i = 0; i < call->n_out; i++) call->dout[i] = call->out[i];
+  return true;
+}
+
+static bool tensors(OpBench *b, Error *error) {
+  static const CaseInput normal = {.fill = FILL_NORMAL};
+  const Call *call = &b->forward;
+  for (int i = 0; i < call->n_in; i++) {
+    b->in[i] = b->din[i] = call->in[i];
+    if (!allocate(&b->in[i], error)) return false;
+    fill(&b->in[i], &b->c->in[i], (uint64_t)i);
+    if (!input_has_gradient(call, i)) continue;
+    if (!allocate(&b->din[i], error)) return false;
+    b->has_backward = true;
+  }
+  for (int i = 0; i < call->n_out; i++) {
+    b->out[i] = b->dout[i] = call->out[i];
+    if (!allocate(&b->out[i], error)) return false;
+    if (!output_has_gradient(call, i)) continue;
+    if (!allocate(&b->dout[i], error)) return false;
+    fill(&b->dout[i], &normal, 100 + (uint64_t)i);
+  }
+  return true;
+}
+
+static bool prepare(Call *call, const Kernel *kernel, Error *error) {
+  if (kernel->prepare && !kernel->prepare(call, error)) return false;
+  if (!call->scratch_bytes) return true;
+  call->scratch = aligned_alloc(64, (call->scratch_bytes + 63) / 64 * 64);
+  return call->scratch || fail(error, "no memory for %zu bytes of scratch", call->scratch_bytes);
+}
+
+static void bind(OpBench *b) {
+  Call *forward = &b->forward, *backward = &b->backward;
+  unsigned saves = b->has_backward ? op_saves(backward) : 0;
+  for (int i = 0; i < forward->n_in; i++) {
+    forward->in[i].data = b->in[i].data;
+    backward->in[i].data = saves & SAVES_IN(i) ? b->in[i].data : NULL;
+    backward->din[i].data = b->din[i].data;
+  }
+  for (int i = 0; i < forward->n_out; i++) {
+    forward->out[i].data = b->out[i].data;
+    backward->out[i].data = saves & SAVES_OUT(i) ? b->out[i].data : NULL;
+    backward->dout[i].data = b->dout[i].data;
+  }
+}
+
+bool op_bench_make(OpBench *b, OpId id, const OpCase *c, DType real, const Kernel *kernel,
+                   Error *error) {
+  *b = (OpBench){.id = id, .c = c, .kernel = kernel};
+  bool good = shapes(b, real, error) && tensors(b, error);
+  b->backward = b->forward;
+  b->backward.backward = true;
+  good = good && prepare(&b->forward, kernel, error) &&
+         (!b->has_backward || prepare(&b->backward, kernel, error));
+  if (good) bind(b);
+  if (!good) op_bench_free(b);
+  return good;
+}
+
+void op_bench_free(OpBench *b) {
+  Call *calls[] = {&b->forward, &b->backward};
+  for (int k = 0; k < 2; k++) {
+    if (calls[k]->state && b->kernel->release) b->kernel->release(calls[k]);
+    free(calls[k]->scratch);
+  }
+  for (int i = 0; i < MAX_IN; i++) free(b->in[i].data), free(b->din[i].data);
+  for (int i = 0; i < MAX_OUT; i++) free(b->out[i].data), free(b->dout[i].data);
+  free((void *)b->forward.options);
+  *b = (OpBench){0};
+}
+
+void op_bench_forward(void *user) {
+  OpBench *bench = user;
+  bench->kernel->forward(&bench->forward);
+}
+
+void op_bench_backward(void *user) {
+  OpBench *bench = user;
+  bench->kernel->backward(&bench->backward);
+}
+
+/* ---- checking -----------------------------------------------------------------------------------
+ */
+
+static double difference(const Tensor *found, const Tensor *expected) {
+  double worst = 0, largest = 0;
+  for (int64_t i = 0, count = tensor_count(expected); i < count; i++) {
+    double a = element(found, i), b = element(expected, i);
+    if (!(fabs(a - b) <= worst)) worst = fabs(a - b); /* a NaN stays */
+    if (worst != worst) return INFINITY;
+    largest = fmax(largest, fabs(b));
+  }
+  if (expected->type == I32) return worst > 0;
+  return worst / (largest > 1e-12 ? largest : 1);
+}
+
+static void run_both(OpBench *b) {
+  op_bench_forward(b);
+  if (b->has_backward) op_bench_backward(b);
+}
+
+/* The reference walks some 1e9 floating-point operations a second. */
+static bool double_affordable(const OpBench *b) {
+  Cost cost = op_cost(&b->forward);
+  return cost.flops + cost.bytes < 3e8;
+}
+
+bool op_bench_check(OpBench *b, OpCheck *check, Error *error) {
+  bool in_double = double_affordable(b);
+  OpBench reference;
+  if (!op_bench_make(&reference, b->id, b->c, in_double ? F64 : F32,
+                     (in_double ? kernels_reference : kernels_portable)[b->id], error))
+    return false;
+  *check = (OpCheck){.tolerance = b->c->tolerance > 0 ? b->c->tolerance : 1e-5,
+                     .reference = in_double ? "double" : "portable float"};
+  run_both(&reference);
+  run_both(b);
+  for (int i = 0; i < b->forward.n_out; i++)
+    check->error[0] = fmax(check->error[0], difference(&b->out[i], &reference.out[i]));
+  for (int i = 0; i < b->forward.n_in; i++)
+    if (b->din[i].data)
+      check->error[1] = fmax(check->error[1], difference(&b->din[i], &reference.din[i]));
+  op_bench_free(&reference);
+  return true;
+}
+
+/* Sizes without blanks, so that a row of the table stays one word per operand. */
+void op_bench_shape(const OpBench *b, char *text, size_t bytes) {
+  size_t used = 0;
+  text[0] = 0;
+  for (int i = 0; i < b->forward.n_in && used < bytes; i++) {
+    const Tensor *t = &b->forward.in[i];
+    used += (size_t)snprintf(text + used, bytes - used, i ? " (" : "(");
+    for (int a = 0; a < t->rank && used < bytes; a++)
+      used +=
+          (size_t)snprintf(text + used, bytes - used, a ? ",%lld" : "%lld", (long long)t->dim[a]);
+    if (used < bytes) used += (size_t)snprintf(text + used, bytes - used, ")");
+  }
+  if (b->c->options && used < bytes)
+    snprintf(text + used, bytes - used, used ? " %s" : "%s", b->c->options);
+}

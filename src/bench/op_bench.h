@@ -1,0 +1,36 @@
+/* One case of one op, ready to be called forward and backward as the plan would call it: shapes
+ * and options from the case table, random inputs, poisoned outputs, backward sees only what the op
+ * saves. */
+#ifndef BENCH_OP_BENCH_H
+#define BENCH_OP_BENCH_H
+
+#include "kernels/op_case.h"
+
+typedef struct OpBench {
+  OpId id;
+  const OpCase *c;
+  const Kernel *kernel;
+  Call forward, backward;
+  Tensor in[MAX_IN], out[MAX_OUT], din[MAX_IN], dout[MAX_OUT]; /* owned memory */
+  bool has_backward;
+} OpBench;
+
+/* The error of a pass against the reference: the largest difference in any result, relative to that
+ * result's largest element (whole numbers: any difference counts as 1). */
+typedef struct OpCheck {
+  double error[2]; /* forward, backward */
+  double tolerance;
+  const char *reference; /* "double" or "portable float", where double takes too long */
+} OpCheck;
+
+bool op_bench_make(OpBench *bench, OpId id, const OpCase *c, DType real, const Kernel *kernel,
+                   Error *error);
+void op_bench_free(OpBench *bench);
+void op_bench_forward(void *bench);
+void op_bench_backward(void *bench);
+/* Runs both passes of `bench` and of the reference; afterwards the outputs stand for backward. */
+bool op_bench_check(OpBench *bench, OpCheck *check, Error *error);
+/* "(16,3,3,3,16) (16) (2,32,32,32,16) stride=2,2,2" */
+void op_bench_shape(const OpBench *bench, char *text, size_t bytes);
+
+#endif

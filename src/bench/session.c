@@ -1,0 +1,94 @@
+#include "src/bench/session.h"
+#include "src/store/bench.h"
+#include "src/store/environment.h"
+
+#include <omp.h>
+#include <string.h>
+
+static const double CEILING_SECONDS = .3;
+
+static double ceiling_seconds(const BenchOptions *options) {
+  return options->limits.seconds < CEILING_SECONDS ? options->limits.seconds : CEILING_SECONDS;
+}
+
+Session session_begin(const BenchOptions *options, int width) {
+  Session session = {.options = options, .rows = json_array(), .width = width};
+  omp_set_num_threads(options->threads);
+  session.flush = flush_make();
+  session.machine = machine_begin(options->threads, ceiling_seconds(options), &session.flush);
+  session.text = options->json ? (options->quiet ? NULL : stderr) : stdout;
+  if (!session.text) return session;
+  fprintf(session.text,
+          "%d threads; ceilings measured now: copy %.1f GB/s, float FMA %.0f GFLOP/s\n",
+          options->threads, session.machine.copy_gbps, session.machine.fma_gflops);
+  row_print_head(session.text, width, options->against);
+  fflush(session.text);
+  return session;
+}
+
+void session_add(Session *session, BenchRow *row) {
+  if (session->text) row_print(row, session->text, session->width, session->options->against);
+  json_array_append_new(session->rows, row_json(row, session->options->threads, true));
+  session->wrong += row_wrong(row);
+  row_free(row);
+}
+
+/* The run as stored: what was typed, under which limits, on what a machine. */
+static json_t *run_json(const Session *session) {
+  const BenchOptions *o = session->options;
+  char warning[512];
+  machine_warning(&session->machine, warning, sizeof warning);
+  return json_pack("{s:s, s:f, s:f, s:o, s:s}", "command", o->command, "limit_s", o->limits.seconds,
+                   "noise_target", o->limits.noise, "machine", machine_json(&session->machine),
+                   "warning", warning);
+}
+
+static bool keep(const Session *session, json_t *environment, int64_t *id, Error *error) {
+  Store *store = NULL;
+  json_t *run = run_json(session);
+  bool good = store_open(&store, session->options->db, STORE_WRITE, error) &&
+              store_bench_add(store, environment, run, session->rows, id, error);
+  store_close(store);
+  json_decref(run);
+  return good;
+}
+
+static void print_json(Session *session, json_t *environment, int64_t id) {
+  json_t *host = machine_json(&session->machine), *row;
+  const char *const keys[] = {"host",     "cpu",     "cores",    "memory_bytes",
+                              "kernel",   "version", "commit",   "binary_hash",
+                              "compiler", "flags",   "libraries"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    if (json_object_get(environment, keys[i]))
+      json_object_set(host, keys[i], json_object_get(environment, keys[i]));
+  size_t i;
+  json_array_foreach(session->rows, i, row) {
+    json_object_del(row, "cold_list");
+    json_object_del(row, "hot_list");
+    json_object_del(row, "baseline_list");
+  }
+  json_t *document = json_pack("{s:i, s:I, s:o, s:O}", "schema", 1, "run", (json_int_t)id, "host",
+                               host, "rows", session->rows);
+  json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+  fputc('\n', stdout);
+  json_decref(document);
+}
+
+bool session_end(Session *session, Error *error) {
+  const BenchOptions *o = session->options;
+  char warning[512];
+  machine_end(&session->machine, ceiling_seconds(o));
+  machine_warning(&session->machine, warning, sizeof warning);
+  json_t *environment = environment_capture(o->home);
+  int64_t id = 0;
+  bool good = keep(session, environment, &id, error);
+  if (good && o->json) print_json(session, environment, id);
+  if (warning[0] && !o->quiet) fprintf(stderr, "harness: warning: %s\n", warning);
+  if (good && session->text)
+    fprintf(session->text, "stored as run %lld (harness bench compare %lld OTHER)\n", (long long)id,
+            (long long)id);
+  json_decref(environment);
+  json_decref(session->rows);
+  flush_free(&session->flush);
+  return good;
+}

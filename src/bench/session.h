@@ -1,0 +1,25 @@
+/* One run of `harness bench`: the machine's state, the rows so far, and their way to the user and
+ * the database. */
+#ifndef BENCH_SESSION_H
+#define BENCH_SESSION_H
+
+#include "src/bench/bench.h"
+
+typedef struct Session {
+  const BenchOptions *options;
+  Machine machine;
+  Flush flush;
+  json_t *rows; /* with their samples */
+  int wrong;    /* rows whose kernel is wrong */
+  int width;    /* of the first column */
+  FILE *text;   /* the table; NULL: none */
+} Session;
+
+/* Measures the ceilings and prints the head. width: of the longest "kernel, case". */
+Session session_begin(const BenchOptions *options, int width);
+/* Prints and keeps the row, and frees its samples. */
+void session_add(Session *session, BenchRow *row);
+/* Measures the machine again, warns, stores the run, prints the JSON. */
+bool session_end(Session *session, Error *error);
+
+#endif

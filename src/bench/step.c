@@ -1,0 +1,116 @@
+#include "src/bench/step.h"
+#include "kernels/rng.h"
+#include "src/train/config.h"
+
+#include <string.h>
+
+const StepCase step_cases[] = {
+    {"unet-32", 11, {"head=point_wise", "bridge=none"}},
+    {"unet-64", 16, {"head=point_wise", "bridge=none", "patch=64,64,64", "widths=32,64,128,256"}},
+    {"maskmed-quick", 11, {0}},
+    {"maskmed-small", 16, {"scale=small", "key_grid=6,6,6"}},
+    {0}};
+
+/* The resolved configuration of the case: one row, one seed. */
+static bool configure(Step *step, const StepCase *c, const char *home, int threads, Error *error) {
+  char file[4200], thread_text[32], rows[] = "queries=1", seeds[] = "seeds=1";
+  char *overrides[12] = {rows, seeds, thread_text};
+  int count = 3;
+  snprintf(thread_text, sizeof thread_text, "threads=%d", threads);
+  snprintf(file, sizeof file, "%.4000s/experiments/query_count.lua", home);
+  for (int i = 0; c->overrides[i]; i++) overrides[count++] = (char *)c->overrides[i];
+  json_t *plan = NULL;
+  if (!experiment_plan(home, file, count, overrides, &plan, error)) return false;
+  step->config =
+      json_incref(json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config"));
+  json_decref(plan);
+  return step->config || fail(error, "%s: the plan has no cell", file);
+}
+
+static bool build(Step *step, const char *home, Error *error) {
+  ModelShape shape = {.batch = (int)config_int(step->config, "batch"),
+                      .channels = 1,
+                      .classes = step->classes,
+                      .training = true};
+  config_triple(step->config, "patch", shape.patch);
+  step->params = params_make(backend_cpu.real);
+  step->graph = graph_make(step->params);
+  if (!model_build(home, step->config, &shape, step->graph, &step->model, error) ||
+      !graph_backward(step->graph, step->model.loss))
+    return fail(error, "%s", step->graph->error.text);
+  step->plan = plan_make(step->graph, &backend_cpu, true, error);
+  return step->plan && params_allocate(step->params, 1, error) &&
+         plan_bind(step->plan, NULL, error);
+}
+
+/* Labels in blocks of 8 voxels, as organs are connected; images of noise. */
+static void fill(Step *step) {
+  const Tensor *image = &step->model.image->tensor, *labels = &step->model.labels->tensor;
+  Rng rng = rng_make(1, RNG_TEST, 0);
+  for (int64_t i = 0; i < tensor_count(image); i++)
+    ((float *)image->data)[i] = (float)rng_normal(&rng);
+  const int64_t *dim = labels->dim;
+  for (int64_t i = 0; i < tensor_count(labels); i++) {
+    int64_t x = i % dim[3] / 8, y = i / dim[3] % dim[2] / 8, z = i / dim[3] / dim[2] % dim[1] / 8;
+    ((int32_t *)labels->data)[i] = (int32_t)((x + 3 * y + 5 * z) % step->classes);
+  }
+}
+
+bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error) {
+  *step = (Step){.classes = c->classes};
+  Error inner = {""};
+  if (!configure(step, c, home, threads, &inner) || !build(step, home, &inner)) {
+    step_free(step);
+    return fail(error, "step:%s: %s", c->name, inner.text);
+  }
+  const json_t *config = step->config;
+  step->sgd = (Sgd){.momentum = config_number(config, "momentum"),
+                    .weight_decay = config_number(config, "weight_decay"),
+                    .clip = config_number(config, "clip"),
+                    .factor = {[GROUP_CNN] = config_number(config, "lr_cnn"),
+                               [GROUP_TRANSFORMER] = config_number(config, "lr_transformer")}};
+  fill(step);
+  return true;
+}
+
+void step_free(Step *step) {
+  plan_free(step->plan);
+  if (step->graph) graph_free(step->graph);
+  if (step->params) params_free(step->params);
+  json_decref(step->config);
+  *step = (Step){0};
+}
+
+/* The rate is small: thousands of steps on one batch of noise must not blow up. */
+void step_run(void *user) {
+  Step *step = user;
+  plan_run(step->plan, false);
+  sgd_step(step->params, &step->sgd, 1e-4);
+}
+
+void step_describe(const Step *step, const StepCase *c, const Machine *machine, BenchRow *row) {
+  const int64_t *dim = step->model.image->tensor.dim;
+  double compute = 0, memory = 0;
+  snprintf(row->kernel, sizeof row->kernel, "step:%s", c->name);
+  size_t used = (size_t)snprintf(row->shape, sizeof row->shape, "(%d,%d,%d,%d,%d)", (int)dim[0],
+                                 (int)dim[1], (int)dim[2], (int)dim[3], (int)dim[4]);
+  for (int i = 0; c->overrides[i] && used < sizeof row->shape; i++)
+    used += (size_t)snprintf(row->shape + used, sizeof row->shape - used, " %s", c->overrides[i]);
+  row->pass = "step";
+  row->least_us = 0;
+  for (int i = 0; i < step->graph->node_count; i++) {
+    const char *bound;
+    Cost cost = op_cost(&step->graph->nodes[i]->call);
+    double least = machine_least_us(machine, cost.flops, cost.bytes, &bound);
+    *(bound[0] == 'c' ? &compute : &memory) += least;
+    row->flops += cost.flops;
+    row->bytes += cost.bytes;
+  }
+  row->least_us = compute + memory;
+  row->bound = compute > memory ? "compute" : "memory";
+  row->peak_bytes = (double)(step->plan->bytes + params_bytes(step->params));
+}
+
+double step_loss(const Step *step) {
+  return (double)*(const float *)step->model.loss->tensor.data;
+}

@@ -1,0 +1,38 @@
+/* Whole training steps: forward, loss, backward, clip and SGD of a model made through Lua from an
+ * experiment's options, on random images and labels. */
+#ifndef BENCH_STEP_H
+#define BENCH_STEP_H
+
+#include "engine/optimizer.h"
+#include "engine/plan.h"
+#include "lua/bind.h"
+#include "src/bench/row.h"
+
+typedef struct StepCase {
+  const char *name;
+  int classes;
+  const char *overrides[8]; /* of experiments/query_count.lua */
+} StepCase;
+
+extern const StepCase step_cases[]; /* ended by a NULL name */
+
+typedef struct Step {
+  json_t *config;
+  Params *params;
+  Graph *graph;
+  Plan *plan;
+  Model model;
+  Sgd sgd;
+  int classes;
+} Step;
+
+bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error);
+void step_free(Step *step);
+void step_run(void *step);
+/* Names, cost, least time (the sum of the nodes' own least times) and planned bytes. A small net
+ * that stays in the cache can need less than the memory's ceiling allows. */
+void step_describe(const Step *step, const StepCase *c, const Machine *machine, BenchRow *row);
+/* The loss of the last step: not finite when something went wrong. */
+double step_loss(const Step *step);
+
+#endif

@@ -1,0 +1,34 @@
+/* Timing one piece of work: warm-up until steady, then samples until the noise target or the time
+ * limit. Cold samples walk a buffer larger than the last-level cache before each call, untimed. */
+#ifndef BENCH_TIMING_H
+#define BENCH_TIMING_H
+
+#include "src/bench/statistics.h"
+
+#include <stddef.h>
+
+typedef struct Work {
+  void (*run)(void *user);
+  void *user;
+} Work;
+
+typedef struct TimingLimits {
+  double seconds; /* of one measurement */
+  double noise;   /* target of summary_noise */
+} TimingLimits;
+
+typedef struct Flush {
+  size_t bytes;
+  float *memory;
+} Flush;
+
+double seconds_now(void);
+Flush flush_make(void); /* twice the last-level cache */
+void flush_free(Flush *flush);
+
+void timing_warm(const Work *work, const TimingLimits *limits);
+/* Samples in microseconds. flush == NULL: hot, short work repeated within a sample; otherwise
+ * cold, one call a sample. */
+void timing_run(const Work *work, const Flush *flush, const TimingLimits *limits, Samples *samples);
+
+#endif
