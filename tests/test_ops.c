@@ -377,8 +377,9 @@ static void check_case(OpId id, const OpCase *c) {
 }
 
 static void crashed(int signal) {
-  printf("FAIL %s, %s, %s: crashed (%s); does backward read a tensor that the row does not save?\n",
-         running.op, running.name, running.kernel, strsignal(signal));
+  printf("FAIL %s, %s, %s: crashed (%s)%s\n", running.op, running.name, running.kernel,
+         strsignal(signal),
+         signal == SIGSEGV ? "; does it read a tensor that the row does not save?" : "");
   fflush(stdout);
   _exit(1);
 }

@@ -53,69 +53,82 @@ def conv_cases(driver, report, rng):
                     lambda: check(driver, "conv", conv(stride), inputs, options))
 
 
+def conv_transpose(w, b, x):
+    return (last(F.conv_transpose3d(first(x), w.permute(0, 4, 1, 2, 3), b, stride=w.shape[1:4])),)
+
+
 def conv_transpose_cases(driver, report, rng):
-    def oracle(w, b, x):
-        stride = w.shape[1:4]
-        return (last(F.conv_transpose3d(first(x), w.permute(0, 4, 1, 2, 3), b, stride=stride)),)
     for cin, cout, stride, grid in [(5, 3, (2, 2, 2), (2, 3, 4, 5)), (32, 16, (1, 2, 2), (1, 5, 4, 3)),
                                     (128, 64, (2, 2, 2), (2, 4, 4, 4)), (4, 7, (3, 1, 2), (2, 2, 5, 3))]:
         inputs = [rounded(rng, cin, *stride, cout), rounded(rng, cout), rounded(rng, *grid, cin)]
         report.case("conv_transpose", "%d to %d %s" % (cin, cout, stride),
-                    lambda: check(driver, "conv_transpose", oracle, inputs, "stride=%d,%d,%d" % stride))
+                    lambda: check(driver, "conv_transpose", conv_transpose, inputs, "stride=%d,%d,%d" % stride))
+
+
+def linear(activation):
+    function = {"none": lambda x: x, "relu": F.relu}[activation]
+    return lambda w, b, x: (function(F.linear(x, w, b)),)
 
 
 def linear_cases(driver, report, rng):
-    for activation, oracle in [("none", lambda w, b, x: (F.linear(x, w, b),)),
-                               ("relu", lambda w, b, x: (F.relu(F.linear(x, w, b)),))]:
+    for activation in ("none", "relu"):
         for eout, shape in [(5, (2, 3, 7)), (192, (2, 11, 48)), (48, (2, 3, 4, 5, 192)), (17, (1, 33)), (1, (9, 3))]:
             inputs = [rounded(rng, eout, shape[-1]), rounded(rng, eout), rounded(rng, *shape)]
             report.case("linear", "%s %d %s" % (activation, eout, shape),
-                        lambda: check(driver, "linear", oracle, inputs, "activation=" + activation))
+                        lambda: check(driver, "linear", linear(activation), inputs, "activation=" + activation))
+
+
+def matmul(transpose):
+    product = "n...c,nkc->n...k" if transpose else "n...c,nck->n...k"
+    return lambda a, b: (torch.einsum(product, a, b),)
 
 
 def matmul_cases(driver, report, rng):
-    def oracle(transpose):
-        product = "n...c,nkc->n...k" if transpose else "n...c,nck->n...k"
-        return lambda a, b: (torch.einsum(product, a, b),)
     for transpose in (1, 0):
         for shape, k in [((2, 3, 4, 5, 6), 7), ((3, 9, 16), 44), ((1, 8, 7, 6, 48), 11), ((2, 5, 1), 3)]:
             b = rounded(rng, shape[0], *((k, shape[-1]) if transpose else (shape[-1], k)))
             report.case("matmul", "transpose=%d %s %d" % (transpose, shape, k),
-                        lambda: check(driver, "matmul", oracle(transpose), [rounded(rng, *shape), b],
+                        lambda: check(driver, "matmul", matmul(transpose), [rounded(rng, *shape), b],
                                       "transpose=%d" % transpose))
 
 
+def instance_norm(epsilon, slope):
+    def oracle(gamma, beta, x):
+        mean = x.mean((1, 2, 3))
+        rstd = 1 / torch.sqrt(x.var((1, 2, 3), unbiased=False) + epsilon)
+        y = F.instance_norm(first(x), weight=gamma, bias=beta, eps=epsilon)
+        return last(F.leaky_relu(y, slope)), mean, rstd
+    return oracle
+
+
+def layer_norm(epsilon):
+    def oracle(gamma, beta, x):
+        mean = x.mean(-1)
+        rstd = 1 / torch.sqrt(x.var(-1, unbiased=False) + epsilon)
+        return F.layer_norm(x, x.shape[-1:], gamma, beta, epsilon), mean.reshape(-1), rstd.reshape(-1)
+    return oracle
+
+
 def norm_cases(driver, report, rng):
-    def instance(epsilon, slope):
-        def oracle(gamma, beta, x):
-            mean = x.mean((1, 2, 3))
-            rstd = 1 / torch.sqrt(x.var((1, 2, 3), unbiased=False) + epsilon)
-            y = F.instance_norm(first(x), weight=gamma, bias=beta, eps=epsilon)
-            return last(F.leaky_relu(y, slope)), mean, rstd
-        return oracle
-
-    def layer(epsilon):
-        def oracle(gamma, beta, x):
-            mean = x.mean(-1)
-            rstd = 1 / torch.sqrt(x.var(-1, unbiased=False) + epsilon)
-            return F.layer_norm(x, x.shape[-1:], gamma, beta, epsilon), mean.reshape(-1), rstd.reshape(-1)
-        return oracle
-
     for shape, epsilon, slope in [((2, 3, 4, 5, 7), 1e-5, .01), ((1, 9, 8, 7, 16), 1e-5, 1), ((3, 5, 6, 4, 33), 1e-3, .2)]:
         c = shape[-1]
         inputs = [1 + rounded(rng, c) / 4, rounded(rng, c), 3 + 2 * rounded(rng, *shape)]
         report.case("instance_norm", "%s slope %g" % (shape, slope),
-                    lambda: check(driver, "instance_norm", instance(epsilon, slope), inputs,
+                    lambda: check(driver, "instance_norm", instance_norm(epsilon, slope), inputs,
                                   "epsilon=%g slope=%g" % (epsilon, slope), internal=(1, 2)))
     far = [1 + rounded(rng, 16) / 4, rounded(rng, 16), (100 + rounded(rng, 2, 8, 7, 9, 16)).astype(np.float32).astype(float)]
     # no slope: rounding x - 100 may move a value across the kink
     report.case("instance_norm", "mean of 100 deviations", lambda: check(
-        driver, "instance_norm", instance(1e-5, 1), far, "epsilon=1e-5 slope=1", internal=(1, 2)))
+        driver, "instance_norm", instance_norm(1e-5, 1), far, "epsilon=1e-5 slope=1", internal=(1, 2)))
     for shape in [(2, 3, 5), (2, 7, 48), (1, 2, 3, 4, 256), (3, 64)]:
         e = shape[-1]
         inputs = [1 + rounded(rng, e) / 4, rounded(rng, e), 3 + 2 * rounded(rng, *shape)]
         report.case("layer_norm", "%s" % (shape,),
-                    lambda: check(driver, "layer_norm", layer(1e-5), inputs, "epsilon=1e-5", internal=(1, 2)))
+                    lambda: check(driver, "layer_norm", layer_norm(1e-5), inputs, "epsilon=1e-5", internal=(1, 2)))
+
+
+def resize(size):
+    return lambda x: (last(F.interpolate(first(x), size, mode="trilinear", align_corners=False)),)
 
 
 def pool_cases(driver, report, rng):
@@ -128,11 +141,9 @@ def pool_cases(driver, report, rng):
                                           [rounded(rng, *grid, c)], "factor=%d,%d,%d" % factor))
     for size, grid in [((4, 6, 8), (2, 2, 3, 4)), ((3, 7, 5), (1, 6, 4, 9)), ((5, 5, 5), (2, 1, 5, 2)),
                        ((2, 3, 4), (2, 8, 9, 4)), ((9, 1, 3), (1, 4, 5, 2))]:
-        def oracle(x):
-            return (last(F.interpolate(first(x), size, mode="trilinear", align_corners=False)),)
         for c in (3, 16):
             report.case("resize", "%s to %s, %d" % (grid, size, c),
-                        lambda: check(driver, "resize", oracle, [rounded(rng, *grid, c)], "size=%d,%d,%d" % size))
+                        lambda: check(driver, "resize", resize(size), [rounded(rng, *grid, c)], "size=%d,%d,%d" % size))
 
 
 def elementwise_cases(driver, report, rng):

@@ -33,11 +33,12 @@ def main():
     import maskmed
     import matching
     import model
+    import random_shapes
     import unet
 
     report = driver.Report(set(arguments.ops))
     program = driver.Driver(arguments.driver, arguments.kernel, arguments.threads)
-    for group in (layers, attention, losses, matching):
+    for group in (layers, attention, losses, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
     for group in (unet, maskmed):
