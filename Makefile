@@ -86,9 +86,9 @@ SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -march=native -fno-omit-frame-poin
   -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation -Wno-maybe-uninitialized'
 sanitize:
 	@$(MAKE) --no-print-directory $(SANITIZE) sanitize-run
-sanitize-run: $(TESTS) $(BUILD)/tests/op_driver
+sanitize-run: $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
 	@set -e; for test in $(TESTS); do echo "$$test"; $$test $$(case $$test in *test_ops) echo --small;; esac); done
-	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver
+	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver --models $(BUILD)/tests/model_driver
 
 MEMCHECK = BUILD=$(BUILD)/memcheck CFLAGS='-O1 -g -march=x86-64-v3'
 memcheck:
