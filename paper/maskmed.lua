@@ -2,6 +2,7 @@
 -- the key of the experiment's row; dsc is the mean Dice of the table. `notes` are printed below the
 -- table: what the paper contradicts or leaves open.
 return {
+  name = "MaskMed",
   title = "MaskMed: Decoupled Mask and Class Prediction for Medical Image Segmentation",
   tables = {
     [6] = {

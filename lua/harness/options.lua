@@ -14,8 +14,8 @@ return {
     doc = "phantom volumes, validation included" },
   { name = "phantom_validation", type = "int", default = 12, quick = 8, small = 8, min = 1, max = 500,
     doc = "phantom volumes held out" },
-  { name = "phantom_organs", type = "int", default = 15, quick = 10, min = 1, max = 15, doc = "labelled organs, largest first" },
-  { name = "phantom_noise", type = "number", default = 15, min = 0, max = 500, doc = "noise, sd in HU" },
+  { name = "phantom_organs", type = "int", default = 15, quick = 12, min = 1, max = 15, doc = "labelled organs, largest first" },
+  { name = "phantom_noise", type = "number", default = 15, quick = 40, min = 0, max = 500, doc = "noise, sd in HU" },
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
 
   -- The U-Net (nnU-Net's plan).
@@ -83,8 +83,8 @@ return {
   { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, min = 4, max = 512,
     doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 64, doc = "patches a step" },
-  { name = "steps", type = "int", default = 250000, quick = 300, small = 4000, min = 1, max = 100000000, doc = "training steps" },
-  { name = "lr", type = "number", default = 1e-3, quick = 0.1, small = 0.02, min = 0, max = 100, doc = "initial learning rate, poly .9" },
+  { name = "steps", type = "int", default = 250000, quick = 250, small = 4000, min = 1, max = 100000000, doc = "training steps" },
+  { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100, doc = "initial learning rate, poly .9" },
   { name = "momentum", type = "number", default = 0.99, quick = 0.9, min = 0, max = 1, doc = "SGD Nesterov momentum" },
   { name = "weight_decay", type = "number", default = 3e-5, min = 0, max = 1, doc = "on every parameter" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },

@@ -262,12 +262,14 @@ local function resolve(experiment, parsed, scale, row)
   return config
 end
 
-local function paper_numbers(experiment)
-  if not experiment.paper or not experiment.table then return {}, {} end
+-- The paper's name, its table's column head, its numbers by row key, its notes.
+local function paper_of(experiment)
+  if not experiment.paper then return { numbers = {}, notes = {} } end
   local paper = require("paper." .. experiment.paper)
+  local printed = experiment.table and paper.tables[experiment.table] or { rows = {} }
   local numbers = {}
-  for _, row in ipairs(paper.tables[experiment.table].rows) do numbers[row.key] = row.dsc end
-  return numbers, paper.tables[experiment.table].notes or {}
+  for _, row in ipairs(printed.rows) do numbers[row.key] = row.dsc end
+  return { name = paper.name, axis = printed.title, numbers = numbers, notes = printed.notes or {} }
 end
 
 -- The phantom's folder carries its options in its name: another size is another data set.
@@ -293,16 +295,17 @@ return function(experiment, overrides, file, source, home)
   local parsed = parse_overrides(overrides)
   local scale = parsed.scale or "quick"
   local seeds = parsed.seeds or experiment.seeds or 3
-  local numbers, notes = paper_numbers(experiment)
+  local paper = paper_of(experiment)
   local plan = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
-    metric = experiment.metric or "dice", scale = scale, device = "cpu", notes = notes, rows = {}, cells = {},
+    metric = experiment.metric or "dice", scale = scale, device = "cpu",
+    model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
   }
   local rows = rows_of(experiment, parsed)
   for i, row in ipairs(rows) do
     local config = resolve(experiment, parsed, scale, row)
     plan.data = plan.data or data_of(config, home)
-    plan.rows[i] = { key = row.key, label = row.label, paper = numbers[row.key] }
+    plan.rows[i] = { key = row.key, label = row.label, paper = paper.numbers[row.key] }
     for seed = 0, seeds - 1 do
       local cell = {}
       for k, v in pairs(config) do
