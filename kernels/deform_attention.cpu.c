@@ -147,10 +147,6 @@ static void head_softmax(Head *h, const float *restrict logits) {
 typedef float Vector16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int Integer16 __attribute__((vector_size(64), aligned(4), may_alias));
 
-DEFORM_INLINE Vector16 vector_choose(Integer16 which, Vector16 yes, Vector16 no) {
-  return (Vector16)((which & (Integer16)yes) | (~which & (Integer16)no));
-}
-
 /* The offsets of BLOCK points, (z, y, x) in turn, apart by axis. */
 DEFORM_INLINE void block_offsets(const float *offsets, Vector16 axis[3]) {
   const Vector16 *v = (const Vector16 *)offsets;
@@ -168,14 +164,17 @@ DEFORM_INLINE void block_offsets(const float *offsets, Vector16 axis[3]) {
 /* Linear weights, and elements on both sides, of the BLOCK points from j along axis a. Two voxels
  * outside the grid all weights are zero: positions are clamped there, which also takes NaN. A
  * comparison of vectors gives -1 or 0 in each lane. */
-DEFORM_INLINE void block_axis(const Head *h, int j, int a, Vector16 offset, Integer16 element[2]) {
+DEFORM_INLINE void block_axis(const Head *h, int j, int a, const Vector16 *offset,
+                              Integer16 element[2]) {
   Integer16 size = *(Integer16 *)(h->size[a] + j), whole = *(Integer16 *)(h->whole[a] + j);
   Integer16 stride = *(Integer16 *)(h->stride[a] + j), last = size - 1;
   Vector16 low = __builtin_convertvector(-2 - whole, Vector16);
   Vector16 high = __builtin_convertvector(last + 2 - whole, Vector16);
-  Vector16 local = *(Vector16 *)(h->rest[a] + j) + offset;
-  local = vector_choose(local > low, local, low);
-  local = vector_choose(local < high, local, high);
+  Vector16 local = *(Vector16 *)(h->rest[a] + j) + *offset;
+  Integer16 keep = local > low;
+  local = (Vector16)((keep & (Integer16)local) | (~keep & (Integer16)low));
+  keep = local < high;
+  local = (Vector16)((keep & (Integer16)local) | (~keep & (Integer16)high));
   Integer16 cell = __builtin_convertvector(local, Integer16);
   cell += local < __builtin_convertvector(cell, Vector16); /* towards zero -> down */
   Vector16 fraction = local - __builtin_convertvector(cell, Vector16);
@@ -195,7 +194,7 @@ DEFORM_INLINE void block_corners(const Head *h, int j, const float *offsets) {
   Vector16 offset[3], attention = *(Vector16 *)(h->attention + j);
   Integer16 element[3][2];
   block_offsets(offsets, offset);
-  for (int a = 0; a < 3; a++) block_axis(h, j, a, offset[a], element[a]);
+  for (int a = 0; a < 3; a++) block_axis(h, j, a, &offset[a], element[a]);
   for (int k = 0; k < 8; k++) {
     int z = k >> 2, y = k >> 1 & 1, x = k & 1;
     *(Integer16 *)(h->element[k] + j) = element[0][z] + element[1][y] + element[2][x];

@@ -25,19 +25,20 @@ DEFORM_INLINE void LANES_NAME(gather)(const Head *head, const Levels *levels, fl
     ((Vector *)y)[u] = (sum[0][u] + sum[1][u]) + (sum[2][u] + sum[3][u]);
 }
 
-/* Sums of the lanes of four vectors. */
-DEFORM_INLINE Vector4 LANES_NAME(lane_sums)(Vector a, Vector b, Vector c, Vector d) {
+/* Sums of the lanes of four vectors. Vectors are passed by address: by value, their convention
+ * would depend on the processor the compiler is told of. */
+DEFORM_INLINE Vector4 LANES_NAME(lane_sums)(const Vector v[4]) {
 #if LANES == 16
-#define HALF(v)                                                                                    \
-  (__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +                                         \
-   __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15))
-  return lane_sums_8(HALF(a), HALF(b), HALF(c), HALF(d));
-#undef HALF
+  Vector_8 half[4];
+  for (int i = 0; i < 4; i++)
+    half[i] = __builtin_shufflevector(v[i], v[i], 0, 1, 2, 3, 4, 5, 6, 7) +
+              __builtin_shufflevector(v[i], v[i], 8, 9, 10, 11, 12, 13, 14, 15);
+  return lane_sums_8(half);
 #else
-  Vector ab = __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) +
-              __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
-  Vector cd = __builtin_shufflevector(c, d, 0, 2, 8, 10, 4, 6, 12, 14) +
-              __builtin_shufflevector(c, d, 1, 3, 9, 11, 5, 7, 13, 15);
+  Vector ab = __builtin_shufflevector(v[0], v[1], 0, 2, 8, 10, 4, 6, 12, 14) +
+              __builtin_shufflevector(v[0], v[1], 1, 3, 9, 11, 5, 7, 13, 15);
+  Vector cd = __builtin_shufflevector(v[2], v[3], 0, 2, 8, 10, 4, 6, 12, 14) +
+              __builtin_shufflevector(v[2], v[3], 1, 3, 9, 11, 5, 7, 13, 15);
   Vector all = __builtin_shufflevector(ab, cd, 0, 2, 8, 10, 4, 6, 12, 14) +
                __builtin_shufflevector(ab, cd, 1, 3, 9, 11, 5, 7, 13, 15);
   return __builtin_shufflevector(all, all, 0, 1, 2, 3) +
@@ -70,7 +71,7 @@ DEFORM_INLINE Vector4 LANES_NAME(slopes)(const Head *head, const float *values, 
     total[2] += dy[u] * (head->share[0][j] * slope_y[0] + head->share[1][j] * slope_y[1]);
     total[3] += dy[u] * (head->share[0][j] * slope_x[0] + head->share[1][j] * slope_x[1]);
   }
-  return LANES_NAME(lane_sums)(total[0], total[1], total[2], total[3]);
+  return LANES_NAME(lane_sums)(total);
 }
 
 /* Fills head->product and adds to the values' gradients where there are any. */
