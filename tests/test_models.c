@@ -45,7 +45,7 @@ static const char *const variants[] = {
     "head=decoupled bridge=fsad",
     "bridge=fsad bridge_layers=2 bridge_norm=post head_norm=inside",
     "bridge=fsad bridge_norm=pre head_norm=pre blocks=2 class_layers=2",
-    "bridge=standard bridge_layers=2 query_scales=3",
+    "bridge=standard bridge_layers=2 standard_scales=3",
     "queries=3 match=per_stage mask_resize=trilinear",
     "match=fixed none_weight=1",
     "model=maskformer",

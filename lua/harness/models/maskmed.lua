@@ -9,7 +9,10 @@ local function bridge(m, c, scales)
     scales, name = "bridge", hidden = c.hidden, heads = c.heads, layers = c.bridge_layers, query_scales = c.query_scales,
     ffn = c.ffn, norm = c.bridge_norm, zero_init = c.bridge_zero_init,
   }
-  if c.bridge == "standard" then return m.standard_bridge(common) end
+  if c.bridge == "standard" then
+    common.query_scales = c.standard_scales
+    return m.standard_bridge(common)
+  end
   common.points = c.points
   common.value_scales = c.bridge == "deformable" and c.query_scales or 0
   return m.fsad_bridge(common)
