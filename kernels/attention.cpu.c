@@ -207,6 +207,7 @@ static inline Vec mask_load(const Call *call, const Sizes *s, int64_t n, int64_t
 
 static void find_shut(const Call *call, const Sizes *s) {
   int64_t vecs = (s->queries + VEC - 1) / VEC;
+  vec_store(shut_of(call, s, s->samples), vec_splat(0)); /* lanes behind the last query */
 #pragma omp parallel for schedule(static)
   for (int64_t task = 0; task < s->samples * vecs; task++) {
     int64_t n = task / vecs, query = task % vecs * VEC, count = s->queries - query;
@@ -236,6 +237,7 @@ static void close_queries(const Call *call, const Sizes *s, const Tile *t, int64
                           int64_t count, float *open, float *scores) {
   const float *shut = shut_of(call, s, t->n) + query;
   int64_t lanes = t->vecs * VEC;
+  if (t->count < lanes) memset(open, 0, (size_t)(count * lanes) * sizeof *open);
   for (int64_t lane = 0; lane < t->count; lane++) {
     const float *mask = call->in[IN_MASK].data;
     mask += (t->n * s->keys + t->first + lane) * s->queries + query;
