@@ -50,7 +50,7 @@ bool cli_number(const char *option, const char *text, double least, double *valu
 }
 
 /* The folder above build/ when the program lies there, as `make` leaves it. */
-static void find_home(char home[4096]) {
+void cli_home(char home[4096]) {
   const char *given = getenv("HARNESS_HOME");
   char self[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -129,7 +129,7 @@ void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user
     options[count++] = cli->options[i];
   memcpy(options + count, common_options, sizeof common_options);
   *common = (Common){.quiet = false};
-  find_home(common->home);
+  cli_home(common->home);
   find_database(common);
   argv[0] = (char *)cli->name;
   check_names(options, argc, argv);

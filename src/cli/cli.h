@@ -45,6 +45,9 @@ typedef struct Common {
   bool quiet;
 } Common;
 
+/* HARNESS_HOME, else the folder above the program's, else ".". */
+void cli_home(char home[4096]);
+
 /* Parses; --help prints and exits 0, a mistake prints and exits 2. */
 void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user);
 

@@ -53,9 +53,35 @@ static bool is_subcommand(const char *name) {
   return found;
 }
 
+/* The options of an experiment as lua/harness/options.lua has them: name, default, scales, doc. */
+static int print_options(void) {
+  char home[4096];
+  Error error = {""};
+  cli_home(home);
+  json_t *options = experiment_options(home, &error), *row;
+  if (!options) return cli_error(EXIT_UNFIT, &error);
+  size_t i;
+  printf("Options of an experiment, as key=value; also scale=quick|small|paper and seeds=N\n\n");
+  json_array_foreach(options, i, row) {
+    static const char *const columns[] = {"default", "quick", "small"};
+    printf("%-18s %s\n", json_string_value(json_object_get(row, "name")),
+           json_string_value(json_object_get(row, "doc")));
+    for (int c = 0; c < 3; c++) {
+      char *text = json_dumps(json_object_get(row, columns[c]),
+                              JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+      if (text) printf("%s%s %s", c ? ", " : "                     ", columns[c], text);
+      free(text);
+    }
+    printf("\n");
+  }
+  json_decref(options);
+  return EXIT_DONE;
+}
+
 static int help(int argc, char **argv) {
   const char *word = argc < 2 ? "help" : argv[1];
   if (!strcmp(word, "help") || !strcmp(word, "version")) return print_help(stdout);
+  if (!strcmp(word, "options")) return print_options();
   if (!is_subcommand(word) && block_help(word, stdout)) return EXIT_DONE;
   char option[] = "--help";
   char *arguments[] = {argv[1], option, NULL};
