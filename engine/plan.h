@@ -32,7 +32,11 @@ void plan_print(const Plan *plan, FILE *out, int rows);
 
 /* Runs the graph's nodes in order; with `profile`, adds each node's time to node->seconds. */
 void plan_run(Plan *plan, bool profile);
-/* After profiling: time per op, forward and backward, share, GFLOP/s; `runs` divides. */
-void plan_profile_print(const Plan *plan, int runs, FILE *out);
+/* After profiling `runs` runs: time per op, forward and backward, its share, GFLOP/s, GB/s, and the
+ * share of the nearer ceiling. */
+typedef struct Ceiling {
+  double gflops, gbps;
+} Ceiling;
+void plan_profile_print(const Plan *plan, int runs, const Ceiling *ceiling, FILE *out);
 
 #endif

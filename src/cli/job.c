@@ -33,7 +33,8 @@ static int lift(int file) {
 
 /* The configuration as a file in memory (no pipe that a child could leave unread), with the place
  * of the trial's checkpoint. */
-static int config_file(const PlannedTrial *trial, const char *folder) {
+static int config_file(const PlannedTrial *trial, const Launch *launch) {
+  const char *folder = launch->folder;
   char checkpoint[4400];
   snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints", folder);
   if (mkdir(checkpoint, 0777) && errno != EEXIST) return -1;
@@ -42,6 +43,7 @@ static int config_file(const PlannedTrial *trial, const char *folder) {
   if (file < 0) return -1;
   json_t *config = json_copy(trial->config);
   json_object_set_new(config, "checkpoint", json_string(checkpoint));
+  if (launch->profile) json_object_set_new(config, "profile", json_true());
   bool good = json_dumpfd(config, file, JSON_COMPACT) == 0 && lseek(file, 0, SEEK_SET) == 0;
   json_decref(config);
   if (good) return file;
@@ -130,7 +132,7 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
   job->events = -1;
   int ends[2], file[3] = {-1, -1, -1};
   if (!open_log(job, launch->folder, &file[1], error)) return false;
-  file[0] = config_file(job->trial, launch->folder);
+  file[0] = config_file(job->trial, launch);
   if (file[0] >= 0 && pipe2(ends, O_CLOEXEC) == 0) {
     job->events = ends[0];
     fcntl(job->events, F_SETFL, O_NONBLOCK);

@@ -40,7 +40,8 @@ typedef struct Launch {
   const char *folder;  /* of the database */
   const char *home;    /* of the program */
   int threads;
-  bool pin; /* give each slot its own processors */
+  bool pin;     /* give each slot its own processors */
+  bool profile; /* the trial ends its log with the time of each op */
 } Launch;
 
 double job_now(void); /* seconds, monotonic */

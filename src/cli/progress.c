@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { LOG_LINES = 12, LOG_BYTES = 4096, PLAIN_S = 15 };
+enum { LOG_LINES = 12, PROFILE_LINES = 64, LOG_BYTES = 8192, PLAIN_S = 15 };
 
 bool progress_no_color;
 
@@ -103,7 +103,8 @@ void progress_start(Progress *progress, const Job *job) {
   fprintf(stderr, "harness: start %d/%d %s\n", progress->started, progress->total, job->label);
 }
 
-static void show_log(const Job *job) {
+/* The last lines of the attempt's log, as many as asked for. */
+static void show_log(const Job *job, int most) {
   FILE *file = fopen(job->log_path, "r");
   char text[LOG_BYTES + 1];
   if (!file) return;
@@ -117,7 +118,7 @@ static void show_log(const Job *job) {
   text[got] = 0;
   char *start = text + got;
   for (int lines = 0; start > text; start--)
-    if (start[-1] == '\n' && ++lines == LOG_LINES) break;
+    if (start[-1] == '\n' && ++lines == most) break;
   if (got == 0) return;
   for (char *line = strtok(start, "\n"); line; line = strtok(NULL, "\n"))
     fprintf(stderr, "  | %s\n", line);
@@ -129,13 +130,14 @@ void progress_end(Progress *progress, const Job *job, const AttemptEnd *end) {
   progress->ended++;
   progress->busy_s += end->wall_s;
   bool good = end->status == STATUS_DONE;
-  if (progress->quiet && good) return;
+  if (progress->quiet && good && !progress->profile) return;
   clear(progress);
   clock_text(end->wall_s, took);
   if (good && job->figure >= 0) snprintf(figure, sizeof figure, " %.3f", job->figure);
   fprintf(stderr, "harness: %s %d/%d %s%s in %s%s%s\n", status_name(end->status), progress->ended,
           progress->total, job->label, figure, took, end->message[0] ? ": " : "", end->message);
-  if (!good && end->status != STATUS_INTERRUPTED) show_log(job);
+  if (!good && end->status != STATUS_INTERRUPTED) show_log(job, LOG_LINES);
+  if (good && progress->profile) show_log(job, PROFILE_LINES);
   progress->last = progress->terminal ? 0 : progress->last;
 }
 

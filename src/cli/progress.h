@@ -7,6 +7,7 @@
 
 typedef struct Progress {
   bool quiet;
+  bool profile; /* show the log of a trial that ended well: it ends with its profile */
   bool terminal;
   int drawn;                 /* lines on the terminal that the next drawing replaces */
   double last;               /* when something was last drawn */

@@ -25,7 +25,7 @@ typedef struct Run {
   int jobs;        /* 0: as many as the processors allow */
   double timeout_s;
   bool retry[STATUS_COUNT];
-  bool dry_run, json;
+  bool dry_run, json, profile;
   /* what the plan came to */
   json_t *plan;
   char data_hash[HASH_BYTES];
@@ -41,7 +41,8 @@ enum {
   KEY_RETRY = 2,
   KEY_DRY = 'n',
   KEY_TIMEOUT = 3,
-  KEY_JSON = 4
+  KEY_JSON = 4,
+  KEY_PROFILE = 5
 };
 
 static const struct argp_option options[] = {
@@ -53,6 +54,10 @@ static const struct argp_option options[] = {
      "named too. Earlier attempts are kept",
      0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Stop a trial after S seconds", 0},
+    {"profile", KEY_PROFILE, 0, 0,
+     "Time every op of the trials that run and print where their training steps went (finished "
+     "trials: with --retry done)",
+     0},
     {"json", KEY_JSON, 0, 0, "The table (or, with --dry-run, the plan) as JSON", 0},
     {0}};
 
@@ -115,6 +120,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   }
   if (key == KEY_DRY) run->dry_run = true;
   if (key == KEY_JSON) run->json = true;
+  if (key == KEY_PROFILE) run->profile = true;
   return true;
 }
 
@@ -229,6 +235,7 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
                    .threads = threads,
                    .timeout_s = run->timeout_s,
                    .quiet = run->common.quiet,
+                   .profile = run->profile,
                    .home = run->common.home,
                    .program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe"};
   PlannedTrial *todo[run->trials + 1];

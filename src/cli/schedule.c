@@ -76,8 +76,9 @@ static void stop_all(Sweep *sweep) {
 
 static bool hand_out(Sweep *sweep, Job *job, Error *error) {
   Schedule *schedule = sweep->schedule;
-  Launch launch = {schedule->program, store_folder(schedule->store), schedule->home,
-                   schedule->threads, schedule->pin};
+  Launch launch = {schedule->program, store_folder(schedule->store),
+                   schedule->home,    schedule->threads,
+                   schedule->pin,     schedule->profile};
   job->trial = schedule->todo[sweep->next];
   job->label = schedule->label[sweep->next];
   if (!job_spawn(job, &launch, error)) return false;
@@ -217,6 +218,7 @@ bool schedule_run(Schedule *schedule, bool *interrupted, Error *error) {
   CHECK(sweep, "no memory for a schedule");
   sweep->schedule = schedule;
   sweep->progress = progress_make(schedule->count, schedule->jobs, schedule->quiet);
+  sweep->progress.profile = schedule->profile;
   for (int i = 0; i < schedule->jobs; i++) sweep->job[i] = (Job){.slot = i, .events = -1};
   sigset_t open;
   listen_signals(&open);

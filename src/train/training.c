@@ -4,6 +4,7 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
@@ -51,15 +52,36 @@ int64_t training_resume(Params *params, const char *checkpoint, Error *error) {
   return strtoll(step, NULL, 10);
 }
 
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Batch, graph, update. Returns the gradient's norm, NaN when the loss is not finite. */
+static double run_step(const Training *t, int64_t step, bool profile, double rate) {
+  double start = now();
+  sampler_batch(t->sampler, (uint64_t)step, t->model->image->tensor.data,
+                t->model->labels->tensor.data);
+  double batched = now();
+  plan_run(t->plan, profile);
+  double ran = now();
+  double norm = isfinite(scalar(t->model->loss)) ? sgd_step(t->params, &t->sgd, rate) : NAN;
+  if (profile) {
+    t->profile->steps++;
+    t->profile->batch_s += batched - start;
+    t->profile->update_s += now() - ran;
+  }
+  return norm;
+}
+
 bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *error) {
   int64_t every = t->steps / 100 > 0 ? t->steps / 100 : 1;
   *end = TRAINING_DONE;
   for (int64_t step = first; step < t->steps; step++) {
-    sampler_batch(t->sampler, (uint64_t)step, t->model->image->tensor.data,
-                  t->model->labels->tensor.data);
-    plan_run(t->plan, t->profile && step > first);
-    double rate = poly_rate(t->rate, step, t->steps), loss = scalar(t->model->loss);
-    double norm = isfinite(loss) ? sgd_step(t->params, &t->sgd, rate) : NAN;
+    double rate = poly_rate(t->rate, step, t->steps);
+    double norm = run_step(t, step, t->profile && step > first, rate),
+           loss = scalar(t->model->loss);
     bool last = step + 1 == t->steps, finite = isfinite(loss) && isfinite(norm);
     if (step == first || (step + 1) % every == 0 || last || !finite) report(t, step, rate, norm);
     if (!finite) {

@@ -9,6 +9,12 @@
 
 typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;
 
+/* Time of the profiled steps (all but the first, which warms up) outside the graph. */
+typedef struct StepProfile {
+  int steps;
+  double batch_s, update_s;
+} StepProfile;
+
 typedef struct Training {
   Params *params;
   Plan *plan; /* bound */
@@ -19,7 +25,7 @@ typedef struct Training {
   int64_t steps, save_every;
   const char *checkpoint; /* NULL: none */
   FILE *events;
-  bool profile;
+  StepProfile *profile; /* NULL: no profile; the graph's own is in its nodes */
 } Training;
 
 /* Runs steps first .. steps-1. A loss or gradient that is not finite ends it as collapsed, with the

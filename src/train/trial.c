@@ -1,4 +1,5 @@
 #include "src/train/trial.h"
+#include "src/bench/machine.h"
 #include "src/data/normalise.h"
 #include "src/data/split.h"
 #include "src/train/config.h"
@@ -117,8 +118,24 @@ static bool prepare_model(Trial *t, Error *error) {
 /* ---- the trial
  * ------------------------------------------------------------------------------------ */
 
+/* The ceilings are measured after the training: the trial has the machine to itself by then. */
+static void print_profile(const Trial *t, const StepProfile *profile) {
+  if (!profile->steps) return;
+  Flush flush = flush_make();
+  Machine machine = machine_begin((int)config_int(t->config, "threads"), .1, &flush);
+  Ceiling ceiling = {machine.fma_gflops, machine.copy_gbps};
+  flush_free(&flush);
+  fprintf(stderr,
+          "profile of %d training steps, %d threads; outside the graph: batch %.3f ms, "
+          "clip and SGD %.3f ms\n",
+          profile->steps, machine.threads, 1e3 * profile->batch_s / profile->steps,
+          1e3 * profile->update_s / profile->steps);
+  plan_profile_print(t->train_plan, profile->steps, &ceiling, stderr);
+}
+
 static bool train(Trial *t, TrainingEnd *end, Error *error) {
   const json_t *c = t->config;
+  StepProfile profile = {0};
   Training training = {
       .params = t->params,
       .plan = t->train_plan,
@@ -134,15 +151,14 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .save_every = config_int(c, "save_every"),
       .checkpoint = json_string_value(json_object_get(c, "checkpoint")),
       .events = t->events,
-      .profile = json_is_true(json_object_get(c, "profile")),
+      .profile = json_is_true(json_object_get(c, "profile")) ? &profile : NULL,
   };
   int64_t first = training_resume(t->params, training.checkpoint, error);
   if (error->text[0]) return false;
   double start = now();
   bool good = training_run(&training, first, end, error);
   t->train_s = now() - start;
-  if (training.profile)
-    plan_profile_print(t->train_plan, (int)(training.steps - first - 1), stderr);
+  if (training.profile) print_profile(t, &profile);
   return good;
 }
 

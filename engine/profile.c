@@ -1,0 +1,54 @@
+/* Where a step's time went: one line for every op and pass, largest first. */
+#include "engine/plan.h"
+
+#include <math.h>
+
+typedef struct Line {
+  const char *name;
+  bool backward;
+  int nodes;
+  double seconds, flops, bytes, least; /* of one run; least: at the nearer ceiling */
+} Line;
+
+static int by_time(const void *a, const void *b) {
+  const Line *x = a, *y = b;
+  return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1 : 0;
+}
+
+static void add_node(Line *line, const Node *node, int runs, const Ceiling *ceiling) {
+  Cost cost = op_cost(&node->call);
+  line->name = node->call.op->name;
+  line->backward = node->call.backward;
+  line->nodes++;
+  line->seconds += node->seconds / runs;
+  line->flops += cost.flops;
+  line->bytes += cost.bytes;
+  line->least += fmax(cost.flops / ceiling->gflops, cost.bytes / ceiling->gbps) / 1e9;
+}
+
+static void print_line(const Line *line, double total, FILE *out) {
+  double s = fmax(line->seconds, 1e-12);
+  fprintf(out, "%-18s %-8s %5d %10.3f %6.1f%% %9.1f %8.1f %8.1f%%\n", line->name,
+          line->backward ? "backward" : "forward", line->nodes, 1e3 * line->seconds,
+          100 * line->seconds / total, line->flops / s / 1e9, line->bytes / s / 1e9,
+          100 * line->least / s);
+}
+
+void plan_profile_print(const Plan *plan, int runs, const Ceiling *ceiling, FILE *out) {
+  Line lines[2 * OP_COUNT] = {0};
+  double total = 0, least = 0;
+  for (int i = 0; i < plan->graph->node_count; i++) {
+    const Node *node = plan->graph->nodes[i];
+    if (node->call.op->flags & OP_CONSTANT) continue;
+    add_node(&lines[2 * (int)node->op + node->call.backward], node, runs, ceiling);
+  }
+  for (int k = 0; k < 2 * OP_COUNT; k++) total += lines[k].seconds, least += lines[k].least;
+  qsort(lines, 2 * OP_COUNT, sizeof *lines, by_time);
+  fprintf(out, "%-18s %-8s %5s %10s %7s %9s %8s %9s\n", "op", "pass", "nodes", "ms", "share",
+          "GFLOP/s", "GB/s", "ceiling");
+  for (int k = 0; k < 2 * OP_COUNT && lines[k].nodes; k++) print_line(&lines[k], total, out);
+  fprintf(out, "%-18s %-8s %5d %10.3f %7s %9s %8s %8.1f%%\n", "graph", "", plan->graph->node_count,
+          1e3 * total, "", "", "", 100 * least / fmax(total, 1e-12));
+  fprintf(out, "ceiling: the share of what %.0f GFLOP/s and %.1f GB/s, the nearer of both, allow\n",
+          ceiling->gflops, ceiling->gbps);
+}
