@@ -1,4 +1,5 @@
 #include "src/bench/bench.h"
+#include "src/bench/against.h"
 #include "src/bench/op_bench.h"
 #include "src/bench/selection.h"
 #include "src/bench/session.h"
@@ -90,6 +91,8 @@ static void print_list(const Chosen *list, int count) {
 }
 
 int bench_run(const BenchOptions *options, Error *error) {
+  if (options->first_step) return first_step_main(options, options->first_step, error);
+  if (options->against) return against_run(options, error);
   Chosen *list;
   int count;
   if (!selection_make(options, &list, &count, error)) return 2;
@@ -99,7 +102,7 @@ int bench_run(const BenchOptions *options, Error *error) {
     print_list(list, count);
   } else {
     Session session = session_begin(options, widest(list, count));
-    for (int i = 0; good && i < count; i++)
+    for (int i = 0; good && i < count && !session_interrupted(); i++)
       good = list[i].step ? bench_step(&session, list[i].step, error)
                           : bench_op(&session, &list[i], error);
     wrong = session.wrong;
@@ -107,6 +110,7 @@ int bench_run(const BenchOptions *options, Error *error) {
   }
   free(list);
   if (!good) return 3;
+  if (session_interrupted()) return 75;
   if (!wrong) return 0;
   fail(error, "%d row%s beyond the tolerance: wrong kernels were not timed", wrong,
        wrong > 1 ? "s are" : " is");

@@ -14,6 +14,7 @@ typedef struct BenchOptions {
   int threads;
   TimingLimits limits;
   bool json, list, quiet, against;
+  const char *first_step;          /* the child's side of a first-step measurement */
   const char *home, *db, *command; /* command: as typed, stored with the run */
 } BenchOptions;
 

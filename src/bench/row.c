@@ -154,6 +154,9 @@ void row_print(const BenchRow *row, FILE *out, int width, bool baseline) {
     fprintf(out, " %9s %6.2fx  %.2f-%.2f, %s", time_text(s.median, theirs), row->speedup.value,
             row->speedup.low, row->speedup.high, row->baseline);
   }
+  const double mib = 1 << 20;
+  if (isfinite(row->peak_bytes)) fprintf(out, "  %.0f MiB", row->peak_bytes / mib);
+  if (isfinite(row->baseline_bytes)) fprintf(out, " of %.0f", row->baseline_bytes / mib);
   fputc('\n', out);
   fflush(out);
 }

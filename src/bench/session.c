@@ -3,9 +3,21 @@
 #include "src/store/environment.h"
 
 #include <omp.h>
+#include <signal.h>
 #include <string.h>
 
 static const double CEILING_SECONDS = .3;
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number) {
+  interrupted = 1;
+  signal(number, SIG_DFL);
+}
+
+bool session_interrupted(void) {
+  return interrupted;
+}
 
 static double ceiling_seconds(const BenchOptions *options) {
   return options->limits.seconds < CEILING_SECONDS ? options->limits.seconds : CEILING_SECONDS;
@@ -13,6 +25,8 @@ static double ceiling_seconds(const BenchOptions *options) {
 
 Session session_begin(const BenchOptions *options, int width) {
   Session session = {.options = options, .rows = json_array(), .width = width};
+  signal(SIGINT, interrupt);
+  signal(SIGTERM, interrupt);
   omp_set_num_threads(options->threads);
   session.flush = flush_make();
   session.machine = machine_begin(options->threads, ceiling_seconds(options), &session.flush);

@@ -19,6 +19,8 @@ typedef struct Session {
 Session session_begin(const BenchOptions *options, int width);
 /* Prints and keeps the row, and frees its samples. */
 void session_add(Session *session, BenchRow *row);
+/* After the first Ctrl-C: no more rows, what was measured is stored; the second ends at once. */
+bool session_interrupted(void);
 /* Measures the machine again, warns, stores the run, prints the JSON. */
 bool session_end(Session *session, Error *error);
 

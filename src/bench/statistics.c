@@ -44,6 +44,13 @@ double quantile(const double *sorted, int count, double share) {
   return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
 }
 
+double samples_quantile(const Samples *samples, double share) {
+  double *sorted = sorted_copy(samples->value, samples->count);
+  double value = quantile(sorted, samples->count, share);
+  free(sorted);
+  return value;
+}
+
 Summary samples_summary(const double *value, int count) {
   if (count < 1) return (Summary){0, NAN, NAN, NAN, NAN, NAN};
   double *sorted = sorted_copy(value, count);

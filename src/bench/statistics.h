@@ -21,6 +21,7 @@ typedef struct Summary {
 
 /* Quantiles by linear interpolation between order statistics (Hyndman and Fan's type 7). */
 double quantile(const double *sorted, int count, double share);
+double samples_quantile(const Samples *samples, double share);
 Summary samples_summary(const double *value, int count);
 /* Half the width of the median's 95 % interval relative to the median: 1.57 IQR / sqrt(n) (McGill,
  * Tukey and Larsen 1978, the notch of a box plot). */

@@ -1,12 +1,22 @@
 /* harness bench: the work is in src/bench/. */
 #include "src/bench/bench.h"
+#include "src/bench/compare.h"
 
 #include <string.h>
 
 #include "src/cli/cli.h"
 #include "src/store/environment.h"
 
-enum { KEY_DEVICE = 1, KEY_THREADS, KEY_JSON, KEY_TIME, KEY_NOISE, KEY_LIST };
+enum {
+  KEY_DEVICE = 1,
+  KEY_THREADS,
+  KEY_JSON,
+  KEY_TIME,
+  KEY_NOISE,
+  KEY_LIST,
+  KEY_AGAINST,
+  KEY_FIRST
+};
 
 static const struct argp_option options[] = {
     {"device", KEY_DEVICE, "NAME", 0, "Where (cpu)", 0},
@@ -16,12 +26,20 @@ static const struct argp_option options[] = {
      "Stop when the median is known to so many percent (default 1); `!` marks a row that was not",
      0},
     {"json", KEY_JSON, 0, 0, "One JSON document on standard output", 0},
+    {"against", KEY_AGAINST, "pytorch", 0,
+     "Time an equivalent PyTorch program in turn with ours (HARNESS_PYTHON: which Python)", 0},
+    {"first-step", KEY_FIRST, "NAME", OPTION_HIDDEN, "", 0},
     {"list", KEY_LIST, 0, 0, "Name what would be timed", 0},
     {0}};
 
 static bool take_device(const char *value, Error *error) {
   if (!strcmp(value, "cpu")) return true;
   return fail(error, "--device \"%s\" is unknown; this build knows: cpu", value);
+}
+
+static bool take_against(const char *value, BenchOptions *o, Error *error) {
+  o->against = !strcmp(value, "pytorch");
+  return o->against || fail(error, "--against \"%s\" is unknown; known: pytorch", value);
 }
 
 static bool take(int key, char *value, void *user, Error *error) {
@@ -31,6 +49,8 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == ' ') o->filter[o->filters++] = value;
   if (key == KEY_JSON) o->json = true;
   if (key == KEY_LIST) o->list = true;
+  if (key == KEY_FIRST) o->first_step = value;
+  if (key == KEY_AGAINST) return take_against(value, o, error);
   if (key == KEY_DEVICE) return take_device(value, error);
   if (key != KEY_THREADS && key != KEY_TIME && key != KEY_NOISE) return true;
   const char *name = key == KEY_THREADS ? "--threads" : key == KEY_TIME ? "--time" : "--noise";
@@ -43,7 +63,7 @@ static bool take(int key, char *value, void *user, Error *error) {
 
 static const Cli bench_cli = {
     "bench",
-    "[FILTER...]",
+    "[FILTER...]\ncompare A B",
     "  harness bench\n  harness bench conv \"deform_attention, quick\" step:unet-32 --time 2\n",
     "Times the bench cases of every op, forward and backward, after comparing each with its "
     "reference: a wrong kernel gets no time. Median of cold calls (the caches walked before each), "
@@ -52,6 +72,51 @@ static const Cli bench_cli = {
     "stored in the database with every sample. Exit code 1 when a kernel is wrong.",
     options,
     take};
+
+/* ---- compare ------------------------------------------------------------------------------------
+ */
+
+static const struct argp_option compare_options[] = {
+    {"margin", KEY_NOISE, "PCT", 0, "A change this small is none (default 3)", 0},
+    {"json", KEY_JSON, 0, 0, "One JSON document on standard output", 0},
+    {0}};
+
+static bool take_compare(int key, char *value, void *user, Error *error) {
+  CompareOptions *o = user;
+  double number = 0;
+  if (key == KEY_JSON) o->json = true;
+  if (key == KEY_NOISE && !cli_number("--margin", value, 0, &number, error)) return false;
+  if (key == KEY_NOISE) o->margin = number / 100;
+  if (key != ' ') return true;
+  if (o->old_run && o->new_run) return false;
+  *(o->old_run ? &o->new_run : &o->old_run) = value;
+  return true;
+}
+
+static const Cli compare_cli = {
+    "bench compare",
+    "A B",
+    "  harness bench compare prev last\n  harness bench compare 3 7 --json\n",
+    "Compares two stored runs (numbers, `last` or `prev`), B against A, row by row: FASTER, "
+    "SLOWER, "
+    "SAME, or UNDECIDED where the 95 % interval of the ratio of medians crosses the margin. Exit "
+    "code 4 when a row is SLOWER or became wrong, 5 when there is nothing to compare.",
+    compare_options,
+    take_compare};
+
+static int command_compare(int argc, char **argv) {
+  Common common;
+  Error error = {""};
+  CompareOptions compare = {.margin = .03};
+  cli_parse(&compare_cli, argc, argv, &common, &compare);
+  compare.db = common.db;
+  int code = EXIT_USAGE;
+  if (compare.new_run)
+    code = bench_compare(&compare, &error);
+  else
+    fail(&error, "harness bench compare needs two runs, such as prev last");
+  return code == EXIT_DONE ? code : cli_error(code, &error);
+}
 
 /* The command as typed, for the record. */
 static void join(int argc, char **argv, char *text, size_t bytes) {
@@ -65,6 +130,7 @@ int command_bench(int argc, char **argv) {
   Common common;
   Error error = {""};
   char command[1024];
+  if (argc > 1 && !strcmp(argv[1], "compare")) return command_compare(argc - 1, argv + 1);
   join(argc, argv, command, sizeof command);
   BenchOptions bench = {.threads = environment_cores(), .limits = {.seconds = .5, .noise = .01}};
   cli_parse(&bench_cli, argc, argv, &common, &bench);
@@ -73,5 +139,7 @@ int command_bench(int argc, char **argv) {
   bench.quiet = common.quiet;
   bench.command = command;
   int code = bench_run(&bench, &error);
+  if (code == EXIT_INTERRUPTED) fail(&error, "interrupted; the rows so far are stored");
+  if (code == EXIT_SOME_FAILED && !error.text[0]) fail(&error, "a kernel is wrong");
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }

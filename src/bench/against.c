@@ -1,0 +1,301 @@
+#include "src/bench/against.h"
+#include "kernels/nearest.h"
+#include "src/bench/duel.h"
+
+#include <limits.h>
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, DUELS_MAX = 32, WIDTH = 47 };
+static const double TURN_SECONDS = .02; /* of one turn at least; what is shorter is repeated */
+static const double LIMIT_FACTOR = 10;  /* a comparison may take so many measurements' time */
+
+/* ---- the cases ----------------------------------------------------------------------------------
+ */
+
+#define QUERIES(T, SAMPLES)                                                                        \
+  {3, {1, T, 3 * (SAMPLES)}, FILL_GRID, 2}, {                                                      \
+    3, {                                                                                           \
+      1, T, SAMPLES                                                                                \
+    }                                                                                              \
+  }
+#define CUBE(S, E)                                                                                 \
+  {                                                                                                \
+    5, {                                                                                           \
+      1, S, S, S, E                                                                                \
+    }                                                                                              \
+  }
+
+static const OpCase deform_small = {
+    .name = "4672 x 4 levels x 4 x 64",
+    .options = "heads=8 points=4 query_grids=16,16,16,8,8,8,4,4,4",
+    .n_in = 6,
+    .in = {QUERIES(4672, 128), CUBE(32, 64), CUBE(16, 64), CUBE(8, 64), CUBE(4, 64)}};
+static const OpCase deform_large = {
+    .name = "37440 x 5 levels x 4 x 128",
+    .options = "heads=8 points=4 query_grids=32,32,32,16,16,16,8,8,8,4,4,4",
+    .n_in = 7,
+    .in = {QUERIES(37440, 160), CUBE(64, 128), CUBE(32, 128), CUBE(16, 128), CUBE(8, 128),
+           CUBE(4, 128)}};
+
+static const OpCase *match_case(const char *name) {
+  const OpCase *c = op_cases[OP_match];
+  while (c->name && strcmp(c->name, name) != 0) c++;
+  CHECK(c->name, "op match has no case '%s'", name);
+  return c;
+}
+
+static int every(DuelCase *all, char names[][64]) {
+  int count = 0;
+  for (const StepCase *s = step_cases; s->name; s++)
+    for (int kind = 0; kind < 3; kind++) {
+      snprintf(names[count], 64, "%sstep:%s%s", kind == 2 ? "first-" : "", s->name,
+               kind == 1 ? ":bf16" : "");
+      all[count] = (DuelCase){
+          .name = names[count], .step = s, .dtype = kind == 1 ? "bf16" : "f32", .first = kind == 2};
+      count++;
+    }
+  all[count++] = (DuelCase){.name = "deform_attention, 4672 queries",
+                            .op = OP_deform_attention,
+                            .c = &deform_small,
+                            .dtype = "f32"};
+  all[count++] = (DuelCase){.name = "deform_attention, 37440 queries",
+                            .op = OP_deform_attention,
+                            .c = &deform_large,
+                            .dtype = "f32"};
+  all[count++] = (DuelCase){
+      .name = "match", .op = OP_match, .c = match_case("quick, 16 queries"), .dtype = "f32"};
+  all[count++] = (DuelCase){.name = "dice", .dtype = "u8"};
+  return count;
+}
+
+/* ---- in turn ------------------------------------------------------------------------------------
+ */
+
+static double ours_turn(const Work *work, int repeats) {
+  double start = seconds_now();
+  for (int i = 0; i < repeats; i++) work->run(work->user);
+  return 1e6 * (seconds_now() - start) / repeats;
+}
+
+static double theirs_turn(Peer *peer, int repeats, Error *error) {
+  json_t *answer =
+      peer_ask(peer, json_pack("{s:s, s:i}", "do", "measure", "repeats", repeats), error);
+  double us = answer ? json_number_value(json_object_get(answer, "us")) : NAN;
+  json_decref(answer);
+  return us;
+}
+
+static int repeats_for(double us) {
+  return us >= 1e6 * TURN_SECONDS ? 1 : (int)ceil(1e6 * TURN_SECONDS / fmax(us, .01));
+}
+
+static double noise_of(const Samples *samples) {
+  Summary summary = samples_summary(samples->value, samples->count);
+  return summary_noise(&summary);
+}
+
+/* Ratio of medians; the interval is the middle 80 % of the pairs' own ratios. */
+static void conclude(BenchRow *row) {
+  const Samples *ours = &row->hot, *theirs = &row->baseline_hot;
+  Samples ratio = {0};
+  for (int i = 0; i < theirs->count; i++) samples_add(&ratio, theirs->value[i] / ours->value[i]);
+  row->speedup.low = samples_quantile(&ratio, .1);
+  row->speedup.high = samples_quantile(&ratio, .9);
+  row->speedup.value = samples_quantile(theirs, .5) / samples_quantile(ours, .5);
+  samples_free(&ratio);
+}
+
+static bool in_turn(const Session *session, Ours *ours, Peer *peer, Error *error) {
+  const TimingLimits *limits = &session->options->limits;
+  BenchRow *row = &ours->row;
+  timing_warm(&ours->work, limits);
+  int repeats = repeats_for(ours_turn(&ours->work, 1));
+  int their_repeats = repeats_for(theirs_turn(peer, 1, error));
+  double start = seconds_now();
+  for (int pair = 0; pair < MOST_PAIRS; pair++) {
+    bool late = seconds_now() - start > LIMIT_FACTOR * limits->seconds;
+    row->hot.met =
+        noise_of(&row->hot) <= limits->noise && noise_of(&row->baseline_hot) <= limits->noise;
+    if (pair >= LEAST_PAIRS && (late || row->hot.met)) break;
+    if (pair >= FIRST_PAIRS && seconds_now() - start > 10 * LIMIT_FACTOR * limits->seconds) break;
+    samples_add(&row->hot, ours_turn(&ours->work, repeats));
+    usleep(10000); /* our threads stop spinning before the other's start, and the other way round */
+    double us = theirs_turn(peer, their_repeats, error);
+    if (!(us > 0)) return false;
+    samples_add(&row->baseline_hot, us);
+    usleep(10000);
+  }
+  conclude(row);
+  return true;
+}
+
+static json_t *setup_request(const Ours *ours, const char *what) {
+  json_t *request = json_deep_copy(ours->request);
+  json_object_set_new(request, "do", json_string(what));
+  return request;
+}
+
+/* The same model has as many parameters; another one would make the ratio worthless. */
+static bool same_model(const Ours *ours, const json_t *answer, Error *error) {
+  const json_t *count = json_object_get(answer, "parameters");
+  if (!ours->step.params || !json_is_integer(count)) return true;
+  long long theirs = json_integer_value(count), own = params_total(ours->step.params);
+  return theirs == own ||
+         fail(error, "ours has %lld parameters, the peer's model %lld", own, theirs);
+}
+
+static bool duel(Session *session, const DuelCase *c, Ours *ours, Peer *peer, Error *error) {
+  json_t *answer = peer_ask(peer, setup_request(ours, "setup"), error);
+  if (!answer) return false;
+  snprintf(ours->row.baseline, sizeof ours->row.baseline, "%.20s %s %.24s", peer->version, c->dtype,
+           json_string_value(json_object_get(answer, "setting")));
+  bool good = same_model(ours, answer, error) &&
+              (row_wrong(&ours->row) || in_turn(session, ours, peer, error));
+  json_decref(answer);
+  if (!good) {
+    row_free(&ours->row);
+    return false;
+  }
+  session_add(session, &ours->row);
+  return true;
+}
+
+/* ---- first steps --------------------------------------------------------------------------------
+ */
+
+/* From the start of the process to the answer after one step, and the process's peak memory. */
+static bool first_ours(const Session *session, const StepCase *step, double *us, double *bytes,
+                       Error *error) {
+  char self[PATH_MAX], threads[16];
+  ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  self[length > 0 ? length : 0] = 0;
+  snprintf(threads, sizeof threads, "%d", session->options->threads);
+  const char *const argv[] = {self,    "bench", "--first-step", step->name, "--threads",
+                              threads, NULL};
+  Peer child;
+  double start = seconds_now();
+  if (!peer_spawn(&child, argv, session->options->threads, error)) return false;
+  json_t *answer = peer_listen(&child, error);
+  *us = 1e6 * (seconds_now() - start);
+  *bytes = json_number_value(json_object_get(answer, "rss"));
+  bool good = answer != NULL;
+  json_decref(answer);
+  peer_stop(&child);
+  return good;
+}
+
+static bool first_theirs(const Session *session, const Ours *ours, double *us, double *bytes,
+                         char version[64], Error *error) {
+  Peer child;
+  double start = seconds_now();
+  if (!peer_start(&child, session->options->home, session->options->threads, error)) return false;
+  json_t *answer = peer_ask(&child, setup_request(ours, "first"), error);
+  *us = 1e6 * (seconds_now() - start);
+  *bytes = json_number_value(json_object_get(answer, "rss")) - child.rss;
+  snprintf(version, 64, "%.40s, import included", child.version);
+  bool good = answer != NULL;
+  json_decref(answer);
+  peer_stop(&child);
+  return good;
+}
+
+/* Memory: ours is the peak of the whole process, theirs what comes on top of the import. */
+static bool first_duel(Session *session, const DuelCase *c, Ours *ours, Error *error) {
+  BenchRow *row = &ours->row;
+  bool good = true;
+  for (int pair = 0; good && pair < FIRST_PAIRS; pair++) {
+    double us = NAN, theirs = NAN;
+    good = first_ours(session, c->step, &us, &row->peak_bytes, error) &&
+           first_theirs(session, ours, &theirs, &row->baseline_bytes, row->baseline, error);
+    samples_add(&row->hot, us);
+    samples_add(&row->baseline_hot, theirs);
+  }
+  if (good) {
+    snprintf(row->kernel, sizeof row->kernel, "first-step:%s", c->step->name);
+    row->pass = "start";
+    row->least_us = NAN;
+    row->flops = row->bytes = NAN;
+    row->bound = "";
+    conclude(row);
+    session_add(session, row);
+  } else {
+    row_free(row);
+  }
+  return good;
+}
+
+int first_step_main(const BenchOptions *options, const char *name, Error *error) {
+  const StepCase *c = step_cases;
+  while (c->name && strcmp(c->name, name) != 0) c++;
+  if (!c->name) return fail(error, "no step \"%s\"", name) ? 0 : 2;
+  Step step;
+  omp_set_num_threads(options->threads);
+  if (!step_make(&step, c, options->home, options->threads, error)) return 3;
+  step_run(&step);
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  printf("{\"rss\": %lld}\n", 1024LL * usage.ru_maxrss);
+  fflush(stdout);
+  step_free(&step);
+  return 0;
+}
+
+/* ---- the run ------------------------------------------------------------------------------------
+ */
+
+static bool fits(const BenchOptions *options, const char *name) {
+  for (int f = 0; f < options->filters; f++) {
+    const char *filter = options->filter[f];
+    bool start = !strncmp(filter, "step", 4); /* step:unet-32 is no first-step:unet-32 */
+    if (start ? !strncmp(name, filter, strlen(filter)) : strstr(name, filter) != NULL) return true;
+  }
+  return options->filters == 0;
+}
+
+static int choose(const BenchOptions *options, DuelCase *all, char names[][64], Error *error) {
+  const char *known[DUELS_MAX];
+  int total = every(all, names), count = 0;
+  for (int i = 0; i < total; i++) known[i] = all[i].name;
+  for (int i = 0; i < total; i++)
+    if (fits(options, all[i].name)) all[count++] = all[i];
+  if (count) return count;
+  const char *near = nearest_name(options->filter[0], known, total);
+  fail(
+      error, "no comparison fits \"%s\"%s%s%s", options->filter[0], near ? "; did you mean \"" : "",
+      near ? near : "; `harness bench --against pytorch --list` names them all", near ? "\"?" : "");
+  return 0;
+}
+
+static bool run_case(Session *session, const DuelCase *c, Peer *peer, Error *error) {
+  Ours ours;
+  Error inner = {""};
+  if (!ours_make(&ours, c, session, error)) return false;
+  bool good =
+      c->first ? first_duel(session, c, &ours, &inner) : duel(session, c, &ours, peer, &inner);
+  ours_free(&ours);
+  return good || fail(error, "%s: %s", c->name, inner.text);
+}
+
+int against_run(const BenchOptions *options, Error *error) {
+  DuelCase cases[DUELS_MAX];
+  char names[DUELS_MAX][64];
+  int count = choose(options, cases, names, error);
+  if (!count) return 2;
+  for (int i = 0; options->list && i < count; i++) puts(cases[i].name);
+  if (options->list) return 0;
+  Peer peer;
+  if (!peer_start(&peer, options->home, options->threads, error)) return 3;
+  Session session = session_begin(options, WIDTH);
+  bool good = true;
+  for (int i = 0; good && i < count && !session_interrupted(); i++)
+    good = run_case(&session, &cases[i], &peer, error);
+  peer_stop(&peer);
+  int wrong = session.wrong;
+  good = session_end(&session, error) && good;
+  if (!good) return 3;
+  return session_interrupted() ? 75 : wrong > 0;
+}

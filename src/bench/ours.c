@@ -1,0 +1,158 @@
+#include "kernels/options.h"
+#include "kernels/rng.h"
+#include "src/bench/duel.h"
+#include "src/data/metric.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- Dice ---------------------------------------------------------------------------------------
+ */
+
+enum { DICE_LABELS = 16, DICE_VOXELS = 64 * 192 * 160 };
+
+struct DiceMaps {
+  uint8_t prediction[DICE_VOXELS], reference[DICE_VOXELS];
+  Dice dice[DICE_LABELS];
+};
+
+static void dice_run(void *user) {
+  struct DiceMaps *maps = user;
+  dice_count(maps->prediction, maps->reference, DICE_VOXELS, DICE_LABELS, maps->dice);
+}
+
+static bool dice_make(Ours *ours, const Session *session, Error *error) {
+  ours->maps = calloc(1, sizeof *ours->maps);
+  if (!ours->maps) return fail(error, "no memory for two label maps");
+  Rng rng = rng_make(1, RNG_TEST, 0);
+  for (int i = 0; i < DICE_VOXELS; i++) {
+    uint32_t draw = rng_u32(&rng);
+    ours->maps->prediction[i] = draw & 15;
+    ours->maps->reference[i] = draw >> 4 & 15;
+  }
+  ours->work = (Work){dice_run, ours->maps};
+  ours->row.bytes = 2 * DICE_VOXELS;
+  ours->row.pass = "forward";
+  ours->row.least_us = machine_least_us(&session->machine, 0, ours->row.bytes, &ours->row.bound);
+  snprintf(ours->row.kernel, sizeof ours->row.kernel, "dice");
+  snprintf(ours->row.shape, sizeof ours->row.shape, "(64,192,160) labels=16");
+  ours->request =
+      json_pack("{s:s, s:i, s:i}", "bench", "dice", "labels", DICE_LABELS, "voxels", DICE_VOXELS);
+  return true;
+}
+
+/* ---- ops ----------------------------------------------------------------------------------------
+ */
+
+static void both_run(void *bench) {
+  op_bench_forward(bench);
+  if (((OpBench *)bench)->has_backward) op_bench_backward(bench);
+}
+
+static json_t *grids(const int *sizes, int count) {
+  json_t *list = json_array();
+  for (int i = 0; i < count; i++)
+    json_array_append_new(list,
+                          json_pack("[i,i,i]", sizes[3 * i], sizes[3 * i + 1], sizes[3 * i + 2]));
+  return list;
+}
+
+static json_t *deform_request(const OpBench *bench) {
+  const DeformAttentionOptions *o = bench->forward.options;
+  int levels = bench->forward.n_in - 2, value[3 * MAX_IN];
+  for (int l = 0; l < levels; l++)
+    for (int a = 0; a < 3; a++) value[3 * l + a] = (int)bench->forward.in[2 + l].dim[1 + a];
+  return json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "bench", "deform_attention", "heads", o->heads,
+                   "points", o->points, "width", (int)tensor_last(&bench->forward.in[2]),
+                   "query_grids", grids(o->query_grids.v, o->query_grids.count / 3), "value_grids",
+                   grids(value, levels));
+}
+
+static json_t *match_request(const OpBench *bench) {
+  const int64_t *dim = bench->forward.in[0].dim;
+  int64_t voxels = tensor_count(&bench->forward.in[2]) / dim[0];
+  return json_pack("{s:s, s:I, s:I, s:I, s:I}", "bench", "match", "batch", (json_int_t)dim[0],
+                   "queries", (json_int_t)dim[1], "classes", (json_int_t)dim[2] - 1, "voxels",
+                   (json_int_t)voxels);
+}
+
+static bool op_make(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
+  OpBench *bench = &ours->op;
+  BenchRow *row = &ours->row;
+  OpCheck check;
+  if (!op_bench_make(bench, c->op, c->c, F32, kernels_cpu[c->op], error) ||
+      !op_bench_check(bench, &check, error))
+    return false;
+  Cost cost = op_cost(&bench->forward), back = {0, 0};
+  if (bench->has_backward) back = op_cost(&bench->backward);
+  snprintf(row->kernel, sizeof row->kernel, "%s", op_table[c->op]->name);
+  snprintf(row->name, sizeof row->name, "%s", c->c->name);
+  op_bench_shape(bench, row->shape, sizeof row->shape);
+  row->pass = bench->has_backward ? "both" : "forward";
+  row->error = fmax(check.error[0], check.error[1]);
+  row->tolerance = check.tolerance;
+  row->reference = check.reference;
+  row->flops = cost.flops + back.flops;
+  row->bytes = cost.bytes + back.bytes;
+  row->least_us = machine_least_us(&session->machine, row->flops, row->bytes, &row->bound);
+  ours->work = (Work){both_run, bench};
+  ours->request = c->op == OP_match ? match_request(bench) : deform_request(bench);
+  return true;
+}
+
+/* ---- steps --------------------------------------------------------------------------------------
+ */
+
+static json_t *nested(const json_t *list) {
+  json_t *out = json_array();
+  bool flat = json_is_integer(json_array_get(list, 0));
+  for (size_t i = 0; flat && i + 2 < json_array_size(list); i += 3) {
+    json_t *triple = json_array();
+    for (size_t a = 0; a < 3; a++) json_array_append(triple, json_array_get(list, i + a));
+    json_array_append_new(out, triple);
+  }
+  if (flat) return out;
+  json_decref(out);
+  return json_deep_copy(list);
+}
+
+static bool step_side(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
+  Step *step = &ours->step;
+  const BenchOptions *o = session->options;
+  if (!step_make(step, c->step, o->home, o->threads, error)) return false;
+  step_describe(step, c->step, &session->machine, &ours->row);
+  if (!strcmp(c->dtype, "bf16"))
+    snprintf(ours->row.name, sizeof ours->row.name, "peer in bf16, ours in f32");
+  ours->work = (Work){step_run, step};
+  json_t *config = json_deep_copy(step->config);
+  const char *const triples[] = {"strides", "kernels"};
+  for (int i = 0; i < 2; i++)
+    json_object_set_new(config, triples[i], nested(json_object_get(config, triples[i])));
+  ours->request =
+      json_pack("{s:s, s:o, s:i}", "bench", "step", "config", config, "classes", step->classes);
+  return true;
+}
+
+bool ours_make(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
+  *ours = (Ours){.row = row_make()};
+  Error inner = {""};
+  bool good = c->step ? step_side(ours, c, session, &inner)
+              : c->c  ? op_make(ours, c, session, &inner)
+                      : dice_make(ours, session, &inner);
+  if (!good) {
+    ours_free(ours);
+    return fail(error, "%s: %s", c->name, inner.text);
+  }
+  json_object_set_new(ours->request, "threads", json_integer(session->options->threads));
+  json_object_set_new(ours->request, "dtype", json_string(c->dtype));
+  json_object_set_new(ours->request, "seconds", json_real(session->options->limits.seconds));
+  return true;
+}
+
+void ours_free(Ours *ours) {
+  if (ours->op.kernel) op_bench_free(&ours->op);
+  if (ours->step.config) step_free(&ours->step);
+  free(ours->maps);
+  json_decref(ours->request);
+  ours->request = NULL;
+}

@@ -1,0 +1,29 @@
+/* A process that answers one JSON request a line with one JSON object a line: tests/peer/serve.py,
+ * or this program timing its own first step. */
+#ifndef BENCH_PEER_H
+#define BENCH_PEER_H
+
+#include "kernels/error.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+typedef struct Peer {
+  pid_t pid; /* 0: not running */
+  FILE *to, *from;
+  char version[64]; /* of the library it speaks for */
+  double rss;       /* peak bytes once that was loaded */
+} Peer;
+
+/* Starts HARNESS_PYTHON (default /usr/bin/python3) on home/tests/peer/serve.py and waits until it
+ * is ready. On false the error says what is missing. */
+bool peer_start(Peer *peer, const char *home, int threads, Error *error);
+/* Any program: argv[0] is its path. Nothing is awaited. */
+bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error);
+/* Takes the request's reference; the answer is the caller's; NULL with the peer's own reason. */
+json_t *peer_ask(Peer *peer, json_t *request, Error *error);
+json_t *peer_listen(Peer *peer, Error *error);
+void peer_stop(Peer *peer);
+
+#endif
