@@ -4,18 +4,26 @@
  *   out = sum_t p[t] v[t]
  * Masked attention (Cheng et al. 2022): key t is open to query i where mask[n, t, i] >= 0; a query
  * without an open key sees all. Backward recomputes p from lse, delta = out . dout:
- *   ds = p (v . dout - delta + dlse), dq = ds k, dk = ds q, dv = p dout. Cost 4 N Tq Tk E FLOP. */
+ *   ds = p (v . dout - delta + dlse), dq = ds k, dk = ds q, dv = p dout. Cost 4 N Tq Tk E FLOP.
+ * naive: p itself is kept, for comparison: memory grows with Tq Tk. */
 #include "kernels/options.h"
 
 #include <math.h>
 #include <string.h>
 
-static const Option options[] = {{"heads", OPTION_INT, offsetof(AttentionOptions, heads), 1, 1, 64,
-                                  NULL, NULL, "heads; they divide the width"},
-                                 {0}};
+static const Option options[] = {
+    {"heads", OPTION_INT, offsetof(AttentionOptions, heads), 1, 1, 64, NULL, NULL,
+     "heads; they divide the width"},
+    {"naive", OPTION_BOOL, offsetof(AttentionOptions, naive), 0, 0, 1, NULL, NULL,
+     "keep the probabilities (N, heads, Tq, Tk) for backward instead of the log-sum-exp"},
+    {0}};
 
 enum { IN_Q, IN_K, IN_V, IN_MASK };
-enum { OUT_Y, OUT_LSE };
+enum { OUT_Y, OUT_LSE, OUT_P = OUT_LSE }; /* naive: p in the place of lse */
+
+static bool naive(const Call *call) {
+  return ((const AttentionOptions *)call->options)->naive;
+}
 
 static bool same_tokens(const Tensor *a, const Tensor *b) {
   return a->rank == b->rank &&
@@ -45,14 +53,16 @@ static bool shape(Call *call, Error *error) {
                   tensor_shape_text(k), (long long)queries, tensor_shape_text(mask));
   }
   call->out[OUT_Y] = tensor_make(q->type, q->rank, q->dim);
-  call->out[OUT_LSE] = tensor_make(q->type, 3, (int64_t[]){q->dim[0], o->heads, queries});
+  int64_t keys = tensor_rows(k) / k->dim[0];
+  call->out[OUT_LSE] =
+      tensor_make(q->type, o->naive ? 4 : 3, (int64_t[]){q->dim[0], o->heads, queries, keys});
   return true;
 }
 
 static void cost(const Call *call, Cost *cost) {
   const Tensor *q = &call->in[IN_Q], *k = &call->in[IN_K];
   double product = 2.0 * (double)tensor_count(q) * (double)(tensor_rows(k) / k->dim[0]);
-  cost->flops = (call->backward ? 5 : 2) * product;
+  cost->flops = (!call->backward ? 2 : naive(call) ? 4 : 5) * product;
 }
 
 /* One query of one head: the offsets of its operands and the sizes that walk them. */
@@ -77,6 +87,11 @@ static Head head_of(const Call *call, int64_t at) {
   return h;
 }
 
+static int64_t head_rows(const Call *call) {
+  const Tensor *q = &call->in[IN_Q];
+  return tensor_rows(q) * ((const AttentionOptions *)call->options)->heads;
+}
+
 static double dot(const REAL *a, const REAL *b, int64_t count) {
   double sum = 0;
   for (int64_t c = 0; c < count; c++) sum += (double)a[c] * b[c];
@@ -99,7 +114,7 @@ static void scores(const Call *call, const Head *h, double *s) {
 
 static void forward(const Call *call) {
   double *s = call->scratch;
-  for (int64_t at = 0; at < tensor_count(&call->out[OUT_LSE]); at++) {
+  for (int64_t at = 0; at < head_rows(call); at++) {
     Head h = head_of(call, at);
     const REAL *v = (const REAL *)call->in[IN_V].data + h.k;
     REAL *y = (REAL *)call->out[OUT_Y].data + h.q;
@@ -112,30 +127,39 @@ static void forward(const Call *call) {
       for (int64_t t = 0; t < h.keys; t++) sum += s[t] * v[t * h.width + c];
       y[c] = (REAL)(sum / total);
     }
-    ((REAL *)call->out[OUT_LSE].data)[at] = (REAL)(top + log(total));
+    REAL *kept = call->out[OUT_LSE].data;
+    for (int64_t t = 0; naive(call) && t < h.keys; t++)
+      kept[at * h.keys + t] = (REAL)(s[t] / total);
+    if (!naive(call)) kept[at] = (REAL)(top + log(total));
   }
 }
 
-static void backward_query(const Call *call, const Head *h, double *s) {
+/* p[t] of one query, out of what forward kept. */
+static void probabilities(const Call *call, const Head *h, double *p) {
+  const REAL *kept = call->out[OUT_LSE].data;
+  if (!naive(call)) scores(call, h, p);
+  for (int64_t t = 0; t < h->keys; t++)
+    p[t] = naive(call) ? (double)kept[h->lse * h->keys + t] : exp(p[t] - kept[h->lse]);
+}
+
+static void backward_query(const Call *call, const Head *h, double *p) {
   const REAL *q = (const REAL *)call->in[IN_Q].data + h->q;
   const REAL *k = (const REAL *)call->in[IN_K].data + h->k;
   const REAL *v = (const REAL *)call->in[IN_V].data + h->k;
   const REAL *y = (const REAL *)call->out[OUT_Y].data + h->q;
   const REAL *dy = call->dout[OUT_Y].data, *dlse = call->dout[OUT_LSE].data;
   REAL *dq = call->din[IN_Q].data, *dk = call->din[IN_K].data, *dv = call->din[IN_V].data;
-  double lse = ((const REAL *)call->out[OUT_LSE].data)[h->lse];
   if (dy) dy += h->q;
-  scores(call, h, s);
+  probabilities(call, h, p);
   double shift = dlse ? dlse[h->lse] : 0;
   if (dy) shift -= dot(y, dy, h->size);
   for (int64_t t = 0; t < h->keys; t++) {
-    double p = exp(s[t] - lse);
-    double ds = p * ((dy ? dot(v + t * h->width, dy, h->size) : 0) + shift) * h->scale;
+    double ds = p[t] * ((dy ? dot(v + t * h->width, dy, h->size) : 0) + shift) * h->scale;
     int64_t key = h->k + t * h->width;
     for (int64_t c = 0; c < h->size; c++) {
       if (dq) dq[h->q + c] += (REAL)(ds * k[t * h->width + c]);
       if (dk) dk[key + c] += (REAL)(ds * q[c]);
-      if (dv && dy) dv[key + c] += (REAL)(p * dy[c]);
+      if (dv && dy) dv[key + c] += (REAL)(p[t] * dy[c]);
     }
   }
 }
@@ -143,7 +167,7 @@ static void backward_query(const Call *call, const Head *h, double *s) {
 static void backward(const Call *call) {
   for (int i = IN_Q; i <= IN_V; i++)
     if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
-  for (int64_t at = 0; at < tensor_count(&call->out[OUT_LSE]); at++) {
+  for (int64_t at = 0; at < head_rows(call); at++) {
     Head h = head_of(call, at);
     backward_query(call, &h, call->scratch);
   }
@@ -156,6 +180,11 @@ static bool prepare(Call *call, Error *error) {
   return true;
 }
 
+/* The mask is in the probabilities already. */
+static unsigned saves_at(const Call *call) {
+  return call->op->saves & (naive(call) ? ~SAVES_IN(IN_MASK) : ~0u);
+}
+
 const Op OP_ROW(attention) = {
     .name = "attention",
     .doc = "multi-head attention, optionally masked per key and query",
@@ -164,6 +193,7 @@ const Op OP_ROW(attention) = {
     .n_out = 2,
     .saves = SAVES_IN(IN_Q) | SAVES_IN(IN_K) | SAVES_IN(IN_V) | SAVES_IN(IN_MASK) |
              SAVES_OUT(OUT_Y) | SAVES_OUT(OUT_LSE),
+    .saves_at = saves_at,
     .constant = SAVES_IN(IN_MASK),
     .options = options,
     .options_bytes = sizeof(AttentionOptions),

@@ -4,7 +4,7 @@
  * queries; dk and dv: lanes are keys. Scores are thus computed twice in backward (7 products
  * instead of 5), but every result belongs to one tile: no reduction, the same bits for any number
  * of threads. Bound by FLOP and, with 8 channels a head, by exp. */
-#include "kernels/options.h"
+#include "kernels/attention_scores.h"
 #include "kernels/simd_math.h"
 #include "kernels/vector.h"
 
@@ -75,8 +75,16 @@ static Share share_of(const Call *call, const Sizes *s) {
   return share;
 }
 
+static bool naive(const Call *call) {
+  return ((const AttentionOptions *)call->options)->naive;
+}
+
 static bool prepare(Call *call, Error *error) {
   (void)error;
+  if (naive(call)) {
+    call->scratch_bytes = attention_scores_scratch(call);
+    return true;
+  }
   Sizes s = sizes_of(call);
   size_t tables = (size_t)(delta_count(&s) + shut_count(&s)) * sizeof(float);
   size_t reference = (size_t)s.keys * sizeof(double);
@@ -308,6 +316,10 @@ static void forward_tile(const Call *call, const Sizes *s, const Tile *t) {
 }
 
 static void forward(const Call *call) {
+  if (naive(call)) {
+    attention_scores_forward(call);
+    return;
+  }
   Sizes s = sizes_of(call);
   if (s.mask) find_shut(call, &s);
 #pragma omp parallel for schedule(static)
@@ -393,6 +405,10 @@ static void key_tile(const Call *call, const Sizes *s, const Tile *t) {
 
 static void backward(const Call *call) {
   Sizes s = sizes_of(call);
+  if (naive(call)) {
+    attention_scores_backward(call);
+    return;
+  }
   if (!call->dout[OUT_Y].data) { /* only the log-sum-exp has a gradient: nobody does this */
     op_attention_float.reference.backward(call);
     return;

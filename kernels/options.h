@@ -43,9 +43,10 @@ typedef struct LayerNormOptions {
 /* attention: in: q (N, Tq.., E), k (N, Tk.., E), v like k, optionally mask logits (N, Tk.., Tq):
  * key t is open to query q where mask >= 0 (sigmoid >= .5); a row with no open key is opened whole.
  * out: context (as q), log-sum-exp (N, heads, Tq) kept for backward: no score matrix is stored.
- * Scale 1/sqrt(E/heads). */
+ * naive: the second output is the probabilities (N, heads, Tq, Tk) instead, as a framework without
+ * fused attention keeps them. Scale 1/sqrt(E/heads). */
 typedef struct AttentionOptions {
-  int heads;
+  int heads, naive;
 } AttentionOptions;
 
 /* deform_attention (Deformable DETR eq. 2-3 in 3D): in: offsets (N, T, heads*L*P*3), in voxels of

@@ -19,13 +19,23 @@ bool experiment_plan(const char *home, const char *file, int count, char **overr
 /* Every option of experiments, for help: [{"name", "type", "default", "doc", ...}]. */
 json_t *experiment_options(const char *home, Error *error);
 
+/* A value that a model shows besides its result (`extra = { name = value }`), to be read after a
+ * run: embeddings. */
+typedef struct Extra {
+  const char *name; /* the graph's */
+  Value *value;
+} Extra;
+
 /* The graph of a configuration, without backward. */
+enum { MAX_EXTRAS = 8 };
 typedef struct Model {
-  Value *image;   /* (N, D, H, W, channels), input */
-  Value *labels;  /* (N, D, H, W) I32, input; NULL when not training */
-  Value *loss;    /* scalar; NULL when not training */
-  Value *part[3]; /* class, bce, dice (or cross-entropy, Dice); NULL where there is none */
-  Value *map;     /* (N, D, H, W, classes) class probabilities; NULL when training */
+  Value *image;            /* (N, D, H, W, channels), input */
+  Value *labels;           /* (N, D, H, W) I32, input; NULL when not training */
+  Value *loss;             /* scalar; NULL when not training */
+  Value *part[3];          /* class, bce, dice (or cross-entropy, Dice); NULL where there is none */
+  Value *map;              /* (N, D, H, W, classes) class probabilities; NULL when training */
+  Extra extra[MAX_EXTRAS]; /* by name, in alphabetical order */
+  int extras;
 } Model;
 
 typedef struct ModelShape {

@@ -14,6 +14,7 @@ static const char VALUE[] = "harness.value";
 
 typedef struct Builder {
   Graph *graph;
+  int batch;
 } Builder;
 
 static Builder *builder_of(lua_State *L) {
@@ -228,6 +229,33 @@ static int call_op(lua_State *L) {
   return push_outputs(L, graph, &out, false);
 }
 
+/* m.input { name = "scale1", grid = {D, H, W}, channels = C }: a feature map that comes from
+ * outside, whose gradient is wanted; without channels: labels. */
+static int call_input(lua_State *L) {
+  const Builder *builder = builder_of(L);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_getfield(L, 1, "name");
+  const char *name = luaL_checkstring(L, -1);
+  lua_getfield(L, 1, "channels");
+  int64_t dim[5] = {builder->batch}, channels = luaL_optinteger(L, -1, 0);
+  lua_getfield(L, 1, "grid");
+  luaL_checktype(L, -1, LUA_TTABLE);
+  for (int a = 0; a < 3; a++) {
+    lua_geti(L, -1, a + 1);
+    dim[1 + a] = luaL_checkinteger(L, -1);
+    lua_pop(L, 1);
+  }
+  dim[4] = channels;
+  for (int i = 0; i < (channels ? 5 : 4); i++)
+    if (dim[i] < 1) return luaL_error(L, "input %s: sizes are at least 1", name);
+  Graph *graph = builder->graph;
+  Value *value = channels ? graph_input(graph, name, graph->real, 5, dim)
+                          : graph_input(graph, name, I32, 4, dim);
+  value->differentiable = channels > 0;
+  push_value(L, value);
+  return 1;
+}
+
 /* ---- the builder `m`
  * ------------------------------------------------------------------------------ */
 
@@ -241,6 +269,9 @@ static void push_builder(lua_State *L, Builder *builder) {
   lua_newtable(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "scopes");
   lua_newtable(L);
+  lua_pushlightuserdata(L, builder);
+  lua_pushcclosure(L, call_input, 1);
+  lua_setfield(L, -2, "input");
   for (int i = 0; i < MODULE_COUNT; i++) {
     lua_pushlightuserdata(L, builder);
     lua_pushlightuserdata(L, (void *)(uintptr_t)module_table[i]);
@@ -264,6 +295,27 @@ static Value *take(lua_State *L, const char *key) {
   return box ? *box : NULL;
 }
 
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const Extra *)a)->name, ((const Extra *)b)->name);
+}
+
+static bool take_extras(lua_State *L, Graph *graph, Model *model, Error *error) {
+  if (lua_getfield(L, -1, "extra") != LUA_TTABLE) {
+    lua_pop(L, 1);
+    return true;
+  }
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    Value **box = luaL_testudata(L, -1, VALUE);
+    if (!box || lua_type(L, -2) != LUA_TSTRING || model->extras == MAX_EXTRAS)
+      return fail(error, "the model's extra is a table of at most %d named values", MAX_EXTRAS);
+    const char *name = arena_text(&graph->arena, "%s", lua_tostring(L, -2));
+    model->extra[model->extras++] = (Extra){name, *box};
+  }
+  lua_pop(L, 1);
+  qsort(model->extra, (size_t)model->extras, sizeof *model->extra, by_name);
+  return true;
+}
+
 static bool run_model(lua_State *L, Builder *builder, const json_t *config, const ModelShape *shape,
                       Model *model, Error *error) {
   lua_getglobal(L, "require");
@@ -285,6 +337,7 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
   model->map = take(L, "map");
   static const char *const parts[] = {"class", "bce", "dice"};
   for (int i = 0; i < 3; i++) model->part[i] = take(L, parts[i]);
+  if (!take_extras(L, builder->graph, model, error)) return false;
   if (shape->training ? !model->loss : !model->map)
     return fail(error, "the model returned no %s", shape->training ? "loss" : "map");
   return true;
@@ -299,13 +352,14 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   if (shape->training) model->labels = graph_input(graph, "labels", I32, 4, dim);
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
-  Builder builder = {graph};
+  Builder builder = {graph, shape->batch};
   bool good = run_model(L, &builder, config, shape, model, error);
   lua_close(L);
   graph->where = "";
   Value *outputs[] = {model->loss, model->map, model->part[0], model->part[1], model->part[2]};
   for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
     if (outputs[i]) outputs[i]->keep = true;
+  for (int i = 0; !shape->training && i < model->extras; i++) model->extra[i].value->keep = true;
   return good;
 }
 

@@ -70,14 +70,14 @@ static Value *with_position(Graph *graph, Value *x, Value *position) {
 }
 
 Value *attention_layer(Graph *graph, const char *name, int heads, Value *q, Value *q_position,
-                       Value *k, Value *k_position, Value *v, Value *mask) {
+                       Value *k, Value *k_position, Value *v, Value *mask, bool naive) {
   if (!q) return NULL;
   int width = (int)tensor_last(&q->tensor);
   graph_push(graph, "%s", name);
   q = linear_layer(graph, "query", with_position(graph, q, q_position), width, ACT_NONE);
   k = linear_layer(graph, "key", with_position(graph, k, k_position), width, ACT_NONE);
   v = linear_layer(graph, "value", v, width, ACT_NONE);
-  AttentionOptions options = {.heads = heads};
+  AttentionOptions options = {.heads = heads, .naive = naive};
   Value *in[] = {q, k, v, mask};
   Value *context = graph_op(graph, OP_attention, &options, mask ? 4 : 3, in);
   context = linear_layer(graph, "output", context, width, ACT_NONE);

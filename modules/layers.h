@@ -29,9 +29,10 @@ Value *sublayer_in(Graph *graph, const char *name, NormPlace norm, Value *x);
 Value *sublayer_out(Graph *graph, const char *name, NormPlace norm, Value *x, Value *f);
 
 /* Multi-head attention with its projections: queries from q (+ q_position), keys from k (+
- * k_position), values from v; mask logits as op attention's, or NULL. Positions may be NULL. */
+ * k_position), values from v; mask logits as op attention's, or NULL. Positions may be NULL. naive:
+ * score matrices are stored (op attention). */
 Value *attention_layer(Graph *graph, const char *name, int heads, Value *q, Value *q_position,
-                       Value *k, Value *k_position, Value *v, Value *mask);
+                       Value *k, Value *k_position, Value *v, Value *mask, bool naive);
 
 /* Two linear layers with ReLU as a residual sub-layer. */
 Value *feed_forward(Graph *graph, const char *name, Value *x, int hidden, NormPlace norm);

@@ -19,8 +19,8 @@ return {
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
 
   -- The U-Net (nnU-Net's plan).
-  { name = "model", type = "choice", default = "maskmed", choices = { "maskmed", "maskformer", "mask2former" },
-    doc = "model file in lua/harness/models" },
+  { name = "model", type = "choice", default = "maskmed", choices = { "maskmed", "maskformer", "mask2former", "bridge" },
+    doc = "model file in lua/harness/models; bridge: the bridge alone, to plan and to time" },
   { name = "widths", type = "list", default = { 32, 64, 128, 256, 320, 320 }, quick = { 16, 32, 64, 128 },
     small = { 32, 64, 128, 256, 320 }, min = 1, max = 4096, doc = "channels of each stage" },
   { name = "strides", type = "list", triples = true,
@@ -47,6 +47,12 @@ return {
     doc = "lowest scales whose tokens are queries of the deformable bridges" },
   { name = "standard_scales", type = "int", default = 3, quick = 2, small = 2, min = 1, max = 8,
     doc = "lowest scales that the standard bridge covers" },
+  { name = "attention", type = "choice", default = "tiled", choices = { "tiled", "naive" },
+    doc = "of the standard bridge: without a score matrix, or with all of them stored" },
+  { name = "value_scales", type = "int", default = 0, min = 0, max = 8,
+    doc = "lowest scales that FSAD samples; 0: all" },
+  { name = "points_total", type = "int", default = 0, min = 0, max = 128,
+    doc = "sampling points per head in total, spread evenly over the scales; 0: `points` a scale" },
   { name = "bridge_norm", type = "choice", default = "inside", choices = { "inside", "post", "pre" },
     doc = "x + LN(f(x)), LN(x + f(x)) or x + f(LN(x))" },
   { name = "bridge_zero_init", type = "bool", default = false, doc = "start as plain skips" },

@@ -4,10 +4,12 @@ local options = require "harness.options"
 local nearest = require "harness.nearest"
 
 local SCALES = { quick = true, small = true, paper = true }
--- Keys of an experiment file.
+-- Keys of an experiment file. rows may also be a function of the resolved base configuration. kind = "plan":
+-- nothing is trained; each cell's graph is planned and, where it fits, timed on noise. scales: at which
+-- scales, all in one table.
 local FIELDS = {
-  title = "string", table = "number", base = "table", vary = "table", rows = "table", label = "function",
-  seeds = "number", paper = "string", metric = "string", order = "table",
+  title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
+  seeds = "number", paper = "string", metric = "string", order = "table", kind = "string", scales = "table",
 }
 
 local by_name = {}
@@ -148,6 +150,22 @@ end
 
 -- ---- the experiment ----------------------------------------------------------------------------
 
+-- Default, then scale, then the experiment's base, then the row, then the command line.
+local function resolve(experiment, parsed, scale, row)
+  local config = { scale = scale }
+  for _, option in ipairs(options) do
+    local value = option[scale]
+    if value == nil then value = option.default end
+    config[option.name] = value
+  end
+  for key, value in pairs(experiment.base or {}) do config[key] = value end
+  for key, value in pairs(row.set) do config[key] = value end
+  for key, values in pairs(parsed.values) do
+    if #values == 1 and row.set[key] == nil then config[key] = values[1] end
+  end
+  return config
+end
+
 local function validate(experiment, file, source)
   local function wrong(key, text) error(("%s:%d: %s"):format(file, line_of(source, key), text), 0) end
   local names = {}
@@ -157,7 +175,9 @@ local function validate(experiment, file, source)
     local expected = FIELDS[key]
     local text = tostring(key)
     if not expected then wrong(text, ("an experiment has no field '%s'%s"):format(text, hint(text, names))) end
-    if type(value) ~= expected then wrong(key, ("field %s: expected a %s, found a %s"):format(key, expected, type(value))) end
+    if not (expected .. "|"):find(type(value) .. "|", 1, true) then
+      wrong(key, ("field %s: expected a %s, found a %s"):format(key, expected:gsub("|", " or a "), type(value)))
+    end
   end
   local function options_in(set)
     for key, value in pairs(set) do
@@ -176,7 +196,10 @@ local function validate(experiment, file, source)
     if type(values) ~= "table" then wrong(key, ("vary.%s: expected a list of values"):format(key)) end
     for _, value in ipairs(values) do options_in { [key] = value } end
   end
-  for i, row in ipairs(experiment.rows or {}) do
+  if (experiment.kind or "plan") ~= "plan" then wrong("kind", "an experiment is of kind plan, or trains (no kind)") end
+  local rows = experiment.rows
+  if type(rows) == "function" then rows = rows(resolve(experiment, { values = {} }, "quick", { set = {} })) end
+  for i, row in ipairs(rows or {}) do
     if type(row.key) ~= "string" or type(row.set) ~= "table" then
       wrong("rows", ("rows[%d]: wants key = \"...\" and set = { option = value }"):format(i))
     end
@@ -224,11 +247,13 @@ local function extra_axes(experiment, parsed)
   return axes
 end
 
-local function rows_of(experiment, parsed)
+local function rows_of(experiment, parsed, scale)
   local rows
   if experiment.rows then
+    local list = experiment.rows
+    if type(list) == "function" then list = list(resolve(experiment, parsed, scale, { set = {} })) end
     rows = {}
-    for i, row in ipairs(experiment.rows) do rows[i] = { key = row.key, label = row.label or row.key, set = row.set } end
+    for i, row in ipairs(list) do rows[i] = { key = row.key, label = row.label or row.key, set = row.set } end
   else
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
@@ -244,22 +269,6 @@ local function rows_of(experiment, parsed)
     end
   end
   return grown
-end
-
--- Default, then scale, then the experiment's base, then the row, then the command line.
-local function resolve(experiment, parsed, scale, row)
-  local config = { scale = scale }
-  for _, option in ipairs(options) do
-    local value = option[scale]
-    if value == nil then value = option.default end
-    config[option.name] = value
-  end
-  for key, value in pairs(experiment.base or {}) do config[key] = value end
-  for key, value in pairs(row.set) do config[key] = value end
-  for key, values in pairs(parsed.values) do
-    if #values == 1 and row.set[key] == nil then config[key] = values[1] end
-  end
-  return config
 end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
@@ -290,31 +299,44 @@ local function data_of(config, home)
   }
 end
 
+-- What a trial's process reads: every option but the way to the data, whose content is their identity.
+local function config_of(experiment, config, seed, data)
+  local cell = {}
+  for k, v in pairs(config) do
+    if k ~= "data" and not k:find("^phantom_") then cell[k] = v end
+  end
+  cell.seed, cell.data_dir = seed, data.dir
+  if experiment.kind then
+    cell.kind, cell.channels, cell.classes = experiment.kind, 1, config.phantom_organs + 1
+  end
+  return cell
+end
+
+local function add_row(plan, experiment, parsed, scale, row, paper, home)
+  local config = resolve(experiment, parsed, scale, row)
+  local key = experiment.scales and scale .. " " .. row.key or row.key
+  local label = experiment.scales and scale .. ": " .. row.label or row.label
+  plan.data = plan.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
+  plan.rows[#plan.rows + 1] = { key = key, label = label, paper = paper.numbers[row.key] }
+  for seed = 0, (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1 do
+    plan.cells[#plan.cells + 1] = {
+      row = #plan.rows - 1, seed = seed, fold = config.fold, config = config_of(experiment, config, seed, plan.data),
+    }
+  end
+end
+
 return function(experiment, overrides, file, source, home)
   validate(experiment, file, source)
   local parsed = parse_overrides(overrides)
-  local scale = parsed.scale or "quick"
-  local seeds = parsed.seeds or experiment.seeds or 3
+  local scales = parsed.scale and { parsed.scale } or experiment.scales or { "quick" }
   local paper = paper_of(experiment)
   local plan = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
-    metric = experiment.metric or "dice", scale = scale, device = "cpu",
+    metric = experiment.metric or experiment.kind or "dice", scale = table.concat(scales, "+"), device = "cpu",
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
   }
-  local rows = rows_of(experiment, parsed)
-  for i, row in ipairs(rows) do
-    local config = resolve(experiment, parsed, scale, row)
-    plan.data = plan.data or data_of(config, home)
-    plan.rows[i] = { key = row.key, label = row.label, paper = paper.numbers[row.key] }
-    for seed = 0, seeds - 1 do
-      local cell = {}
-      for k, v in pairs(config) do
-        -- The content of the data set is its identity, not the way to it.
-        if k ~= "data" and not k:find("^phantom_") then cell[k] = v end
-      end
-      cell.seed, cell.data_dir = seed, plan.data.dir
-      plan.cells[#plan.cells + 1] = { row = i - 1, seed = seed, fold = config.fold, config = cell }
-    end
+  for _, scale in ipairs(scales) do
+    for _, row in ipairs(rows_of(experiment, parsed, scale)) do add_row(plan, experiment, parsed, scale, row, paper, home) end
   end
   return plan
 end

@@ -8,25 +8,38 @@
 
 typedef struct FsadOptions {
   BridgeOptions common;
-  int points, value_scales;
+  int points, points_total, value_scales;
 } FsadOptions;
 
 static const Option options_table[] = {
     BRIDGE_OPTIONS(FsadOptions, 4),
     {"points", OPTION_INT, offsetof(FsadOptions, points), 4, 1, 16, NULL, NULL,
      "sampling points per head and scale"},
+    {"points_total", OPTION_INT, offsetof(FsadOptions, points_total), 0, 0, 128, NULL, NULL,
+     "sampling points per head in total, spread evenly over the scales; 0: `points` a scale"},
     {"value_scales", OPTION_INT, offsetof(FsadOptions, value_scales), 0, 0, 8, NULL, NULL,
      "lowest scales that are sampled; 0: all (FSAD); = query_scales: a plain deformable bridge"},
     {0}};
+
+/* K of every scale; 0: the total does not spread evenly. */
+static int points_of(const FsadOptions *o, int levels) {
+  if (!o->points_total) return o->points;
+  return o->points_total % levels ? 0 : o->points_total / levels;
+}
 
 static Value *fsad_attention(Graph *graph, const void *options, const Bridge *b, Value *x,
                              Value *position) {
   const FsadOptions *o = options;
   int heads = o->common.heads, levels = b->scales - b->value_first;
-  int samples = heads * levels * o->points;
+  int points = points_of(o, levels), samples = heads * levels * points;
+  if (!points) {
+    module_fail(graph, "points_total (%d) is no multiple of the %d scales that are sampled",
+                o->points_total, levels);
+    return NULL;
+  }
   Value *query = apply(graph, OP_add, NULL, x, position);
-  Init zero = {0}, directions = {INIT_OFFSETS, heads, levels, o->points};
-  DeformAttentionOptions deform = {.heads = heads, .points = o->points};
+  Init zero = {0}, directions = {INIT_OFFSETS, heads, levels, points};
+  DeformAttentionOptions deform = {.heads = heads, .points = points};
   for (int s = b->query_first; s < b->scales; s++)
     for (int a = 0; a < 3; a++)
       deform.query_grids.v[deform.query_grids.count++] = (int)bridge_grid(b, s)[a];

@@ -5,14 +5,22 @@
 
 typedef struct StandardOptions {
   BridgeOptions common;
+  int attention;
 } StandardOptions;
 
-static const Option options_table[] = {BRIDGE_OPTIONS(StandardOptions, 3), {0}};
+enum { ATTENTION_TILED, ATTENTION_NAIVE };
+
+static const Option options_table[] = {
+    BRIDGE_OPTIONS(StandardOptions, 3),
+    {"attention", OPTION_CHOICE, offsetof(StandardOptions, attention), ATTENTION_TILED, 0, 0,
+     "tiled|naive", NULL, "tiled: no score matrix is stored; naive: all of them are"},
+    {0}};
 
 static Value *self_attention(Graph *graph, const void *options, const Bridge *b, Value *x,
                              Value *position) {
-  (void)options;
-  return attention_layer(graph, "self", b->o->heads, x, position, x, position, x, NULL);
+  const StandardOptions *o = options;
+  return attention_layer(graph, "self", b->o->heads, x, position, x, position, x, NULL,
+                         o->attention == ATTENTION_NAIVE);
 }
 
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {

@@ -59,10 +59,11 @@ static Value *block(Graph *graph, const BlockOptions *o, Value *x, Value *x_posi
                     Value *key_position, Value *mask) {
   NormPlace norm = (NormPlace)o->norm;
   Value *f = sublayer_in(graph, "cross.norm", norm, x);
-  f = attention_layer(graph, "cross", o->heads, f, x_position, keys, key_position, keys, mask);
+  f = attention_layer(graph, "cross", o->heads, f, x_position, keys, key_position, keys, mask,
+                      false);
   x = sublayer_out(graph, "cross.norm", norm, x, f);
   f = sublayer_in(graph, "self.norm", norm, x);
-  f = attention_layer(graph, "self", o->heads, f, x_position, f, x_position, f, NULL);
+  f = attention_layer(graph, "self", o->heads, f, x_position, f, x_position, f, NULL, false);
   x = sublayer_out(graph, "self.norm", norm, x, f);
   return feed_forward(graph, "ffn", x, o->ffn, norm);
 }

@@ -249,7 +249,8 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
     fprintf(stderr, "harness: %d of %d trials to run\n", work.count, run->trials);
   bool good = true;
   if (work.count > 0) {
-    work.jobs = run->jobs ? run->jobs : fitting;
+    bool plans = json_object_get(run->trial[0].config, "kind") != NULL; /* times them: one by one */
+    work.jobs = run->jobs ? run->jobs : plans ? 1 : fitting;
     if (work.jobs > work.count) work.jobs = work.count;
     work.pin = work.jobs * threads <= cores;
     work.todo = todo;

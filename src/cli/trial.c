@@ -3,8 +3,10 @@
 #include "src/train/trial.h"
 
 #include <fcntl.h>
+#include <string.h>
 
 #include "src/cli/cli.h"
+#include "src/train/footprint.h"
 
 static bool take(int key, char *value, void *user, Error *error) {
   (void)key, (void)user;
@@ -33,7 +35,9 @@ int command_trial(int argc, char **argv) {
   FILE *events = fcntl(3, F_GETFD) < 0 ? stdout : fdopen(3, "w");
   CHECK(events, "descriptor 3 cannot be written");
   setvbuf(events, NULL, _IOLBF, 0);
-  int code = trial_main(config, events);
+  const char *kind = json_string_value(json_object_get(config, "kind"));
+  bool plans = kind && strcmp(kind, "plan") == 0;
+  int code = plans ? footprint_trial(config, events) : trial_main(config, events);
   json_decref(config);
   fflush(events);
   return code;

@@ -5,6 +5,7 @@
 #include "src/train/config.h"
 #include "src/train/evaluation.h"
 #include "src/train/events.h"
+#include "src/train/network.h"
 #include "src/train/training.h"
 
 #include <omp.h>
@@ -86,18 +87,8 @@ static bool prepare_data(Trial *t, Error *error) {
  */
 
 static Graph *build(Trial *t, bool training, Model *model, Error *error) {
-  ModelShape shape = {.batch = training ? (int)config_int(t->config, "batch") : 1,
-                      .channels = t->dataset.channels,
-                      .classes = t->dataset.labels,
-                      .training = training};
-  config_triple(t->config, "patch", shape.patch);
-  Graph *graph = graph_make(t->params);
-  if (model_build(config_text(t->config, "home"), t->config, &shape, graph, model, error) &&
-      (!training || graph_backward(graph, model->loss)))
-    return graph;
-  fail(error, "%s", graph->error.text);
-  graph_free(graph);
-  return NULL;
+  return network_build(t->config, t->dataset.channels, t->dataset.labels, training, t->params,
+                       model, error);
 }
 
 static bool prepare_model(Trial *t, Error *error) {

@@ -1,22 +1,7 @@
 -- MaskMed, Figure 2: encoder, bridge, decoder, segmentation head; and every variant of its Tables 3 and
 -- 4. `m` builds the graph (m.image, and m.labels while training), `c` is the resolved configuration.
 local deep = require "harness.models.deep_supervision"
-
--- Table 4, Figure 2c: what fuses the encoder's features.
-local function bridge(m, c, scales)
-  if c.bridge == "none" then return scales end
-  local common = {
-    scales, name = "bridge", hidden = c.hidden, heads = c.heads, layers = c.bridge_layers, query_scales = c.query_scales,
-    ffn = c.ffn, norm = c.bridge_norm, zero_init = c.bridge_zero_init,
-  }
-  if c.bridge == "standard" then
-    common.query_scales = c.standard_scales
-    return m.standard_bridge(common)
-  end
-  common.points = c.points
-  common.value_scales = c.bridge == "deformable" and c.query_scales or 0
-  return m.fsad_bridge(common)
-end
+local fuse = require "harness.models.fusion"
 
 -- Table 3, Figure 1 b-f: where masks and classes come from.
 local heads = {
@@ -73,7 +58,7 @@ return function(m, c)
     m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, convs = c.convs,
   }
   local features = m.plain_conv_decoder {
-    bridge(m, c, scales), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
+    fuse(m, c, scales), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
   }
   -- Figure 2b: queries enter at the lowest decoder stage and are refined upwards, each stage's masks
   -- guiding the attention of the next.

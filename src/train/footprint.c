@@ -1,0 +1,176 @@
+#include "src/train/footprint.h"
+#include "engine/optimizer.h"
+#include "kernels/rng.h"
+#include "src/train/config.h"
+#include "src/train/events.h"
+#include "src/train/network.h"
+
+#include <malloc.h>
+#include <omp.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STEPS_MAX = 32 };
+/* A trial's measurement: some seconds on two cores. */
+static const double TRIAL_FLOPS = 2e11, TRIAL_SECONDS = 2;
+
+/* ---- plan ---------------------------------------------------------------------------------------
+ */
+
+static bool plan_inference(Footprint *f, const json_t *config, int channels, Error *error) {
+  Model model;
+  Graph *graph = network_build(config, channels, f->classes, false, f->params, &model, error);
+  Plan *plan = graph ? plan_make(graph, &backend_cpu, true, error) : NULL;
+  if (plan) f->infer_bytes = plan->bytes;
+  if (plan) f->infer_flops = graph_cost(graph).flops;
+  plan_free(plan);
+  if (graph) graph_free(graph);
+  return plan != NULL;
+}
+
+bool footprint_make(Footprint *f, const json_t *config, int channels, int classes, Error *error) {
+  *f = (Footprint){.params = params_make(backend_cpu.real), .classes = classes};
+  f->graph = network_build(config, channels, classes, true, f->params, &f->model, error);
+  if (f->graph) f->plan = plan_make(f->graph, &backend_cpu, true, error);
+  if (!f->plan || !plan_inference(f, config, channels, error)) {
+    footprint_free(f);
+    return false;
+  }
+  f->parameters = params_total(f->params);
+  f->flops = graph_cost(f->graph).flops;
+  f->train_bytes = f->plan->bytes;
+  f->weight_bytes = params_bytes(f->params);
+  return true;
+}
+
+void footprint_free(Footprint *f) {
+  plan_free(f->plan);
+  if (f->graph) graph_free(f->graph);
+  if (f->params) params_free(f->params);
+  f->plan = NULL;
+  f->graph = NULL;
+  f->params = NULL;
+}
+
+double footprint_peak(const Footprint *f) {
+  return (double)f->train_bytes + (double)f->weight_bytes;
+}
+
+bool footprint_fits(const Footprint *f, double flops) {
+  return f->flops <= flops && footprint_peak(f) <= 0.5 * (double)backend_cpu.available();
+}
+
+/* ---- measurement --------------------------------------------------------------------------------
+ */
+
+/* Labels in blocks of 8 voxels, as organs are connected. */
+static void fill_labels(const Tensor *labels, int classes) {
+  const int64_t *dim = labels->dim;
+  int32_t *data = labels->data;
+  for (int64_t i = 0; i < tensor_count(labels); i++) {
+    int64_t x = i % dim[3] / 8, y = i / dim[3] % dim[2] / 8, z = i / dim[3] / dim[2] % dim[1] / 8;
+    data[i] = (int32_t)((x + 3 * y + 5 * z) % classes);
+  }
+}
+
+static void fill(const Footprint *f) {
+  Rng rng = rng_make(1, RNG_TEST, 0);
+  for (int i = 0; i < f->graph->value_count; i++) {
+    const Value *value = f->graph->values[i];
+    const Tensor *tensor = &value->tensor;
+    if (value->kind != VALUE_INPUT || value->keep || !tensor->data) continue;
+    if (tensor->type == I32) {
+      fill_labels(tensor, f->classes);
+      continue;
+    }
+    float *data = tensor->data;
+    for (int64_t k = 0; k < tensor_count(tensor); k++)
+      data[k] = k < 4096 ? (float)rng_normal(&rng) : data[k - 4096]; /* drawing millions is slow */
+  }
+}
+
+static double resident(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (!file || fscanf(file, "%*s %ld", &pages) != 1) pages = 0;
+  if (file) fclose(file);
+  return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double allocated(void) {
+  struct mallinfo2 info = mallinfo2();
+  return (double)info.uordblks + (double)info.hblkhd;
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* The rate is small: steps on noise must not blow up. The first step touches memory and counts only
+ * when there is no time for more. */
+static double median_step(Footprint *f, double seconds) {
+  Sgd sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 1}};
+  double time[STEPS_MAX], start = now();
+  int count = 0;
+  while (count < 2 || (count < STEPS_MAX && now() - start < seconds)) {
+    fill(f); /* a step may write over its inputs */
+    double begin = now();
+    plan_run(f->plan, false);
+    sgd_step(f->params, &sgd, 1e-6);
+    time[count++] = now() - begin;
+  }
+  qsort(time + 1, (size_t)count - 1, sizeof *time, ascending);
+  return time[1 + (count - 2) / 2];
+}
+
+bool footprint_run(Footprint *f, const json_t *config, double seconds, Error *error) {
+  double pages = resident(), bytes = allocated();
+  if (!params_allocate(f->params, (uint64_t)config_int(config, "seed"), error) ||
+      !plan_bind(f->plan, NULL, error))
+    return false;
+  f->step_s = median_step(f, seconds);
+  f->allocated_bytes = allocated() - bytes; /* nothing was freed: these are the peaks */
+  f->resident_bytes = resident() - pages;
+  return true;
+}
+
+/* ---- a trial ------------------------------------------------------------------------------------
+ */
+
+static void send(FILE *events, const char *metric, double value) {
+  event_send(events, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:f, s:s}", "event", "metric",
+                               "split", "plan", "case", "step", "label", 0, "name", "step",
+                               "metric", metric, "value", value, "situation", "both"));
+}
+
+int footprint_trial(const json_t *config, FILE *events) {
+  Footprint f;
+  Error error = {0};
+  omp_set_num_threads((int)config_int(config, "threads"));
+  bool good = footprint_make(&f, config, (int)config_int(config, "channels"),
+                             (int)config_int(config, "classes"), &error);
+  if (good) {
+    event_send(events, json_pack("{s:s, s:I, s:I, s:f}", "event", "plan", "parameters",
+                                 (json_int_t)f.parameters, "peak_bytes",
+                                 (json_int_t)footprint_peak(&f), "flops", f.flops));
+    send(events, "planned_bytes", footprint_peak(&f));
+  }
+  if (good && footprint_fits(&f, TRIAL_FLOPS)) {
+    good = footprint_run(&f, config, TRIAL_SECONDS, &error);
+    if (good) send(events, "step_s", f.step_s);
+    if (good) send(events, "allocated_bytes", f.allocated_bytes);
+    if (good) send(events, "resident_bytes", f.resident_bytes);
+  }
+  if (good) footprint_free(&f);
+  event_send(events, json_pack("{s:s, s:s, s:s}", "event", "end", "status",
+                               good ? "done" : "failed", "message", error.text));
+  if (!good) fprintf(stderr, "failed: %s\n", error.text);
+  return good ? 0 : 1;
+}

@@ -1,0 +1,42 @@
+/* What a configuration costs, from its plan: nothing is allocated to find out. Where it fits, a few
+ * steps on noise say what it really takes. */
+#ifndef TRAIN_FOOTPRINT_H
+#define TRAIN_FOOTPRINT_H
+
+#include "engine/plan.h"
+#include "lua/bind.h"
+
+typedef struct Footprint {
+  Params *params;
+  Graph *graph; /* of the training step */
+  Plan *plan;
+  Model model;
+  int classes;
+  int64_t parameters;
+  double flops;        /* a training step */
+  size_t train_bytes;  /* arena of the step */
+  size_t infer_bytes;  /* arena of one patch's inference; 0: the model has none */
+  size_t weight_bytes; /* weights, gradients and momenta */
+  double step_s;       /* after footprint_run: median step */
+  double allocated_bytes, resident_bytes; /* by how much the heap and the process grew; the latter
+                                             includes some MiB of the libraries' own */
+  double infer_flops;
+} Footprint;
+
+/* Plans the training and the inference graph. config: a cell's, with "home". */
+bool footprint_make(Footprint *footprint, const json_t *config, int channels, int classes,
+                    Error *error);
+void footprint_free(Footprint *footprint);
+/* Bytes of a training process beyond its program: the step's arena and the weights. */
+double footprint_peak(const Footprint *footprint);
+/* Whether the step fits into half of the free memory and into `flops`. */
+bool footprint_fits(const Footprint *footprint, double flops);
+/* Allocates, fills every input with noise (labels with blocks of 8 voxels), and runs steps with
+ * their update for about `seconds`, two at least. */
+bool footprint_run(Footprint *footprint, const json_t *config, double seconds, Error *error);
+
+/* A trial of an experiment of kind "plan": events plan, metric (planned_bytes, and where the step
+ * fits step_s, allocated_bytes and resident_bytes, split "plan") and end; returns the exit code. */
+int footprint_trial(const json_t *config, FILE *events);
+
+#endif

@@ -1,0 +1,13 @@
+/* The graph of a trial's configuration. */
+#ifndef TRAIN_NETWORK_H
+#define TRAIN_NETWORK_H
+
+#include "lua/bind.h"
+
+/* With backward and the configuration's batch when training, else the inference graph of one patch;
+ * both share params. classes: labels, background included. NULL with an error; the caller frees the
+ * graph with graph_free. */
+Graph *network_build(const json_t *config, int channels, int classes, bool training, Params *params,
+                     Model *model, Error *error);
+
+#endif

@@ -1,0 +1,155 @@
+/* What a configuration costs, from its plan: the paper's parameter count, the bridges' memory, and
+ * that the plan's bytes are those the process takes. */
+#include "src/train/footprint.h"
+
+#include <malloc.h>
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The first cell's configuration of an experiment under overrides. */
+static json_t *config_of(const char *experiment, const char *overrides) {
+  char text[512], *list[16], file[128];
+  int count = 0;
+  snprintf(text, sizeof text, "%s seeds=1", overrides);
+  snprintf(file, sizeof file, "experiments/%s.lua", experiment);
+  for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) list[count++] = word;
+  json_t *plan = NULL;
+  Error error = {0};
+  if (!experiment_plan(".", file, count, list, &plan, &error)) fail_msg("%s", error.text);
+  json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
+  json_t *config = json_incref(json_object_get(cell, "config"));
+  json_object_set_new(config, "home", json_string("."));
+  json_decref(plan);
+  return config;
+}
+
+static Footprint plan_of(const char *experiment, const char *overrides) {
+  json_t *config = config_of(experiment, overrides);
+  Footprint f;
+  Error error = {0};
+  if (!footprint_make(&f, config, 1, 16, &error)) fail_msg("%s: %s", overrides, error.text);
+  json_decref(config);
+  return f;
+}
+
+/* nnU-Net with the plan of SAT-DS for AMOS (64x192x160, widths 32..320): 31.2 M parameters. */
+static void test_paper_parameters(void **state) {
+  (void)state;
+  Footprint f = plan_of("query_count", "queries=1 scale=paper head=point_wise bridge=none");
+  print_message("nnU-Net at the paper's AMOS plan: %lld parameters\n", (long long)f.parameters);
+  assert_true(fabs((double)f.parameters / 31.2e6 - 1) < 0.01);
+  footprint_free(&f);
+}
+
+static double heap(void) {
+  struct mallinfo2 info = mallinfo2();
+  return (double)info.uordblks + (double)info.hblkhd;
+}
+
+/* The largest plan asks for petabytes and allocates nothing of them. */
+static void test_planning_allocates_nothing(void **state) {
+  (void)state;
+  double before = heap();
+  Footprint f = plan_of("query_count", "queries=1 scale=paper model=bridge bridge=standard "
+                                       "attention=naive standard_scales=6");
+  assert_true(footprint_peak(&f) > 1e14);
+  assert_true(heap() - before < 64e6);
+  assert_false(footprint_fits(&f, 1e30));
+  footprint_free(&f);
+}
+
+static const char *const bridges[] = {
+    "bridge=standard attention=naive standard_scales=%d",
+    "bridge=standard attention=tiled standard_scales=%d",
+    "bridge=deformable query_scales=%d",
+    "bridge=fsad query_scales=2 value_scales=%d",
+};
+
+/* Row 0 of memory_scale sets its bridge itself, so the cases come from another experiment. */
+static Footprint bridge_of(int bridge, int scales, const char *more) {
+  char text[256];
+  int used = snprintf(text, sizeof text, "queries=1 model=bridge ");
+  used += snprintf(text + used, sizeof text - (size_t)used, bridges[bridge], scales);
+  snprintf(text + used, sizeof text - (size_t)used, " %s", more);
+  return plan_of("query_count", text);
+}
+
+static void test_planned_is_taken(void **state) {
+  (void)state;
+  for (int bridge = 0; bridge < 4; bridge++)
+    for (int scales = 2; scales <= (bridge < 2 ? 2 : 4); scales++) {
+      Footprint f = bridge_of(bridge, scales, "");
+      json_t *config = config_of("query_count", "queries=1");
+      Error error = {0};
+      if (!footprint_run(&f, config, 0, &error)) fail_msg("%s", error.text);
+      double planned = footprint_peak(&f), ratio = f.allocated_bytes / planned;
+      print_message("%-52s %d: planned %8.2f MiB, allocated / planned %.4f, resident %.4f\n",
+                    bridges[bridge], scales, planned / 0x1p20, ratio, f.resident_bytes / planned);
+      assert_true(fabs(ratio - 1) < 0.05);
+      assert_true(isfinite(*(const float *)f.model.loss->tensor.data));
+      footprint_free(&f);
+      json_decref(config);
+    }
+}
+
+/* What the paper says of the bridges: one scale more, and only FSAD stays affordable. */
+static void test_memory_order(void **state) {
+  (void)state;
+  double bytes[4][2];
+  for (int bridge = 0; bridge < 4; bridge++)
+    for (int more = 0; more < 2; more++) {
+      Footprint f = bridge_of(bridge, 2 + more, "");
+      bytes[bridge][more] = footprint_peak(&f);
+      footprint_free(&f);
+    }
+  assert_true(bytes[0][1] > 20 * bytes[1][1]); /* stored scores against tiles */
+  assert_true(bytes[0][1] / bytes[0][0] > 30); /* squared tokens, 8 times as many */
+  assert_true(bytes[1][1] / bytes[1][0] < 10); /* tokens */
+  assert_true(bytes[3][1] < bytes[2][1]);      /* values alone, not queries */
+}
+
+/* Stored scores or tiles: the same loss. */
+static void test_naive_equals_tiled(void **state) {
+  (void)state;
+  double loss[2];
+  for (int bridge = 0; bridge < 2; bridge++) {
+    Footprint f = bridge_of(bridge, 2, "");
+    json_t *config = config_of("query_count", "queries=1");
+    Error error = {0};
+    assert_true(footprint_run(&f, config, 0, &error));
+    loss[bridge] = *(const float *)f.model.loss->tensor.data;
+    footprint_free(&f);
+    json_decref(config);
+  }
+  if (!(fabs(loss[0] - loss[1]) < 1e-5 * fabs(loss[0])))
+    fail_msg("naive %.9g, tiled %.9g", loss[0], loss[1]);
+}
+
+/* points_total spreads evenly over the scales, or says that it does not. */
+static void test_points_total(void **state) {
+  (void)state;
+  Footprint each = bridge_of(3, 4, "points=2"), total = bridge_of(3, 4, "points_total=8");
+  assert_int_equal(each.parameters, total.parameters);
+  footprint_free(&each);
+  footprint_free(&total);
+  json_t *config = config_of("query_count", "queries=1 model=bridge value_scales=4 points_total=6");
+  Error error = {0};
+  assert_false(footprint_make(&each, config, 1, 4, &error));
+  assert_non_null(strstr(error.text, "no multiple of the 4 scales"));
+  json_decref(config);
+}
+
+int main(void) {
+  omp_set_num_threads(1);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_paper_parameters),   cmocka_unit_test(test_planning_allocates_nothing),
+      cmocka_unit_test(test_planned_is_taken),   cmocka_unit_test(test_memory_order),
+      cmocka_unit_test(test_naive_equals_tiled), cmocka_unit_test(test_points_total),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
