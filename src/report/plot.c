@@ -1,11 +1,8 @@
 #include "src/report/plot.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "src/store/environment.h"
+#include "src/report/picture.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
@@ -22,35 +19,6 @@ static bool known(const json_t *object, const char *key) {
   return json_is_number(json_object_get(object, key));
 }
 
-/* gnuplot reads enhanced text: these would be subscripts, superscripts and the like. The result
- * stands between double quotes in the script or in the data file. */
-static void put_label(FILE *out, const char *label) {
-  for (; *label; label++) {
-    if (strchr("_^{}@&~", *label)) fputs("\\\\", out);
-    if (*label == '"' || *label == '\\') continue;
-    fputc(*label == '\t' ? ' ' : *label, out);
-  }
-}
-
-static FILE *create(const char *folder, const char *name, const char *ending, Error *error) {
-  char path[PLOT_PATH];
-  snprintf(path, sizeof path, "%.4000s/plots", folder);
-  if (mkdir(path, 0777) && errno != EEXIST) {
-    fail(error, "%s: cannot make the folder for plots: %s", path, strerror(errno));
-    return NULL;
-  }
-  snprintf(path, sizeof path, "%.4000s/plots/%s%s", folder, name, ending);
-  FILE *file = fopen(path, "w");
-  if (!file) fail(error, "%s: cannot write: %s", path, strerror(errno));
-  return file;
-}
-
-static bool finish(FILE *file, const char *name, Error *error) {
-  bool good = !ferror(file);
-  if (fclose(file) == 0 && good) return true;
-  return fail(error, "%s: the plot's files could not be written whole: is the disk full?", name);
-}
-
 static const char *metric_word(const json_t *result) {
   return strcmp(text(result, "metric"), "dice") ? text(result, "metric") : "Dice (DSC)";
 }
@@ -58,13 +26,13 @@ static const char *metric_word(const json_t *result) {
 static void put_title(FILE *out, const json_t *result) {
   fputs("set title \"", out);
   if (known(result, "table")) fprintf(out, "Table %d: ", (int)number(result, "table"));
-  put_label(out, text(result, "title"));
+  picture_label(out, text(result, "title"));
   fputs("\\n{/*0.8 scale ", out);
-  put_label(out, text(result, "scale"));
+  picture_label(out, text(result, "scale"));
   fputs(", ", out);
-  put_label(out, text(result, "dataset"));
+  picture_label(out, text(result, "dataset"));
   fputs(", ", out);
-  put_label(out, text(result, "device"));
+  picture_label(out, text(result, "device"));
   fprintf(out, ", %d seed%s}\"\n", (int)number(result, "seeds"),
           number(result, "seeds") > 1 ? "s" : "");
 }
@@ -79,36 +47,6 @@ static void put_frame(FILE *out, const json_t *result) {
   put_title(out, result);
 }
 
-/* Runs the script for one ending inside the plots folder; the picture appears whole or not at all.
- */
-static bool draw(const char *folder, const char *name, const char *ending) {
-  char command[4600], setting[1024];
-  snprintf(command, sizeof command, "%.4000s/plots", folder);
-  snprintf(setting, sizeof setting, "ending=\"%s\"; set output \"%s.%s.part\"", ending, name,
-           ending);
-  char change[4700], part[PLOT_PATH], whole[PLOT_PATH], script[512];
-  snprintf(change, sizeof change, "cd \"%s\"", command);
-  snprintf(script, sizeof script, "%s.gp", name);
-  const char *arguments[] = {"gnuplot", "-e", change, "-e", setting, script, NULL};
-  char *output = environment_command(arguments, 4096);
-  free(output);
-  snprintf(part, sizeof part, "%.3900s/%s.%s.part", command, name, ending);
-  snprintf(whole, sizeof whole, "%.3900s/%s.%s", command, name, ending);
-  if (output && rename(part, whole) == 0) return true;
-  unlink(part);
-  return false;
-}
-
-static bool draw_all(const char *folder, const char *name, char path[PLOT_PATH], Error *error) {
-  snprintf(path, PLOT_PATH, "%.4000s/plots/%s.svg", folder, name);
-  draw(folder, name, "png"); /* without pngcairo there is the SVG */
-  if (draw(folder, name, "svg")) return true;
-  return fail(error,
-              "gnuplot did not draw %.4000s/plots/%s.gp; is gnuplot installed (apt install "
-              "gnuplot-nox)?",
-              folder, name);
-}
-
 /* --- an experiment --- */
 
 static void put_value(FILE *out, const json_t *row, const char *key) {
@@ -119,20 +57,20 @@ static void put_value(FILE *out, const json_t *row, const char *key) {
 }
 
 static bool write_rows(const json_t *result, const char *folder, const char *name, Error *error) {
-  FILE *out = create(folder, name, ".tsv", error);
+  FILE *out = picture_create(folder, name, ".tsv", error);
   if (!out) return false;
   fputs("position\tlabel\tpaper\tmean\tsd\tn\n", out);
   const json_t *row;
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     fprintf(out, "%zu\t", i);
-    put_label(out, text(row, "label"));
+    picture_label(out, text(row, "label"));
     put_value(out, row, "paper");
     put_value(out, row, "mean");
     put_value(out, row, "sd");
     fprintf(out, "\t%d\n", (int)number(row, "n"));
   }
-  return finish(out, name, error);
+  return picture_finish(out, name, error);
 }
 
 /* The axis shows all points with their bars and some room, not zero: the differences are small. */
@@ -166,14 +104,14 @@ static void put_tics(FILE *out, const json_t *result) {
   fputs("set xtics (", out);
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     fputs(i ? ", \"" : "\"", out);
-    put_label(out, text(row, "label"));
+    picture_label(out, text(row, "label"));
     fprintf(out, "\" %zu", i);
   }
   fputs(")\n", out);
 }
 
 static bool write_script(const json_t *result, const char *folder, const char *name, Error *error) {
-  FILE *out = create(folder, name, ".gp", error);
+  FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
   double low, high;
   size_t rows = json_array_size(json_object_get(result, "rows"));
@@ -181,9 +119,9 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
   put_frame(out, result);
   fputs("set ylabel \"", out);
-  put_label(out, metric_word(result));
+  picture_label(out, metric_word(result));
   fputs("\"\nset xlabel \"", out);
-  put_label(out, text(result, "axis"));
+  picture_label(out, text(result, "axis"));
   fprintf(out,
           "\"\nset xrange [-0.6:%.1f]\nset yrange [%.4f:%.4f]\nset xtics scale 0\n"
           "set datafile separator \"\\t\"\n",
@@ -197,13 +135,13 @@ static bool write_script(const json_t *result, const char *folder, const char *n
           "\"#0060ad\" title \"measured (mean ± sd over seeds)\", \\\n"
           "  \"\" every ::1 using ($1+0.06):4 with points pt 7 ps 1.4 lc rgb \"#0060ad\" notitle\n",
           name);
-  return finish(out, name, error);
+  return picture_finish(out, name, error);
 }
 
 bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
   const char *name = text(result, "experiment");
   return write_rows(result, folder, name, error) && write_script(result, folder, name, error) &&
-         draw_all(folder, name, path, error);
+         picture_draw(folder, name, path, error);
 }
 
 /* --- curves --- */
@@ -222,7 +160,7 @@ static const char curves_sql[] =
     " GROUP BY r.position, k.step / s.width ORDER BY r.position, step";
 
 static bool write_curves(const json_t *points, const char *folder, const char *name, Error *error) {
-  FILE *out = create(folder, name, ".tsv", error);
+  FILE *out = picture_create(folder, name, ".tsv", error);
   if (!out) return false;
   fputs("# position\tstep\tloss\tlr\tgrad_norm\n", out);
   const json_t *point;
@@ -237,14 +175,14 @@ static bool write_curves(const json_t *points, const char *folder, const char *n
     put_value(out, point, "grad_norm");
     fputc('\n', out);
   }
-  return finish(out, name, error);
+  return picture_finish(out, name, error);
 }
 
 static bool write_curves_script(const json_t *result, const json_t *points, const char *folder,
                                 const char *name, Error *error) {
   static const char *const colours[] = {"#0060ad", "#dd7711", "#339933", "#bb2244",
                                         "#775599", "#886644", "#11aabb", "#555555"};
-  FILE *out = create(folder, name, ".gp", error);
+  FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
   put_frame(out, result);
   fputs("set ylabel \"training loss\"\nset xlabel \"step\"\nset datafile separator \"\\t\"\nplot ",
@@ -259,12 +197,12 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
     if (index) fputs(", \\\n  ", out);
     fprintf(out, "\"%s.tsv\" index %d using 2:3 with lines lw 2 lc rgb \"%s\" title \"", name,
             index, colours[index % 8]);
-    put_label(out, text(point, "label"));
+    picture_label(out, text(point, "label"));
     fputc('"', out);
     index++;
   }
   fputc('\n', out);
-  return finish(out, name, error);
+  return picture_finish(out, name, error);
 }
 
 bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
@@ -281,7 +219,7 @@ bool plot_curves(Store *store, const json_t *result, const char *folder, char pa
     good = fail(error, "no loss curve is stored for %s yet", text(result, "experiment"));
   good = good && write_curves(points, folder, name, error) &&
          write_curves_script(result, points, folder, name, error) &&
-         draw_all(folder, name, path, error);
+         picture_draw(folder, name, path, error);
   json_decref(points);
   return good;
 }

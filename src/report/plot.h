@@ -4,9 +4,8 @@
 #ifndef REPORT_PLOT_H
 #define REPORT_PLOT_H
 
+#include "src/report/picture.h"
 #include "src/report/result.h"
-
-enum { PLOT_PATH = 4400 };
 
 /* Paper against measured with error bars, one group a row. path: the SVG. */
 bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error);

@@ -1,0 +1,22 @@
+/* What every picture needs: its files FOLDER/plots/NAME.{tsv,gp,svg,png} and gnuplot. */
+#ifndef REPORT_PICTURE_H
+#define REPORT_PICTURE_H
+
+#include <stdio.h>
+
+#include "kernels/error.h"
+
+enum { PLOT_PATH = 4400 };
+
+/* gnuplot reads enhanced text: what would be subscripts, superscripts and the like is made
+ * harmless. The result stands between double quotes in the script or in the data file. */
+void picture_label(FILE *out, const char *label);
+/* Opens FOLDER/plots/NAMEENDING for writing (".tsv", ".gp"), making the folder. */
+FILE *picture_create(const char *folder, const char *name, const char *ending, Error *error);
+/* Closes it; false when it could not be written whole. */
+bool picture_finish(FILE *file, const char *name, Error *error);
+/* Runs NAME.gp for SVG and PNG, each there whole or not at all; path: the SVG. The script is told
+ * `ending` ("svg" or "png") and has its output set. */
+bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Error *error);
+
+#endif
