@@ -7,4 +7,9 @@ const OpCase weighted_sum_cases[] = {
      .in = {{0}, {0}, {0}}},
     {.name = "one term, default weight", .n_in = 1, .in = {{0}}},
     {.name = "sixteen terms", .options = "weight15=3 weight7=0", .n_in = 16, .in = {{0}}},
+    {.name = "four stages",
+     .options = "count=4 weight0=1 weight1=2 weight2=4 weight3=8",
+     .bench = true,
+     .n_in = 4,
+     .in = {{0}, {0}, {0}, {0}}},
     {0}};

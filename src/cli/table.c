@@ -6,11 +6,13 @@
 #include "kernels/nearest.h"
 #include "src/cli/cli.h"
 #include "src/report/plot.h"
+#include "src/store/bench.h"
 
 typedef struct Choice {
   ResultChoice result;
   const char *format;
   const char *output;
+  const char *run; /* of `plot roofline` */
 } Choice;
 
 enum { KEY_FORMAT = 1, KEY_SCALE, KEY_DATASET, KEY_DEVICE, KEY_JSON };
@@ -41,7 +43,11 @@ static bool take_format(const char *value, Choice *choice, Error *error) {
 
 static bool take(int key, char *value, void *user, Error *error) {
   Choice *choice = user;
-  if (key == ' ' && choice->result.what) return false;
+  if (key == ' ' && choice->result.what) {
+    bool run = !choice->run && !strcmp(choice->result.what, "roofline");
+    if (run) choice->run = value;
+    return run;
+  }
   if (key == ' ') choice->result.what = value;
   if (key == KEY_SCALE) choice->result.scale = value;
   if (key == KEY_DATASET) choice->result.dataset = value;
@@ -63,10 +69,11 @@ static const Cli table_cli = {
 
 static const Cli plot_cli = {
     "plot",
-    "NAME [NAME]",
-    "  harness plot query_count\n  harness plot curves query_count\n",
+    "NAME [NAME]\nroofline [RUN]",
+    "  harness plot query_count\n  harness plot curves query_count\n  harness plot roofline\n",
     "Draws an experiment (paper against measured), or with `curves` the loss over steps of each "
-    "variant (of the newest run, or of the experiment named). Writes a data file, a gnuplot "
+    "variant (of the newest run, or of the experiment named); `roofline` draws a bench run under "
+    "the machine's ceilings. Writes a data file, a gnuplot "
     "script, an SVG and a PNG under plots/ beside the database and prints the SVG's path.",
     plot_options,
     take};
@@ -130,6 +137,21 @@ int command_table(int argc, char **argv) {
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }
 
+static int command_roofline(const Common *common, const char *run) {
+  Error error = {""};
+  Store *store = NULL;
+  char path[PLOT_PATH];
+  int64_t id = 0;
+  bool stored = store_exists(common->db);
+  if (!stored) fail(&error, "%s: nothing is stored yet; `harness bench` makes runs", common->db);
+  bool good = stored && store_open(&store, common->db, STORE_READ, &error) &&
+              (!run || store_bench_find(store, run, &id, &error)) &&
+              plot_roofline(store, id, store_folder(store), path, &error);
+  if (good) printf("%s\n", path);
+  store_close(store);
+  return good ? EXIT_DONE : cli_error(stored ? EXIT_UNFIT : EXIT_NOTHING, &error);
+}
+
 int command_plot(int argc, char **argv) {
   Common common;
   Choice choice = {.format = "text"};
@@ -145,6 +167,8 @@ int command_plot(int argc, char **argv) {
     argc--;
   }
   cli_parse(&plot_cli, argc, argv, &common, &choice);
+  if (choice.result.what && !curves && !strcmp(choice.result.what, "roofline"))
+    return command_roofline(&common, choice.run);
   int code = EXIT_USAGE;
   if (choice.result.what || curves)
     code = load(&common, &choice.result, &store, &result, &error);

@@ -15,6 +15,15 @@ void picture_label(FILE *out, const char *label) {
   }
 }
 
+void picture_frame(FILE *out) {
+  fputs("if (!exists(\"ending\")) ending = \"svg\"\n"
+        "if (ending eq \"png\") set terminal pngcairo size 900,560 font \"Sans,13\" enhanced; \\\n"
+        "else set terminal svg size 900,560 font \"Sans,14\" enhanced background \"white\"\n"
+        "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#cccccc\"\n"
+        "set key outside top center horizontal\n",
+        out);
+}
+
 FILE *picture_create(const char *folder, const char *name, const char *ending, Error *error) {
   char path[PLOT_PATH];
   snprintf(path, sizeof path, "%.4000s/plots", folder);

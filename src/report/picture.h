@@ -11,6 +11,8 @@ enum { PLOT_PATH = 4400 };
 /* gnuplot reads enhanced text: what would be subscripts, superscripts and the like is made
  * harmless. The result stands between double quotes in the script or in the data file. */
 void picture_label(FILE *out, const char *label);
+/* Terminal, borders, grid and key, common to all pictures. */
+void picture_frame(FILE *out);
 /* Opens FOLDER/plots/NAMEENDING for writing (".tsv", ".gp"), making the folder. */
 FILE *picture_create(const char *folder, const char *name, const char *ending, Error *error);
 /* Closes it; false when it could not be written whole. */

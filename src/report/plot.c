@@ -38,12 +38,7 @@ static void put_title(FILE *out, const json_t *result) {
 }
 
 static void put_frame(FILE *out, const json_t *result) {
-  fputs("if (!exists(\"ending\")) ending = \"svg\"\n"
-        "if (ending eq \"png\") set terminal pngcairo size 900,560 font \"Sans,13\" enhanced; \\\n"
-        "else set terminal svg size 900,560 font \"Sans,14\" enhanced background \"white\"\n"
-        "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#cccccc\"\n"
-        "set key outside top center horizontal\n",
-        out);
+  picture_frame(out);
   put_title(out, result);
 }
 

@@ -12,5 +12,9 @@ bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PA
 /* Loss over steps, one line a row (mean over its trials). Reads the curves from the store. */
 bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
                  Error *error);
+/* The rows of a bench run (src/store/bench.h; 0: the newest) as points under the ceilings that were
+ * measured with them. */
+bool plot_roofline(Store *store, int64_t run, const char *folder, char path[PLOT_PATH],
+                   Error *error);
 
 #endif

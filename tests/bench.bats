@@ -1,0 +1,170 @@
+#!/usr/bin/env bats
+# `harness bench` as a user types it, with tiny time limits: what is measured here means nothing.
+
+setup() {
+  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
+  harness="${HARNESS_BINARY:-$root/build/harness}"
+  work="$(mktemp -d)"
+  export HARNESS_DB="$work/results/harness.db" HARNESS_HOME="$root"
+  cd "$work"
+}
+
+teardown() {
+  rm -rf "$work"
+}
+
+bench() {
+  "$harness" bench --time 0.02 --threads 1 "$@"
+}
+
+# An expression over the JSON document in out.json, as `d`, that must hold.
+holds() {
+  python3 -c 'import json, math, sys; d = json.load(open("out.json")); assert eval(sys.argv[1]), d' "$1"
+}
+
+sql() {
+  python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1])
+for row in d.execute(sys.argv[2]): print(*row, sep="|")
+d.commit()' "$HARNESS_DB" "$1"
+}
+
+@test "the table has an error before each time and lines up" {
+  bench expand concat >out 2>err
+  grep -q "ceilings measured now: copy .* GB/s, float FMA .* GFLOP/s" out
+  [ "$(grep -c -E "^(expand|concat), " out)" -eq 4 ]
+  grep -E "^expand, quick +forward +[0-9.]+e[-+][0-9]+ " out
+  [ "$(grep -E "^(expand|concat), " out | awk '{ print match($0, "e[-+][0-9][0-9] ") }' | sort -u | wc -l)" -eq 1 ]
+}
+
+@test "--json is one document of the agreed shape" {
+  bench "expand" --json >out.json 2>err
+  holds 'd["schema"] == 1 and len(d["rows"]) == 2'
+  holds 'd["host"]["copy_gbps"] > 0 and d["host"]["fma_gflops"] > 0 and d["host"]["threads"] == 1'
+  for key in kernel shape device dtype error median_us gflops gbps ceiling_pct baseline_us speedup; do
+    holds "all('$key' in r for r in d['rows'])"
+  done
+  holds '[r["pass"] for r in d["rows"]] == ["forward", "backward"]'
+  holds 'all(r["kernel"] == "expand" and r["device"] == "cpu" and r["dtype"] == "f32" for r in d["rows"])'
+  holds 'all(r["error"] <= r["tolerance"] and not r["wrong"] and r["min_us"] <= r["median_us"] for r in d["rows"])'
+  holds 'all(abs(r["gbps"] - r["bytes"] / r["median_us"] / 1e3) < 1e-3 * r["gbps"] for r in d["rows"])'
+  holds 'all(r["baseline_us"] is None and r["speedup"] is None for r in d["rows"])'
+}
+
+@test "a filter is an op, a part of a case's name, or a step" {
+  [ "$(bench conv --list | cut -d, -f1 | sort -u)" = conv ]
+  [ "$(bench "conv_transpose, quick s3" --list | wc -l)" -eq 1 ]
+  [ "$(bench step:unet-32 --list)" = step:unet-32 ]
+  [ "$(bench --list | cut -d, -f1 | sort -u | wc -l)" -eq "$(grep -c '^OP(' "$root/kernels/ops.def")" ]
+  [ ! -e "$HARNESS_DB" ]
+}
+
+@test "an unknown filter exits 2 with the nearest name" {
+  run bench cnov
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'did you mean "conv"'* ]]
+  run bench step:unet-23
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'step:unet-32'* ]]
+  run bench --against pytorch mtach
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'did you mean "match"'* ]]
+  run bench --against tensorflow
+  [ "$status" -eq 2 ]
+  run bench --time fast
+  [ "$status" -eq 2 ]
+  run bench --device tpu
+  [ "$status" -eq 2 ]
+}
+
+@test "rows are stored with every sample and the machine's state" {
+  bench expand >out 2>err
+  grep -q "stored as run 1" out
+  [ "$(sql "SELECT count(*), sum(json_array_length(hot_list) > 0), sum(json_array_length(cold_list) = samples) FROM bench_rows")" = "2|2|2" ]
+  [ "$(sql "SELECT command FROM bench_runs")" = "bench --time 0.02 --threads 1 expand" ]
+  [ "$(sql "SELECT count(*) FROM bench_runs JOIN environments e ON e.id = environment_id WHERE machine ->> '\$.load' >= 0")" = 1 ]
+}
+
+@test "an older database is brought forward" {
+  bench expand >out 2>err
+  sql "DROP TABLE bench_rows"
+  sql "DROP TABLE bench_runs"
+  sql "PRAGMA user_version=1"
+  bench expand >out 2>err
+  grep -q "stored as run 1" out
+  [ -e "$HARNESS_DB.v1.bak" ]
+}
+
+@test "compare: slower is 4, same or faster 0, nothing 5, unknown 2" {
+  run "$harness" bench compare prev last
+  [ "$status" -eq 5 ]
+  bench expand >out 2>err
+  run "$harness" bench compare prev last
+  [ "$status" -eq 5 ]
+  bench expand >out 2>err
+  # steady samples of our own making: 100 us before, then twice as long
+  steady() {
+    sql "UPDATE bench_rows SET cold_list = '[' || substr(replace(hex(zeroblob(20)), '00', ',$2'), 2) || ']' WHERE run_id = $1"
+  }
+  steady 1 100.0
+  steady 2 200.0
+  run "$harness" bench compare prev last
+  [ "$status" -eq 4 ]
+  [[ "$output" == *SLOWER* ]]
+  "$harness" bench compare 2 1 --json >out.json
+  holds '[r["verdict"] for r in d["rows"]] == ["FASTER"] * 2 and d["old_run"] == 2'
+  run "$harness" bench compare 1 1
+  [ "$status" -eq 0 ]
+  [[ "$output" == *SAME* ]]
+  sql "UPDATE bench_rows SET wrong = 1 WHERE run_id = 2 AND pass = 'forward'"
+  run "$harness" bench compare 1 2
+  [ "$status" -eq 4 ]
+  [[ "$output" == *WRONG* ]]
+  bench concat >out 2>err
+  run "$harness" bench compare 1 last
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"no bench in common"* ]]
+  run "$harness" bench compare 1
+  [ "$status" -eq 2 ]
+  run "$harness" bench compare one two
+  [ "$status" -eq 2 ]
+}
+
+@test "a first step answers with its peak memory" {
+  bench --first-step unet-32 >out.json
+  holds 'd["rss"] > 10e6'
+}
+
+@test "the peer that cannot be started is exit 3 and says what to install" {
+  HARNESS_PYTHON=/nonexistent/python run bench --against pytorch dice
+  [ "$status" -eq 3 ]
+  HARNESS_PYTHON=/bin/false run bench --against pytorch dice
+  [ "$status" -eq 3 ]
+  [[ "$output" == *HARNESS_PYTHON* ]]
+}
+
+@test "against PyTorch: both sides' times, their ratio, and the same model" {
+  /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
+  bench --against pytorch dice match step:unet-32 --json >out.json 2>err
+  holds 'len(d["rows"]) == 4'
+  holds 'all(r["baseline"].startswith("torch ") and r["baseline_us"] > 0 for r in d["rows"])'
+  holds 'all(math.isclose(r["speedup"], r["baseline_us"] / r["median_us"], rel_tol=1e-3) for r in d["rows"])'
+}
+
+@test "every peer model has as many parameters as ours" {
+  /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
+  bench --against pytorch step:maskmed-quick:bf16 --json >out.json 2>err
+  holds 'len(d["rows"]) == 1'
+}
+
+@test "plot roofline draws the newest run, or one that is named" {
+  run "$harness" plot roofline
+  [ "$status" -eq 5 ]
+  bench linear >out 2>err
+  bench expand >out 2>err # no arithmetic forward, some backward
+  [ "$("$harness" plot roofline 1)" = "$work/results/plots/roofline.svg" ]
+  grep -q "linear" results/plots/roofline.svg
+  grep -q "GFLOP/s" results/plots/roofline.svg
+  [ "$(grep -c "linear" results/plots/roofline.tsv)" -ge 2 ]
+  run "$harness" plot roofline none
+  [ "$status" -ne 0 ]
+}

@@ -1,0 +1,183 @@
+/* The statistics of benches against worked-out values, and the timing loop on work of known length.
+ */
+#include "src/bench/machine.h"
+#include "src/bench/op_bench.h"
+#include "src/bench/statistics.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define COUNT(list) ((int)(sizeof(list) / sizeof *(list)))
+
+static void near(double found, double expected, double tolerance) {
+  if (!(fabs(found - expected) <= tolerance)) fail_msg("%.9g, expected %.9g", found, expected);
+}
+
+static void test_quantiles(void **state) {
+  (void)state;
+  const double five[] = {50, 10, 40, 20, 30}, four[] = {4, 1, 3, 2};
+  Summary s = samples_summary(five, COUNT(five));
+  near(s.median, 30, 0);
+  near(s.q1, 20, 0);
+  near(s.q3, 40, 0);
+  near(s.min, 10, 0);
+  near(s.max, 50, 0);
+  near(five[0], 50, 0); /* the order of the samples is left alone */
+  s = samples_summary(four, COUNT(four));
+  near(s.median, 2.5, 1e-12);
+  near(s.q1, 1.75, 1e-12); /* R: quantile(c(4,1,3,2), .25) */
+  near(s.q3, 3.25, 1e-12);
+  const double one[] = {7};
+  s = samples_summary(one, 1);
+  near(s.median, 7, 0);
+  near(s.q3, 7, 0);
+  assert_true(isnan(samples_summary(one, 0).median));
+}
+
+static void test_noise(void **state) {
+  (void)state;
+  Summary s = {.count = 25, .median = 10, .q1 = 9, .q3 = 11};
+  near(summary_noise(&s), 1.57 * 2 / 5 / 10, 1e-12);
+  s.count = 1;
+  assert_true(isinf(summary_noise(&s)));
+}
+
+static void fill(double *value, int count, double centre, double spread) {
+  for (int i = 0; i < count; i++)
+    value[i] = centre + spread * ((i * 7) % count - count / 2) / count;
+}
+
+static Verdict judge(double new_centre, double old_centre, double spread, int count, Ratio *ratio) {
+  double now[64], old[64];
+  fill(now, count, new_centre, spread);
+  fill(old, count, old_centre, spread);
+  *ratio = ratio_of_medians(now, count, old, count);
+  return ratio_verdict(ratio, count, count, .03);
+}
+
+static void test_verdicts(void **state) {
+  (void)state;
+  Ratio ratio;
+  assert_int_equal(judge(80, 100, 4, 40, &ratio), VERDICT_FASTER);
+  near(ratio.value, .8, .01);
+  assert_true(ratio.low <= ratio.value && ratio.value <= ratio.high);
+  assert_int_equal(judge(120, 100, 4, 40, &ratio), VERDICT_SLOWER);
+  assert_int_equal(judge(100, 100, 2, 40, &ratio), VERDICT_SAME);
+  assert_int_equal(judge(103, 100, 4, 40, &ratio), VERDICT_UNDECIDED);  /* on the border */
+  assert_int_equal(judge(100, 100, 90, 12, &ratio), VERDICT_UNDECIDED); /* drowned in noise */
+  assert_int_equal(judge(50, 100, 1, 4, &ratio), VERDICT_UNDECIDED);    /* too few samples */
+  Ratio again;
+  judge(103, 100, 40, 40, &ratio);
+  judge(103, 100, 40, 40, &again);
+  assert_memory_equal(&ratio, &again, sizeof ratio);
+  double none = 0;
+  assert_true(isnan(ratio_of_medians(&none, 0, &none, 0).value));
+}
+
+static void nap(void *user) {
+  (*(int *)user)++;
+  usleep(2000);
+}
+
+static void test_timing(void **state) {
+  (void)state;
+  int calls = 0;
+  Samples samples = {0};
+  Work work = {nap, &calls};
+  timing_run(&work, NULL, &(TimingLimits){.1, 0}, &samples); /* a target that cannot be met */
+  assert_true(samples.count >= 3 && samples.count <= 60);
+  assert_false(samples.met);
+  Summary s = samples_summary(samples.value, samples.count);
+  assert_true(s.min >= 2000 && s.min < 20000);                 /* microseconds */
+  timing_run(&work, NULL, &(TimingLimits){10, 1e9}, &samples); /* one that any noise meets */
+  assert_true(samples.met);
+  assert_int_equal(samples.count, 10);
+  samples_free(&samples);
+}
+
+static void count_only(void *user) {
+  (*(int *)user)++;
+}
+
+static void test_short_work_is_repeated_hot_and_single_cold(void **state) {
+  (void)state;
+  int calls = 0;
+  Samples samples = {0};
+  Flush flush = flush_make();
+  Work work = {count_only, &calls};
+  timing_run(&work, NULL, &(TimingLimits){.02, 0}, &samples);
+  assert_true(calls > 100 * samples.count);
+  calls = 0;
+  timing_run(&work, &flush, &(TimingLimits){.02, 0}, &samples);
+  assert_int_equal(calls, samples.count);
+  samples_free(&samples);
+  flush_free(&flush);
+}
+
+static void test_ceilings(void **state) {
+  (void)state;
+  Machine machine = {.fma_gflops = 100, .copy_gbps = 10};
+  const char *bound;
+  near(machine_least_us(&machine, 1e9, 1e6, &bound), 1e4, 1e-6);
+  assert_string_equal(bound, "compute");
+  near(machine_least_us(&machine, 1e6, 1e8, &bound), 1e4, 1e-6);
+  assert_string_equal(bound, "memory");
+  Flush flush = flush_make();
+  machine = machine_begin(1, .02, &flush);
+  machine_end(&machine, .02);
+  assert_true(machine.fma_gflops > .5 && machine.fma_gflops < 2000); /* of one core */
+  assert_true(machine.copy_gbps > .1 && machine.copy_gbps < 2000);
+  flush_free(&flush);
+}
+
+/* ---- a wrong kernel is seen ---------------------------------------------------------------------
+ */
+
+static void forward_off(const Call *call) {
+  kernels_portable[OP_add]->forward(call);
+  ((float *)call->out[0].data)[3] += 1;
+}
+
+static void forward_lazy(const Call *call) {
+  (void)call; /* leaves what was there: the poison */
+}
+
+static double error_of(void (*forward)(const Call *), int pass) {
+  Kernel kernel = *kernels_portable[OP_add];
+  if (forward) kernel.forward = forward;
+  OpBench bench;
+  OpCheck check;
+  Error error = {""};
+  assert_true(op_bench_make(&bench, OP_add, op_cases[OP_add], F32, &kernel, &error));
+  assert_true(op_bench_check(&bench, &check, &error));
+  op_bench_free(&bench);
+  return check.error[pass];
+}
+
+static void test_wrong_kernels_are_seen(void **state) {
+  (void)state;
+  assert_true(error_of(NULL, 0) < 1e-6);
+  assert_true(error_of(NULL, 1) < 1e-6);
+  assert_true(error_of(forward_off, 0) > .1);
+  assert_true(isinf(error_of(forward_lazy, 0)));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_quantiles),
+      cmocka_unit_test(test_noise),
+      cmocka_unit_test(test_verdicts),
+      cmocka_unit_test(test_timing),
+      cmocka_unit_test(test_short_work_is_repeated_hot_and_single_cold),
+      cmocka_unit_test(test_ceilings),
+      cmocka_unit_test(test_wrong_kernels_are_seen),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
