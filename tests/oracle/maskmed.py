@@ -1,6 +1,6 @@
 """MaskMed as a whole in PyTorch, after the paper's sections 3.1-3.5 and the choices we declare for what
-it leaves open: FSAD bridge on grid_sample, Mask2Former-style head on torch's multi-head attention,
-matching by SciPy, loss of Eq. 6, MaskFormer's class map."""
+it leaves open: every head of Eq. 1-5 and every bridge of Table 4, Mask2Former-style queries on torch's
+multi-head attention, matching by SciPy, loss of Eq. 6, MaskFormer's class map."""
 
 import math
 
@@ -11,114 +11,22 @@ from scipy.optimize import linear_sum_assignment
 
 import model
 import unet
+from bridges import bridge
+from transformer import attention, feed_forward, linear, mlp, norm, residual, sine
 
-
-def linear(x, w):
-    return F.linear(x, w.weight, w.bias)
-
-
-def norm(x, w):
-    return F.layer_norm(x, x.shape[-1:], w.weight, w.bias, 1e-5)
-
-
-def residual(x, f, w, place):
-    if place == "inside":
-        return x + norm(f(x), w)
-    return norm(x + f(x), w) if place == "post" else x + f(norm(x, w))
-
-
-def feed_forward(x, w, place):
-    return residual(x, lambda y: linear(linear(y, w.at("0")).relu(), w.at("1")), w.at("norm"), place)
-
-
-def mlp(x, w, layers):
-    for i in range(layers):
-        x = linear(x if i == 0 else x.relu(), w.at(str(i)))
-    return x
-
-
-def centres(grid):
-    """(D*H*W, 3): cell centres in 0..1, z y x."""
-    axes = [(torch.arange(n).double() + .5) / n for n in grid]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-
-
-def sine(grid, width):
-    """DETR's normalised sine encoding with a third axis: 2 pi scale, temperature 10^4."""
-    features = width // 6 * 2
-    period = 10000 ** (2 * (torch.arange(features) // 2).double() / features)
-    angle = centres(grid)[:, :, None] * 2 * math.pi / period  # (T, 3, features)
-    waves = torch.stack([angle[..., 0::2].sin(), angle[..., 1::2].cos()], -1).flatten(1)
-    return F.pad(waves, (0, width - waves.shape[1]))
-
-
-# ---- the bridge (section 3.3, appendix B) --------------------------------------------------------------
-
-
-def deformable(query, reference, levels, w, config):
-    n, t, width = query.shape
-    heads, points, count = config["heads"], config["points"], len(levels)
-    offsets = linear(query, w.at("offsets")).view(n, t, heads, count, points, 3)
-    shares = linear(query, w.at("weights")).view(n, t, heads, -1).softmax(-1).view(n, t, heads, count, points)
-    total = 0
-    for l, level in enumerate(levels):
-        size = torch.tensor(level.shape[1:4]).double()
-        value = linear(level, w.at("value")).unflatten(-1, (heads, -1)).permute(0, 4, 5, 1, 2, 3).flatten(0, 1)
-        place = reference[:, None, None] + offsets[:, :, :, l] / size
-        grid = (2 * place - 1).flip(-1).transpose(1, 2).reshape(n * heads, t, points, 1, 3)
-        sampled = F.grid_sample(value, grid, padding_mode="zeros", align_corners=False)
-        sampled = sampled.view(n, heads, -1, t, points) * shares[:, :, :, l].transpose(1, 2)[:, :, None]
-        total = total + sampled.sum(-1)  # (n, heads, width / heads, t)
-    return linear(total.permute(0, 3, 1, 2).reshape(n, t, width), w.at("output"))
-
-
-def bridge(skips, w, config):
-    scales, first = len(skips), len(skips) - config["query_scales"]
-    lowest = first if config["bridge"] == "deformable" else 0
-    levels = {s: linear(model.channels_last(skips[s]), w.at("scale%d.in" % s)) for s in range(lowest, scales)}
-    grids = {s: tuple(levels[s].shape[1:4]) for s in levels}
-    asking = range(first, scales)
-    x = torch.cat([levels[s].flatten(1, 3) for s in asking], 1)
-    position = torch.cat([sine(grids[s], config["hidden"]) + w.at("scale%d" % s).embedding for s in asking])
-    reference = torch.cat([centres(grids[s]) for s in asking])
-    sizes = [math.prod(grids[s]) for s in asking]
-    for i in range(config["bridge_layers"]):
-        layer = w.at("layer%d" % i)
-        values = [levels[s] for s in sorted(levels)]
-        x = residual(x, lambda y: deformable(y + position, reference, values, layer.at("attention"), config),
-                     layer.at("attention.norm"), config["bridge_norm"])
-        x = feed_forward(x, layer.at("ffn"), config["bridge_norm"])
-        for s, part in zip(asking, x.split(sizes, 1)):
-            levels[s] = part.unflatten(1, grids[s])
-    out = list(skips)
-    for s in asking:
-        out[s] = skips[s] + linear(levels[s], w.at("scale%d.out" % s)).permute(0, 4, 1, 2, 3)
-    return out
-
-
-# ---- the head (section 3.2) ----------------------------------------------------------------------------
-
-
-def attention(q, k, v, w, heads, blocked=None):
-    parts = [w.at(name) for name in ("query", "key", "value")]
-    out, _ = F.multi_head_attention_forward(
-        q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1), q.shape[-1], heads, None,
-        torch.cat([p.bias for p in parts]), None, None, False, 0., w.at("output").weight, w.at("output").bias,
-        need_weights=False, attn_mask=None if blocked is None else blocked.repeat_interleave(heads, 0),
-        use_separate_proj_weight=True, q_proj_weight=parts[0].weight, k_proj_weight=parts[1].weight,
-        v_proj_weight=parts[2].weight)
-    return out.transpose(0, 1)
+# ---- f(E_Q, F) (section 3.2) ---------------------------------------------------------------------------
 
 
 def pooled_grid(grid, wanted):
     return [min(n, w) for n, w in zip(grid, wanted)]
 
 
-def blocked_by(prior, grid, config):
-    """(N, K, T): keys that a query may not see: sigmoid of its last mask below .5, unless all are."""
+def blocked_by(prior, grid, how):
+    """(N, K, T): keys that a query may not see: sigmoid of its last mask below .5, unless all are. `how` a
+    mask becomes coarser: max or trilinear."""
     had = prior.shape[2:]
     coarser = all(n % m == 0 for n, m in zip(had, grid)) and list(had) != list(grid)
-    if coarser and config["mask_resize"] == "max":
+    if coarser and how == "max":
         prior = F.max_pool3d(prior, [n // m for n, m in zip(had, grid)])
     else:
         prior = F.interpolate(prior, grid, mode="trilinear", align_corners=False)
@@ -126,12 +34,13 @@ def blocked_by(prior, grid, config):
     return blocked & ~blocked.all(-1, keepdim=True)
 
 
-def stage(feature, x, position, prior, w, config):
+def attend(feature, x, position, prior, w, config):
+    """The queries after one stage's Transformer, as the next stage gets them and as embeddings read them."""
     grid = pooled_grid(feature.shape[2:], config["key_grid"])
     pooled = F.adaptive_avg_pool3d(feature, grid)
     keys = linear(pooled.flatten(2).transpose(1, 2), w.at("keys"))
     spots = sine(grid, config["hidden"]) + w.embedding
-    blocked = None if prior is None else blocked_by(prior, grid, config)
+    blocked = None if prior is None else blocked_by(prior, grid, config["mask_resize"])
     heads, place = config["heads"], config["head_norm"]
     for i in range(config["blocks"]):
         b = w.at("block%d" % i)
@@ -140,23 +49,58 @@ def stage(feature, x, position, prior, w, config):
         x = residual(x, lambda y: attention(y + position, y + position, y, b.at("self"), heads),
                      b.at("self.norm"), place)
         x = feed_forward(x, b.at("ffn"), place)
-    final = norm(x, w.at("norm"))
-    embedding = mlp(final, w.at("mask_embedding"), config["mask_layers"])
-    masks = torch.einsum("nkc,ncdhw->nkdhw", embedding, feature)
-    return x, masks, mlp(final, w.at("class_embedding"), config["class_layers"])
+    return x, norm(x, w.at("norm"))
+
+
+def start_queries(w, count):
+    return w.feature.expand(count, -1, -1), w.position
+
+
+def mask_logits(queries, feature, w, config):
+    """[F . f(E_Q, F)_mask]: (N, K, D, H, W)."""
+    return torch.einsum("nkc,ncdhw->nkdhw", mlp(queries, w.at("mask_embedding"), config["mask_layers"]), feature)
+
+
+# ---- the heads (section 3.1) ---------------------------------------------------------------------------
+
+
+def class_logits(queries, w, config):
+    """f(E_Q, F)_cls: (N, K, classes), and one more in Eq. 5."""
+    return mlp(queries, w.at("class_embedding"), config["class_layers"])
+
+
+# F, queries, weights -> masks, class embeddings; where they stand in one product, its value.
+HEADS = {
+    "point_wise": lambda f, q, w, c: (unet.point_wise(f, w.at("mask_embedding")), None),
+    "mlp_class": lambda f, q, w, c: (unet.point_wise(f, w.at("mask_embedding")), w.at("class_embedding")),
+    "attention_class": lambda f, q, w, c: (unet.point_wise(f, w.at("mask_embedding")), class_logits(q, w, c)),
+    "attention_both": lambda f, q, w, c: (mask_logits(q, f, w, c), class_logits(q, w, c)),
+    "decoupled": lambda f, q, w, c: (mask_logits(q, f, w, c), class_logits(q, w, c)),
+}
+
+
+def product(masks, classes):
+    """Eq. 1-4: the masks times the class embeddings: identity, a learned matrix, or one per sample."""
+    if classes is None:
+        return masks
+    if isinstance(classes, model.Scope):
+        return unet.point_wise(masks, classes)
+    return torch.einsum("nkdhw,nkc->ncdhw", masks, classes)
 
 
 def head(features, weights, config):
-    masks, classes, prior, x, position = [], [], None, None, None
+    """Each stage's masks and class embeddings, lowest resolution first."""
+    out, prior, x, position, queries = [], None, None, None, None
     for i, feature in enumerate(features):
-        if i == 0 or not config["shared_queries"]:
-            w = weights.at("queries" if config["shared_queries"] else "head.stage%d.queries" % (i + 1))
-            x, position = w.feature.expand(len(feature), -1, -1), w.position
-        x, mask, logits = stage(feature, x, position, prior, weights.at("head.stage%d" % (i + 1)), config)
-        prior = mask if config["masked_attention"] else None
-        masks.append(mask)
-        classes.append(logits)
-    return masks, classes
+        w = weights.at("head.stage%d" % (i + 1))
+        if config["head"] not in ("point_wise", "mlp_class"):
+            if i == 0 or not config["shared_queries"]:
+                own = weights.at("queries") if config["shared_queries"] else w.at("queries")
+                x, position = start_queries(own, len(feature))
+            x, queries = attend(feature, x, position, prior, w, config)
+        out.append(HEADS[config["head"]](feature, queries, w, config))
+        prior = out[-1][0] if config["masked_attention"] else None
+    return out
 
 
 # ---- the loss (section 3.5, Eq. 5-6) -------------------------------------------------------------------
@@ -204,16 +148,15 @@ def stage_losses(masks, classes, labels, assignment, config):
     return terms
 
 
-def loss(masks, classes, labels, config):
-    """The whole loss, its three parts, and the matchings that were made."""
-    weights = np.array([.5 ** i for i in reversed(range(len(masks)))])
+def loss(masks, classes, labels, config, weights):
+    """The whole loss, its three parts, and the matchings that were made; weights: of the stages."""
     at = [unet.labels_at(labels, x.shape[2:]) for x in masks]
     per_stage = config["match"] == "per_stage"
     with torch.no_grad():
         used = range(len(masks)) if per_stage else [len(masks) - 1]
         made = [match(masks[s], classes[s], at[s], config) for s in used]
     parts = [0, 0, 0]
-    for s, weight in enumerate(weights / weights.sum()):
+    for s, weight in enumerate(weights):
         terms = stage_losses(masks[s], classes[s], at[s], made[s] if per_stage else made[0], config)
         parts = [p + weight * t for p, t in zip(parts, terms)]
     scales = [config["class_weight"], config["bce_weight"], config["dice_weight"]]
@@ -224,22 +167,27 @@ def class_map(masks, classes):
     return torch.einsum("nkc,nkdhw->ndhwc", classes.softmax(-1)[..., :-1], masks.sigmoid())
 
 
-def forward(weights, config, scene):
-    labels = torch.tensor(scene[1]).long()
-    skips = unet.encode(model.channels_first(scene[0]), weights.at("encoder"), config)
-    if config["bridge"] != "none":
-        skips = bridge(skips, weights.at("bridge"), config)
-    features = unet.decode(skips, weights.at("decoder"), config)
-    if config["head"] == "point_wise":
-        return unet.outputs(unet.heads(features, weights), labels)
-    masks, classes = head(features, weights, config)
-    total, parts, made = loss(masks, classes, labels, config)
+def outputs(masks, classes, labels, config, weights):
+    """As the driver names them."""
+    total, parts, made = loss(masks, classes, labels, config, weights)
     out = {"loss": total, "class": parts[0], "bce": parts[1], "dice": parts[2],
            "map": class_map(masks[-1], classes[-1])}
     out.update(("masks%d" % i, model.channels_last(x)) for i, x in enumerate(masks))
     out.update(("classes%d" % i, x) for i, x in enumerate(classes))
     out.update(("assignment%d" % i, x) for i, x in enumerate(made))
     return out
+
+
+def forward(weights, config, scene):
+    labels = torch.tensor(scene[1]).long()
+    skips = unet.encode(model.channels_first(scene[0]), weights.at("encoder"), config)
+    if config["bridge"] != "none":
+        skips = bridge(skips, weights.at("bridge"), config)
+    pairs = head(unet.decode(skips, weights.at("decoder"), config), weights, config)
+    if config["head"] != "decoupled":
+        return unet.outputs([product(masks, classes) for masks, classes in pairs], labels)
+    halved = np.array([.5 ** i for i in reversed(range(len(pairs)))])
+    return outputs(*zip(*pairs), labels, config, halved / halved.sum())
 
 
 # ---- cases ---------------------------------------------------------------------------------------------
@@ -250,8 +198,12 @@ def group(name):
     return "lr_cnn" if name.startswith(("encoder.", "decoder.")) else "lr_transformer"
 
 
-TRAINING = {**model.SMALL, "train": 10, "steps": 12, "lr": .05, "momentum": .9, "clip": 2, "weight_decay": 1e-3,
+TRAINING = {**model.COARSE, "train": 10, "steps": 12, "lr": .05, "momentum": .9, "clip": 2, "weight_decay": 1e-3,
             "lr_transformer": .2}
+
+COARSE = {"patch": model.COARSE["patch"], "key_grid": model.COARSE["key_grid"]}
+OWN = {"shared_queries": False, "masked_attention": False}
+STANDARD = {**COARSE, "bridge": "standard", "standard_scales": 2}
 
 VARIANTS = {
     "small": {},
@@ -269,6 +221,24 @@ VARIANTS = {
     "matched per stage": {"match": "per_stage"},
     "fixed matching": {"match": "fixed"},
     "point-wise head": {"head": "point_wise"},
+    "point-wise head, larger decoder": {**COARSE, "head": "point_wise", "decoder_convs": 3},
+    "Eq. 2": {**COARSE, "head": "mlp_class"},
+    "Eq. 2 with 2N masks": {**COARSE, "head": "mlp_class", "queries": 2, "bridge": "none"},
+    "Eq. 3": {**COARSE, "head": "attention_class"},
+    "Eq. 3, own queries, no prior": {**COARSE, "head": "attention_class", **OWN, "bridge": "none"},
+    "Eq. 3, shared queries, no prior": {**COARSE, "head": "attention_class", "masked_attention": False, "queries": 2},
+    "Eq. 3, own queries, prior": {**COARSE, "head": "attention_class", "shared_queries": False},
+    "Eq. 4": {**COARSE, "head": "attention_both"},
+    "Eq. 4, own queries, no prior": {**COARSE, "head": "attention_both", **OWN, "bridge": "none"},
+    "Eq. 4, shared queries, no prior": {**COARSE, "head": "attention_both", "masked_attention": False, "queries": 2},
+    "Eq. 4, own queries, prior": {**COARSE, "head": "attention_both", "shared_queries": False, "class_layers": 2},
+    "standard bridge, 2 scales": {"bridge": "standard", "standard_scales": 2},
+    "standard bridge, 3 scales": {**STANDARD, "standard_scales": 3},
+    "standard bridge, 3 scales, 2 layers": {**STANDARD, "standard_scales": 3, "bridge_layers": 2},
+    "standard bridge, post": {**STANDARD, "bridge_norm": "post", "standard_scales": 3},
+    "standard bridge, post, 2 layers": {**STANDARD, "bridge_norm": "post", "bridge_layers": 2},
+    "standard bridge, pre": {**STANDARD, "bridge_norm": "pre"},
+    "standard bridge, pre, 2 layers": {**STANDARD, "bridge_norm": "pre", "standard_scales": 3, "bridge_layers": 2},
     "two blocks, other depths": {"blocks": 2, "class_layers": 3, "mask_layers": 2},
     "trilinear priors": {"mask_resize": "trilinear"},
     "fine keys": {"key_grid": "8,12,16"},

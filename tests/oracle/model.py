@@ -30,6 +30,8 @@ SMALL = {
     "points": 3, "ffn": 20, "query_scales": 2, "strides": "1,1,1,1,2,2,2,2,2,1,2,2", "key_grid": "4,6,8",
     "kernels": "1,3,3,3,3,3,3,3,3,3,3,1", "jitter": 0.1, "classes": 4, "channels": 1,
 }
+# The same on a quarter of the voxels, for what does not depend on their number.
+COARSE = {**SMALL, "patch": "8,16,24", "key_grid": "2,4,6"}
 
 
 def safetensors(path):

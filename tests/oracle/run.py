@@ -33,6 +33,7 @@ def main():
     import maskmed
     import matching
     import model
+    import peers
     import random_shapes
     import unet
 
@@ -41,7 +42,7 @@ def main():
     for group in (layers, attention, losses, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
-    for group in (unet, maskmed):
+    for group in (unet, maskmed, peers):
         group.run(model.Models(arguments.models), report, backends)
     return report.finish()
 

@@ -32,18 +32,18 @@ def decode(skips, w, config):
         up = w.at("stage%d.up" % stage)
         x = F.conv_transpose3d(x, up.weight.permute(0, 4, 1, 2, 3), up.bias, config["strides"][stage + 1])
         x = torch.cat([x, skips[stage]], 1)
-        for i in range(config["convs"]):
+        for i in range(config["decoder_convs"]):
             x = block(x, w.at("stage%d.conv%d" % (stage, i)), 1)
         features.append(x)
     return features
 
 
+def point_wise(x, w):
+    return F.conv3d(x, w.weight[..., None, None, None], w.bias)
+
+
 def heads(features, weights):
-    logits = []
-    for i, x in enumerate(features):
-        w = weights.at("head.stage%d.mask_embedding" % (i + 1))
-        logits.append(F.conv3d(x, w.weight[..., None, None, None], w.bias))
-    return logits
+    return [point_wise(x, weights.at("head.stage%d.mask_embedding" % (i + 1))) for i, x in enumerate(features)]
 
 
 def labels_at(labels, grid):
@@ -86,7 +86,7 @@ def forward(weights, config, scene):
 
 
 SMALL = {**model.SMALL, "head": "point_wise", "bridge": "none"}
-TRAINING = {**SMALL, "train": 10, "steps": 12, "lr": .02, "momentum": .9, "clip": 12, "weight_decay": 1e-3}
+TRAINING = {**SMALL, **{k: model.COARSE[k] for k in ("patch", "key_grid")}, "train": 10, "steps": 12, "lr": .02, "momentum": .9, "clip": 12, "weight_decay": 1e-3}
 
 VARIANTS = {
     "small": {},
