@@ -11,7 +11,9 @@
  * Writes weights.safetensors and gradients.safetensors (both of the first step), after training
  * trained.safetensors, each tensor that the losses read as a raw file, the class map of the same
  * batch, and index.json: the configuration, the tensors' shapes, per step the loss and the
- * gradient's norm. */
+ * gradient's norm. With count=1 only the graph is built, nothing is allocated or run, and
+ * index.json holds the configuration and the parameters' shapes: for sizes that this machine could
+ * not run. */
 #include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "kernels/rng.h"
@@ -25,7 +27,7 @@ enum { MAX_OVERRIDES = 64 };
 
 typedef struct Driver {
   const char *outdir, *image, *labels;
-  int channels, classes, seed, train;
+  int channels, classes, seed, train, count;
   double jitter;
   int overrides;
   char *override[MAX_OVERRIDES];
@@ -51,7 +53,7 @@ static void read_argument(Driver *d, char *argument) {
   } keys[] = {{"image", &d->image, NULL, NULL},       {"labels", &d->labels, NULL, NULL},
               {"channels", NULL, &d->channels, NULL}, {"classes", NULL, &d->classes, NULL},
               {"seed", NULL, &d->seed, NULL},         {"train", NULL, &d->train, NULL},
-              {"jitter", NULL, NULL, &d->jitter}};
+              {"count", NULL, &d->count, NULL},       {"jitter", NULL, NULL, &d->jitter}};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     const char *value = own(argument, keys[i].key);
     if (!value) continue;
@@ -87,6 +89,12 @@ static void tensor_read(const char *path, Tensor *tensor) {
   fclose(file);
 }
 
+static json_t *shape_json(const Tensor *tensor) {
+  json_t *shape = json_array();
+  for (int i = 0; i < tensor->rank; i++) json_array_append_new(shape, json_integer(tensor->dim[i]));
+  return shape;
+}
+
 static void tensor_write(Driver *d, const char *name, const Tensor *tensor) {
   char path[4096];
   snprintf(path, sizeof path, "%s/%s.raw", d->outdir, name);
@@ -94,10 +102,16 @@ static void tensor_write(Driver *d, const char *name, const Tensor *tensor) {
   size_t bytes = tensor_bytes(tensor);
   CHECK(fwrite(tensor->data, 1, bytes, file) == bytes && fclose(file) == 0, "%s: short", path);
   static const char *const types[] = {[F32] = "<f4", [F64] = "<f8", [I32] = "<i4"};
-  json_t *shape = json_array();
-  for (int i = 0; i < tensor->rank; i++) json_array_append_new(shape, json_integer(tensor->dim[i]));
-  json_object_set_new(d->tensors, name,
-                      json_pack("{s:s, s:o}", "type", types[tensor->type], "shape", shape));
+  json_object_set_new(
+      d->tensors, name,
+      json_pack("{s:s, s:o}", "type", types[tensor->type], "shape", shape_json(tensor)));
+}
+
+static void index_write(const Driver *d, json_t *index) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/index.json", d->outdir);
+  CHECK(json_dump_file(index, path, JSON_INDENT(1)) == 0, "%s: cannot write", path);
+  json_decref(index);
 }
 
 static void params_write(const Driver *d, const char *name, void *block, Error *error) {
@@ -156,7 +170,7 @@ static Graph *build(Driver *d, bool training, Model *model, Error *error) {
   Graph *graph = graph_make(d->params);
   bool good = model_build(".", d->config, &shape, graph, model, error) &&
               (!training || graph_backward(graph, model->loss));
-  CHECK(good, "%s%s", error->text, graph->error.text);
+  CHECK(good, "%s", error->text[0] ? error->text : graph->error.text);
   visit(d, graph, keep);
   return graph;
 }
@@ -246,14 +260,23 @@ static void run(Driver *d, Error *error) {
   params_write(d, "weights", d->params->weight, error);
   infer(d, infer_graph, &inference, error);
   json_t *steps = train(d, train_graph, &training, error);
-  char path[4096];
-  snprintf(path, sizeof path, "%s/index.json", d->outdir);
-  json_t *index =
-      json_pack("{s:O, s:O, s:o}", "config", d->config, "tensors", d->tensors, "steps", steps);
-  CHECK(json_dump_file(index, path, JSON_INDENT(1)) == 0, "%s: cannot write", path);
-  json_decref(index);
+  index_write(
+      d, json_pack("{s:O, s:O, s:o}", "config", d->config, "tensors", d->tensors, "steps", steps));
   graph_free(train_graph);
   graph_free(infer_graph);
+  params_free(d->params);
+}
+
+static void count(Driver *d, Error *error) {
+  Model training;
+  d->params = params_make(d->backend->real);
+  Graph *graph = build(d, true, &training, error);
+  json_t *shapes = json_object();
+  for (int i = 0; i < d->params->count; i++)
+    json_object_set_new(shapes, d->params->list[i]->name, shape_json(&d->params->list[i]->shape));
+  index_write(d, json_pack("{s:O, s:o, s:I}", "config", d->config, "parameters", shapes, "total",
+                           (json_int_t)params_total(d->params)));
+  graph_free(graph);
   params_free(d->params);
 }
 
@@ -265,8 +288,8 @@ int main(int argc, char **argv) {
   Error error = {0};
   Driver d = {.outdir = argv[2], .backend = backend_find(argv[3]), .channels = 1, .classes = 4};
   for (int i = 4; i < argc; i++) read_argument(&d, argv[i]);
-  if (!d.backend || !d.image || !d.labels) {
-    fprintf(stderr, "model_driver: wants a backend, image=FILE and labels=FILE\n");
+  if (!d.backend || (!d.count && (!d.image || !d.labels))) {
+    fprintf(stderr, "model_driver: wants a backend, and image=FILE and labels=FILE or count=1\n");
     return 2;
   }
   if (!experiment_plan(".", argv[1], d.overrides, d.override, &d.plan, &error)) {
@@ -276,7 +299,7 @@ int main(int argc, char **argv) {
   d.config = json_object_get(json_array_get(json_object_get(d.plan, "cells"), 0), "config");
   d.tensors = json_object();
   omp_set_num_threads((int)config_int(d.config, "threads"));
-  run(&d, &error);
+  (d.count ? count : run)(&d, &error);
   json_decref(d.tensors);
   json_decref(d.plan);
   return 0;

@@ -113,7 +113,7 @@ static Built build(const char *variant, const Backend *backend, bool training) {
               params_allocate(b.params, 7, &error) &&
               (b.plan = plan_make(b.graph, backend, true, &error)) &&
               plan_bind(b.plan, NULL, &error);
-  if (!good) fail_msg("%s: %s%s", variant, error.text, b.graph->error.text);
+  if (!good) fail_msg("%s: %s", variant, error.text[0] ? error.text : b.graph->error.text);
   json_decref(config);
   fill(&b);
   return b;

@@ -68,17 +68,27 @@ class Models:
         self.path = path
         self.expected = {}  # a model's description -> Expected, for the next backend
 
+    def _drive(self, folder, backend, options):
+        texts = ["%s=%s" % (k, str(v).lower() if isinstance(v, bool) else v) for k, v in options.items()]
+        done = subprocess.run([self.path, EXPERIMENT, folder, backend] + texts, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise RuntimeError("the driver ended with %d: %s" % (done.returncode, done.stderr.strip()))
+
     def run(self, backend, scene, **options):
         with tempfile.TemporaryDirectory() as folder:
             image, labels = os.path.join(folder, "image"), os.path.join(folder, "labels")
             scene[0].astype("<f4").tofile(image)
             scene[1].astype("<i4").tofile(labels)
-            texts = ["%s=%s" % (k, str(v).lower() if isinstance(v, bool) else v) for k, v in options.items()]
-            command = [self.path, EXPERIMENT, folder, backend, "image=" + image, "labels=" + labels] + texts
-            done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-            if done.returncode:
-                raise RuntimeError("the driver ended with %d: %s" % (done.returncode, done.stderr.strip()))
+            self._drive(folder, backend, {"image": image, "labels": labels, **options})
             return Run(folder, backend)
+
+    def count(self, **options):
+        """The resolved configuration, the parameters' shapes by name, and their total: nothing runs."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._drive(folder, "cpu", {"count": 1, **options})
+            with open(os.path.join(folder, "index.json")) as file:
+                index = json.load(file)
+            return index["config"], index["parameters"], index["total"]
 
 
 def scene(options):

@@ -95,6 +95,49 @@ VARIANTS = {
 }
 
 
+# ---- the paper's plan: parameters only -----------------------------------------------------------------
+
+
+def layers(config, channels, classes):
+    """Every layer of the network as torch.nn has it, on a device without memory."""
+    nn, where = torch.nn, {"device": "meta"}
+    widths, strides, kernels = config["widths"], config["strides"], config["kernels"]
+
+    def convs(count, inputs, width, kernel):
+        for i in range(count):
+            yield nn.Conv3d(width if i else inputs, width, kernel, **where)
+            yield nn.InstanceNorm3d(width, affine=True, **where)
+
+    for s, width in enumerate(widths):
+        yield from convs(config["convs"], widths[s - 1] if s else channels, width, kernels[s])
+    for s in range(len(widths) - 1):
+        yield nn.ConvTranspose3d(widths[s + 1], widths[s], strides[s + 1], strides[s + 1], **where)
+        yield from convs(config["decoder_convs"], 2 * widths[s], widths[s], kernels[s])
+        yield nn.Conv3d(widths[s], classes, 1, **where)
+
+
+def count(models, total, **options):
+    """A U-Net too large to run here: the same parameters, whatever the order of a weight's axes."""
+    options = {"scale": "paper", "head": "point_wise", "bridge": "none", "channels": 1, "classes": 16, **options}
+    config, found, ours = models.count(**options)
+    expected = [p for layer in layers(config, 1, 16) for p in layer.parameters()]
+    if ours != total or sum(p.numel() for p in expected) != total:
+        raise AssertionError("%d parameters, PyTorch's network has %d, expected %d" % (
+            ours, sum(p.numel() for p in expected), total))
+    shapes = [sorted(n for n in shape if n > 1) for shape in found.values()]
+    if sorted(shapes) != sorted(sorted(n for n in p.shape if n > 1) for p in expected):
+        raise AssertionError("as many parameters, but other shapes")
+    return 0.0
+
+
+# nnU-Net's documentation gives 31.2 M: that is with 3x3x3 everywhere.
+COUNTS = {
+    "the paper's plan": (31124368, {}),
+    "3x3x3 at every stage": (31198672, {"kernels": ",".join(["3"] * 18)}),
+    "larger decoder": (36223216, {"decoder_convs": 3}),
+}
+
+
 def run(models, report, backends):
     for backend in backends:
         for name, changes in VARIANTS.items():
@@ -103,3 +146,5 @@ def run(models, report, backends):
         for clip in (12, .5):  # never active, always active
             report.case("unet training", "%s, clip %g" % (backend, clip), lambda: model.trajectory(
                 models, backend, forward, lambda name: "lr_cnn", {**TRAINING, "clip": clip}))
+    for name, (total, changes) in COUNTS.items():
+        report.case("unet parameters", name, lambda: count(models, total, **changes))
