@@ -12,7 +12,8 @@ from transformer import attention, centres, feed_forward, linear, residual, sine
 
 def deformable(query, reference, levels, w, config):
     n, t, width = query.shape
-    heads, points, count = config["heads"], config["points"], len(levels)
+    heads, count = config["heads"], len(levels)
+    points = config["points_total"] // count or config["points"]
     offsets = linear(query, w.at("offsets")).view(n, t, heads, count, points, 3)
     shares = linear(query, w.at("weights")).view(n, t, heads, -1).softmax(-1).view(n, t, heads, count, points)
     total = 0
@@ -28,10 +29,10 @@ def deformable(query, reference, levels, w, config):
 
 
 def bridge(skips, w, config):
-    """Rewrites the lowest query_scales or standard_scales stages; those, or with fsad all stages, are read."""
+    """Rewrites the lowest query_scales or standard_scales stages; those are read, with fsad value_scales or all."""
     rewritten = config["standard_scales" if config["bridge"] == "standard" else "query_scales"]
     scales, first, place = len(skips), len(skips) - rewritten, config["bridge_norm"]
-    lowest = 0 if config["bridge"] == "fsad" else first
+    lowest = scales - (config["value_scales"] or scales) if config["bridge"] == "fsad" else first
     levels = {s: linear(model.channels_last(skips[s]), w.at("scale%d.in" % s)) for s in range(lowest, scales)}
     grids = {s: tuple(levels[s].shape[1:4]) for s in levels}
     asking = range(first, scales)
