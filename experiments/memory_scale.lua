@@ -1,5 +1,5 @@
 -- MaskMed 3.3: what does a bridge cost when it covers more scales? The paper stops standard attention at three
--- scales and deformable attention at four for want of memory; FSAD asks from the lowest four and samples all.
+-- scales and deformable attention at four for want of memory; FSAD asks from the lowest query_scales and samples all.
 -- Planned at both sizes, timed where it fits; nothing is trained.
 local function standard(attention)
   return function(n) return { bridge = "standard", attention = attention, standard_scales = n } end
@@ -11,7 +11,7 @@ local bridges = {
   { key = "deformable", label = "deformable", set = function(n) return { bridge = "deformable", query_scales = n } end },
   {
     key = "fsad", label = "FSAD",
-    set = function(n) return { bridge = "fsad", query_scales = math.min(n, 4), value_scales = n } end,
+    set = function(n, c) return { bridge = "fsad", query_scales = math.min(n, c.query_scales), value_scales = n } end,
   },
 }
 
@@ -25,7 +25,7 @@ return {
     for _, bridge in ipairs(bridges) do
       for n = 1, #c.widths do
         local label = ("%s, %d scale%s"):format(bridge.label, n, n > 1 and "s" or "")
-        rows[#rows + 1] = { key = bridge.key .. " " .. n, label = label, set = bridge.set(n) }
+        rows[#rows + 1] = { key = bridge.key .. " " .. n, label = label, set = bridge.set(n, c) }
       end
     end
     return rows

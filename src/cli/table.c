@@ -49,6 +49,8 @@ static bool take(int key, char *value, void *user, Error *error) {
     return run;
   }
   if (key == ' ') choice->result.what = value;
+  for (char *at = value; key == ' ' && *at; at++)
+    if (*at == '-') *at = '_'; /* memory-scale is experiments/memory_scale.lua */
   if (key == KEY_SCALE) choice->result.scale = value;
   if (key == KEY_DATASET) choice->result.dataset = value;
   if (key == KEY_DEVICE) choice->result.device = value;

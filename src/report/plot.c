@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "src/report/picture.h"
+#include "src/report/coverage.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
@@ -134,6 +134,7 @@ static bool write_script(const json_t *result, const char *folder, const char *n
 }
 
 bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
+  if (json_object_get(result, "points")) return coverage_plot(result, folder, path, error);
   const char *name = text(result, "experiment");
   return write_rows(result, folder, name, error) && write_script(result, folder, name, error) &&
          picture_draw(folder, name, path, error);

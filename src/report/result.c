@@ -1,4 +1,5 @@
 #include "src/report/result.h"
+#include "src/report/coverage.h"
 
 #include <string.h>
 
@@ -114,7 +115,8 @@ static bool add_figures(Store *store, json_t *result, Error *error) {
   json_decref(labels);
   json_decref(counts);
   json_decref(environment);
-  return good;
+  bool plans = good && strcmp(word(result, "metric"), "plan") == 0;
+  return good && (!plans || coverage_load(store, result, error));
 }
 
 bool result_load(Store *store, const ResultChoice *choice, json_t **out, Error *error) {

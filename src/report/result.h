@@ -18,6 +18,7 @@ typedef struct ResultChoice {
  *            "builds"}] (v_table),
  *  "labels": [{"label", "name", "position", "mean", "n", "missed", "false_positive", "cases"}],
  *  "environment": {"version", "commit_hash", "dirty", "cpu", "cores", "ended_at"} or absent}.
+ * Of an experiment of kind "plan" (metric "plan") also "points", see coverage.h.
  * A newest plan all of whose trials belong to a larger plan of the same kind gives way to it.
  * Nothing stored: true and *result NULL. */
 bool result_load(Store *store, const ResultChoice *choice, json_t **result, Error *error);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "src/report/coverage.h"
 #include "src/report/sheet.h"
 
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
@@ -219,6 +220,10 @@ static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
 }
 
 void table_print(const json_t *result, const char *format, FILE *out) {
+  if (json_object_get(result, "points")) {
+    coverage_print(result, format, out);
+    return;
+  }
   if (!strcmp(format, "json")) {
     print_json(result, out);
     return;
