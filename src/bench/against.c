@@ -6,7 +6,6 @@
 #include <math.h>
 #include <omp.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, DUELS_MAX = 32, WIDTH = 47 };
@@ -122,6 +121,7 @@ static bool in_turn(const Session *session, Ours *ours, Peer *peer, Error *error
         noise_of(&row->hot) <= limits->noise && noise_of(&row->baseline_hot) <= limits->noise;
     if (pair >= LEAST_PAIRS && (late || row->hot.met)) break;
     if (pair >= FIRST_PAIRS && seconds_now() - start > 10 * LIMIT_FACTOR * limits->seconds) break;
+    if (pair && session_interrupted()) break;
     samples_add(&row->hot, ours_turn(&ours->work, repeats));
     usleep(10000); /* our threads stop spinning before the other's start, and the other way round */
     double us = theirs_turn(peer, their_repeats, error);
@@ -228,6 +228,17 @@ static bool first_duel(Session *session, const DuelCase *c, Ours *ours, Error *e
   return good;
 }
 
+/* ru_maxrss would include what the parent held when it started us. */
+static long long peak_bytes(void) {
+  FILE *file = fopen("/proc/self/status", "r");
+  char line[128];
+  long long kib = 0;
+  while (file && fgets(line, sizeof line, file))
+    if (sscanf(line, "VmHWM: %lld", &kib) == 1) break;
+  if (file) fclose(file);
+  return 1024 * kib;
+}
+
 int first_step_main(const BenchOptions *options, const char *name, Error *error) {
   const StepCase *c = step_cases;
   while (c->name && strcmp(c->name, name) != 0) c++;
@@ -236,9 +247,7 @@ int first_step_main(const BenchOptions *options, const char *name, Error *error)
   omp_set_num_threads(options->threads);
   if (!step_make(&step, c, options->home, options->threads, error)) return 3;
   step_run(&step);
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  printf("{\"rss\": %lld}\n", 1024LL * usage.ru_maxrss);
+  printf("{\"rss\": %lld}\n", peak_bytes());
   fflush(stdout);
   step_free(&step);
   return 0;
