@@ -12,7 +12,8 @@ typedef enum RngStream {
   RNG_AUGMENT,
   RNG_SPLIT,
   RNG_PHANTOM,
-  RNG_TEST
+  RNG_TEST,
+  RNG_BOOTSTRAP
 } RngStream;
 
 typedef struct Rng {

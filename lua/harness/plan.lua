@@ -273,12 +273,12 @@ end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
 local function paper_of(experiment)
-  if not experiment.paper then return { numbers = {}, notes = {} } end
+  if not experiment.paper then return { numbers = {}, words = {}, notes = {} } end
   local paper = require("paper." .. experiment.paper)
   local printed = experiment.table and paper.tables[experiment.table] or { rows = {} }
-  local numbers = {}
-  for _, row in ipairs(printed.rows) do numbers[row.key] = row.dsc end
-  return { name = paper.name, axis = printed.title, numbers = numbers, notes = printed.notes or {} }
+  local numbers, words = {}, {}
+  for _, row in ipairs(printed.rows) do numbers[row.key], words[row.key] = row.dsc, row.status end
+  return { name = paper.name, axis = printed.title, numbers = numbers, words = words, notes = printed.notes or {} }
 end
 
 -- The phantom's folder carries its options in its name: another size is another data set.
@@ -317,7 +317,9 @@ local function add_row(plan, experiment, parsed, scale, row, paper, home)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
   plan.data = plan.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
-  plan.rows[#plan.rows + 1] = { key = key, label = label, paper = paper.numbers[row.key] }
+  plan.rows[#plan.rows + 1] = {
+    key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key],
+  }
   for seed = 0, (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1 do
     plan.cells[#plan.cells + 1] = {
       row = #plan.rows - 1, seed = seed, fold = config.fold, config = config_of(experiment, config, seed, plan.data),

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "src/report/judge.h"
+
 static json_t *text_or_null(const char *text) {
   return text ? json_string(text) : json_null();
 }
@@ -28,9 +30,15 @@ static const char larger_sql[] =
     "   WHERE s.plan_id = q.id AND s.key = r.key AND d.trial_id = c.trial_id))"
     " ORDER BY size DESC, q.used_at DESC LIMIT 1";
 
-static const char rows_sql[] = "SELECT position, key, label, paper, mean, sd, n, cells, done,"
-                               " planned, running, failed, oom, collapsed, interrupted, timeout,"
-                               " builds FROM v_table WHERE plan_id = ?1 ORDER BY position";
+/* Parameters: of the newest attempt that got so far as to plan its graph. */
+static const char rows_sql[] =
+    "SELECT v.position, v.key, v.label, v.paper, r.paper_word, v.mean, v.sd, v.n, v.cells, v.done,"
+    " v.planned, v.running, v.failed, v.oom, v.collapsed, v.interrupted, v.timeout, v.builds,"
+    " (SELECT a.parameters FROM cells c JOIN attempts a ON a.trial_id = c.trial_id"
+    "  WHERE c.row_id = r.id AND a.parameters IS NOT NULL AND a.removed = 0"
+    "  ORDER BY a.id DESC LIMIT 1) AS parameters"
+    " FROM v_table v JOIN rows r ON r.plan_id = v.plan_id AND r.position = v.position"
+    " WHERE v.plan_id = ?1 ORDER BY v.position";
 
 static const char labels_sql[] =
     "SELECT r.position, l.label, l.name, avg(l.value) AS mean, count(l.value) AS n,"
@@ -136,7 +144,8 @@ bool result_load(Store *store, const ResultChoice *choice, json_t **out, Error *
   json_t *result = json_copy(json_array_get(plans, 0));
   json_object_set_new(result, "others", list_others(plans));
   json_decref(plans);
-  good = (choice->plan || use_larger(store, result, error)) && add_figures(store, result, error);
+  good = (choice->plan || use_larger(store, result, error)) && add_figures(store, result, error) &&
+         result_judge(store, result, error);
   json_t *notes = json_loads(word(result, "notes"), 0, NULL);
   json_object_set_new(result, "notes", notes ? notes : json_array());
   if (good) *out = result;

@@ -14,8 +14,8 @@ typedef struct ResultChoice {
 /* One JSON object that the caller decrefs:
  * {"table", "experiment", "title", "metric", "model", "axis", "scale", "dataset", "device",
  *  "plan_id", "notes": [text], "seeds": n, "folds": n, "others": [text of what else is stored],
- *  "rows": [{"position", "key", "label", "paper", "mean", "sd", "n", "cells", "done", ...,
- *            "builds"}] (v_table),
+ *  "rows": [{"position", "key", "label", "paper", "paper_word", "mean", "sd", "n", "cells",
+ *            "done", ..., "builds" (v_table), "parameters", and what result_judge adds}],
  *  "labels": [{"label", "name", "position", "mean", "n", "missed", "false_positive", "cases"}],
  *  "environment": {"version", "commit_hash", "dirty", "cpu", "cores", "ended_at"} or absent}.
  * Of an experiment of kind "plan" (metric "plan") also "points", see coverage.h.

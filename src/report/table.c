@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "src/report/claim.h"
 #include "src/report/coverage.h"
-#include "src/report/sheet.h"
 
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
 
@@ -52,34 +52,70 @@ static void put_status(Sheet *sheet, int row, int column, const json_t *line) {
   sheet_set(sheet, row, column, "%s", kinds > 1 ? words : result_status(line));
 }
 
-static Sheet main_sheet(const json_t *result) {
+/* 0.123456e6 -> "0.123 M". */
+static void put_count(Sheet *sheet, int row, int column, const json_t *object, const char *key) {
+  double value = number(object, key);
+  if (!known(object, key))
+    sheet_set(sheet, row, column, "-");
+  else if (value < 10000)
+    sheet_set(sheet, row, column, "%.0f", value);
+  else
+    sheet_set(sheet, row, column, value < 1e7 ? "%.3f M" : "%.1f M", value / 1e6);
+}
+
+/* "+0.012 [-0.003, +0.027]"; without the interval where the seeds are too few for one. */
+static void put_difference(Sheet *sheet, int row, int column, const json_t *line) {
+  if (known(line, "low"))
+    sheet_set(sheet, row, column, "%+.3f [%+.3f, %+.3f]", number(line, "difference"),
+              number(line, "low"), number(line, "high"));
+  else if (known(line, "difference"))
+    sheet_set(sheet, row, column, "%+.3f", number(line, "difference"));
+  else
+    sheet_set(sheet, row, column, "-");
+}
+
+static void put_measured(Sheet *sheet, int row, int column, const json_t *line) {
+  if (known(line, "sd"))
+    sheet_set(sheet, row, column, "%.3f ± %.3f", number(line, "mean"), number(line, "sd"));
+  else if (known(line, "mean"))
+    sheet_set(sheet, row, column, "%.3f", number(line, "mean"));
+  else
+    sheet_set(sheet, row, column, whole(line, "collapsed") ? "collapsed" : "-");
+}
+
+Sheet table_sheet(const json_t *result) {
   const json_t *rows = json_object_get(result, "rows");
   int count = (int)json_array_size(rows);
-  Sheet sheet = sheet_make(count + 1, 5);
+  Sheet sheet = sheet_make(count + 1, 8);
   const char *axis = text(result, "axis");
   sheet_set(&sheet, 0, 0, "%s", axis[0] ? axis : "variant");
   sheet_set(&sheet, 0, 1, "paper %s", metric_word(result));
   sheet_set(&sheet, 0, 2, "measured %s (mean ± sd)", metric_word(result));
   sheet_set(&sheet, 0, 3, "n");
-  sheet_set(&sheet, 0, 4, "status");
+  sheet_set(&sheet, 0, 4, "to the row above [95 %%]");
+  sheet_set(&sheet, 0, 5, "paper's claim");
+  sheet_set(&sheet, 0, 6, "parameters");
+  sheet_set(&sheet, 0, 7, "status");
   for (int i = 0; i < count; i++) {
     const json_t *row = json_array_get(rows, (size_t)i);
+    const char *paper_word = text(row, "paper_word"), *verdict = text(row, "verdict");
     sheet_set(&sheet, i + 1, 0, "%s", text(row, "label"));
-    put_figure(&sheet, i + 1, 1, row, "paper");
-    if (!known(row, "mean"))
-      sheet_set(&sheet, i + 1, 2, "-");
-    else if (known(row, "sd"))
-      sheet_set(&sheet, i + 1, 2, "%.3f ± %.3f", number(row, "mean"), number(row, "sd"));
+    if (paper_word[0])
+      sheet_set(&sheet, i + 1, 1, "%s", paper_word);
     else
-      sheet_set(&sheet, i + 1, 2, "%.3f", number(row, "mean"));
+      put_figure(&sheet, i + 1, 1, row, "paper");
+    put_measured(&sheet, i + 1, 2, row);
     sheet_set(&sheet, i + 1, 3, "%d", whole(row, "n"));
-    put_status(&sheet, i + 1, 4, row);
+    put_difference(&sheet, i + 1, 4, row);
+    sheet_set(&sheet, i + 1, 5, "%s", verdict[0] ? verdict : "-");
+    put_count(&sheet, i + 1, 6, row, "parameters");
+    put_status(&sheet, i + 1, 7, row);
   }
   return sheet;
 }
 
 /* One line a label, one column a row of the table; the list is ordered by label. */
-static Sheet label_sheet(const json_t *result) {
+Sheet table_labels(const json_t *result) {
   const json_t *rows = json_object_get(result, "rows"), *labels = json_object_get(result, "labels");
   int columns = (int)json_array_size(rows), lines = 0;
   json_int_t last = -1;
@@ -108,7 +144,7 @@ static Sheet label_sheet(const json_t *result) {
   return sheet;
 }
 
-static void print_head(const json_t *result, const char *gap, FILE *out) {
+void table_head(const json_t *result, const char *gap, FILE *out) {
   if (known(result, "table")) fprintf(out, "Table %d  ", whole(result, "table"));
   fprintf(out, "%s%s", text(result, "title"), gap);
   if (text(result, "model")[0]) fprintf(out, "%s, ", text(result, "model"));
@@ -122,12 +158,50 @@ static void note_collapsed(const json_t *result, const char *mark, FILE *out) {
   const json_t *rows = json_object_get(result, "rows");
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i);
-    int collapsed = whole(row, "collapsed"), n = whole(row, "n");
+    int collapsed = whole(row, "collapsed");
     if (collapsed == 0) continue;
-    double mean = known(row, "mean") ? number(row, "mean") * n / (n + collapsed) : 0;
     fprintf(out, "%s%s: %d collapsed trial%s left out of the mean; counted as 0 the mean is %.3f\n",
-            mark, text(row, "label"), collapsed, collapsed == 1 ? " is" : "s are", mean);
+            mark, text(row, "label"), collapsed, collapsed == 1 ? " is" : "s are",
+            number(row, "with_collapsed"));
   }
+}
+
+/* What the interval and the verdict are, and how many of them there are. */
+static void note_claims(const json_t *result, const char *mark, FILE *out) {
+  int comparisons = whole(result, "comparisons");
+  if (comparisons > 0)
+    fprintf(
+        out,
+        "%s[95 %%]: paired bootstrap (%d resamples) over validation cases, the same for both "
+        "rows, and over seeds, widened for few seeds\n"
+        "%sPaper's claim: the sign of its own difference to the row above; supported or not "
+        "where the interval excludes 0, else undecided. %d comparison%s, not corrected for their "
+        "number\n",
+        mark, BOOTSTRAP_RESAMPLES, mark, comparisons, comparisons == 1 ? "" : "s");
+  bool few = false, dropped = false;
+  const json_t *rows = json_object_get(result, "rows");
+  for (size_t i = 0; i < json_array_size(rows); i++) {
+    const json_t *row = json_array_get(rows, i);
+    few = few || !strcmp(text(row, "verdict"), claim_names[CLAIM_TOO_FEW]);
+    dropped = dropped || (whole(row, "collapsed") > 0 && known(row, "mean"));
+  }
+  if (few)
+    fprintf(out, "%stoo few seeds: no interval and no verdict from fewer than 2 trials a row\n",
+            mark);
+  if (dropped)
+    fprintf(out, "%sA verdict that changes when collapsed trials count as 0 is undecided\n", mark);
+}
+
+static void note_order(const json_t *result, const char *mark, FILE *out) {
+  const json_t *tau = json_object_get(result, "tau");
+  if (!tau) return;
+  fprintf(out, "%sKendall's tau-b between our order and the paper's: %+.2f over %d rows", mark,
+          number(tau, "value"), whole(tau, "rows"));
+  if (known(tau, "least") && number(tau, "least") > 0.05)
+    fprintf(out, " (so few rows that no order of them reaches p = 0.05)");
+  else if (known(tau, "p"))
+    fprintf(out, " (exact p = %.2g, seeds' spread not counted)", number(tau, "p"));
+  fputc('\n', out);
 }
 
 static void note_counts(const json_t *result, const char *mark, FILE *out) {
@@ -156,11 +230,13 @@ static void note_environment(const json_t *result, const char *mark, FILE *out) 
           whole(environment, "cores"), text(environment, "ended_at"));
 }
 
-static void print_notes(const json_t *result, const char *mark, FILE *out) {
+void table_notes(const json_t *result, const char *mark, FILE *out) {
+  note_order(result, mark, out);
   bool several_folds = whole(result, "folds") > 1;
   fprintf(out, "%s± is the sample standard deviation (n - 1) over %s; n counts trials\n", mark,
           several_folds ? "seeds and folds" : "seeds");
   note_counts(result, mark, out);
+  note_claims(result, mark, out);
   note_collapsed(result, mark, out);
   const json_t *rows = json_object_get(result, "rows");
   for (size_t i = 0; i < json_array_size(rows); i++)
@@ -177,17 +253,25 @@ static void print_json(const json_t *result, FILE *out) {
   json_t *lines = json_array();
   const json_t *rows = json_object_get(result, "rows");
   static const char *const keys[] = {"key", "label", "paper", "mean", "sd", "n"};
+  static const char *const more[] = {"paper_word", "parameters", "difference",    "low",
+                                     "high",       "verdict",    "with_collapsed"};
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i);
     json_t *line = json_object();
     for (int k = 0; k < 6; k++) json_object_set(line, keys[k], json_object_get(row, keys[k]));
     json_object_set_new(line, "status", json_string(result_status(row)));
+    for (int k = 0; k < 7; k++) {
+      json_t *value = json_object_get(row, more[k]);
+      json_object_set(line, more[k], value ? value : json_null());
+    }
     json_array_append_new(lines, line);
   }
   json_t *document = json_pack(
       "{s:i,s:O,s:O,s:O,s:O,s:o}", "schema", 1, "table", json_object_get(result, "table"), "scale",
       json_object_get(result, "scale"), "dataset", json_object_get(result, "dataset"), "device",
       json_object_get(result, "device"), "rows", lines);
+  if (json_object_get(result, "tau"))
+    json_object_set(document, "tau", json_object_get(result, "tau"));
   json_dumpf(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
   fputc('\n', out);
   json_decref(document);
@@ -195,10 +279,13 @@ static void print_json(const json_t *result, FILE *out) {
 
 static void print_csv(const json_t *result, FILE *out) {
   const json_t *rows = json_object_get(result, "rows");
-  static const char *const keys[] = {"key", "label", "paper", "mean", "sd", "n", "status"};
+  static const char *const keys[] = {"key", "label", "paper",   "mean",
+                                     "sd",  "n",     "status",  "difference",
+                                     "low", "high",  "verdict", "parameters"};
+  enum { COLUMNS = sizeof keys / sizeof keys[0] };
   int count = (int)json_array_size(rows);
-  Sheet sheet = sheet_make(count + 1, 7);
-  for (int k = 0; k < 7; k++) sheet_set(&sheet, 0, k, "%s", keys[k]);
+  Sheet sheet = sheet_make(count + 1, COLUMNS);
+  for (int k = 0; k < COLUMNS; k++) sheet_set(&sheet, 0, k, "%s", keys[k]);
   for (int i = 0; i < count; i++) {
     const json_t *row = json_array_get(rows, (size_t)i);
     sheet_set(&sheet, i + 1, 0, "%s", text(row, "key"));
@@ -207,6 +294,10 @@ static void print_csv(const json_t *result, FILE *out) {
       if (known(row, keys[k])) sheet_set(&sheet, i + 1, k, "%.12g", number(row, keys[k]));
     sheet_set(&sheet, i + 1, 5, "%d", whole(row, "n"));
     sheet_set(&sheet, i + 1, 6, "%s", result_status(row));
+    for (int k = 7; k < 10; k++)
+      if (known(row, keys[k])) sheet_set(&sheet, i + 1, k, "%.12g", number(row, keys[k]));
+    sheet_set(&sheet, i + 1, 10, "%s", text(row, "verdict"));
+    if (known(row, "parameters")) sheet_set(&sheet, i + 1, 11, "%.0f", number(row, "parameters"));
   }
   sheet_csv(&sheet, out);
   sheet_free(&sheet);
@@ -214,8 +305,8 @@ static void print_csv(const json_t *result, FILE *out) {
 
 static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
   fputs("% needs \\usepackage{booktabs}\n% ", out);
-  print_head(result, "; ", out);
-  print_notes(result, "% ", out);
+  table_head(result, "; ", out);
+  table_notes(result, "% ", out);
   sheet_tex(sheet, true, out);
 }
 
@@ -232,24 +323,24 @@ void table_print(const json_t *result, const char *format, FILE *out) {
     print_csv(result, out);
     return;
   }
-  Sheet sheet = main_sheet(result), labels = label_sheet(result);
+  Sheet sheet = table_sheet(result), labels = table_labels(result);
   if (!strcmp(format, "tex")) {
     print_tex(result, &sheet, out);
   } else if (!strcmp(format, "md")) {
     fputs("**", out);
-    print_head(result, "**  \n", out);
+    table_head(result, "**  \n", out);
     fputc('\n', out);
     sheet_markdown(&sheet, true, out);
     fputc('\n', out);
-    print_notes(result, "- ", out);
+    table_notes(result, "- ", out);
   } else {
-    print_head(result, "        ", out);
+    table_head(result, "        ", out);
     fputc('\n', out);
     sheet_text(&sheet, true, out);
     fputc('\n', out);
     if (labels.rows > 1) sheet_text(&labels, false, out);
     if (labels.rows > 1) fputc('\n', out);
-    print_notes(result, "  ", out);
+    table_notes(result, "  ", out);
   }
   sheet_free(&sheet);
   sheet_free(&labels);

@@ -3,11 +3,19 @@
 #define REPORT_TABLE_H
 
 #include "src/report/result.h"
+#include "src/report/sheet.h"
 
 extern const char *const table_formats[];
 enum { TABLE_FORMATS = 5 };
 
 /* Prints a result of result_load; format is one of table_formats. */
 void table_print(const json_t *result, const char *format, FILE *out);
+
+/* Its parts: rows and figures; structures by rows (no line where nothing is stored), head line, one
+ * note a line after `mark`. */
+Sheet table_sheet(const json_t *result);
+Sheet table_labels(const json_t *result);
+void table_head(const json_t *result, const char *gap, FILE *out);
+void table_notes(const json_t *result, const char *mark, FILE *out);
 
 #endif

@@ -125,10 +125,10 @@ static bool add_rows(Store *store, const json_t *plan, int64_t plan_id, Error *e
     const json_t *row = json_array_get(rows, i), *paper = json_object_get(row, "paper");
     bool known = json_is_number(paper);
     if (!database_run(store, error,
-                      "INSERT INTO rows(plan_id, position, key, label, paper)"
-                      " VALUES(?1, ?2, ?3, ?4, ?5)",
-                      "iissD", plan_id, (int64_t)i, text(row, "key"), text(row, "label"),
-                      known ? json_number_value(paper) : -1.0))
+                      "INSERT INTO rows(plan_id, position, key, label, paper, paper_word)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                      "iissDs", plan_id, (int64_t)i, text(row, "key"), text(row, "label"),
+                      known ? json_number_value(paper) : -1.0, text(row, "paper_word")))
       return false;
   }
   return true;
