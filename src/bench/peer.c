@@ -46,7 +46,7 @@ bool peer_start(Peer *peer, const char *home, int threads, Error *error) {
   char script[4200];
   snprintf(script, sizeof script, "%.4000s/tests/peer/serve.py", home);
   if (!python || !python[0]) python = "/usr/bin/python3";
-  const char *const argv[] = {python, "-W", "ignore", script, NULL};
+  const char *const argv[] = {python, "-B", "-W", "ignore", script, NULL};
   if (!peer_spawn(peer, argv, threads, error)) return false;
   Error inner = {""};
   json_t *ready = peer_listen(peer, &inner);
