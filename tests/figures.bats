@@ -54,3 +54,47 @@ END
   [ "$status" -eq 2 ]
   [[ "$output" == *"did you mean 'bridge'"* ]]
 }
+
+@test "estimate times steps that fit and multiplies a rate for those that do not, without a step's memory" {
+  own_trials
+  options="queries=1,2 patch=16,16,16 widths=4,8,8,8 hidden=12 key_grid=2,2,2 seeds=2"
+  # shellcheck disable=SC2086
+  "$harness" estimate "$root/experiments/query_count.lua" $options --json >quick.json
+  python3 - <<'END'
+import json
+estimate = json.load(open("quick.json"))
+rows = estimate["rows"]
+assert [row["from"] for row in rows] == ["measured"] * 2 and "rate" not in estimate
+assert all(row["step_s"] > 0 and row["train_bytes"] > row["infer_bytes"] > row["weight_bytes"] for row in rows)
+assert rows[1]["parameters"] - rows[0]["parameters"] == 13 * 2 * 12, rows  # N more queries: feature and position
+assert abs(estimate["hours"] - 2 * sum(row["hours"] for row in rows)) < 1e-9
+END
+  echo 'return { kind = "plan", base = { model = "bridge" }, rows = { { key = "a", set = {} } } }' >tiny.lua
+  "$harness" run -q tiny.lua patch=8,8,8 >/dev/null # makes the database
+  python3 - <<'END'
+import os, sqlite3
+base = sqlite3.connect(os.environ["HARNESS_DB"])
+def insert(table, **given):
+    for _, name, kind, needed, default, _ in base.execute(f"PRAGMA table_info({table})"):
+        if needed and name not in given:
+            given[name] = 0 if kind in ("INTEGER", "REAL") else "cold" if name == "timing" else ""
+    base.execute(f"INSERT INTO {table}({','.join(given)}) VALUES({','.join('?' * len(given))})", list(given.values()))
+insert("bench_runs", id=7, environment_id=1)
+insert("bench_rows", run_id=7, kernel="step:unet-64", **{"pass": "step"}, device="cpu", threads=2, gflops=100.0)
+base.commit()
+END
+  paper="--scale paper queries=1 head=point_wise bridge=none"
+  # shellcheck disable=SC2086
+  (ulimit -v 4000000 && "$harness" estimate "$root/experiments/query_count.lua" $paper --json) >paper.json
+  python3 - <<'END'
+import json
+estimate = json.load(open("paper.json"))
+row, = estimate["rows"]
+assert estimate["rate"] == {"gflops": 100.0, "from": "step:unet-64 of stored bench run 7"}, estimate
+assert abs(row["parameters"] / 31.2e6 - 1) < 0.01 and row["from"] == "rate" and row["steps"] == 250000
+assert abs(row["hours"] - row["flops"] * row["steps"] / 100e9 / 3600) < 1e-6 * row["hours"]
+assert row["train_bytes"] > 8e9  # twice what the shell above may take
+END
+  # shellcheck disable=SC2086
+  "$harness" estimate "$root/experiments/query_count.lua" $paper | grep -q "~ from a rate of 100 GFLOP/s"
+}

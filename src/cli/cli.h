@@ -59,6 +59,7 @@ int cli_unknown(const char *what, const char *word, const char *const *names, in
 bool cli_number(const char *option, const char *text, double least, double *value, Error *error);
 
 int command_run(int argc, char **argv);
+int command_estimate(int argc, char **argv);
 int command_table(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_runs(int argc, char **argv);

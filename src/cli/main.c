@@ -6,6 +6,8 @@
 
 const Command commands[] = {
     {"run", "train and evaluate what an experiment still lacks, then print its table", command_run},
+    {"estimate", "what an experiment would cost: parameters, work, memory, hours",
+     command_estimate},
     {"table", "print a table of the paper beside what is stored", command_table},
     {"plot", "draw an experiment or its loss curves", command_plot},
     {"runs", "list, show, compare or take back trials", command_runs},

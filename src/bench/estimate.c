@@ -1,0 +1,234 @@
+#include "src/bench/estimate.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "src/bench/step.h"
+#include "src/data/dataset.h"
+#include "src/report/sheet.h"
+#include "src/store/environment.h"
+#include "src/store/store.h"
+#include "src/train/config.h"
+#include "src/train/footprint.h"
+
+/* A step of so much work is timed itself: some seconds on two cores. */
+static const double TIMED_FLOPS = 3e11, TIMED_SECONDS = 1;
+
+typedef struct Rate {
+  double gflops; /* 0: not asked yet */
+  char from[160];
+} Rate;
+
+/* ---- the rate of steps too large to be timed ----------------------------------------------------
+ */
+
+static const char RATE_STEP[] = "unet-64";
+static const char rate_sql[] =
+    "SELECT r.gflops, r.run_id, r.threads FROM bench_rows r WHERE r.kernel = 'step:unet-64'"
+    " AND r.device = 'cpu' AND r.threads = ?1 AND r.gflops > 0 ORDER BY r.run_id DESC LIMIT 1";
+
+static void stored_rate(const char *db, int threads, Rate *rate) {
+  Store *store = NULL;
+  Error error = {""};
+  json_t *rows = NULL, *parameters = json_pack("[i]", threads);
+  if (store_exists(db) && store_open(&store, db, STORE_READ, &error) &&
+      store_query(store, rate_sql, parameters, &rows, &error) && json_array_size(rows)) {
+    const json_t *row = json_array_get(rows, 0);
+    rate->gflops = json_number_value(json_object_get(row, "gflops"));
+    snprintf(rate->from, sizeof rate->from, "step:%s of stored bench run %lld", RATE_STEP,
+             (long long)json_integer_value(json_object_get(row, "run_id")));
+  }
+  json_decref(rows);
+  json_decref(parameters);
+  store_close(store);
+}
+
+/* A whole training step of a plain U-Net, twice; the second counts. */
+static bool measure_rate(const char *home, int threads, Rate *rate, Error *error) {
+  const StepCase *c = step_cases;
+  while (c->name && strcmp(c->name, RATE_STEP) != 0) c++;
+  Step step;
+  if (!step_make(&step, c, home, threads, error)) return false;
+  step_run(&step);
+  double start = seconds_now();
+  step_run(&step);
+  rate->gflops = graph_cost(step.graph).flops / (seconds_now() - start) / 1e9;
+  snprintf(rate->from, sizeof rate->from, "step:%s, measured now", RATE_STEP);
+  step_free(&step);
+  return true;
+}
+
+static bool find_rate(const char *home, const char *db, int threads, Rate *rate, Error *error) {
+  if (rate->gflops == 0) stored_rate(db, threads, rate);
+  return rate->gflops > 0 || measure_rate(home, threads, rate, error);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------
+ */
+
+static bool data_shape(const json_t *plan, const json_t *config, int *channels, int *classes,
+                       Error *error) {
+  const json_t *data = json_object_get(plan, "data");
+  const char *kind = json_string_value(json_object_get(data, "kind"));
+  *channels = 1;
+  if (!strcmp(kind, "phantom"))
+    *classes = 1 + (int)config_int(json_object_get(data, "options"), "organs");
+  else if (!strcmp(kind, "none"))
+    *classes = (int)config_int(config, "classes");
+  else {
+    Dataset dataset;
+    if (!dataset_open(&dataset, config_text(data, "dir"), error)) return false;
+    *channels = dataset.channels;
+    *classes = dataset.labels;
+    dataset_free(&dataset);
+  }
+  return true;
+}
+
+static bool time_row(Footprint *f, const json_t *config, const char *home, const char *db,
+                     Rate *rate, json_t *row, Error *error) {
+  bool timed = footprint_fits(f, TIMED_FLOPS);
+  if (timed && !footprint_run(f, config, TIMED_SECONDS, error)) return false;
+  if (!timed && !find_rate(home, db, (int)config_int(config, "threads"), rate, error)) return false;
+  double step_s = timed ? f->step_s : f->flops / rate->gflops / 1e9;
+  int64_t steps = config_int(config, "steps");
+  json_object_set_new(row, "steps", json_integer(steps));
+  json_object_set_new(row, "step_s", json_real(step_s));
+  json_object_set_new(row, "hours", json_real(step_s * (double)steps / 3600));
+  json_object_set_new(row, "from", json_string(timed ? "measured" : "rate"));
+  return true;
+}
+
+static bool fill_row(const json_t *plan, const json_t *config, const char *home, const char *db,
+                     Rate *rate, json_t *row, Error *error) {
+  int channels, classes;
+  Footprint f;
+  if (!data_shape(plan, config, &channels, &classes, error) ||
+      !footprint_make(&f, config, channels, classes, error))
+    return false;
+  double weights = (double)dtype_bytes(f.params->real) * (double)f.parameters;
+  json_object_set_new(row, "parameters", json_integer(f.parameters));
+  json_object_set_new(row, "flops", json_real(f.flops));
+  json_object_set_new(row, "train_bytes", json_real(footprint_peak(&f)));
+  json_object_set_new(row, "infer_bytes", json_real((double)f.infer_bytes + weights));
+  json_object_set_new(row, "weight_bytes", json_real(weights));
+  bool good = time_row(&f, config, home, db, rate, row, error);
+  footprint_free(&f);
+  return good;
+}
+
+/* The first cell of row `index`; cells: how many it has. */
+static json_t *cell_of(const json_t *plan, size_t index, int *cells) {
+  json_t *cell, *found = NULL;
+  size_t i;
+  *cells = 0;
+  json_array_foreach(json_object_get(plan, "cells"), i, cell) {
+    if ((size_t)json_integer_value(json_object_get(cell, "row")) != index) continue;
+    if (!found) found = cell;
+    (*cells)++;
+  }
+  return found;
+}
+
+bool estimate_make(const json_t *plan, const char *home, const char *db, json_t **estimate,
+                   Error *error) {
+  json_t *rows = json_array(), *line;
+  Rate rate = {0};
+  double hours = 0;
+  int cells = 0, threads = 1;
+  bool good = true;
+  size_t i;
+  json_array_foreach(json_object_get(plan, "rows"), i, line) {
+    json_t *config = json_copy(json_object_get(cell_of(plan, i, &cells), "config"));
+    json_t *row = json_pack("{s:O, s:O}", "key", json_object_get(line, "key"), "label",
+                            json_object_get(line, "label"));
+    json_object_set_new(config, "home", json_string(home));
+    threads = (int)config_int(config, "threads");
+    omp_set_num_threads(threads);
+    good = fill_row(plan, config, home, db, &rate, row, error);
+    json_decref(config);
+    json_array_append_new(rows, row);
+    if (!good) break;
+    hours += cells * json_number_value(json_object_get(row, "hours"));
+  }
+  *estimate =
+      json_pack("{s:i, s:O, s:O, s:i, s:i, s:f, s:o}", "schema", 1, "experiment",
+                json_object_get(plan, "experiment"), "scale", json_object_get(plan, "scale"),
+                "threads", threads, "seeds", cells, "hours", hours, "rows", rows);
+  if (rate.gflops > 0)
+    json_object_set_new(*estimate, "rate",
+                        json_pack("{s:f, s:s}", "gflops", rate.gflops, "from", rate.from));
+  if (good) return true;
+  json_decref(*estimate);
+  *estimate = NULL;
+  return false;
+}
+
+/* ---- text ---------------------------------------------------------------------------------------
+ */
+
+static double number(const json_t *object, const char *key) {
+  return json_number_value(json_object_get(object, key));
+}
+
+/* Hours, or what is easier to read. */
+static void hours_text(double hours, char text[32]) {
+  if (hours < 1.0 / 60)
+    snprintf(text, 32, "%.0f s", 3600 * hours);
+  else if (hours < 1)
+    snprintf(text, 32, "%.1f min", 60 * hours);
+  else
+    snprintf(text, 32, hours < 1000 ? "%.1f h" : "%.0f h", hours);
+}
+
+static Sheet sheet_of(const json_t *rows) {
+  static const char *const heads[] = {"variant",      "parameters",   "weights MiB",
+                                      "GFLOP a step", "training MiB", "inference MiB",
+                                      "step s",       "training time"};
+  int count = (int)json_array_size(rows), columns = sizeof heads / sizeof *heads;
+  Sheet sheet = sheet_make(count + 1, columns);
+  for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
+  for (int i = 0; i < count; i++) {
+    const json_t *row = json_array_get(rows, (size_t)i);
+    bool measured = !strcmp(json_string_value(json_object_get(row, "from")), "measured");
+    char time[32];
+    hours_text(number(row, "hours"), time);
+    sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
+    sheet_set(&sheet, i + 1, 1, "%.0f", number(row, "parameters"));
+    sheet_set(&sheet, i + 1, 2, "%.1f", number(row, "weight_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 3, "%.1f", number(row, "flops") / 1e9);
+    sheet_set(&sheet, i + 1, 4, "%.0f", number(row, "train_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 5, "%.0f", number(row, "infer_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 6, measured ? "%.3f" : "~%.1f", number(row, "step_s"));
+    sheet_set(&sheet, i + 1, 7, measured ? "%s" : "~%s", time);
+  }
+  return sheet;
+}
+
+void estimate_print(const json_t *estimate, FILE *out) {
+  double load[1] = {0};
+  const json_t *rows = json_object_get(estimate, "rows"), *rate = json_object_get(estimate, "rate");
+  Sheet sheet = sheet_of(rows);
+  char total[32];
+  hours_text(number(estimate, "hours"), total);
+  int threads = (int)number(estimate, "threads"), seeds = (int)number(estimate, "seeds");
+  fprintf(out, "%s, scale %s, %d thread%s\n\n",
+          json_string_value(json_object_get(estimate, "experiment")),
+          json_string_value(json_object_get(estimate, "scale")), threads, threads == 1 ? "" : "s");
+  sheet_text(&sheet, false, out);
+  fprintf(out, "\n  one trial a line; all %zu variants with %d seed%s: %s, one trial at a time\n",
+          json_array_size(rows), seeds, seeds == 1 ? "" : "s", total);
+  fprintf(out, "  training: arena, weights, gradients, momenta; inference: of one patch; times "
+               "are of the training steps, without validation\n");
+  if (rate)
+    fprintf(out,
+            "  ~ from a rate of %.0f GFLOP/s (%s): the step itself is too large to be timed "
+            "here\n",
+            number(rate, "gflops"), json_string_value(json_object_get(rate, "from")));
+  else
+    fprintf(out, "  every step was timed here, on noise\n");
+  if (getloadavg(load, 1) == 1 && load[0] > environment_cores() + 1)
+    fprintf(out, "  the machine is busy (load %.1f): on a quiet one these times are shorter\n",
+            load[0]);
+  sheet_free(&sheet);
+}
