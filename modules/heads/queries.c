@@ -36,26 +36,32 @@ const Module module_object_queries = {
 
 typedef struct EmbeddingOptions {
   int width, layers;
+  double gain;
 } EmbeddingOptions;
 
-static const Option embedding_options[] = {{"width", OPTION_INT, offsetof(EmbeddingOptions, width),
-                                            0, 1, 4096, NULL, NULL, "of the output"},
-                                           {"layers", OPTION_INT,
-                                            offsetof(EmbeddingOptions, layers), 1, 1, 6, NULL, NULL,
-                                            "linear layers, ReLU between"},
-                                           {0}};
+static const Option embedding_options[] = {
+    {"width", OPTION_INT, offsetof(EmbeddingOptions, width), 0, 1, 4096, NULL, NULL,
+     "of the output"},
+    {"layers", OPTION_INT, offsetof(EmbeddingOptions, layers), 1, 1, 6, NULL, NULL,
+     "linear layers, ReLU between"},
+    {"gain", OPTION_FLOAT, offsetof(EmbeddingOptions, gain), 1, 0, 100, NULL, NULL,
+     "factor on the last layer's initial weights"},
+    {0}};
 
 static void build_embedding(Graph *graph, const void *options, const Values *in, Values *out) {
   const EmbeddingOptions *o = options;
   int hidden = (int)tensor_last(&in->v[0]->tensor);
   Value *x = in->v[0];
-  for (int i = 0; i < o->layers; i++) {
-    char name[16];
+  char name[16];
+  for (int i = 0; i < o->layers - 1; i++) {
     snprintf(name, sizeof name, "%d", i);
-    bool last = i == o->layers - 1;
-    x = linear_layer(graph, name, x, last ? o->width : hidden, last ? ACT_NONE : ACT_RELU);
+    x = linear_layer(graph, name, x, hidden, ACT_RELU);
   }
-  out->v[out->count++] = x;
+  snprintf(name, sizeof name, "%d", o->layers - 1);
+  Init weight = init_xavier(hidden, o->width);
+  weight.a *= o->gain;
+  out->v[out->count++] =
+      linear_layer_init(graph, name, x, o->width, ACT_NONE, GROUP_TRANSFORMER, weight, (Init){0});
 }
 
 const Module module_embedding = {

@@ -39,6 +39,9 @@ static int config_file(const PlannedTrial *trial, const Launch *launch) {
   snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints", folder);
   if (mkdir(checkpoint, 0777) && errno != EEXIST) return -1;
   snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints/%s.safetensors", folder, trial->hash);
+  /* Only a trial that was stopped goes on; weights of another database's or build's run do not
+   * count. */
+  if (trial->status != STATUS_INTERRUPTED && trial->status != STATUS_TIMEOUT) unlink(checkpoint);
   int file = lift(memfd_create("config", MFD_CLOEXEC));
   if (file < 0) return -1;
   json_t *config = json_copy(trial->config);

@@ -45,9 +45,12 @@ local function stage(m, c, kind, state, feature, name)
   if kind.classes == "matrix" then
     return m.point_wise_head { masks, classes = c.classes, name = name .. ".class_embedding" }
   end
+  -- Where logits are sums over queries, weights start at 1/sqrt(queries) of their usual size: otherwise the
+  -- first softmax saturates.
   local decoupled = kind.classes == "decoupled"
   local classes = m.embedding {
     normed, width = c.classes + (decoupled and 1 or 0), layers = c.class_layers, name = name .. ".class_embedding",
+    gain = decoupled and 1 or (c.queries * c.classes) ^ -0.5,
   }
   if decoupled then return masks, classes end
   return m.op.matmul { masks, classes, transpose = false }
