@@ -10,6 +10,7 @@ local SCALES = { quick = true, small = true, paper = true }
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
   seeds = "number", paper = "string", metric = "string", order = "table", kind = "string", scales = "table",
+  at = "table",
 }
 
 local by_name = {}
@@ -150,7 +151,8 @@ end
 
 -- ---- the experiment ----------------------------------------------------------------------------
 
--- Default, then scale, then the experiment's base, then the row, then the command line.
+-- Default, then scale, then the experiment's base, then what it sets at this scale, then the row, then the
+-- command line.
 local function resolve(experiment, parsed, scale, row)
   local config = { scale = scale }
   for _, option in ipairs(options) do
@@ -159,6 +161,7 @@ local function resolve(experiment, parsed, scale, row)
     config[option.name] = value
   end
   for key, value in pairs(experiment.base or {}) do config[key] = value end
+  for key, value in pairs((experiment.at or {})[scale] or {}) do config[key] = value end
   for key, value in pairs(row.set) do config[key] = value end
   for key, values in pairs(parsed.values) do
     if #values == 1 and row.set[key] == nil then config[key] = values[1] end
@@ -189,6 +192,10 @@ local function validate(experiment, file, source)
     end
   end
   options_in(experiment.base or {})
+  for scale, set in pairs(experiment.at or {}) do
+    if not SCALES[scale] then wrong("at", ("at.%s: expected quick, small or paper"):format(tostring(scale))) end
+    options_in(set)
+  end
   if not experiment.vary and not experiment.rows then
     wrong("vary", "an experiment says what varies: vary = { option = { values } } or rows = { ... }")
   end

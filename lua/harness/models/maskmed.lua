@@ -37,7 +37,11 @@ local function stage(m, c, kind, state, feature, name)
     masks = m.point_wise_head { feature, classes = channels, name = name .. ".mask_embedding" }
   else
     masks = m.op.matmul {
-      feature, m.embedding { normed, width = feature.channels, layers = c.mask_layers, name = name .. ".mask_embedding" },
+      feature,
+      m.embedding {
+        normed, width = feature.channels, layers = c.mask_layers, name = name .. ".mask_embedding",
+        gain = kind.classes == "attention" and feature.channels ^ -0.5 or 1,
+      },
     }
   end
   state.prior = masks
