@@ -66,7 +66,7 @@ return {
   { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
   { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
   { name = "blocks", type = "int", default = 1, min = 1, max = 8, doc = "transformer blocks a stage" },
-  { name = "key_grid", type = "list", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 8, 8, 8 }, min = 1, max = 512,
+  { name = "key_grid", type = "list", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 6, 6, 6 }, min = 1, max = 512,
     doc = "grid to which decoder features are pooled as keys" },
   { name = "mask_resize", type = "choice", default = "max", choices = { "max", "trilinear" }, doc = "how the prior becomes coarser" },
   { name = "head_norm", type = "choice", default = "post", choices = { "inside", "post", "pre" }, doc = "norm placement in the head" },
