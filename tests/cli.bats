@@ -125,10 +125,25 @@ assert row["n"] == 3 and row["status"] == "done"'
   [ "$output" = "$work/results/plots/query_count.svg" ]
   run "$harness" plot curves
   [ "$status" -eq 0 ]
-  for kind in query_count query_count-curves; do
+  run "$harness" plot per-organ query_count
+  [ "$status" -eq 0 ]
+  grep -q "liver" results/plots/query_count-per-organ.gp
+  [ "$(grep -c "spleen" results/plots/query_count-per-organ.tsv)" -eq 2 ]
+  for kind in query_count query_count-curves query_count-per-organ; do
     [ -s "results/plots/$kind.gp" ] && [ -s "results/plots/$kind.tsv" ]
     python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "results/plots/$kind.svg"
   done
+}
+
+@test "a picture is drawn again only when its data have changed" {
+  plan rows=2 seeds=1
+  "$harness" run -q plan.json >/dev/null
+  touch -d "2001-01-01" results/plots/query_count.svg
+  "$harness" plot query_count
+  [ "$(date -r results/plots/query_count.svg +%Y)" -eq 2001 ]
+  plan rows=2 seeds=2
+  "$harness" run -q plan.json >/dev/null
+  [ "$(date -r results/plots/query_count.svg +%Y)" -ne 2001 ]
 }
 
 @test "runs list, show, diff and rm" {

@@ -72,9 +72,11 @@ static const Cli table_cli = {
 static const Cli plot_cli = {
     "plot",
     "NAME [NAME]\nroofline [RUN]",
-    "  harness plot query_count\n  harness plot curves query_count\n  harness plot roofline\n",
-    "Draws an experiment (paper against measured), or with `curves` the loss over steps of each "
-    "variant (of the newest run, or of the experiment named); `roofline` draws a bench run under "
+    "  harness plot query_count\n  harness plot curves query_count\n"
+    "  harness plot per-organ comparison\n  harness plot roofline\n",
+    "Draws an experiment (paper against measured); with `curves` the loss over steps of each "
+    "variant, with `per-organ` each structure's figure (of the newest run, or of the experiment "
+    "named); `roofline` draws a bench run under "
     "the machine's ceilings. Writes a data file, a gnuplot "
     "script, an SVG and a PNG under plots/ beside the database and prints the SVG's path.",
     plot_options,
@@ -154,6 +156,41 @@ static int command_roofline(const Common *common, const char *run) {
   return good ? EXIT_DONE : cli_error(stored ? EXIT_UNFIT : EXIT_NOTHING, &error);
 }
 
+/* Kinds of pictures that the first operand may name, of the newest run or the one named next. */
+typedef struct PlotKind {
+  const char *name;
+  bool (*draw)(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
+               Error *error);
+} PlotKind;
+
+static bool draw_experiment(Store *store, const json_t *result, const char *folder,
+                            char path[PLOT_PATH], Error *error) {
+  (void)store;
+  return plot_experiment(result, folder, path, error);
+}
+
+static bool draw_organs(Store *store, const json_t *result, const char *folder,
+                        char path[PLOT_PATH], Error *error) {
+  (void)store;
+  return plot_organs(result, folder, path, error);
+}
+
+static const PlotKind plot_kinds[] = {{"curves", plot_curves}, {"per-organ", draw_organs}};
+static const PlotKind plot_default = {"", draw_experiment};
+enum { PLOT_KINDS = sizeof plot_kinds / sizeof plot_kinds[0] };
+
+/* Takes the kind out of the operands. */
+static const PlotKind *take_kind(int *argc, char **argv) {
+  for (int i = 1; i < *argc; i++)
+    for (int k = 0; k < PLOT_KINDS; k++) {
+      if (strcmp(argv[i], plot_kinds[k].name)) continue;
+      memmove(&argv[i], &argv[i + 1], sizeof *argv * (size_t)(*argc - i));
+      (*argc)--;
+      return &plot_kinds[k];
+    }
+  return &plot_default;
+}
+
 int command_plot(int argc, char **argv) {
   Common common;
   Choice choice = {.format = "text"};
@@ -161,24 +198,17 @@ int command_plot(int argc, char **argv) {
   Store *store = NULL;
   json_t *result = NULL;
   char path[PLOT_PATH];
-  bool curves = false;
-  for (int i = 1; i < argc && !curves; i++) { /* the first operand may be the kind of picture */
-    curves = !strcmp(argv[i], "curves");
-    if (!curves) continue;
-    memmove(&argv[i], &argv[i + 1], sizeof *argv * (size_t)(argc - i));
-    argc--;
-  }
+  const PlotKind *kind = take_kind(&argc, argv);
   cli_parse(&plot_cli, argc, argv, &common, &choice);
-  if (choice.result.what && !curves && !strcmp(choice.result.what, "roofline"))
+  if (choice.result.what && kind == &plot_default && !strcmp(choice.result.what, "roofline"))
     return command_roofline(&common, choice.run);
   int code = EXIT_USAGE;
-  if (choice.result.what || curves)
+  if (choice.result.what || kind != &plot_default)
     code = load(&common, &choice.result, &store, &result, &error);
   else
     fail(&error, "harness plot needs an experiment's name, such as query_count, or curves");
   if (result) tell_others(result, &common);
-  bool good = result && (curves ? plot_curves(store, result, store_folder(store), path, &error)
-                                : plot_experiment(result, store_folder(store), path, &error));
+  bool good = result && kind->draw(store, result, store_folder(store), path, &error);
   if (result && !good) code = EXIT_UNFIT;
   if (good) printf("%s\n", path);
   json_decref(result);

@@ -1,9 +1,12 @@
 #include "src/report/picture.h"
 
 #include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "src/store/environment.h"
 
@@ -15,13 +18,21 @@ void picture_label(FILE *out, const char *label) {
   }
 }
 
+const char *const picture_colours[] = {"#0060ad", "#dd7711", "#339933", "#bb2244",
+                                       "#775599", "#886644", "#11aabb", "#555555"};
+
+void picture_frame_sized(FILE *out, int width, int height) {
+  fprintf(out,
+          "if (!exists(\"ending\")) ending = \"svg\"\n"
+          "if (ending eq \"png\") set terminal pngcairo size %d,%d font \"Sans,13\" enhanced; \\\n"
+          "else set terminal svg size %d,%d font \"Sans,14\" enhanced background \"white\"\n"
+          "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#cccccc\"\n"
+          "set key outside top center horizontal\n",
+          width, height, width, height);
+}
+
 void picture_frame(FILE *out) {
-  fputs("if (!exists(\"ending\")) ending = \"svg\"\n"
-        "if (ending eq \"png\") set terminal pngcairo size 900,560 font \"Sans,13\" enhanced; \\\n"
-        "else set terminal svg size 900,560 font \"Sans,14\" enhanced background \"white\"\n"
-        "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#cccccc\"\n"
-        "set key outside top center horizontal\n",
-        out);
+  picture_frame_sized(out, 900, 560);
 }
 
 FILE *picture_create(const char *folder, const char *name, const char *ending, Error *error) {
@@ -63,12 +74,61 @@ static bool draw(const char *folder, const char *name, const char *ending) {
   return false;
 }
 
+/* --- what is drawn already --- */
+
+static const char mark[] = "<!-- drawn from %016llx -->\n";
+enum { MARK_BYTES = 37 };
+
+static void add_file(XXH3_state_t *state, const char *path) {
+  char block[4096];
+  size_t got;
+  FILE *file = fopen(path, "r");
+  XXH3_64bits_update(state, path, strlen(path));
+  while (file && (got = fread(block, 1, sizeof block, file)) > 0)
+    XXH3_64bits_update(state, block, got);
+  if (file) fclose(file);
+}
+
+/* The mark of all files that NAME's picture may be made of. */
+static void inputs_mark(const char *folder, const char *name, char text[MARK_BYTES + 1]) {
+  char pattern[PLOT_PATH];
+  glob_t found = {0};
+  XXH3_state_t *state = XXH3_createState();
+  CHECK(state, "no memory for a hash");
+  XXH3_64bits_reset(state);
+  snprintf(pattern, sizeof pattern, "%.4000s/plots/%s*", folder, name);
+  glob(pattern, 0, NULL, &found);
+  for (size_t i = 0; i < found.gl_pathc; i++) {
+    const char *ending = strrchr(found.gl_pathv[i], '.');
+    bool picture = ending && (!strcmp(ending, ".svg") || !strcmp(ending, ".png"));
+    if (!picture) add_file(state, found.gl_pathv[i]);
+  }
+  globfree(&found);
+  snprintf(text, MARK_BYTES + 1, mark, (unsigned long long)XXH3_64bits_digest(state));
+  XXH3_freeState(state);
+}
+
+static bool drawn(const char *path, const char *expected) {
+  char last[MARK_BYTES + 1] = "";
+  FILE *file = fopen(path, "r");
+  bool good = file && fseek(file, -MARK_BYTES, SEEK_END) == 0 &&
+              fread(last, 1, MARK_BYTES, file) == MARK_BYTES && strcmp(last, expected) == 0;
+  if (file) fclose(file);
+  return good;
+}
+
 bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Error *error) {
+  char text[MARK_BYTES + 1];
+  inputs_mark(folder, name, text);
   snprintf(path, PLOT_PATH, "%.4000s/plots/%s.svg", folder, name);
+  if (drawn(path, text)) return true;
   draw(folder, name, "png"); /* without pngcairo there is the SVG */
-  if (draw(folder, name, "svg")) return true;
-  return fail(error,
-              "gnuplot did not draw %.4000s/plots/%s.gp; is gnuplot installed (apt install "
-              "gnuplot-nox)?",
-              folder, name);
+  if (!draw(folder, name, "svg"))
+    return fail(error,
+                "gnuplot did not draw %.4000s/plots/%s.gp; is gnuplot installed (apt install "
+                "gnuplot-nox)?",
+                folder, name);
+  FILE *file = fopen(path, "a");
+  if (file) fputs(text, file);
+  return file && fclose(file) == 0 ? true : fail(error, "%s: cannot be written whole", path);
 }

@@ -11,14 +11,18 @@ enum { PLOT_PATH = 4400 };
 /* gnuplot reads enhanced text: what would be subscripts, superscripts and the like is made
  * harmless. The result stands between double quotes in the script or in the data file. */
 void picture_label(FILE *out, const char *label);
-/* Terminal, borders, grid and key, common to all pictures. */
+/* Terminal (900 x 560, or of the size given), borders, grid and key, common to all pictures. */
 void picture_frame(FILE *out);
+void picture_frame_sized(FILE *out, int width, int height);
+extern const char *const picture_colours[]; /* of rows, to be taken modulo PICTURE_COLOURS */
+enum { PICTURE_COLOURS = 8 };
 /* Opens FOLDER/plots/NAMEENDING for writing (".tsv", ".gp"), making the folder. */
 FILE *picture_create(const char *folder, const char *name, const char *ending, Error *error);
 /* Closes it; false when it could not be written whole. */
 bool picture_finish(FILE *file, const char *name, Error *error);
 /* Runs NAME.gp for SVG and PNG, each there whole or not at all; path: the SVG. The script is told
- * `ending` ("svg" or "png") and has its output set. */
+ * `ending` ("svg" or "png") and has its output set. What NAME* below FOLDER/plots holds but
+ * pictures is hashed into the SVG's last line: drawn from the same data it is not drawn again. */
 bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Error *error);
 
 #endif

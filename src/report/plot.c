@@ -37,8 +37,11 @@ static void put_title(FILE *out, const json_t *result) {
           number(result, "seeds") > 1 ? "s" : "");
 }
 
-static void put_frame(FILE *out, const json_t *result) {
-  picture_frame(out);
+static void put_frame(FILE *out, const json_t *result, int width, int height) {
+  picture_frame_sized(out, width, height);
+  fputs("set key outside below left Left reverse vertical maxcols 2 samplen 2\nset xlabel offset "
+        "0,0.4\n",
+        out);
   put_title(out, result);
 }
 
@@ -92,43 +95,41 @@ static void range(const json_t *result, double *low, double *high) {
   if (share && *high > 1) *high = 1;
 }
 
-/* The rows' names stand between the two points of a row, so they are set by hand. */
+/* Rows stand below each other, as in the table: their names may be long. */
 static void put_tics(FILE *out, const json_t *result) {
   const json_t *row;
   size_t i;
-  fputs("set xtics (", out);
+  fputs("set ytics (", out);
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     fputs(i ? ", \"" : "\"", out);
     picture_label(out, text(row, "label"));
     fprintf(out, "\" %zu", i);
   }
-  fputs(")\n", out);
+  fputs(")\nset ytics scale 0\n", out);
 }
 
 static bool write_script(const json_t *result, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
   double low, high;
-  size_t rows = json_array_size(json_object_get(result, "rows"));
+  int rows = (int)json_array_size(json_object_get(result, "rows"));
   range(result, &low, &high);
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
-  put_frame(out, result);
-  fputs("set ylabel \"", out);
+  put_frame(out, result, 900, 190 + 56 * rows);
+  fputs("set xlabel \"", out);
   picture_label(out, metric_word(result));
-  fputs("\"\nset xlabel \"", out);
-  picture_label(out, text(result, "axis"));
   fprintf(out,
-          "\"\nset xrange [-0.6:%.1f]\nset yrange [%.4f:%.4f]\nset xtics scale 0\n"
-          "set datafile separator \"\\t\"\n",
-          (double)rows - 0.4, low, high);
+          "\"\nset yrange [%.1f:-0.6]\nset xrange [%.4f:%.4f]\nunset grid\n"
+          "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
+          rows - 0.4, low, high);
   put_tics(out, result);
   fprintf(out,
-          "plot \"%s.tsv\" every ::1 using ($1-0.06):3 with points pt 5 ps 1.4 lc rgb "
+          "plot \"%s.tsv\" every ::1 using 3:($1-0.1) with points pt 5 ps 1.4 lc rgb "
           "\"#888888\" title \"paper\", \\\n"
-          "  \"\" every ::1 using ($1+0.06):4:(strcol(5) eq \"NaN\" ? 0 : $5) with yerrorbars pt 7 "
+          "  \"\" every ::1 using 4:($1+0.1):(strcol(5) eq \"NaN\" ? 0 : $5) with xerrorbars pt 7 "
           "ps 1.4 lw 2 lc rgb "
           "\"#0060ad\" title \"measured (mean ± sd over seeds)\", \\\n"
-          "  \"\" every ::1 using ($1+0.06):4 with points pt 7 ps 1.4 lc rgb \"#0060ad\" notitle\n",
+          "  \"\" every ::1 using 4:($1+0.1) with points pt 7 ps 1.4 lc rgb \"#0060ad\" notitle\n",
           name);
   return picture_finish(out, name, error);
 }
@@ -138,6 +139,100 @@ bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PA
   const char *name = text(result, "experiment");
   return write_rows(result, folder, name, error) && write_script(result, folder, name, error) &&
          picture_draw(folder, name, path, error);
+}
+
+/* --- per structure --- */
+
+static void write_organ(FILE *out, const json_t *item, int line) {
+  fprintf(out, "%d\t", line);
+  picture_label(out, text(item, "name"));
+  put_value(out, item, "mean");
+  put_value(out, item, "low");
+  put_value(out, item, "high");
+  fputc('\n', out);
+}
+
+/* One block a row of the table, one line a structure; returns the number of structures, 0: none. */
+static int write_organs(const json_t *result, const char *folder, const char *name, Error *error) {
+  FILE *out = picture_create(folder, name, ".tsv", error);
+  if (!out) return 0;
+  const json_t *labels = json_object_get(result, "labels"), *item, *row;
+  size_t r, i;
+  int lines = 0;
+  fputs("# structure\tname\tmean\tlow\thigh\n", out);
+  json_array_foreach(json_object_get(result, "rows"), r, row) {
+    int line = -1, last = -1;
+    json_array_foreach(labels, i, item) {
+      line += (int)number(item, "label") != last;
+      last = (int)number(item, "label");
+      if (number(item, "position") == number(row, "position")) write_organ(out, item, line);
+    }
+    fputs("\n\n", out); /* gnuplot's index */
+    lines = line + 1;
+  }
+  return picture_finish(out, name, error) ? lines : 0;
+}
+
+static void put_organ_tics(FILE *out, const json_t *result) {
+  const json_t *item;
+  size_t i;
+  int line = -1, last = -1;
+  fputs("set ytics (", out);
+  json_array_foreach(json_object_get(result, "labels"), i, item) {
+    if ((int)number(item, "label") == last) continue;
+    last = (int)number(item, "label");
+    fputs(++line ? ", \"" : "\"", out);
+    picture_label(out, text(item, "name"));
+    fprintf(out, "\" %d", line);
+  }
+  fputs(")\nset ytics scale 0\n", out);
+}
+
+/* A row without a figure has no points, but keeps its place in the key: it is missing, not
+ * forgotten. */
+static void put_organ_rows(FILE *out, const json_t *result, const char *name, int rows) {
+  static const int shapes[] = {7, 5, 9, 13, 11, 6, 4, 8};
+  for (int r = 0; r < rows; r++) {
+    const json_t *row = json_array_get(json_object_get(result, "rows"), (size_t)r);
+    double shift = (r - (rows - 1) / 2.0) * 0.8 / rows;
+    bool measured = known(row, "mean");
+    if (r) fputs(", \\\n  ", out);
+    if (measured)
+      fprintf(out, "\"%s.tsv\" index %d using 3:($1%+.3f):4:5 with xerrorbars", name, r, shift);
+    else
+      fprintf(out, "NaN with points");
+    fprintf(out, " pt %d ps 0.9 lw 1.5 lc rgb \"%s\" title \"", shapes[r % PICTURE_COLOURS],
+            picture_colours[r % PICTURE_COLOURS]);
+    picture_label(out, text(row, "label"));
+    fputs(measured ? "\"" : " (no figure)\"", out);
+  }
+  fputc('\n', out);
+}
+
+bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
+  char name[256];
+  snprintf(name, sizeof name, "%.200s-per-organ", text(result, "experiment"));
+  if (json_array_size(json_object_get(result, "labels")) == 0)
+    return fail(error, "no figure per structure is stored for %s yet", text(result, "experiment"));
+  int lines = write_organs(result, folder, name, error);
+  int rows = (int)json_array_size(json_object_get(result, "rows"));
+  FILE *out = lines ? picture_create(folder, name, ".gp", error) : NULL;
+  if (!out) return false;
+  put_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
+  fputs("set xlabel \"", out);
+  picture_label(out, metric_word(result));
+  fprintf(out,
+          " per structure: mean and range over seeds\"\nset yrange [%.1f:-0.5]\nunset grid\n"
+          "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
+          lines - 0.5);
+  for (int line = 1; line < lines; line += 1)
+    fprintf(out,
+            "set arrow from graph 0, first %.1f to graph 1, first %.1f nohead lc rgb \"#dddddd\"\n",
+            line - 0.5, line - 0.5);
+  put_organ_tics(out, result);
+  fputs("plot ", out);
+  put_organ_rows(out, result, name, rows);
+  return picture_finish(out, name, error) && picture_draw(folder, name, path, error);
 }
 
 /* --- curves --- */
@@ -176,11 +271,9 @@ static bool write_curves(const json_t *points, const char *folder, const char *n
 
 static bool write_curves_script(const json_t *result, const json_t *points, const char *folder,
                                 const char *name, Error *error) {
-  static const char *const colours[] = {"#0060ad", "#dd7711", "#339933", "#bb2244",
-                                        "#775599", "#886644", "#11aabb", "#555555"};
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
-  put_frame(out, result);
+  put_frame(out, result, 900, 540 + 20 * (int)json_array_size(json_object_get(result, "rows")));
   fputs("set ylabel \"training loss\"\nset xlabel \"step\"\nset datafile separator \"\\t\"\nplot ",
         out);
   const json_t *point;
@@ -192,7 +285,7 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
     position = number(point, "position");
     if (index) fputs(", \\\n  ", out);
     fprintf(out, "\"%s.tsv\" index %d using 2:3 with lines lw 2 lc rgb \"%s\" title \"", name,
-            index, colours[index % 8]);
+            index, picture_colours[index % PICTURE_COLOURS]);
     picture_label(out, text(point, "label"));
     fputc('"', out);
     index++;

@@ -9,6 +9,8 @@
 
 /* Paper against measured with error bars, one group a row. path: the SVG. */
 bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error);
+/* A dot a structure and row of the table, with the range over its seeds. */
+bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error);
 /* Loss over steps, one line a row (mean over its trials). Reads the curves from the store. */
 bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
                  Error *error);

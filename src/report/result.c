@@ -42,6 +42,7 @@ static const char rows_sql[] =
 
 static const char labels_sql[] =
     "SELECT r.position, l.label, l.name, avg(l.value) AS mean, count(l.value) AS n,"
+    " min(l.value) AS low, max(l.value) AS high,"
     " sum(l.missed) AS missed, sum(l.false_positive) AS false_positive, sum(l.cases) AS cases"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN v_label l ON l.trial_id = c.trial_id"
     " JOIN plans p ON p.id = r.plan_id JOIN experiments e ON e.id = p.experiment_id"

@@ -126,8 +126,13 @@ Sheet table_labels(const json_t *result) {
   }
   Sheet sheet = sheet_make(lines + 1, columns + 1);
   sheet_set(&sheet, 0, 0, "%s per structure", metric_word(result));
+  bool wide = false;
   for (int i = 0; i < columns; i++)
+    wide = wide || strlen(text(json_array_get(rows, (size_t)i), "label")) > 24;
+  for (int i = 0; i < columns; i++) { /* columns as wide as long names would be unreadable */
     sheet_set(&sheet, 0, i + 1, "%s", text(json_array_get(rows, (size_t)i), "label"));
+    if (wide) sheet_set(&sheet, 0, i + 1, "row %d", i + 1);
+  }
   for (int line = 1; line <= lines; line++)
     for (int i = 1; i <= columns; i++) sheet_set(&sheet, line, i, "-");
   int line = 0;
