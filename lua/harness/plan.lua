@@ -334,7 +334,26 @@ local function add_row(plan, experiment, parsed, scale, row, paper, home)
   end
 end
 
+-- A file that lists others: { experiments = { "seg_heads", ... } }, names of files beside it.
+local function list_of(experiment, file, source)
+  local function wrong(key, text) error(("%s:%d: %s"):format(file, line_of(source, key), text), 0) end
+  for key in pairs(experiment) do
+    if key ~= "experiments" then wrong(tostring(key), "a list of experiments has no other field than experiments") end
+  end
+  local names, seen = experiment.experiments, {}
+  if type(names) ~= "table" or #names == 0 then wrong("experiments", "experiments: expected a list of names") end
+  for _, name in ipairs(names) do
+    if type(name) ~= "string" or not name:find("^[%w_-]+$") then
+      wrong("experiments", ("experiments: expected names of files beside this one, found '%s'"):format(tostring(name)))
+    end
+    if seen[name] then wrong(name, ("experiments: '%s' stands there twice"):format(name)) end
+    seen[name] = true
+  end
+  return { experiments = names }
+end
+
 return function(experiment, overrides, file, source, home)
+  if experiment.experiments ~= nil then return list_of(experiment, file, source) end
   validate(experiment, file, source)
   local parsed = parse_overrides(overrides)
   local scales = parsed.scale and { parsed.scale } or experiment.scales or { "quick" }

@@ -64,7 +64,9 @@ int command_estimate(int argc, char **argv) {
   if (!experiment_plan(common.home, request.file, request.overrides, request.override, &plan,
                        &error))
     return cli_error(EXIT_USAGE, &error);
-  bool good = estimate_make(plan, common.home, common.db, &estimate, &error);
+  bool good = !json_object_get(plan, "experiments") ||
+              fail(&error, "%s lists experiments; estimate one of them", request.file);
+  good = good && estimate_make(plan, common.home, common.db, &estimate, &error);
   json_decref(plan);
   if (!good) return cli_error(EXIT_UNFIT, &error);
   if (request.json) {

@@ -1,13 +1,9 @@
 /* harness run: plan, prepare data, run what is missing, print the table, draw the plot. */
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "kernels/nearest.h"
-#include "lua/bind.h"
+#include "src/cli/batch.h"
 #include "src/cli/cli.h"
-#include "src/cli/prepare.h"
 #include "src/cli/progress.h"
 #include "src/cli/schedule.h"
 #include "src/report/plot.h"
@@ -26,13 +22,8 @@ typedef struct Run {
   double timeout_s;
   bool retry[STATUS_COUNT];
   bool dry_run, json, profile;
-  /* what the plan came to */
-  json_t *plan;
-  char data_hash[HASH_BYTES];
+  Batch batch;
   Store *store;
-  int64_t plan_id;
-  PlannedTrial *trial;
-  int trials;
 } Run;
 
 enum {
@@ -128,38 +119,15 @@ static const Cli cli = {
     "run",
     "FILE [key=value ...]",
     "  harness run experiments/query_count.lua\n"
+    "  harness run experiments/all.lua\n"
     "  harness run experiments/query_count.lua seeds=1 scale=small queries=1,2 --dry-run\n",
     "Plans the cells of an experiment, runs those that are missing, each in a process of its own, "
     "and prints the table. Run again, it does only what is still missing. Keys are the "
-    "experiment's and the model's options. FILE may also be a plan as `--dry-run --json` prints "
-    "it.",
+    "experiment's and the model's options. A FILE that lists experiments runs them in one sweep "
+    "and "
+    "writes the report. FILE may also be a plan as `--dry-run --json` prints it.",
     options,
     take};
-
-/* --- planning --- */
-
-static bool ends_with(const char *text, const char *end) {
-  size_t a = strlen(text), b = strlen(end);
-  return a >= b && strcmp(text + a - b, end) == 0;
-}
-
-static bool read_plan(Run *run, Error *error) {
-  if (access(run->file, R_OK))
-    return fail(error, "%s: cannot read the experiment: %s", run->file, strerror(errno));
-  if (!ends_with(run->file, ".json")) {
-    if (run->device[0]) run->override[run->overrides++] = run->device; /* a flag beats a key */
-    return experiment_plan(run->common.home, run->file, run->overrides, run->override, &run->plan,
-                           error);
-  }
-  json_error_t syntax;
-  if (run->overrides || run->device[0])
-    return fail(error, "%s: a finished plan takes no overrides; give them to the experiment file",
-                run->file);
-  run->plan = json_load_file(run->file, 0, &syntax);
-  if (run->plan) return true;
-  return fail(error, "%s:%d:%d: the plan is not JSON: %s", run->file, syntax.line, syntax.column,
-              syntax.text);
-}
 
 static bool wants(const Run *run, const PlannedTrial *trial) {
   bool open = trial->status == STATUS_PLANNED || trial->status == STATUS_RUNNING ||
@@ -167,105 +135,113 @@ static bool wants(const Run *run, const PlannedTrial *trial) {
   return open || run->retry[trial->status];
 }
 
-/* Two cells may be the same trial (a default that is also a variant): it runs once. */
-static bool repeated(const Run *run, int index) {
-  for (int i = 0; i < index; i++)
-    if (strcmp(run->trial[i].hash, run->trial[index].hash) == 0) return true;
-  return false;
-}
-
-static const char *row_key(const Run *run, int row) {
-  const json_t *rows = json_object_get(run->plan, "rows");
-  return json_string_value(json_object_get(json_array_get(rows, (size_t)row), "key"));
-}
-
-static char *trial_label(const Run *run, const PlannedTrial *trial) {
-  bool folds = false;
-  for (int i = 0; i < run->trials; i++) folds = folds || run->trial[i].fold != run->trial[0].fold;
-  char text[256];
-  int used = snprintf(text, sizeof text, "%.200s seed %d", row_key(run, trial->row), trial->seed);
-  if (folds) snprintf(text + used, sizeof text - (size_t)used, " fold %d", trial->fold);
-  return strdup(text);
-}
-
-static int threads_of(const Run *run) {
-  int most = 1;
-  for (int i = 0; i < run->trials; i++) {
-    int threads = (int)json_integer_value(json_object_get(run->trial[i].config, "threads"));
-    if (threads > most) most = threads;
-  }
-  return most;
-}
-
 /* --- dry run --- */
 
-static void print_dry(const Run *run) {
+static int print_dry(const Run *run, int part) {
   int todo = 0;
-  for (int i = 0; i < run->trials; i++) {
-    bool again = repeated(run, i), runs = !again && wants(run, &run->trial[i]);
-    char *label = trial_label(run, &run->trial[i]);
-    printf("%.8s  %-11s  %-7s  %s\n", run->trial[i].hash, status_name(run->trial[i].status),
+  for (int i = 0; i < run->batch.part[part].trials; i++) {
+    const PlannedTrial *trial = &run->batch.part[part].trial[i];
+    bool again = batch_repeated(&run->batch, part, i), runs = !again && wants(run, trial);
+    char *label = batch_label(&run->batch, part, i);
+    printf("%.8s  %-11s  %-7s  %s\n", trial->hash, status_name(trial->status),
            runs ? "run" : (again ? "same" : "skip"), label);
     free(label);
     todo += runs;
   }
-  printf("%d of %d trials would run\n", todo, run->trials);
+  return todo;
+}
+
+/* One plan as it is, of a list {"experiments": [plans]}. */
+static void print_plans(const Run *run) {
+  json_t *plans = json_array();
+  for (int p = 0; p < run->batch.parts; p++) json_array_append(plans, run->batch.part[p].plan);
+  json_t *document = run->batch.list ? json_pack("{s:O}", "experiments", plans)
+                                     : json_incref(json_array_get(plans, 0));
+  json_dumpf(document, stdout, JSON_INDENT(1));
+  putchar('\n');
+  json_decref(document);
+  json_decref(plans);
 }
 
 static int dry_run(Run *run, Error *error) {
   bool exists = store_exists(run->common.db);
-  bool good =
-      data_prepare(json_object_get(run->plan, "data"), false, true, run->data_hash, error) &&
-      (!exists || store_open(&run->store, run->common.db, STORE_READ, error)) &&
-      store_preview(run->store, run->plan, run->data_hash, &run->trial, &run->trials, error);
+  bool good = batch_prepare(&run->batch, false, true, error) &&
+              (!exists || store_open(&run->store, run->common.db, STORE_READ, error));
+  for (int p = 0; good && p < run->batch.parts; p++) {
+    Part *part = &run->batch.part[p];
+    good =
+        store_preview(run->store, part->plan, part->data_hash, &part->trial, &part->trials, error);
+  }
   if (!good) return cli_error(EXIT_UNFIT, error);
-  if (!run->json) print_dry(run);
-  if (run->json) json_dumpf(run->plan, stdout, JSON_INDENT(1));
-  if (run->json) putchar('\n');
+  if (run->json) {
+    print_plans(run);
+    return EXIT_DONE;
+  }
+  int todo = 0;
+  for (int p = 0; p < run->batch.parts; p++) todo += print_dry(run, p);
+  printf("%d of %d trials would run\n", todo, batch_trials(&run->batch));
   return EXIT_DONE;
 }
 
 /* --- the run --- */
 
+/* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
+ * of them wants. */
+static void collect(const Run *run, bool plans, Schedule *work) {
+  work->count = 0;
+  work->threads = 1;
+  for (int p = 0; p < run->batch.parts; p++) {
+    const Part *part = &run->batch.part[p];
+    for (int i = 0; part_plans(part) == plans && i < part->trials; i++) {
+      int threads = (int)json_integer_value(json_object_get(part->trial[i].config, "threads"));
+      if (!wants(run, &part->trial[i]) || batch_repeated(&run->batch, p, i)) continue;
+      work->todo[work->count] = &part->trial[i];
+      work->label[work->count++] = batch_label(&run->batch, p, i);
+      if (threads > work->threads) work->threads = threads;
+    }
+  }
+}
+
+static bool schedule_kind(Run *run, Schedule *work, bool plans, bool *interrupted, Error *error) {
+  int cores = environment_cores(), fitting = cores / work->threads;
+  work->jobs = run->jobs ? run->jobs : plans || fitting < 1 ? 1 : fitting; /* timed: one by one */
+  if (work->jobs > work->count) work->jobs = work->count;
+  work->pin = work->jobs * work->threads <= cores;
+  json_t *environment = environment_capture(run->common.home);
+  bool good = store_environment(run->store, environment, &work->environment, error) &&
+              schedule_run(work, interrupted, error);
+  json_decref(environment);
+  return good;
+}
+
 static bool schedule(Run *run, bool *interrupted, Error *error) {
   const char *stand_in = getenv("HARNESS_TRIAL_PROGRAM"); /* for tests: a program in place of us */
-  int cores = environment_cores(), threads = threads_of(run);
-  int fitting = cores / threads > 1 ? cores / threads : 1;
-  Schedule work = {.store = run->store,
-                   .threads = threads,
-                   .timeout_s = run->timeout_s,
-                   .quiet = run->common.quiet,
-                   .profile = run->profile,
-                   .home = run->common.home,
-                   .program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe"};
-  PlannedTrial *todo[run->trials + 1];
-  char *label[run->trials + 1];
-  for (int i = 0; i < run->trials; i++) {
-    if (!wants(run, &run->trial[i]) || repeated(run, i)) continue;
-    todo[work.count] = &run->trial[i];
-    label[work.count++] = trial_label(run, &run->trial[i]);
-  }
-  if (!run->common.quiet)
-    fprintf(stderr, "harness: %d of %d trials to run\n", work.count, run->trials);
+  int all = batch_trials(&run->batch);
+  PlannedTrial *todo[all + 1];
+  char *label[all + 1];
   bool good = true;
-  if (work.count > 0) {
-    bool plans = json_object_get(run->trial[0].config, "kind") != NULL; /* times them: one by one */
-    work.jobs = run->jobs ? run->jobs : plans ? 1 : fitting;
-    if (work.jobs > work.count) work.jobs = work.count;
-    work.pin = work.jobs * threads <= cores;
-    work.todo = todo;
-    work.label = label;
-    json_t *environment = environment_capture(run->common.home);
-    good = store_environment(run->store, environment, &work.environment, error) &&
-           schedule_run(&work, interrupted, error);
-    json_decref(environment);
+  int total = 0;
+  for (int plans = 0; plans < 2 && good && !*interrupted; plans++) {
+    Schedule work = {.store = run->store,
+                     .todo = todo,
+                     .label = label,
+                     .timeout_s = run->timeout_s,
+                     .quiet = run->common.quiet,
+                     .profile = run->profile,
+                     .home = run->common.home,
+                     .program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe"};
+    collect(run, plans, &work);
+    total += work.count;
+    if (!run->common.quiet && (work.count > 0 || (plans && total == 0)))
+      fprintf(stderr, "harness: %d of %d trials to run\n", work.count, all);
+    if (work.count > 0) good = schedule_kind(run, &work, plans, interrupted, error);
+    for (int i = 0; i < work.count; i++) free(label[i]);
   }
-  for (int i = 0; i < work.count; i++) free(label[i]);
   return good;
 }
 
 /* A change of the program marks results, it does not repeat them by itself. */
-static void tell_other_builds(const Run *run) {
+static void tell_other_builds(const Run *run, const Part *part) {
   static const char sql[] =
       "SELECT count(DISTINCT c.trial_id) AS trials FROM rows r JOIN cells c ON c.row_id = r.id"
       " JOIN v_attempt v ON v.trial_id = c.trial_id JOIN attempts a ON a.id = v.attempt_id"
@@ -275,7 +251,7 @@ static void tell_other_builds(const Run *run) {
   Error error = {""};
   json_t *rows;
   environment_binary(binary);
-  json_t *parameters = json_pack("[I,s]", (json_int_t)run->plan_id, binary);
+  json_t *parameters = json_pack("[I,s]", (json_int_t)part->plan_id, binary);
   bool good = store_query(run->store, sql, parameters, &rows, &error);
   json_decref(parameters);
   if (!good) return;
@@ -288,14 +264,11 @@ static void tell_other_builds(const Run *run) {
             (long long)count);
 }
 
-/* Prints table and plot; returns the exit code that the state of the rows asks for. */
-static int report(Run *run, bool interrupted, Error *error) {
-  json_t *result;
-  ResultChoice choice = {.plan = run->plan_id};
-  if (!result_load(run->store, &choice, &result, error)) return cli_error(EXIT_UNFIT, error);
-  table_print(result, run->json ? "json" : "text", stdout);
-  fflush(stdout);
-  int bad = 0, open = 0;
+typedef struct Outcome {
+  int bad, open; /* cells that did not end well; that have not ended */
+} Outcome;
+
+static void add_outcome(const json_t *result, Outcome *outcome) {
   const json_t *row;
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
@@ -303,42 +276,68 @@ static int report(Run *run, bool interrupted, Error *error) {
     int cells = (int)json_integer_value(json_object_get(row, "cells"));
     int waiting = (int)(json_integer_value(json_object_get(row, "planned")) +
                         json_integer_value(json_object_get(row, "interrupted")));
-    open += waiting;
-    bad += cells - done - waiting;
+    outcome->open += waiting;
+    outcome->bad += cells - done - waiting;
   }
+}
+
+/* The results stand without a picture, so its failure is only told. */
+static void draw(const Run *run, const json_t *result) {
   Error drawing = {""};
-  char path[4400];
-  if (!interrupted && plot_experiment(result, store_folder(run->store), path, &drawing)) {
-    if (!run->common.quiet) fprintf(stderr, "harness: plot %s\n", path);
-  } else if (drawing.text[0]) {
-    fprintf(stderr, "harness: no plot: %s\n", drawing.text); /* the results stand without it */
-  }
+  char path[PLOT_PATH];
+  bool good = plot_experiment(result, store_folder(run->store), path, &drawing);
+  if (!good) fprintf(stderr, "harness: no plot: %s\n", drawing.text);
+  if (good && !run->common.quiet) fprintf(stderr, "harness: plot %s\n", path);
+}
+
+/* Prints a part's table and draws its plot. */
+static bool show(const Run *run, int part, bool interrupted, Outcome *outcome, Error *error) {
+  json_t *result;
+  ResultChoice choice = {.plan = run->batch.part[part].plan_id};
+  if (!result_load(run->store, &choice, &result, error)) return false;
+  if (run->json && part > 0) fputs(",\n", stdout);
+  if (!run->json && part > 0) fputs("\n\n", stdout);
+  table_print(result, run->json ? "json" : "text", stdout);
+  fflush(stdout);
+  add_outcome(result, outcome);
+  if (!interrupted) draw(run, result);
   json_decref(result);
-  tell_other_builds(run);
-  if (bad > 0)
+  tell_other_builds(run, &run->batch.part[part]);
+  return true;
+}
+
+/* Prints tables and plots; returns the exit code that the state of the rows asks for. */
+static int report(Run *run, bool interrupted, Error *error) {
+  Outcome outcome = {0, 0};
+  bool array = run->json && run->batch.list;
+  if (array) fputs("[\n", stdout);
+  for (int p = 0; p < run->batch.parts; p++)
+    if (!show(run, p, interrupted, &outcome, error)) return cli_error(EXIT_UNFIT, error);
+  if (array) fputs("]\n", stdout);
+  if (outcome.bad > 0)
     fprintf(stderr,
             "harness: %d trial%s did not end well; `harness runs list` shows which, "
             "--retry all runs %s again\n",
-            bad, bad == 1 ? "" : "s", bad == 1 ? "it" : "them");
-  if (interrupted && open > 0) return EXIT_INTERRUPTED;
-  return bad > 0 || open > 0 ? EXIT_SOME_FAILED : EXIT_DONE;
+            outcome.bad, outcome.bad == 1 ? "" : "s", outcome.bad == 1 ? "it" : "them");
+  if (interrupted && outcome.open > 0) return EXIT_INTERRUPTED;
+  return outcome.bad > 0 || outcome.open > 0 ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
 static int execute(Run *run, Error *error) {
   int stale = 0;
   bool interrupted = false;
-  bool good = data_prepare(json_object_get(run->plan, "data"), true, run->common.quiet,
-                           run->data_hash, error) &&
+  bool good = batch_prepare(&run->batch, true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               store_lock(run->store, &stale, error);
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");
-  good = good &&
-         store_add_plan(run->store, run->plan, run->data_hash, &run->plan_id, &run->trial,
-                        &run->trials, error) &&
-         schedule(run, &interrupted, error);
-  if (!good) return cli_error(EXIT_UNFIT, error);
+  for (int p = 0; good && p < run->batch.parts; p++) {
+    Part *part = &run->batch.part[p];
+    good = store_add_plan(run->store, part->plan, part->data_hash, &part->plan_id, &part->trial,
+                          &part->trials, error);
+  }
+  if (!good || !schedule(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
   return report(run, interrupted, error);
 }
 
@@ -350,10 +349,13 @@ int command_run(int argc, char **argv) {
     fail(&error, "harness run needs an experiment: FILE, such as experiments/query_count.lua");
     return cli_error(EXIT_USAGE, &error);
   }
-  if (!read_plan(&run, &error)) return cli_error(EXIT_USAGE, &error);
-  int code = run.dry_run ? dry_run(&run, &error) : execute(&run, &error);
-  free(run.trial);
+  if (run.device[0]) run.override[run.overrides++] = run.device; /* a flag beats a key */
+  int code = EXIT_USAGE;
+  if (!batch_read(&run.batch, run.common.home, run.file, run.overrides, run.override, &error))
+    code = cli_error(EXIT_USAGE, &error);
+  else
+    code = run.dry_run ? dry_run(&run, &error) : execute(&run, &error);
   store_close(run.store);
-  json_decref(run.plan);
+  batch_free(&run.batch);
   return code;
 }

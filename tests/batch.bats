@@ -1,0 +1,93 @@
+#!/usr/bin/env bats
+# Several experiments in one sweep.
+
+load cli
+
+# Two experiments of 4 and 2 rows, whose first two rows are the same trials; the second is Table 4.
+two_plans() {
+  "$root/tests/make_plan" "$@" >one.json
+  "$root/tests/make_plan" rows=2 experiment=modules table=4 "$@" >two.json
+  python3 -c '
+import json, sys
+json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json"))]}, sys.stdout)' >plan.json
+}
+
+@test "a list runs what is missing of all, equal trials once, and prints every table" {
+  two_plans
+  "$harness" run plan.json >first 2>err
+  grep -q "12 of 12 trials to run" err
+  grep -q "start 1/12 query_count queries=1 seed 0" err
+  [ "$(find results/logs -name '*.log' | wc -l)" -eq 12 ]
+  [ "$(grep -c "^Table" first)" -eq 2 ]
+  grep -q "^Table 4 " first
+  "$harness" run plan.json >second 2>err
+  grep -q "0 of 12 trials to run" err
+  cmp first second
+  [ -s results/plots/query_count.svg ] && [ -s results/plots/modules.svg ]
+  [ "$("$harness" table 4 --format csv | wc -l)" -eq 3 ]
+  "$harness" run -q plan.json --json | python3 -c '
+import json, sys
+tables = json.load(sys.stdin)
+assert [table["table"] for table in tables] == [6, 4] and len(tables[1]["rows"]) == 2'
+}
+
+@test "a list of which one table is there runs the other, and its dry run says so" {
+  two_plans seeds=1
+  "$harness" run -q two.json >/dev/null
+  "$harness" run plan.json -n >out
+  grep -q "2 of 4 trials would run" out
+  [ "$(grep -c " same " out)" -eq 2 ]
+  "$harness" run plan.json -n --json >copy.json
+  "$harness" run copy.json 2>err >/dev/null
+  grep -q "2 of 4 trials to run" err
+}
+
+@test "an interrupted list ends with 75 and goes on" {
+  two_plans seeds=1 step_s=0.1
+  "$harness" run plan.json >out 2>err 3>&- &
+  local pid=$!
+  wait_for 50 is_running
+  kill -INT $pid
+  local code=0
+  wait $pid || code=$?
+  [ "$code" -eq 75 ]
+  "$harness" run -q plan.json >/dev/null
+  "$harness" run plan.json 2>&1 >/dev/null | grep -q "0 of 4 trials to run"
+}
+
+@test "a list of names is checked, with overrides for all of them" {
+  export HARNESS_HOME="$root"
+  echo 'return { title = "A", vary = { queries = { 1, 2 } }, seeds = 2 }' >a.lua
+  echo 'return { title = "B", vary = { lr = { 0.1, 0.25 } }, seeds = 2 }' >b.lua
+  echo 'return { experiments = { "a", "b" } }' >list.lua
+  "$harness" run list.lua --dry-run >out
+  grep -q "6 of 6 trials would run" out # a's first row is b's second
+  "$harness" run list.lua --dry-run seeds=1 >out
+  grep -q "3 of 3 trials would run" out
+  while IFS='|' read -r source expected; do
+    echo "$source" >list.lua
+    run "$harness" run list.lua
+    echo "$output"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"$expected"* ]]
+  done <<'END'
+return { experiments = { "a", "c" } }|c.lua: cannot read the experiment
+return { experiments = { "a", "a" } }|list.lua:1: experiments: 'a' stands there twice
+return { experiments = { "../a" } }|list.lua:1: experiments: expected names of files
+return { experiments = {} }|list.lua:1: experiments: expected a list of names
+return { experiments = { "a" }, seeds = 3 }|no other field
+return { experiments = { "list" } }|which is a list itself
+END
+  [ ! -e results/harness.db ]
+  echo 'return { experiments = { "a", "b" } }' >list.lua
+  run "$harness" estimate list.lua
+  [[ "$output" == *"estimate one of them"* ]]
+}
+
+@test "the paper's own list is complete: every experiment of the folder is in it" {
+  export HARNESS_HOME="$root"
+  for file in "$root"/experiments/*.lua; do
+    name=$(basename "$file" .lua)
+    [ "$name" = all ] || grep -q "\"$name\"" "$root/experiments/all.lua"
+  done
+}
