@@ -3,19 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Hounsfield values of portal venous phase CT, rounded means of what radiology texts and the AMOS
- * and BTCV scans show: liver 100-115, spleen 115-130, renal parenchyma 170-200, abdominal aorta
- * 150-170, inferior vena cava 130-150, pancreas 90-105; unenhanced fluid (bile, urine) 0-20; bowel
- * wall with content 30-60; muscle 50-65; fat -110..-90; trabecular bone 150-300, cortex above 500.
- */
-enum {
-
-  HU_FAT = -100,
-  HU_MUSCLE = 55,
-  HU_BONE = 320,
-  HU_CORTEX = 600,
-  HU_BOWEL = 35
-};
+/* Hounsfield values as radiology texts give them for portal venous phase CT, rounded: liver
+ * 100-115, spleen 115-130, renal parenchyma 170-200, abdominal aorta 150-170, inferior vena cava
+ * 130-150, pancreas 90-105; unenhanced fluid (bile, urine) 0-20; bowel wall with content 30-60;
+ * muscle 50-65; fat -110..-90; trabecular bone 150-300, cortex above 500. They set which neighbours
+ * look alike. */
+enum { HU_FAT = -100, HU_MUSCLE = 55, HU_BONE = 320, HU_CORTEX = 600, HU_BOWEL = 35 };
 static const double organ_hu[PHANTOM_ORGANS + 1] = {
     [1] = 125, [2] = 190, [3] = 190, [4] = 10,  [5] = 45,  [6] = 110, [7] = 38, [8] = 160,
     [9] = 140, [10] = 95, [11] = 65, [12] = 65, [13] = 55, [14] = 5,  [15] = 50};
