@@ -12,8 +12,8 @@
  *    "data": {"kind": "phantom"|"folder", "name", "dir", "options"},
  *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
  *    "notes": [..]}
- * A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside it, overrides unread.
- * New reference in *plan. On false the error names the file and line, or the override. */
+ * A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside it, overrides
+ * unread. New reference in *plan. On false the error names the file and line, or the override. */
 bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,
                      Error *error);
 
