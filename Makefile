@@ -80,8 +80,8 @@ check: deps-test
 	tests/run
 
 # The C tests and the oracles under the address and undefined-behaviour sanitizers (which make gcc see
-# truncation and uninitialised values where there are none); the ops under valgrind, without AVX-512,
-# which it does not know.
+# truncation and uninitialised values where there are none); the ops, the engine and a few models under
+# valgrind, without AVX-512, which it does not know.
 SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -march=native -fno-omit-frame-pointer \
   -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation -Wno-maybe-uninitialized'
 sanitize:
@@ -91,10 +91,13 @@ sanitize-run: $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
 	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver --models $(BUILD)/tests/model_driver
 
 MEMCHECK = BUILD=$(BUILD)/memcheck CFLAGS='-O1 -g -march=x86-64-v3'
+VALGRIND = valgrind -q --error-exitcode=1 --leak-check=full --show-leak-kinds=definite \
+  --errors-for-leak-kinds=definite --soname-synonyms=somalloc=NONE
 memcheck:
-	@$(MAKE) --no-print-directory $(MEMCHECK) $(BUILD)/memcheck/tests/test_ops
-	valgrind -q --error-exitcode=1 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
-	  --soname-synonyms=somalloc=NONE $(BUILD)/memcheck/tests/test_ops --small $(OPS)
+	@$(MAKE) --no-print-directory $(MEMCHECK) $(addprefix $(BUILD)/memcheck/tests/test_,ops engine models)
+	$(VALGRIND) $(BUILD)/memcheck/tests/test_ops --small $(OPS)
+	$(VALGRIND) $(BUILD)/memcheck/tests/test_engine
+	$(VALGRIND) $(BUILD)/memcheck/tests/test_models --small
 
 clean:
 	rm -rf $(BUILD)

@@ -1,6 +1,10 @@
 /* Every variant that Lua can compose: built small, its gradient against a finite difference along a
  * random direction (reference backend, double), its fast kernels against that reference, its
- * inference graph a probability map. */
+ * inference graph a probability map.
+ *
+ *   build/tests/test_models [--small]
+ *
+ * --small: the first few variants, which together use every block, and no training (valgrind). */
 #include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "kernels/rng.h"
@@ -31,6 +35,10 @@ static const char *const small[] = {"patch=8,16,12",
                                     "loss_scale=1"};
 
 static const char *const variants[] = {
+    "head=decoupled bridge=fsad",
+    "head=attention_class bridge=standard",
+    "model=mask2former decoder_layers=9",
+    /* --small ends here */
     "head=point_wise bridge=none",
     "head=point_wise bridge=none decoder_convs=3",
     "head=mlp_class bridge=none",
@@ -42,7 +50,6 @@ static const char *const variants[] = {
     "head=decoupled bridge=none",
     "head=decoupled bridge=standard",
     "head=decoupled bridge=deformable",
-    "head=decoupled bridge=fsad",
     "bridge=fsad bridge_layers=2 bridge_norm=post head_norm=inside",
     "bridge=fsad bridge_norm=pre head_norm=pre blocks=2 class_layers=2",
     "bridge=standard bridge_layers=2 standard_scales=3",
@@ -51,7 +58,8 @@ static const char *const variants[] = {
     "model=maskformer",
     "model=mask2former",
 };
-enum { VARIANTS = sizeof variants / sizeof *variants, CLASSES = 4 };
+enum { VARIANTS = sizeof variants / sizeof *variants, SMALL_VARIANTS = 3, CLASSES = 4 };
+static int used = VARIANTS;
 
 static json_t *config_of(const char *variant) {
   char *list[64], text[512];
@@ -137,7 +145,7 @@ static double loss_at(Built *b, const double *start, const double *direction, do
  * one still tells. */
 static void test_gradients(void **state) {
   (void)state;
-  for (int v = 0; v < VARIANTS; v++) {
+  for (int v = 0; v < used; v++) {
     Built b = build(variants[v], &backend_reference, true);
     size_t count = b.params->elements;
     double *start = malloc(count * sizeof *start), *direction = malloc(count * sizeof *direction);
@@ -163,7 +171,7 @@ static void test_gradients(void **state) {
 
 static void test_fast_against_reference(void **state) {
   (void)state;
-  for (int v = 0; v < VARIANTS; v++) {
+  for (int v = 0; v < used; v++) {
     Built fast = build(variants[v], &backend_cpu, true);
     Built exact = build(variants[v], &backend_reference, true);
     for (size_t i = 0; i < fast.params->elements; i++) /* the same, rounded, weights */
@@ -187,7 +195,7 @@ static void test_fast_against_reference(void **state) {
 
 static void test_inference_maps(void **state) {
   (void)state;
-  for (int v = 0; v < VARIANTS; v++) {
+  for (int v = 0; v < used; v++) {
     Built b = build(variants[v], &backend_cpu, false);
     plan_run(b.plan, false);
     const Tensor *map = &b.model.map->tensor;
@@ -201,7 +209,7 @@ static void test_inference_maps(void **state) {
 /* Learning is the point: thirty steps on one batch bring every variant's loss down. */
 static void test_losses_fall(void **state) {
   (void)state;
-  for (int v = 0; v < VARIANTS; v++) {
+  for (int v = 0; v < used; v++) {
     Built b = build(variants[v], &backend_cpu, true);
     Sgd sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 0.3}};
     float first = 0, last = 0;
@@ -217,12 +225,15 @@ static void test_losses_fall(void **state) {
   }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gradients),
       cmocka_unit_test(test_fast_against_reference),
       cmocka_unit_test(test_inference_maps),
       cmocka_unit_test(test_losses_fall),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  if (argc < 2 || strcmp(argv[1], "--small") != 0) return cmocka_run_group_tests(tests, NULL, NULL);
+  used = SMALL_VARIANTS;
+  const struct CMUnitTest few[] = {tests[0], tests[1], tests[2]};
+  return cmocka_run_group_tests(few, NULL, NULL);
 }

@@ -8,6 +8,8 @@ typedef struct MaskClassOptions {
 } MaskClassOptions;
 
 enum { MATCH_ONCE, MATCH_PER_STAGE, MATCH_FIXED };
+enum { MAX_STAGES = (MAX_VALUES - 1) / 2 }; /* labels, and masks and classes of each */
+_Static_assert(MAX_STAGES <= (int)MAX_TERMS, "a loss is one weighted sum over the stages");
 enum { SUPERVISE_HALVED, SUPERVISE_EQUAL };
 
 static const Option options_table[] = {
@@ -50,8 +52,8 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
   bool per_stage = o->match == MATCH_PER_STAGE;
   Value *assignment =
       per_stage ? NULL : matched(graph, o, classes[stages - 1], masks[stages - 1], in->v[0]);
-  Value *terms[3][MAX_VALUES];
-  double weight[MAX_VALUES];
+  Value *terms[3][MAX_STAGES];
+  double weight[MAX_STAGES];
   for (int s = 0; s < stages; s++) {
     Value *labels = supervision_labels(graph, in->v[0], masks[s]);
     if (per_stage) assignment = matched(graph, o, classes[s], masks[s], labels);
@@ -76,7 +78,7 @@ const Module module_mask_class_loss = {
     .in = "labels masks... classes... (lowest resolution first)",
     .out = "loss class bce dice",
     .min_in = 3,
-    .max_in = 1 + 2 * 8,
+    .max_in = 1 + 2 * MAX_STAGES,
     .options = options_table,
     .options_bytes = sizeof(MaskClassOptions),
     .build = build,

@@ -57,7 +57,7 @@ PEERS = {"maskformer": maskformer, "mask2former": mask2former}
 VARIANTS = {
     "small": {},
     "matched per layer": {"match": "per_stage", "decoder_layers": 2},
-    "round the levels twice, 2N queries": {"decoder_layers": 5, "queries": 2, "head_norm": "pre"},
+    "nine layers, 2N queries": {"decoder_layers": 9, "queries": 2, "head_norm": "pre"},
     "one convolution, two bridge layers": {"convs": 1, "bridge_layers": 2, "head_norm": "inside"},
 }
 
