@@ -46,6 +46,12 @@ static void test_paper_parameters(void **state) {
   footprint_free(&f);
 }
 
+#ifdef __SANITIZE_ADDRESS__ /* its allocator tells mallinfo2 nothing */
+enum { HEAP_KNOWN = 0 };
+#else
+enum { HEAP_KNOWN = 1 };
+#endif
+
 static double heap(void) {
   struct mallinfo2 info = mallinfo2();
   return (double)info.uordblks + (double)info.hblkhd;
@@ -81,6 +87,7 @@ static Footprint bridge_of(int bridge, int scales, const char *more) {
 
 static void test_planned_is_taken(void **state) {
   (void)state;
+  if (!HEAP_KNOWN) skip();
   for (int bridge = 0; bridge < 4; bridge++)
     for (int scales = 2; scales <= (bridge < 2 ? 2 : 4); scales++) {
       Footprint f = bridge_of(bridge, scales, "");
