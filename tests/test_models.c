@@ -141,8 +141,8 @@ static double loss_at(Built *b, const double *start, const double *direction, do
   return *(double *)b->model.loss->tensor.data;
 }
 
-/* Ever smaller steps: where a kink, a matching or a mask's sign lies inside one, a smaller one still
- * tells. */
+/* Ever smaller steps: where a kink, a matching or a mask's sign lies inside one, a smaller one
+ * still tells. */
 static void test_gradients(void **state) {
   (void)state;
   for (int v = 0; v < used; v++) {
