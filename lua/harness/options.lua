@@ -100,6 +100,11 @@ return {
   { name = "lr_transformer", type = "number", default = 0.1, min = 0, max = 100, doc = "learning-rate factor of head and bridge" },
   { name = "foreground", type = "number", default = 0.33, min = 0, max = 1, doc = "share of patches forced onto foreground" },
   { name = "augment", type = "choice", default = "intensity", quick = "none", choices = { "none", "intensity" }, doc = "augmentation" },
+  { name = "collapse_dice", type = "number", default = 0.1, min = 0, max = 1,
+    doc = "a trial is collapsed when its training patches' Dice (inference graph on the batch just trained, mean over the "
+      .. "structures in it, exponential mean of the last looks) is below this at collapse_at of its steps; 0: never" },
+  { name = "collapse_at", type = "number", default = 0.2, quick = 0.4, min = 0, max = 1,
+    doc = "share of the steps after which collapse_dice is asked; trials judged before step 40 are not" },
   { name = "window_step", type = "number", default = 0.5, min = 0.1, max = 1, doc = "sliding window: step as share of the patch" },
   { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
   { name = "threads", type = "int", default = 2, quick = 1, min = 1, max = 1024,

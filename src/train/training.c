@@ -75,6 +75,21 @@ static double run_step(const Training *t, int64_t step, bool profile, double rat
   return norm;
 }
 
+/* Looks when it is time, judges when it is due. */
+static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *error) {
+  if (!collapse_looks(&t->rule, step, t->steps)) return true;
+  if (!collapse_look(t->watch, step, error)) return false;
+  if (step + 1 < collapse_step(&t->rule, t->steps) || !t->watch->looks) return true;
+  fprintf(stderr, "Dice of the training patches at step %lld of %lld: %.3f (collapsed below %g)\n",
+          (long long)step + 1, (long long)t->steps, t->watch->mean, t->rule.dice);
+  if (t->watch->mean >= t->rule.dice) return true;
+  *end = TRAINING_COLLAPSED;
+  fail(error,
+       "the Dice of the training patches is %.3f at step %lld of %lld, below collapse_dice = %g",
+       t->watch->mean, (long long)step + 1, (long long)t->steps, t->rule.dice);
+  return true;
+}
+
 bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *error) {
   int64_t every = t->steps / 100 > 0 ? t->steps / 100 : 1;
   *end = TRAINING_DONE;
@@ -94,6 +109,8 @@ bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *err
     if ((interrupted || last || (step + 1) % t->save_every == 0) && !save(t, step + 1, error))
       return false;
     if (interrupted) return true;
+    if (!watch(t, step, end, error)) return false;
+    if (*end == TRAINING_COLLAPSED) return true;
   }
   return true;
 }

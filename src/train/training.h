@@ -5,7 +5,7 @@
 #include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "lua/bind.h"
-#include "src/data/sampler.h"
+#include "src/train/collapse.h"
 
 typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;
 
@@ -25,11 +25,14 @@ typedef struct Training {
   int64_t steps, save_every;
   const char *checkpoint; /* NULL: none */
   FILE *events;
+  CollapseRule rule;
+  CollapseWatch *watch; /* where the rule looks */
   StepProfile *profile; /* NULL: no profile; the graph's own is in its nodes */
 } Training;
 
-/* Runs steps first .. steps-1. A loss or gradient that is not finite ends it as collapsed, with the
- * reason in error->text; a failed checkpoint write ends it as failed (false). */
+/* Runs steps first .. steps-1. A loss or gradient that is not finite, or the collapse rule, ends it
+ * as collapsed, with the reason in error->text; a failed checkpoint write ends it as failed
+ * (false). */
 bool training_run(const Training *training, int64_t first, TrainingEnd *end, Error *error);
 
 /* The step a checkpoint was written after, or 0 without one. */

@@ -1,7 +1,6 @@
 #include "src/train/trial.h"
 #include "src/bench/machine.h"
-#include "src/data/normalise.h"
-#include "src/data/split.h"
+#include "src/train/cases.h"
 #include "src/train/config.h"
 #include "src/train/evaluation.h"
 #include "src/train/events.h"
@@ -17,10 +16,7 @@
 typedef struct Trial {
   const json_t *config;
   FILE *events;
-  Dataset dataset;
-  Split split;
-  Volume *training, *validation;
-  int trainings, validations; /* loaded */
+  Cases cases;
   Sampler *sampler;
   Params *params;
   Graph *train_graph, *infer_graph;
@@ -42,53 +38,29 @@ static void release(Trial *t) {
   graph_free(t->infer_graph);
   params_free(t->params);
   sampler_free(t->sampler);
-  volume_free(t->training, t->trainings);
-  volume_free(t->validation, t->validations);
-  free(t->training);
-  free(t->validation);
-  split_free(&t->split);
-  dataset_free(&t->dataset);
+  cases_free(&t->cases);
 }
 
 /* ---- data ---------------------------------------------------------------------------------------
  */
 
-static bool load(const Dataset *dataset, const int *index, int count, Volume **volumes, int *loaded,
-                 Error *error) {
-  *volumes = calloc((size_t)count, sizeof **volumes);
-  if (!*volumes) return fail(error, "no memory for %d cases", count);
-  if (!dataset_load(dataset, index, count, *volumes, error)) return false;
-  *loaded = count;
-  return true;
-}
-
 static bool prepare_data(Trial *t, Error *error) {
-  const char *dir = config_text(t->config, "data_dir");
-  int fold = (int)config_int(t->config, "fold");
-  if (!dataset_open(&t->dataset, dir, error) || !split_make(&t->split, &t->dataset, fold, error) ||
-      !load(&t->dataset, t->split.training, t->split.trainings, &t->training, &t->trainings,
-            error) ||
-      !load(&t->dataset, t->split.validation, t->split.validations, &t->validation, &t->validations,
-            error))
-    return false;
-  Normaliser normaliser;
-  if (!normaliser_fit(&normaliser, &t->dataset, t->training, t->trainings, error)) return false;
-  for (int i = 0; i < t->trainings; i++) normaliser_apply(&normaliser, &t->training[i].image);
-  for (int i = 0; i < t->validations; i++) normaliser_apply(&normaliser, &t->validation[i].image);
+  if (!cases_load(&t->cases, t->config, error)) return false;
   SamplerOptions options = {.batch = (int)config_int(t->config, "batch"),
                             .foreground = config_number(t->config, "foreground"),
                             .seed = (uint64_t)config_int(t->config, "seed")};
   config_triple(t->config, "patch", options.patch);
   return augment_parse(config_text(t->config, "augment"), &options.augment, error) &&
-         sampler_make(&t->sampler, t->training, t->trainings, t->dataset.labels, &options, error);
+         sampler_make(&t->sampler, t->cases.training, t->cases.trainings, t->cases.dataset.labels,
+                      &options, error);
 }
 
 /* ---- model --------------------------------------------------------------------------------------
  */
 
 static Graph *build(Trial *t, bool training, Model *model, Error *error) {
-  return network_build(t->config, t->dataset.channels, t->dataset.labels, training, t->params,
-                       model, error);
+  return network_build(t->config, t->cases.dataset.channels, t->cases.dataset.labels, training,
+                       t->params, model, error);
 }
 
 static bool prepare_model(Trial *t, Error *error) {
@@ -144,11 +116,20 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .events = t->events,
       .profile = json_is_true(json_object_get(c, "profile")) ? &profile : NULL,
   };
+  CollapseWatch watch = {.train = t->train_plan,
+                         .graph = t->infer_graph,
+                         .model = &t->infer,
+                         .sampler = t->sampler,
+                         .batch = (int)config_int(c, "batch")};
+  training.rule =
+      (CollapseRule){config_number(c, "collapse_dice"), config_number(c, "collapse_at")};
+  training.watch = &watch;
   int64_t first = training_resume(t->params, training.checkpoint, error);
   if (error->text[0]) return false;
   double start = now();
   bool good = training_run(&training, first, end, error);
   t->train_s = now() - start;
+  t->infer_plan = watch.infer;
   if (training.profile) print_profile(t, &profile);
   return good;
 }
@@ -157,10 +138,11 @@ static bool evaluate(Trial *t, Error *error) {
   double start = now();
   plan_free(t->train_plan); /* its arena is the larger one */
   t->train_plan = NULL;
-  t->infer_plan = plan_make(t->infer_graph, &backend_cpu, true, error);
+  if (!t->infer_plan) t->infer_plan = plan_make(t->infer_graph, &backend_cpu, true, error);
   bool good = t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
-              evaluation_run(t->infer_plan, &t->infer, &t->dataset, t->validation, t->validations,
-                             config_number(t->config, "window_step"), t->events, NULL, error);
+              evaluation_run(t->infer_plan, &t->infer, &t->cases.dataset, t->cases.validation,
+                             t->cases.validations, config_number(t->config, "window_step"),
+                             t->events, NULL, error);
   t->eval_s = now() - start;
   return good;
 }

@@ -1,0 +1,46 @@
+/* The collapse rule (MaskMed Table 5 has a "collapse" without saying what counts as one): a
+ * training whose patches are not segmented at all when it should have begun to learn. Before `at`
+ * of the steps the batch just trained on is run through the inference graph; its Dice is the mean
+ * over the structures in the labels, their voxels counted over the batch; an exponential mean of
+ * the looks decides once. */
+#ifndef TRAIN_COLLAPSE_H
+#define TRAIN_COLLAPSE_H
+
+#include "engine/plan.h"
+#include "lua/bind.h"
+#include "src/data/sampler.h"
+
+typedef struct CollapseRule {
+  double dice; /* collapsed below; 0: never looks */
+  double at;   /* share of the steps */
+} CollapseRule;
+
+/* The step before which a trial of so many steps is judged; 0: never, since it is too short to tell
+ * or the rule is off. */
+int64_t collapse_step(const CollapseRule *rule, int64_t steps);
+/* Whether the batch of this step (counted from 0) is looked at: up to LOOKS of them, evenly over
+ * the last quarter before the judgement. */
+bool collapse_looks(const CollapseRule *rule, int64_t step, int64_t steps);
+
+typedef struct CollapseWatch {
+  Plan *train;        /* bound; its arena is lent to the inference between two steps */
+  Graph *graph;       /* of the inference on one patch */
+  const Model *model; /* of it */
+  Plan *infer;        /* made at the first look; the caller frees it */
+  const Sampler *sampler;
+  int batch;
+  double mean; /* exponential, of the looks so far */
+  int looks;
+} CollapseWatch;
+
+/* Looks at the batch of `step`: afterwards the training plan is bound as before, its values are
+ * gone. A batch without any structure does not count. */
+bool collapse_look(CollapseWatch *watch, int64_t step, Error *error);
+
+/* Dice of class maps (voxels, classes) against labels, mean over the structures 1.. that are in the
+ * labels; NaN when there is none. counts (classes, 3): intersection, predicted, labelled. */
+void collapse_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
+                    int64_t (*counts)[3]);
+double collapse_dice(const int64_t (*counts)[3], int classes);
+
+#endif
