@@ -98,3 +98,47 @@ END
   # shellcheck disable=SC2086
   "$harness" estimate "$root/experiments/query_count.lua" $paper | grep -q "~ from a rate of 100 GFLOP/s"
 }
+
+tiny="phantom_size=24,24,24 phantom_cases=6 phantom_validation=2 phantom_organs=2 phantom_noise=5 seeds=1
+  patch=16,16,16 widths=4,8,8,8 hidden=12 heads=2 ffn=12 key_grid=2,2,2 window_step=1 threads=1"
+
+@test "a trial that learns nothing is collapsed by the rule, and stands so in the table" {
+  own_trials
+  # shellcheck disable=SC2086
+  run "$harness" run -q "$root/experiments/query_count.lua" $tiny queries=1 steps=100 lr=0
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"at step 40 of 100, below collapse_dice = 0.1"* ]]
+  [[ "$(rows)" == *",collapsed"* ]]
+  # shellcheck disable=SC2086
+  "$harness" run -q "$root/experiments/query_count.lua" $tiny queries=1 steps=100 lr=0 collapse_dice=0 >/dev/null
+  [[ "$(rows)" == *",done"* ]]
+}
+
+@test "triptych and embeddings are drawn from the weights of trained trials" {
+  own_trials
+  run "$harness" plot triptych
+  [ "$status" -eq 5 ]
+  run "$harness" plot embeddings
+  [ "$status" -eq 5 ]
+  # shellcheck disable=SC2086
+  "$harness" run -q "$root/experiments/embeddings.lua" $tiny steps=4 >/dev/null
+  run "$harness" plot triptych --case 2
+  [ "$status" -eq 0 ]
+  [ -s "$output" ]
+  hash=$(basename "$output" .svg)
+  [ "$(wc -l <"results/plots/$hash.tsv")" -eq $((9 * (24 * 24 + 2))) ] # three slices, three columns
+  run "$harness" plot triptych "${hash#triptych-}" --case 3
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"there are 2 validation cases"* ]]
+  "$harness" plot embeddings 2>/dev/null >paths
+  [ "$(wc -l <paths)" -eq 2 ]
+  while read -r path; do python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "$path"; done <paths
+  # Class embeddings: the MLP's once and three others for both inputs, 3 or 3 + 1 classes wide; masks: two fixed.
+  awk 'BEGIN { RS = "\n\n\n" } { n = split($0, lines, "\n"); print n, split(lines[1], x, "\t") }' \
+    results/plots/embeddings-class.tsv >shapes
+  printf '%s\n' "3 3" "3 3" "3 3" "3 4" "256 5" "3 3" "3 3" "3 4" "256 5" | diff - shapes
+  rm -r results/checkpoints
+  run "$harness" plot triptych
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"has its weights"* ]]
+}

@@ -1,5 +1,6 @@
 /* The conventional head (MaskMed 3.1, Fig. 1b, Eq. 1): a 1x1x1 convolution C -> N, whose channels
- * are the classes: the class embedding is the identity. */
+ * are the classes: the class embedding is the identity. Its weight (N, C) is what stands for mask
+ * embeddings. */
 #include "modules/layers.h"
 
 typedef struct PointWiseOptions {
@@ -13,15 +14,17 @@ static const Option options_table[] = {{"classes", OPTION_INT, offsetof(PointWis
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {
   const PointWiseOptions *o = options;
   Init weight = init_kaiming(tensor_last(&in->v[0]->tensor), 0.01);
-  out->v[out->count++] =
+  Value *logits =
       linear_layer_init(graph, NULL, in->v[0], o->classes, ACT_NONE, GROUP_CNN, weight, (Init){0});
+  out->v[out->count++] = logits;
+  out->v[out->count++] = logits ? logits->producer->in[0] : NULL;
 }
 
 const Module module_point_wise_head = {
     .name = "point_wise_head",
     .doc = "Point-wise convolution C -> N with identity class embedding (MaskMed Eq. 1, Fig. 1b)",
     .in = "feature",
-    .out = "logits",
+    .out = "logits weight",
     .min_in = 1,
     .max_in = 1,
     .options = options_table,

@@ -5,6 +5,7 @@
 
 #include "kernels/nearest.h"
 #include "src/cli/cli.h"
+#include "src/cli/figures.h"
 #include "src/report/plot.h"
 #include "src/store/bench.h"
 
@@ -73,11 +74,14 @@ static const Cli plot_cli = {
     "plot",
     "NAME [NAME]\nroofline [RUN]",
     "  harness plot query_count\n  harness plot curves query_count\n"
-    "  harness plot per-organ comparison\n  harness plot roofline\n",
+    "  harness plot per-organ comparison\n  harness plot roofline\n"
+    "  harness plot triptych\n  harness plot embeddings\n"
+    "  harness plot triptych\n  harness plot embeddings\n",
     "Draws an experiment (paper against measured); with `curves` the loss over steps of each "
     "variant, with `per-organ` each structure's figure (of the newest run, or of the experiment "
     "named); `roofline` draws a bench run under "
-    "the machine's ceilings. Writes a data file, a gnuplot "
+    "the machine's ceilings; `triptych` and `embeddings` run trained weights again (each has its "
+    "own --help). Writes a data file, a gnuplot "
     "script, an SVG and a PNG under plots/ beside the database and prints the SVG's path.",
     plot_options,
     take};
@@ -198,6 +202,8 @@ int command_plot(int argc, char **argv) {
   Store *store = NULL;
   json_t *result = NULL;
   char path[PLOT_PATH];
+  int figure;
+  if (command_figure(argc, argv, &figure)) return figure;
   const PlotKind *kind = take_kind(&argc, argv);
   cli_parse(&plot_cli, argc, argv, &common, &choice);
   if (choice.result.what && kind == &plot_default && !strcmp(choice.result.what, "roofline"))

@@ -12,8 +12,12 @@
 
 void picture_label(FILE *out, const char *label) {
   for (; *label; label++) {
-    if (strchr("_^{}@&~", *label)) fputs("\\\\", out);
+    if (strchr("_^{}@~", *label)) fputs("\\\\", out);
     if (*label == '"' || *label == '\\') continue;
+    if (*label == '&') {
+      fputs("and", out); /* gnuplot 5.4 writes it into an SVG as it is: no XML any more */
+      continue;
+    }
     fputc(*label == '\t' ? ' ' : *label, out);
   }
 }
@@ -131,4 +135,14 @@ bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Er
   FILE *file = fopen(path, "a");
   if (file) fputs(text, file);
   return file && fclose(file) == 0 ? true : fail(error, "%s: cannot be written whole", path);
+}
+
+/* Fifteen hues that stay apart on grey (after Kelly's list of maximum contrast), then again. */
+void picture_colour(int label, unsigned char rgb[3]) {
+  static const unsigned char colours[][3] = {
+      {230, 25, 75},   {60, 180, 75},  {255, 225, 25},  {67, 99, 216},   {245, 130, 49},
+      {66, 212, 244},  {240, 50, 230}, {191, 239, 69},  {250, 190, 212}, {70, 153, 144},
+      {220, 190, 255}, {154, 99, 36},  {255, 250, 200}, {128, 128, 0},   {170, 255, 195}};
+  int count = sizeof colours / sizeof *colours;
+  memcpy(rgb, colours[(label + count - 1) % count], 3);
 }

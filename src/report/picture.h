@@ -25,4 +25,7 @@ bool picture_finish(FILE *file, const char *name, Error *error);
  * pictures is hashed into the SVG's last line: drawn from the same data it is not drawn again. */
 bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Error *error);
 
+/* The colour of a structure (label >= 1): neighbours in number differ in hue. */
+void picture_colour(int label, unsigned char rgb[3]);
+
 #endif

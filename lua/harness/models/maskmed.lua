@@ -27,37 +27,42 @@ local function attend(m, c, state, feature, name)
   return normed
 end
 
--- One decoder stage: mask logits, and class embeddings where they are kept apart.
+-- One decoder stage: mask logits, and class embeddings where they are kept apart. What is embedded is shown
+-- as the last stage leaves it: *_embedding (1, queries, channels or classes) depends on the image, *_weight
+-- (out, in) does not.
 local function stage(m, c, kind, state, feature, name)
   local attends = kind.masks == "attention" or kind.classes == "attention"
   local normed = attends and attend(m, c, state, feature, name)
-  local masks
+  local masks, weight
+  local extra = {}
+  state.extra = extra
   if kind.masks == "projection" then
     local channels = kind.classes == "identity" and c.classes or c.queries * c.classes
-    masks = m.point_wise_head { feature, classes = channels, name = name .. ".mask_embedding" }
+    masks, weight = m.point_wise_head { feature, classes = channels, name = name .. ".mask_embedding" }
+    extra.mask_weight = weight
   else
-    masks = m.op.matmul {
-      feature,
-      m.embedding {
-        normed, width = feature.channels, layers = c.mask_layers, name = name .. ".mask_embedding",
-        gain = kind.classes == "attention" and feature.channels ^ -0.5 or 1,
-      },
+    extra.mask_embedding = m.embedding {
+      normed, width = feature.channels, layers = c.mask_layers, name = name .. ".mask_embedding",
+      gain = kind.classes == "attention" and feature.channels ^ -0.5 or 1,
     }
+    masks = m.op.matmul { feature, extra.mask_embedding }
   end
   state.prior = masks
   if kind.classes == "identity" then return masks end
   if kind.classes == "matrix" then
-    return m.point_wise_head { masks, classes = c.classes, name = name .. ".class_embedding" }
+    local logits
+    logits, extra.class_weight = m.point_wise_head { masks, classes = c.classes, name = name .. ".class_embedding" }
+    return logits
   end
   -- Where logits are sums over queries, weights start at 1/sqrt(queries) of their usual size: otherwise the
   -- first softmax saturates.
   local decoupled = kind.classes == "decoupled"
-  local classes = m.embedding {
+  extra.class_embedding = m.embedding {
     normed, width = c.classes + (decoupled and 1 or 0), layers = c.class_layers, name = name .. ".class_embedding",
     gain = decoupled and 1 or (c.queries * c.classes) ^ -0.5,
   }
-  if decoupled then return masks, classes end
-  return m.op.matmul { masks, classes, transpose = false }
+  if decoupled then return masks, extra.class_embedding end
+  return m.op.matmul { masks, extra.class_embedding, transpose = false }
 end
 
 return function(m, c)
@@ -73,6 +78,8 @@ return function(m, c)
   for i, feature in ipairs(features) do
     masks[i], classes[i] = stage(m, c, kind, state, feature, "head.stage" .. i)
   end
-  if kind.classes == "decoupled" then return deep.mask_classification(m, c, masks, classes) end
-  return deep.voxel_classification(m, c, masks)
+  local result = kind.classes == "decoupled" and deep.mask_classification(m, c, masks, classes)
+    or deep.voxel_classification(m, c, masks)
+  result.extra = state.extra
+  return result
 end
