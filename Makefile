@@ -1,9 +1,9 @@
-# make            build/harness (CPU; with the CUDA backend where nvcc is found: CUDA=auto|0|1)
+# make            build/harness (CPU)
 # make quickstart install what is missing, build, run the main job
+# make paper      every experiment, one sweep
 # make check      install what the tests need, build, run every test
 CC      ?= cc
 CFLAGS  ?= -O3 -g -march=native
-CUDA    ?= auto
 BUILD   ?= build
 VERSION := 0.1.0
 # make V=1 shows the commands
@@ -31,7 +31,7 @@ OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all check sanitize sanitize-run memcheck quickstart clean deps deps-test size format
+.PHONY: all paper check sanitize sanitize-run memcheck quickstart clean deps deps-test size format
 all: $(BUILD)/harness
 
 $(BUILD)/harness: $(OBJECTS)
@@ -74,6 +74,11 @@ deps-test:
 quickstart: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	./harness run experiments/query_count.lua
+
+# Every table of the paper at the scale `quick`; SCALE=small or paper for the larger ones.
+paper: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	./harness run experiments/all.lua $(if $(SCALE),scale=$(SCALE))
 
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
