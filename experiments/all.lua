@@ -2,6 +2,6 @@
 -- trial that stands in several tables (the full model is a row of five) runs once.
 return {
   experiments = {
-    "seg_heads", "modules", "lr_ratio", "query_count", "loss_ratio", "comparison", "memory_scale",
+    "seg_heads", "modules", "lr_ratio", "query_count", "loss_ratio", "comparison", "embeddings", "memory_scale",
   },
 }
