@@ -58,5 +58,5 @@ const Op OP_ROW(activation) = {
     .options = options,
     .options_bytes = sizeof(ActivationOptions),
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

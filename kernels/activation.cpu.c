@@ -62,4 +62,4 @@ static void backward(const Call *call) {
     chunk_backward(kind, x + i, dy + i, dx + i, count - i < CHUNK ? count - i : CHUNK);
 }
 
-const Kernel activation_cpu = {forward, backward, NULL, NULL};
+const Kernel activation_cpu = {.forward = forward, .backward = backward};

@@ -50,5 +50,5 @@ const Op OP_ROW(add) = {
     .flags = OP_INPLACE,
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

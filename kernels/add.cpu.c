@@ -95,4 +95,4 @@ static void backward(const Call *call) {
   if (da && da != dy) copy(da, dy, s.count);
 }
 
-const Kernel add_cpu = {forward, backward, prepare, NULL};
+const Kernel add_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

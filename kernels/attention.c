@@ -199,5 +199,5 @@ const Op OP_ROW(attention) = {
     .options_bytes = sizeof(AttentionOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, prepare, NULL},
+    .reference = {.forward = forward, .backward = backward, .prepare = prepare},
 };

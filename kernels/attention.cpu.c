@@ -429,4 +429,4 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel attention_cpu = {forward, backward, prepare, NULL};
+const Kernel attention_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

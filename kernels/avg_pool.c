@@ -67,5 +67,5 @@ const Op OP_ROW(avg_pool) = {
     .options = options,
     .options_bytes = sizeof(PoolOptions),
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -76,4 +76,4 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel avg_pool_cpu = {forward, backward, NULL, NULL};
+const Kernel avg_pool_cpu = {.forward = forward, .backward = backward};

@@ -86,5 +86,5 @@ const Op OP_ROW(class_loss) = {
     .options = options,
     .options_bytes = sizeof(ClassLossOptions),
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -55,5 +55,5 @@ const Op OP_ROW(concat) = {
     .max_in = MAX_IN,
     .n_out = 1,
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

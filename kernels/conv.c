@@ -142,5 +142,5 @@ const Op OP_ROW(conv) = {
     .options_bytes = sizeof(ConvOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

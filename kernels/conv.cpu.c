@@ -197,4 +197,5 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel conv_cpu = {forward, backward, prepare, release};
+const Kernel conv_cpu = {
+    .forward = forward, .backward = backward, .prepare = prepare, .release = release};

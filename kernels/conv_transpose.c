@@ -108,5 +108,5 @@ const Op OP_ROW(conv_transpose) = {
     .options_bytes = sizeof(ConvTransposeOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -92,4 +92,4 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel conv_transpose_cpu = {forward, backward, prepare, NULL};
+const Kernel conv_transpose_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

@@ -233,5 +233,5 @@ const Op OP_ROW(deform_attention) = {
     .options_bytes = sizeof(DeformAttentionOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -396,4 +396,4 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel deform_attention_cpu = {forward, backward, prepare, NULL};
+const Kernel deform_attention_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

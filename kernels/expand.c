@@ -47,5 +47,5 @@ const Op OP_ROW(expand) = {
     .options = options,
     .options_bytes = sizeof(ExpandOptions),
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -122,5 +122,5 @@ const Op OP_ROW(instance_norm) = {
     .options_bytes = sizeof(InstanceNormOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

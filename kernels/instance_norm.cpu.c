@@ -238,4 +238,4 @@ static void backward(const Call *call) {
   if (call->din[IN_X].data) pieces(call, &w, gradient_pass);
 }
 
-const Kernel instance_norm_cpu = {forward, backward, prepare, NULL};
+const Kernel instance_norm_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

@@ -97,5 +97,5 @@ const Op OP_ROW(layer_norm) = {
     .options_bytes = sizeof(LayerNormOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

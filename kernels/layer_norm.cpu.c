@@ -124,4 +124,4 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel layer_norm_cpu = {forward, backward, prepare, NULL};
+const Kernel layer_norm_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

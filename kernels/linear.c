@@ -81,5 +81,5 @@ const Op OP_ROW(linear) = {
     .options_bytes = sizeof(LinearOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -67,4 +67,4 @@ static void backward(const Call *call) {
   for (int64_t o = 0; db && o < dense.outs; o++) db[o] = (float)sums[o];
 }
 
-const Kernel linear_cpu = {forward, backward, prepare, NULL};
+const Kernel linear_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

@@ -119,5 +119,5 @@ const Op OP_ROW(mask_loss) = {
     .constant = SAVES_IN(IN_LABELS) | SAVES_IN(IN_ASSIGNMENT),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -200,4 +200,4 @@ static void backward(const Call *call) {
     part_backward(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS), matched);
 }
 
-const Kernel mask_loss_cpu = {forward, backward, prepare, NULL};
+const Kernel mask_loss_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

@@ -105,5 +105,5 @@ const Op OP_ROW(match) = {
     .options_bytes = sizeof(MatchOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, NULL, prepare, NULL},
+    .reference = {.forward = forward, .prepare = prepare},
 };

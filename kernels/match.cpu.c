@@ -115,4 +115,4 @@ static void forward(const Call *call) {
   }
 }
 
-const Kernel match_cpu = {forward, NULL, prepare, NULL};
+const Kernel match_cpu = {.forward = forward, .prepare = prepare};

@@ -83,5 +83,5 @@ const Op OP_ROW(matmul) = {
     .options_bytes = sizeof(MatmulOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -52,4 +52,4 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel matmul_cpu = {forward, backward, NULL, NULL};
+const Kernel matmul_cpu = {.forward = forward, .backward = backward};

@@ -44,5 +44,5 @@ const Op OP_ROW(nearest_labels) = {
     .options = options,
     .options_bytes = sizeof(NearestLabelsOptions),
     .shape = shape,
-    .reference = {forward, NULL, NULL, NULL},
+    .reference = {.forward = forward},
 };

@@ -101,6 +101,13 @@ typedef struct Kernel {
   void (*backward)(const Call *call);
   bool (*prepare)(Call *call, Error *error); /* NULL: no scratch, no state */
   void (*release)(Call *call);               /* NULL: nothing to free */
+  /* SAVES_IN(i) and SAVES_OUT(i) bits of the operands that may be stored as BF16 (arithmetic stays
+   * in float); the bit of an operand is that of its gradient too. in[i].type says what a call got,
+   * and din[i].type equals it, as dout[i].type equals out[i].type. The engine stores a value as
+   * BF16 when every kernel that touches it declares it, so the operands of one call may differ in
+   * type, unless bf16_together asks that the declared ones are all BF16 or all F32. */
+  unsigned bf16;
+  bool bf16_together;
 } Kernel;
 
 /* Floating-point operations (multiply and add count as two) and bytes that must move at least. */

@@ -89,5 +89,5 @@ const Op OP_ROW(resize) = {
     .options_bytes = sizeof(ResizeOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

@@ -148,4 +148,4 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel resize_cpu = {forward, backward, prepare, NULL};
+const Kernel resize_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

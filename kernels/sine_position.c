@@ -58,5 +58,5 @@ const Op OP_ROW(sine_position) = {
     .options = options,
     .options_bytes = sizeof(SinePositionOptions),
     .shape = shape,
-    .reference = {forward, NULL, NULL, NULL},
+    .reference = {.forward = forward},
 };

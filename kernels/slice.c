@@ -70,5 +70,5 @@ const Op OP_ROW(slice) = {
     .options = options,
     .options_bytes = sizeof(SliceOptions),
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

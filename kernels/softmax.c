@@ -63,5 +63,5 @@ const Op OP_ROW(softmax) = {
     .options = options,
     .options_bytes = sizeof(SoftmaxOptions),
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

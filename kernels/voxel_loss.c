@@ -146,5 +146,5 @@ const Op OP_ROW(voxel_loss) = {
     .options_bytes = sizeof(VoxelLossOptions),
     .shape = shape,
     .cost = cost,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };

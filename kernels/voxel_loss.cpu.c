@@ -202,4 +202,4 @@ static void backward(const Call *call) {
     part_backward(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS));
 }
 
-const Kernel voxel_loss_cpu = {forward, backward, prepare, NULL};
+const Kernel voxel_loss_cpu = {.forward = forward, .backward = backward, .prepare = prepare};

@@ -61,5 +61,5 @@ const Op OP_ROW(weighted_sum) = {
     .options = options,
     .options_bytes = sizeof(WeightedSumOptions),
     .shape = shape,
-    .reference = {forward, backward, NULL, NULL},
+    .reference = {.forward = forward, .backward = backward},
 };
