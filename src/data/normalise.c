@@ -74,12 +74,65 @@ bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume
   return true;
 }
 
+/* inside (voxels): 1 where any channel is not 0, and in holes that such voxels close off. */
+static uint8_t *mask_make(const Image *image) {
+  size_t voxels = grid_voxels(&image->grid), channels = (size_t)image->channels;
+  uint8_t *inside = malloc(voxels);
+  size_t *open = malloc(voxels * sizeof *open),
+         opens = 0; /* empty voxels reached from the border */
+  CHECK(inside && open, "out of memory for a mask of %zu voxels", voxels);
+  const int *dim = image->grid.dim;
+  const size_t stride[3] = {(size_t)dim[1] * (size_t)dim[2], (size_t)dim[2], 1};
+  for (size_t i = 0; i < voxels; i++) {
+    bool used = false;
+    for (size_t c = 0; c < channels; c++) used |= image->data[i * channels + c] != 0;
+    inside[i] = used ? 1 : 2; /* 2: perhaps a hole */
+    if (used) continue;
+    for (int axis = 0; axis < 3; axis++) {
+      int at = (int)(i / stride[axis] % (size_t)dim[axis]);
+      if (inside[i] == 2 && (at == 0 || at == dim[axis] - 1)) inside[i] = 0, open[opens++] = i;
+    }
+  }
+  while (opens) {
+    size_t i = open[--opens];
+    for (int axis = 0; axis < 3; axis++) {
+      int at = (int)(i / stride[axis] % (size_t)dim[axis]);
+      if (at > 0 && inside[i - stride[axis]] == 2)
+        inside[i - stride[axis]] = 0, open[opens++] = i - stride[axis];
+      if (at < dim[axis] - 1 && inside[i + stride[axis]] == 2)
+        inside[i + stride[axis]] = 0, open[opens++] = i + stride[axis];
+    }
+  }
+  free(open);
+  return inside;
+}
+
+/* The z-score of one channel from the voxels of the mask. */
+static void masked_apply(const uint8_t *inside, size_t voxels, size_t channels, float *value) {
+  double sum = 0, square = 0, count = 0;
+  for (size_t i = 0; i < voxels; i++)
+    if (inside[i]) sum += value[i * channels], count++;
+  double mean = sum / fmax(count, 1);
+  for (size_t i = 0; i < voxels; i++) {
+    double difference = value[i * channels] - mean;
+    if (inside[i]) square += difference * difference;
+  }
+  double scale = 1 / fmax(sqrt(square / fmax(count, 1)), 1e-8);
+  for (size_t i = 0; i < voxels; i++)
+    value[i * channels] = inside[i] ? (float)((value[i * channels] - mean) * scale) : 0;
+}
+
 void normaliser_apply(const Normaliser *normaliser, Image *image) {
   size_t voxels = grid_voxels(&image->grid), channels = (size_t)image->channels;
   CHECK(image->channels == normaliser->channels, "normaliser of %d channels, image of %d",
         normaliser->channels, image->channels);
+  uint8_t *inside = normaliser->masked ? mask_make(image) : NULL;
   for (size_t channel = 0; channel < channels; channel++) {
     float *value = image->data + channel;
+    if (inside && !normaliser->channel[channel].ct) {
+      masked_apply(inside, voxels, channels, value);
+      continue;
+    }
     double low = -HUGE_VAL, high = HUGE_VAL, mean, sd;
     if (normaliser->channel[channel].ct) {
       low = normaliser->channel[channel].low, high = normaliser->channel[channel].high;
@@ -93,4 +146,5 @@ void normaliser_apply(const Normaliser *normaliser, Image *image) {
       value[i * channels] = (float)((clipped - mean) * scale);
     }
   }
+  free(inside);
 }

@@ -1,6 +1,7 @@
 /* Intensities as nnU-Net v2 scales them. A channel named "CT" (any case): clipped to the 0.5 and
  * 99.5 percentile of the foreground voxels of the training cases, minus their mean, divided by
- * their standard deviation. Any other channel: minus mean, divided by sd of its own volume. */
+ * their standard deviation. Any other channel: minus mean, divided by sd of its own volume, or of
+ * what is not 0 in it. */
 #ifndef DATA_NORMALISE_H
 #define DATA_NORMALISE_H
 
@@ -10,6 +11,8 @@ enum { CHANNELS_MAX = 16 };
 
 typedef struct Normaliser {
   int channels;
+  bool masked; /* z-scores from the voxels with any channel not 0 (holes filled), 0 elsewhere:
+                  nnU-Net's rule where cropping removes more than a quarter of the median case */
   struct {
     bool ct;                    /* false: z-score per volume, the numbers below unused */
     double low, high, mean, sd; /* of the foreground of the training cases */
