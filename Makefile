@@ -1,8 +1,9 @@
-# make            build/harness (CPU)
+# make            build/harness, with CUDA where nvcc and cuDNN are found (CUDA=0: without, CUDA=1: or fail)
 # make quickstart install what is missing, build, run the main job
 # make paper      every experiment, one sweep
 # make check      install what the tests need, build, run every test
 CC      ?= cc
+CXX     ?= g++
 CFLAGS  ?= -O3 -g -march=native
 BUILD   ?= build
 VERSION := 0.1.0
@@ -14,13 +15,32 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd
 DEPS          := gcc make pkg-config git liblua5.4-dev libsqlite3-dev libnifti2-dev libdnnl-dev libjansson-dev \
                  libxxhash-dev zlib1g-dev libzstd-dev gnuplot-nox
-DEPS_TEST     := $(DEPS) libcmocka-dev bats valgrind clang-format lua-check \
+DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind clang-format lua-check \
                  python3-torch python3-scipy python3-nibabel
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. -isystem /usr/include/nifti -DVERSION='"$(VERSION)"' -DBUILD_FLAGS='"$(CFLAGS)"' \
              $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS) $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(LDLIBS)
+LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(CUDA_LIBS) $(LDLIBS)
+
+# CUDA: nvcc in PATH or below /usr/local/cuda, cuDNN beside it or at CUDNN_INCLUDE and CUDNN_LIB. Machine code for
+# CUDA_ARCH, and PTX of the last one for what comes after it.
+CUDA      ?= auto
+CUDA_ARCH ?= 80 90
+NVCC      ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA_HOME ?= $(if $(NVCC),$(patsubst %/bin/,%,$(dir $(realpath $(NVCC)))))
+CUDNN_INCLUDE ?= $(CUDA_HOME)/include
+CUDNN_LIB     ?= $(CUDA_HOME)/lib64
+ifeq ($(CUDA),0)
+  CPU_ONLY := CUDA=0
+else ifeq ($(NVCC),)
+  CPU_ONLY := no nvcc found
+else ifeq ($(wildcard $(CUDNN_INCLUDE)/cudnn.h),)
+  CPU_ONLY := no cudnn.h in $(CUDNN_INCLUDE) (CUDNN_INCLUDE, CUDNN_LIB say where)
+endif
+ifneq ($(and $(filter 1,$(CUDA)),$(CPU_ONLY)),)
+  $(error CUDA=1, but $(CPU_ONLY))
+endif
 
 # kernels/NAME.c is compiled twice: in float (the portable kernel) and in double (the oracle).
 KERNEL_NAMES := $(shell sed -n 's/^OP.\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
@@ -28,11 +48,21 @@ REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
 LIB_SOURCES  := $(wildcard kernels/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*.c src/train/*.c \
                   src/store/*.c src/bench/*.c src/report/*.c src/cli/*.c)
 OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
+# Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
+OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
+EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o \
+                  kernels/cuda/table.o tests/emulator_faults.o)
+ifeq ($(CPU_ONLY),)
+  OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/table.o
+  CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \
+                -lcudart_static -lcublasLt -lcudnn -lstdc++ -lpthread -ldl -lrt
+endif
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
 .PHONY: all paper check sanitize sanitize-run memcheck quickstart clean deps deps-test size format
 all: $(BUILD)/harness
+	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
 $(BUILD)/harness: $(OBJECTS)
 	$(say)
@@ -48,11 +78,38 @@ $(BUILD)/%.o: %.c
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/tests/test_ops $(BUILD)/tests/op_driver: $(BUILD)/tests/op_run.o $(BUILD)/tests/alloc_count.o
+# All warnings are errors, in what nvcc compiles and in what the host's compiler does.
+GENCODE    = $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
+             -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo --Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror $(GENCODE) \
+             -I. -isystem $(CUDNN_INCLUDE) $(CPPFLAGS)
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	@echo '  NVCC $@'
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Werror -DCUDA_EMULATOR -I. $(CPPFLAGS)
+$(BUILD)/emulated/%.o: %.cu
+	@mkdir -p $(@D)
+	@echo '  CXX $@'
+	$(Q)$(CXX) -x c++ $(CXX_FLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/emulated/%.o: %.cc
+	@mkdir -p $(@D)
+	@echo '  CXX $@'
+	$(Q)$(CXX) $(CXX_FLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/emulated/%.o: %.c
+	@mkdir -p $(@D)
+	$(say)
+	$(Q)$(CC) $(ALL_CFLAGS) -DCUDA_EMULATOR -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/op_run.o \
+  $(BUILD)/tests/alloc_count.o
+$(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
+$(BUILD)/tests/test_cuda_emulator: $(EMULATED)
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(say)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -lstdc++ -o $@
 
 # Installs packages that are missing, by apt, as root or through sudo; says what it does.
 define install_missing
@@ -80,8 +137,9 @@ paper: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	./harness run experiments/all.lua $(if $(SCALE),scale=$(SCALE))
 
+# With nvcc the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
 check: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
+	@$(MAKE) --no-print-directory -j$(JOBS) $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH=90) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
 	tests/run
 
 # The C tests and the oracles under the address and undefined-behaviour sanitizers (which make gcc see
@@ -108,9 +166,9 @@ clean:
 	rm -rf $(BUILD)
 
 format:
-	clang-format -i $(shell git ls-files '*.c' '*.h')
+	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cu' '*.cc')
 
 size:
-	@for d in kernels engine modules lua src tests; do printf '%8s %s\n' "$$(git ls-files $$d | grep -E '\.(c|h|cu|lua|def)$$' | xargs cat | wc -l)" $$d; done
+	@for d in kernels engine modules lua src tests; do printf '%8s %s\n' "$$(git ls-files $$d | grep -E '\.(c|h|cu|cc|lua|def)$$' | xargs cat | wc -l)" $$d; done
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

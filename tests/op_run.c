@@ -2,6 +2,7 @@
 #include "kernels/op_case.h"
 #include "tests/alloc_count.h"
 
+#include <math.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -60,7 +61,23 @@ static uint64_t tensor_hash(const Tensor *tensor) {
   return XXH3_64bits(tensor->data, tensor_bytes(tensor));
 }
 
+static double bf16_value(uint16_t half) {
+  uint32_t bits = (uint32_t)half << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return (double)value;
+}
+
+/* The nearest, ties to even. */
+static uint16_t bf16_bits(double x) {
+  float value = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return isnan(value) ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 double element(const Tensor *tensor, int64_t i) {
+  if (tensor->type == BF16) return bf16_value(((const uint16_t *)tensor->data)[i]);
   if (tensor->type == I32) return ((const int32_t *)tensor->data)[i];
   if (tensor->type == F64) return ((const double *)tensor->data)[i];
   return (double)((const float *)tensor->data)[i];
@@ -68,6 +85,7 @@ double element(const Tensor *tensor, int64_t i) {
 
 void element_set(Tensor *tensor, int64_t i, double value) {
   if (tensor->type == I32) ((int32_t *)tensor->data)[i] = (int32_t)value;
+  if (tensor->type == BF16) ((uint16_t *)tensor->data)[i] = bf16_bits(value);
   if (tensor->type == F64) ((double *)tensor->data)[i] = value;
   if (tensor->type == F32) ((float *)tensor->data)[i] = (float)value;
 }
@@ -100,18 +118,27 @@ static bool call_make(Call *call, OpId id, const char *options, int n_in, const 
   return false;
 }
 
+/* BF16 where the kernel takes it, the rest stays F32. */
+static void store_bf16(Call *call, unsigned bf16) {
+  for (int i = 0; i < call->n_in; i++)
+    if (bf16 & SAVES_IN(i) && call->in[i].type == F32) call->in[i].type = BF16;
+  for (int i = 0; i < call->n_out; i++)
+    if (bf16 & SAVES_OUT(i) && call->out[i].type == F32) call->out[i].type = BF16;
+}
+
 bool op_run_make(OpRun *run, OpId id, const char *options, int n_in, const Tensor *in, DType real,
                  const Kernel *kernel, Error *error) {
   *run = (OpRun){.kernel = kernel};
   Call *call = &run->call;
   if (!call_make(call, id, options, n_in, in, error)) return false;
+  if (real == BF16) store_bf16(call, kernel->bf16);
   for (int i = 0; i < n_in; i++) {
     call->din[i] = run->in[i] = run->din[i] = call->in[i];
     tensor_allocate(&run->in[i], GUARD_READ);
     if (op_run_input_has_gradient(run, i)) tensor_allocate(&run->din[i], GUARD_WRITTEN);
   }
   for (int i = 0; i < call->n_out; i++) {
-    if (call->op->flags & OP_CONSTANT) call->out[i].type = real;
+    if (call->op->flags & OP_CONSTANT && real != BF16) call->out[i].type = real;
     call->dout[i] = run->out[i] = run->dout[i] = call->out[i];
     tensor_allocate(&run->out[i], GUARD_WRITTEN);
     if (op_run_output_has_gradient(run, i)) tensor_allocate(&run->dout[i], GUARD_READ);

@@ -17,7 +17,8 @@ typedef struct OpRun {
 enum { OP_RUN_ALL = -1 };
 
 /* Parses options, infers shapes, allocates all tensors. `in` gives types and shapes; `real` is the
- * type of a constant op's output. On failure nothing is left to free. */
+ * type of a constant op's output; BF16: operands given as F32 are stored as BF16 where the kernel
+ * takes that. On failure nothing is left to free. */
 bool op_run_make(OpRun *run, OpId op, const char *options, int n_in, const Tensor *in, DType real,
                  const Kernel *kernel, Error *error);
 void op_run_free(OpRun *run);

@@ -1,0 +1,10 @@
+/* The CUDA kernels: the real ones exist in a CUDA build, the emulated ones in tests. */
+#ifndef KERNELS_CUDA_TABLE_H
+#define KERNELS_CUDA_TABLE_H
+
+#include "kernels/op.h"
+
+extern const Kernel *const kernels_cuda[OP_COUNT];
+extern const Kernel *const kernels_emulated[OP_COUNT];
+
+#endif

@@ -1,0 +1,108 @@
+/* One kernel per mistake that the emulator must see. */
+#include "kernels/cuda/vector.h"
+#include "kernels/cuda/warp.h"
+#include "tests/emulator_faults.h"
+
+static float memory[64];
+
+static __global__ void right(float *out) {
+  SHARED(float, room, [32]);
+  float sum = block_sum((float)threadIdx.x, room);
+  float most = block_max((float)(threadIdx.x % 50), room);
+  if (sum != 2016 || most != 49) emulator::fault(__FILE__, __LINE__, "wrong sum");
+  out[threadIdx.x] = room[0];
+}
+
+static __global__ void leaves_early(float *out) {
+  if (threadIdx.x == 5) return;
+  __syncthreads();
+  out[threadIdx.x] = 1;
+}
+
+static __global__ void two_barriers(float *out) {
+  if (threadIdx.x < 32)
+    __syncthreads();
+  else
+    __syncthreads();
+  out[threadIdx.x] = 1;
+}
+
+static __global__ void diverged_shuffle(float *out) {
+  float x = 1;
+  if (threadIdx.x % 2) x = warp_sum(x);
+  out[threadIdx.x] = x;
+}
+
+static __global__ void narrow_mask(float *out) {
+  float x = 1;
+  if (threadIdx.x % 32 < 16) x = __shfl_xor_sync(0xffffu, x, 16);
+  out[threadIdx.x] = x;
+}
+
+static __global__ void past_shared(float *out) {
+  SHARED(float, room, [32]);
+  room[threadIdx.x] = 1; /* 64 threads */
+  __syncthreads();
+  out[threadIdx.x] = room[0];
+}
+
+static __global__ void unaligned(float *out) {
+  store_vector(out + 1, load_vector(out));
+}
+
+/* Each thread reads what its neighbour wrote, without waiting for it. */
+static __global__ void race(float *out) {
+  SHARED(float, room, [64]);
+  room[threadIdx.x] = (float)threadIdx.x;
+  out[threadIdx.x] = room[(threadIdx.x + 1) % 64];
+}
+
+template <typename K> static void launch(K kernel, unsigned threads) {
+  LAUNCH(kernel, 1, threads, 0, nullptr, memory);
+}
+
+static void run_right() {
+  launch(right, 64);
+}
+static void run_early() {
+  launch(leaves_early, 64);
+}
+static void run_barriers() {
+  launch(two_barriers, 64);
+}
+static void run_diverged() {
+  launch(diverged_shuffle, 64);
+}
+static void run_narrow() {
+  launch(narrow_mask, 32);
+}
+static void run_past() {
+  launch(past_shared, 64);
+}
+static void run_unaligned() {
+  launch(unaligned, 1);
+}
+static void run_large() {
+  launch(right, 2048);
+}
+static void run_race() {
+  for (unsigned order = 0; order < 2; order++) {
+    emulator_order(order);
+    launch(race, 64);
+    for (int i = 0; i < 64; i++)
+      if (!(memory[i] == (float)((i + 1) % 64)))
+        emulator::fault(__FILE__, __LINE__, "the race shows");
+  }
+}
+
+const EmulatorFault emulator_faults[] = {
+    {"a right kernel", nullptr, run_right},
+    {"a thread leaves before a barrier", "ended before others reach", run_early},
+    {"two barriers", "another __syncthreads", run_barriers},
+    {"a shuffle in a branch", "lanes named by the mask", run_diverged},
+    {"a shuffle from outside the mask", "outside its mask", run_narrow},
+    {"past a shared array", "past the end of a shared array", run_past},
+    {"an unaligned vector", "not aligned", run_unaligned},
+    {"2048 threads", "1 to 1024 threads", run_large},
+    {"a race", "the race shows", run_race},
+    {nullptr, nullptr, nullptr}};

@@ -1,0 +1,149 @@
+#include "tests/op_check.h"
+#include "tests/op_fill.h"
+
+#include <math.h>
+#include <string.h>
+
+bool op_case_run(OpRun *run, OpId id, const OpCase *c, DType type, const Kernel *kernel,
+                 Error *error) {
+  Tensor in[MAX_IN];
+  op_fill_shapes(c, type == BF16 ? F32 : type, in);
+  if (!op_run_make(run, id, c->options, c->n_in, in, type, kernel, error)) return false;
+  op_fill(run, c);
+  return true;
+}
+
+bool op_run_has_backward(const OpRun *run) {
+  bool any = false;
+  for (int i = 0; i < run->call.n_in; i++) any = any || run->din[i].data;
+  return any;
+}
+
+bool op_run_both(OpRun *run, Error *error) {
+  if (!op_run_forward(run, error)) return false;
+  int forward = run->foreign_allocations;
+  if (!op_run_has_backward(run)) return true;
+  if (!op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error)) return false;
+  if (forward > run->foreign_allocations) run->foreign_allocations = forward;
+  return true;
+}
+
+double tensor_largest(const Tensor *tensor) {
+  double most = 0;
+  for (int64_t i = 0; i < tensor_count(tensor); i++) most = fmax(most, fabs(element(tensor, i)));
+  return most > 1e-12 ? most : 1; /* all zero in theory: the rounding error counts absolutely */
+}
+
+/* Within `tolerance` of the expected tensor's largest element; whole numbers exactly. */
+static bool compare(const Tensor *found, const Tensor *expected, const char *name, int index,
+                    double tolerance, double *worst, Error *error) {
+  double scale = tensor_largest(expected);
+  if (expected->type == I32) tolerance = 0;
+  for (int64_t i = 0; i < tensor_count(expected); i++) {
+    double error_here = fabs(element(found, i) - element(expected, i)) / scale;
+    *worst = fmax(*worst, error_here);
+    if (!(error_here <= tolerance)) /* NaN fails */
+      return fail(error, "%s[%d]%s, element %lld: %.9g, expected %.9g (largest %.3g)", name, index,
+                  tensor_shape_text(expected), (long long)i, element(found, i),
+                  element(expected, i), scale);
+  }
+  return true;
+}
+
+static bool compare_outputs(const OpRun *found, const OpRun *expected, double tolerance,
+                            OpErrors *errors, Error *error) {
+  for (int i = 0; i < found->call.n_out; i++)
+    if (!compare(&found->out[i], &expected->out[i], "out", i, tolerance, &errors->forward, error))
+      return false;
+  return true;
+}
+
+static bool compare_gradients(const OpRun *found, const OpRun *expected, int want, double tolerance,
+                              OpErrors *errors, Error *error) {
+  for (int i = 0; i < found->call.n_in; i++)
+    if (want >> i & 1 && found->din[i].data &&
+        !compare(&found->din[i], &expected->din[i], "din", i, tolerance, &errors->backward, error))
+      return false;
+  return true;
+}
+
+bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, double tolerance,
+                      OpErrors *errors, Error *error) {
+  for (int o = 0; full->call.n_out > 1 && o < full->call.n_out; o++) {
+    if (!full->dout[o].data) continue;
+    OpRun zero, missing;
+    if (!op_case_run(&zero, id, c, F64, kernels_reference[id], error)) return false;
+    bool good = op_case_run(&missing, id, c, type, full->kernel, error);
+    CHECK(good, "the same case was made before");
+    op_fill_from(&zero, &missing);
+    memset(zero.dout[o].data, 0, tensor_bytes(&zero.dout[o]));
+    Error inner = {{0}};
+    good = op_run_forward(&zero, &inner) && op_run_forward(&missing, &inner) &&
+           op_run_backward(&zero, OP_RUN_ALL, OP_RUN_ALL, &inner) &&
+           op_run_backward(&missing, OP_RUN_ALL, ~(1 << o), &inner) &&
+           compare_gradients(&missing, &zero, OP_RUN_ALL, tolerance, errors, &inner);
+    op_run_free(&zero);
+    op_run_free(&missing);
+    if (!good) return fail(error, "without dout[%d]: %s", o, inner.text);
+  }
+  return true;
+}
+
+/* Expects run->din to be complete, leaves it so. */
+static bool check_subsets(OpRun *run, const OpRun *expected, double tolerance, OpErrors *errors,
+                          Error *error) {
+  for (int i = 0; i < run->call.n_in; i++) {
+    if (!run->din[i].data) continue;
+    int subsets[] = {~(1 << i), 1 << i};
+    for (int s = 0; s < 2; s++)
+      if (!op_run_backward(run, subsets[s], OP_RUN_ALL, error) ||
+          !compare_gradients(run, expected, subsets[s], tolerance, errors, error))
+        return false;
+  }
+  return op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error);
+}
+
+bool op_check_in_place(OpRun *run, Error *error) {
+  if (!(run->call.op->flags & OP_INPLACE)) return true;
+  if (!op_run_forward_in_place(run, error)) return false;
+  return !run->din[0].data || op_run_backward_in_place(run, error);
+}
+
+static bool check_against(const OpCheck *check, OpRun *run, const OpRun *reference,
+                          OpErrors *errors, Error *error) {
+  const OpCase *c = check->c;
+  bool backward = op_run_has_backward(run);
+  double tolerance = c->tolerance > 0 ? c->tolerance : 1e-5;
+  if (check->type == BF16) tolerance = 1e-2; /* half a unit in the last place is 2e-3 */
+  if (!compare_outputs(run, reference, tolerance, errors, error)) return false;
+  if (!backward) return true;
+  if (!compare_gradients(run, reference, OP_RUN_ALL, tolerance, errors, error)) return false;
+  return c->bench || (check_subsets(run, reference, tolerance, errors, error) &&
+                      op_check_missing(check->id, c, run, check->type, tolerance, errors, error));
+}
+
+/* The reference on the numbers that are left of the case's in BF16. */
+static bool check_rounded(const OpCheck *check, OpRun *run, OpErrors *errors, Error *error) {
+  OpRun reference;
+  if (!op_case_run(&reference, check->id, check->c, F64, kernels_reference[check->id], error))
+    return false;
+  op_fill_from(&reference, run);
+  bool good =
+      op_run_both(&reference, error) && check_against(check, run, &reference, errors, error);
+  op_run_free(&reference);
+  return good;
+}
+
+bool op_check(const OpCheck *check, OpErrors *errors, Error *error) {
+  OpRun run;
+  if (!op_case_run(&run, check->id, check->c, check->type, check->kernel, error)) return false;
+  bool good = op_run_both(&run, error);
+  if (run.foreign_allocations > errors->foreign) errors->foreign = run.foreign_allocations;
+  if (good && check->type == BF16)
+    good = check_rounded(check, &run, errors, error);
+  else if (good && check->reference)
+    good = check_against(check, &run, check->reference, errors, error);
+  good = good && op_check_in_place(&run, error);
+  op_run_free(&run);
+  return good;
+}
