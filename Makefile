@@ -1,6 +1,6 @@
 # make            build/harness, with CUDA where nvcc and cuDNN are found (CUDA=0: without, CUDA=1: or fail)
 # make quickstart install what is missing, build, run the main job
-# make paper      every experiment, one sweep
+# make paper      every experiment, one sweep, results/report.html
 # make check      install what the tests need, build, run every test
 CC      ?= cc
 CXX     ?= g++

@@ -125,8 +125,9 @@ tiny="phantom_size=24,24,24 phantom_cases=6 phantom_validation=2 phantom_organs=
   run "$harness" plot triptych --case 2
   [ "$status" -eq 0 ]
   [ -s "$output" ]
-  hash=$(basename "$output" .svg)
-  [ "$(wc -l <"results/plots/$hash.tsv")" -eq $((9 * (24 * 24 + 2))) ] # three slices, three columns
+  [[ "$output" == *-case2.svg ]]
+  hash=$(basename "$output" -case2.svg)
+  [ "$(wc -l <"results/plots/$hash-case2.tsv")" -eq $((9 * (24 * 24 + 2))) ] # three slices, three columns
   run "$harness" plot triptych "${hash#triptych-}" --case 3
   [ "$status" -eq 3 ]
   [[ "$output" == *"there are 2 validation cases"* ]]
@@ -137,6 +138,8 @@ tiny="phantom_size=24,24,24 phantom_cases=6 phantom_validation=2 phantom_organs=
   awk 'BEGIN { RS = "\n\n\n" } { n = split($0, lines, "\n"); print n, split(lines[1], x, "\t") }' \
     results/plots/embeddings-class.tsv >shapes
   printf '%s\n' "3 3" "3 3" "3 3" "3 4" "256 5" "3 3" "3 3" "3 4" "256 5" | diff - shapes
+  "$harness" report -q >/dev/null 2>&1
+  grep -q "mask embedding per query, two inputs</figcaption>" results/report.html
   rm -r results/checkpoints
   run "$harness" plot triptych
   [ "$status" -eq 5 ]

@@ -5,11 +5,13 @@
 #include <math.h>
 #include <omp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/cli/cli.h"
 #include "src/data/metric.h"
 #include "src/report/heatmap.h"
+#include "src/report/report.h"
 #include "src/report/result.h"
 #include "src/report/triptych.h"
 #include "src/train/config.h"
@@ -85,8 +87,15 @@ static const Cli triptych_cli = {
     triptych_options,
     take};
 
-static bool draw_case(const Trained *trained, const Volume *volume, const json_t *trial,
-                      double window_step, const char *folder, char path[PLOT_PATH], Error *error) {
+/* Under FOLDER/plots: the first case's picture has the trial's name alone. */
+static void triptych_name(const json_t *trial, int index, char name[64]) {
+  snprintf(name, 64, "triptych-%.8s", config_text(trial, "hash"));
+  if (index > 0) snprintf(name, 64, "triptych-%.8s-case%d", config_text(trial, "hash"), index + 1);
+}
+
+static bool draw_case(const Trained *trained, int index, const json_t *trial, double window_step,
+                      const char *folder, char path[PLOT_PATH], Error *error) {
+  const Volume *volume = &trained->cases.validation[index];
   char name[64], title[512];
   size_t voxels = grid_voxels(&volume->image.grid);
   uint8_t *label = malloc(voxels);
@@ -96,7 +105,7 @@ static bool draw_case(const Trained *trained, const Volume *volume, const json_t
   Dice dice[DATASET_LABELS_MAX];
   if (good) {
     dice_count(label, volume->label.data, voxels, trained->cases.dataset.labels, dice);
-    snprintf(name, sizeof name, "triptych-%.8s", config_text(trial, "hash"));
+    triptych_name(trial, index, name);
     snprintf(title, sizeof title, "%s, seed %d, trial %.8s: %s, mean Dice %.3f",
              config_text(trial, "label"), (int)config_int(trial, "seed"),
              config_text(trial, "hash"), volume->name,
@@ -115,18 +124,16 @@ static bool draw_case(const Trained *trained, const Volume *volume, const json_t
 }
 
 static bool draw_trial(const Request *r, Store *store, const json_t *trial, json_t *config,
-                       Error *error) {
+                       char path[PLOT_PATH], Error *error) {
   Trained trained;
-  char path[PLOT_PATH];
   bool good = trained_open(&trained, config, error);
   int index = (int)r->number - 1;
   if (good && index >= trained.cases.validations)
     good = fail(error, "--case %d: there are %d validation cases", index + 1,
                 trained.cases.validations);
-  good = good && draw_case(&trained, &trained.cases.validation[index], trial,
-                           config_number(config, "window_step"), store_folder(store), path, error);
+  good = good && draw_case(&trained, index, trial, config_number(config, "window_step"),
+                           store_folder(store), path, error);
   trained_free(&trained);
-  if (good) printf("%s\n", path);
   return good;
 }
 
@@ -141,7 +148,9 @@ static int triptych(const Request *r, Store *store, Error *error) {
     config = config_of(r, store, trial);
     if (config) break;
   }
-  bool good = config && draw_trial(r, store, trial, config, error);
+  char path[PLOT_PATH];
+  bool good = config && draw_trial(r, store, trial, config, path, error);
+  if (good) printf("%s\n", path);
   if (!config)
     fail(error,
          "%s: no trial%s%s that is done has its weights under checkpoints/; `harness run` makes "
@@ -236,10 +245,12 @@ static bool add_inputs(Gallery *g, const Trained *trained, const char *label, Er
   return true;
 }
 
-static bool add_trial(Gallery *g, const json_t *trial, const json_t *config, Error *error) {
+static bool add_trial(Gallery *g, bool quiet, const json_t *trial, const json_t *config,
+                      Error *error) {
   Trained trained;
   const char *label = config_text(trial, "label");
-  fprintf(stderr, "harness: running %s, trial %.8s\n", label, config_text(trial, "hash"));
+  if (!quiet)
+    fprintf(stderr, "harness: running %s, trial %.8s\n", label, config_text(trial, "hash"));
   bool good = trained_open(&trained, config, error) && add_inputs(g, &trained, label, error);
   trained_free(&trained);
   return good;
@@ -271,8 +282,8 @@ static bool collect(const Request *r, Store *store, const json_t *result, Galler
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     json_t *config = NULL;
     const json_t *trial = pick(r, store, trials, config_int(row, "position"), &config);
-    if (trial && good) good = add_trial(g, trial, config, error);
-    if (!trial)
+    if (trial && good) good = add_trial(g, r->common.quiet, trial, config, error);
+    if (!trial && !r->common.quiet)
       fprintf(stderr, "harness: %s has no trial with weights yet: left out\n",
               config_text(row, "label"));
     json_decref(config);
@@ -281,10 +292,15 @@ static bool collect(const Request *r, Store *store, const json_t *result, Galler
   return good;
 }
 
-static bool draw_gallery(Gallery *g, const char *experiment, const char *folder, Error *error) {
-  static const char *const kinds[2] = {"class", "mask"}, *const axes[2] = {"class", "channel"};
+static const char *const kinds[2] = {"class", "mask"};
+
+/* path[kind]: empty where no row has such an embedding. */
+static bool draw_gallery(Gallery *g, const char *experiment, const char *folder,
+                         char path[2][PLOT_PATH], Error *error) {
+  static const char *const axes[2] = {"class", "channel"};
   for (int kind = 0; kind < 2; kind++) {
-    char path[PLOT_PATH], name[128], title[256];
+    char name[128], title[256];
+    path[kind][0] = 0;
     HeatSheet *sheet = &g->sheet[kind];
     if (!sheet->heads) continue;
     snprintf(name, sizeof name, "%.80s-%s", experiment, kinds[kind]);
@@ -293,35 +309,145 @@ static bool draw_gallery(Gallery *g, const char *experiment, const char *folder,
     sheet->name = name;
     sheet->title = title;
     sheet->x_axis = axes[kind];
-    if (!heatmap_plot(sheet, folder, path, error)) return false;
-    printf("%s\n", path);
+    if (!heatmap_plot(sheet, folder, path[kind], error)) return false;
   }
   return true;
 }
 
+static void gallery_free(Gallery *g) {
+  for (int i = 0; i < g->copies; i++) free(g->copy[i]);
+  for (int i = 0; i < HEATMAP_INPUTS; i++) free(g->labels[i]);
+}
+
+/* Returns an exit code, EXIT_DONE with the pictures' paths. */
+static int draw_embeddings(const Request *r, Store *store, const json_t *result,
+                           char path[2][PLOT_PATH], Error *error) {
+  Gallery gallery = {0};
+  const char *experiment = config_text(result, "experiment");
+  bool good = collect(r, store, result, &gallery, error);
+  bool any = gallery.sheet[0].heads || gallery.sheet[1].heads;
+  if (good && !any)
+    fail(error, "%s: no trial of %s that is done has weights and embeddings", r->common.db,
+         experiment);
+  bool drawn = good && any && draw_gallery(&gallery, experiment, store_folder(store), path, error);
+  gallery_free(&gallery);
+  return drawn ? EXIT_DONE : good && !any ? EXIT_NOTHING : EXIT_UNFIT;
+}
+
 static int embeddings(const Request *r, Store *store, Error *error) {
   json_t *result = NULL;
-  Gallery gallery = {0};
+  char path[2][PLOT_PATH];
   ResultChoice choice = {.what = r->what ? r->what : "embeddings", .scale = r->scale};
   bool good = result_load(store, &choice, &result, error);
   if (good && !result)
     fail(error, "%s: nothing is stored for %s; `harness run experiments/%s.lua` trains it",
          r->common.db, choice.what, choice.what);
   if (!result) return good ? EXIT_NOTHING : EXIT_UNFIT;
-  good = collect(r, store, result, &gallery, error);
-  int code = good ? EXIT_DONE : EXIT_UNFIT;
-  if (good && !gallery.sheet[0].heads && !gallery.sheet[1].heads) {
-    fail(error, "%s: no trial of %s that is done has weights and embeddings", r->common.db,
-         choice.what);
-    code = EXIT_NOTHING;
-  } else if (good && !draw_gallery(&gallery, config_text(result, "experiment"), store_folder(store),
-                                   error)) {
-    code = EXIT_UNFIT;
-  }
-  for (int i = 0; i < gallery.copies; i++) free(gallery.copy[i]);
-  for (int i = 0; i < HEATMAP_INPUTS; i++) free(gallery.labels[i]);
+  int code = draw_embeddings(r, store, result, path, error);
+  for (int kind = 0; code == EXIT_DONE && kind < 2; kind++)
+    if (path[kind][0]) printf("%s\n", path[kind]);
   json_decref(result);
   return code;
+}
+
+/* ---- for the report -----------------------------------------------------------------------------
+ */
+
+/* The picture is newer than the weights of a configuration. */
+static bool is_newer(const char *path, const json_t *config) {
+  struct stat picture, weights;
+  return stat(path, &picture) == 0 && stat(config_text(config, "checkpoint"), &weights) == 0 &&
+         (picture.st_mtim.tv_sec > weights.st_mtim.tv_sec ||
+          (picture.st_mtim.tv_sec == weights.st_mtim.tv_sec &&
+           picture.st_mtim.tv_nsec > weights.st_mtim.tv_nsec));
+}
+
+/* One row's trial: image, truth and prediction of the first validation case. */
+static void report_triptych(const Request *r, Store *store, const json_t *result,
+                            const json_t *trial, json_t *config, json_t *pictures, json_t *open) {
+  char path[PLOT_PATH], name[64], caption[400], command[80];
+  Error error = {""};
+  const char *label = config_text(trial, "label");
+  triptych_name(trial, 0, name);
+  snprintf(path, sizeof path, "%.4000s/plots/%s.png", store_folder(store), name);
+  bool good = is_newer(path, config) || draw_trial(r, store, trial, config, path, &error);
+  if (strlen(path) > 4) strcpy(path + strlen(path) - 4, ".png");
+  if (good && access(path, R_OK)) strcpy(path + strlen(path) - 4, ".svg"); /* no pngcairo */
+  snprintf(caption, sizeof caption, "%.200s: image, truth and prediction", label);
+  if (good) {
+    report_add_picture(pictures, config_text(result, "experiment"), caption, path);
+    return;
+  }
+  snprintf(command, sizeof command, "./harness plot triptych %.8s", config_text(trial, "hash"));
+  report_add_open(open, caption, "skipped", error.text, command);
+}
+
+static void report_triptychs(const Request *r, Store *store, const json_t *result, json_t *pictures,
+                             json_t *open) {
+  json_t *trials = NULL, *row;
+  Error error = {""};
+  if (!list_trials(store, NULL, config_int(result, "plan_id"), &trials, &error)) return;
+  size_t i;
+  json_array_foreach(json_object_get(result, "rows"), i, row) {
+    json_t *config = NULL;
+    const json_t *trial = pick(r, store, trials, config_int(row, "position"), &config);
+    char what[400];
+    snprintf(what, sizeof what, "%.200s: image, truth and prediction", config_text(row, "label"));
+    if (trial)
+      report_triptych(r, store, result, trial, config, pictures, open);
+    else
+      report_add_open(open, what, "skipped",
+                      "no trial of this row that is done has its weights under checkpoints/",
+                      "./harness plot triptych");
+    json_decref(config);
+  }
+  json_decref(trials);
+}
+
+/* Both pictures are there and newer than the weights of every row that has some. */
+static bool gallery_drawn(const Request *r, Store *store, const json_t *result,
+                          char path[2][PLOT_PATH]) {
+  json_t *trials = NULL, *row;
+  Error error = {""};
+  if (!list_trials(store, NULL, config_int(result, "plan_id"), &trials, &error)) return false;
+  bool newer = true;
+  size_t i;
+  for (int kind = 0; kind < 2; kind++)
+    snprintf(path[kind], PLOT_PATH, "%.4000s/plots/%.80s-%s.svg", store_folder(store),
+             config_text(result, "experiment"), kinds[kind]);
+  json_array_foreach(json_object_get(result, "rows"), i, row) {
+    json_t *config = NULL;
+    if (pick(r, store, trials, config_int(row, "position"), &config))
+      newer = newer && is_newer(path[0], config) && is_newer(path[1], config);
+    json_decref(config);
+  }
+  json_decref(trials);
+  return newer && access(path[0], R_OK) == 0 && access(path[1], R_OK) == 0;
+}
+
+static void report_embeddings(const Request *r, Store *store, const json_t *result,
+                              json_t *pictures, json_t *open) {
+  char path[2][PLOT_PATH], caption[80];
+  Error error = {""};
+  if (!gallery_drawn(r, store, result, path) &&
+      draw_embeddings(r, store, result, path, &error) != EXIT_DONE) {
+    report_add_open(open, "class and mask embeddings per query", "skipped", error.text,
+                    "./harness plot embeddings");
+    return;
+  }
+  for (int kind = 0; kind < 2; kind++) {
+    snprintf(caption, sizeof caption, "%s embedding per query, two inputs", kinds[kind]);
+    if (path[kind][0])
+      report_add_picture(pictures, config_text(result, "experiment"), caption, path[kind]);
+  }
+}
+
+void figures_report(const Common *common, Store *store, const json_t *result, json_t *pictures,
+                    json_t *open) {
+  const char *experiment = config_text(result, "experiment");
+  const Request request = {.common = *common, .number = 1};
+  if (!strcmp(experiment, "comparison")) report_triptychs(&request, store, result, pictures, open);
+  if (!strcmp(experiment, "embeddings")) report_embeddings(&request, store, result, pictures, open);
 }
 
 /* ---- entry --------------------------------------------------------------------------------------

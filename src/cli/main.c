@@ -10,6 +10,7 @@ const Command commands[] = {
      command_estimate},
     {"table", "print a table of the paper beside what is stored", command_table},
     {"plot", "draw an experiment or its loss curves", command_plot},
+    {"report", "write one HTML file: claims, tables, plots, what is missing", command_report},
     {"runs", "list, show, compare or take back trials", command_runs},
     {"bench", "time the kernels and whole steps, compare runs and implementations", command_bench},
     {"data", "check a data set, or make the phantom", command_data},

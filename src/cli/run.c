@@ -5,6 +5,7 @@
 #include "src/cli/batch.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
+#include "src/cli/report.h"
 #include "src/cli/schedule.h"
 #include "src/report/plot.h"
 #include "src/report/table.h"
@@ -306,6 +307,18 @@ static bool show(const Run *run, int part, bool interrupted, Outcome *outcome, E
   return true;
 }
 
+/* A list of experiments ends with the report; the results stand without it too. */
+static void write_report(const Run *run) {
+  Error error = {""};
+  char path[4400];
+  ResultChoice newest = {0};
+  snprintf(path, sizeof path, "%.4300s/report.html", store_folder(run->store));
+  if (report_make(&run->common, run->store, &newest, path, &error) != EXIT_DONE)
+    fprintf(stderr, "harness: no report: %s\n", error.text);
+  else if (!run->common.quiet)
+    fprintf(stderr, "harness: report %s\n", path);
+}
+
 /* Prints tables and plots; returns the exit code that the state of the rows asks for. */
 static int report(Run *run, bool interrupted, Error *error) {
   Outcome outcome = {0, 0};
@@ -314,6 +327,8 @@ static int report(Run *run, bool interrupted, Error *error) {
   for (int p = 0; p < run->batch.parts; p++)
     if (!show(run, p, interrupted, &outcome, error)) return cli_error(EXIT_UNFIT, error);
   if (array) fputs("]\n", stdout);
+  fflush(stdout);
+  if (run->batch.list && !interrupted) write_report(run);
   if (outcome.bad > 0)
     fprintf(stderr,
             "harness: %d trial%s did not end well; `harness runs list` shows which, "

@@ -75,7 +75,6 @@ static const Cli plot_cli = {
     "NAME [NAME]\nroofline [RUN]",
     "  harness plot query_count\n  harness plot curves query_count\n"
     "  harness plot per-organ comparison\n  harness plot roofline\n"
-    "  harness plot triptych\n  harness plot embeddings\n"
     "  harness plot triptych\n  harness plot embeddings\n",
     "Draws an experiment (paper against measured); with `curves` the loss over steps of each "
     "variant, with `per-organ` each structure's figure (of the newest run, or of the experiment "
@@ -160,39 +159,16 @@ static int command_roofline(const Common *common, const char *run) {
   return good ? EXIT_DONE : cli_error(stored ? EXIT_UNFIT : EXIT_NOTHING, &error);
 }
 
-/* Kinds of pictures that the first operand may name, of the newest run or the one named next. */
-typedef struct PlotKind {
-  const char *name;
-  bool (*draw)(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
-               Error *error);
-} PlotKind;
-
-static bool draw_experiment(Store *store, const json_t *result, const char *folder,
-                            char path[PLOT_PATH], Error *error) {
-  (void)store;
-  return plot_experiment(result, folder, path, error);
-}
-
-static bool draw_organs(Store *store, const json_t *result, const char *folder,
-                        char path[PLOT_PATH], Error *error) {
-  (void)store;
-  return plot_organs(result, folder, path, error);
-}
-
-static const PlotKind plot_kinds[] = {{"curves", plot_curves}, {"per-organ", draw_organs}};
-static const PlotKind plot_default = {"", draw_experiment};
-enum { PLOT_KINDS = sizeof plot_kinds / sizeof plot_kinds[0] };
-
 /* Takes the kind out of the operands. */
 static const PlotKind *take_kind(int *argc, char **argv) {
   for (int i = 1; i < *argc; i++)
-    for (int k = 0; k < PLOT_KINDS; k++) {
+    for (int k = 1; k < PLOT_KINDS; k++) {
       if (strcmp(argv[i], plot_kinds[k].name)) continue;
       memmove(&argv[i], &argv[i + 1], sizeof *argv * (size_t)(*argc - i));
       (*argc)--;
       return &plot_kinds[k];
     }
-  return &plot_default;
+  return &plot_kinds[0];
 }
 
 int command_plot(int argc, char **argv) {
@@ -206,10 +182,10 @@ int command_plot(int argc, char **argv) {
   if (command_figure(argc, argv, &figure)) return figure;
   const PlotKind *kind = take_kind(&argc, argv);
   cli_parse(&plot_cli, argc, argv, &common, &choice);
-  if (choice.result.what && kind == &plot_default && !strcmp(choice.result.what, "roofline"))
+  if (choice.result.what && kind == plot_kinds && !strcmp(choice.result.what, "roofline"))
     return command_roofline(&common, choice.run);
   int code = EXIT_USAGE;
-  if (choice.result.what || kind != &plot_default)
+  if (choice.result.what || kind != plot_kinds)
     code = load(&common, &choice.result, &store, &result, &error);
   else
     fail(&error, "harness plot needs an experiment's name, such as query_count, or curves");

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "src/report/sheet.h"
-
 static const char points_sql[] =
     "WITH cell AS (SELECT r.position, r.key, r.label, t.config, v.attempt_id FROM rows r"
     "  JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
@@ -57,7 +55,8 @@ static void put_quotient(Sheet *sheet, int row, int column, const json_t *point,
   sheet_set(sheet, row, column, "%s", known(point, key) ? cell : "-");
 }
 
-static Sheet sheet_of(const json_t *points) {
+Sheet coverage_sheet(const json_t *result) {
+  const json_t *points = json_object_get(result, "points");
   static const char *const heads[] = {"size",  "bridge",      "scales",      "parameters",
                                       "GFLOP", "planned MiB", "allocated %", "step ms"};
   int count = (int)json_array_size(points), columns = sizeof heads / sizeof *heads;
@@ -78,6 +77,10 @@ static Sheet sheet_of(const json_t *points) {
   return sheet;
 }
 
+const char coverage_note[] =
+    "a training step of the bridge alone, batch 2, float; planned: arena, weights, gradients and "
+    "momenta; allocated: in percent of the plan, where the step was run";
+
 static void print_json(const json_t *result, FILE *out) {
   json_t *document = json_pack(
       "{s:i, s:O, s:O, s:O}", "schema", 1, "experiment", json_object_get(result, "experiment"),
@@ -92,23 +95,21 @@ void coverage_print(const json_t *result, const char *format, FILE *out) {
     print_json(result, out);
     return;
   }
-  static const char note[] =
-      "a training step of the bridge alone, batch 2, float; planned: arena, weights, gradients and "
-      "momenta; allocated: in percent of the plan, where the step was run";
-  Sheet sheet = sheet_of(json_object_get(result, "points"));
+  Sheet sheet = coverage_sheet(result);
   if (!strcmp(format, "csv")) {
     sheet_csv(&sheet, out);
   } else if (!strcmp(format, "tex")) {
-    fprintf(out, "%% needs \\usepackage{booktabs}\n%% %s; %s\n", text(result, "title"), note);
+    fprintf(out, "%% needs \\usepackage{booktabs}\n%% %s; %s\n", text(result, "title"),
+            coverage_note);
     sheet_tex(&sheet, false, out);
   } else if (!strcmp(format, "md")) {
     fprintf(out, "**%s**\n\n", text(result, "title"));
     sheet_markdown(&sheet, false, out);
-    fprintf(out, "\n- %s\n", note);
+    fprintf(out, "\n- %s\n", coverage_note);
   } else {
     fprintf(out, "%s\n\n", text(result, "title"));
     sheet_text(&sheet, false, out);
-    fprintf(out, "\n  %s\n", note);
+    fprintf(out, "\n  %s\n", coverage_note);
   }
   sheet_free(&sheet);
 }

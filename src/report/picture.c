@@ -13,12 +13,12 @@
 void picture_label(FILE *out, const char *label) {
   for (; *label; label++) {
     if (strchr("_^{}@~", *label)) fputs("\\\\", out);
-    if (*label == '"' || *label == '\\') continue;
+    if (*label == '"' || *label == '\\' || *label == '`') continue; /* `...` would be a command */
     if (*label == '&') {
       fputs("and", out); /* gnuplot 5.4 writes it into an SVG as it is: no XML any more */
       continue;
     }
-    fputc(*label == '\t' ? ' ' : *label, out);
+    fputc((unsigned char)*label < ' ' ? ' ' : *label, out);
   }
 }
 
@@ -100,11 +100,12 @@ static void inputs_mark(const char *folder, const char *name, char text[MARK_BYT
   XXH3_state_t *state = XXH3_createState();
   CHECK(state, "no memory for a hash");
   XXH3_64bits_reset(state);
-  snprintf(pattern, sizeof pattern, "%.4000s/plots/%s*", folder, name);
+  snprintf(pattern, sizeof pattern, "%.4000s/plots/%s.*", folder, name);
   glob(pattern, 0, NULL, &found);
   for (size_t i = 0; i < found.gl_pathc; i++) {
     const char *ending = strrchr(found.gl_pathv[i], '.');
-    bool picture = ending && (!strcmp(ending, ".svg") || !strcmp(ending, ".png"));
+    bool picture =
+        ending && (!strcmp(ending, ".svg") || !strcmp(ending, ".png") || !strcmp(ending, ".part"));
     if (!picture) add_file(state, found.gl_pathv[i]);
   }
   globfree(&found);

@@ -21,7 +21,7 @@ FILE *picture_create(const char *folder, const char *name, const char *ending, E
 /* Closes it; false when it could not be written whole. */
 bool picture_finish(FILE *file, const char *name, Error *error);
 /* Runs NAME.gp for SVG and PNG, each there whole or not at all; path: the SVG. The script is told
- * `ending` ("svg" or "png") and has its output set. What NAME* below FOLDER/plots holds but
+ * `ending` ("svg" or "png") and has its output set. What NAME.* below FOLDER/plots holds but
  * pictures is hashed into the SVG's last line: drawn from the same data it is not drawn again. */
 bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Error *error);
 

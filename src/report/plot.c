@@ -312,3 +312,22 @@ bool plot_curves(Store *store, const json_t *result, const char *folder, char pa
   json_decref(points);
   return good;
 }
+
+/* --- kinds --- */
+
+static bool draw_experiment(Store *store, const json_t *result, const char *folder,
+                            char path[PLOT_PATH], Error *error) {
+  (void)store;
+  return plot_experiment(result, folder, path, error);
+}
+
+static bool draw_organs(Store *store, const json_t *result, const char *folder,
+                        char path[PLOT_PATH], Error *error) {
+  (void)store;
+  return plot_organs(result, folder, path, error);
+}
+
+const PlotKind plot_kinds[] = {
+    {"", "the paper's figure and ours, mean and sd over seeds", draw_experiment},
+    {"per-organ", "each structure, mean and range over seeds", draw_organs},
+    {"curves", "training loss, mean over seeds", plot_curves}};

@@ -14,6 +14,16 @@ bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH],
 /* Loss over steps, one line a row (mean over its trials). Reads the curves from the store. */
 bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
                  Error *error);
+/* The three above under one signature. */
+typedef struct PlotKind {
+  const char *name; /* of `harness plot NAME EXPERIMENT`; empty: `harness plot EXPERIMENT` */
+  const char *caption;
+  bool (*draw)(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
+               Error *error);
+} PlotKind;
+extern const PlotKind plot_kinds[];
+enum { PLOT_KINDS = 3 };
+
 /* The rows of a bench run (src/store/bench.h; 0: the newest) as points under the ceilings that were
  * measured with them. */
 bool plot_roofline(Store *store, int64_t run, const char *folder, char path[PLOT_PATH],

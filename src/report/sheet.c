@@ -17,11 +17,22 @@ void sheet_free(Sheet *sheet) {
   sheet->cell = NULL;
 }
 
+void sheet_trim(char *text) {
+  size_t length = strlen(text), back = 0;
+  while (back < 3 && back < length && ((unsigned char)text[length - 1 - back] & 0xc0) == 0x80)
+    back++;
+  unsigned char first = back < length ? (unsigned char)text[length - 1 - back] : 0;
+  size_t wanted = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+  if (wanted > back) text[length - 1 - back] = 0;
+}
+
 void sheet_set(Sheet *sheet, int row, int column, const char *format, ...) {
   va_list values;
   va_start(values, format);
-  vsnprintf(sheet->cell[row * sheet->columns + column], SHEET_CELL, format, values);
+  char *cell = sheet->cell[row * sheet->columns + column];
+  vsnprintf(cell, SHEET_CELL, format, values);
   va_end(values);
+  sheet_trim(cell);
 }
 
 const char *sheet_get(const Sheet *sheet, int row, int column) {

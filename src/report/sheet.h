@@ -16,6 +16,8 @@ Sheet sheet_make(int rows, int columns);
 void sheet_free(Sheet *sheet);
 void sheet_set(Sheet *sheet, int row, int column, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Takes away a UTF-8 character that lost its end when a text was cut to fit. */
+void sheet_trim(char *text);
 const char *sheet_get(const Sheet *sheet, int row, int column);
 
 /* Column 0 and, when text_last, the last one are set to the left, the others to the right. */

@@ -1,4 +1,5 @@
 /* A plan document becomes rows, cells and trials; the same plan again is found by its hash. */
+#include <ctype.h>
 #include <string.h>
 
 #include "src/store/database.h"
@@ -7,11 +8,23 @@ static const char *text(const json_t *object, const char *key) {
   return json_string_value(json_object_get(object, key));
 }
 
+/* The experiment's name becomes part of files' names and of gnuplot's commands. */
+static bool check_name(const char *name, Error *error) {
+  const char *at = name;
+  while (isalnum((unsigned char)*at) || (*at && (strchr("_-+ ", *at) || (*at & 0x80)))) at++;
+  if (at > name && !*at) return true;
+  return fail(
+      error,
+      "the plan's experiment \"%s\" is no name: letters, digits, _, -, + and blanks make one",
+      name);
+}
+
 /* The parts of a plan document that the store relies on; the planner is trusted with the rest. */
 static bool check(const json_t *plan, Error *error) {
   static const char *const words[] = {"experiment", "file", "title", "metric", "scale", "device"};
   for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
     if (!text(plan, words[i])) return fail(error, "the plan has no text \"%s\"", words[i]);
+  if (!check_name(text(plan, "experiment"), error)) return false;
   if (!text(json_object_get(plan, "data"), "name"))
     return fail(error, "the plan has no text \"data.name\"");
   const json_t *rows = json_object_get(plan, "rows"), *cells = json_object_get(plan, "cells");

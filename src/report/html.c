@@ -1,0 +1,187 @@
+#include "src/report/html.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- text ---------------------------------------------------------------------------------------
+ */
+
+/* Bytes of the UTF-8 character at text; 0: it is none (cut short, overlong, a surrogate). */
+static int utf8_length(const unsigned char *text) {
+  static const unsigned char least[] = {0, 0, 0, 0xa0, 0x90}; /* of the second byte */
+  unsigned char first = text[0];
+  if (first < 0x80) return 1;
+  int length = first >= 0xf5 ? 0 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
+  for (int i = 1; i < length; i++)
+    if ((text[i] & 0xc0) != 0x80) return 0;
+  bool overlong = (first == 0xe0 || first == 0xf0) && text[1] < least[length];
+  bool beyond = (first == 0xed && text[1] >= 0xa0) || (first == 0xf4 && text[1] >= 0x90);
+  return overlong || beyond ? 0 : length;
+}
+
+void html_text(const char *text, FILE *out) {
+  static const char special[] = "&<>\"'", *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;",
+                                                               "&#39;"};
+  while (*text) {
+    int length = utf8_length((const unsigned char *)text);
+    const char *found = strchr(special, *text);
+    if (length == 0)
+      fputs("\xef\xbf\xbd", out);
+    else if (found)
+      fputs(entities[found - special], out);
+    else if ((unsigned char)*text < ' ' && *text != '\n')
+      fputc(' ', out);
+    else
+      fwrite(text, 1, (size_t)length, out);
+    text += length ? length : 1;
+  }
+}
+
+void html_print(FILE *out, const char *format, ...) {
+  va_list values, again;
+  va_start(values, format);
+  va_copy(again, values);
+  int length = vsnprintf(NULL, 0, format, again);
+  va_end(again);
+  char *text = length < 0 ? NULL : malloc((size_t)length + 1);
+  CHECK(text, "no memory for a text");
+  vsnprintf(text, (size_t)length + 1, format, values);
+  va_end(values);
+  html_text(text, out);
+  free(text);
+}
+
+void html_lines(const char *lines, FILE *out) {
+  fputs("<ul class=\"notes\">\n", out);
+  while (*lines) {
+    int length = (int)strcspn(lines, "\n");
+    fputs("<li>", out);
+    html_print(out, "%.*s", length, lines);
+    fputs("</li>\n", out);
+    lines += length + (lines[length] != 0);
+  }
+  fputs("</ul>\n", out);
+}
+
+/* ---- tables -------------------------------------------------------------------------------------
+ */
+
+static const char *class_of(const char *cell) {
+  static const char *const marks[][2] = {
+      {"supported", "good"}, {"not supported", "bad"}, {"undecided", "open"},
+      {"failed", "bad"},     {"oom", "bad"},           {"timeout", "bad"},
+      {"collapsed", "bad"},  {"interrupted", "open"},  {"planned", "open"},
+      {"missing", "open"},   {"running", "open"},      {"too few seeds", "open"}};
+  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+    if (!strcmp(cell, marks[i][0])) return marks[i][1];
+  return NULL;
+}
+
+static void put_cell(const Sheet *sheet, int row, int column, bool text_last, FILE *out) {
+  const char *cell = sheet_get(sheet, row, column), *mark = row ? class_of(cell) : NULL;
+  const char *tag = row == 0 ? "th scope=\"col\"" : column == 0 ? "th scope=\"row\"" : "td";
+  bool left = column == 0 || (text_last && column == sheet->columns - 1);
+  fprintf(out, "<%s class=\"%s%s%s\">", tag, left ? "left" : "", mark ? " " : "", mark ? mark : "");
+  html_text(cell, out);
+  fprintf(out, "</%.2s>", tag);
+}
+
+void html_sheet(const Sheet *sheet, bool text_last, FILE *out) {
+  fputs("<div class=\"wide\"><table>\n<thead>", out);
+  for (int row = 0; row < sheet->rows; row++) {
+    if (row == 1) fputs("<tbody>\n", out);
+    fputs("<tr>", out);
+    for (int column = 0; column < sheet->columns; column++)
+      put_cell(sheet, row, column, text_last, out);
+    fputs(row ? "</tr>\n" : "</tr></thead>\n", out);
+  }
+  fputs(sheet->rows > 1 ? "</tbody></table></div>\n" : "</table></div>\n", out);
+}
+
+/* ---- pictures -----------------------------------------------------------------------------------
+ */
+
+static char *read_whole(const char *path, size_t *bytes, Error *error) {
+  FILE *file = fopen(path, "rb");
+  long size = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+  char *content = size < 0 ? NULL : malloc((size_t)size + 1);
+  if (content) rewind(file);
+  bool good = content && fread(content, 1, (size_t)size, file) == (size_t)size;
+  if (!good) fail(error, "%s: the picture cannot be read: %s", path, strerror(errno));
+  if (file) fclose(file);
+  if (!good) free(content);
+  if (!good) return NULL;
+  content[size] = 0;
+  *bytes = (size_t)size;
+  return content;
+}
+
+static void base64(const unsigned char *data, size_t bytes, FILE *out) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < bytes; i += 3) {
+    size_t left = bytes - i;
+    unsigned word = (unsigned)data[i] << 16 | (left > 1 ? (unsigned)data[i + 1] << 8 : 0) |
+                    (left > 2 ? (unsigned)data[i + 2] : 0);
+    fputc(digits[word >> 18], out);
+    fputc(digits[word >> 12 & 63], out);
+    fputc(left > 1 ? digits[word >> 6 & 63] : '=', out);
+    fputc(left > 2 ? digits[word & 63] : '=', out);
+  }
+}
+
+/* Where an id is given or named; the id follows the text. */
+static const char *const id_places[] = {" id=\"", " id='", "href=\"#", "href='#", "url(#"};
+
+static const char *id_place(const char *at) {
+  for (size_t i = 0; i < sizeof id_places / sizeof *id_places; i++)
+    if (!strncmp(at, id_places[i], strlen(id_places[i]))) return id_places[i];
+  return NULL;
+}
+
+static void put_svg(const char *svg, const char *caption, int figure, FILE *out) {
+  const char *from = strstr(svg, "<svg");
+  if (!from) from = svg;
+  if (!strncmp(from, "<svg", 4)) {
+    fputs("<svg role=\"img\" aria-label=\"", out);
+    html_text(caption, out);
+    fputs("\" ", out);
+    from += 4;
+  }
+  const char *drop = strstr(from, "<title>Gnuplot</title>"); /* a tooltip over the whole picture */
+  for (bool tag = true; *from; tag = *from == '<' || (tag && *from != '>'), from++) {
+    if (from == drop) from += strlen("<title>Gnuplot</title>");
+    const char *place = tag ? id_place(from) : NULL;
+    if (!place) {
+      fputc(*from, out);
+      continue;
+    }
+    fprintf(out, "%sf%d-", place, figure);
+    from += strlen(place) - 1;
+  }
+}
+
+static void put_png(const char *data, size_t bytes, const char *caption, FILE *out) {
+  fputs("<img alt=\"", out);
+  html_text(caption, out);
+  fputs("\" src=\"data:image/png;base64,", out);
+  base64((const unsigned char *)data, bytes, out);
+  fputs("\">\n", out);
+}
+
+bool html_picture(const char *path, const char *caption, int figure, FILE *out, Error *error) {
+  size_t bytes, length = strlen(path);
+  char *content = read_whole(path, &bytes, error);
+  if (!content) return false;
+  fputs("<figure><div class=\"paper\">\n", out);
+  if (length > 4 && !strcmp(path + length - 4, ".png"))
+    put_png(content, bytes, caption, out);
+  else
+    put_svg(content, caption, figure, out);
+  fputs("</div><figcaption>", out);
+  html_print(out, "Figure %d: %s", figure, caption);
+  fputs("</figcaption></figure>\n", out);
+  free(content);
+  return true;
+}

@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# The HTML report: whole without anything beside it, harmless whatever names say, honest about what is missing.
+
+load cli
+
+# Reads the page: balanced tags, unique ids, links that lead somewhere, nothing fetched, no script. Prints its text.
+page() {
+  python3 - "${1:-results/report.html}" <<'END'
+import collections, re, sys
+from html.parser import HTMLParser
+
+void = {"meta", "img", "br", "link", "input", "hr"}
+page = open(sys.argv[1], encoding="utf-8").read()
+ids, links, text, stack = [], [], [], []
+
+
+class Reader(HTMLParser):
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        assert tag not in ("script", "iframe", "object", "link", "base"), tag
+        assert not any(name.startswith("on") for name in attributes), attributes
+        if attributes.get("id"):
+            ids.append(attributes["id"])
+        for name in ("href", "xlink:href", "src"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/png;base64,")), value
+            if value and value.startswith("#"):
+                links.append(value[1:])
+        if tag not in void:
+            stack.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in void:
+            stack.pop()
+
+    def handle_endtag(self, tag):
+        assert stack.pop() == tag, (tag, stack)
+
+    def handle_data(self, data):
+        if not stack or stack[-1] != "style":
+            text.append(data)
+
+
+Reader().feed(page)
+assert not stack, stack
+assert not [name for name, count in collections.Counter(ids).items() if count > 1]
+assert set(links) | set(re.findall(r"url\(#([^)]*)\)", page)) <= set(ids)
+assert not re.search(r"url\((?!#)|@import", page)
+print("".join(text))
+END
+}
+
+@test "without a database the report says what makes one; empty it is nothing to report" {
+  run "$harness" report
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"nothing is stored yet"* ]]
+  plan
+  "$harness" run -q plan.json >/dev/null
+  python3 -c '
+import os, sqlite3
+base = sqlite3.connect(os.environ["HARNESS_DB"])
+for table in ("cells", "rows", "plans"): base.execute("DELETE FROM " + table)
+base.commit()'
+  run "$harness" report
+  [ "$status" -eq 5 ]
+  [ ! -e results/report.html ]
+}
+
+@test "one page holds verdicts, table, plots, configuration and environment, and what is missing" {
+  plan
+  "$harness" run -q plan.json >/dev/null
+  run "$harness" report
+  [ "$status" -eq 0 ]
+  [ "$output" = "$work/results/report.html" ]
+  page >text
+  grep -q "Of 3 claims that could be judged here, 2 supported, 1 not supported, 0 undecided" text
+  grep -q "Table 6: Number of object queries" text
+  grep -q "0.560 ± 0.010" text
+  grep -Fq "+0.100 [+0.080, +0.120]" text
+  grep -q "The paper's figures are on AMOS." text
+  grep -q "Kendall's tau-b between our order and the paper's: +0.67" text
+  [ "$(grep -c "<svg " results/report.html)" -eq 3 ] # paper against ours, per structure, curves
+  grep -q "lr=0.1" text
+  grep -q "libsqlite3" text
+  # of the paper's other tables: the paper's numbers and the command
+  grep -q "Table 3: " text
+  grep -q "0.903" text
+  grep -q "./harness run experiments/seg_heads.lua" text
+  run grep -q "Figure 4" text
+  [ "$status" -eq 1 ]
+}
+
+@test "failed, collapsed and interrupted trials stand with the command that runs them again" {
+  plan fake=queries=2:1:collapsed
+  "$harness" run -q plan.json >/dev/null || true
+  "$harness" report --out other.html >path
+  [ "$(cat path)" = other.html ]
+  page other.html >text
+  grep -q "query_count: 2 x N, seed 1, trial" text
+  grep -q "the fake ended as collapsed" text
+  grep -Eq -- "./harness run experiments/query_count.lua .*--retry collapsed" text
+  [ ! -e other.html.part ]
+  "$harness" report --out - | cmp - other.html
+}
+
+@test "hostile names stay text, in the page, in its pictures and in gnuplot" {
+  plan rows=2 fake=queries=2:1:failed
+  python3 - <<'END'
+import json
+plan = json.load(open("plan.json"))
+evil = "</td><script>alert(1)</script>\"' onload='x' &amp; `touch hacked` $(touch hacked) \\ %s%n _^{x} \u0007\n é ±"
+plan["title"] = plan["axis"] = plan["model"] = plan["data"]["name"] = evil
+plan["notes"] = [evil]
+plan["rows"][0]["label"] = evil
+plan["rows"][1]["label"] = "</svg><img src=x onerror=y> id='a' href=\"#b\" " + "ü" * 200
+for cell in plan["cells"]:
+    cell["config"]["lr"] = evil
+json.dump(plan, open("plan.json", "w"))
+for name in ("../../x", "x\"", "`touch hacked`", ""):
+    plan["experiment"] = name
+    json.dump(plan, open(f"name{len(name)}.json", "w"))
+END
+  for file in name*.json; do # a name that becomes a file's is refused
+    run "$harness" run -q "$file"
+    [ "$status" -eq 3 ]
+    [[ "$output" == *"is no name"* ]]
+  done
+  "$harness" run -q plan.json >/dev/null 2>err || true
+  "$harness" report >/dev/null
+  [ -z "$(find . -name hacked)" ]
+  page >text
+  grep -Fq '<script>alert(1)</script>' text
+  grep -q "failed" text
+  run grep -q $'\xef\xbf\xbd' text # a cut name loses whole characters
+  [ "$status" -eq 1 ]
+  for file in results/plots/*.svg; do python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "$file"; done
+}
+
+@test "a sweep ends with the report, and written again from the same data it is quick and the same" {
+  "$root/tests/make_plan" >one.json
+  "$root/tests/make_plan" rows=2 experiment=modules table=4 >two.json
+  python3 -c '
+import json, sys
+json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json"))]}, sys.stdout)' >plan.json
+  "$harness" run plan.json 2>err >/dev/null
+  grep -q "harness: report $work/results/report.html" err
+  page >text
+  grep -q "Table 4" text
+  grep -v "^<h1>\|Written" results/report.html >first
+  local start=$EPOCHREALTIME
+  "$harness" run plan.json 2>/dev/null >/dev/null
+  local end=$EPOCHREALTIME
+  grep -v "^<h1>\|Written" results/report.html | cmp - first
+  [ $((${end/./} - ${start/./})) -lt 2000000 ]
+}
+
+@test "a report of another scale shows nothing of this one" {
+  plan
+  "$harness" run -q plan.json >/dev/null
+  run "$harness" report --scale small
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"nothing is stored to report"* ]]
+}
