@@ -4,6 +4,7 @@
 #ifndef KERNELS_RNG_H
 #define KERNELS_RNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum RngStream {
@@ -28,7 +29,9 @@ Rng rng_make(uint64_t seed, RngStream stream, uint64_t item);
 uint32_t rng_u32(Rng *rng);
 double rng_uniform(Rng *rng); /* [0, 1) */
 double rng_between(Rng *rng, double low, double high);
-double rng_normal(Rng *rng);                  /* mean 0, sd 1 (Box-Muller, one value a call) */
+double rng_normal(Rng *rng); /* mean 0, sd 1 (Box-Muller, one value a call) */
+/* `count` of them, vectorised: fresh blocks, other values than as many calls of rng_normal. */
+void rng_normals(Rng *rng, float *out, size_t count);
 uint32_t rng_below(Rng *rng, uint32_t bound); /* 0 .. bound-1, unbiased; bound >= 1 */
 
 #endif

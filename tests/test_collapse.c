@@ -123,7 +123,7 @@ static void free_net(Net *n) {
 }
 
 static float step(const Net *n, uint64_t index) {
-  sampler_batch(n->sampler, index, n->train.image->tensor.data, n->train.labels->tensor.data);
+  sampler_batch(n->sampler, index, NULL, n->train.image->tensor.data, n->train.labels->tensor.data);
   plan_run(n->plan, false);
   return *(const float *)n->train.loss->tensor.data;
 }

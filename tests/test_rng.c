@@ -59,8 +59,39 @@ static void test_ranges(void **state) {
   assert_true(fabs(sum / DRAWS) < .02 && fabs(square / DRAWS - 1) < .03);
 }
 
+/* Moments and tails of the normal distribution, independence of neighbours, and the same values
+ * however many are asked for. */
+static void test_normals(void **state) {
+  (void)state;
+  enum { DRAWS = 200001 };
+  static float x[DRAWS], again[DRAWS];
+  Rng rng = rng_make(1, RNG_TEST, 0), same = rng;
+  rng_u32(&rng);
+  rng_u32(&same);
+  rng_normals(&rng, x, DRAWS);
+  rng_normals(&same, again, 300);
+  assert_memory_equal(x, again, 300 * sizeof *x);
+  assert_int_not_equal(rng_u32(&rng), rng_u32(&same));
+  double power[5] = {0}, lag[4] = {0};
+  static const int lags[4] = {1, 64, 128, 256};
+  int tail[2] = {0};
+  for (int i = 0; i < DRAWS; i++) {
+    double value = 1;
+    for (int k = 0; k < 5; k++, value *= x[i]) power[k] += value / DRAWS;
+    for (int k = 0; k < 4; k++) lag[k] += (double)x[i] * x[(i + lags[k]) % DRAWS] / DRAWS;
+    tail[0] += x[i]<-2, tail[1] += x[i]> 2;
+  }
+  static const double expected[5] = {1, 0, 1, 0, 3}, error[5] = {1e-6, 1, 1.5, 4, 10};
+  for (int k = 0; k < 5; k++)
+    assert_true(fabs(power[k] - expected[k]) < 5 * error[k] / sqrt(DRAWS));
+  for (int k = 0; k < 4; k++) assert_true(fabs(lag[k]) < 5 / sqrt(DRAWS));
+  for (int k = 0; k < 2; k++)
+    assert_true(fabs(tail[k] - .0227501 * DRAWS) < 5 * sqrt(.02275 * DRAWS));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_known_answers),
-                                     cmocka_unit_test(test_apart), cmocka_unit_test(test_ranges)};
+                                     cmocka_unit_test(test_apart), cmocka_unit_test(test_ranges),
+                                     cmocka_unit_test(test_normals)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

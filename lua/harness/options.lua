@@ -99,7 +99,12 @@ return {
   { name = "lr_cnn", type = "number", default = 1, min = 0, max = 100, doc = "learning-rate factor of the CNN" },
   { name = "lr_transformer", type = "number", default = 0.1, min = 0, max = 100, doc = "learning-rate factor of head and bridge" },
   { name = "foreground", type = "number", default = 0.33, min = 0, max = 1, doc = "share of patches forced onto foreground" },
-  { name = "augment", type = "choice", default = "intensity", quick = "none", choices = { "none", "intensity" }, doc = "augmentation" },
+  { name = "augment", type = "choice", default = "nnunet", quick = "none", small = "intensity",
+    choices = { "none", "intensity", "nnunet" },
+    doc = "random changes of training patches: none; noise, blur, brightness, contrast, low resolution and gamma; these after "
+      .. "rotation, scale and mirroring, each as nnU-Net v2 (in-plane only where a patch edge is over 3 times shorter than the longest)" },
+  { name = "mirror", type = "choice", default = "dhw", choices = { "none", "d", "h", "w", "dh", "dw", "hw", "dhw" },
+    doc = "axes that augment=nnunet flips with probability 1/2 (nnU-Net: all, though it makes left organs right ones)" },
   { name = "collapse_dice", type = "number", default = 0.1, min = 0, max = 1,
     doc = "a trial is collapsed when its training patches' Dice (inference graph on the batch just trained, mean over the "
       .. "structures in it, exponential mean of the last looks) is below this at collapse_at of its steps; 0: never" },

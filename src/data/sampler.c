@@ -1,7 +1,7 @@
 #include "src/data/sampler.h"
+#include "src/data/intensity.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { POSITIONS_MAX = 10000 };
 
@@ -57,9 +57,9 @@ static bool options_check(const SamplerOptions *options, const Volume *volumes, 
   if (count < 1) return fail(error, "no case to sample from");
   if (options->batch < 1) return fail(error, "batch = %d: expected at least 1", options->batch);
   for (int axis = 0; axis < 3; axis++)
-    if (options->patch[axis] < 1)
-      return fail(error, "patch = %dx%dx%d: every edge must be at least 1", options->patch[0],
-                  options->patch[1], options->patch[2]);
+    if (options->patch[axis] < 1 || options->patch[axis] > PATCH_EDGE_MAX)
+      return fail(error, "patch = %dx%dx%d: every edge must be from 1 to %d", options->patch[0],
+                  options->patch[1], options->patch[2], PATCH_EDGE_MAX);
   if (options->foreground < 0 || options->foreground > 1)
     return fail(error, "foreground = %g: expected a share from 0 to 1", options->foreground);
   for (int i = 0; i < count; i++) {
@@ -133,31 +133,8 @@ static void origin_centred(const int dim[3], const int patch[3], uint32_t positi
   }
 }
 
-static void crop(const Volume *volume, const int origin[3], const int patch[3], float *image,
-                 int32_t *label) {
-  const int *dim = volume->image.grid.dim;
-  size_t channels = (size_t)volume->image.channels;
-  size_t voxels = (size_t)patch[0] * (size_t)patch[1] * (size_t)patch[2];
-  memset(image, 0, voxels * channels * sizeof *image);
-  memset(label, 0, voxels * sizeof *label);
-  int first = origin[2] < 0 ? -origin[2] : 0;
-  int past = dim[2] - origin[2] < patch[2] ? dim[2] - origin[2] : patch[2];
-  for (int d = 0; d < patch[0]; d++) {
-    for (int h = 0; h < patch[1]; h++) {
-      int z = origin[0] + d, y = origin[1] + h;
-      if (z < 0 || z >= dim[0] || y < 0 || y >= dim[1]) continue;
-      size_t from =
-          ((size_t)z * (size_t)dim[1] + (size_t)y) * (size_t)dim[2] + (size_t)(origin[2] + first);
-      size_t to = ((size_t)d * (size_t)patch[1] + (size_t)h) * (size_t)patch[2] + (size_t)first;
-      size_t run = (size_t)(past - first);
-      memcpy(image + to * channels, volume->image.data + from * channels,
-             run * channels * sizeof *image);
-      for (size_t w = 0; w < run; w++) label[to + w] = volume->label.data[from + w];
-    }
-  }
-}
-
-static void sample(const Sampler *sampler, uint64_t item, int index, float *image, int32_t *label) {
+static void sample(const Sampler *sampler, uint64_t item, int index, float *scratch, float *image,
+                   int32_t *label) {
   const SamplerOptions *options = &sampler->options;
   Rng rng = rng_make(options->seed, RNG_BATCH, item);
   bool forced = is_forced(options, index, &rng);
@@ -172,17 +149,28 @@ static void sample(const Sampler *sampler, uint64_t item, int index, float *imag
     origin_centred(volume->image.grid.dim, options->patch,
                    voxels->position[rng_below(&rng, (uint32_t)voxels->count)], origin);
   }
-  crop(volume, origin, options->patch, image, label);
   Rng change = rng_make(options->seed, RNG_AUGMENT, item);
-  augment_patch(&options->augment, options->patch, sampler->channels, &change, image, label);
+  Warp warp = augment_warp(&options->augment, options->patch, &change);
+  warp_read(&warp, volume, origin, options->patch, image, label);
+  augment_intensity(&options->augment, options->patch, sampler->channels, &change, scratch, image);
 }
 
-void sampler_batch(const Sampler *sampler, uint64_t step, float *image, int32_t *label) {
+SamplerSize sampler_size(const Sampler *sampler) {
   const SamplerOptions *options = &sampler->options;
-  size_t voxels = (size_t)options->patch[0] * (size_t)options->patch[1] * (size_t)options->patch[2];
-  for (int i = 0; i < options->batch; i++) {
-    size_t at = (size_t)i * voxels;
-    sample(sampler, step * (uint64_t)options->batch + (uint64_t)i, i,
-           image + at * (size_t)sampler->channels, label + at);
-  }
+  size_t patch = (size_t)options->patch[0] * (size_t)options->patch[1] * (size_t)options->patch[2];
+  size_t labels = patch * (size_t)options->batch;
+  return (SamplerSize){.image = labels * (size_t)sampler->channels,
+                       .label = labels,
+                       .scratch =
+                           augment_scratch(&options->augment, options->patch, sampler->channels)};
+}
+
+void sampler_batch(const Sampler *sampler, uint64_t step, float *scratch, float *image,
+                   int32_t *label) {
+  const SamplerOptions *options = &sampler->options;
+  SamplerSize size = sampler_size(sampler);
+  size_t values = size.image / (size_t)options->batch, voxels = size.label / (size_t)options->batch;
+  for (int i = 0; i < options->batch; i++)
+    sample(sampler, step * (uint64_t)options->batch + (uint64_t)i, i, scratch,
+           image + (size_t)i * values, label + (size_t)i * voxels);
 }

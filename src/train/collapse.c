@@ -62,16 +62,19 @@ bool collapse_look(CollapseWatch *w, int64_t step, Error *error) {
   size_t patch = (size_t)tensor_count(in), voxels = (size_t)tensor_rows(in);
   float *image = malloc((size_t)w->batch * patch * sizeof *image);
   int32_t *labels = malloc((size_t)w->batch * voxels * sizeof *labels);
-  bool good = (image && labels) || fail(error, "no memory to look at a batch");
+  size_t extra = sampler_size(w->sampler).scratch;
+  float *scratch = malloc(extra * sizeof *scratch + 1);
+  bool good = (image && labels && scratch) || fail(error, "no memory to look at a batch");
   bool lent = w->infer->bytes <= w->train->bytes;
   good = good && plan_bind(w->infer, lent ? w->train->memory : w->infer->memory, error);
   if (good) {
-    sampler_batch(w->sampler, (uint64_t)step, image, labels);
+    sampler_batch(w->sampler, (uint64_t)step, scratch, image, labels);
     double dice = batch_dice(w, image, labels);
     if (isfinite(dice)) w->mean = w->looks++ ? w->mean + SHARE * (dice - w->mean) : dice;
     good = plan_bind(w->train, w->train->memory, error);
   }
   free(image);
   free(labels);
+  free(scratch);
   return good;
 }

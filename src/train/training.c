@@ -59,10 +59,9 @@ static double now(void) {
 }
 
 /* Batch, graph, update. Returns the gradient's norm, NaN when the loss is not finite. */
-static double run_step(const Training *t, int64_t step, bool profile, double rate) {
+static double run_step(const Training *t, Loader *loader, bool profile, double rate) {
   double start = now();
-  sampler_batch(t->sampler, (uint64_t)step, t->model->image->tensor.data,
-                t->model->labels->tensor.data);
+  *t->waited_s += loader_next(loader, t->model->image->tensor.data, t->model->labels->tensor.data);
   double batched = now();
   plan_run(t->plan, profile);
   double ran = now();
@@ -90,12 +89,12 @@ static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *erro
   return true;
 }
 
-bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *error) {
+static bool run_steps(const Training *t, Loader *loader, int64_t first, TrainingEnd *end,
+                      Error *error) {
   int64_t every = t->steps / 100 > 0 ? t->steps / 100 : 1;
-  *end = TRAINING_DONE;
   for (int64_t step = first; step < t->steps; step++) {
     double rate = poly_rate(t->rate, step, t->steps);
-    double norm = run_step(t, step, t->profile && step > first, rate),
+    double norm = run_step(t, loader, t->profile && step > first, rate),
            loss = scalar(t->model->loss);
     bool last = step + 1 == t->steps, finite = isfinite(loss) && isfinite(norm);
     if (step == first || (step + 1) % every == 0 || last || !finite) report(t, step, rate, norm);
@@ -113,4 +112,14 @@ bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *err
     if (*end == TRAINING_COLLAPSED) return true;
   }
   return true;
+}
+
+bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *error) {
+  Loader *loader;
+  *end = TRAINING_DONE;
+  if (!loader_make(&loader, t->sampler, t->workers, (uint64_t)first, (uint64_t)t->steps, error))
+    return false;
+  bool good = run_steps(t, loader, first, end, error);
+  loader_free(loader);
+  return good;
 }

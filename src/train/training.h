@@ -5,6 +5,7 @@
 #include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "lua/bind.h"
+#include "src/data/loader.h"
 #include "src/train/collapse.h"
 
 typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;
@@ -12,7 +13,7 @@ typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPT
 /* Time of the profiled steps (all but the first, which warms up) outside the graph. */
 typedef struct StepProfile {
   int steps;
-  double batch_s, update_s;
+  double batch_s, update_s; /* batch: waited for, and copied */
 } StepProfile;
 
 typedef struct Training {
@@ -20,6 +21,7 @@ typedef struct Training {
   Plan *plan; /* bound */
   const Model *model;
   const Sampler *sampler;
+  int workers; /* threads that prepare batches; 0: none. Changes no bit */
   Sgd sgd;
   double rate; /* initial */
   int64_t steps, save_every;
@@ -27,6 +29,7 @@ typedef struct Training {
   FILE *events;
   CollapseRule rule;
   CollapseWatch *watch; /* where the rule looks */
+  double *waited_s;     /* the time spent waiting for batches is added to it */
   StepProfile *profile; /* NULL: no profile; the graph's own is in its nodes */
 } Training;
 

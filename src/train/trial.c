@@ -22,7 +22,7 @@ typedef struct Trial {
   Graph *train_graph, *infer_graph;
   Plan *train_plan, *infer_plan;
   Model train, infer;
-  double train_s, eval_s;
+  double train_s, eval_s, waited_s;
 } Trial;
 
 static double now(void) {
@@ -50,7 +50,8 @@ static bool prepare_data(Trial *t, Error *error) {
                             .foreground = config_number(t->config, "foreground"),
                             .seed = (uint64_t)config_int(t->config, "seed")};
   config_triple(t->config, "patch", options.patch);
-  return augment_parse(config_text(t->config, "augment"), &options.augment, error) &&
+  return augment_parse(config_text(t->config, "augment"), config_text(t->config, "mirror"),
+                       &options.augment, error) &&
          sampler_make(&t->sampler, t->cases.training, t->cases.trainings, t->cases.dataset.labels,
                       &options, error);
 }
@@ -96,6 +97,14 @@ static void print_profile(const Trial *t, const StepProfile *profile) {
   plan_profile_print(t->train_plan, profile->steps, &ceiling, stderr);
 }
 
+/* The machine's, not the trial's: absent from the identity, and from configurations started by
+ * hand.
+ */
+static int workers(const Trial *t) {
+  const json_t *value = json_object_get(t->config, "workers");
+  return value ? (int)json_integer_value(value) : 1;
+}
+
 static bool train(Trial *t, TrainingEnd *end, Error *error) {
   const json_t *c = t->config;
   StepProfile profile = {0};
@@ -104,6 +113,8 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .plan = t->train_plan,
       .model = &t->train,
       .sampler = t->sampler,
+      .workers = workers(t),
+      .waited_s = &t->waited_s,
       .sgd = {.momentum = config_number(c, "momentum"),
               .weight_decay = config_number(c, "weight_decay"),
               .clip = config_number(c, "clip"),
@@ -129,6 +140,8 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   double start = now();
   bool good = training_run(&training, first, end, error);
   t->train_s = now() - start;
+  fprintf(stderr, "trained %.1f s, waited %.1f %% of them for data (%d worker%s)\n", t->train_s,
+          100 * t->waited_s / t->train_s, training.workers, training.workers == 1 ? "" : "s");
   t->infer_plan = watch.infer;
   if (training.profile) print_profile(t, &profile);
   return good;
@@ -165,9 +178,9 @@ int trial_main(const json_t *config, FILE *events) {
   Trial trial = {.config = config, .events = events};
   Error error = {0};
   const char *status = run(&trial, &error);
-  event_send(events,
-             json_pack("{s:s, s:s, s:s, s:f, s:f}", "event", "end", "status", status, "message",
-                       error.text, "train_s", trial.train_s, "eval_s", trial.eval_s));
+  event_send(events, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f}", "event", "end", "status", status,
+                               "message", error.text, "train_s", trial.train_s, "wait_s",
+                               trial.waited_s, "eval_s", trial.eval_s));
   if (error.text[0]) fprintf(stderr, "%s: %s\n", status, error.text);
   release(&trial);
   return strcmp(status, "done") == 0 ? 0 : strcmp(status, "interrupted") == 0 ? 75 : 1;

@@ -1,0 +1,46 @@
+/* Random changes of a patch's intensities: nnU-Net v2's get_training_transforms without its spatial
+ * part, in its order, with its probabilities, ranges and per-channel probabilities, computed as
+ * batchgeneratorsv2 does:
+ *
+ *   step            sample  channel  amount
+ *   noise           .1      all      sd U(0, .1), one for all channels (it calls this a variance)
+ *   blur            .2      .5       sigma U(.5, 1) for each axis; reflecting borders
+ *   brightness      .15     all      times .75-1.25
+ *   contrast        .15     all      times .75-1.25 about the mean, kept within the old range
+ *   low resolution  .25     .5       zoom U(.5, 1), nearest down, linear up; not along the thin
+ * axis gamma inverted  .1      all      .7-1.5; mean and sd are kept gamma           .3      all
+ * .7-1.5; mean and sd are kept
+ *
+ * A factor written a-b is below and above 1 equally often, uniform on either side. Every channel
+ * draws its own amount unless said. */
+#ifndef DATA_INTENSITY_H
+#define DATA_INTENSITY_H
+
+#include "kernels/rng.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { PATCH_EDGE_MAX = 1024 };
+
+/* One channel of a patch, contiguous. */
+typedef struct Plane {
+  float *value; /* (D,H,W) */
+  float *spare; /* as large */
+  int dim[3];   /* each at most PATCH_EDGE_MAX */
+} Plane;
+
+/* Applies every step by its probability to `channels` planes that follow each other at `value`;
+ * `spare` holds one. thin: an axis that low resolution leaves alone, or -1. */
+void intensity_change(const int dim[3], int channels, int thin, Rng *rng, float *value,
+                      float *spare);
+
+/* The steps alone. */
+void intensity_noise(const Plane *plane, double sd, Rng *rng);
+void intensity_blur(const Plane *plane, const double sigma[3]);
+void intensity_brightness(const Plane *plane, double factor);
+void intensity_contrast(const Plane *plane, double factor);
+void intensity_low_resolution(const Plane *plane, const double zoom[3]);
+void intensity_gamma(const Plane *plane, double exponent, bool inverted);
+
+#endif
