@@ -244,7 +244,7 @@ static void windows_weigh_as_gaussian(void **state) {
 
 static void dice_declares_every_situation(void **state) {
   (void)state;
-  /* label 1: both, 2 of 3 and 2; 2: missed; 3: spurious; 4: absent */
+  /* label 1: both, 2 of 3 and 2; 2: missed; 3: false positive; 4: absent */
   uint8_t reference[8] = {1, 1, 1, 2, 2, 0, 0, 0}, prediction[8] = {1, 1, 0, 0, 0, 0, 3, 0};
   Dice dice[5];
   dice_count(prediction, reference, 8, 5, dice);
@@ -255,7 +255,7 @@ static void dice_declares_every_situation(void **state) {
   assert_int_equal(dice[1].overlap, 2);
   assert_int_equal(dice[2].status, DICE_MISSED);
   assert_true(dice[2].value == 0);
-  assert_int_equal(dice[3].status, DICE_SPURIOUS);
+  assert_int_equal(dice[3].status, DICE_FALSE_POSITIVE);
   assert_true(dice[3].value == 0);
   assert_int_equal(dice[4].status, DICE_ABSENT);
   assert_true(isnan(dice[4].value));

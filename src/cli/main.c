@@ -12,6 +12,8 @@ const Command commands[] = {
     {"plot", "draw an experiment or its loss curves", command_plot},
     {"report", "write one HTML file: claims, tables, plots, what is missing", command_report},
     {"runs", "list, show, compare or take back trials", command_runs},
+    {"evaluate", "Dice, HD95, ASSD, NSD and volumes of label maps against references",
+     command_evaluate},
     {"bench", "time the kernels and whole steps, compare runs and implementations", command_bench},
     {"data", "check a data set, or make the phantom", command_data},
     {"doctor", "libraries, processor, database, disk: what is there, what is missing",

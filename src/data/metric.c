@@ -3,13 +3,13 @@
 #include <math.h>
 
 const char *dice_status_name(DiceStatus status) {
-  static const char *const name[] = {"both", "missed", "spurious", "absent"};
+  static const char *const name[] = {"both", "missed", "false_positive", "absent"};
   return name[status];
 }
 
-static DiceStatus status_of(int64_t reference, int64_t prediction) {
+DiceStatus dice_status(int64_t reference, int64_t prediction) {
   if (reference) return prediction ? DICE_BOTH : DICE_MISSED;
-  return prediction ? DICE_SPURIOUS : DICE_ABSENT;
+  return prediction ? DICE_FALSE_POSITIVE : DICE_ABSENT;
 }
 
 void dice_count(const uint8_t *prediction, const uint8_t *reference, size_t voxels, int labels,
@@ -22,7 +22,7 @@ void dice_count(const uint8_t *prediction, const uint8_t *reference, size_t voxe
   }
   for (int label = 0; label < labels; label++) {
     int64_t a = in_reference[label], b = in_prediction[label];
-    dice[label] = (Dice){.status = status_of(a, b),
+    dice[label] = (Dice){.status = dice_status(a, b),
                          .reference = a,
                          .prediction = b,
                          .overlap = in_both[label],

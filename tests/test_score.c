@@ -1,0 +1,177 @@
+/* Metrics of label maps against values worked out by hand and against brute force. */
+#include "kernels/rng.h"
+#include "src/data/distance.h"
+#include "src/data/score.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void assert_near(double found, double expected) {
+  if (fabs(found - expected) <= 1e-6 * fmax(1, fabs(expected))) return;
+  print_message("found %.9g, expected %.9g\n", found, expected);
+  fail_msg("the values differ");
+}
+
+static void fill(uint8_t *map, const int dim[3], const int low[3], const int high[3], int label) {
+  for (int z = low[0]; z < high[0]; z++)
+    for (int y = low[1]; y < high[1]; y++)
+      for (int x = low[2]; x < high[2]; x++) map[(z * dim[1] + y) * dim[2] + x] = (uint8_t)label;
+}
+
+static void score(const uint8_t *a, const uint8_t *b, const Grid *grid, SurfaceKind kind,
+                  double tolerance, Score *out) {
+  Error error = {""};
+  SurfaceOptions options = {kind, tolerance};
+  assert_true(score_labels(a, b, grid, 4, &options, out, &error));
+}
+
+/* 26 of the 27 voxels of each cube are surface; two slices of 2 mm apart: 9 at 4 mm, 8 at 2, 9 at
+ * 0.
+ */
+static void two_cubes_at_a_known_distance(void **state) {
+  (void)state;
+  const int dim[3] = {8, 6, 7};
+  Grid grid = grid_make(dim, (double[]){2, 1, 0.5});
+  uint8_t a[8 * 6 * 7] = {0}, b[8 * 6 * 7] = {0};
+  fill(a, dim, (int[]){1, 2, 3}, (int[]){4, 5, 6}, 2);
+  fill(b, dim, (int[]){3, 2, 3}, (int[]){6, 5, 6}, 2);
+  Score s[4];
+  score(a, b, &grid, SURFACE_VOXELS, 2, s);
+  assert_int_equal(s[2].status, DICE_BOTH);
+  assert_int_equal(s[2].reference, 27);
+  assert_int_equal(s[2].overlap, 9);
+  assert_near(s[2].value[METRIC_DICE], 1.0 / 3);
+  assert_near(s[2].value[METRIC_IOU], 0.2);
+  assert_near(s[2].value[METRIC_HD], 4);
+  assert_near(s[2].value[METRIC_HD95], 4);
+  assert_near(s[2].value[METRIC_ASSD], (9 * 4 + 8 * 2) / 26.0);
+  assert_near(s[2].value[METRIC_NSD], 17.0 / 26);
+  assert_near(s[2].value[METRIC_REFERENCE_ML], 0.027);
+  score(a, b, &grid, SURFACE_VOXELS, 1.99, s);
+  assert_near(s[2].value[METRIC_NSD], 9.0 / 26);
+  assert_int_equal(s[1].status, DICE_ABSENT);
+}
+
+/* A line of 21 voxels against its first: distances 0, 0.5 .. 10 and one 0. */
+static void percentiles_lie_between_ranks(void **state) {
+  (void)state;
+  const int dim[3] = {1, 1, 21};
+  Grid grid = grid_make(dim, (double[]){3, 3, 0.5});
+  uint8_t a[21], b[21] = {1};
+  memset(a, 1, sizeof a);
+  Score s[4];
+  score(a, b, &grid, SURFACE_VOXELS, 1, s);
+  assert_near(s[1].value[METRIC_HD95], 9.5);
+  assert_near(s[1].value[METRIC_HD95_POOLED], 9.475);
+  assert_near(s[1].value[METRIC_ASSD], 105.0 / 22);
+  assert_near(s[1].value[METRIC_NSD], 4.0 / 22);
+  assert_near(s[1].value[METRIC_PREDICTION_ML], 0.0045);
+}
+
+/* Two voxels three apart: the corners between them lie 2 and 3 from the other's. */
+static void surfels_lie_at_the_corners(void **state) {
+  (void)state;
+  const int dim[3] = {4, 1, 1};
+  Grid grid = grid_make(dim, (double[]){1, 2, 1});
+  Score s[4];
+  score((uint8_t[]){1, 0, 0, 0}, (uint8_t[]){0, 0, 0, 1}, &grid, SURFACE_SURFELS, 2, s);
+  assert_near(s[1].value[METRIC_ASSD], 2.5);
+  assert_near(s[1].value[METRIC_HD95], 3);
+  assert_near(s[1].value[METRIC_NSD], 0.5);
+}
+
+/* A block 4 x 4 x 8 and its first half; the cut's inner corners weigh a face (2 mm^2), edges and
+ * corners less: worked out from the table of cells, see the marking of each distance. */
+static void surfels_weigh_their_area(void **state) {
+  (void)state;
+  const int dim[3] = {4, 4, 8};
+  Grid grid = grid_make(dim, (double[]){1, 1, 2});
+  uint8_t a[128], b[128] = {0};
+  memset(a, 1, sizeof a);
+  fill(b, dim, (int[]){0, 0, 0}, (int[]){4, 4, 4}, 1);
+  Score s[4];
+  score(a, b, &grid, SURFACE_SURFELS, 0, s);
+  /* The end of a block: 9 inner corners of area 1, 4 vertices |(1,1,1)|/8 scaled by the faces
+   * (2,2,1), 12 of an edge across W, two triangles |(2,2,0)|/8 with faces 2 and 1. */
+  double vertex = sqrt(2 * 2 + 2 * 2 + 1) / 8, across = 2 * sqrt(4 * 4 + 2 * 2) / 8;
+  double end = 9 + 4 * vertex + 12 * across;
+  /* A plane of corners along W: 4 edges with faces 2 and 2, 12 faces of area 2. */
+  double along = 2 * sqrt(4 * 4 + 4 * 4) / 8, ring = 4 * along + 12 * 2;
+  double whole = 2 * end + 7 * ring, half = 2 * end + 3 * ring;
+  /* Equal: one end and three rings of both. The half's far end lies on the whole's fourth ring
+   * except for its 9 inner corners. */
+  double within = 2 * (end + 3 * ring) + ring + (end - 9);
+  assert_near(s[1].value[METRIC_NSD], within / (whole + half));
+}
+
+static void situations_are_declared(void **state) {
+  (void)state;
+  const int dim[3] = {3, 4, 12};
+  Grid grid = grid_make(dim, (double[]){1, 1, 1});
+  uint8_t a[144] = {[5] = 1, [6] = 3}, b[144] = {[5] = 3, [90] = 2};
+  Score s[4];
+  score(a, b, &grid, SURFACE_VOXELS, 1, s);
+  assert_int_equal(s[1].status, DICE_MISSED);
+  assert_int_equal(s[2].status, DICE_FALSE_POSITIVE);
+  assert_int_equal(s[3].status, DICE_BOTH);
+  for (int l = 1; l < 3; l++) {
+    assert_near(s[l].value[METRIC_HD95], 13);
+    assert_near(s[l].value[METRIC_ASSD], 13);
+    assert_true(s[l].value[METRIC_DICE] == 0 && s[l].value[METRIC_NSD] == 0);
+  }
+  assert_near(s[3].value[METRIC_HD95], 1);
+  assert_true(s[3].value[METRIC_DICE] == 0);
+  score(a, a, &grid, SURFACE_VOXELS, 1, s);
+  assert_int_equal(s[2].status, DICE_ABSENT);
+  for (int m = 0; m <= METRIC_NSD; m++) assert_true(isnan(s[2].value[m]));
+  assert_true(s[1].value[METRIC_NSD] == 1 && s[1].value[METRIC_HD] == 0);
+}
+
+static void distances_are_exact(void **state) {
+  (void)state;
+  enum { D = 6, H = 9, W = 37, N = D * H * W };
+  const int dim[3] = {D, H, W};
+  const double spacing[3] = {2.5, 0.7, 1.3};
+  static uint8_t from[N], to[N];
+  static float found[N];
+  for (int round = 0; round < 20; round++) {
+    Rng rng = rng_make(7, RNG_TEST, (uint64_t)round);
+    for (int i = 0; i < N; i++) {
+      from[i] = rng_uniform(&rng) < .3;
+      to[i] = rng_uniform(&rng) < (round < 10 ? .002 : .05);
+    }
+    to[round * 97] = 1;
+    DistanceWork work;
+    assert_true(distance_work_make(&work, dim));
+    size_t count = distance_between(from, to, dim, spacing, &work, found), k = 0;
+    distance_work_free(&work);
+    for (int i = 0; i < N; i++) {
+      if (!from[i]) continue;
+      double best = INFINITY;
+      for (int j = 0; j < N; j++) {
+        if (!to[j]) continue;
+        double z = spacing[0] * (i / (H * W) - j / (H * W)), x = spacing[2] * (i % W - j % W),
+               y = spacing[1] * (i / W % H - j / W % H);
+        best = fmin(best, z * z + y * y + x * x);
+      }
+      assert_near(found[k++], sqrt(best));
+    }
+    assert_int_equal(k, count);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(two_cubes_at_a_known_distance),
+      cmocka_unit_test(percentiles_lie_between_ranks),
+      cmocka_unit_test(surfels_lie_at_the_corners),
+      cmocka_unit_test(surfels_weigh_their_area),
+      cmocka_unit_test(situations_are_declared),
+      cmocka_unit_test(distances_are_exact),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
