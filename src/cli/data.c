@@ -1,7 +1,8 @@
-/* harness data check|phantom: the work is in src/data/. */
+/* harness data: check and phantom; the work is in src/data/. */
 #include <string.h>
 
 #include "src/cli/cli.h"
+#include "src/cli/data.h"
 #include "src/data/command.h"
 
 typedef struct Choice {
@@ -87,21 +88,47 @@ static int check_or_make(const Cli *cli, int argc, char **argv) {
   return data_phantom_command(choice.dir, &choice.phantom);
 }
 
+static int check_main(int argc, char **argv) {
+  return check_or_make(&check_cli, argc, argv);
+}
+
+static int phantom_main(int argc, char **argv) {
+  return check_or_make(&phantom_cli, argc, argv);
+}
+
+static int plan_main(int argc, char **argv) {
+  return data_plan_command(true, argc, argv);
+}
+
+static int preprocess_main(int argc, char **argv) {
+  return data_plan_command(false, argc, argv);
+}
+
+static const Command parts[] = {
+    {"check", "what is in a folder, and what is wrong with it", check_main},
+    {"plan", "spacing, patch, batch and network by nnU-Net's rules", plan_main},
+    {"preprocess", "prepare every volume for training, once", preprocess_main},
+    {"phantom", "make the synthetic abdomen", phantom_main},
+};
+enum { PARTS = sizeof parts / sizeof *parts };
+
+static void print_usage(FILE *out) {
+  fputs("Examples:\n  harness data check /data/Task04_Hippocampus\n"
+        "  harness data plan /data/Task04_Hippocampus\n\n"
+        "Usage: harness data PART [options] DIR\n\nParts:\n",
+        out);
+  for (int i = 0; i < PARTS; i++) fprintf(out, "  %-11s %s\n", parts[i].name, parts[i].summary);
+  fputs("\n`harness data PART --help` says more.\n", out);
+}
+
 int command_data(int argc, char **argv) {
-  static const char *const names[] = {"check", "phantom"};
-  static const char text[] =
-      "Examples:\n  harness data check /data/Task04_Hippocampus\n"
-      "  harness data phantom /tmp/abdomen\n\n"
-      "Usage: harness data check|phantom [options] DIR\n"
-      "`harness data check --help` and `harness data phantom --help` say more.\n";
-  const char *word = argc > 1 ? argv[1] : "";
-  if (!strcmp(word, "check")) return check_or_make(&check_cli, argc - 1, argv + 1);
-  if (!strcmp(word, "phantom")) return check_or_make(&phantom_cli, argc - 1, argv + 1);
-  if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
-    fputs(text, stdout);
-    return EXIT_DONE;
+  const char *word = argc > 1 ? argv[1] : "", *names[PARTS];
+  for (int i = 0; i < PARTS; i++) {
+    names[i] = parts[i].name;
+    if (!strcmp(word, parts[i].name)) return parts[i].main(argc - 1, argv + 1);
   }
-  if (word[0]) return cli_unknown("subcommand of data", word, names, 2);
-  fputs(text, stderr);
-  return EXIT_USAGE;
+  bool help = !strcmp(word, "--help") || !strcmp(word, "-h");
+  if (word[0] && !help) return cli_unknown("subcommand of data", word, names, PARTS);
+  print_usage(help ? stdout : stderr);
+  return help ? EXIT_DONE : EXIT_USAGE;
 }

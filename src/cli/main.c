@@ -15,7 +15,7 @@ const Command commands[] = {
     {"evaluate", "Dice, HD95, ASSD, NSD and volumes of label maps against references",
      command_evaluate},
     {"bench", "time the kernels and whole steps, compare runs and implementations", command_bench},
-    {"data", "check a data set, or make the phantom", command_data},
+    {"data", "check, plan and preprocess a data set, or make the phantom", command_data},
     {"doctor", "libraries, processor, database, disk: what is there, what is missing",
      command_doctor},
     {"trial", NULL, command_trial},

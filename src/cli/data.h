@@ -1,0 +1,9 @@
+/* The parts of `harness data`. */
+#ifndef CLI_DATA_H
+#define CLI_DATA_H
+
+#include <stdbool.h>
+
+int data_plan_command(bool only_plan, int argc, char **argv);
+
+#endif

@@ -1,0 +1,174 @@
+/* harness data plan|preprocess: the work is in src/data/. */
+#include <limits.h>
+#include <omp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/cli/cli.h"
+#include "src/cli/data.h"
+#include "src/data/json_text.h"
+#include "src/data/plan_file.h"
+#include "src/data/preprocess_folder.h"
+#include "src/train/plan_budget.h"
+
+typedef struct Request {
+  const char *dir, *fingerprint, *cache;
+  char budget[64]; /* as it is told in plan.json */
+  double gib;      /* 0: nnU-Net's estimate */
+  int jobs;
+  bool json, verify;
+} Request;
+
+enum { KEY_BUDGET = 1, KEY_FINGERPRINT, KEY_JOBS, KEY_JSON, KEY_CACHE, KEY_VERIFY };
+
+static bool take_budget(const char *text, Request *request, Error *error) {
+  if (!strcmp(text, "nnunet")) return true;
+  char *end;
+  request->gib = strtod(text, &end);
+  if (end == text || strcmp(end, "") || !(request->gib > 0 && request->gib < 1e6))
+    return fail(error, "--budget needs nnunet or a number of GiB, not \"%s\"", text);
+  snprintf(request->budget, sizeof request->budget, "%g GiB", request->gib);
+  return true;
+}
+
+static bool take(int key, char *value, void *user, Error *error) {
+  Request *request = user;
+  double number = 0;
+  if (key == ' ' && request->dir) return false;
+  if (key == ' ') request->dir = value;
+  if (key == KEY_FINGERPRINT) request->fingerprint = value;
+  if (key == KEY_CACHE) request->cache = value;
+  if (key == KEY_JSON) request->json = true;
+  if (key == KEY_VERIFY) request->verify = true;
+  if (key == KEY_BUDGET) return take_budget(value, request, error);
+  if (key != KEY_JOBS) return true;
+  if (!cli_number("--jobs", value, 1, &number, error)) return false;
+  request->jobs = number < 1024 ? (int)number : 1024;
+  return true;
+}
+
+static const struct argp_option plan_options[] = {
+    {"budget", KEY_BUDGET, "nnunet|GIB", 0,
+     "nnU-Net's estimate for 8 GB (default), or the exact memory of a training process here", 0},
+    {"fingerprint", KEY_FINGERPRINT, "FILE", 0,
+     "Instead of reading the volumes; nnU-Net's dataset_fingerprint.json will do", 0},
+    {"jobs", KEY_JOBS, "N", 0, "Volumes read at a time (default: the processors)", 0},
+    {"json", KEY_JSON, 0, 0, "Print the plan as JSON", 0},
+    {0}};
+
+static const Cli plan_cli = {
+    "data plan",
+    "DIR",
+    "  harness data plan /data/Task04_Hippocampus\n"
+    "  harness data plan /data/Dataset218_AMOS --budget 24\n",
+    "Reads every case, writes its fingerprint (DIR/fingerprint.json) and a plan (DIR/plan.json): "
+    "spacing, orientation, intensity scale, patch, batch, strides and kernels by nnU-Net's rules. "
+    "Experiments with data=DIR then train on the data as planned; plan=none does without.",
+    plan_options,
+    take};
+
+static const struct argp_option preprocess_options[] = {
+    {"cache", KEY_CACHE, "DIR", 0, "Where the prepared volumes lie (default DIR/preprocessed)", 0},
+    {"jobs", KEY_JOBS, "N", 0, "Volumes at a time (default: what processors and memory allow)", 0},
+    {"verify", KEY_VERIFY, 0, 0, "Hash every byte of what is there already", 0},
+    {0}};
+
+static const Cli preprocess_cli = {
+    "data preprocess",
+    "DIR",
+    "  harness data preprocess /data/Task04_Hippocampus\n"
+    "  harness data preprocess /data/Dataset218_AMOS --cache /scratch/amos\n",
+    "Turns, crops, normalises and resamples every case by DIR/plan.json (made first where it is "
+    "missing) into files that training maps into memory. What is there, made from the same files "
+    "by "
+    "the same plan, is kept, so an interrupted call goes on. A case that cannot be prepared is "
+    "named, the others are made; exit code 3 then.",
+    preprocess_options,
+    take};
+
+static bool plan_find(const Request *request, const char *home, const Dataset *dataset,
+                      const Fingerprint *fingerprint, Planned *planned, Error *error) {
+  NnunetBudget estimate = {dataset->labels};
+  if (!request->gib) return plan_data(fingerprint, nnunet_cost, &estimate, false, planned, error);
+  PlanBudget *budget;
+  if (!plan_budget_make(&budget, home, request->gib * 0x1p30, dataset->channels, dataset->labels,
+                        error))
+    return false;
+  bool good = plan_data(fingerprint, plan_budget_cost, budget, true, planned, error);
+  plan_budget_free(budget);
+  return good;
+}
+
+static bool fingerprint_find(const Request *request, const Dataset *dataset,
+                             Fingerprint *fingerprint, Error *error) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%.4000s/fingerprint.json", dataset->dir);
+  if (!request->fingerprint)
+    return fingerprint_make(fingerprint, dataset, request->jobs, false, error) &&
+           fingerprint_write(fingerprint, path, error);
+  if (!fingerprint_read(fingerprint, request->fingerprint, error)) return false;
+  if (fingerprint->channels == dataset->channels) return true;
+  fail(error, "%s: %d channel(s), but dataset.json names %d", request->fingerprint,
+       fingerprint->channels, dataset->channels);
+  fingerprint_free(fingerprint);
+  return false;
+}
+
+/* Makes DIR/plan.json; *plan is the caller's. */
+static bool plan_make_file(const Request *request, const char *home, const Dataset *dataset,
+                           json_t **plan, Error *error) {
+  Fingerprint fingerprint;
+  Planned planned;
+  if (!fingerprint_find(request, dataset, &fingerprint, error)) return false;
+  bool good = plan_find(request, home, dataset, &fingerprint, &planned, error);
+  if (good) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%.4000s/plan.json", dataset->dir);
+    *plan = plan_file_json(dataset, &fingerprint, &planned, request->budget);
+    good = json_text_write(*plan, path, error);
+    if (!good) json_decref(*plan);
+  }
+  fingerprint_free(&fingerprint);
+  return good;
+}
+
+static bool preprocess(const Request *request, const char *home, const Dataset *dataset,
+                       Error *error) {
+  json_t *plan;
+  if (!plan_file_load(dataset->dir, &plan, error)) return false;
+  if (!plan && !plan_make_file(request, home, dataset, &plan, error)) return false;
+  Preprocessing preprocessing;
+  bool good = preprocessing_read(&preprocessing, json_object_get(plan, "preprocessing"),
+                                 "plan.json", error);
+  json_decref(plan);
+  if (good && request->cache) good = preprocess_place(dataset, request->cache, error);
+  if (!good) return false;
+  PreprocessOptions options = {.jobs = request->jobs, .verify = request->verify};
+  PreprocessOutcome outcome;
+  good = preprocess_folder(dataset, &preprocessing, &options, &outcome, error);
+  fprintf(stderr, "%s/preprocessed: %d made, %d there already, %d failed; %.1f MiB\n", dataset->dir,
+          outcome.made, outcome.kept, outcome.failed, outcome.bytes / 0x1p20);
+  return good;
+}
+
+int data_plan_command(bool only_plan, int argc, char **argv) {
+  Common common;
+  Error error = {""};
+  const Cli *cli = only_plan ? &plan_cli : &preprocess_cli;
+  Request request = {.budget = "nnU-Net's estimate, 8 GB", .jobs = omp_get_num_procs()};
+  cli_parse(cli, argc, argv, &common, &request);
+  if (!request.dir) {
+    fail(&error, "harness %s needs a folder: DIR", cli->name);
+    return cli_error(EXIT_USAGE, &error);
+  }
+  Dataset dataset;
+  if (!dataset_open(&dataset, request.dir, &error)) return cli_error(EXIT_UNFIT, &error);
+  json_t *plan = NULL;
+  bool good = only_plan ? plan_make_file(&request, common.home, &dataset, &plan, &error)
+                        : preprocess(&request, common.home, &dataset, &error);
+  if (plan && request.json) json_text_print(plan, stdout);
+  if (plan && !request.json) plan_file_print(plan, stdout);
+  json_decref(plan);
+  dataset_free(&dataset);
+  return good ? EXIT_DONE : cli_error(EXIT_UNFIT, &error);
+}

@@ -1,0 +1,18 @@
+/* A memory budget for the planner of src/data, exact to the byte: what a training step of nnU-Net's
+ * U-Net really takes here, from its plan. */
+#ifndef TRAIN_PLAN_BUDGET_H
+#define TRAIN_PLAN_BUDGET_H
+
+#include "src/data/planner.h"
+
+typedef struct PlanBudget PlanBudget;
+
+/* bytes: of one training process, weights included. home: where lua/ is. */
+bool plan_budget_make(PlanBudget **budget, const char *home, double bytes, int channels,
+                      int classes, Error *error);
+void plan_budget_free(PlanBudget *budget);
+/* A PlanCost; budget is a PlanBudget. */
+bool plan_budget_cost(void *budget, const Topology *topology, int batch, double *share,
+                      Error *error);
+
+#endif
