@@ -61,7 +61,28 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   "$harness" table 6 --format tex >table.tex
   grep -Fq '\midrule' table.tex
   [ "$(grep -c '\\\\$' table.tex)" -eq 5 ]
-  command -v pdflatex >/dev/null || skip "no LaTeX"
-  printf '\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\input{table}\\end{document}\n' >main.tex
+  python3 - <<'END'
+import json
+plan = json.load(open("plan.json"))
+evil = "\\input{/etc/passwd} 50 % & $x^2$ #1 a_b {c} ~ ^ <|> \"q\" ± × ü ß Ł é ñ – ≥ λ 漢 \u0007"
+plan["title"] = plan["axis"] = plan["model"] = plan["data"]["name"] = evil + "\n\\undefined"
+plan["notes"] = ["a note\n\\undefined"]
+for row, label in zip(plan["rows"], ("[1ex] an option", "* a star", evil, "-1 \n\\undefined")):
+    row["label"] = label
+plan["experiment"] = "hostile_name"
+del plan["table"]
+json.dump(plan, open("hostile.json", "w"))
+END
+  "$harness" run -q hostile.json >/dev/null
+  "$harness" table hostile_name --format tex >hostile.tex
+  [ "$(grep -c '\\\\$' hostile.tex)" -eq 5 ]
+  grep -Fq '\textbackslash{}input' hostile.tex
+  grep -q '^{}\[1ex\]' hostile.tex
+  run grep -v '^%' hostile.tex
+  [[ "$output" != *'\undefined'* && "$output" != *'\input'* ]]
+  command -v pdflatex >/dev/null || skip "no pdflatex here (apt install texlive-latex-extra): not compiled"
+  printf '\\documentclass{article}\\usepackage{booktabs}\\begin{document}\\input{table}\\input{hostile}\\end{document}\n' >main.tex
   pdflatex -halt-on-error main.tex
+  run grep -E "Missing character|^!" main.log
+  [ "$status" -eq 1 ]
 }

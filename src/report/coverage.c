@@ -162,22 +162,22 @@ static const Panel panels[] = {{"peak memory, planned", "GB", "planned_bytes", 2
                                {"measured step, where it fits", "s", "step_s", 4, false}};
 enum { PANELS = sizeof panels / sizeof *panels };
 
-/* The names stand side by side: on a long axis 80 and 141 GB nearly touch. */
+/* On a long axis 80 and 141 GB nearly touch: one name stands below its line, one above. */
 static void put_cards(FILE *out) {
   static const int cards[] = {24, 80, 141};
   for (int i = 0; i < 3; i++)
     fprintf(out,
             "set arrow %d from graph 0, first %d to graph 1, first %d nohead dt 2 lc rgb "
-            "\"#888888\"\nset label %d \"%d GB\" at graph %.2f, first %d offset 0,0.5 font \",10\" "
-            "tc rgb \"#666666\"\n",
-            i + 1, cards[i], cards[i], i + 1, cards[i], 0.02 + 0.14 * i, cards[i]);
+            "\"#888888\"\nset label %d \"%d GB\" at graph 0.02, first %d offset 0,%s font \",10\" "
+            "tc rgb \"#555555\"\n",
+            i + 1, cards[i], cards[i], i + 1, cards[i], cards[i], i == 2 ? "0.45" : "-0.45");
 }
 
 /* The lines of one size in one panel; keys only in the first. */
 static void put_lines(FILE *out, const json_t *points, const char *scale, const char *name,
                       const Panel *panel) {
-  static const char *const looks[] = {"lc rgb \"#bb2244\" pt 5", "lc rgb \"#dd7711\" pt 9",
-                                      "lc rgb \"#339933\" pt 11", "lc rgb \"#0060ad\" pt 7"};
+  static const char *const looks[] = {"lc rgb \"#d55e00\" pt 5", "lc rgb \"#e69f00\" pt 9",
+                                      "lc rgb \"#009e73\" pt 11", "lc rgb \"#0072b2\" pt 7"};
   const json_t *point, *before = NULL;
   size_t i;
   int index = -1, line = 0;
@@ -239,17 +239,14 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   int count = sizes(points, list);
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
-  fprintf(
-      out,
-      "if (!exists(\"ending\")) ending = \"svg\"\n"
-      "if (ending eq \"png\") set terminal pngcairo size 1320,%d font \"Sans,12\" enhanced; \\\n"
-      "else set terminal svg size 1320,%d font \"Sans,12\" enhanced background \"white\"\n"
-      "set multiplot layout %d,3 title \"Bridges alone: a training step against covered "
-      "scales (batch 2, float)\" font \",15\"\n"
-      "set datafile separator \"\\t\"\nset logscale y\nset format y \"10^{%%L}\"\n"
-      "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#dddddd\"\n"
-      "set xlabel \"covered scales, lowest first\"\nset xrange [0.8:6.2]\nset xtics 1\n",
-      60 + 400 * count, 60 + 400 * count, count);
+  picture_terminal(out, 1320, 60 + 400 * count, 12, 12);
+  fprintf(out,
+          "set multiplot layout %d,3 title \"Bridges alone: a training step against covered "
+          "scales (batch 2, float)\" font \",15\"\n"
+          "set datafile separator \"\\t\"\nset logscale y\nset format y \"10^{%%L}\"\n"
+          "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#dddddd\"\n"
+          "set xlabel \"covered scales, lowest first\"\nset xrange [0.8:6.2]\nset xtics 1\n",
+          count);
   for (int i = 0; i < count; i++) put_row(out, points, list[i], name);
   fputs("unset multiplot\n", out);
   return picture_finish(out, name, error);

@@ -22,17 +22,22 @@ void picture_label(FILE *out, const char *label) {
   }
 }
 
-const char *const picture_colours[] = {"#0060ad", "#dd7711", "#339933", "#bb2244",
-                                       "#775599", "#886644", "#11aabb", "#555555"};
+const char *const picture_colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                       "#000000", "#e69f00", "#56b4e9"};
 
-void picture_frame_sized(FILE *out, int width, int height) {
+void picture_terminal(FILE *out, int width, int height, int png, int svg) {
   fprintf(out,
           "if (!exists(\"ending\")) ending = \"svg\"\n"
-          "if (ending eq \"png\") set terminal pngcairo size %d,%d font \"Sans,13\" enhanced; \\\n"
-          "else set terminal svg size %d,%d font \"Sans,14\" enhanced background \"white\"\n"
-          "set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#cccccc\"\n"
-          "set key outside top center horizontal\n",
-          width, height, width, height);
+          "if (ending eq \"png\") set terminal pngcairo size %d,%d font \"Sans,%d\" enhanced; \\\n"
+          "else set terminal svg size %d,%d font \"sans-serif,%d\" enhanced background \"white\"\n",
+          width, height, png, width, height, svg);
+}
+
+void picture_frame_sized(FILE *out, int width, int height) {
+  picture_terminal(out, width, height, 13, 14);
+  fputs("set border 3\nset tics nomirror out\nset grid ytics lt 1 lw 1 lc rgb \"#cccccc\"\n"
+        "set key outside top center horizontal\n",
+        out);
 }
 
 void picture_frame(FILE *out) {

@@ -11,11 +11,15 @@ enum { PLOT_PATH = 4400 };
 /* gnuplot reads enhanced text: what would be subscripts, superscripts and the like is made
  * harmless. The result stands between double quotes in the script or in the data file. */
 void picture_label(FILE *out, const char *label);
-/* Terminal (900 x 560, or of the size given), borders, grid and key, common to all pictures. */
+/* The terminal, its size in pixels: Sans of so many points in the PNG and the SVG. */
+void picture_terminal(FILE *out, int width, int height, int png, int svg);
+/* Terminal (900 x 560, or of the size given), borders, grid and key, common to most pictures. */
 void picture_frame(FILE *out);
 void picture_frame_sized(FILE *out, int width, int height);
-extern const char *const picture_colours[]; /* of rows, to be taken modulo PICTURE_COLOURS */
-enum { PICTURE_COLOURS = 8 };
+/* Of rows, to be taken modulo PICTURE_COLOURS: Okabe and Ito's, which stay apart for the
+ * colour-blind, without the yellow that is lost on white. */
+extern const char *const picture_colours[];
+enum { PICTURE_COLOURS = 7 };
 /* Opens FOLDER/plots/NAMEENDING for writing (".tsv", ".gp"), making the folder. */
 FILE *picture_create(const char *folder, const char *name, const char *ending, Error *error);
 /* Closes it; false when it could not be written whole. */

@@ -39,8 +39,8 @@ static void put_title(FILE *out, const json_t *result) {
 
 static void put_frame(FILE *out, const json_t *result, int width, int height) {
   picture_frame_sized(out, width, height);
-  fputs("set key outside below left Left reverse vertical maxcols 2 samplen 2\nset xlabel offset "
-        "0,0.4\n",
+  fputs("set key outside below left Left reverse vertical maxcols 2 samplen 2 height 1\nset xlabel "
+        "offset 0,0.4\n",
         out);
   put_title(out, result);
 }
@@ -128,8 +128,8 @@ static bool write_script(const json_t *result, const char *folder, const char *n
           "\"#888888\" title \"paper\", \\\n"
           "  \"\" every ::1 using 4:($1+0.1):(strcol(5) eq \"NaN\" ? 0 : $5) with xerrorbars pt 7 "
           "ps 1.4 lw 2 lc rgb "
-          "\"#0060ad\" title \"measured (mean ± sd over seeds)\", \\\n"
-          "  \"\" every ::1 using 4:($1+0.1) with points pt 7 ps 1.4 lc rgb \"#0060ad\" notitle\n",
+          "\"#0072b2\" title \"measured (mean ± sd over seeds)\", \\\n"
+          "  \"\" every ::1 using 4:($1+0.1) with points pt 7 ps 1.4 lc rgb \"#0072b2\" notitle\n",
           name);
   return picture_finish(out, name, error);
 }
@@ -191,7 +191,7 @@ static void put_organ_tics(FILE *out, const json_t *result) {
 /* A row without a figure has no points, but keeps its place in the key: it is missing, not
  * forgotten. */
 static void put_organ_rows(FILE *out, const json_t *result, const char *name, int rows) {
-  static const int shapes[] = {7, 5, 9, 13, 11, 6, 4, 8};
+  static const int shapes[] = {7, 5, 9, 13, 11, 6, 4};
   for (int r = 0; r < rows; r++) {
     const json_t *row = json_array_get(json_object_get(result, "rows"), (size_t)r);
     double shift = (r - (rows - 1) / 2.0) * 0.8 / rows;
@@ -223,7 +223,8 @@ bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH],
   picture_label(out, metric_word(result));
   fprintf(out,
           " per structure: mean and range over seeds\"\nset yrange [%.1f:-0.5]\nunset grid\n"
-          "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
+          "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n"
+          "set autoscale xfix\nset offsets graph 0.02, graph 0.02, 0, 0\nset errorbars 0\n",
           lines - 0.5);
   for (int line = 1; line < lines; line += 1)
     fprintf(out,
@@ -284,8 +285,8 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
     if (number(point, "position") == position) continue;
     position = number(point, "position");
     if (index) fputs(", \\\n  ", out);
-    fprintf(out, "\"%s.tsv\" index %d using 2:3 with lines lw 2 lc rgb \"%s\" title \"", name,
-            index, picture_colours[index % PICTURE_COLOURS]);
+    fprintf(out, "\"%s.tsv\" index %d using 2:3 with lines lw 2 dt %s lc rgb \"%s\" title \"", name,
+            index, index % 2 ? "(14,4)" : "1", picture_colours[index % PICTURE_COLOURS]);
     picture_label(out, text(point, "label"));
     fputc('"', out);
     index++;

@@ -81,8 +81,8 @@ static bool write_script(const json_t *run, const json_t *points, const char *fo
   int block = 0;
   for (size_t i = 0; i < json_array_size(points); i++) {
     if (!new_block(points, i)) continue;
-    fprintf(out, ", \\\n  \"%s.tsv\" index %d using 1:2 with points pt %d lc %d title \"", NAME,
-            block, 4 + block % 10, 1 + block % 8);
+    fprintf(out, ", \\\n  \"%s.tsv\" index %d using 1:2 with points pt %d lc rgb \"%s\" title \"",
+            NAME, block, 4 + block % 10, picture_colours[block % PICTURE_COLOURS]);
     picture_label(out, text(json_array_get(points, i), "kernel"));
     fputc('"', out);
     block++;

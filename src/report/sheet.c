@@ -33,6 +33,8 @@ void sheet_set(Sheet *sheet, int row, int column, const char *format, ...) {
   vsnprintf(cell, SHEET_CELL, format, values);
   va_end(values);
   sheet_trim(cell);
+  for (; *cell; cell++)
+    if ((unsigned char)*cell < ' ') *cell = ' '; /* a cell is one line in every format */
 }
 
 const char *sheet_get(const Sheet *sheet, int row, int column) {
@@ -118,23 +120,60 @@ void sheet_csv(const Sheet *sheet, FILE *out) {
   }
 }
 
+/* What TeX or its fonts would not set as it stands. */
+static const char *const tex_forms[][2] = {
+    {"\\", "\\textbackslash{}"},
+    {"~", "\\textasciitilde{}"},
+    {"^", "\\textasciicircum{}"},
+    {"<", "\\textless{}"},
+    {">", "\\textgreater{}"},
+    {"|", "\\textbar{}"},
+    {"\"", "''"},
+    {"&", "\\&"},
+    {"%", "\\%"},
+    {"$", "\\$"},
+    {"#", "\\#"},
+    {"_", "\\_"},
+    {"{", "\\{"},
+    {"}", "\\}"},
+    {"±", "$\\pm$"},
+    {"×", "$\\times$"},
+    {"µ", "$\\mu$"},
+    {"–", "--"},
+    {"—", "---"},
+    {"…", "\\dots{}"},
+    {"≤", "$\\leq$"},
+    {"≥", "$\\geq$"},
+    {"→", "$\\rightarrow$"},
+};
+
+/* What pdflatex knows without a package: Latin letters up to U+017F, two bytes each. */
+static bool tex_knows(const char *text) {
+  unsigned char first = (unsigned char)*text;
+  return first < 0x80 || (first >= 0xc3 && first <= 0xc5);
+}
+
+static const char *tex_form(const char *text, size_t *length) {
+  for (size_t i = 0; i < sizeof tex_forms / sizeof *tex_forms; i++) {
+    *length = strlen(tex_forms[i][0]);
+    if (!strncmp(text, tex_forms[i][0], *length)) return tex_forms[i][1];
+  }
+  *length = 1;
+  while (((unsigned char)text[*length] & 0xc0) == 0x80) (*length)++;
+  return tex_knows(text) ? NULL : "?";
+}
+
 void sheet_tex_text(const char *text, FILE *out) {
-  static const char pm[] = "±", times[] = "×", dash[] = "–";
-  while (*text) {
-    const char *command = NULL;
-    size_t length = 1;
-    if (!strncmp(text, pm, strlen(pm))) command = "$\\pm$", length = strlen(pm);
-    if (!strncmp(text, times, strlen(times))) command = "$\\times$", length = strlen(times);
-    if (!strncmp(text, dash, strlen(dash))) command = "--", length = strlen(dash);
-    if (*text == '\\') command = "\\textbackslash{}";
-    if (*text == '~') command = "\\textasciitilde{}";
-    if (*text == '^') command = "\\textasciicircum{}";
-    if (strchr("&%$#_{}", *text)) fputc('\\', out);
-    if (command)
-      fputs(command, out);
+  if (*text == '[' || *text == '*') fputs("{}", out); /* after a line's end they are an option */
+  for (size_t length; *text; text += length) {
+    const char *form = tex_form(text, &length);
+    bool minus = *text == '-' && text[1] >= '0' && text[1] <= '9';
+    if (minus)
+      fputs("$-$", out);
+    else if (form)
+      fputs(form, out);
     else
-      fputc(*text, out);
-    text += length;
+      fwrite(text, 1, length, out);
   }
 }
 

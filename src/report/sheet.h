@@ -14,6 +14,7 @@ typedef struct Sheet {
 
 Sheet sheet_make(int rows, int columns);
 void sheet_free(Sheet *sheet);
+/* One line of text: control characters become blanks, what is too long is cut. */
 void sheet_set(Sheet *sheet, int row, int column, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* Takes away a UTF-8 character that lost its end when a text was cut to fit. */

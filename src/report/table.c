@@ -308,10 +308,26 @@ static void print_csv(const json_t *result, FILE *out) {
   sheet_free(&sheet);
 }
 
+/* Title and notes as comments; a line break within one of them must not end the comment. */
+static void put_comments(const json_t *result, FILE *out) {
+  char *lines = NULL;
+  size_t bytes = 0;
+  FILE *memory = open_memstream(&lines, &bytes);
+  CHECK(memory, "no memory for notes");
+  table_head(result, "; ", memory);
+  table_notes(result, "", memory);
+  CHECK(fclose(memory) == 0 && lines, "no memory for notes");
+  for (const char *line = lines; *line;) {
+    int length = (int)strcspn(line, "\r\n");
+    fprintf(out, "%% %.*s\n", length, line);
+    line += length + (line[length] != 0);
+  }
+  free(lines);
+}
+
 static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
-  fputs("% needs \\usepackage{booktabs}\n% ", out);
-  table_head(result, "; ", out);
-  table_notes(result, "% ", out);
+  fputs("% needs \\usepackage{booktabs}\n", out);
+  put_comments(result, out);
   sheet_tex(sheet, true, out);
 }
 

@@ -135,10 +135,8 @@ static void put_panel(FILE *out, const Triptych *t, int axis, int column) {
 static bool write_script(const Triptych *t, const char *folder, Error *error) {
   FILE *out = picture_create(folder, t->name, ".gp", error);
   if (!out) return false;
-  fputs("if (!exists(\"ending\")) ending = \"svg\"\n"
-        "if (ending eq \"png\") set terminal pngcairo size 980,860 font \"Sans,12\" enhanced; \\\n"
-        "else set terminal svg size 980,860 font \"Sans,12\" enhanced background \"white\"\n"
-        "set multiplot layout 3,3 margins screen 0.05,0.80,0.02,0.90 spacing screen 0.01,0.012 "
+  picture_terminal(out, 980, 860, 12, 12);
+  fputs("set multiplot layout 3,3 margins screen 0.05,0.80,0.02,0.90 spacing screen 0.01,0.012 "
         "title \"",
         out);
   picture_label(out, t->title);
