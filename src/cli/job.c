@@ -47,6 +47,7 @@ static int config_file(const PlannedTrial *trial, const Launch *launch) {
   json_t *config = json_copy(trial->config);
   json_object_set_new(config, "checkpoint", json_string(checkpoint));
   if (launch->profile) json_object_set_new(config, "profile", json_true());
+  if (launch->workers >= 0) json_object_set_new(config, "workers", json_integer(launch->workers));
   bool good = json_dumpfd(config, file, JSON_COMPACT) == 0 && lseek(file, 0, SEEK_SET) == 0;
   json_decref(config);
   if (good) return file;

@@ -41,6 +41,7 @@ typedef struct Launch {
   const char *home;    /* of the program */
   int threads;
   bool pin;     /* give each slot its own processors */
+  int workers;  /* threads that prepare batches, -1: the trial's default */
   bool profile; /* the trial ends its log with the time of each op */
 } Launch;
 

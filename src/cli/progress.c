@@ -125,17 +125,28 @@ static void show_log(const Job *job, int most) {
   fprintf(stderr, "  whole log: %s\n", job->log_path);
 }
 
+/* ", waited 1.2 % for data" of the training's time, when the trial told it. */
+static void wait_text(const Job *job, char *text, size_t bytes) {
+  const json_t *wait = json_object_get(job->end, "wait_s");
+  double train_s = json_number_value(json_object_get(job->end, "train_s"));
+  text[0] = 0;
+  if (wait && train_s > 0)
+    snprintf(text, bytes, ", waited %.1f %% for data", 100 * json_number_value(wait) / train_s);
+}
+
 void progress_end(Progress *progress, const Job *job, const AttemptEnd *end) {
-  char took[24], figure[48] = "";
+  char took[24], figure[48] = "", waited[48];
   progress->ended++;
   progress->busy_s += end->wall_s;
   bool good = end->status == STATUS_DONE;
   if (progress->quiet && good && !progress->profile) return;
   clear(progress);
   clock_text(end->wall_s, took);
+  wait_text(job, waited, sizeof waited);
   if (good && job->figure >= 0) snprintf(figure, sizeof figure, " %.3f", job->figure);
-  fprintf(stderr, "harness: %s %d/%d %s%s in %s%s%s\n", status_name(end->status), progress->ended,
-          progress->total, job->label, figure, took, end->message[0] ? ": " : "", end->message);
+  fprintf(stderr, "harness: %s %d/%d %s%s in %s%s%s%s\n", status_name(end->status), progress->ended,
+          progress->total, job->label, figure, took, waited, end->message[0] ? ": " : "",
+          end->message);
   if (!good && end->status != STATUS_INTERRUPTED) show_log(job, LOG_LINES);
   if (good && progress->profile) show_log(job, PROFILE_LINES);
   progress->last = progress->terminal ? 0 : progress->last;

@@ -7,6 +7,7 @@
 #include "src/cli/progress.h"
 #include "src/cli/report.h"
 #include "src/cli/schedule.h"
+#include "src/data/loader.h"
 #include "src/report/plot.h"
 #include "src/report/table.h"
 #include "src/store/environment.h"
@@ -21,6 +22,7 @@ typedef struct Run {
   char device[64]; /* "device=cuda", empty: not given */
   int jobs;        /* 0: as many as the processors allow */
   double timeout_s;
+  int workers; /* -1: not given */
   bool retry[STATUS_COUNT];
   bool dry_run, json, profile;
   Batch batch;
@@ -34,7 +36,8 @@ enum {
   KEY_DRY = 'n',
   KEY_TIMEOUT = 3,
   KEY_JSON = 4,
-  KEY_PROFILE = 5
+  KEY_PROFILE = 5,
+  KEY_WORKERS = 6
 };
 
 static const struct argp_option options[] = {
@@ -44,6 +47,9 @@ static const struct argp_option options[] = {
     {"retry", KEY_RETRY, "CLASS,...", 0,
      "Run again what ended so: failed, oom, collapsed, timeout; `all` is these four; `done` may be "
      "named too. Earlier attempts are kept",
+     0},
+    {"workers", KEY_WORKERS, "N", 0,
+     "Threads of a trial that prepare its batches ahead (default 1; 0: none). Changes no result",
      0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Stop a trial after S seconds", 0},
     {"profile", KEY_PROFILE, 0, 0,
@@ -98,6 +104,14 @@ static bool take_device(const char *value, Run *run, Error *error) {
   return true;
 }
 
+static bool take_workers(const char *value, Run *run, Error *error) {
+  double number;
+  if (!cli_number("--workers", value, 0, &number, error)) return false;
+  run->workers = number <= WORKERS_MAX ? (int)number : -1;
+  if (run->workers == number) return true;
+  return fail(error, "--workers needs a whole number from 0 to %d, not \"%s\"", WORKERS_MAX, value);
+}
+
 static bool take(int key, char *value, void *user, Error *error) {
   Run *run = user;
   double number;
@@ -105,6 +119,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_DEVICE) return take_device(value, run, error);
   if (key == KEY_RETRY) return take_retry(value, run->retry, error);
   if (key == KEY_TIMEOUT) return cli_number("--timeout", value, 0.001, &run->timeout_s, error);
+  if (key == KEY_WORKERS) return take_workers(value, run, error);
   if (key == KEY_JOBS) {
     bool good = cli_number("--jobs", value, 1, &number, error);
     if (good) run->jobs = (int)number;
@@ -227,6 +242,7 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
                      .todo = todo,
                      .label = label,
                      .timeout_s = run->timeout_s,
+                     .workers = run->workers,
                      .quiet = run->common.quiet,
                      .profile = run->profile,
                      .home = run->common.home,
@@ -357,7 +373,7 @@ static int execute(Run *run, Error *error) {
 }
 
 int command_run(int argc, char **argv) {
-  Run run = {.file = NULL};
+  Run run = {.workers = -1};
   Error error = {""};
   cli_parse(&cli, argc, argv, &run.common, &run);
   if (!run.file) {

@@ -76,9 +76,13 @@ static void stop_all(Sweep *sweep) {
 
 static bool hand_out(Sweep *sweep, Job *job, Error *error) {
   Schedule *schedule = sweep->schedule;
-  Launch launch = {schedule->program, store_folder(schedule->store),
-                   schedule->home,    schedule->threads,
-                   schedule->pin,     schedule->profile};
+  Launch launch = {.program = schedule->program,
+                   .folder = store_folder(schedule->store),
+                   .home = schedule->home,
+                   .threads = schedule->threads,
+                   .workers = schedule->workers,
+                   .pin = schedule->pin,
+                   .profile = schedule->profile};
   job->trial = schedule->todo[sweep->next];
   job->label = schedule->label[sweep->next];
   if (!job_spawn(job, &launch, error)) return false;

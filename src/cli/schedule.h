@@ -14,6 +14,7 @@ typedef struct Schedule {
   int threads;      /* of a trial */
   bool pin;         /* jobs * threads processors are there */
   double timeout_s; /* of a trial; 0: none */
+  int workers;      /* threads of a trial that prepare batches; -1: its default */
   bool quiet, profile;
   const char *program; /* what to execute for a trial */
   const char *home;    /* the program's folder */

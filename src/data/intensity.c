@@ -1,7 +1,6 @@
 #include "src/data/intensity.h"
 #include "kernels/simd_math.h"
 
-#include <float.h>
 #include <math.h>
 
 static size_t voxels(const Plane *plane) {
@@ -63,10 +62,9 @@ static void curve(const Plane *plane, const Statistics *s, float exponent, bool 
   float origin = inverted ? s->high : s->low, scale = sign / (range > 1e-7f ? range : 1e-7f);
 #pragma omp simd
   for (size_t i = 0; i < count; i++) {
-    float t = (plane->value[i] - origin) * scale;
-    float safe = t > FLT_MIN ? t : 1.f;
-    float power = simd_exp(exponent * simd_log(safe));
-    plane->value[i] = origin + sign * range * (t > FLT_MIN ? power : 0.f);
+    float t = (plane->value[i] - origin) * scale + 1e-30f; /* not negative; log wants above 0 */
+    float power = simd_exp(exponent * simd_log(t));
+    plane->value[i] = origin + sign * range * power;
   }
 }
 

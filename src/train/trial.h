@@ -8,10 +8,12 @@
 /* Trains and evaluates one resolved configuration. Besides the planner's options it reads
  *   data_dir    the data set's folder
  *   checkpoint  (optional) file for the weights, written every save_every steps and at the end; one
- * that is there already is continued from home        where lua/ is Reports as JSON lines on
- * events: plan, step, eval, metric and at last end (status, message, train_s, eval_s). Returns the
- * exit code: 0 when the trial ended as done, 75 when it was interrupted by SIGTERM or SIGINT (a
- * checkpoint was saved), otherwise 1. */
+ *               that is there already is continued from
+ *   home        where lua/ is
+ *   workers     (optional, 1) threads that prepare batches
+ * Reports as JSON lines on events: plan, step, eval, metric and at last end (status, message,
+ * train_s, wait_s, eval_s). Returns the exit code: 0 when the trial ended as done, 75 when it was
+ * interrupted by SIGTERM or SIGINT (a checkpoint was saved), otherwise 1. */
 int trial_main(const json_t *config, FILE *events);
 
 #endif
