@@ -140,6 +140,10 @@ tiny="phantom_size=24,24,24 phantom_cases=6 phantom_validation=2 phantom_organs=
   printf '%s\n' "3 3" "3 3" "3 3" "3 4" "256 5" "3 3" "3 3" "3 4" "256 5" | diff - shapes
   "$harness" report -q >/dev/null 2>&1
   grep -q "mask embedding per query, two inputs</figcaption>" results/report.html
+  # the command that the report names asks for the very same trials
+  command=$(grep -o 'run experiments/embeddings.lua [^<]*steps=4[^<]*' results/report.html | head -n 1)
+  # shellcheck disable=SC2086
+  (cd "$root" && "$harness" $command --dry-run) | grep -q "^0 of 4 trials would run"
   rm -r results/checkpoints
   run "$harness" plot triptych
   [ "$status" -eq 5 ]

@@ -162,3 +162,16 @@ json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json
   [ "$status" -eq 5 ]
   [[ "$output" == *"nothing is stored to report"* ]]
 }
+
+@test "without gnuplot the page stands, and says which pictures are missing and how to draw them" {
+  plan seeds=1
+  "$harness" run -q plan.json >/dev/null
+  rm -r results/plots
+  env PATH=/nowhere "$harness" report >/dev/null
+  page >text
+  grep -q "gnuplot did not draw" text
+  grep -q "./harness plot curves query_count" text
+  grep -q "0.550" text
+  run grep -q "<svg" results/report.html
+  [ "$status" -eq 1 ]
+}

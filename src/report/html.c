@@ -89,7 +89,7 @@ static void put_cell(const Sheet *sheet, int row, int column, bool text_last, FI
 }
 
 void html_sheet(const Sheet *sheet, bool text_last, FILE *out) {
-  fputs("<div class=\"wide\"><table>\n<thead>", out);
+  fputs("<div class=\"wide\"><table class=\"sheet\">\n<thead>", out);
   for (int row = 0; row < sheet->rows; row++) {
     if (row == 1) fputs("<tbody>\n", out);
     fputs("<tr>", out);

@@ -23,7 +23,7 @@ static const char layout[] =
     "font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right;"
     "vertical-align:top}thead th{background:var(--band);font-weight:600;vertical-align:bottom}"
-    "tbody th{font-weight:400}.left{text-align:left}\n"
+    "tbody th{font-weight:400}.left{text-align:left}.sheet td{white-space:nowrap}\n"
     ".good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}"
     ".open{color:var(--open)}\n"
     "code,pre{font:.85em/1.45 ui-monospace,\"DejaVu Sans Mono\",monospace;background:var(--band);"
