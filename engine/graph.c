@@ -7,7 +7,7 @@ Graph *graph_make(Params *params) {
   Graph *graph = calloc(1, sizeof *graph);
   CHECK(graph, "no memory for a graph");
   graph->params = params;
-  graph->real = params->real;
+  graph->real = graph->storage = params->real;
   graph->where = "";
   return graph;
 }

@@ -51,6 +51,7 @@ typedef struct Graph {
   Arena arena;
   Params *params; /* shared, not owned */
   DType real;     /* params->real */
+  DType storage;  /* of activations where the kernels allow it: real (the default) or BF16 */
   Value **values;
   Node **nodes;
   int value_count, node_count, value_room, node_room;

@@ -1,5 +1,6 @@
 /* Fast add: bound by memory. The gradient of a repeated b is a sum over rows of `period` elements:
  * float over ROWS rows, double beyond, pieces of rows apart so that threads do not matter. */
+#include "kernels/bf16.h"
 #include "kernels/options.h"
 
 #include <string.h>
@@ -26,38 +27,47 @@ static bool prepare(Call *call, Error *error) {
   return true;
 }
 
+INLINE void add_run(const void *a, const void *b, void *y, int64_t count, DType type) {
+  int64_t i = 0;
+  for (; i + VEC <= count; i += VEC)
+    real_store(y, i, real_load(a, i, type) + real_load(b, i, type), type);
+  for (; i < count; i++) real_set(y, i, real_get(a, i, type) + real_get(b, i, type), type);
+}
+
 static void forward(const Call *call) {
   Sizes s = sizes_make(call);
-  const float *a = call->in[IN_A].data, *b = call->in[IN_B].data;
-  float *y = call->out[0].data;
+  const void *a = call->in[IN_A].data, *b = call->in[IN_B].data;
+  void *y = call->out[0].data;
+  DType type = call->out[0].type;
   /* Runs of at most CHUNK elements, none across the end of b. */
   int64_t runs = (s.period + CHUNK - 1) / CHUNK;
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < s.rows * runs; i++) {
     int64_t start = i % runs * CHUNK, at = i / runs * s.period + start;
     int64_t length = s.period - start < CHUNK ? s.period - start : CHUNK;
-#pragma omp simd
-    for (int64_t j = 0; j < length; j++) y[at + j] = a[at + j] + b[start + j];
+    TYPED(add_run, type, real_at(a, at, type), real_at(b, start, type), real_at(y, at, type),
+          length);
   }
 }
 
 /* Sums of `columns` <= COLUMNS columns over rows [first, last). */
-static void column_sums(const float *dy, int64_t period, int columns, int64_t first, int64_t last,
-                        double *total) {
+INLINE void column_sums(const void *dy, int64_t period, int columns, int64_t first, int64_t last,
+                        double *total, DType type) {
   memset(total, 0, COLUMNS * sizeof *total);
   for (int64_t block = first; block < last; block += ROWS) {
     float sum[COLUMNS] = {0};
     int64_t end = block + ROWS < last ? block + ROWS : last;
     for (int64_t r = block; r < end; r++)
 #pragma omp simd
-      for (int c = 0; c < columns; c++) sum[c] += dy[r * period + c];
+      for (int c = 0; c < columns; c++) sum[c] += real_get(dy, r * period + c, type);
     for (int c = 0; c < columns; c++) total[c] += (double)sum[c];
   }
 }
 
 static void repeat_backward(const Call *call, const Sizes *s) {
-  const float *dy = call->dout[0].data;
-  float *db = call->din[IN_B].data;
+  const void *dy = call->dout[0].data;
+  void *db = call->din[IN_B].data;
+  DType type = call->dout[0].type;
   double *partial = call->scratch;
   int64_t groups = (s->period + COLUMNS - 1) / COLUMNS;
 #pragma omp parallel for schedule(static)
@@ -65,34 +75,40 @@ static void repeat_backward(const Call *call, const Sizes *s) {
     double total[COLUMNS];
     int64_t start = i % groups * COLUMNS, piece = i / groups;
     int columns = s->period - start < COLUMNS ? (int)(s->period - start) : COLUMNS;
-    column_sums(dy + start, s->period, columns, s->rows * piece / s->pieces,
-                s->rows * (piece + 1) / s->pieces, total);
+    TYPED(column_sums, type, real_at(dy, start, type), s->period, columns,
+          s->rows * piece / s->pieces, s->rows * (piece + 1) / s->pieces, total);
     for (int c = 0; c < columns; c++)
       if (s->pieces == 1)
-        db[start + c] = (float)total[c];
+        real_set(db, start + c, (float)total[c], type);
       else
         partial[piece * s->period + start + c] = total[c];
   }
   for (int64_t j = 0; s->pieces > 1 && j < s->period; j++) {
     double sum = 0;
     for (int64_t piece = 0; piece < s->pieces; piece++) sum += partial[piece * s->period + j];
-    db[j] = (float)sum;
+    real_set(db, j, (float)sum, type);
   }
 }
 
-static void copy(float *to, const float *from, int64_t count) {
+static void copy(void *to, const Tensor *from) {
+  int64_t bytes = (int64_t)tensor_bytes(from);
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < count; i += CHUNK)
-    memcpy(to + i, from + i, (size_t)(count - i < CHUNK ? count - i : CHUNK) * sizeof *to);
+  for (int64_t i = 0; i < bytes; i += 4 * CHUNK)
+    memcpy((char *)to + i, (const char *)from->data + i,
+           (size_t)(bytes - i < 4 * CHUNK ? bytes - i : 4 * CHUNK));
 }
 
 static void backward(const Call *call) {
   Sizes s = sizes_make(call);
-  const float *dy = call->dout[0].data;
-  float *da = call->din[IN_A].data, *db = call->din[IN_B].data;
-  if (db && s.rows == 1) copy(db, dy, s.count);
+  const Tensor *dy = &call->dout[0];
+  void *da = call->din[IN_A].data, *db = call->din[IN_B].data;
+  if (db && s.rows == 1) copy(db, dy);
   if (db && s.rows > 1) repeat_backward(call, &s);
-  if (da && da != dy) copy(da, dy, s.count);
+  if (da && da != dy->data) copy(da, dy);
 }
 
-const Kernel add_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel add_cpu = {.forward = forward,
+                        .backward = backward,
+                        .prepare = prepare,
+                        .bf16 = SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0),
+                        .bf16_together = true};

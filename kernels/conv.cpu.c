@@ -1,9 +1,11 @@
-/* Convolution two ways. 3x3x3 with stride 1 over whole registers of channels: Winograd, in
+/* Convolution two ways, in float or, where an operand is stored as BF16, in bf16 with float sums.
+ * 3x3x3 with stride 1 over whole registers of channels: Winograd, in
  * winograd.c (measured at 340-620 GFLOP/s of direct convolution a core of an EPYC 9005, whose FMA
  * rate is 270). All else: oneDNN's channels-last kernels (brgemm and jit for AVX-512; 130-285
  * GFLOP/s a core), where each input part is a convolution of its own with a slice of the weights:
  * forward, the second adds to the output of the first; backward, the parts are independent. Bound
  * by FLOP from 16 channels on. */
+#include "kernels/bf16.h"
 #include "kernels/onednn.h"
 #include "kernels/options.h"
 #include "kernels/winograd.h"
@@ -16,8 +18,13 @@ enum { IN_W, IN_B, IN_X, MAX_PARTS = 2 };
 typedef struct State {
   bool winograd; /* then nothing of the library's */
   ConvStep forward[MAX_PARTS], back_x[MAX_PARTS], back_w[MAX_PARTS];
-  size_t w_bytes, pad_bytes; /* of scratch: weights, then the library's, then a bias nobody asks */
+  /* Of scratch: weights, then the library's, then a bias nobody asks, then a staged operand. */
+  size_t w_bytes, pad_bytes, bias_bytes, staged_bytes;
 } State;
+
+static dnnl_data_type_t library_type(const Tensor *tensor) {
+  return tensor->type == BF16 ? dnnl_bf16 : dnnl_f32;
+}
 
 extern const Kernel conv_cpu;
 
@@ -25,7 +32,8 @@ extern const Kernel conv_cpu;
 static ConvShape part_shape(const Call *call, int i, int64_t *first) {
   const int *stride = ((const ConvOptions *)call->options)->stride.v;
   const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X + i], *y = &call->out[0];
-  ConvShape s = {.bias = i == 0, .accumulate = i > 0};
+  ConvShape s = {
+      .bias = i == 0, .accumulate = i > 0, .x_type = library_type(x), .y_type = library_type(y)};
   *first = i ? call->in[IN_X].dim[4] : 0;
   s.x[0] = x->dim[0], s.x[1] = x->dim[4];
   s.y[0] = y->dim[0], s.y[1] = y->dim[4];
@@ -47,10 +55,44 @@ static ConvShape part_shape(const Call *call, int i, int64_t *first) {
 
 static bool add_step(State *state, ConvStep *step, ConvDirection direction, const ConvShape *shape,
                      Error *error) {
-  if (!conv_step_make(step, direction, shape, error)) return false;
+  ConvShape typed = *shape; /* what is read is staged */
+  if (shape->x_type != shape->y_type) {
+    if (direction != CONV_BACKWARD_X) typed.x_type = dnnl_bf16;
+    if (direction != CONV_FORWARD) typed.y_type = dnnl_bf16;
+  }
+  if (!conv_step_make(step, direction, &typed, error)) return false;
   if (step->w_bytes > state->w_bytes) state->w_bytes = step->w_bytes;
   if (step->pad_bytes > state->pad_bytes) state->pad_bytes = step->pad_bytes;
   return true;
+}
+
+/* ---- operands of two types ---------------------------------------------------------------------
+ * bf16 arithmetic reads bf16: a float operand beside a BF16 one (the image, the gradient of the
+ * last layer) is rounded into scratch. */
+
+enum { STAGE_RUN = 1 << 13 };
+
+static bool is_staged(const Tensor *tensor, const Tensor *other) {
+  return tensor->type == F32 && other->type == BF16;
+}
+
+static size_t staged_bytes(const Tensor *tensor, const Tensor *other) {
+  size_t bytes = (size_t)tensor_count(tensor) * sizeof(Bf16);
+  return is_staged(tensor, other) ? (bytes + 63) / 64 * 64 : 0;
+}
+
+/* What the library reads for `tensor` in a convolution with `other`. */
+static void *staged(const State *state, const Call *call, const Tensor *tensor,
+                    const Tensor *other) {
+  if (!is_staged(tensor, other)) return tensor->data;
+  Bf16 *to = (Bf16 *)(void *)((char *)call->scratch + state->w_bytes + state->pad_bytes +
+                              state->bias_bytes);
+  const float *from = tensor->data;
+  int64_t count = tensor_count(tensor);
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < count; i += STAGE_RUN)
+    bf16_from_floats(to + i, from + i, count - i < STAGE_RUN ? count - i : STAGE_RUN);
+  return to;
 }
 
 /* ---- 3x3x3 by Winograd ------------------------------------------------------------------------
@@ -68,10 +110,11 @@ static bool winograd_fits(const Call *call) {
   const Tensor *w = &call->in[IN_W], *y = &call->out[0];
   for (int a = 0; a < 3; a++)
     if (stride[a] != 1 || w->dim[1 + a] != 3) return false;
-  bool whole = w->dim[0] % winograd_channels() == 0;
+  bool whole = w->dim[0] % winograd_channels() == 0, half = y->type == BF16;
+  for (int i = IN_X; i < call->n_in; i++) half |= call->in[i].type == BF16;
   for (int i = IN_X; i < call->n_in; i++)
     whole = whole && call->in[i].dim[4] % winograd_channels() == 0;
-  return whole && tensor_rows(y) >= 8 * LEAST_TILES;
+  return whole && !half && tensor_rows(y) >= 8 * LEAST_TILES;
 }
 
 static Maps maps_of(const Tensor *part, int count) {
@@ -107,7 +150,11 @@ static bool prepare(Call *call, Error *error) {
   bool good = true;
   for (int i = 0; good && i < call->n_in - IN_X; i++) {
     int64_t first;
+    const Tensor *x = &call->in[IN_X + i], *y = &call->out[0];
     ConvShape shape = part_shape(call, i, &first);
+    size_t bytes = staged_bytes(x, y) + staged_bytes(y, x); /* one of them at most */
+    if (bytes > state->staged_bytes && (call->backward || x->type == F32))
+      state->staged_bytes = bytes;
     if (call->backward)
       good = add_step(state, &state->back_x[i], CONV_BACKWARD_X, &shape, error) &&
              add_step(state, &state->back_w[i], CONV_BACKWARD_W, &shape, error);
@@ -120,8 +167,9 @@ static bool prepare(Call *call, Error *error) {
   }
   state->w_bytes = (state->w_bytes + 63) / 64 * 64;
   state->pad_bytes = (state->pad_bytes + 63) / 64 * 64;
-  call->scratch_bytes = state->w_bytes + state->pad_bytes;
-  if (call->backward) call->scratch_bytes += (size_t)call->out[0].dim[4] * sizeof(float);
+  size_t bias = (size_t)call->out[0].dim[4] * sizeof(float);
+  state->bias_bytes = call->backward ? (bias + 63) / 64 * 64 : 0;
+  call->scratch_bytes = state->w_bytes + state->pad_bytes + state->bias_bytes + state->staged_bytes;
   return true;
 }
 
@@ -149,7 +197,7 @@ static void forward(const Call *call) {
   char *scratch = call->scratch;
   int64_t first = 0;
   for (int i = 0; i < call->n_in - IN_X; i++) {
-    ConvData data = {call->in[IN_X + i].data,
+    ConvData data = {staged(state, call, &call->in[IN_X + i], &call->out[0]),
                      (float *)call->in[IN_W].data + first,
                      call->in[IN_B].data,
                      call->out[0].data,
@@ -163,10 +211,9 @@ static void forward(const Call *call) {
 /* db alone: rare, only where the weights are frozen and the bias is not. */
 static void bias_gradient(const Tensor *dy, float *db) {
   int64_t outs = tensor_last(dy), rows = tensor_rows(dy);
-  const float *data = dy->data;
   for (int64_t o = 0; o < outs; o++) {
     double sum = 0;
-    for (int64_t row = 0; row < rows; row++) sum += data[row * outs + o];
+    for (int64_t row = 0; row < rows; row++) sum += real_get(dy->data, row * outs + o, dy->type);
     db[o] = (float)sum;
   }
 }
@@ -175,7 +222,7 @@ static void backward(const Call *call) {
   const State *state = call->state;
   char *scratch = call->scratch;
   float *w = call->in[IN_W].data, *dw = call->din[IN_W].data, *db = call->din[IN_B].data;
-  void *dy = call->dout[0].data, *pad = scratch + state->w_bytes;
+  void *pad = scratch + state->w_bytes;
   void *unasked = scratch + state->w_bytes + state->pad_bytes;
   int64_t first = 0;
   if (db && !dw) bias_gradient(&call->dout[0], db);
@@ -184,18 +231,23 @@ static void backward(const Call *call) {
     return;
   }
   for (int i = 0; i < call->n_in - IN_X; i++) {
-    void *x = call->in[IN_X + i].data, *dx = call->din[IN_X + i].data;
+    const Tensor *x = &call->in[IN_X + i];
+    void *dx = call->din[IN_X + i].data, *dy = staged(state, call, &call->dout[0], x);
     if (dx) {
       ConvData data = {dx, w + first, NULL, dy, scratch, pad};
       conv_step_run(&state->back_x[i], &data);
     }
     if (dw) {
-      ConvData data = {x, dw + first, db ? db : unasked, dy, scratch, pad};
+      ConvData data = {
+          staged(state, call, x, &call->dout[0]), dw + first, db ? db : unasked, dy, scratch, pad};
       conv_step_run(&state->back_w[i], &data);
     }
     first += call->in[IN_X + i].dim[4];
   }
 }
 
-const Kernel conv_cpu = {
-    .forward = forward, .backward = backward, .prepare = prepare, .release = release};
+const Kernel conv_cpu = {.forward = forward,
+                         .backward = backward,
+                         .prepare = prepare,
+                         .release = release,
+                         .bf16 = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1) | SAVES_OUT(0)};

@@ -1,5 +1,6 @@
 /* GEMM (voxels, Cin) x (Cin, taps*Cout) by tiles of input voxels. Taps along W and the channels of
  * one input voxel lie together in the output, so a tile is moved in runs of sw*Cout numbers. */
+#include "kernels/bf16.h"
 #include "kernels/dense.h"
 #include "kernels/options.h"
 
@@ -26,29 +27,43 @@ static Runs runs_of(const Call *call, int64_t voxel) {
   return r;
 }
 
-static void scatter(const Call *call, int64_t first, int64_t count, float *tile) {
+INLINE void scatter_as(const Call *call, int64_t first, int64_t count, const float *tile,
+                       DType type) {
   const float *restrict b = call->in[IN_B].data;
-  float *restrict y = call->out[0].data;
+  void *y = call->out[0].data;
   int64_t outs = call->out[0].dim[4];
   for (int64_t voxel = first; voxel < first + count; voxel++) {
     Runs r = runs_of(call, voxel);
     for (int64_t i = 0; i < r.planes; i++)
       for (int64_t j = 0; j < r.lines; j++) {
         int64_t to = r.first + i * r.plane + j * r.line;
-        for (int64_t k = 0; k < r.run; k += outs)
-          for (int64_t o = 0; o < outs; o++) y[to + k + o] = *tile++ + b[o];
+        for (int64_t k = 0; k < r.run; k += outs, tile += outs) {
+          int64_t o = 0;
+          for (; o + VEC <= outs; o += VEC)
+            real_store(y, to + k + o, vec_load(tile + o) + vec_load(b + o), type);
+          for (; o < outs; o++) real_set(y, to + k + o, tile[o] + b[o], type);
+        }
       }
   }
 }
 
+static void scatter(const Call *call, int64_t first, int64_t count, float *tile) {
+  TYPED(scatter_as, call->out[0].type, call, first, count, tile);
+}
+
 static const float *gather(const Call *call, int64_t first, int64_t count, float *tile) {
-  const float *dy = call->dout[0].data;
+  const Tensor *dy = &call->dout[0];
   float *to = tile;
   for (int64_t voxel = first; voxel < first + count; voxel++) {
     Runs r = runs_of(call, voxel);
     for (int64_t i = 0; i < r.planes; i++)
-      for (int64_t j = 0; j < r.lines; j++, to += r.run)
-        memcpy(to, dy + r.first + i * r.plane + j * r.line, (size_t)r.run * sizeof *to);
+      for (int64_t j = 0; j < r.lines; j++, to += r.run) {
+        const void *from = real_at(dy->data, r.first + i * r.plane + j * r.line, dy->type);
+        if (dy->type == BF16)
+          bf16_to_floats(to, from, r.run);
+        else
+          memcpy(to, from, (size_t)r.run * sizeof *to);
+      }
   }
   return tile;
 }
@@ -62,6 +77,7 @@ static Dense dense_of(const Call *call) {
                  .by_input = true,
                  .w = w->data,
                  .x = x->data,
+                 .x_type = x->type,
                  .finish = scatter,
                  .gather = gather,
                  .dx = call->din[IN_X].data,
@@ -92,4 +108,7 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel conv_transpose_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel conv_transpose_cpu = {.forward = forward,
+                                   .backward = backward,
+                                   .prepare = prepare,
+                                   .bf16 = SAVES_IN(IN_X) | SAVES_OUT(0)};

@@ -1,4 +1,5 @@
 #include "kernels/dense.h"
+#include "kernels/bf16.h"
 #include "kernels/gemm.h"
 
 #include <omp.h>
@@ -6,15 +7,21 @@
 
 enum { TILE_ROWS = 256 };
 
-/* One thread's share of scratch: [column sums, double][tile][sums of a tile][dw] */
+/* One thread's share of scratch: [column sums, double][tile][rows of x or dx][sums of a tile][dw];
+ * forward: [tile][rows of x] */
 typedef struct Share {
   double *columns;
-  float *tile, *tile_columns, *dw;
+  float *tile, *rows, *tile_columns, *dw;
 } Share;
+
+static int64_t rows_floats(const Dense *d) {
+  int64_t rows = d->rows < TILE_ROWS ? d->rows : TILE_ROWS;
+  return d->x_type == BF16 ? rows * d->ins : 0;
+}
 
 static size_t share_bytes(const Dense *d, bool backward) {
   int64_t rows = d->rows < TILE_ROWS ? d->rows : TILE_ROWS;
-  size_t bytes = (size_t)(rows * d->outs) * sizeof(float);
+  size_t bytes = (size_t)(rows * d->outs + rows_floats(d)) * sizeof(float);
   if (backward)
     bytes += (size_t)d->outs * (sizeof(double) + sizeof(float)) +
              (size_t)(d->ins * d->outs) * sizeof(float);
@@ -26,12 +33,13 @@ size_t dense_scratch(const Dense *d, bool backward) {
 }
 
 static Share share_of(const Dense *d, bool backward, int thread) {
-  char *start = (char *)d->call->scratch + share_bytes(d, backward) * (size_t)thread;
-  if (!backward) return (Share){.tile = (float *)(void *)start};
   int64_t rows = d->rows < TILE_ROWS ? d->rows : TILE_ROWS;
-  Share s = {.columns = (double *)(void *)start};
-  s.tile = (float *)(s.columns + d->outs);
-  s.tile_columns = s.tile + rows * d->outs;
+  Share s = {0};
+  s.columns =
+      (double *)(void *)((char *)d->call->scratch + share_bytes(d, backward) * (size_t)thread);
+  s.tile = (float *)(s.columns + (backward ? d->outs : 0));
+  s.rows = s.tile + rows * d->outs;
+  s.tile_columns = s.rows + rows_floats(d);
   s.dw = s.tile_columns + d->outs;
   return s;
 }
@@ -48,12 +56,20 @@ static Matrix weights(const Dense *d, bool transposed) {
   return (Matrix){d->w, d->by_input ? d->outs : d->ins, transposed};
 }
 
+/* Rows of x in float: where they lie, or a copy. */
+static const float *x_rows(const Dense *d, const Share *s, int64_t first, int64_t count) {
+  if (d->x_type == F32) return (const float *)d->x + first * d->ins;
+  bf16_to_floats(s->rows, (const Bf16 *)d->x + first * d->ins, count * d->ins);
+  return s->rows;
+}
+
 void dense_forward(const Dense *d) {
 #pragma omp parallel for schedule(static) if (d->rows > TILE_ROWS)
   for (int64_t t = 0; t < tile_count(d); t++) {
     int64_t first = t * TILE_ROWS, count = tile_rows(d, first);
-    float *tile = d->y ? d->y + first * d->outs : share_of(d, false, omp_get_thread_num()).tile;
-    gemm(count, d->outs, d->ins, 1, (Matrix){d->x + first * d->ins, d->ins, false},
+    Share s = share_of(d, false, omp_get_thread_num());
+    float *tile = d->y ? d->y + first * d->outs : s.tile;
+    gemm(count, d->outs, d->ins, 1, (Matrix){x_rows(d, &s, first, count), d->ins, false},
          weights(d, !d->by_input), 0, tile, d->outs);
     d->finish(d->call, first, count, tile);
   }
@@ -71,11 +87,15 @@ static void tile_backward(const Dense *d, const Share *s, int64_t first) {
   int64_t count = tile_rows(d, first);
   const float *g = d->gather(d->call, first, count, s->tile);
   columns_add(d, s, g, count);
-  if (d->dx)
-    gemm(count, d->ins, d->outs, 1, (Matrix){g, d->outs, false}, weights(d, d->by_input), 0,
-         d->dx + first * d->ins, d->ins);
+  if (d->dx) {
+    float *dx = d->x_type == F32 ? (float *)d->dx + first * d->ins : s->rows;
+    gemm(count, d->ins, d->outs, 1, (Matrix){g, d->outs, false}, weights(d, d->by_input), 0, dx,
+         d->ins);
+    if (d->x_type == BF16) bf16_from_floats((Bf16 *)d->dx + first * d->ins, dx, count * d->ins);
+  }
   if (!d->dw) return;
-  Matrix x = {d->x + first * d->ins, d->ins, d->by_input}, gradient = {g, d->outs, !d->by_input};
+  Matrix x = {x_rows(d, s, first, count), d->ins, d->by_input};
+  Matrix gradient = {g, d->outs, !d->by_input};
   if (d->by_input)
     gemm(d->ins, d->outs, count, 1, x, gradient, 1, s->dw, d->outs);
   else

@@ -11,13 +11,16 @@ typedef struct Dense {
   const Call *call;
   int64_t rows, ins, outs; /* x (rows, ins), result (rows, outs) */
   bool by_input;           /* w is (ins, outs); otherwise (outs, ins) */
-  const float *w, *x;
-  float *y; /* where results go; NULL: into scratch, `finish` takes them away */
+  const float *w;
+  const void *x;
+  DType x_type; /* of x and dx: F32 or BF16, which passes through scratch */
+  float *y;     /* where results go; NULL: into scratch, `finish` takes them away */
   /* Forward: after the product of the rows first .. first + count - 1, in `tile`. */
   void (*finish)(const Call *call, int64_t first, int64_t count, float *tile);
   /* Backward: the gradient of those rows, contiguous: made in `tile`, or where it already lies. */
   const float *(*gather)(const Call *call, int64_t first, int64_t count, float *tile);
-  float *dx, *dw; /* NULL: not wanted */
+  void *dx; /* NULL: not wanted */
+  float *dw;
 } Dense;
 
 /* For prepare: scratch of one forward (tiles only where y is NULL) or backward. */

@@ -3,10 +3,12 @@
  * keeps VEC channels in registers, sums 64 voxels in float and those in double. The variance comes
  * from values shifted by the first voxel, which keeps it exact where the mean is large. Bound by
  * memory. */
+#include "kernels/bf16.h"
 #include "kernels/options.h"
-#include "kernels/vector.h"
+#include "kernels/staging.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
@@ -41,6 +43,7 @@ static bool prepare(Call *call, Error *error) {
   Work w = work_of(call);
   call->scratch_bytes = (size_t)(w.samples * w.chunks * 2 * w.channels) * sizeof(double) +
                         (size_t)(w.samples * 2 * w.channels) * sizeof(float);
+  if (w.channels < VEC) staging_add(call);
   return true;
 }
 
@@ -98,17 +101,16 @@ static void total(const Work *w, int64_t n, int64_t c, double sum[2]) {
 /* ---- forward ----------------------------------------------------------------------------------
  */
 
-static void moments_pass(const Call *call, const Work *w, const Piece *p) {
-  const float *x = (const float *)call->in[IN_X].data + p->first;
-  Vec shift = vec_load((const float *)call->in[IN_X].data +
-                       p->at / w->channels * w->voxels * w->channels + p->c);
+INLINE void moments_of(const Call *call, const Work *w, const Piece *p, DType type) {
+  const void *x = call->in[IN_X].data;
+  Vec shift = real_load(x, p->at / w->channels * w->voxels * w->channels + p->c, type);
   double *first = p->sums, *second = p->sums + w->channels;
   clear(first, second);
   for (int64_t run = 0; run < p->count; run += RUN) {
     int64_t end = run + RUN < p->count ? run + RUN : p->count;
     Vec sum = {0}, square = {0};
     for (int64_t i = run; i < end; i++) {
-      Vec d = vec_load(x + i * w->channels) - shift;
+      Vec d = real_load(x, p->first + i * w->channels, type) - shift;
       sum += d;
       square += d * d;
     }
@@ -116,23 +118,32 @@ static void moments_pass(const Call *call, const Work *w, const Piece *p) {
   }
 }
 
-static void normalise_pass(const Call *call, const Work *w, const Piece *p) {
-  const float *x = (const float *)call->in[IN_X].data + p->first;
-  float *y = (float *)call->out[OUT_Y].data + p->first;
+static void moments_pass(const Call *call, const Work *w, const Piece *p) {
+  TYPED(moments_of, call->in[IN_X].type, call, w, p);
+}
+
+INLINE void normalise(const Call *call, const Work *w, const Piece *p, DType type) {
+  const void *x = call->in[IN_X].data;
+  void *y = call->out[OUT_Y].data;
   Vec mean = vec_load((const float *)call->out[OUT_MEAN].data + p->at);
   Vec scale = vec_load((const float *)call->in[IN_GAMMA].data + p->c) *
               vec_load((const float *)call->out[OUT_RSTD].data + p->at);
   Vec beta = vec_load((const float *)call->in[IN_BETA].data + p->c);
   for (int64_t i = 0; i < p->count; i++) {
-    Vec z = (vec_load(x + i * w->channels) - mean) * scale + beta;
-    vec_store(y + i * w->channels, vec_select(z < 0, z * w->slope, z));
+    int64_t at = p->first + i * w->channels;
+    Vec z = (real_load(x, at, type) - mean) * scale + beta;
+    real_store(y, at, vec_select(z < 0, z * w->slope, z), type);
   }
+}
+
+static void normalise_pass(const Call *call, const Work *w, const Piece *p) {
+  TYPED(normalise, call->in[IN_X].type, call, w, p);
 }
 
 static void forward(const Call *call) {
   Work w = work_of(call);
   if (w.channels < VEC) {
-    op_instance_norm_float.reference.forward(call);
+    staging_run(call, op_instance_norm_float.reference.forward);
     return;
   }
   double epsilon = ((const InstanceNormOptions *)call->options)->epsilon;
@@ -141,7 +152,8 @@ static void forward(const Call *call) {
     int64_t n = at / w.channels, c = at % w.channels;
     double sum[2], count = (double)w.voxels;
     total(&w, n, c, sum);
-    double shift = ((const float *)call->in[IN_X].data)[n * w.voxels * w.channels + c];
+    const Tensor *x = &call->in[IN_X];
+    double shift = real_get(x->data, n * w.voxels * w.channels + c, x->type);
     double variance = fmax(0, (sum[1] - sum[0] * sum[0] / count) / count);
     ((float *)call->out[OUT_MEAN].data)[at] = (float)(shift + sum[0] / count);
     ((float *)call->out[OUT_RSTD].data)[at] = (float)(1 / sqrt(variance + epsilon));
@@ -170,9 +182,8 @@ static inline Vec through_slope(const Affine *a, Vec centred, Vec dy, float slop
   return vec_select(centred * a->scale + a->beta < 0, dy * slope, dy);
 }
 
-static void sums_pass(const Call *call, const Work *w, const Piece *p) {
-  const float *x = (const float *)call->in[IN_X].data + p->first;
-  const float *dy = (const float *)call->dout[OUT_Y].data + p->first;
+INLINE void sums_of(const Call *call, const Work *w, const Piece *p, DType type) {
+  const void *x = call->in[IN_X].data, *dy = call->dout[OUT_Y].data;
   Affine a = affine_of(call, p);
   double *first = p->sums, *second = p->sums + w->channels;
   clear(first, second);
@@ -180,8 +191,9 @@ static void sums_pass(const Call *call, const Work *w, const Piece *p) {
     int64_t end = run + RUN < p->count ? run + RUN : p->count;
     Vec sum = {0}, product = {0};
     for (int64_t i = run; i < end; i++) {
-      Vec centred = vec_load(x + i * w->channels) - a.mean;
-      Vec g = through_slope(&a, centred, vec_load(dy + i * w->channels), w->slope);
+      int64_t at = p->first + i * w->channels;
+      Vec centred = real_load(x, at, type) - a.mean;
+      Vec g = through_slope(&a, centred, real_load(dy, at, type), w->slope);
       sum += g;
       product += g * centred;
     }
@@ -189,18 +201,26 @@ static void sums_pass(const Call *call, const Work *w, const Piece *p) {
   }
 }
 
-static void gradient_pass(const Call *call, const Work *w, const Piece *p) {
-  const float *x = (const float *)call->in[IN_X].data + p->first;
-  const float *dy = (const float *)call->dout[OUT_Y].data + p->first;
-  float *dx = (float *)call->din[IN_X].data + p->first;
+static void sums_pass(const Call *call, const Work *w, const Piece *p) {
+  TYPED(sums_of, call->in[IN_X].type, call, w, p);
+}
+
+INLINE void gradient(const Call *call, const Work *w, const Piece *p, DType type) {
+  const void *x = call->in[IN_X].data, *dy = call->dout[OUT_Y].data;
+  void *dx = call->din[IN_X].data;
   Affine a = affine_of(call, p);
   const float *constants = w->constants + p->at / w->channels * 2 * w->channels + p->c;
   Vec shift = vec_load(constants), slant = vec_load(constants + w->channels);
   for (int64_t i = 0; i < p->count; i++) {
-    Vec centred = vec_load(x + i * w->channels) - a.mean;
-    Vec g = through_slope(&a, centred, vec_load(dy + i * w->channels), w->slope);
-    vec_store(dx + i * w->channels, a.scale * g + slant * centred + shift);
+    int64_t at = p->first + i * w->channels;
+    Vec centred = real_load(x, at, type) - a.mean;
+    Vec g = through_slope(&a, centred, real_load(dy, at, type), w->slope);
+    real_store(dx, at, a.scale * g + slant * centred + shift, type);
   }
+}
+
+static void gradient_pass(const Call *call, const Work *w, const Piece *p) {
+  TYPED(gradient, call->in[IN_X].type, call, w, p);
 }
 
 /* dx = scale g + slant (x - mean) + shift, and the sums over samples for gamma and beta. */
@@ -229,8 +249,13 @@ static void gradient_constants(const Call *call, const Work *w) {
 
 static void backward(const Call *call) {
   Work w = work_of(call);
-  if (w.channels < VEC || !call->dout[OUT_Y].data) {
-    op_instance_norm_float.reference.backward(call);
+  if (w.channels < VEC) {
+    staging_run(call, op_instance_norm_float.reference.backward);
+    return;
+  }
+  if (!call->dout[OUT_Y].data) { /* nothing arrives */
+    for (int i = 0; i < call->n_in; i++)
+      if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
     return;
   }
   pieces(call, &w, sums_pass);
@@ -238,4 +263,8 @@ static void backward(const Call *call) {
   if (call->din[IN_X].data) pieces(call, &w, gradient_pass);
 }
 
-const Kernel instance_norm_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel instance_norm_cpu = {.forward = forward,
+                                  .backward = backward,
+                                  .prepare = prepare,
+                                  .bf16 = SAVES_IN(IN_X) | SAVES_OUT(OUT_Y),
+                                  .bf16_together = true};

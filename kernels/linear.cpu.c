@@ -1,5 +1,6 @@
 /* GEMM by tiles of rows, bias and ReLU on the tile while it is in the cache. Bound by FLOP from
  * about 32 channels on, by memory below. */
+#include "kernels/bf16.h"
 #include "kernels/dense.h"
 #include "kernels/options.h"
 
@@ -10,7 +11,6 @@ static bool has_relu(const Call *call) {
 }
 
 static void bias_and_relu(const Call *call, int64_t first, int64_t count, float *tile) {
-  (void)first;
   const float *restrict b = call->in[IN_B].data;
   int64_t outs = call->in[IN_W].dim[0];
   if (has_relu(call))
@@ -22,11 +22,19 @@ static void bias_and_relu(const Call *call, int64_t first, int64_t count, float 
   else
     for (int64_t row = 0; row < count; row++)
       for (int64_t o = 0; o < outs; o++) tile[row * outs + o] += b[o];
+  if (call->out[0].type == BF16)
+    bf16_from_floats((Bf16 *)call->out[0].data + first * outs, tile, count * outs);
 }
 
 static const float *through_relu(const Call *call, int64_t first, int64_t count, float *tile) {
   int64_t outs = call->in[IN_W].dim[0];
   const float *dy = (const float *)call->dout[0].data + first * outs;
+  if (call->dout[0].type == BF16) {
+    bf16_to_floats(tile, (const Bf16 *)call->dout[0].data + first * outs, count * outs);
+    const Bf16 *y = has_relu(call) ? (const Bf16 *)call->out[0].data + first * outs : NULL;
+    for (int64_t i = 0; y && i < count * outs; i++) tile[i] = bf16_float(y[i]) > 0 ? tile[i] : 0;
+    return tile;
+  }
   if (!has_relu(call)) return dy;
   const float *y = (const float *)call->out[0].data + first * outs;
   for (int64_t i = 0; i < count * outs; i++) tile[i] = y[i] > 0 ? dy[i] : 0;
@@ -41,7 +49,8 @@ static Dense dense_of(const Call *call) {
                  .outs = w->dim[0],
                  .w = w->data,
                  .x = x->data,
-                 .y = call->out[0].data,
+                 .x_type = x->type,
+                 .y = call->out[0].type == F32 ? call->out[0].data : NULL,
                  .finish = bias_and_relu,
                  .gather = through_relu,
                  .dx = call->din[IN_X].data,
@@ -51,7 +60,8 @@ static Dense dense_of(const Call *call) {
 static bool prepare(Call *call, Error *error) {
   (void)error;
   Dense dense = dense_of(call);
-  call->scratch_bytes = call->backward ? dense_scratch(&dense, true) : 0;
+  bool passes = call->in[IN_X].type == BF16 || call->out[0].type == BF16;
+  call->scratch_bytes = call->backward || passes ? dense_scratch(&dense, call->backward) : 0;
   return true;
 }
 
@@ -67,4 +77,7 @@ static void backward(const Call *call) {
   for (int64_t o = 0; db && o < dense.outs; o++) db[o] = (float)sums[o];
 }
 
-const Kernel linear_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel linear_cpu = {.forward = forward,
+                           .backward = backward,
+                           .prepare = prepare,
+                           .bf16 = SAVES_IN(IN_X) | SAVES_OUT(0)};

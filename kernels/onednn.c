@@ -12,7 +12,7 @@ typedef const dnnl_memory_desc_t *DescRef;
 #endif
 
 typedef struct Descs {
-  dnnl_memory_desc_t x, w, b, y, w_ours;
+  dnnl_memory_desc_t x, w, b, y, dw, w_ours;
 } Descs;
 
 #define TRY(call)                                                                                  \
@@ -31,26 +31,28 @@ static dnnl_status_t desc_strided(dnnl_memory_desc_t *desc, int rank, const dnnl
 }
 
 static dnnl_status_t desc_tagged(dnnl_memory_desc_t *desc, int rank, const dnnl_dims_t dims,
-                                 dnnl_format_tag_t tag) {
+                                 dnnl_data_type_t type, dnnl_format_tag_t tag) {
 #if DNNL_VERSION_MAJOR >= 3
-  return dnnl_memory_desc_create_with_tag(desc, rank, dims, dnnl_f32, tag);
+  return dnnl_memory_desc_create_with_tag(desc, rank, dims, type, tag);
 #else
-  return dnnl_memory_desc_init_by_tag(desc, rank, dims, dnnl_f32, tag);
+  return dnnl_memory_desc_init_by_tag(desc, rank, dims, type, tag);
 #endif
 }
 
 static dnnl_status_t descs_make(Descs *d, const ConvShape *s) {
   dnnl_dims_t bias = {s->y[1]};
-  TRY(desc_tagged(&d->x, 5, s->x, dnnl_ndhwc));
-  TRY(desc_tagged(&d->y, 5, s->y, dnnl_ndhwc));
-  TRY(desc_tagged(&d->b, 1, bias, dnnl_a));
-  TRY(desc_tagged(&d->w, 5, s->w, dnnl_format_tag_any));
+  bool half = s->x_type == dnnl_bf16 || s->y_type == dnnl_bf16;
+  TRY(desc_tagged(&d->x, 5, s->x, s->x_type, dnnl_ndhwc));
+  TRY(desc_tagged(&d->y, 5, s->y, s->y_type, dnnl_ndhwc));
+  TRY(desc_tagged(&d->b, 1, bias, dnnl_f32, dnnl_a));
+  TRY(desc_tagged(&d->w, 5, s->w, half ? dnnl_bf16 : dnnl_f32, dnnl_format_tag_any));
+  TRY(desc_tagged(&d->dw, 5, s->w, dnnl_f32, dnnl_format_tag_any));
   return desc_strided(&d->w_ours, 5, s->w, s->w_stride);
 }
 
 static void descs_free(Descs *d) {
 #if DNNL_VERSION_MAJOR >= 3
-  dnnl_memory_desc_t all[] = {d->x, d->w, d->b, d->y, d->w_ours};
+  dnnl_memory_desc_t all[] = {d->x, d->w, d->b, d->y, d->dw, d->w_ours};
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
     if (all[i]) dnnl_memory_desc_destroy(all[i]);
 #else
@@ -97,7 +99,7 @@ static dnnl_status_t conv_describe(dnnl_primitive_desc_t *desc, ConvDirection di
     return dnnl_convolution_backward_data_primitive_desc_create(
         desc, engine, algorithm, d->x, d->w, d->y, s->stride, dilate, s->pad, after, hint, attr);
   return dnnl_convolution_backward_weights_primitive_desc_create(desc, engine, algorithm, d->x,
-                                                                 d->w, bias, d->y, s->stride,
+                                                                 d->dw, bias, d->y, s->stride,
                                                                  dilate, s->pad, after, hint, attr);
 }
 #else
@@ -116,7 +118,7 @@ static dnnl_status_t conv_describe(dnnl_primitive_desc_t *desc, ConvDirection di
     TRY(dnnl_convolution_backward_data_desc_init(&conv, algorithm, &d->x, &d->w, &d->y, s->stride,
                                                  s->pad, after));
   else
-    TRY(dnnl_convolution_backward_weights_desc_init(&conv, algorithm, &d->x, &d->w, bias, &d->y,
+    TRY(dnnl_convolution_backward_weights_desc_init(&conv, algorithm, &d->x, &d->dw, bias, &d->y,
                                                     s->stride, s->pad, after));
   return dnnl_primitive_desc_create(desc, &conv, attr, engine, hint);
 }
@@ -161,12 +163,25 @@ static dnnl_status_t step_fill(ConvStep *step, const ConvShape *s, const Descs *
   return reorder_make(step, d, w);
 }
 
+/* The forward convolution that a backward one belongs to: it reads bf16 when anything is. */
+static dnnl_status_t hint_make(dnnl_primitive_desc_t *hint, dnnl_engine_t engine,
+                               const ConvShape *s, const Descs *d, dnnl_primitive_attr_t attr) {
+  Descs forward = *d;
+  dnnl_data_type_t type = s->x_type == dnnl_bf16 || s->y_type == dnnl_bf16 ? dnnl_bf16 : dnnl_f32;
+  memset(&forward.x, 0, sizeof forward.x);
+  TRY(desc_tagged(&forward.x, 5, s->x, type, dnnl_ndhwc));
+  dnnl_status_t status = conv_describe(hint, CONV_FORWARD, engine, s, &forward, attr, NULL);
+#if DNNL_VERSION_MAJOR >= 3
+  dnnl_memory_desc_destroy(forward.x);
+#endif
+  return status;
+}
+
 static dnnl_status_t step_make(ConvStep *step, const ConvShape *s, const Descs *d,
                                dnnl_primitive_attr_t attr) {
   dnnl_primitive_desc_t hint = NULL, desc = NULL;
   dnnl_status_t status = dnnl_success;
-  if (step->direction != CONV_FORWARD)
-    status = conv_describe(&hint, CONV_FORWARD, step->engine, s, d, attr, NULL);
+  if (step->direction != CONV_FORWARD) status = hint_make(&hint, step->engine, s, d, attr);
   if (status == dnnl_success)
     status = conv_describe(&desc, step->direction, step->engine, s, d, attr, hint);
   if (status == dnnl_success) status = step_fill(step, s, d, desc);

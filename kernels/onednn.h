@@ -20,6 +20,10 @@ typedef struct ConvShape {
   dnnl_dims_t stride, pad; /* D, H, W; pad: before the first voxel */
   bool bias;               /* forward: adds b; backward: also computes db */
   bool accumulate;         /* forward only: y += */
+  /* Types of the data of x and y, dnnl_f32 or dnnl_bf16. Where one is bf16 the arithmetic is, into
+   * float sums, and what the direction reads (x and w, or w and y, or x and y) must be all bf16;
+   * w is reordered into it. Weights outside, biases and their gradients are float. */
+  dnnl_data_type_t x_type, y_type;
 } ConvShape;
 
 typedef struct ConvStep {

@@ -5,7 +5,9 @@
 
 #include "kernels/vector.h"
 
+#ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
+#endif
 
 /* Where the 4x4 lines (z, y) of a row of tiles lie, and the step from one voxel to the next along
  * x; outside the volume: a line of zeros with step 0. */

@@ -346,6 +346,8 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
 bool model_build(const char *home, const json_t *config, const ModelShape *shape, Graph *graph,
                  Model *model, Error *error) {
   *model = (Model){0};
+  const char *dtype = json_string_value(json_object_get(config, "dtype"));
+  if (dtype && strcmp(dtype, "bf16") == 0) graph->storage = BF16;
   int64_t dim[5] = {shape->batch, shape->patch[0], shape->patch[1], shape->patch[2],
                     shape->channels};
   model->image = graph_input(graph, "image", graph->real, 5, dim);

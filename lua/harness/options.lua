@@ -112,6 +112,9 @@ return {
     doc = "share of the steps after which collapse_dice is asked; trials judged before step 40 are not" },
   { name = "window_step", type = "number", default = 0.5, min = 0.1, max = 1, doc = "sliding window: step as share of the patch" },
   { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
+  { name = "dtype", type = "choice", default = "float32", choices = { "float32", "bf16" },
+    doc = "storage of activations and their gradients; bf16: where the kernels allow it, with float weights, sums and "
+      .. "losses; wants a processor with avx512_bf16 (harness doctor)" },
   { name = "threads", type = "int", default = 2, quick = 1, min = 1, max = 1024,
     doc = "CPU threads of a trial; part of its identity: sums may differ in the last bit" },
 }

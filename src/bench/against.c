@@ -50,11 +50,10 @@ static const OpCase *match_case(const char *name) {
 static int every(DuelCase *all, char names[][64]) {
   int count = 0;
   for (const StepCase *s = step_cases; s->name; s++)
-    for (int kind = 0; kind < 3; kind++) {
-      snprintf(names[count], 64, "%sstep:%s%s", kind == 2 ? "first-" : "", s->name,
-               kind == 1 ? ":bf16" : "");
-      all[count] = (DuelCase){
-          .name = names[count], .step = s, .dtype = kind == 1 ? "bf16" : "f32", .first = kind == 2};
+    for (int first = 0; first < 2; first++) {
+      snprintf(names[count], 64, "%sstep:%s", first ? "first-" : "", s->name);
+      all[count] =
+          (DuelCase){.name = names[count], .step = s, .dtype = step_dtype(s), .first = first};
       count++;
     }
   all[count++] = (DuelCase){.name = "deform_attention, 4672 queries",

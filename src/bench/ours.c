@@ -121,8 +121,6 @@ static bool step_side(Ours *ours, const DuelCase *c, const Session *session, Err
   const BenchOptions *o = session->options;
   if (!step_make(step, c->step, o->home, o->threads, error)) return false;
   step_describe(step, c->step, &session->machine, &ours->row);
-  if (!strcmp(c->dtype, "bf16"))
-    snprintf(ours->row.name, sizeof ours->row.name, "peer in bf16, ours in f32");
   ours->work = (Work){step_run, step};
   json_t *config = json_deep_copy(step->config);
   const char *const triples[] = {"strides", "kernels"};

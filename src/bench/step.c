@@ -7,7 +7,12 @@
 const StepCase step_cases[] = {
     {"unet-32", 11, {"head=point_wise", "bridge=none"}},
     {"unet-64", 16, {"head=point_wise", "bridge=none", "patch=64,64,64", "widths=32,64,128,256"}},
+    {"unet-32:bf16", 11, {"head=point_wise", "bridge=none", "dtype=bf16"}},
+    {"unet-64:bf16",
+     16,
+     {"head=point_wise", "bridge=none", "patch=64,64,64", "widths=32,64,128,256", "dtype=bf16"}},
     {"maskmed-quick", 11, {0}},
+    {"maskmed-quick:bf16", 11, {"dtype=bf16"}},
     {"maskmed-small", 16, {"scale=small", "key_grid=6,6,6"}},
     {0}};
 
@@ -44,16 +49,25 @@ static bool build(Step *step, const char *home, Error *error) {
 }
 
 /* Labels in blocks of 8 voxels, as organs are connected; images of noise. */
-static void fill(Step *step) {
+static bool fill(Step *step, Error *error) {
   const Tensor *image = &step->model.image->tensor, *labels = &step->model.labels->tensor;
+  step->image = malloc(tensor_bytes(image));
+  step->labels = malloc(tensor_bytes(labels));
+  if (!step->image || !step->labels) return fail(error, "no memory for a batch");
   Rng rng = rng_make(1, RNG_TEST, 0);
-  for (int64_t i = 0; i < tensor_count(image); i++)
-    ((float *)image->data)[i] = (float)rng_normal(&rng);
+  for (int64_t i = 0; i < tensor_count(image); i++) step->image[i] = (float)rng_normal(&rng);
   const int64_t *dim = labels->dim;
   for (int64_t i = 0; i < tensor_count(labels); i++) {
     int64_t x = i % dim[3] / 8, y = i / dim[3] % dim[2] / 8, z = i / dim[3] / dim[2] % dim[1] / 8;
-    ((int32_t *)labels->data)[i] = (int32_t)((x + 3 * y + 5 * z) % step->classes);
+    step->labels[i] = (int32_t)((x + 3 * y + 5 * z) % step->classes);
   }
+  return true;
+}
+
+const char *step_dtype(const StepCase *c) {
+  for (int i = 0; c->overrides[i]; i++)
+    if (strcmp(c->overrides[i], "dtype=bf16") == 0) return "bf16";
+  return "f32";
 }
 
 bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error) {
@@ -69,8 +83,9 @@ bool step_make(Step *step, const StepCase *c, const char *home, int threads, Err
                     .clip = config_number(config, "clip"),
                     .factor = {[GROUP_CNN] = config_number(config, "lr_cnn"),
                                [GROUP_TRANSFORMER] = config_number(config, "lr_transformer")}};
-  fill(step);
-  return true;
+  if (fill(step, error)) return true;
+  step_free(step);
+  return false;
 }
 
 void step_free(Step *step) {
@@ -78,12 +93,18 @@ void step_free(Step *step) {
   if (step->graph) graph_free(step->graph);
   if (step->params) params_free(step->params);
   json_decref(step->config);
+  free(step->image);
+  free(step->labels);
   *step = (Step){0};
 }
 
-/* The rate is small: thousands of steps on one batch of noise must not blow up. */
+/* A step writes over its inputs once they are read. The rate is small: thousands of steps on one
+ * batch of noise must not blow up. */
 void step_run(void *user) {
   Step *step = user;
+  const Tensor *image = &step->model.image->tensor, *labels = &step->model.labels->tensor;
+  memcpy(image->data, step->image, tensor_bytes(image));
+  memcpy(labels->data, step->labels, tensor_bytes(labels));
   plan_run(step->plan, false);
   sgd_step(step->params, &step->sgd, 1e-4);
 }
@@ -97,6 +118,7 @@ void step_describe(const Step *step, const StepCase *c, const Machine *machine, 
   for (int i = 0; c->overrides[i] && used < sizeof row->shape; i++)
     used += (size_t)snprintf(row->shape + used, sizeof row->shape - used, " %s", c->overrides[i]);
   row->pass = "step";
+  row->dtype = step_dtype(c);
   row->least_us = 0;
   for (int i = 0; i < step->graph->node_count; i++) {
     const char *bound;

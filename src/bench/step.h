@@ -24,8 +24,11 @@ typedef struct Step {
   Model model;
   Sgd sgd;
   int classes;
+  float *image; /* the batch, copied into the graph's inputs before every step */
+  int32_t *labels;
 } Step;
 
+const char *step_dtype(const StepCase *c); /* "f32" or "bf16" */
 bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error);
 void step_free(Step *step);
 void step_run(void *step);

@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "engine/storage.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
 #include "src/store/environment.h"
@@ -83,6 +84,9 @@ static void look_at_processor(Findings *findings) {
 #endif
   find(findings, GOOD, "processor", "%s, %d usable cores,%s", name, environment_cores(),
        isa[0] ? isa : " portable code");
+  find(findings, GOOD, "bf16", "%s",
+       processor_has_bf16() ? "dtype=bf16 can be used"
+                            : "this processor has no bf16 arithmetic: dtype=float32 only");
   double gib = (double)environment_memory() / (1 << 30);
   find(findings, gib < 1 ? WARN : GOOD, "memory", "%.1f GiB", gib);
 }
