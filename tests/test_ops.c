@@ -6,6 +6,7 @@
  *   build/tests/test_ops [--slow] [--small] [NAME ...]
  * --slow: the double reference also runs on the shapes where it takes seconds. --small: no bench
  * shapes and few finite differences (for memory checkers). */
+#include "engine/storage.h"
 #include "kernels/op_case.h"
 #include "kernels/rng.h"
 #include "tests/op_check.h"
@@ -26,7 +27,7 @@ static struct { const char *op, *name, *kernel; } running;
 
 /* Of one op: the largest errors of the float kernels, relative to the largest element. */
 static struct {
-  OpErrors errors;
+  OpErrors errors, bf16;
   double difference;
   int cases, refused, mutations;
 } report;
@@ -147,6 +148,26 @@ static bool check_differences(OpRun *run, Error *error) {
 
 /* ---- one case -------------------------------------------------------------------------------- */
 
+/* In BF16 where the kernel takes that: every operand it takes, and unless it wants them alike its
+ * inputs or its outputs alone. */
+static bool check_bf16(OpId id, const OpCase *c, int threads, Error *error) {
+  static const unsigned masks[] = {~0u, SAVES_ALL_IN, ~(unsigned)SAVES_ALL_IN};
+  const Kernel *kernel = kernels_cpu[id];
+  for (int m = 0; m < (kernel->bf16_together ? 1 : 3); m++) {
+    Kernel some = *kernel;
+    some.bf16 &= masks[m];
+    OpCheck check = {id, c, &some, BF16, NULL};
+    Error inner = {{0}};
+    if (some.bf16 && !op_check(&check, &report.bf16, &inner))
+      return fail(error, "bf16 %s, %d threads: %s",
+                  m == 0   ? "all"
+                  : m == 1 ? "inputs"
+                           : "outputs",
+                  threads, inner.text);
+  }
+  return true;
+}
+
 static bool check_kernels(OpId id, const OpCase *c, const OpRun *reference, Error *error) {
   Error inner = {{0}};
   running.kernel = "portable";
@@ -161,6 +182,9 @@ static bool check_kernels(OpId id, const OpCase *c, const OpRun *reference, Erro
     check.kernel = kernels_cpu[id];
     if (!op_check(&check, &report.errors, &inner))
       return fail(error, "%s: %s", running.kernel, inner.text);
+    if (reference && kernels_cpu[id]->bf16 && processor_has_bf16() &&
+        !check_bf16(id, c, threads, error))
+      return false;
   }
   return true;
 }
@@ -242,16 +266,17 @@ int main(int argc, char **argv) {
       fprintf(stderr, "test_ops: no op '%s'\n", argv[i]);
       return 2;
     }
-  printf("%-18s %5s %7s %9s %9s %9s %8s %s\n", "op", "cases", "refused", "forward", "backward",
-         "differ.", "seconds", "library allocations a call");
+  printf("%-18s %5s %7s %9s %9s %9s %17s %8s %s\n", "op", "cases", "refused", "forward", "backward",
+         "differ.", "bf16: both", "seconds", "library allocations a call");
   for (int id = 0; id < OP_COUNT; id++) {
     if (!chosen(op_table[id]->name, argc, argv)) continue;
     memset(&report, 0, sizeof report);
     double start = omp_get_wtime();
     for (const OpCase *c = op_cases[id]; c->name; c++) check_case((OpId)id, c);
-    printf("%-18s %5d %3d/%3d %9.1e %9.1e %9.1e %8.1f %d\n", op_table[id]->name, report.cases,
-           report.refused, report.mutations, report.errors.forward, report.errors.backward,
-           report.difference, omp_get_wtime() - start, report.errors.foreign);
+    printf("%-18s %5d %3d/%3d %9.1e %9.1e %9.1e  %.1e %.1e %8.1f %d\n", op_table[id]->name,
+           report.cases, report.refused, report.mutations, report.errors.forward,
+           report.errors.backward, report.difference, report.bf16.forward, report.bf16.backward,
+           omp_get_wtime() - start, report.errors.foreign);
   }
   printf("%d passed, %d failed, %d skipped\n", totals.passed, totals.failed, totals.skipped);
   return totals.failed > 0;
