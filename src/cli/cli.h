@@ -64,6 +64,7 @@ int command_table(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_runs(int argc, char **argv);
+int command_predict(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_data(int argc, char **argv);

@@ -3,19 +3,19 @@
 #include "src/cli/figures.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/cli/cli.h"
+#include "src/cli/weights.h"
 #include "src/data/metric.h"
 #include "src/report/heatmap.h"
 #include "src/report/report.h"
 #include "src/report/result.h"
 #include "src/report/triptych.h"
 #include "src/train/config.h"
-#include "src/train/evaluation.h"
+#include "src/train/inference.h"
 #include "src/train/trained.h"
 
 typedef struct Request {
@@ -47,18 +47,9 @@ static const char trials_sql[] =
     " WHERE (t.hash = ?1 OR ?1 IS NULL) AND (r.plan_id = ?2 OR ?2 = 0)"
     " AND t.config ->> '$.kind' IS NULL ORDER BY v.attempt_id DESC, r.id";
 
-/* The trial's configuration as its process read it; a new reference. NULL: its weights are gone. */
 static json_t *config_of(const Request *r, Store *store, const json_t *trial) {
-  char path[4400];
-  snprintf(path, sizeof path, "%.4000s/checkpoints/%s.safetensors", store_folder(store),
-           config_text(trial, "hash"));
-  if (access(path, R_OK) != 0) return NULL;
-  json_t *config = json_loads(config_text(trial, "config"), 0, NULL);
-  CHECK(config, "a stored configuration is not JSON");
-  json_object_set_new(config, "home", json_string(r->common.home));
-  json_object_set_new(config, "checkpoint", json_string(path));
-  omp_set_num_threads((int)config_int(config, "threads"));
-  return config;
+  return weights_config(r->common.home, store, config_text(trial, "hash"),
+                        config_text(trial, "config"));
 }
 
 static bool list_trials(Store *store, const char *hash, int64_t plan, json_t **trials,
@@ -93,15 +84,17 @@ static void triptych_name(const json_t *trial, int index, char name[64]) {
   if (index > 0) snprintf(name, 64, "triptych-%.8s-case%d", config_text(trial, "hash"), index + 1);
 }
 
-static bool draw_case(const Trained *trained, int index, const json_t *trial, double window_step,
-                      const char *folder, char path[PLOT_PATH], Error *error) {
+static bool draw_case(const Trained *trained, int index, const json_t *trial,
+                      const InferenceOptions *options, const char *folder, char path[PLOT_PATH],
+                      Error *error) {
   const Volume *volume = &trained->cases.validation[index];
   char name[64], title[512];
   size_t voxels = grid_voxels(&volume->image.grid);
   uint8_t *label = malloc(voxels);
   if (!label) return fail(error, "no memory for %zu labels", voxels);
-  bool good =
-      evaluation_label(trained->plan, &trained->model, &volume->image, window_step, label, error);
+  Frame frame = frame_identity(&volume->image.grid); /* shown as the network sees it */
+  bool good = inference_run(trained->plan, &trained->model, &volume->image, &frame, options, label,
+                            NULL, error);
   Dice dice[DATASET_LABELS_MAX];
   if (good) {
     dice_count(label, volume->label.data, voxels, trained->cases.dataset.labels, dice);
@@ -131,8 +124,8 @@ static bool draw_trial(const Request *r, Store *store, const json_t *trial, json
   if (good && index >= trained.cases.validations)
     good = fail(error, "--case %d: there are %d validation cases", index + 1,
                 trained.cases.validations);
-  good = good && draw_case(&trained, index, trial, config_number(config, "window_step"),
-                           store_folder(store), path, error);
+  InferenceOptions options = inference_options(config);
+  good = good && draw_case(&trained, index, trial, &options, store_folder(store), path, error);
   trained_free(&trained);
   return good;
 }

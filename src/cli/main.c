@@ -12,6 +12,7 @@ const Command commands[] = {
     {"plot", "draw an experiment or its loss curves", command_plot},
     {"report", "write one HTML file: claims, tables, plots, what is missing", command_report},
     {"runs", "list, show, compare or take back trials", command_runs},
+    {"predict", "label maps of new images by a trained trial", command_predict},
     {"evaluate", "Dice, HD95, ASSD, NSD and volumes of label maps against references",
      command_evaluate},
     {"bench", "time the kernels and whole steps, compare runs and implementations", command_bench},

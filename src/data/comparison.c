@@ -1,31 +1,14 @@
 #define _GNU_SOURCE
 #include "src/data/comparison.h"
 #include "src/data/dataset_json.h"
+#include "src/data/nifti_name.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <libgen.h>
 #include <math.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-static bool is_folder(const char *path) {
-  struct stat about;
-  return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
-}
-
-/* Length of a file name without .nii or .nii.gz; 0: it is no NIfTI file's. */
-static size_t stem_length(const char *name) {
-  static const char *const endings[] = {".nii.gz", ".nii"};
-  size_t length = strlen(name);
-  for (int i = 0; i < 2; i++) {
-    size_t end = strlen(endings[i]);
-    if (length > end && !strcmp(name + length - end, endings[i])) return length - end;
-  }
-  return 0;
-}
 
 static double now(void) {
   struct timespec time;
@@ -56,36 +39,20 @@ static char *find_case(const char *folder, const char *name, size_t length) {
   return NULL;
 }
 
-static int nifti_file(const struct dirent *entry) {
-  return entry->d_name[0] != '.' && stem_length(entry->d_name);
-}
-
-/* The NIfTI files of a folder by name; -1 after an error. */
-static int folder_list(const char *folder, struct dirent ***entry, Error *error) {
-  int count = scandir(folder, entry, nifti_file, alphasort);
-  if (count < 0) fail(error, "%s: cannot list the folder: %s", folder, strerror(errno));
-  return count;
-}
-
-static void folder_list_free(struct dirent **entry, int count) {
-  for (int i = 0; i < count; i++) free(entry[i]);
-  if (count >= 0) free(entry);
-}
-
 /* Every prediction has a reference, or it is a mistake. */
 static bool predictions_known(const char *reference, const char *prediction, Error *error) {
   struct dirent **entry = NULL;
-  int count = folder_list(prediction, &entry, error), unknown = 0;
+  int count = nifti_list(prediction, &entry, error), unknown = 0;
   const char *first = "";
   for (int i = 0; i < count; i++) {
-    char *path = find_case(reference, entry[i]->d_name, stem_length(entry[i]->d_name));
+    char *path = find_case(reference, entry[i]->d_name, nifti_stem(entry[i]->d_name));
     if (!path && !unknown++) first = entry[i]->d_name;
     free(path);
   }
   if (unknown)
     fail(error, "%s: %d prediction(s) have no reference of the same name in %s, first %s",
          prediction, unknown, reference, first);
-  folder_list_free(entry, count);
+  nifti_list_free(entry, count);
   return count >= 0 && !unknown;
 }
 
@@ -93,13 +60,13 @@ static bool pair_folders(Comparison *c, const char *reference, const char *predi
                          Error *error) {
   if (!predictions_known(reference, prediction, error)) return false;
   struct dirent **entry = NULL;
-  int count = folder_list(reference, &entry, error);
+  int count = nifti_list(reference, &entry, error);
   const char *first = "";
   for (int i = 0; i < count; i++) {
     const char *name = entry[i]->d_name;
-    char *path = find_case(prediction, name, stem_length(name));
+    char *path = find_case(prediction, name, nifti_stem(name));
     if (path)
-      case_add(c, name, stem_length(name), path_join(reference, name), path);
+      case_add(c, name, nifti_stem(name), path_join(reference, name), path);
     else if (!c->unpredicted++)
       first = name;
   }
@@ -109,17 +76,17 @@ static bool pair_folders(Comparison *c, const char *reference, const char *predi
          "%s: %d of %d reference(s) have no prediction in %s, first %s; a missing prediction is "
          "not dropped silently: --partial leaves them out",
          reference, c->unpredicted, count, prediction, first);
-  folder_list_free(entry, count);
+  nifti_list_free(entry, count);
   return good;
 }
 
 static bool pair_files(Comparison *c, const char *reference, const char *prediction, Error *error) {
-  const char *slash = strrchr(reference, '/'), *name = slash ? slash + 1 : reference;
+  const char *name = nifti_base(reference);
   const char *paths[] = {reference, prediction};
   for (int i = 0; i < 2; i++)
     if (access(paths[i], F_OK) != 0)
       return fail(error, "%s: cannot open: %s", paths[i], strerror(errno));
-  size_t length = stem_length(name);
+  size_t length = nifti_stem(name);
   case_add(c, name, length ? length : strlen(name), strdup(reference), strdup(prediction));
   return true;
 }
@@ -150,9 +117,10 @@ static bool has_description(const char *folder) {
 /* The folder whose dataset.json names the labels, to be freed; NULL: there is none. */
 static char *find_description(const ComparisonOptions *options) {
   if (options->dataset) {
-    const char *end = strrchr(options->dataset, '/');
-    if (strcmp(end ? end + 1 : options->dataset, "dataset.json")) return strdup(options->dataset);
-    return end ? strndup(options->dataset, (size_t)(end - options->dataset)) : strdup(".");
+    const char *name = nifti_base(options->dataset);
+    if (strcmp(name, "dataset.json")) return strdup(options->dataset);
+    size_t folder = (size_t)(name - options->dataset);
+    return folder ? strndup(options->dataset, folder) : strdup(".");
   }
   char *folder = realpath(options->reference, NULL);
   for (int up = 0; folder && up < 3; up++) {

@@ -40,6 +40,9 @@ typedef struct Volume {
 bool dataset_open(Dataset *dataset, const char *dir, Error *error);
 void dataset_free(Dataset *dataset);
 
+/* The image of a case: its files side by side, or its one file with all channels. Errors: those of
+ * image_read, other channels, channels of different shape; nothing is owned then. */
+bool case_image(const Case *item, int channels, Image *image, Error *error);
 /* Reads one case as it is in the files. Errors: those of image_read and label_read, image and label
  * (or two channels) of different shape, label values that dataset.json does not name. */
 bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error);

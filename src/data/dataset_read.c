@@ -13,30 +13,32 @@ static bool same_dim(const char *a_path, const Grid *a, const char *b_path, cons
 }
 
 /* One file per channel, put side by side. */
-static bool channels_join(const Dataset *dataset, const Case *item, Image *image, Error *error) {
+static bool channels_join(int channels, const Case *item, Image *image, Error *error) {
   for (int channel = 0; channel < item->images; channel++) {
     Image one;
     const char *path = item->image[channel];
     if (!image_read(&one, path, error)) return false;
     bool fine = one.channels == 1 ||
                 fail(error, "%s: expected one channel per file, found %d", path, one.channels);
-    if (fine && channel == 0) fine = image_alloc(image, &one.grid, dataset->channels, error);
+    if (fine && channel == 0) fine = image_alloc(image, &one.grid, channels, error);
     fine = fine && same_dim(item->image[0], &image->grid, path, &one.grid, error);
     size_t voxels = fine ? grid_voxels(&one.grid) : 0;
     for (size_t i = 0; i < voxels; i++)
-      image->data[i * (size_t)dataset->channels + (size_t)channel] = one.data[i];
+      image->data[i * (size_t)channels + (size_t)channel] = one.data[i];
     image_free(&one);
     if (!fine) return false;
   }
   return true;
 }
 
-static bool case_image(const Dataset *dataset, const Case *item, Image *image, Error *error) {
-  if (item->images > 1) return channels_join(dataset, item, image, error);
-  if (!image_read(image, item->image[0], error)) return false;
-  if (image->channels == dataset->channels) return true;
-  return fail(error, "%s: %d channel(s), but dataset.json names %d", item->image[0],
-              image->channels, dataset->channels);
+bool case_image(const Case *item, int channels, Image *image, Error *error) {
+  *image = (Image){0};
+  bool good = item->images > 1 ? channels_join(channels, item, image, error)
+                               : image_read(image, item->image[0], error);
+  if (good && image->channels != channels)
+    good = fail(error, "%s: %d channel(s), expected %d", item->image[0], image->channels, channels);
+  if (!good) image_free(image);
+  return good;
 }
 
 static bool labels_known(const Dataset *dataset, const Case *item, const LabelMap *label,
@@ -58,7 +60,7 @@ static bool labels_known(const Dataset *dataset, const Case *item, const LabelMa
 bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error) {
   const Case *item = &dataset->item[index];
   *volume = (Volume){.name = item->name};
-  if (case_image(dataset, item, &volume->image, error) &&
+  if (case_image(item, dataset->channels, &volume->image, error) &&
       label_read(&volume->label, item->label, error) &&
       same_dim(item->image[0], &volume->image.grid, item->label, &volume->label.grid, error) &&
       labels_known(dataset, item, &volume->label, error))

@@ -123,8 +123,7 @@ void frame_resample(Frame *frame, const double mm[3]) {
   memcpy(frame->mm, mm, sizeof frame->mm);
 }
 
-/* The file's voxel (flat) of voxel (0,0,0) of the box, and the step of each of the box's axes. */
-static int64_t walk_of(const Frame *frame, int64_t step[3]) {
+int64_t frame_walk(const Frame *frame, int64_t step[3]) {
   const int *dim = frame->file.dim;
   const int64_t stride[3] = {(int64_t)dim[1] * dim[2], dim[2], 1};
   int64_t start = 0;
@@ -138,7 +137,7 @@ static int64_t walk_of(const Frame *frame, int64_t step[3]) {
 
 void frame_take(const Frame *frame, const void *file, size_t bytes, void *box) {
   const int *dim = frame->box_dim;
-  int64_t step[3], start = walk_of(frame, step);
+  int64_t step[3], start = frame_walk(frame, step);
   char *out = box;
   for (int d = 0; d < dim[0]; d++)
     for (int h = 0; h < dim[1]; h++) {
@@ -154,7 +153,7 @@ void frame_take(const Frame *frame, const void *file, size_t bytes, void *box) {
 
 void frame_restore(const Frame *frame, const uint8_t *box, uint8_t *file) {
   const int *dim = frame->box_dim;
-  int64_t step[3], start = walk_of(frame, step);
+  int64_t step[3], start = frame_walk(frame, step);
   memset(file, 0, grid_voxels(&frame->file));
   for (int d = 0; d < dim[0]; d++)
     for (int h = 0; h < dim[1]; h++) {

@@ -39,6 +39,8 @@ void frame_resample(Frame *frame, const double mm[3]);
 
 /* The box out of an array as it is in the file; elements of `bytes` bytes a voxel. */
 void frame_take(const Frame *frame, const void *file, size_t bytes, void *box);
+/* The file's voxel (flat) of voxel (0,0,0) of the box, and the step of each of the box's axes. */
+int64_t frame_walk(const Frame *frame, int64_t step[3]);
 /* Labels of the box (box_dim) at their place in the file (file.dim), 0 around them. */
 void frame_restore(const Frame *frame, const uint8_t *box, uint8_t *file);
 /* Interpolation orders from the prepared grid back to the box: linear for class maps, nearest on

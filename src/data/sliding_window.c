@@ -17,8 +17,13 @@ typedef struct Sweep {
   Window *window;
   int windows;
   float *axis_weight[3]; /* Gaussian along D, H, W */
-  float *total;          /* (D,H,W), sum of weights */
   float *patches, *predicted;
+  /* The slab: planes base .. base + planes - 1. Those before `divided` are means already. */
+  float *maps;  /* (planes,H,W,classes) */
+  float *total; /* (planes,H,W), sum of weights */
+  int base, planes, divided;
+  TakeSlab take;
+  void *take_user;
 } Sweep;
 
 int window_origins(int size, int patch, double step, int *origin, int room) {
@@ -77,18 +82,24 @@ static bool buffers_make(Sweep *sweep, Error *error) {
     if (!sweep->axis_weight[axis]) return fail(error, "out of memory for the window's weights");
     gaussian(options->patch[axis], sweep->axis_weight[axis]);
   }
-  sweep->total = calloc(grid_voxels(&sweep->image->grid), sizeof(float));
+  const int *dim = sweep->image->grid.dim;
+  sweep->planes = (dim[0] < options->patch[0] ? dim[0] : options->patch[0]) + 1;
+  size_t slab = (size_t)sweep->planes * (size_t)dim[1] * (size_t)dim[2];
+  sweep->total = calloc(slab, sizeof(float));
+  sweep->maps = calloc(slab * (size_t)options->classes, sizeof(float));
   sweep->patches = malloc(patch * (size_t)sweep->image->channels * sizeof(float));
   sweep->predicted = malloc(patch * (size_t)options->classes * sizeof(float));
-  if (sweep->total && sweep->patches && sweep->predicted) return true;
-  return fail(error, "out of memory for %d window(s) of %dx%dx%d", options->batch,
-              options->patch[0], options->patch[1], options->patch[2]);
+  if (sweep->total && sweep->maps && sweep->patches && sweep->predicted) return true;
+  return fail(error, "out of memory for %d window(s) of %dx%dx%d and %d class maps of %dx%dx%d",
+              options->batch, options->patch[0], options->patch[1], options->patch[2],
+              options->classes, sweep->planes, dim[1], dim[2]);
 }
 
 static void buffers_free(Sweep *sweep) {
   for (int axis = 0; axis < 3; axis++) free(sweep->axis_weight[axis]);
   free(sweep->window);
   free(sweep->total);
+  free(sweep->maps);
   free(sweep->patches);
   free(sweep->predicted);
 }
@@ -127,7 +138,9 @@ static void extract(const Sweep *sweep, const Window *window, float *patch) {
   }
 }
 
-static void merge(const Sweep *sweep, const Window *window, const float *predicted, float *maps) {
+static void merge(const Sweep *sweep, const Window *window, const float *predicted) {
+  const int64_t start =
+      (int64_t)sweep->base * sweep->image->grid.dim[1] * sweep->image->grid.dim[2];
   const int *size = sweep->options->patch;
   const int width = sweep->image->grid.dim[2];
   int64_t classes = sweep->options->classes;
@@ -145,29 +158,63 @@ static void merge(const Sweep *sweep, const Window *window, const float *predict
         if (x < 0 || x >= width) continue;
         float weight = weight_row * sweep->axis_weight[2][w];
         const float *in = predicted + (from + flipped(w, size[2], window->flip, 2)) * classes;
-        float *out = maps + (row + x) * classes;
+        float *out = sweep->maps + (row - start + x) * classes;
         for (int64_t c = 0; c < classes; c++) out[c] += weight * in[c];
-        sweep->total[row + x] += weight;
+        sweep->total[row - start + x] += weight;
       }
     }
   }
 }
 
-static bool run(Sweep *sweep, PredictPatch predict, void *user, float *maps, Error *error) {
+/* No window to come reaches the planes before `end`: they become means and are handed on; the last
+ * one stays, as the first of the next slab. */
+static bool finish_planes(Sweep *sweep, int end, Error *error) {
+  size_t plane = (size_t)sweep->image->grid.dim[1] * (size_t)sweep->image->grid.dim[2];
+  size_t classes = (size_t)sweep->options->classes;
+  if (end <= sweep->divided) return true;
+  size_t first = (size_t)(sweep->divided - sweep->base) * plane;
+  size_t count = (size_t)(end - sweep->base) * plane;
+#pragma omp parallel for
+  for (size_t i = first; i < count; i++)
+    for (size_t c = 0; c < classes; c++) sweep->maps[i * classes + c] /= sweep->total[i];
+  sweep->divided = end;
+  if (!sweep->take(sweep->take_user, sweep->base, end, sweep->maps, error)) return false;
+  int gone = end - 1 - sweep->base;
+  size_t keep = (size_t)(sweep->planes - gone) * plane, all = (size_t)sweep->planes * plane;
+  size_t moved = (size_t)gone * plane;
+  memmove(sweep->maps, sweep->maps + moved * classes, keep * classes * sizeof(float));
+  memmove(sweep->total, sweep->total + moved, keep * sizeof(float));
+  memset(sweep->maps + keep * classes, 0, (all - keep) * classes * sizeof(float));
+  memset(sweep->total + keep, 0, (all - keep) * sizeof(float));
+  sweep->base = end - 1;
+  return true;
+}
+
+/* How many windows from `first` on make one call: they begin at the same plane. */
+static int batch_size(const Sweep *sweep, int first) {
+  int count = 1;
+  while (count < sweep->options->batch && first + count < sweep->windows &&
+         sweep->window[first + count].origin[0] == sweep->window[first].origin[0])
+    count++;
+  return count;
+}
+
+static bool run(Sweep *sweep, PredictPatch predict, void *user, Error *error) {
   const WindowOptions *options = sweep->options;
   size_t voxels = (size_t)options->patch[0] * (size_t)options->patch[1] * (size_t)options->patch[2];
   size_t in = voxels * (size_t)sweep->image->channels, out = voxels * (size_t)options->classes;
-  for (int first = 0; first < sweep->windows; first += options->batch) {
-    int left = sweep->windows - first, count = left < options->batch ? left : options->batch;
+  for (int first = 0, count; first < sweep->windows; first += count) {
+    count = batch_size(sweep, first);
+    if (!finish_planes(sweep, sweep->window[first].origin[0], error)) return false;
     memset(sweep->patches, 0, (size_t)options->batch * in * sizeof(float));
     for (int i = 0; i < count; i++)
       extract(sweep, &sweep->window[first + i], sweep->patches + (size_t)i * in);
     if (!predict(user, count, sweep->patches, sweep->predicted, error))
       return fail(error, "prediction of windows %d..%d failed", first, first + count - 1);
     for (int i = 0; i < count; i++)
-      merge(sweep, &sweep->window[first + i], sweep->predicted + (size_t)i * out, maps);
+      merge(sweep, &sweep->window[first + i], sweep->predicted + (size_t)i * out);
   }
-  return true;
+  return finish_planes(sweep, sweep->image->grid.dim[0], error);
 }
 
 static bool options_check(const WindowOptions *options, Error *error) {
@@ -182,18 +229,35 @@ static bool options_check(const WindowOptions *options, Error *error) {
   return true;
 }
 
-bool sliding_window(const Image *image, const WindowOptions *options, PredictPatch predict,
-                    void *user, float *maps, Error *error) {
+bool sliding_window_slabs(const Image *image, const WindowOptions *options, PredictPatch predict,
+                          void *predict_user, TakeSlab take, void *take_user, Error *error) {
   if (!options_check(options, error)) return false;
-  Sweep sweep = {.image = image, .options = options};
-  size_t voxels = grid_voxels(&image->grid), classes = (size_t)options->classes;
-  memset(maps, 0, voxels * classes * sizeof(float));
+  Sweep sweep = {.image = image, .options = options, .take = take, .take_user = take_user};
   bool fine = windows_list(&sweep, error) && buffers_make(&sweep, error) &&
-              run(&sweep, predict, user, maps, error);
-  for (size_t i = 0; fine && i < voxels; i++)
-    for (size_t c = 0; c < classes; c++) maps[i * classes + c] /= sweep.total[i];
+              run(&sweep, predict, predict_user, error);
   buffers_free(&sweep);
   return fine;
+}
+
+/* Where sliding_window puts the slabs. */
+typedef struct Whole {
+  size_t plane; /* floats */
+  float *maps;
+} Whole;
+
+static bool take_whole(void *user, int first, int end, const float *maps, Error *error) {
+  (void)error;
+  const Whole *whole = user;
+  memcpy(whole->maps + (size_t)first * whole->plane, maps,
+         (size_t)(end - first) * whole->plane * sizeof(float));
+  return true;
+}
+
+bool sliding_window(const Image *image, const WindowOptions *options, PredictPatch predict,
+                    void *user, float *maps, Error *error) {
+  const int *dim = image->grid.dim;
+  Whole whole = {(size_t)dim[1] * (size_t)dim[2] * (size_t)options->classes, maps};
+  return sliding_window_slabs(image, options, predict, user, take_whole, &whole, error);
 }
 
 void class_argmax(const float *maps, size_t voxels, int classes, uint8_t *label) {

@@ -1,7 +1,11 @@
 /* Prediction of a whole volume from overlapping windows, as nnU-Net v2: evenly spaced tiles at most
  * step*patch apart, merged with a Gaussian weight (sigma = patch/8, zeros lifted to the smallest
  * positive weight), a volume smaller than the patch padded evenly on both sides with 0. What is
- * merged are class maps, never query masks: queries may swap places between windows. */
+ * merged are class maps, never query masks: queries may swap places between windows.
+ *
+ * Windows are taken from the first plane (D) to the last. Planes that no later window reaches are
+ * finished, handed on and forgotten: the maps in memory are as high as a patch, not as the volume.
+ */
 #ifndef DATA_SLIDING_WINDOW_H
 #define DATA_SLIDING_WINDOW_H
 
@@ -20,7 +24,14 @@ typedef struct WindowOptions {
 typedef bool (*PredictPatch)(void *user, int count, const float *patches, float *maps,
                              Error *error);
 
-/* maps (D,H,W,classes): the weighted mean of what `predict` returned. */
+/* Receives planes first .. end - 1 of the maps (end - first,H,W,classes), the weighted mean of what
+ * `predict` returned. Slabs ascend to the volume's end; each begins with the last plane of the one
+ * before, so that a receiver may interpolate between planes. */
+typedef bool (*TakeSlab)(void *user, int first, int end, const float *maps, Error *error);
+
+bool sliding_window_slabs(const Image *image, const WindowOptions *options, PredictPatch predict,
+                          void *predict_user, TakeSlab take, void *take_user, Error *error);
+/* All of it at once: maps (D,H,W,classes). */
 bool sliding_window(const Image *image, const WindowOptions *options, PredictPatch predict,
                     void *user, float *maps, Error *error);
 

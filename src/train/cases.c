@@ -21,14 +21,25 @@ bool cases_load(Cases *c, const json_t *config, Error *error) {
       !load(&c->dataset, c->split.validation, c->split.validations, &c->validation, &c->validations,
             error))
     return false;
-  Normaliser normaliser;
-  if (!normaliser_fit(&normaliser, &c->dataset, c->training, c->trainings, error)) return false;
-  for (int i = 0; i < c->trainings; i++) normaliser_apply(&normaliser, &c->training[i].image);
-  for (int i = 0; i < c->validations; i++) normaliser_apply(&normaliser, &c->validation[i].image);
+  Normaliser *normaliser = &c->recipe.preprocessing.normaliser;
+  if (!normaliser_fit(normaliser, &c->dataset, c->training, c->trainings, error)) return false;
+  for (int i = 0; i < c->trainings; i++) normaliser_apply(normaliser, &c->training[i].image);
+  for (int i = 0; i < c->validations; i++) normaliser_apply(normaliser, &c->validation[i].image);
   return true;
 }
 
+Frame cases_frame(const Cases *c, int i) {
+  return c->frame ? c->frame[i] : frame_identity(&c->validation[i].image.grid);
+}
+
+const uint8_t *cases_truth(const Cases *c, int i) {
+  return c->truth ? c->truth[i].data : c->validation[i].label.data;
+}
+
 void cases_free(Cases *c) {
+  for (int i = 0; c->truth && i < c->validations; i++) label_free(&c->truth[i]);
+  free(c->truth);
+  free(c->frame);
   volume_free(c->training, c->trainings);
   volume_free(c->validation, c->validations);
   free(c->training);

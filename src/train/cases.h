@@ -7,16 +7,23 @@
 
 #include "src/data/dataset.h"
 #include "src/data/split.h"
+#include "src/train/recipe.h"
 
 typedef struct Cases {
   Dataset dataset;
   Split split;
-  Volume *training, *validation;
-  int trainings, validations; /* loaded */
+  Recipe recipe;                 /* what was done to the images */
+  Volume *training, *validation; /* prepared */
+  int trainings, validations;    /* loaded */
+  Frame *frame;                  /* (validations): how each lies in its file; NULL: as it is */
+  LabelMap *truth;               /* (validations): labels as in the file; NULL: the volumes' own */
 } Cases;
 
 /* Reads data_dir and fold of the configuration. Whatever it returns, cases_free frees it. */
 bool cases_load(Cases *cases, const json_t *config, Error *error);
+/* How validation case i lies in its file, and its labels there (frame.file.dim). */
+Frame cases_frame(const Cases *cases, int i);
+const uint8_t *cases_truth(const Cases *cases, int i);
 void cases_free(Cases *cases);
 
 #endif

@@ -5,21 +5,43 @@
 #include <string.h>
 #include <unistd.h>
 
-bool trained_open(Trained *t, const json_t *config, Error *error) {
-  *t = (Trained){0};
-  const char *checkpoint = config_text(config, "checkpoint");
-  if (access(checkpoint, R_OK) != 0)
-    return fail(error, "%s: the trial's weights are not there; `harness run` trains them",
-                checkpoint);
-  if (!cases_load(&t->cases, config, error)) return false;
-  const Dataset *dataset = &t->cases.dataset;
+static bool weights_there(const char *checkpoint, Error *error) {
+  return access(checkpoint, R_OK) == 0 ||
+         fail(error, "%s: the trial's weights are not there; `harness run` trains them",
+              checkpoint);
+}
+
+static bool network_open(Trained *t, const json_t *config, int channels, int labels, Error *error) {
   t->params = params_make(backend_cpu.real);
-  t->graph =
-      network_build(config, dataset->channels, dataset->labels, false, t->params, &t->model, error);
+  t->graph = network_build(config, channels, labels, false, t->params, &t->model, error);
   if (!t->graph) return false;
   t->plan = plan_make(t->graph, &backend_cpu, true, error);
   return t->plan && params_allocate(t->params, 0, error) &&
-         params_load(t->params, false, checkpoint, error) && plan_bind(t->plan, NULL, error);
+         params_load(t->params, false, config_text(config, "checkpoint"), error) &&
+         plan_bind(t->plan, NULL, error);
+}
+
+bool trained_open(Trained *t, const json_t *config, Error *error) {
+  *t = (Trained){0};
+  return weights_there(config_text(config, "checkpoint"), error) &&
+         cases_load(&t->cases, config, error) &&
+         network_open(t, config, t->cases.dataset.channels, t->cases.dataset.labels, error);
+}
+
+bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t **labels,
+                        Error *error) {
+  static char text[1 << 18];
+  const char *checkpoint = config_text(config, "checkpoint");
+  *t = (Trained){0};
+  if (!weights_there(checkpoint, error)) return false;
+  if (!checkpoint_metadata(checkpoint, "recipe", text, sizeof text))
+    return fail(error,
+                "%s: holds no recipe for new images (an older version wrote it); train the trial "
+                "again: `harness runs rm` and `harness run`",
+                checkpoint);
+  return recipe_read(recipe, labels, text, checkpoint, error) &&
+         network_open(t, config, recipe->preprocessing.normaliser.channels,
+                      (int)json_array_size(*labels), error);
 }
 
 void trained_free(Trained *t) {

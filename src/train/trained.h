@@ -18,6 +18,10 @@ typedef struct Trained {
 /* config: the trial's, with home, data_dir and checkpoint. Whatever it returns, trained_free frees
  * it. */
 bool trained_open(Trained *trained, const json_t *config, Error *error);
+/* The same without cases: the data set need not be there. recipe and labels (see recipe.h) are
+ * those stored with the weights; labels is a new reference. */
+bool trained_open_alone(Trained *trained, const json_t *config, Recipe *recipe, json_t **labels,
+                        Error *error);
 void trained_free(Trained *trained);
 /* The patch in the middle of a normalised image (0 outside it) into the model's input, and its
  * labels; labels (D,H,W) of the patch. */

@@ -39,7 +39,7 @@ static bool save(const Training *t, int64_t step, Error *error) {
   if (!t->checkpoint) return true;
   char text[32];
   snprintf(text, sizeof text, "%lld", (long long)step);
-  const char *metadata[] = {"step", text, NULL};
+  const char *metadata[] = {"step", text, t->recipe ? "recipe" : NULL, t->recipe, NULL};
   return params_save(t->params, true, metadata, t->checkpoint, error);
 }
 

@@ -17,6 +17,7 @@ typedef struct Trial {
   const json_t *config;
   FILE *events;
   Cases cases;
+  char *recipe; /* stored with the weights */
   Sampler *sampler;
   Params *params;
   Graph *train_graph, *infer_graph;
@@ -39,6 +40,7 @@ static void release(Trial *t) {
   params_free(t->params);
   sampler_free(t->sampler);
   cases_free(&t->cases);
+  free(t->recipe);
 }
 
 /* ---- data ---------------------------------------------------------------------------------------
@@ -46,6 +48,7 @@ static void release(Trial *t) {
 
 static bool prepare_data(Trial *t, Error *error) {
   if (!cases_load(&t->cases, t->config, error)) return false;
+  t->recipe = recipe_text(&t->cases.recipe, &t->cases.dataset);
   SamplerOptions options = {.batch = (int)config_int(t->config, "batch"),
                             .foreground = config_number(t->config, "foreground"),
                             .seed = (uint64_t)config_int(t->config, "seed")};
@@ -124,6 +127,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .steps = config_int(c, "steps"),
       .save_every = config_int(c, "save_every"),
       .checkpoint = json_string_value(json_object_get(c, "checkpoint")),
+      .recipe = t->recipe,
       .events = t->events,
       .profile = json_is_true(json_object_get(c, "profile")) ? &profile : NULL,
   };
@@ -147,15 +151,27 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   return good;
 }
 
+static bool keep_postprocess(const Trial *t, const Evaluated *e, Error *error) {
+  const char *checkpoint = json_string_value(json_object_get(t->config, "checkpoint"));
+  char chosen[256];
+  postprocess_text(&e->postprocess, chosen, sizeof chosen);
+  fprintf(stderr, "mean Dice %.4f; largest component of %s: %.4f\n", e->mean, chosen,
+          e->postprocessed);
+  return !checkpoint ||
+         postprocess_write(&e->postprocess, e->mean, e->postprocessed, checkpoint, error);
+}
+
 static bool evaluate(Trial *t, Error *error) {
   double start = now();
+  InferenceOptions options = inference_options(t->config);
+  Evaluated evaluated;
   plan_free(t->train_plan); /* its arena is the larger one */
   t->train_plan = NULL;
   if (!t->infer_plan) t->infer_plan = plan_make(t->infer_graph, &backend_cpu, true, error);
-  bool good = t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
-              evaluation_run(t->infer_plan, &t->infer, &t->cases.dataset, t->cases.validation,
-                             t->cases.validations, config_number(t->config, "window_step"),
-                             t->events, NULL, error);
+  bool good =
+      t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
+      evaluation_run(t->infer_plan, &t->infer, &t->cases, &options, t->events, &evaluated, error) &&
+      keep_postprocess(t, &evaluated, error);
   t->eval_s = now() - start;
   return good;
 }

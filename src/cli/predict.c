@@ -1,0 +1,102 @@
+/* harness predict: a trained trial on new images. */
+#include <omp.h>
+#include <string.h>
+
+#include "src/cli/cli.h"
+#include "src/cli/weights.h"
+#include "src/train/config.h"
+#include "src/train/prediction.h"
+
+typedef struct Choice {
+  Common common;
+  const char *trial;
+  PredictionOptions prediction;
+  double threads; /* 0: as the trial */
+} Choice;
+
+enum { KEY_PROBABILITIES = 1, KEY_OVERWRITE, KEY_RAW, KEY_THREADS };
+
+static const struct argp_option options[] = {
+    {"probabilities", KEY_PROBABILITIES, 0, 0,
+     "Also write OUT/probabilities/CASE.nii.gz: 4D, a volume a class, float32", 0},
+    {"overwrite", KEY_OVERWRITE, 0, 0, "Predict again what is there already", 0},
+    {"no-postprocess", KEY_RAW, 0, 0,
+     "Keep every component, even where the trial's validation chose the largest", 0},
+    {"threads", KEY_THREADS, "N", 0, "Threads (default: as the trial)", 0},
+    {0}};
+
+static bool take(int key, char *value, void *user, Error *error) {
+  Choice *choice = user;
+  PredictionOptions *p = &choice->prediction;
+  if (key == ' ' && p->out) return false;
+  if (key == ' ') *(!choice->trial ? &choice->trial : !p->in ? &p->in : &p->out) = value;
+  if (key == KEY_PROBABILITIES) p->probabilities = true;
+  if (key == KEY_OVERWRITE) p->overwrite = true;
+  if (key == KEY_RAW) p->postprocess = false;
+  return key != KEY_THREADS || cli_number("--threads", value, 1, &choice->threads, error);
+}
+
+static const Cli cli = {
+    "predict",
+    "TRIAL IN OUT",
+    "  harness predict 3f2a imagesTs predictions\n"
+    "  harness predict 3f2a scan.nii.gz scan_labels.nii.gz --probabilities\n",
+    "Label maps of new images by a trained trial (leading digits as `harness runs list` prints "
+    "them), prepared as its training images were, with the images' geometry. IN is an image or a "
+    "folder of them, a file per channel (CASE_0000.nii.gz, as nnU-Net) or one with all (4D, as "
+    "MSD); OUT is a folder, or a file for one image. What is there already stays.",
+    options,
+    take};
+
+/* The trial's configuration, a new reference, or NULL. */
+static json_t *find_trial(const Choice *choice, Store *store, Error *error) {
+  char hash[HASH_BYTES];
+  json_t *rows = NULL;
+  if (!store_find(store, choice->trial, hash, error)) return NULL;
+  json_t *parameters = json_pack("[s]", hash);
+  bool good =
+      store_query(store, "SELECT config FROM trials WHERE hash = ?1", parameters, &rows, error);
+  json_decref(parameters);
+  if (!good) return NULL;
+  json_t *config = weights_config(choice->common.home, store, hash,
+                                  config_text(json_array_get(rows, 0), "config"));
+  if (!config)
+    fail(error, "trial %.8s has no weights under %s/checkpoints; `harness run` makes them", hash,
+         store_folder(store));
+  json_decref(rows);
+  return config;
+}
+
+static int predict(const Choice *choice, Store *store, Error *error) {
+  json_t *config = find_trial(choice, store, error);
+  if (!config) return EXIT_NOTHING;
+  if (choice->threads > 0) omp_set_num_threads((int)choice->threads);
+  PredictionOutcome outcome;
+  bool good = prediction_run(config, &choice->prediction, &outcome, error);
+  json_decref(config);
+  if (!good) return EXIT_UNFIT;
+  printf("%d written, %d kept, %d failed: %s\n", outcome.written, outcome.kept, outcome.failed,
+         choice->prediction.out);
+  if (outcome.failed) fail(error, "%d image(s) could not be predicted", outcome.failed);
+  return outcome.failed ? EXIT_SOME_FAILED : EXIT_DONE;
+}
+
+int command_predict(int argc, char **argv) {
+  Choice choice = {.prediction.postprocess = true};
+  Error error = {""};
+  Store *store = NULL;
+  cli_parse(&cli, argc, argv, &choice.common, &choice);
+  choice.prediction.quiet = choice.common.quiet;
+  int code = EXIT_USAGE;
+  if (!choice.prediction.out)
+    fail(&error, "harness predict needs a trial, images and a place: TRIAL IN OUT");
+  else if (!store_exists(choice.common.db)) {
+    fail(&error, "%s: nothing is stored yet; `harness run FILE` makes results", choice.common.db);
+    code = EXIT_NOTHING;
+  } else if (!store_open(&store, choice.common.db, STORE_READ, &error))
+    code = EXIT_UNFIT;
+  else
+    code = predict(&choice, store, &error);
+  store_close(store);
+  return code == EXIT_DONE ? code : cli_error(code, &error);
+}

@@ -1,0 +1,51 @@
+#include "src/train/inference.h"
+#include "src/data/augment.h"
+#include "src/data/restore.h"
+#include "src/data/sliding_window.h"
+#include "src/train/config.h"
+
+#include <string.h>
+
+typedef struct Predictor {
+  Plan *plan;
+  const Model *model;
+} Predictor;
+
+static bool predict(void *user, int count, const float *patches, float *maps, Error *error) {
+  (void)count; /* the graph's batch is fixed: windows beyond count are zero */
+  (void)error;
+  const Predictor *p = user;
+  memcpy(p->model->image->tensor.data, patches, tensor_bytes(&p->model->image->tensor));
+  plan_run(p->plan, false);
+  memcpy(maps, p->model->map->tensor.data, tensor_bytes(&p->model->map->tensor));
+  return true;
+}
+
+InferenceOptions inference_options(const json_t *config) {
+  InferenceOptions options = {.step = config_number(config, "window_step")};
+  Augment augment;
+  Error error = {""};
+  if (json_is_true(json_object_get(config, "mirror_tta")) &&
+      augment_parse(config_text(config, "augment"), config_text(config, "mirror"), &augment,
+                    &error))
+    memcpy(options.mirror, augment.mirror, sizeof options.mirror);
+  return options;
+}
+
+bool inference_run(Plan *plan, const Model *model, const Image *prepared, const Frame *frame,
+                   const InferenceOptions *options, uint8_t *label, float *probability,
+                   Error *error) {
+  Predictor predictor = {plan, model};
+  const int64_t *dim = model->map->tensor.dim;
+  WindowOptions window = {.patch = {(int)dim[1], (int)dim[2], (int)dim[3]},
+                          .step = options->step,
+                          .batch = (int)dim[0],
+                          .classes = (int)dim[4]};
+  memcpy(window.mirror, options->mirror, sizeof window.mirror);
+  Restore restore;
+  bool good =
+      restore_begin(&restore, frame, window.classes, label, probability, error) &&
+      sliding_window_slabs(prepared, &window, predict, &predictor, restore_slab, &restore, error);
+  restore_end(&restore);
+  return good;
+}

@@ -1,0 +1,23 @@
+/* Whole images through a trained network: sliding window, class maps, labels as in the file. */
+#ifndef TRAIN_INFERENCE_H
+#define TRAIN_INFERENCE_H
+
+#include "engine/plan.h"
+#include "lua/bind.h"
+#include "src/data/frame.h"
+
+typedef struct InferenceOptions {
+  double step;    /* of the window, share of the patch */
+  bool mirror[3]; /* average over all subsets of these flips */
+} InferenceOptions;
+
+/* window_step; with mirror_tta the axes that the training mirrored. */
+InferenceOptions inference_options(const json_t *config);
+
+/* prepared: normalised, on the grid frame->dim. label (frame->file.dim); probability
+ * (frame->file.dim, classes) may be NULL. The plan is bound; its graph has a fixed batch. */
+bool inference_run(Plan *plan, const Model *model, const Image *prepared, const Frame *frame,
+                   const InferenceOptions *options, uint8_t *label, float *probability,
+                   Error *error);
+
+#endif

@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# From a folder of cases to metrics of predictions, as a user does it: train, predict, evaluate. The
+# trial is tiny; what counts is that every number is the same everywhere.
+
+setup_file() {
+  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
+  export harness="${HARNESS_BINARY:-$root/build/harness}"
+  export work="$BATS_FILE_TMPDIR"
+  export HARNESS_DB="$work/results/harness.db"
+  unset HARNESS_HOME HARNESS_TRIAL_PROGRAM
+  cd "$work" || return
+  "$harness" data phantom abdomen --size 22x24x28 --cases 5 --validation 2 --organs 3
+  cat >tiny.lua <<END
+return { title = "tiny", vary = { head = { "point_wise" } }, seeds = 1, base = {
+  data = "$work/abdomen", steps = 20, patch = { 16, 16, 16 }, bridge = "none", collapse_dice = 0, widths = { 8, 16 },
+  strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } } } }
+END
+  "$harness" run tiny.lua -q >/dev/null
+  mkdir images
+  cp abdomen/imagesTr/phantom_003_0000.nii.gz abdomen/imagesTr/phantom_004_0000.nii.gz images/
+}
+
+setup() {
+  cd "$work" || return
+  trial="$("$harness" runs list --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][0]['hash'])")"
+}
+
+@test "predictions of the validation cases have the Dice that the trial stored" {
+  run "$harness" predict "${trial:0:6}" images raw --no-postprocess
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"2 written, 0 kept, 0 failed: raw"* ]]
+  "$harness" evaluate abdomen raw --partial --json >raw.json
+  "$harness" runs show "$trial" --json >trial.json
+  /usr/bin/python3 - <<'END'
+import json
+stored = {l["label"]: l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == "dice"}
+found = {l["label"]: l["dice"]["mean"] for l in json.load(open("raw.json"))["labels"]}
+assert len(stored) == 3 and any(stored.values()), stored
+assert all(abs(found[label] - value) < 1e-12 for label, value in stored.items()), (stored, found)
+END
+}
+
+@test "post-processing chosen on validation is applied and gives the Dice it promised" {
+  file="results/checkpoints/$trial.safetensors.postprocess.json"
+  [ -f "$file" ]
+  "$harness" predict "$trial" images processed
+  "$harness" evaluate abdomen processed --partial --json >processed.json
+  FILE="$file" /usr/bin/python3 - <<'END'
+import json, os
+chosen = json.load(open(os.environ["FILE"]))
+mean = json.load(open("processed.json"))["mean"]["dice"]
+assert abs(mean - chosen["validation_dice_after"]) < 1e-12, (mean, chosen)
+assert chosen["validation_dice_after"] >= chosen["validation_dice_before"]
+END
+  echo '{"foreground": 3}' >"$file.broken"
+  cp "$file" kept.json && cp "$file.broken" "$file"
+  run "$harness" predict "$trial" images again
+  cp kept.json "$file"
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"postprocess.json: no post-processing in it"* ]]
+}
+
+@test "a label map has its image's geometry; probabilities sum to 1 and are largest at the label" {
+  /usr/bin/python3 - <<'END' || skip "python3-nibabel is missing"
+import nibabel, numpy
+image = nibabel.load("images/phantom_003_0000.nii.gz")
+turned = numpy.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine + numpy.array([[0, 0, 0, 12.5]] * 3 + [[0] * 4])
+nibabel.save(nibabel.Nifti1Image(image.get_fdata().astype(numpy.int16), turned), "turned.nii.gz")
+END
+  "$harness" predict "$trial" turned.nii.gz labels.nii.gz --probabilities --no-postprocess
+  "$harness" predict "$trial" images raw --no-postprocess -q
+  /usr/bin/python3 - <<'END'
+import nibabel, numpy
+image, label = nibabel.load("turned.nii.gz"), nibabel.load("labels.nii.gz")
+maps = nibabel.load("probabilities/turned.nii.gz")
+assert numpy.allclose(label.affine, image.affine) and numpy.allclose(maps.affine, image.affine)
+assert numpy.allclose(label.header.get_qform(), image.header.get_qform(), atol=1e-3)
+assert label.get_data_dtype() == numpy.uint8 and maps.get_data_dtype() == numpy.float32
+p = maps.get_fdata()
+assert p.shape == image.shape + (4,), p.shape
+assert abs(p.sum(-1) - 1).max() < 1e-5
+assert (p.argmax(-1) == label.get_fdata()).all()
+assert (label.get_fdata() == nibabel.load("raw/phantom_003.nii.gz").get_fdata()).all()
+END
+}
+
+@test "what is there stays unless overwritten; a broken image does not stop the others" {
+  mkdir mixed
+  cp images/phantom_003_0000.nii.gz mixed/
+  head -c 2000 images/phantom_004_0000.nii.gz >mixed/cut_0000.nii.gz
+  run "$harness" predict "$trial" mixed out
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"cut: not predicted: mixed/cut_0000.nii.gz"* ]]
+  [[ "$output" == *"1 written, 0 kept, 1 failed"* ]]
+  [ ! -e out/cut.nii.gz ]
+  touch -d 2001-01-01 out/phantom_003.nii.gz
+  run "$harness" predict "$trial" images out
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"1 written, 1 kept, 0 failed"* ]]
+  run "$harness" predict "$trial" images out --overwrite
+  [[ "$output" == *"2 written, 0 kept, 0 failed"* ]]
+  [ "$(ls out)" = "$(printf 'phantom_003.nii.gz\nphantom_004.nii.gz')" ]
+}
+
+@test "wrong inputs are refused by name" {
+  run "$harness" predict "$trial" images
+  [ "$status" -eq 2 ]
+  run "$harness" predict 00000000 images out
+  [ "$status" -eq 5 ]
+  run "$harness" predict "$trial" nowhere out
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"nowhere: cannot open"* ]]
+  run "$harness" predict "$trial" images one.nii.gz
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"one.nii.gz is one file, but images holds 2 images"* ]]
+  mkdir -p empty
+  run "$harness" predict "$trial" empty out
+  [[ "$output" == *"empty: no image"* ]]
+  mkdir -p elsewhere && cp "$HARNESS_DB" elsewhere/harness.db
+  run "$harness" predict "$trial" images out --db elsewhere/harness.db
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"has no weights under elsewhere/checkpoints"* ]]
+}
