@@ -1,7 +1,6 @@
-/* Rotation, scale and mirroring, the intensity steps, and the threads that make batches. */
+/* Rotation, scale and mirroring, and the intensity steps. */
 #include "src/data/augment.h"
 #include "src/data/intensity.h"
-#include "src/data/loader.h"
 #include "tests/scratch.h"
 
 #include <math.h>
@@ -62,7 +61,7 @@ static void assert_uniform(const Moments *m, double low, double high) {
 }
 
 static void assert_share(int count, int of, double p) {
-  assert_true(fabs(count - p * of) < 5 * sqrt(of * p * (1 - p)));
+  assert_true(fabs(count - p * of) <= 1e-9 + 5 * sqrt(of * p * (1 - p)));
 }
 
 static void draws_are_nnunets(void **state) {
@@ -103,6 +102,51 @@ static void draws_are_nnunets(void **state) {
     assert_share(flipped[1], DRAWS, .5);
     assert_int_equal(flipped[2], 0);
   }
+}
+
+/* The table of intensity.h. */
+static void intensities_are_nnunets(void **state) {
+  (void)state;
+  enum { DRAWS = 20000 };
+  static const struct {
+    double sample, channel, low, high;
+    bool either, each_axis, shared;
+  } rows[STEP_COUNT] = {{.1, 1, 0, .1, .shared = true},      {.2, .5, .5, 1, .each_axis = true},
+                        {.15, 1, .75, 1.25, .either = true}, {.15, 1, .75, 1.25, .either = true},
+                        {.25, .5, .5, 1, .shared = false},   {.1, 1, .7, 1.5, .either = true},
+                        {.3, 1, .7, 1.5, .either = true}};
+  for (IntensityStep step = 0; step < STEP_COUNT; step++) {
+    int samples = 0, first = 0, both = 0, below = 0, same = 0;
+    Moments low[3] = {0}, high = {0};
+    for (uint64_t item = 0; item < DRAWS; item++) {
+      Rng rng = rng_make(11 + step, RNG_TEST, item);
+      samples += intensity_happens(step, &rng);
+      IntensityDraw draw = {.drawn = false};
+      bool one = intensity_draw(step, -1, &rng, &draw), axes = draw.amount[0] != draw.amount[1];
+      double amount = draw.amount[0];
+      if (one) assert_int_equal(axes, rows[step].each_axis);
+      for (int axis = 0; one && axis < 3; axis++) {
+        double a = draw.amount[axis];
+        bool upper = rows[step].either && a >= 1;
+        if (axis == 0) below += !upper;
+        moments_add(upper ? &high : &low[axis], a);
+      }
+      bool two = intensity_draw(step, -1, &rng, &draw);
+      first += one, both += one && two, same += one && two && draw.amount[0] == amount;
+    }
+    assert_share(samples, DRAWS, rows[step].sample);
+    assert_share(first, DRAWS, rows[step].channel);
+    assert_share(both, DRAWS, rows[step].channel * rows[step].channel);
+    assert_int_equal(same, rows[step].shared ? both : 0);
+    for (int axis = 0; axis < 3; axis++)
+      assert_uniform(&low[axis], rows[step].low, rows[step].either ? 1 : rows[step].high);
+    if (rows[step].either) assert_uniform(&high, 1, rows[step].high);
+    if (rows[step].either) assert_share(below, first, .5);
+  }
+  Rng rng = rng_make(18, RNG_TEST, 0);
+  IntensityDraw draw = {.drawn = false};
+  while (!intensity_draw(STEP_LOW_RESOLUTION, 1, &rng, &draw)) continue;
+  assert_true(draw.amount[0] < 1 && draw.amount[1] == 1 && draw.amount[2] == draw.amount[0]);
 }
 
 /* matrix^T matrix = scale^2 (1 along the thin axis), and a determinant of the mirrorings' sign. */
@@ -159,6 +203,29 @@ static void labels_stay_on_their_image(void **state) {
   }
   assert_true(moved > 100 && moved < 180);
   for (int l = 0; l < LABELS; l++) assert_true(seen[l] > 1000);
+  volume_free(&volume, 1);
+}
+
+/* At (1/9, 1/4, 1/4) the first voxel weighs as much as the seven others together: it is nearest. */
+static void the_nearest_settles_a_tie(void **state) {
+  (void)state;
+  Error error = {0};
+  Volume volume = {.name = "tie"};
+  Grid grid = grid_make((int[3]){2, 2, 2}, (double[3]){1, 1, 1});
+  assert_true(image_alloc(&volume.image, &grid, 1, &error));
+  assert_true(label_alloc(&volume.label, &grid, &error));
+  for (int first = 1; first < 3; first++) {
+    memset(volume.label.data, 3 - first, 8);
+    volume.label.data[0] = (uint8_t)first;
+    Warp warp = warp_identity();
+    warp.moves = true;
+    warp.matrix[0][0] = 7. / 9, warp.matrix[1][1] = warp.matrix[2][2] = .5;
+    float image[8];
+    int32_t label[8];
+    warp_read(&warp, &volume, (int[3]){0, 0, 0}, (int[3]){2, 2, 2}, image, label);
+    assert_int_equal(label[0], first);
+    for (int i = 1; i < 8; i++) assert_int_equal(label[i], 3 - first);
+  }
   volume_free(&volume, 1);
 }
 
@@ -221,6 +288,137 @@ static void mirrored_copies_equal_the_map(void **state) {
   volume_free(&volume, 1);
 }
 
+/* ---- outside judges -----------------------------------------------------------------------------
+ */
+
+static void write_warps(const Scratch *scratch) {
+  static const int patches[][3] = {{9, 11, 10}, {20, 16, 24}, {5, 17, 16}};
+  Error error = {0};
+  Volume lumps = indicator_volume(), volume = {.name = "waves"};
+  assert_true(image_alloc(&volume.image, &lumps.image.grid, 2, &error));
+  volume.label = lumps.label;
+  for (int i = 0; i < VOXELS; i++)
+    for (int c = 0; c < 2; c++) volume.image.data[2 * i + c] = 3 * sinf((float)i * (.7f + .3f * c));
+  bytes_write(scratch_path(scratch, "volume.image"), volume.image.data, VOXELS * 2 * 4);
+  bytes_write(scratch_path(scratch, "volume.label"), volume.label.data, VOXELS);
+  FILE *list = fopen(scratch_path(scratch, "warps.txt"), "w");
+  for (uint64_t item = 0; item < 60; item++) {
+    const int *patch = patches[item % 3];
+    static float image[20 * 16 * 24 * 2];
+    static int32_t label[20 * 16 * 24];
+    Rng rng = rng_make(6, RNG_TEST, item);
+    Warp warp = warp_draw(patch, (bool[3]){true, true, true}, &rng);
+    int origin[3], voxels = patch[0] * patch[1] * patch[2];
+    for (int axis = 0; axis < 3; axis++)
+      origin[axis] = (int)rng_below(&rng, (uint32_t)DIM[axis]) - patch[axis] / 2;
+    warp_read(&warp, &volume, origin, patch, image, label);
+    fprintf(list, "w%d", (int)item);
+    for (int axis = 0; axis < 3; axis++) fprintf(list, " %d", patch[axis]);
+    for (int axis = 0; axis < 3; axis++) fprintf(list, " %d", origin[axis]);
+    for (int i = 0; i < 9; i++) fprintf(list, " %.17g", warp.matrix[i / 3][i % 3]);
+    for (int axis = 0; axis < 3; axis++) fprintf(list, " %.17g", warp.angle[axis]);
+    fprintf(list, " %.17g %d %d %d %d\n", warp.scale, warp.thin, warp.mirror[0], warp.mirror[1],
+            warp.mirror[2]);
+    bytes_write(scratch_path(scratch, "w%d.image", (int)item), image, (size_t)voxels * 8);
+    bytes_write(scratch_path(scratch, "w%d.label", (int)item), label, (size_t)voxels * 4);
+  }
+  fclose(list);
+  image_free(&volume.image);
+  volume_free(&lumps, 1);
+}
+
+static void apply(const char *step, const Plane *plane, const double amount[3]) {
+  if (!strcmp(step, "blur")) intensity_blur(plane, amount);
+  if (!strcmp(step, "low_resolution")) intensity_low_resolution(plane, amount);
+  if (!strcmp(step, "brightness")) intensity_brightness(plane, amount[0]);
+  if (!strcmp(step, "contrast")) intensity_contrast(plane, amount[0]);
+  if (!strcmp(step, "gamma")) intensity_gamma(plane, amount[0], false);
+  if (!strcmp(step, "gamma_inverted")) intensity_gamma(plane, amount[0], true);
+}
+
+static void write_steps(const Scratch *scratch) {
+  static const struct {
+    const char *step;
+    int dim[3];
+    double amount[3];
+  } rows[] = {{"blur", {7, 9, 40}, {.5, .57, .59}},
+              {"blur", {4, 33, 5}, {.9, .93, 1}},
+              {"blur", {12, 10, 17}, {.75, 1, .5}},
+              {"low_resolution", {11, 12, 13}, {.5, .5, .5}},
+              {"low_resolution", {16, 9, 40}, {.77, .77, .77}},
+              {"low_resolution", {7, 20, 22}, {1, .61, .61}},
+              {"brightness", {3, 5, 7}, {1.2}},
+              {"contrast", {8, 9, 10}, {.75}},
+              {"contrast", {8, 9, 10}, {1.25}},
+              {"gamma", {8, 9, 10}, {.7}},
+              {"gamma", {5, 9, 33}, {1.5}},
+              {"gamma_inverted", {8, 9, 10}, {.7}},
+              {"gamma_inverted", {5, 9, 33}, {1.4}}};
+  FILE *list = fopen(scratch_path(scratch, "steps.txt"), "w");
+  for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+    static float value[16000], spare[8000];
+    size_t voxels = (size_t)(rows[r].dim[0] * rows[r].dim[1] * rows[r].dim[2]);
+    Plane plane = {.value = value + voxels, .spare = spare};
+    memcpy(plane.dim, rows[r].dim, sizeof plane.dim);
+    Rng rng = rng_make(7, RNG_TEST, r);
+    for (size_t i = 0; i < voxels; i++) value[i] = (float)(.5 + rng_normal(&rng));
+    memcpy(plane.value, value, voxels * sizeof(float));
+    apply(rows[r].step, &plane, rows[r].amount);
+    fprintf(list, "s%d %s", (int)r, rows[r].step);
+    for (int axis = 0; axis < 3; axis++) fprintf(list, " %d", rows[r].dim[axis]);
+    for (int axis = 0; axis < 3; axis++) fprintf(list, " %.17g", rows[r].amount[axis]);
+    fputc('\n', list);
+    bytes_write(scratch_path(scratch, "s%d.step", (int)r), value, 2 * voxels * sizeof(float));
+  }
+  fclose(list);
+}
+
+/* The patch first, then what became of it. */
+static void write_intensity(const Scratch *scratch) {
+  enum { CHANGES = 3000, P = 10 * 12 * 11 };
+  static const int dim[3] = {10, 12, 11};
+  float(*value)[2 * P] = malloc((CHANGES + 1) * sizeof *value), spare[P];
+  assert_non_null(value);
+  Rng rng = rng_make(8, RNG_TEST, 0);
+  for (int i = 0; i < 2 * P; i++)
+    value[0][i] = sinf((float)(i % 11) * .9f + (float)(i / 132) * .5f) + .3f * (float)(i / P) +
+                  .2f * (float)rng_normal(&rng);
+  for (uint64_t n = 1; n <= CHANGES; n++) {
+    Rng change = rng_make(9, RNG_TEST, n);
+    memcpy(value[n], value[0], sizeof *value);
+    intensity_change(dim, 2, -1, &change, value[n], spare);
+  }
+  bytes_write(scratch_path(scratch, "intensity.image"), value, (CHANGES + 1) * sizeof *value);
+  free(value);
+}
+
+static void write_matrices(const Scratch *scratch, const char *name, const int patch[3]) {
+  enum { DRAWS = 5000 };
+  static double matrix[DRAWS][3][3];
+  for (uint64_t item = 0; item < DRAWS; item++) {
+    Rng rng = rng_make(10, RNG_TEST, item);
+    Warp warp = warp_draw(patch, (bool[3]){false, false, false}, &rng);
+    memcpy(matrix[item], warp.matrix, sizeof *matrix);
+  }
+  bytes_write(scratch_path(scratch, "%s.matrix", name), matrix, sizeof matrix);
+}
+
+/* Maps and steps voxel by voxel, draws in distribution: see tests/oracle/augment.py. */
+static void agrees_with_scipy_and_torch(void **state) {
+  (void)state;
+  if (shell("/usr/bin/python3 -c 'import scipy, torch' 2>/dev/null") != 0) skip();
+  Scratch scratch = scratch_make();
+  write_warps(&scratch);
+  write_steps(&scratch);
+  write_intensity(&scratch);
+  write_matrices(&scratch, "solid", (int[3]){40, 56, 40});
+  write_matrices(&scratch, "flat", (int[3]){16, 64, 64});
+  const char *python = getenv("AUGMENT_PYTHON"); /* one that has batchgeneratorsv2 */
+  assert_int_equal(
+      shell("%s tests/oracle/augment.py %s", python ? python : "/usr/bin/python3", scratch.dir), 0);
+  scratch_free(&scratch);
+}
+
 /* ---- options ------------------------------------------------------------------------------------
  */
 
@@ -242,84 +440,17 @@ static void names_are_parsed(void **state) {
   assert_non_null(strstr(error.text, "mirror = \"dd\""));
 }
 
-/* ---- loader -------------------------------------------------------------------------------------
- */
-
-enum { BATCH_IMAGE = 2 * 6 * 7 * 8 * LABELS, BATCH_LABEL = 2 * 6 * 7 * 8, STEPS = 40 };
-
-static Sampler *sampler_of(const Volume *volume) {
-  Error error = {0};
-  Sampler *sampler;
-  SamplerOptions options = {.batch = 2, .patch = {6, 7, 8}, .foreground = 0.33, .seed = 5};
-  assert_true(augment_parse("nnunet", "dhw", &options.augment, &error));
-  assert_true(sampler_make(&sampler, volume, 1, LABELS, &options, &error));
-  return sampler;
-}
-
-/* Whoever makes them, wherever one starts: the same bits for the same step. */
-static void batches_do_not_depend_on_workers(void **state) {
-  (void)state;
-  Volume volume = indicator_volume();
-  Sampler *sampler = sampler_of(&volume);
-  static float expected[STEPS][BATCH_IMAGE], image[BATCH_IMAGE], scratch[6 * 7 * 8 * (LABELS + 1)];
-  static int32_t labels[STEPS][BATCH_LABEL], label[BATCH_LABEL];
-  assert_int_equal(sampler_size(sampler).scratch * sizeof(float), sizeof scratch);
-  for (uint64_t step = 0; step < STEPS; step++)
-    sampler_batch(sampler, step, scratch, expected[step], labels[step]);
-  static const int workers[] = {0, 1, 3, 8};
-  static const uint64_t firsts[] = {0, 1, 17, STEPS - 1};
-  for (int w = 0; w < 4; w++)
-    for (int f = 0; f < 4; f++) {
-      Error error = {0};
-      Loader *loader;
-      assert_true(loader_make(&loader, sampler, workers[w], firsts[f], STEPS, &error));
-      for (uint64_t step = firsts[f]; step < STEPS; step++) {
-        assert_true(loader_next(loader, image, label) >= 0);
-        assert_memory_equal(image, expected[step], sizeof image);
-        assert_memory_equal(label, labels[step], sizeof label);
-      }
-      loader_free(loader);
-    }
-  sampler_free(sampler);
-  volume_free(&volume, 1);
-}
-
-/* Ends in the middle, before the first batch, and when there is none to make. */
-static void loaders_end_at_any_time(void **state) {
-  (void)state;
-  Volume volume = indicator_volume();
-  Sampler *sampler = sampler_of(&volume);
-  static float image[BATCH_IMAGE];
-  static int32_t label[BATCH_LABEL];
-  for (int taken = 0; taken < 60; taken++) {
-    Error error = {0};
-    Loader *loader;
-    assert_true(loader_make(&loader, sampler, 1 + taken % 4, 7, 7 + 1000, &error));
-    for (int i = 0; i < taken % 6; i++) loader_next(loader, image, label);
-    loader_free(loader);
-    assert_true(loader_make(&loader, sampler, 2, 9, 9, &error));
-    loader_free(loader);
-  }
-  Error error = {0};
-  Loader *loader;
-  assert_false(loader_make(&loader, sampler, -1, 0, 1, &error));
-  assert_null(loader);
-  assert_non_null(strstr(error.text, "workers = -1"));
-  loader_free(NULL);
-  sampler_free(sampler);
-  volume_free(&volume, 1);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(draws_are_nnunets),
+      cmocka_unit_test(intensities_are_nnunets),
       cmocka_unit_test(matrices_turn_and_scale),
       cmocka_unit_test(labels_stay_on_their_image),
+      cmocka_unit_test(the_nearest_settles_a_tie),
       cmocka_unit_test(whole_steps_are_exact),
       cmocka_unit_test(mirrored_copies_equal_the_map),
+      cmocka_unit_test(agrees_with_scipy_and_torch),
       cmocka_unit_test(names_are_parsed),
-      cmocka_unit_test(batches_do_not_depend_on_workers),
-      cmocka_unit_test(loaders_end_at_any_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

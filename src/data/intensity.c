@@ -200,74 +200,64 @@ void intensity_low_resolution(const Plane *plane, const double zoom[3]) {
 /* ---- the table ----------------------------------------------------------------------------------
  */
 
-static double factor(double low, double high, Rng *rng) {
-  bool below = rng_uniform(rng) < 0.5;
-  return below ? rng_between(rng, low, 1) : rng_between(rng, 1, high);
-}
-
-static void draw_noise(const Plane *plane, int thin, double *shared, Rng *rng) {
-  (void)thin;
-  if (*shared < 0) *shared = rng_between(rng, 0, 0.1);
-  intensity_noise(plane, *shared, rng);
-}
-
-static void draw_blur(const Plane *plane, int thin, double *shared, Rng *rng) {
-  (void)thin, (void)shared;
-  double sigma[3];
-  for (int axis = 0; axis < 3; axis++) sigma[axis] = rng_between(rng, 0.5, 1);
-  intensity_blur(plane, sigma);
-}
-
-static void draw_brightness(const Plane *plane, int thin, double *shared, Rng *rng) {
-  (void)thin, (void)shared;
-  intensity_brightness(plane, factor(0.75, 1.25, rng));
-}
-
-static void draw_contrast(const Plane *plane, int thin, double *shared, Rng *rng) {
-  (void)thin, (void)shared;
-  intensity_contrast(plane, factor(0.75, 1.25, rng));
-}
-
-static void draw_low_resolution(const Plane *plane, int thin, double *shared, Rng *rng) {
-  (void)shared;
-  double zoom = rng_between(rng, 0.5, 1), of[3];
-  for (int axis = 0; axis < 3; axis++) of[axis] = axis == thin ? 1 : zoom;
-  intensity_low_resolution(plane, of);
-}
-
-static void draw_gamma_inverted(const Plane *plane, int thin, double *shared, Rng *rng) {
-  (void)thin, (void)shared;
-  intensity_gamma(plane, factor(0.7, 1.5, rng), true);
-}
-
-static void draw_gamma(const Plane *plane, int thin, double *shared, Rng *rng) {
-  (void)thin, (void)shared;
-  intensity_gamma(plane, factor(0.7, 1.5, rng), false);
-}
+typedef enum Amount { UNIFORM, EITHER_SIDE, EACH_AXIS, NOT_THIN } Amount;
 
 static const struct {
   double sample, channel; /* probabilities */
-  /* shared: an amount of all channels, negative until it is drawn. */
-  void (*apply)(const Plane *plane, int thin, double *shared, Rng *rng);
-} steps[] = {
-    {0.1, 1, draw_noise},
-    {0.2, 0.5, draw_blur},
-    {0.15, 1, draw_brightness},
-    {0.15, 1, draw_contrast},
-    {0.25, 0.5, draw_low_resolution},
-    {0.1, 1, draw_gamma_inverted},
-    {0.3, 1, draw_gamma},
+  Amount kind;
+  double low, high;
+  bool shared; /* by all channels */
+} steps[STEP_COUNT] = {
+    [STEP_NOISE] = {0.1, 1, UNIFORM, 0, 0.1, true},
+    [STEP_BLUR] = {0.2, 0.5, EACH_AXIS, 0.5, 1, false},
+    [STEP_BRIGHTNESS] = {0.15, 1, EITHER_SIDE, 0.75, 1.25, false},
+    [STEP_CONTRAST] = {0.15, 1, EITHER_SIDE, 0.75, 1.25, false},
+    [STEP_LOW_RESOLUTION] = {0.25, 0.5, NOT_THIN, 0.5, 1, false},
+    [STEP_GAMMA_INVERTED] = {0.1, 1, EITHER_SIDE, 0.7, 1.5, false},
+    [STEP_GAMMA] = {0.3, 1, EITHER_SIDE, 0.7, 1.5, false},
 };
+
+bool intensity_happens(IntensityStep step, Rng *rng) {
+  return rng_uniform(rng) < steps[step].sample;
+}
+
+bool intensity_draw(IntensityStep step, int thin, Rng *rng, IntensityDraw *draw) {
+  double low = steps[step].low, high = steps[step].high;
+  if (rng_uniform(rng) >= steps[step].channel) return false;
+  if (steps[step].shared && draw->drawn) return true;
+  draw->drawn = true;
+  if (steps[step].kind == EITHER_SIDE) {
+    bool below = rng_uniform(rng) < 0.5;
+    if (below) high = 1;
+    if (!below) low = 1;
+  }
+  for (int axis = 0; axis < 3; axis++) {
+    bool fresh = axis == 0 || steps[step].kind == EACH_AXIS;
+    draw->amount[axis] = fresh ? rng_between(rng, low, high) : draw->amount[0];
+  }
+  if (steps[step].kind == NOT_THIN && thin >= 0) draw->amount[thin] = 1;
+  return true;
+}
+
+static void apply(IntensityStep step, const Plane *plane, const double amount[3], Rng *rng) {
+  if (step == STEP_NOISE) intensity_noise(plane, amount[0], rng);
+  if (step == STEP_BLUR) intensity_blur(plane, amount);
+  if (step == STEP_BRIGHTNESS) intensity_brightness(plane, amount[0]);
+  if (step == STEP_CONTRAST) intensity_contrast(plane, amount[0]);
+  if (step == STEP_LOW_RESOLUTION) intensity_low_resolution(plane, amount);
+  if (step == STEP_GAMMA_INVERTED) intensity_gamma(plane, amount[0], true);
+  if (step == STEP_GAMMA) intensity_gamma(plane, amount[0], false);
+}
 
 void intensity_change(const int dim[3], int channels, int thin, Rng *rng, float *value,
                       float *spare) {
   Plane plane = {.spare = spare, .dim = {dim[0], dim[1], dim[2]}};
-  for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
-    double shared = -1;
-    if (rng_uniform(rng) >= steps[s].sample) continue;
+  for (IntensityStep step = 0; step < STEP_COUNT; step++) {
+    IntensityDraw draw = {.drawn = false};
+    if (!intensity_happens(step, rng)) continue;
     for (int c = 0; c < channels; c++) {
       plane.value = value + (size_t)c * voxels(&plane);
-      if (rng_uniform(rng) < steps[s].channel) steps[s].apply(&plane, thin, &shared, rng);
+      if (intensity_draw(step, thin, rng, &draw)) apply(step, &plane, draw.amount, rng);
     }
   }
 }

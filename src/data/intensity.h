@@ -23,6 +23,17 @@
 
 enum { PATCH_EDGE_MAX = 1024 };
 
+typedef enum IntensityStep {
+  STEP_NOISE,
+  STEP_BLUR,
+  STEP_BRIGHTNESS,
+  STEP_CONTRAST,
+  STEP_LOW_RESOLUTION,
+  STEP_GAMMA_INVERTED,
+  STEP_GAMMA,
+  STEP_COUNT
+} IntensityStep;
+
 /* One channel of a patch, contiguous. */
 typedef struct Plane {
   float *value; /* (D,H,W) */
@@ -34,6 +45,16 @@ typedef struct Plane {
  * `spare` holds one. thin: an axis that low resolution leaves alone, or -1. */
 void intensity_change(const int dim[3], int channels, int thin, Rng *rng, float *value,
                       float *spare);
+
+/* What intensity_change is made of. Whether a patch gets the step at all; then, channel by channel
+ * (`draw` zero before the first), whether this one does, and by how much: amount[0], for blur and
+ * low resolution D, H and W. */
+typedef struct IntensityDraw {
+  bool drawn;
+  double amount[3];
+} IntensityDraw;
+bool intensity_happens(IntensityStep step, Rng *rng);
+bool intensity_draw(IntensityStep step, int thin, Rng *rng, IntensityDraw *draw);
 
 /* The steps alone. */
 void intensity_noise(const Plane *plane, double sd, Rng *rng);
