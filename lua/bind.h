@@ -9,11 +9,13 @@
 
 /* Runs an experiment file with "key=value" overrides and resolves it into the plan document:
  *   {"experiment", "file", "table", "title", "metric", "scale", "device",
- *    "data": {"kind": "phantom"|"folder", "name", "dir", "options"},
+ *    "data": {"kind": "phantom"|"folder", "name", "dir", "options", "preprocessing"},
  *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
  *    "notes": [..]}
- * A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside it, overrides
- * unread. New reference in *plan. On false the error names the file and line, or the override. */
+ * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on
+ * prepared volumes. A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside
+ * it, overrides unread. New reference in *plan. On false the error names the file and line, or the
+ * override. */
 bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,
                      Error *error);
 

@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The source, so that messages about a key can name its line. Empty when unreadable. */
 static void push_source(lua_State *L, const char *path) {
@@ -17,7 +18,19 @@ static void push_source(lua_State *L, const char *path) {
   luaL_pushresult(&buffer);
 }
 
-/* plan(experiment, overrides, file, source, home) */
+/* read_plan(dir): the table of dir/plan.json, nil without one. */
+static int read_plan(lua_State *L) {
+  const char *path = lua_pushfstring(L, "%s/plan.json", luaL_checkstring(L, 1));
+  if (access(path, F_OK)) return 0;
+  json_error_t where;
+  json_t *plan = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+  if (!plan) return luaL_error(L, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  sandbox_push_json(L, plan);
+  json_decref(plan);
+  return 1;
+}
+
+/* plan(experiment, overrides, file, source, home, read_plan) */
 static bool call_plan(lua_State *L, const char *home, const char *path, int count, char **overrides,
                       Error *error) {
   lua_getglobal(L, "require");
@@ -35,7 +48,8 @@ static bool call_plan(lua_State *L, const char *home, const char *path, int coun
   lua_pushstring(L, path);
   push_source(L, path);
   lua_pushstring(L, home);
-  return sandbox_call(L, 5, error);
+  lua_pushcfunction(L, read_plan);
+  return sandbox_call(L, 6, error);
 }
 
 bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,

@@ -7,6 +7,9 @@
 return {
   -- What is trained on.
   { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
+  { name = "plan", type = "choice", default = "auto", choices = { "auto", "none" },
+    doc = "auto: where data/plan.json is (`harness data plan`), train on volumes prepared by it, with its patch, batch, "
+      .. "strides, kernels, key_grid and number of stages where the experiment sets none; none: on the files as they are" },
   { name = "fold", type = "int", default = 0, min = 0, max = 99, doc = "which fold validates" },
   { name = "phantom_size", type = "list", default = { 96, 160, 160 }, quick = { 40, 40, 40 }, small = { 64, 64, 64 },
     min = 16, max = 512, doc = "phantom volumes: D,H,W voxels" },

@@ -6,10 +6,10 @@ local nearest = require "harness.nearest"
 local SCALES = { quick = true, small = true, paper = true }
 -- Keys of an experiment file. rows may also be a function of the resolved base configuration. kind = "plan":
 -- nothing is trained; each cell's graph is planned and, where it fits, timed on noise. scales: at which
--- scales, all in one table.
+-- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold.
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
-  seeds = "number", paper = "string", metric = "string", order = "table", kind = "string", scales = "table",
+  seeds = "number", folds = "number", paper = "string", metric = "string", order = "table", kind = "string", scales = "table",
   at = "table",
 }
 
@@ -17,7 +17,7 @@ local by_name = {}
 for _, row in ipairs(options) do by_name[row.name] = row end
 
 local function known_names()
-  local names = { "scale", "seeds" }
+  local names = { "scale", "seeds", "folds" }
   for _, row in ipairs(options) do names[#names + 1] = row.name end
   return names
 end
@@ -140,7 +140,7 @@ local function parse_overrides(overrides)
     if key == "scale" then
       if not SCALES[value] then error(("scale=%s: expected quick, small or paper"):format(value), 0) end
       parsed.scale = value
-    elseif key == "seeds" then parsed.seeds = whole(key, value)
+    elseif key == "seeds" or key == "folds" then parsed[key] = whole(key, value)
     elseif by_name[key] then
       parsed.values[key] = read_override(by_name[key], value)
       parsed.order[#parsed.order + 1] = key
@@ -151,15 +151,18 @@ end
 
 -- ---- the experiment ----------------------------------------------------------------------------
 
--- Default, then scale, then the experiment's base, then what it sets at this scale, then the row, then the
--- command line.
-local function resolve(experiment, parsed, scale, row)
+local function default_of(option, scale)
+  local value = option[scale]
+  if value == nil then value = option.default end
+  return value
+end
+
+-- Default, then scale, then the data set's plan, then the experiment's base, then what it sets at this scale,
+-- then the row, then the command line.
+local function resolve(experiment, parsed, scale, row, planned)
   local config = { scale = scale }
-  for _, option in ipairs(options) do
-    local value = option[scale]
-    if value == nil then value = option.default end
-    config[option.name] = value
-  end
+  for _, option in ipairs(options) do config[option.name] = default_of(option, scale) end
+  for key, value in pairs(planned or {}) do config[key] = value end
   for key, value in pairs(experiment.base or {}) do config[key] = value end
   for key, value in pairs((experiment.at or {})[scale] or {}) do config[key] = value end
   for key, value in pairs(row.set) do config[key] = value end
@@ -306,31 +309,62 @@ local function data_of(config, home)
   }
 end
 
+-- What DIR/plan.json says about options, and about the preprocessing, which is none. The plan's widths are for
+-- large machines: a scale keeps its own first and last width.
+local function planned_of(config, scale, read_plan)
+  local data = data_of(config, "")
+  local plan = config.plan == "auto" and data.kind == "folder" and read_plan(data.dir)
+  if not plan then return nil end
+  local set = { preprocessing = plan.preprocessing, widths = {} }
+  for _, name in ipairs { "patch", "batch", "strides", "kernels", "key_grid" } do
+    local value, why = check(by_name[name], plan[name])
+    if value == nil then error(("%s/plan.json: %s: %s"):format(data.dir, name, why), 0) end
+    set[name] = value
+  end
+  local widths = default_of(by_name.widths, scale)
+  for stage = 1, #set.strides do set.widths[stage] = math.min(widths[1] << (stage - 1), widths[#widths]) end
+  return set
+end
+
 -- What a trial's process reads: every option but the way to the data, whose content is their identity.
-local function config_of(experiment, config, seed, data)
+local function config_of(experiment, config, seed, fold, data)
   local cell = {}
   for k, v in pairs(config) do
-    if k ~= "data" and not k:find("^phantom_") then cell[k] = v end
+    if k ~= "data" and k ~= "plan" and not k:find("^phantom_") then cell[k] = v end
   end
-  cell.seed, cell.data_dir = seed, data.dir
+  cell.seed, cell.fold, cell.data_dir = seed, fold, data.dir
   if experiment.kind then
     cell.kind, cell.channels, cell.classes = experiment.kind, 1, config.phantom_organs + 1
   end
   return cell
 end
 
-local function add_row(plan, experiment, parsed, scale, row, paper, home)
+-- The first and the last fold of a row's cells.
+local function folds_of(experiment, parsed, config)
+  if parsed.folds and parsed.values.fold then error("fold and folds: give one of them", 0) end
+  local folds = parsed.folds or (not parsed.values.fold and experiment.folds)
+  if folds then return 0, folds - 1 end
+  return config.fold, config.fold
+end
+
+local function add_row(plan, experiment, parsed, scale, row, paper, home, read_plan)
   local config = resolve(experiment, parsed, scale, row)
+  local planned = not experiment.kind and planned_of(config, scale, read_plan)
+  if planned then config = resolve(experiment, parsed, scale, row, planned) end
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
   plan.data = plan.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
   plan.rows[#plan.rows + 1] = {
     key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key],
   }
+  if config.preprocessing then plan.data.preprocessing = config.preprocessing end
+  local first, last = folds_of(experiment, parsed, config)
   for seed = 0, (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1 do
-    plan.cells[#plan.cells + 1] = {
-      row = #plan.rows - 1, seed = seed, fold = config.fold, config = config_of(experiment, config, seed, plan.data),
-    }
+    for fold = first, last do
+      plan.cells[#plan.cells + 1] = {
+        row = #plan.rows - 1, seed = seed, fold = fold, config = config_of(experiment, config, seed, fold, plan.data),
+      }
+    end
   end
 end
 
@@ -352,7 +386,8 @@ local function list_of(experiment, file, source)
   return { experiments = names }
 end
 
-return function(experiment, overrides, file, source, home)
+-- read_plan(dir): the table of dir/plan.json, nil without one.
+return function(experiment, overrides, file, source, home, read_plan)
   if experiment.experiments ~= nil then return list_of(experiment, file, source) end
   validate(experiment, file, source)
   local parsed = parse_overrides(overrides)
@@ -364,7 +399,9 @@ return function(experiment, overrides, file, source, home)
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
   }
   for _, scale in ipairs(scales) do
-    for _, row in ipairs(rows_of(experiment, parsed, scale)) do add_row(plan, experiment, parsed, scale, row, paper, home) end
+    for _, row in ipairs(rows_of(experiment, parsed, scale)) do
+      add_row(plan, experiment, parsed, scale, row, paper, home, read_plan)
+    end
   end
   return plan
 end

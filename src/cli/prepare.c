@@ -3,9 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <omp.h>
+
 #include "kernels/nearest.h"
 #include "src/data/dataset.h"
 #include "src/data/phantom.h"
+#include "src/data/preprocess_folder.h"
 
 static bool take_size(const json_t *value, int size[3], Error *error) {
   for (size_t i = 0; i < 3; i++) {
@@ -52,6 +55,15 @@ static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error 
   return phantom_make(&options, dir, error);
 }
 
+/* What the plan's trials need of the prepared volumes and is not there yet. */
+static bool make_cache(const Dataset *dataset, const json_t *wanted, bool quiet, Error *error) {
+  Preprocessing preprocessing;
+  if (!preprocessing_read(&preprocessing, wanted, dataset->dir, error)) return false;
+  PreprocessOptions options = {.jobs = omp_get_num_procs(), .quiet = quiet};
+  PreprocessOutcome outcome;
+  return preprocess_folder(dataset, &preprocessing, &options, &outcome, error);
+}
+
 bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTES], Error *error) {
   const char *kind = json_string_value(json_object_get(data, "kind"));
   const char *dir = json_string_value(json_object_get(data, "dir"));
@@ -71,6 +83,8 @@ bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTE
   Dataset dataset;
   if (!dataset_open(&dataset, dir, error)) return false;
   bool good = dataset_hash(&dataset, hash, error);
+  const json_t *wanted = json_object_get(data, "preprocessing");
+  if (good && make && wanted) good = make_cache(&dataset, wanted, quiet, error);
   dataset_free(&dataset);
   return good;
 }

@@ -8,8 +8,9 @@
 #include "kernels/error.h"
 #include "src/store/store.h"
 
-/* data: {"kind": "phantom" | "folder" | "none", "name", "dir", "options"}. A phantom is made when
- * it is not there, unless make is false: then its hash is the text "not made yet". */
+/* data: {"kind": "phantom" | "folder" | "none", "name", "dir", "options", "preprocessing"}. A
+ * phantom is made when it is not there, unless make is false: then its hash is the text "not made
+ * yet". Volumes to be prepared by a plan's preprocessing are, with make. */
 bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTES], Error *error);
 
 #endif

@@ -46,6 +46,8 @@ bool case_image(const Case *item, int channels, Image *image, Error *error);
 /* Reads one case as it is in the files. Errors: those of image_read and label_read, image and label
  * (or two channels) of different shape, label values that dataset.json does not name. */
 bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error);
+/* The labels of one case alone. */
+bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *error);
 /* Reads the listed cases into volume[0..count-1]; on failure none is owned. */
 bool dataset_load(const Dataset *dataset, const int *index, int count, Volume *volume,
                   Error *error);

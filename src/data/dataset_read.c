@@ -69,6 +69,14 @@ bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *erro
   return false;
 }
 
+bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *error) {
+  const Case *item = &dataset->item[index];
+  if (!label_read(label, item->label, error)) return false;
+  if (labels_known(dataset, item, label, error)) return true;
+  label_free(label);
+  return false;
+}
+
 bool dataset_load(const Dataset *dataset, const int *index, int count, Volume *volume,
                   Error *error) {
   for (int i = 0; i < count; i++) {

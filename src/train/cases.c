@@ -1,31 +1,82 @@
 #include "src/train/cases.h"
-#include "src/data/normalise.h"
+#include "src/data/preprocess_folder.h"
 #include "src/train/config.h"
 
-static bool load(const Dataset *dataset, const int *index, int count, Volume **volumes, int *loaded,
-                 Error *error) {
-  *volumes = calloc((size_t)count, sizeof **volumes);
-  if (!*volumes) return fail(error, "no memory for %d cases", count);
-  if (!dataset_load(dataset, index, count, *volumes, error)) return false;
-  *loaded = count;
-  return true;
-}
+/* ---- files as they are -----------------------------------------------------------------------*/
 
-bool cases_load(Cases *c, const json_t *config, Error *error) {
-  const char *dir = config_text(config, "data_dir");
-  int fold = (int)config_int(config, "fold");
-  *c = (Cases){0};
-  if (!dataset_open(&c->dataset, dir, error) || !split_make(&c->split, &c->dataset, fold, error) ||
-      !load(&c->dataset, c->split.training, c->split.trainings, &c->training, &c->trainings,
-            error) ||
-      !load(&c->dataset, c->split.validation, c->split.validations, &c->validation, &c->validations,
-            error))
+static bool read_files(Cases *c, Error *error) {
+  const Split *split = &c->split;
+  if (!dataset_load(&c->dataset, split->training, split->trainings, c->training, error))
     return false;
+  c->trainings = split->trainings;
+  if (!dataset_load(&c->dataset, split->validation, split->validations, c->validation, error))
+    return false;
+  c->validations = split->validations;
   Normaliser *normaliser = &c->recipe.preprocessing.normaliser;
   if (!normaliser_fit(normaliser, &c->dataset, c->training, c->trainings, error)) return false;
   for (int i = 0; i < c->trainings; i++) normaliser_apply(normaliser, &c->training[i].image);
   for (int i = 0; i < c->validations; i++) normaliser_apply(normaliser, &c->validation[i].image);
   return true;
+}
+
+/* ---- prepared volumes ------------------------------------------------------------------------*/
+
+static bool read_cached(const Cases *c, int index, Volume *volume, Frame *frame, Error *error) {
+  const Case *item = &c->dataset.item[index];
+  CacheKey key = {.preprocessing = preprocessing_key(&c->recipe.preprocessing)};
+  if (!cache_source(item, key.source, error)) return false;
+  char *path = preprocess_path(&c->dataset, index);
+  Cached cached;
+  Error inner = {""};
+  bool good = cached_open(&cached, path, &key, true, &inner);
+  if (good) {
+    good = cached_volume(&cached, item->name, volume, error);
+    *frame = cached.frame;
+    cached_close(&cached);
+  } else
+    fail(error, "%s; `harness data preprocess %s` makes it", inner.text, c->dataset.dir);
+  free(path);
+  return good;
+}
+
+static bool read_cache(Cases *c, Error *error) {
+  const Split *split = &c->split;
+  size_t validations = (size_t)split->validations;
+  Frame unused;
+  c->frame = calloc(validations, sizeof *c->frame);
+  c->truth = calloc(validations, sizeof *c->truth);
+  if (!c->frame || !c->truth) return fail(error, "no memory for %zu cases", validations);
+  for (; c->trainings < split->trainings; c->trainings++)
+    if (!read_cached(c, split->training[c->trainings], &c->training[c->trainings], &unused, error))
+      return false;
+  for (int i = 0; i < split->validations; i++) {
+    int index = split->validation[i];
+    if (!read_cached(c, index, &c->validation[i], &c->frame[i], error)) return false;
+    c->validations++;
+    if (!dataset_label(&c->dataset, index, &c->truth[i], error)) return false;
+  }
+  return true;
+}
+
+/* ---- either ----------------------------------------------------------------------------------*/
+
+static bool room(int count, Volume **volumes, Error *error) {
+  *volumes = calloc((size_t)count, sizeof **volumes);
+  return *volumes || fail(error, "no memory for %d cases", count);
+}
+
+bool cases_load(Cases *c, const json_t *config, Error *error) {
+  const char *dir = config_text(config, "data_dir");
+  const json_t *preprocessing = json_object_get(config, "preprocessing");
+  *c = (Cases){.recipe.planned = preprocessing != NULL};
+  if (!dataset_open(&c->dataset, dir, error) ||
+      !split_make(&c->split, &c->dataset, (int)config_int(config, "fold"), error) ||
+      !room(c->split.trainings, &c->training, error) ||
+      !room(c->split.validations, &c->validation, error))
+    return false;
+  if (!preprocessing) return read_files(c, error);
+  return preprocessing_read(&c->recipe.preprocessing, preprocessing, "configuration", error) &&
+         read_cache(c, error);
 }
 
 Frame cases_frame(const Cases *c, int i) {

@@ -1,5 +1,6 @@
-/* The cases of a trial: its data set, split and volumes, normalised by what the training cases
- * show. */
+/* The cases of a trial: its data set, split and volumes. With "preprocessing" in the configuration
+ * the volumes are those of the cache (src/data/preprocess_folder.h), else the files as they are,
+ * normalised by what the training cases show. */
 #ifndef TRAIN_CASES_H
 #define TRAIN_CASES_H
 

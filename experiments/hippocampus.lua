@@ -1,0 +1,16 @@
+-- nnU-Net's head against MaskMed on real MRI: anterior and posterior hippocampus (MSD Task04, 1 mm,
+-- about 36x50x35 voxels a case). nnU-Net's published five-fold Dice is 0.90 and 0.89. Once:
+--   harness data import msd DOWNLOADED/Task04_Hippocampus data/Task04_Hippocampus
+--   harness data plan data/Task04_Hippocampus
+-- folds=5 for all folds, data=DIR for another place.
+return {
+  title = "Hippocampus (MSD Task04)",
+  seeds = 1,
+  base = {
+    data = "data/Task04_Hippocampus", batch = 2, steps = 1600, lr = 0.1, augment = "intensity", threads = 2,
+  },
+  rows = {
+    { key = "nnunet", label = "nnU-Net", set = { head = "point_wise", bridge = "none" } },
+    { key = "maskmed", label = "MaskMed", set = {} },
+  },
+}
