@@ -1,397 +1,438 @@
-/* Fast deform_attention. For each (token, head): (1) for all L*P points at once, vectorised over
- * points: softmax, positions, corner elements and weights; (2) point by point, vectorised over the
- * head's channels, which lie together: gather, or slopes and scatter (deform_lanes.h).
+/* Fast deform_attention, one head of one sample at a time: points in batches (deform_points.h),
+ * then point by point, vectorised over the head's channels: gather, or products and scatter
+ * (deform_lanes.h).
  *
- * Positions are kept as a whole number plus a small rest, so that float loses nothing far from the
- * origin. A thread owns (sample, group of heads), so no two write the same channels and every sum
- * has one order: the same bits for any number of threads. */
-#include "kernels/options.h"
-#include "kernels/simd_math.h"
+ * Voxels of one head lie a whole row of E channels apart, which leaves a cache only the sets that
+ * such a stride hits. So a level that is sampled more often than it has voxels is copied: the
+ * head's channels, voxel after voxel, into a tile; its gradient likewise is summed in a tile that
+ * is copied out at the end.
+ *
+ * A thread owns (sample, head), so no two write the same channels and every sum has one order: the
+ * same bits for any number of threads. */
+#include "kernels/deform_points.h"
 
 #include <omp.h>
-#include <string.h>
 
-#define DEFORM_INLINE static inline __attribute__((always_inline, unused))
+typedef float Vector4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float Vector8 __attribute__((vector_size(32), aligned(4), may_alias));
 
-enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
-enum { MAX_LEVELS = MAX_IN - IN_VALUES };
+/* Sums of neighbours: a0 + a1, a2 + a3, b0 + b1, b2 + b3 in each four lanes. */
+DEFORM_INLINE Vector16 pair_sums(Vector16 a, Vector16 b) {
+  return __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+         __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+}
 
-typedef float Vector4 __attribute__((vector_size(16)));
-
-/* The levels as one sample sees them. */
-typedef struct Levels {
-  int count, points;
-  int heads, channels; /* channels of a head */
-  const float *values[MAX_LEVELS];
-  float *dvalues[MAX_LEVELS]; /* NULL: not wanted */
-} Levels;
-
-/* One thread's work space, arrays over the L*P points, padded to whole blocks of BLOCK points that
- * read voxel 0 with attention 0. Axis a = z, y, x; side 0 below, 1 above. */
-enum { BLOCK = 16 };
-typedef struct Head {
-  int points, padded;
-  int64_t first;    /* channel of the head */
-  int *size[3];     /* of the point's level */
-  int *stride[3];   /* elements */
-  int *whole[3];    /* reference point: whole part .. */
-  float *rest[3];   /* .. and rest, in voxels of the level */
-  float *share[6];  /* [2 a + side]: linear weight, 0 outside the grid */
-  float *inside[6]; /* 1 inside, 0 outside */
-  float *attention;
-  int *element[8];
-  float *weight[8];
-  Vector4 *product;
-  float *offsets, *logits; /* padded copies, where L*P is no multiple of BLOCK */
-} Head;
-
-enum { HEAD_ARRAYS = 4 + 3 * 4 + 6 * 2 + 8 * 2 + 1 + 3 + 1 };
+/* side[2 z + y] holds a vector for x = 0 and one for x = 1, of eight lanes each: their sums, x the
+ * slowest. */
+DEFORM_INLINE void corner_sums(const Vector16 side[4], float sums[8]) {
+  Vector16 all = pair_sums(pair_sums(side[0], side[1]), pair_sums(side[2], side[3]));
+  *(Vector8 *)sums = __builtin_shufflevector(all, all, 0, 1, 2, 3, 8, 9, 10, 11) +
+                     __builtin_shufflevector(all, all, 4, 5, 6, 7, 12, 13, 14, 15);
+}
 
 #define LANES 8
 #include "kernels/deform_lanes.h"
 #define LANES 16
 #include "kernels/deform_lanes.h"
 
-static int points_padded(const Call *call) {
+/* ---- any number of channels -------------------------------------------------------------------
+ */
+
+static void gather_any(const Block *b, const BlockLevels *levels, int count, float *restrict y,
+                       int channels) {
+  for (int j = 0; j < count; j++)
+    for (int k = 0; k < 8; k++) {
+      const float *corner = levels->source[j] + b->element[k][j];
+#pragma omp simd
+      for (int c = 0; c < channels; c++) y[c] += b->weight[k][j] * corner[c];
+    }
+}
+
+static void products_any(Block *b, const BlockLevels *levels, int count, const float *dy,
+                         int channels) {
+  for (int j = 0; j < count; j++)
+    for (int k = 0; k < 8; k++) {
+      const float *corner = levels->source[j] + b->element[k][j];
+      float sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int c = 0; c < channels; c++) sum += dy[c] * corner[c];
+      b->product[j][4 * (k & 1) + (k >> 1)] = sum;
+    }
+}
+
+static void scatter_any(const Block *b, const BlockLevels *levels, int count,
+                        const float *restrict dy, int channels) {
+  for (int j = 0; j < count; j++)
+    for (int k = 0; levels->target[j] && k < 8; k++) {
+      float *restrict corner = levels->target[j] + b->element[k][j];
+#pragma omp simd
+      for (int c = 0; c < channels; c++) corner[c] += b->weight[k][j] * dy[c];
+    }
+}
+
+/* The inner loops for a number of channels, which they are called with again. */
+typedef struct Lanes {
+  int channels;
+  void (*gather)(const Block *b, const BlockLevels *levels, int count, float *y, int channels);
+  void (*products)(Block *b, const BlockLevels *levels, int count, const float *dy, int channels);
+  void (*scatter)(const Block *b, const BlockLevels *levels, int count, const float *dy,
+                  int channels);
+} Lanes;
+
+#define LANES_OF(channels, lanes)                                                                  \
+  static void gather_of_##channels(const Block *b, const BlockLevels *levels, int count, float *y, \
+                                   int all) {                                                      \
+    gather_##lanes(b, levels, count, y, ((void)all, channels / lanes));                            \
+  }                                                                                                \
+  static void products_of_##channels(Block *b, const BlockLevels *levels, int count,               \
+                                     const float *dy, int all) {                                   \
+    products_##lanes(b, levels, count, dy, ((void)all, channels / lanes));                         \
+  }                                                                                                \
+  static void scatter_of_##channels(const Block *b, const BlockLevels *levels, int count,          \
+                                    const float *dy, int all) {                                    \
+    scatter_##lanes(b, levels, count, dy, ((void)all, channels / lanes));                          \
+  }
+LANES_OF(8, 8)
+LANES_OF(16, 16)
+LANES_OF(24, 8)
+LANES_OF(32, 16)
+LANES_OF(64, 16)
+#undef LANES_OF
+
+static const Lanes lanes_table[] = {{8, gather_of_8, products_of_8, scatter_of_8},
+                                    {16, gather_of_16, products_of_16, scatter_of_16},
+                                    {24, gather_of_24, products_of_24, scatter_of_24},
+                                    {32, gather_of_32, products_of_32, scatter_of_32},
+                                    {64, gather_of_64, products_of_64, scatter_of_64},
+                                    {0, gather_any, products_any, scatter_any}};
+
+/* ---- a thread's work ----------------------------------------------------------------------------
+ */
+
+/* What the inner loops see of one head of one sample, and the thread's own memory. */
+typedef struct Work {
+  Points points;
+  const Lanes *lanes;
+  int levels, channels, width;
+  int stride[MAX_LEVELS]; /* floats from voxel to voxel; channels: the level is in the tile */
+  int64_t voxels[MAX_LEVELS];
+  const float *values[MAX_LEVELS];
+  float *dvalues[MAX_LEVELS]; /* NULL: not wanted */
+  float *tile, *dtile;
+  bool scatters; /* some level's gradient is wanted */
+} Work;
+
+static int64_t level_voxels(const Call *call, int l) {
+  const int64_t *dim = call->in[IN_VALUES + l].dim;
+  return dim[1] * dim[2] * dim[3];
+}
+
+static bool level_packed(const Call *call, int l) {
   const DeformAttentionOptions *o = call->options;
-  return ((call->n_in - IN_VALUES) * o->points + BLOCK - 1) / BLOCK * BLOCK;
+  return o->heads > 1 && 8 * o->points * call->in[IN_OFFSETS].dim[1] >= level_voxels(call, l);
+}
+
+static int64_t tile_floats(const Call *call) {
+  const DeformAttentionOptions *o = call->options;
+  int64_t voxels = 0, channels = call->in[IN_VALUES].dim[4] / o->heads;
+  for (int l = 0; l < call->n_in - IN_VALUES; l++)
+    if (level_packed(call, l)) voxels += level_voxels(call, l);
+  return (voxels * channels + 15) / 16 * 16;
+}
+
+static size_t lines(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
+}
+
+/* Of a thread: points, tiles. */
+static size_t work_bytes(const Call *call) {
+  return lines(points_bytes(call)) +
+         (call->backward ? 2 : 1) * (size_t)tile_floats(call) * sizeof(float);
 }
 
 static bool prepare(Call *call, Error *error) {
   (void)error;
   call->scratch_bytes =
-      (size_t)omp_get_max_threads() * (size_t)points_padded(call) * HEAD_ARRAYS * sizeof(float);
+      lines(places_bytes(call)) + (size_t)omp_get_max_threads() * work_bytes(call);
   return true;
 }
 
-static Head head_arrays(const Call *call) {
+static Work work_make(const Call *call) {
   const DeformAttentionOptions *o = call->options;
-  int64_t pad = points_padded(call);
-  float *at = (float *)call->scratch + omp_get_thread_num() * pad * HEAD_ARRAYS;
-  Head h = {.points = (call->n_in - IN_VALUES) * o->points, .padded = (int)pad};
-  h.product = (Vector4 *)(void *)at;
-  at += 4 * pad;
-  for (int a = 0; a < 3; a++, at += 4 * pad) {
-    h.size[a] = (int *)(void *)at;
-    h.stride[a] = (int *)(void *)(at + pad);
-    h.whole[a] = (int *)(void *)(at + 2 * pad);
-    h.rest[a] = at + 3 * pad;
+  Work w = {.levels = call->n_in - IN_VALUES, .width = (int)call->in[IN_VALUES].dim[4]};
+  w.channels = w.width / o->heads;
+  for (w.lanes = lanes_table; w.lanes->channels && w.lanes->channels != w.channels;) w.lanes++;
+  for (int l = 0; l < w.levels; l++) {
+    w.voxels[l] = level_voxels(call, l);
+    w.stride[l] = level_packed(call, l) ? w.channels : w.width;
   }
-  for (int s = 0; s < 6; s++, at += 2 * pad) {
-    h.share[s] = at;
-    h.inside[s] = at + pad;
-  }
-  for (int k = 0; k < 8; k++, at += 2 * pad) {
-    h.element[k] = (int *)(void *)at;
-    h.weight[k] = at + pad;
-  }
-  h.attention = at;
-  h.offsets = at + pad;
-  h.logits = at + 4 * pad;
-  return h;
+  char *at = (char *)call->scratch + lines(places_bytes(call)) +
+             (size_t)omp_get_thread_num() * work_bytes(call);
+  w.points = points_make(call, at, w.stride);
+  w.tile = (float *)(void *)(at + lines(points_bytes(call)));
+  w.dtile = w.tile + tile_floats(call);
+  return w;
 }
 
-/* This thread's arrays; what depends on the level alone and the padding are filled in. */
-static Head head_make(const Call *call) {
+/* ---- tiles --------------------------------------------------------------------------------------
+ */
+
+DEFORM_INLINE void rows_copy(float *to, int to_stride, const float *from, int from_stride,
+                             int64_t rows, int channels) {
+  for (int64_t v = 0; v < rows; v++, to += to_stride, from += from_stride)
+    for (int c = 0; c < channels; c++) to[c] = from[c];
+}
+
+static void voxels_copy(float *restrict to, int to_stride, const float *restrict from,
+                        int from_stride, int64_t voxels, int channels) {
+  if (channels == 8)
+    rows_copy(to, to_stride, from, from_stride, voxels, 8);
+  else if (channels == 16)
+    rows_copy(to, to_stride, from, from_stride, voxels, 16);
+  else
+    rows_copy(to, to_stride, from, from_stride, voxels, channels);
+}
+
+/* Points the work at head m of sample n, with its values in the tile and its gradients zero. */
+static void work_open(const Call *call, Work *w, int64_t n, int m) {
   const DeformAttentionOptions *o = call->options;
-  Head h = head_arrays(call);
-  for (int j = 0; j < h.padded; j++) {
-    const int64_t *dim = call->in[IN_VALUES + (j < h.points ? j / o->points : 0)].dim;
-    int64_t stride[3] = {dim[2] * dim[3] * dim[4], dim[3] * dim[4], dim[4]};
-    for (int a = 0; a < 3; a++) {
-      h.size[a][j] = (int)dim[1 + a];
-      h.stride[a][j] = (int)stride[a];
-      h.whole[a][j] = 0;
-      h.rest[a][j] = 0;
-      h.offsets[3 * j + a] = 0;
+  float *tile = w->tile, *dtile = w->dtile;
+  w->scatters = false;
+  for (int l = 0; l < w->levels; l++) {
+    int64_t start = n * w->voxels[l] * w->width + (int64_t)m * w->channels;
+    float *dvalues = call->backward ? call->din[IN_VALUES + l].data : NULL;
+    w->values[l] = (const float *)call->in[IN_VALUES + l].data + start;
+    w->dvalues[l] = dvalues ? dvalues + start : NULL;
+    w->scatters = w->scatters || dvalues;
+    if (w->stride[l] != w->width) {
+      int64_t floats = w->voxels[l] * w->channels;
+      voxels_copy(tile, w->channels, w->values[l], w->width, w->voxels[l], w->channels);
+      if (dvalues) memset(dtile, 0, (size_t)floats * sizeof *dtile);
+      w->values[l] = tile;
+      w->dvalues[l] = dvalues ? dtile : NULL;
+      tile += floats;
+      dtile += floats;
     }
-    h.logits[j] = -INFINITY;
-  }
-  return h;
-}
-
-/* The reference point of token t in the voxels of each level. */
-static void head_place(const Call *call, Head *h, int64_t t) {
-  const DeformAttentionOptions *o = call->options;
-  const int *grid = o->query_grids.v;
-  for (int64_t cells; t >= (cells = (int64_t)grid[0] * grid[1] * grid[2]); grid += 3) t -= cells;
-  int64_t at[3] = {t / ((int64_t)grid[1] * grid[2]), t / grid[2] % grid[1], t % grid[2]};
-  for (int i = IN_VALUES, j = 0; i < call->n_in; i++, j += o->points)
-    for (int a = 0; a < 3; a++) {
-      double position = ((double)at[a] + .5) * (double)call->in[i].dim[1 + a] / grid[a] - .5;
-      double low = floor(position);
-      for (int p = 0; p < o->points; p++) {
-        h->whole[a][j + p] = (int)low;
-        h->rest[a][j + p] = (float)(position - low);
-      }
+    for (int j = l * o->points; j < (l + 1) * o->points; j++) {
+      w->points.levels[j / BLOCK].source[j % BLOCK] = w->values[l];
+      w->points.levels[j / BLOCK].target[j % BLOCK] = w->dvalues[l];
     }
-}
-
-static void head_softmax(Head *h, const float *restrict logits) {
-  float *restrict attention = h->attention;
-  float top = logits[0], sum = 0;
-  for (int j = 0; j < h->padded; j += BLOCK)
-#pragma omp simd reduction(max : top)
-    for (int i = j; i < j + BLOCK; i++) top = logits[i] > top ? logits[i] : top;
-  for (int j = 0; j < h->padded; j += BLOCK)
-#pragma omp simd reduction(+ : sum)
-    for (int i = j; i < j + BLOCK; i++) {
-      attention[i] = simd_exp(logits[i] - top);
-      sum += attention[i];
-    }
-  float scale = 1.f / sum;
-#pragma omp simd
-  for (int j = 0; j < h->padded; j++) attention[j] *= scale;
-}
-
-typedef float Vector16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int Integer16 __attribute__((vector_size(64), aligned(4), may_alias));
-
-/* The offsets of BLOCK points, (z, y, x) in turn, apart by axis. */
-DEFORM_INLINE void block_offsets(const float *offsets, Vector16 axis[3]) {
-  const Vector16 *v = (const Vector16 *)offsets;
-  Vector16 z =
-      __builtin_shufflevector(v[0], v[1], 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0);
-  Vector16 y =
-      __builtin_shufflevector(v[0], v[1], 1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0);
-  Vector16 x =
-      __builtin_shufflevector(v[0], v[1], 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0);
-  axis[0] = __builtin_shufflevector(z, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
-  axis[1] = __builtin_shufflevector(y, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30);
-  axis[2] = __builtin_shufflevector(x, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
-}
-
-/* Linear weights, and elements on both sides, of the BLOCK points from j along axis a. Two voxels
- * outside the grid all weights are zero: positions are clamped there, which also takes NaN. A
- * comparison of vectors gives -1 or 0 in each lane. */
-DEFORM_INLINE void block_axis(const Head *h, int j, int a, const Vector16 *offset,
-                              Integer16 element[2]) {
-  Integer16 size = *(Integer16 *)(h->size[a] + j), whole = *(Integer16 *)(h->whole[a] + j);
-  Integer16 stride = *(Integer16 *)(h->stride[a] + j), last = size - 1;
-  Vector16 low = __builtin_convertvector(-2 - whole, Vector16);
-  Vector16 high = __builtin_convertvector(last + 2 - whole, Vector16);
-  Vector16 local = *(Vector16 *)(h->rest[a] + j) + *offset;
-  Integer16 keep = local > low;
-  local = (Vector16)((keep & (Integer16)local) | (~keep & (Integer16)low));
-  keep = local < high;
-  local = (Vector16)((keep & (Integer16)local) | (~keep & (Integer16)high));
-  Integer16 cell = __builtin_convertvector(local, Integer16);
-  cell += local < __builtin_convertvector(cell, Vector16); /* towards zero -> down */
-  Vector16 fraction = local - __builtin_convertvector(cell, Vector16);
-  Vector16 share[2] = {1.f - fraction, fraction};
-  for (int side = 0; side < 2; side++) {
-    Integer16 at = whole + cell + side, inside = (at >= 0) & (at <= last);
-    Vector16 one = __builtin_convertvector(-inside, Vector16);
-    *(Vector16 *)(h->inside[2 * a + side] + j) = one;
-    *(Vector16 *)(h->share[2 * a + side] + j) = one * share[side];
-    at &= at >= 0;
-    at += (last - at) & (at > last);
-    element[side] = at * stride;
   }
 }
 
-DEFORM_INLINE void block_corners(const Head *h, int j, const float *offsets) {
-  Vector16 offset[3], attention = *(Vector16 *)(h->attention + j);
-  Integer16 element[3][2];
-  block_offsets(offsets, offset);
-  for (int a = 0; a < 3; a++) block_axis(h, j, a, &offset[a], element[a]);
-  for (int k = 0; k < 8; k++) {
-    int z = k >> 2, y = k >> 1 & 1, x = k & 1;
-    *(Integer16 *)(h->element[k] + j) = element[0][z] + element[1][y] + element[2][x];
-    *(Vector16 *)(h->weight[k] + j) = attention * *(Vector16 *)(h->share[z] + j) *
-                                      *(Vector16 *)(h->share[2 + y] + j) *
-                                      *(Vector16 *)(h->share[4 + x] + j);
-  }
-}
-
-/* Everything about the points of (row = n T + t, head m) that does not need the values. */
-static void head_prepare(const Call *call, Head *h, const Levels *levels, int64_t row, int m) {
-  int64_t index = (row * levels->heads + m) * h->points;
-  const float *offsets = (const float *)call->in[IN_OFFSETS].data + 3 * index;
-  const float *logits = (const float *)call->in[IN_WEIGHTS].data + index;
-  h->first = (int64_t)m * levels->channels;
-  if (h->padded > h->points) {
-    offsets = memcpy(h->offsets, offsets, 3 * (size_t)h->points * sizeof *offsets);
-    logits = memcpy(h->logits, logits, (size_t)h->points * sizeof *logits);
-  }
-  head_softmax(h, logits);
-  for (int j = 0; j < h->padded; j += BLOCK) block_corners(h, j, offsets + 3 * j);
-}
-
-static Levels levels_make(const Call *call, int64_t n) {
-  const DeformAttentionOptions *o = call->options;
-  Levels levels = {.count = call->n_in - IN_VALUES, .points = o->points, .heads = o->heads};
-  levels.channels = (int)call->out[0].dim[2] / o->heads;
-  for (int l = 0; l < levels.count; l++) {
-    const Tensor *v = &call->in[IN_VALUES + l];
-    int64_t sample = tensor_count(v) / v->dim[0];
+/* Copies what was summed in the tile to the gradients. */
+static void work_close(const Call *call, const Work *w, int64_t n, int m) {
+  for (int l = 0; l < w->levels; l++) {
     float *dvalues = call->din[IN_VALUES + l].data;
-    levels.values[l] = (const float *)v->data + n * sample;
-    levels.dvalues[l] = call->backward && dvalues ? dvalues + n * sample : NULL;
+    if (!dvalues || w->stride[l] == w->width) continue;
+    voxels_copy(dvalues + n * w->voxels[l] * w->width + (int64_t)m * w->channels, w->width,
+                w->dvalues[l], w->channels, w->voxels[l], w->channels);
   }
-  return levels;
 }
 
-/* ---- any number of channels -------------------------------------------------------------------
+/* ---- forward ------------------------------------------------------------------------------------
  */
 
-static void gather_any(const Head *h, const Levels *levels, float *restrict y) {
-  int channels = levels->channels;
-  memset(y, 0, (size_t)channels * sizeof *y);
-  for (int j = 0; j < levels->count * levels->points; j++)
-    for (int k = 0; k < 8; k++) {
-      const float *corner = levels->values[j / levels->points] + h->first + h->element[k][j];
-#pragma omp simd
-      for (int c = 0; c < channels; c++) y[c] += h->weight[k][j] * corner[c];
+/* Parts that each head's tokens are split into, so that the threads get equal shares. */
+static int parts_count(int64_t items) {
+  int threads = omp_get_max_threads(), parts = 1;
+  while (parts < threads && items * parts % threads != 0) parts++;
+  return parts;
+}
+
+/* Points in a token's b-th block. */
+static int block_count(const Points *p, int b) {
+  return p->count - b * BLOCK < BLOCK ? p->count - b * BLOCK : BLOCK;
+}
+
+static void tokens_forward(const Call *call, const Work *w, int64_t n, int m, int64_t first,
+                           int64_t last) {
+  const Points *p = &w->points;
+  int64_t tokens = call->out[0].dim[1], heads = w->width / w->channels;
+  Cursor cursor = cursor_make(call, call->scratch, first);
+  for (int64_t t = first; t < last; t += p->tokens) {
+    int batch = (int)(last - t < p->tokens ? last - t : p->tokens);
+    for (int i = 0; i < batch; i++, cursor_next(&cursor)) {
+      int64_t index = ((n * tokens + t + i) * heads + m) * p->count;
+      token_points(p, i, (const float *)call->in[IN_OFFSETS].data + 3 * index,
+                   (const float *)call->in[IN_WEIGHTS].data + index, &cursor, false);
     }
-}
-
-static void scatter_any(const Head *h, const Levels *levels, const float *restrict dy) {
-  int channels = levels->channels;
-  for (int j = 0; j < levels->count * levels->points; j++) {
-    const float *values = levels->values[j / levels->points] + h->first;
-    float *dvalues = levels->dvalues[j / levels->points];
-    Vector4 product = {0};
-    for (int k = 0; k < 8; k++) {
-      int z = k >> 2, y = 2 + (k >> 1 & 1), x = 4 + (k & 1);
-      float sum = 0, wz = h->share[z][j], wy = h->share[y][j], wx = h->share[x][j];
-      float sz = z & 1 ? h->inside[z][j] : -h->inside[z][j];
-      float sy = y & 1 ? h->inside[y][j] : -h->inside[y][j];
-      float sx = x & 1 ? h->inside[x][j] : -h->inside[x][j];
-      const float *corner = values + h->element[k][j];
-#pragma omp simd reduction(+ : sum)
-      for (int c = 0; c < channels; c++) sum += dy[c] * corner[c];
-      product += sum * (Vector4){wz * wy * wx, sz * wy * wx, wz * sy * wx, wz * wy * sx};
-      float *out = dvalues ? dvalues + h->first + h->element[k][j] : NULL;
-#pragma omp simd
-      for (int c = 0; c < (out ? channels : 0); c++) out[c] += h->weight[k][j] * dy[c];
+    for (int i = 0; i < batch; i++) {
+      float *y =
+          (float *)call->out[0].data + (n * tokens + t + i) * w->width + (int64_t)m * w->channels;
+      memset(y, 0, (size_t)w->channels * sizeof *y);
+      for (int b = 0; b < p->blocks; b++)
+        w->lanes->gather(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b), y,
+                         w->channels);
     }
-    h->product[j] = product;
   }
 }
-
-static void gather(const Head *h, const Levels *levels, float *y) {
-  switch (levels->channels) {
-  case 8:
-    gather_8(h, levels, y, 1);
-    break;
-  case 16:
-    gather_16(h, levels, y, 1);
-    break;
-  case 24:
-    gather_8(h, levels, y, 3);
-    break;
-  case 32:
-    gather_16(h, levels, y, 2);
-    break;
-  case 64:
-    gather_16(h, levels, y, 4);
-    break;
-  default:
-    gather_any(h, levels, y);
-  }
-}
-
-static void scatter(const Head *h, const Levels *levels, const float *dy) {
-  switch (levels->channels) {
-  case 8:
-    scatter_8(h, levels, dy, 1);
-    break;
-  case 16:
-    scatter_16(h, levels, dy, 1);
-    break;
-  case 24:
-    scatter_8(h, levels, dy, 3);
-    break;
-  case 32:
-    scatter_16(h, levels, dy, 2);
-    break;
-  case 64:
-    scatter_16(h, levels, dy, 4);
-    break;
-  default:
-    scatter_any(h, levels, dy);
-  }
-}
-
-/* ---- forward and backward ---------------------------------------------------------------------
- */
 
 static void forward(const Call *call) {
-  int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1];
+  const DeformAttentionOptions *o = call->options;
+  int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1], heads = o->heads;
+  int parts = parts_count(samples * heads);
+  places_fill(call, call->scratch);
 #pragma omp parallel
   {
-    Head head = head_make(call);
+    Work work = work_make(call);
 #pragma omp for schedule(static)
-    for (int64_t row = 0; row < samples * tokens; row++) {
-      Levels levels = levels_make(call, row / tokens);
-      float *y = (float *)call->out[0].data + row * levels.heads * levels.channels;
-      head_place(call, &head, row % tokens);
-      for (int m = 0; m < levels.heads; m++) {
-        head_prepare(call, &head, &levels, row, m);
-        gather(&head, &levels, y + m * levels.channels);
-      }
+    for (int64_t i = 0; i < samples * heads * parts; i++) {
+      int64_t n = i / parts / heads, part = i % parts;
+      int m = (int)(i / parts % heads);
+      work_open(call, &work, n, m);
+      tokens_forward(call, &work, n, m, tokens * part / parts, tokens * (part + 1) / parts);
     }
   }
 }
 
-/* Gradients of the offsets and of the logits from head->product. */
-static void head_finish(const Call *call, const Head *h, int64_t index) {
+/* ---- backward -----------------------------------------------------------------------------------
+ */
+
+/* Eight rows of 16 points' corner products, from 16 points' eight. */
+DEFORM_INLINE void block_corner_rows(const float *product, Vector16 corner[8]) {
+  Vector16 a[8];
+  for (int i = 0; i < 4; i++) { /* points 4 i .. 4 i + 3: corners c, c + 4 side by side */
+    const Vector16 *v = (const Vector16 *)(product + 32 * i);
+    a[2 * i] = __builtin_shufflevector(v[0], v[1], 0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11,
+                                       19, 27);
+    a[2 * i + 1] = __builtin_shufflevector(v[0], v[1], 4, 12, 20, 28, 5, 13, 21, 29, 6, 14, 22, 30,
+                                           7, 15, 23, 31);
+  }
+  for (int h = 0; h < 2; h++) { /* corners 4 h .. 4 h + 3, four points in each quarter */
+    Vector16 b[4];
+    for (int i = 0; i < 2; i++) {
+      b[2 * i] = __builtin_shufflevector(a[4 * i + h], a[4 * i + 2 + h], 0, 1, 2, 3, 16, 17, 18, 19,
+                                         4, 5, 6, 7, 20, 21, 22, 23);
+      b[2 * i + 1] = __builtin_shufflevector(a[4 * i + h], a[4 * i + 2 + h], 8, 9, 10, 11, 24, 25,
+                                             26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    }
+    for (int c = 0; c < 2; c++) {
+      corner[4 * h + 2 * c] = __builtin_shufflevector(b[c], b[2 + c], 0, 1, 2, 3, 4, 5, 6, 7, 16,
+                                                      17, 18, 19, 20, 21, 22, 23);
+      corner[4 * h + 2 * c + 1] = __builtin_shufflevector(b[c], b[2 + c], 8, 9, 10, 11, 12, 13, 14,
+                                                          15, 24, 25, 26, 27, 28, 29, 30, 31);
+    }
+  }
+}
+
+DEFORM_INLINE void block_interleave(const Vector16 axis[3], float *offsets) {
+  Vector16 *to = (Vector16 *)offsets;
+  to[0] = __builtin_shufflevector(__builtin_shufflevector(axis[0], axis[1], 0, 16, 0, 1, 17, 0, 2,
+                                                          18, 0, 3, 19, 0, 4, 20, 0, 5),
+                                  axis[2], 0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15);
+  to[1] = __builtin_shufflevector(__builtin_shufflevector(axis[0], axis[1], 21, 0, 6, 22, 0, 7, 23,
+                                                          0, 8, 24, 0, 9, 25, 0, 10, 26),
+                                  axis[2], 0, 21, 2, 3, 22, 5, 6, 23, 8, 9, 24, 11, 12, 25, 14, 15);
+  to[2] =
+      __builtin_shufflevector(__builtin_shufflevector(axis[0], axis[1], 0, 11, 27, 0, 12, 28, 0, 13,
+                                                      29, 0, 14, 30, 0, 15, 31, 0),
+                              axis[2], 26, 1, 2, 27, 4, 5, 28, 7, 8, 29, 10, 11, 30, 13, 14, 31);
+}
+
+/* With s the vector sampled at a point and dy the head's gradient: dy.s to `sampled`, and the
+ * attention times dy.ds/dz, dy.ds/dy, dy.ds/dx to the offsets' gradients. Trilinear axis by axis:
+ * x first, then y, then z. */
+DEFORM_INLINE void block_slopes(const Block *b, float *sampled, float *doffsets) {
+  Vector16 corner[8], share[6], inside[6], along[2], slope_y[2], slope_x[2];
+  block_corner_rows(b->product[0], corner);
+  for (int s = 0; s < 6; s++) {
+    share[s] = *(const Vector16 *)b->share[s];
+    inside[s] = *(const Vector16 *)b->inside[s];
+  }
+  for (int z = 0; z < 2; z++) {
+    Vector16 line[2], slope[2]; /* at both y */
+    for (int y = 0; y < 2; y++) {
+      Vector16 low = corner[2 * z + y], high = corner[4 + 2 * z + y];
+      line[y] = share[4] * low + share[5] * high;
+      slope[y] = inside[5] * high - inside[4] * low;
+    }
+    along[z] = share[2] * line[0] + share[3] * line[1];
+    slope_y[z] = inside[3] * line[1] - inside[2] * line[0];
+    slope_x[z] = share[2] * slope[0] + share[3] * slope[1];
+  }
+  *(Vector16 *)sampled = share[0] * along[0] + share[1] * along[1];
+  Vector16 attention = *(const Vector16 *)b->attention;
+  Vector16 axis[3] = {attention * (inside[1] * along[1] - inside[0] * along[0]),
+                      attention * (share[0] * slope_y[0] + share[1] * slope_y[1]),
+                      attention * (share[0] * slope_x[0] + share[1] * slope_x[1])};
+  block_interleave(axis, doffsets);
+}
+
+/* Gradients of the offsets and of the logits of the batch's i-th token. */
+static void token_gradients(const Points *p, int i, float *doffsets, float *dlogits) {
+  const Block *block = p->block + i * p->blocks;
+  bool whole = p->blocks * BLOCK == p->count && doffsets;
+  float mean = 0;
+  for (int b = 0; b < p->blocks; b++)
+    block_slopes(&block[b], p->sampled + b * BLOCK,
+                 (whole ? doffsets : p->offsets) + 3 * BLOCK * b);
+  if (doffsets && !whole) memcpy(doffsets, p->offsets, 3 * (size_t)p->count * sizeof *doffsets);
+  for (int b = 0; dlogits && b < p->blocks; b++)
+#pragma omp simd reduction(+ : mean)
+    for (int j = 0; j < BLOCK; j++) mean += block[b].attention[j] * p->sampled[b * BLOCK + j];
+  for (int b = 0; dlogits && b < p->blocks; b++) {
+    int count = block_count(p, b);
+#pragma omp simd
+    for (int j = 0; j < count; j++)
+      dlogits[b * BLOCK + j] = block[b].attention[j] * (p->sampled[b * BLOCK + j] - mean);
+  }
+}
+
+static void batch_backward(const Call *call, const Work *w, int64_t row, int m, int batch,
+                           Cursor *cursor) {
+  const Points *p = &w->points;
+  int64_t heads = w->width / w->channels;
+  const float *dy = (const float *)call->dout[0].data + row * w->width + (int64_t)m * w->channels;
   float *doffsets = call->din[IN_OFFSETS].data, *dlogits = call->din[IN_WEIGHTS].data;
-  Vector4 sum[4] = {{0}};
-  for (int j = 0; j < h->points; j++) {
-    Vector4 share = h->attention[j] * h->product[j];
-    sum[j & 3] += share;
-    for (int a = 0; doffsets && a < 3; a++) doffsets[3 * (index + j) + a] = share[1 + a];
+  for (int i = 0; i < batch; i++, cursor_next(cursor)) {
+    int64_t index = ((row + i) * heads + m) * p->count;
+    token_points(p, i, (const float *)call->in[IN_OFFSETS].data + 3 * index,
+                 (const float *)call->in[IN_WEIGHTS].data + index, cursor, true);
   }
-  float mean = (sum[0][0] + sum[1][0]) + (sum[2][0] + sum[3][0]);
-  for (int j = 0; dlogits && j < h->points; j++)
-    dlogits[index + j] = h->attention[j] * (h->product[j][0] - mean);
-}
-
-/* Heads [first, last) of all tokens of sample n. */
-static void heads_backward(const Call *call, Head *head, int64_t n, int first, int last) {
-  Levels levels = levels_make(call, n);
-  int64_t tokens = call->out[0].dim[1];
-  for (int64_t t = 0; t < tokens; t++) {
-    int64_t row = n * tokens + t;
-    head_place(call, head, t);
-    for (int m = first; m < last; m++) {
-      int64_t at = row * levels.heads + m;
-      head_prepare(call, head, &levels, row, m);
-      scatter(head, &levels, (const float *)call->dout[0].data + at * levels.channels);
-      head_finish(call, head, at * head->points);
+  for (int i = 0; i < batch; i++) {
+    const float *own = dy + (int64_t)i * w->width;
+    for (int b = 0; b < p->blocks; b++) {
+      Block *block = &p->block[i * p->blocks + b];
+      w->lanes->products(block, &p->levels[b], block_count(p, b), own, w->channels);
+      if (w->scatters) w->lanes->scatter(block, &p->levels[b], block_count(p, b), own, w->channels);
     }
   }
-}
-
-static void clear_values(const Call *call, int64_t n) {
-  for (int i = IN_VALUES; i < call->n_in; i++) {
-    size_t bytes = tensor_bytes(&call->in[i]) / (size_t)call->in[i].dim[0];
-    if (call->din[i].data) memset((char *)call->din[i].data + (size_t)n * bytes, 0, bytes);
+  for (int i = 0; i < batch; i++) {
+    int64_t index = ((row + i) * heads + m) * p->count;
+    token_gradients(p, i, doffsets ? doffsets + 3 * index : NULL, dlogits ? dlogits + index : NULL);
   }
 }
 
-/* Groups of heads a sample is split into, so that the threads get equal shares. */
-static int groups_count(int64_t samples, int heads) {
-  int threads = omp_get_max_threads(), groups = 1;
-  while (groups < heads && samples * groups % threads != 0) groups++;
-  return groups;
+/* Gradients that are summed where they are, not in tiles, start at zero. */
+static void clear_values(const Call *call, const Work *w, int64_t n) {
+  for (int l = 0; l < w->levels; l++) {
+    float *dvalues = call->din[IN_VALUES + l].data;
+    size_t floats = (size_t)w->voxels[l] * (size_t)w->width;
+    if (dvalues && w->stride[l] == w->width)
+      memset(dvalues + (size_t)n * floats, 0, floats * sizeof *dvalues);
+  }
 }
 
 static void backward(const Call *call) {
   const DeformAttentionOptions *o = call->options;
-  int64_t samples = call->out[0].dim[0];
-  int groups = groups_count(samples, o->heads);
+  int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1];
+  places_fill(call, call->scratch);
 #pragma omp parallel
   {
-    Head head = head_make(call);
+    Work work = work_make(call);
 #pragma omp for schedule(static)
-    for (int64_t n = 0; n < samples; n++) clear_values(call, n);
+    for (int64_t n = 0; n < samples; n++) clear_values(call, &work, n);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < samples * groups; i++) {
-      int g = (int)(i % groups);
-      heads_backward(call, &head, i / groups, o->heads * g / groups, o->heads * (g + 1) / groups);
+    for (int64_t i = 0; i < samples * o->heads; i++) {
+      int64_t n = i / o->heads, step = work.points.tokens;
+      int m = (int)(i % o->heads);
+      Cursor cursor = cursor_make(call, call->scratch, 0);
+      work_open(call, &work, n, m);
+      for (int64_t t = 0; t < tokens; t += step)
+        batch_backward(call, &work, n * tokens + t, m, (int)(tokens - t < step ? tokens - t : step),
+                       &cursor);
+      work_close(call, &work, n, m);
     }
   }
 }
