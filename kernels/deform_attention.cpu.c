@@ -113,13 +113,13 @@ static const Lanes lanes_table[] = {{8, gather_of_8, products_of_8, scatter_of_8
 typedef struct Work {
   Points points;
   const Lanes *lanes;
-  int levels, channels, width;
-  int stride[MAX_LEVELS]; /* floats from voxel to voxel; channels: the level is in the tile */
+  int levels, heads, channels, width;
+  int group; /* heads that are copied at once */
   int64_t voxels[MAX_LEVELS];
-  const float *values[MAX_LEVELS];
-  float *dvalues[MAX_LEVELS]; /* NULL: not wanted */
-  float *tile, *dtile;
-  bool scatters; /* some level's gradient is wanted */
+  int stride[MAX_LEVELS]; /* floats from voxel to voxel; channels: the level is in the tiles */
+  float *tile, *dtile;    /* of the group's heads one after another */
+  int64_t tile_floats;    /* of a head */
+  bool scatters;          /* some level's gradient is wanted */
 } Work;
 
 static int64_t level_voxels(const Call *call, int l) {
@@ -132,12 +132,31 @@ static bool level_packed(const Call *call, int l) {
   return o->heads > 1 && 8 * o->points * call->in[IN_OFFSETS].dim[1] >= level_voxels(call, l);
 }
 
-static int64_t tile_floats(const Call *call) {
+static int head_channels(const Call *call) {
   const DeformAttentionOptions *o = call->options;
-  int64_t voxels = 0, channels = call->in[IN_VALUES].dim[4] / o->heads;
+  return (int)call->in[IN_VALUES].dim[4] / o->heads;
+}
+
+static int64_t tile_floats(const Call *call) {
+  int64_t voxels = 0;
   for (int l = 0; l < call->n_in - IN_VALUES; l++)
     if (level_packed(call, l)) voxels += level_voxels(call, l);
-  return (voxels * channels + 15) / 16 * 16;
+  return (voxels * head_channels(call) + 15) / 16 * 16;
+}
+
+/* Heads that share a cache line of 16 floats. */
+static int heads_a_line(const Call *call) {
+  const DeformAttentionOptions *o = call->options;
+  int channels = head_channels(call);
+  return channels < 16 && 16 % channels == 0 && o->heads % (16 / channels) == 0 ? 16 / channels : 1;
+}
+
+/* They are copied together, unless the threads would get unequal shares. */
+static int group_heads(const Call *call) {
+  const DeformAttentionOptions *o = call->options;
+  int heads = heads_a_line(call);
+  int64_t items = call->out[0].dim[0] * o->heads / heads;
+  return items % omp_get_max_threads() == 0 ? heads : 1;
 }
 
 static size_t lines(size_t bytes) {
@@ -146,8 +165,8 @@ static size_t lines(size_t bytes) {
 
 /* Of a thread: points, tiles. */
 static size_t work_bytes(const Call *call) {
-  return lines(points_bytes(call)) +
-         (call->backward ? 2 : 1) * (size_t)tile_floats(call) * sizeof(float);
+  return lines(points_bytes(call)) + (call->backward ? 2 : 1) * (size_t)heads_a_line(call) *
+                                         (size_t)tile_floats(call) * sizeof(float);
 }
 
 static bool prepare(Call *call, Error *error) {
@@ -159,74 +178,101 @@ static bool prepare(Call *call, Error *error) {
 
 static Work work_make(const Call *call) {
   const DeformAttentionOptions *o = call->options;
-  Work w = {.levels = call->n_in - IN_VALUES, .width = (int)call->in[IN_VALUES].dim[4]};
-  w.channels = w.width / o->heads;
+  Work w = {.levels = call->n_in - IN_VALUES,
+            .heads = o->heads,
+            .channels = head_channels(call),
+            .width = (int)call->in[IN_VALUES].dim[4],
+            .group = group_heads(call),
+            .tile_floats = tile_floats(call)};
   for (w.lanes = lanes_table; w.lanes->channels && w.lanes->channels != w.channels;) w.lanes++;
   for (int l = 0; l < w.levels; l++) {
     w.voxels[l] = level_voxels(call, l);
     w.stride[l] = level_packed(call, l) ? w.channels : w.width;
+    w.scatters = w.scatters || call->din[IN_VALUES + l].data;
   }
   char *at = (char *)call->scratch + lines(places_bytes(call)) +
              (size_t)omp_get_thread_num() * work_bytes(call);
   w.points = points_make(call, at, w.stride);
   w.tile = (float *)(void *)(at + lines(points_bytes(call)));
-  w.dtile = w.tile + tile_floats(call);
+  w.dtile = w.tile + w.group * w.tile_floats;
   return w;
 }
 
 /* ---- tiles --------------------------------------------------------------------------------------
  */
 
-DEFORM_INLINE void rows_copy(float *to, int to_stride, const float *from, int from_stride,
-                             int64_t rows, int channels) {
-  for (int64_t v = 0; v < rows; v++, to += to_stride, from += from_stride)
-    for (int c = 0; c < channels; c++) to[c] = from[c];
+/* Between the level of a sample, from the group's first channel, and the level's part of its tile.
+ */
+DEFORM_INLINE void rows_copy(const Work *w, int l, float *restrict tensor, float *restrict tile,
+                             bool back, int channels, int group) {
+  for (int64_t v = 0; v < w->voxels[l]; v++)
+    for (int g = 0; g < group; g++)
+      for (int c = 0; c < channels; c++) {
+        float *outside = tensor + v * w->width + g * channels + c;
+        float *inside = tile + g * w->tile_floats + v * channels + c;
+        *(back ? outside : inside) = *(back ? inside : outside);
+      }
 }
 
-static void voxels_copy(float *restrict to, int to_stride, const float *restrict from,
-                        int from_stride, int64_t voxels, int channels) {
-  if (channels == 8)
-    rows_copy(to, to_stride, from, from_stride, voxels, 8);
-  else if (channels == 16)
-    rows_copy(to, to_stride, from, from_stride, voxels, 16);
+DEFORM_INLINE void level_copy(const Work *w, int l, float *tensor, float *tile, bool back) {
+  if (w->channels == 8 && w->group == 2)
+    rows_copy(w, l, tensor, tile, back, 8, 2);
+  else if (w->channels == 16)
+    rows_copy(w, l, tensor, tile, back, 16, 1);
   else
-    rows_copy(to, to_stride, from, from_stride, voxels, channels);
+    rows_copy(w, l, tensor, tile, back, w->channels, w->group);
 }
 
-/* Points the work at head m of sample n, with its values in the tile and its gradients zero. */
-static void work_open(const Call *call, Work *w, int64_t n, int m) {
-  const DeformAttentionOptions *o = call->options;
-  float *tile = w->tile, *dtile = w->dtile;
-  w->scatters = false;
+static void level_pack(const Work *w, int l, const float *tensor, float *tile) {
+  level_copy(w, l, (float *)tensor, tile, false);
+}
+
+static void level_unpack(const Work *w, int l, float *tensor, const float *tile) {
+  level_copy(w, l, tensor, (float *)tile, true);
+}
+
+/* Copies heads first .. first + group - 1 of sample n into the tiles and clears the gradients'. */
+static void group_open(const Call *call, const Work *w, int64_t n, int first) {
+  int64_t at = 0;
   for (int l = 0; l < w->levels; l++) {
-    int64_t start = n * w->voxels[l] * w->width + (int64_t)m * w->channels;
-    float *dvalues = call->backward ? call->din[IN_VALUES + l].data : NULL;
-    w->values[l] = (const float *)call->in[IN_VALUES + l].data + start;
-    w->dvalues[l] = dvalues ? dvalues + start : NULL;
-    w->scatters = w->scatters || dvalues;
-    if (w->stride[l] != w->width) {
-      int64_t floats = w->voxels[l] * w->channels;
-      voxels_copy(tile, w->channels, w->values[l], w->width, w->voxels[l], w->channels);
-      if (dvalues) memset(dtile, 0, (size_t)floats * sizeof *dtile);
-      w->values[l] = tile;
-      w->dvalues[l] = dvalues ? dtile : NULL;
-      tile += floats;
-      dtile += floats;
-    }
-    for (int j = l * o->points; j < (l + 1) * o->points; j++) {
-      w->points.levels[j / BLOCK].source[j % BLOCK] = w->values[l];
-      w->points.levels[j / BLOCK].target[j % BLOCK] = w->dvalues[l];
-    }
+    if (w->stride[l] == w->width) continue;
+    const float *values = call->in[IN_VALUES + l].data;
+    level_pack(w, l, values + n * w->voxels[l] * w->width + (int64_t)first * w->channels,
+               w->tile + at);
+    at += w->voxels[l] * w->channels;
+  }
+  if (call->backward) memset(w->dtile, 0, (size_t)(w->group * w->tile_floats) * sizeof *w->dtile);
+}
+
+/* Copies what was summed in the tiles to the gradients. */
+static void group_close(const Call *call, const Work *w, int64_t n, int first) {
+  int64_t at = 0;
+  for (int l = 0; l < w->levels; l++) {
+    if (w->stride[l] == w->width) continue;
+    float *dvalues = call->din[IN_VALUES + l].data;
+    if (dvalues)
+      level_unpack(w, l, dvalues + n * w->voxels[l] * w->width + (int64_t)first * w->channels,
+                   w->dtile + at);
+    at += w->voxels[l] * w->channels;
   }
 }
 
-/* Copies what was summed in the tile to the gradients. */
-static void work_close(const Call *call, const Work *w, int64_t n, int m) {
+/* Points the work at the g-th head of the group. */
+static void head_open(const Call *call, const Work *w, int64_t n, int first, int g) {
+  const DeformAttentionOptions *o = call->options;
+  int64_t at = g * w->tile_floats;
   for (int l = 0; l < w->levels; l++) {
-    float *dvalues = call->din[IN_VALUES + l].data;
-    if (!dvalues || w->stride[l] == w->width) continue;
-    voxels_copy(dvalues + n * w->voxels[l] * w->width + (int64_t)m * w->channels, w->width,
-                w->dvalues[l], w->channels, w->voxels[l], w->channels);
+    int64_t start = n * w->voxels[l] * w->width + (int64_t)(first + g) * w->channels;
+    bool packed = w->stride[l] != w->width;
+    float *dvalues = call->backward ? call->din[IN_VALUES + l].data : NULL;
+    const float *source =
+        packed ? w->tile + at : (const float *)call->in[IN_VALUES + l].data + start;
+    float *target = !dvalues ? NULL : packed ? w->dtile + at : dvalues + start;
+    for (int j = l * o->points; j < (l + 1) * o->points; j++) {
+      w->points.levels[j / BLOCK].source[j % BLOCK] = source;
+      w->points.levels[j / BLOCK].target[j % BLOCK] = target;
+    }
+    at += packed ? w->voxels[l] * w->channels : 0;
   }
 }
 
@@ -245,43 +291,77 @@ static int block_count(const Points *p, int b) {
   return p->count - b * BLOCK < BLOCK ? p->count - b * BLOCK : BLOCK;
 }
 
-static void tokens_forward(const Call *call, const Work *w, int64_t n, int m, int64_t first,
-                           int64_t last) {
+/* The next batch's rows: a head's lie far apart, one head after another, so that the processor does
+ * not expect them. */
+DEFORM_INLINE void fetch(const float *row, int64_t floats, bool write) {
+  for (int64_t i = 0; i < floats; i += 16)
+    if (write)
+      __builtin_prefetch(row + i, 1);
+    else
+      __builtin_prefetch(row + i);
+}
+
+/* Prepares the points of head m of `batch` tokens from row n T + t on and fetches what the next
+ * batch will read. */
+DEFORM_INLINE void batch_points(const Call *call, const Work *w, int64_t row, int m, int batch,
+                                Cursor *cursor, bool backward) {
   const Points *p = &w->points;
-  int64_t tokens = call->out[0].dim[1], heads = w->width / w->channels;
-  Cursor cursor = cursor_make(call, call->scratch, first);
-  for (int64_t t = first; t < last; t += p->tokens) {
-    int batch = (int)(last - t < p->tokens ? last - t : p->tokens);
-    for (int i = 0; i < batch; i++, cursor_next(&cursor)) {
-      int64_t index = ((n * tokens + t + i) * heads + m) * p->count;
-      token_points(p, i, (const float *)call->in[IN_OFFSETS].data + 3 * index,
-                   (const float *)call->in[IN_WEIGHTS].data + index, &cursor, false);
-    }
-    for (int i = 0; i < batch; i++) {
-      float *y =
-          (float *)call->out[0].data + (n * tokens + t + i) * w->width + (int64_t)m * w->channels;
-      memset(y, 0, (size_t)w->channels * sizeof *y);
-      for (int b = 0; b < p->blocks; b++)
-        w->lanes->gather(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b), y,
-                         w->channels);
-    }
+  int64_t step = (int64_t)w->heads * p->count, first = row * step + (int64_t)m * p->count;
+  const float *offsets = (const float *)call->in[IN_OFFSETS].data + 3 * first;
+  const float *logits = (const float *)call->in[IN_WEIGHTS].data + first;
+  for (int i = 0; i < batch; i++) {
+    token_attention(p, i, logits + i * step);
+    fetch(logits + (i + p->tokens) * step, p->count, false);
+  }
+  for (int i = 0; i < batch; i++, cursor_next(cursor)) {
+    token_corners(p, i, offsets + 3 * i * step, cursor, backward);
+    fetch(offsets + 3 * (i + p->tokens) * step, 3 * p->count, false);
   }
 }
 
+static void batch_forward(const Call *call, const Work *w, int64_t row, int m, int batch,
+                          Cursor *cursor) {
+  const Points *p = &w->points;
+  float *y = (float *)call->out[0].data + row * w->width + (int64_t)m * w->channels;
+  for (int i = 0; i < batch; i++) fetch(y + i * w->width, w->channels, true);
+  batch_points(call, w, row, m, batch, cursor, false);
+  for (int i = 0; i < batch; i++, y += w->width) {
+    memset(y, 0, (size_t)w->channels * sizeof *y);
+    for (int b = 0; b < p->blocks; b++)
+      w->lanes->gather(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b), y,
+                       w->channels);
+  }
+}
+
+typedef void BatchPass(const Call *call, const Work *w, int64_t row, int m, int batch,
+                       Cursor *cursor);
+
+/* Head m of tokens first .. last - 1 of sample n. */
+static void tokens_pass(const Call *call, const Work *w, int64_t n, int m, int64_t first,
+                        int64_t last, BatchPass *pass) {
+  int64_t tokens = call->out[0].dim[1], step = w->points.tokens;
+  Cursor cursor = cursor_make(call, call->scratch, first);
+  for (int64_t t = first; t < last; t += step)
+    pass(call, w, n * tokens + t, m, (int)(last - t < step ? last - t : step), &cursor);
+}
+
 static void forward(const Call *call) {
-  const DeformAttentionOptions *o = call->options;
-  int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1], heads = o->heads;
-  int parts = parts_count(samples * heads);
+  int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1];
   places_fill(call, call->scratch);
 #pragma omp parallel
   {
     Work work = work_make(call);
+    int64_t groups = work.heads / work.group, parts = parts_count(samples * groups);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < samples * heads * parts; i++) {
-      int64_t n = i / parts / heads, part = i % parts;
-      int m = (int)(i / parts % heads);
-      work_open(call, &work, n, m);
-      tokens_forward(call, &work, n, m, tokens * part / parts, tokens * (part + 1) / parts);
+    for (int64_t i = 0; i < samples * groups * parts; i++) {
+      int64_t n = i / parts / groups, part = i % parts;
+      int first = (int)(i / parts % groups) * work.group;
+      group_open(call, &work, n, first);
+      for (int g = 0; g < work.group; g++) {
+        head_open(call, &work, n, first, g);
+        tokens_pass(call, &work, n, first + g, tokens * part / parts, tokens * (part + 1) / parts,
+                    batch_forward);
+      }
     }
   }
 }
@@ -363,14 +443,14 @@ DEFORM_INLINE void block_slopes(const Block *b, float *sampled, float *doffsets)
 static void token_gradients(const Points *p, int i, float *doffsets, float *dlogits) {
   const Block *block = p->block + i * p->blocks;
   bool whole = p->blocks * BLOCK == p->count && doffsets;
-  float mean = 0;
   for (int b = 0; b < p->blocks; b++)
     block_slopes(&block[b], p->sampled + b * BLOCK,
                  (whole ? doffsets : p->offsets) + 3 * BLOCK * b);
   if (doffsets && !whole) memcpy(doffsets, p->offsets, 3 * (size_t)p->count * sizeof *doffsets);
-  for (int b = 0; dlogits && b < p->blocks; b++)
-#pragma omp simd reduction(+ : mean)
-    for (int j = 0; j < BLOCK; j++) mean += block[b].attention[j] * p->sampled[b * BLOCK + j];
+  Vector16 sum = {0};
+  for (int b = 0; b < p->blocks; b++)
+    sum += *(const Vector16 *)block[b].attention * *(const Vector16 *)(p->sampled + b * BLOCK);
+  float mean = lane_total(sum);
   for (int b = 0; dlogits && b < p->blocks; b++) {
     int count = block_count(p, b);
 #pragma omp simd
@@ -382,24 +462,25 @@ static void token_gradients(const Points *p, int i, float *doffsets, float *dlog
 static void batch_backward(const Call *call, const Work *w, int64_t row, int m, int batch,
                            Cursor *cursor) {
   const Points *p = &w->points;
-  int64_t heads = w->width / w->channels;
+  int64_t step = (int64_t)w->heads * p->count, first = row * step + (int64_t)m * p->count;
   const float *dy = (const float *)call->dout[0].data + row * w->width + (int64_t)m * w->channels;
   float *doffsets = call->din[IN_OFFSETS].data, *dlogits = call->din[IN_WEIGHTS].data;
-  for (int i = 0; i < batch; i++, cursor_next(cursor)) {
-    int64_t index = ((row + i) * heads + m) * p->count;
-    token_points(p, i, (const float *)call->in[IN_OFFSETS].data + 3 * index,
-                 (const float *)call->in[IN_WEIGHTS].data + index, cursor, true);
-  }
   for (int i = 0; i < batch; i++) {
-    const float *own = dy + (int64_t)i * w->width;
-    for (int b = 0; b < p->blocks; b++) {
-      Block *block = &p->block[i * p->blocks + b];
-      w->lanes->products(block, &p->levels[b], block_count(p, b), own, w->channels);
-      if (w->scatters) w->lanes->scatter(block, &p->levels[b], block_count(p, b), own, w->channels);
-    }
+    fetch(dy + (int64_t)i * w->width, w->channels, false);
+    if (doffsets) fetch(doffsets + 3 * (first + i * step), 3 * p->count, true);
+    if (dlogits) fetch(dlogits + first + i * step, p->count, true);
   }
+  batch_points(call, w, row, m, batch, cursor, true);
+  for (int i = 0; i < batch; i++)
+    for (int b = 0; b < p->blocks; b++)
+      w->lanes->products(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b),
+                         dy + (int64_t)i * w->width, w->channels);
+  for (int i = 0; w->scatters && i < batch; i++)
+    for (int b = 0; b < p->blocks; b++)
+      w->lanes->scatter(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b),
+                        dy + (int64_t)i * w->width, w->channels);
   for (int i = 0; i < batch; i++) {
-    int64_t index = ((row + i) * heads + m) * p->count;
+    int64_t index = first + i * step;
     token_gradients(p, i, doffsets ? doffsets + 3 * index : NULL, dlogits ? dlogits + index : NULL);
   }
 }
@@ -415,24 +496,24 @@ static void clear_values(const Call *call, const Work *w, int64_t n) {
 }
 
 static void backward(const Call *call) {
-  const DeformAttentionOptions *o = call->options;
   int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1];
   places_fill(call, call->scratch);
 #pragma omp parallel
   {
     Work work = work_make(call);
+    int64_t groups = work.heads / work.group;
 #pragma omp for schedule(static)
     for (int64_t n = 0; n < samples; n++) clear_values(call, &work, n);
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < samples * o->heads; i++) {
-      int64_t n = i / o->heads, step = work.points.tokens;
-      int m = (int)(i % o->heads);
-      Cursor cursor = cursor_make(call, call->scratch, 0);
-      work_open(call, &work, n, m);
-      for (int64_t t = 0; t < tokens; t += step)
-        batch_backward(call, &work, n * tokens + t, m, (int)(tokens - t < step ? tokens - t : step),
-                       &cursor);
-      work_close(call, &work, n, m);
+    for (int64_t i = 0; i < samples * groups; i++) {
+      int64_t n = i / groups;
+      int first = (int)(i % groups) * work.group;
+      group_open(call, &work, n, first);
+      for (int g = 0; g < work.group; g++) {
+        head_open(call, &work, n, first, g);
+        tokens_pass(call, &work, n, first + g, 0, tokens, batch_backward);
+      }
+      group_close(call, &work, n, first);
     }
   }
 }

@@ -157,21 +157,49 @@ static void cursor_rows(const Cursor *c, const float *row[3]) {
 typedef float Vector16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int Integer16 __attribute__((vector_size(64), aligned(4), may_alias));
 
+/* Lane by lane; a comparison of vectors gives -1 or 0 in each lane. Of NaN and b: b. */
+DEFORM_INLINE Vector16 larger(Vector16 a, Vector16 b) {
+  Integer16 keep = a > b;
+  return (Vector16)((keep & (Integer16)a) | (~keep & (Integer16)b));
+}
+
+DEFORM_INLINE Vector16 smaller(Vector16 a, Vector16 b) {
+  Integer16 keep = a < b;
+  return (Vector16)((keep & (Integer16)a) | (~keep & (Integer16)b));
+}
+
+/* Both as a tree: a chain of 16 would take longer than all the rest. */
+DEFORM_INLINE float lane_total(Vector16 v) {
+  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  return v[0];
+}
+
+DEFORM_INLINE float lane_largest(Vector16 v) {
+  v = larger(v,
+             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  v = larger(v,
+             __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+  v = larger(v,
+             __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+  v = larger(v,
+             __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
+  return v[0];
+}
+
 static void softmax(const float *restrict logits, Block *restrict block, int blocks) {
-  float top = logits[0], sum = 0;
-  for (int j = 0; j < blocks * BLOCK; j += BLOCK)
-#pragma omp simd reduction(max : top)
-    for (int i = j; i < j + BLOCK; i++) top = logits[i] > top ? logits[i] : top;
-  for (int b = 0; b < blocks; b++)
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < BLOCK; i++) {
-      block[b].attention[i] = simd_exp(logits[b * BLOCK + i] - top);
-      sum += block[b].attention[i];
-    }
-  float scale = 1.f / sum;
-  for (int b = 0; b < blocks; b++)
+  Vector16 top = *(const Vector16 *)logits, sum = {0};
+  for (int b = 1; b < blocks; b++) top = larger(top, *(const Vector16 *)(logits + b * BLOCK));
+  float most = lane_largest(top);
+  for (int b = 0; b < blocks; b++) {
 #pragma omp simd
-    for (int i = 0; i < BLOCK; i++) block[b].attention[i] *= scale;
+    for (int i = 0; i < BLOCK; i++) block[b].attention[i] = simd_exp(logits[b * BLOCK + i] - most);
+    sum += *(Vector16 *)block[b].attention;
+  }
+  float scale = 1.f / lane_total(sum);
+  for (int b = 0; b < blocks; b++) *(Vector16 *)block[b].attention *= scale;
 }
 
 /* The offsets of BLOCK points, (z, y, x) in turn, apart by axis. */
@@ -186,17 +214,6 @@ DEFORM_INLINE void block_offsets(const float *offsets, Vector16 axis[3]) {
   axis[0] = __builtin_shufflevector(z, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
   axis[1] = __builtin_shufflevector(y, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30);
   axis[2] = __builtin_shufflevector(x, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
-}
-
-/* Lane by lane; a comparison of vectors gives -1 or 0 in each lane. Of NaN and b: b. */
-DEFORM_INLINE Vector16 larger(Vector16 a, Vector16 b) {
-  Integer16 keep = a > b;
-  return (Vector16)((keep & (Integer16)a) | (~keep & (Integer16)b));
-}
-
-DEFORM_INLINE Vector16 smaller(Vector16 a, Vector16 b) {
-  Integer16 keep = a < b;
-  return (Vector16)((keep & (Integer16)a) | (~keep & (Integer16)b));
 }
 
 /* Linear weights, whether inside, and elements on both sides along an axis. */
@@ -242,24 +259,28 @@ DEFORM_INLINE void block_corners(Block *b, const Axis axis[3], bool backward) {
   }
 }
 
-/* Everything about the points of a token that does not need the values: the i-th of the batch. */
-DEFORM_INLINE void token_points(const Points *p, int i, const float *offsets, const float *logits,
-                                const Cursor *cursor, bool backward) {
-  Block *block = p->block + i * p->blocks;
+/* The attention of the points of a token, the i-th of the batch. */
+static void token_attention(const Points *p, int i, const float *logits) {
+  if (p->blocks * BLOCK > p->count)
+    logits = memcpy(p->logits, logits, (size_t)p->count * sizeof *logits);
+  softmax(logits, p->block + i * p->blocks, p->blocks);
+}
+
+/* Everything else about its points that does not need the values. */
+DEFORM_INLINE void token_corners(const Points *p, int i, const float *offsets, const Cursor *cursor,
+                                 bool backward) {
   const float *row[3];
   cursor_rows(cursor, row);
-  if (p->blocks * BLOCK > p->count) {
+  if (p->blocks * BLOCK > p->count)
     offsets = memcpy(p->offsets, offsets, 3 * (size_t)p->count * sizeof *offsets);
-    logits = memcpy(p->logits, logits, (size_t)p->count * sizeof *logits);
-  }
-  softmax(logits, block, p->blocks);
   for (int b = 0; b < p->blocks; b++) {
+    Block *block = &p->block[i * p->blocks + b];
     Vector16 offset[3];
     Axis axis[3];
     block_offsets(offsets + 3 * BLOCK * b, offset);
     for (int a = 0; a < 3; a++)
       axis[a] = block_axis(&p->levels[b], a, row[a] + b * BLOCK, row[a] + (p->blocks + b) * BLOCK,
                            offset[a]);
-    block_corners(&block[b], axis, backward);
+    block_corners(block, axis, backward);
   }
 }
