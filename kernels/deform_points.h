@@ -5,6 +5,9 @@
  *
  * Positions are kept as a whole number plus a small rest, so that float loses nothing far from the
  * origin. Where tokens stand is a table: a row for each coordinate of each axis of each grid. */
+/* Vectors are passed by value only to functions that are inlined. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 #include "kernels/options.h"
 #include "kernels/simd_math.h"
 
