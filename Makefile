@@ -51,11 +51,11 @@ OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
 EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o \
-                  kernels/cuda/table.o tests/emulator_faults.o)
+                  kernels/cuda/table.o engine/optimizer.o tests/emulator_faults.o)
 ifeq ($(CPU_ONLY),)
-  OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/table.o
+  OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu kernels/cuda/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/table.o
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \
-                -lcudart_static -lcublasLt -lcudnn -lstdc++ -lpthread -ldl -lrt
+                -lcudart_static -lstdc++ -lpthread -ldl -lrt
 endif
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
@@ -67,6 +67,17 @@ all: $(BUILD)/harness
 $(BUILD)/harness: $(OBJECTS)
 	$(say)
 	$(Q)$(CC) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
+
+# Whether engine/backend.c knows CUDA: a change of CUDA= compiles it anew.
+ifeq ($(CPU_ONLY),)
+$(BUILD)/engine/backend.o: CPPFLAGS += -DWITH_CUDA
+endif
+CUDA_MARK := $(BUILD)/cuda-$(if $(CPU_ONLY),off,on)
+$(BUILD)/engine/backend.o: $(CUDA_MARK)
+$(CUDA_MARK):
+	@mkdir -p $(@D)
+	@rm -f $(BUILD)/cuda-on $(BUILD)/cuda-off
+	@touch $@
 
 $(BUILD)/%.f64.o: %.c
 	@mkdir -p $(@D)
@@ -105,7 +116,7 @@ $(BUILD)/emulated/%.o: %.c
 $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/op_run.o \
   $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
-$(BUILD)/tests/test_cuda_emulator: $(EMULATED)
+$(BUILD)/tests/test_cuda_emulator: $(EMULATED) $(BUILD)/tests/sgd_emulated.o
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(say)

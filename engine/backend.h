@@ -1,21 +1,66 @@
-/* Where a graph runs. A backend is a table of kernels and a way to hold memory. */
+/* Where a graph runs. A backend is a table of kernels and a way to hold memory; one with a device
+ * has memory and a queue apart from the host's. */
 #ifndef ENGINE_BACKEND_H
 #define ENGINE_BACKEND_H
 
 #include "kernels/op.h"
 
+struct Stepper;
+
+/* A device with a queue of work. A call that fails ends the process, which is one trial, with its
+ * place and reason. */
+typedef struct Device {
+  void *(*queue)(void); /* Call.stream */
+  /* In the queue's order; copy_in has taken what it copies when it returns, copy_out waits. */
+  void (*copy_in)(void *to, const void *from, size_t bytes);
+  void (*copy_out)(void *to, const void *from, size_t bytes);
+  void (*zero)(void *to, size_t bytes);
+  void (*wait)(void);                 /* until the queue is empty */
+  void *(*host_alloc)(size_t bytes);  /* memory of the host that the device reaches by itself */
+  void (*host_release)(void *memory); /* NULL is fine */
+  /* The training step (engine/stepper.h). */
+  void (*step_make)(struct Stepper *stepper);
+  void *(*step_input)(struct Stepper *stepper, int input);
+  void (*step_start)(struct Stepper *stepper, double rate);
+  void (*step_wait)(struct Stepper *stepper);
+  void (*step_release)(struct Stepper *stepper);
+} Device;
+
 typedef struct Backend {
-  const char *name;             /* "cpu", "portable", "reference" */
+  const char *name;             /* "cpu", "portable", "reference", "cuda" */
   DType real;                   /* of every real tensor */
   const Kernel *const *kernels; /* by OpId */
   void *(*alloc)(size_t bytes); /* aligned to 64 bytes at least; NULL when there is none */
   void (*release)(void *memory);
   size_t (*available)(void); /* bytes that an allocation may still take */
+  const Device *device;      /* NULL: the memory is the host's */
 } Backend;
 
 extern const Backend backend_cpu;              /* the fast float kernels */
 extern const Backend backend_portable;         /* the reference loops in float */
 extern const Backend backend_reference;        /* the reference loops in double: the oracle */
-const Backend *backend_find(const char *name); /* NULL when there is none */
+const Backend *backend_find(const char *name); /* of the host; NULL when there is none */
+
+/* "cpu", "cuda" or "cuda:1", ready to run: on a device of that number, from then on this process's
+ * only one. NULL with the reason: no such name, a build without CUDA, no such GPU. */
+const Backend *backend_open(const char *name, Error *error);
+/* Whether backend_open would find the device, without opening it. */
+bool backend_check(const char *name, Error *error);
+
+typedef struct DeviceInfo {
+  char name[256];      /* "NVIDIA H200" */
+  char libraries[192]; /* "CUDA runtime 13.0, cuDNN 9.13.0, cuBLASLt 13.0.2" */
+  int count, major, minor, processors;
+  int driver;                /* the newest CUDA that it can run: 13000 */
+  size_t bytes, cache_bytes; /* memory; level 2 */
+} DeviceInfo;
+
+/* The first GPU and what stands under it; false with the reason. Holds no memory of the GPU's.
+ * `libraries` is filled in every CUDA build that finds them, empty otherwise. */
+bool backend_gpu(DeviceInfo *info, Error *error);
+
+/* memcpy where the memory is the host's. */
+void backend_write(const Backend *backend, void *to, const void *from, size_t bytes);
+void backend_read(const Backend *backend, void *to, const void *from, size_t bytes);
 
 #endif

@@ -54,6 +54,7 @@ static bool write_all(FILE *file, const Params *params, bool momentum, const cha
 bool params_save(const Params *params, bool momentum, const char *const *metadata, const char *path,
                  Error *error) {
   char temporary[4096];
+  params_fetch(params);
   snprintf(temporary, sizeof temporary, "%s.part", path);
   FILE *file = fopen(temporary, "wb");
   if (!file) return fail(error, "%s: cannot write the checkpoint: %s", path, strerror(errno));
@@ -129,6 +130,7 @@ bool params_load(Params *params, bool momentum, const char *path, Error *error) 
     }
   json_decref(header);
   fclose(file);
+  params_send(params);
   return good;
 }
 

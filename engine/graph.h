@@ -34,6 +34,8 @@ struct Value {
   Value *alias;    /* shares this value's memory (in place) */
   int first, last; /* indices of the nodes that write and last read it */
   size_t offset;
+  void *host; /* where the host writes an input and reads a kept value: the tensor itself, or, with
+                 a device, a copy that plan_send and plan_fetch carry */
 };
 
 struct Node {

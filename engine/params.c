@@ -1,4 +1,5 @@
 #include "engine/params.h"
+#include "engine/backend.h"
 #include "kernels/rng.h"
 
 #include <math.h>
@@ -27,6 +28,8 @@ void params_free(Params *params) {
   free(params->weight);
   free(params->gradient);
   free(params->momentum);
+  for (int i = 0; i < 3; i++)
+    if (params->placed[i]) params->place->release(params->placed[i]);
   arena_free(&params->arena);
   free(params);
 }
@@ -115,6 +118,35 @@ bool params_allocate(Params *params, uint64_t seed, Error *error) {
     }
   }
   return true;
+}
+
+bool params_place(Params *params, const Backend *backend, Error *error) {
+  size_t bytes = params->elements * dtype_bytes(params->real);
+  if (params->placed[0]) return true;
+  params->place = backend;
+  for (int i = 0; i < 3; i++) {
+    params->placed[i] = backend->alloc(bytes);
+    if (!params->placed[i])
+      return fail(error, "out of memory: %zu MiB of parameters on %s", 3 * bytes >> 20,
+                  backend->name);
+  }
+  backend->device->zero(params->placed[1], bytes);
+  params_send(params);
+  return true;
+}
+
+void params_send(const Params *params) {
+  size_t bytes = params->elements * dtype_bytes(params->real);
+  if (!params->placed[0]) return;
+  params->place->device->copy_in(params->placed[0], params->weight, bytes);
+  params->place->device->copy_in(params->placed[2], params->momentum, bytes);
+}
+
+void params_fetch(const Params *params) {
+  size_t bytes = params->elements * dtype_bytes(params->real);
+  if (!params->placed[0]) return;
+  params->place->device->copy_out(params->weight, params->placed[0], bytes);
+  params->place->device->copy_out(params->momentum, params->placed[2], bytes);
 }
 
 int64_t params_total(const Params *params) {

@@ -7,6 +7,8 @@
 #include "engine/arena.h"
 #include "kernels/op.h"
 
+struct Backend;
+
 /* Learning-rate groups (MaskMed appendix C, eq. 7: lambda_CNN, lambda_Trans). */
 typedef enum Group { GROUP_CNN, GROUP_TRANSFORMER, GROUP_COUNT } Group;
 
@@ -40,7 +42,11 @@ typedef struct Params {
   int count;
   Param *list[MAX_PARAMS];
   size_t elements;                    /* of each block, padding between parameters included */
-  void *weight, *gradient, *momentum; /* NULL until params_allocate */
+  void *weight, *gradient, *momentum; /* the host's; NULL until params_allocate */
+  /* The same blocks in a device's memory, where a plan of that backend finds them; NULL: not
+   * placed. Checkpoints are written from there and read to there. */
+  void *placed[3];
+  const struct Backend *place;
 } Params;
 
 Params *params_make(DType real);
@@ -53,6 +59,11 @@ Param *params_find(const Params *params, const char *name);
 /* Allocates the blocks (gradient and momentum zero) and draws the weights: a pure function of
  * (seed, name), so adding a parameter changes no other. */
 bool params_allocate(Params *params, uint64_t seed, Error *error);
+/* Copies the three blocks to the backend's device; nothing if they are there. */
+bool params_place(Params *params, const struct Backend *backend, Error *error);
+/* Between the host's blocks and the device's: weights and momentum; nothing if not placed. */
+void params_send(const Params *params);
+void params_fetch(const Params *params);
 int64_t params_total(const Params *params); /* trainable numbers, without padding */
 size_t params_bytes(const Params *params);  /* of all three blocks */
 /* The parameter's place in a block. */

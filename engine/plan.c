@@ -200,6 +200,15 @@ Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) 
   return plan;
 }
 
+/* The host's copies of a device's values. */
+static void release_copies(Plan *plan) {
+  const Device *device = plan->backend->device;
+  for (int i = 0; device && i < plan->graph->value_count; i++) {
+    device->host_release(plan->graph->values[i]->host);
+    plan->graph->values[i]->host = NULL;
+  }
+}
+
 void plan_free(Plan *plan) {
   if (!plan) return;
   for (int i = 0; i < plan->graph->node_count; i++) {
@@ -209,6 +218,7 @@ void plan_free(Plan *plan) {
     node->call.state = NULL;
   }
   if (plan->own_memory) plan->backend->release(plan->memory);
+  release_copies(plan);
   free(plan);
 }
 
@@ -217,9 +227,12 @@ void plan_free(Plan *plan) {
 
 static void *address(const Plan *plan, Value *value) {
   const Params *params = plan->graph->params;
+  bool placed = plan->backend->device != NULL;
   if (!value) return NULL;
-  if (value->kind == VALUE_PARAM) return params_at(params, params->weight, value->param);
-  if (value->kind == VALUE_GRADIENT) return params_at(params, params->gradient, value->param);
+  if (value->kind == VALUE_PARAM)
+    return params_at(params, placed ? params->placed[0] : params->weight, value->param);
+  if (value->kind == VALUE_GRADIENT)
+    return params_at(params, placed ? params->placed[1] : params->gradient, value->param);
   return (char *)plan->memory + root(value)->offset;
 }
 
@@ -237,6 +250,7 @@ static void bind(const Plan *plan, Node *node) {
     call->dout[i].data = address(plan, node->dout[i]);
   }
   call->scratch = call->scratch_bytes ? (char *)plan->memory + node->scratch_offset : NULL;
+  call->stream = plan->backend->device ? plan->backend->device->queue() : NULL;
 }
 
 static bool allocate(Plan *plan, Error *error) {
@@ -251,19 +265,31 @@ static bool allocate(Plan *plan, Error *error) {
               100.0 * (double)available / (double)plan->bytes);
 }
 
+/* What the host writes and reads, and the loss's gradient, which is 1. */
+static void bind_host(const Plan *plan, Value *value) {
+  const Device *device = plan->backend->device;
+  bool input = value->kind == VALUE_INPUT, one = input && value->keep;
+  if (!device) value->host = value->tensor.data;
+  if (device && !value->host && !one && (input || value->keep))
+    value->host = device->host_alloc(tensor_bytes(&value->tensor));
+  if (!one) return;
+  double real = 1;
+  float single = 1;
+  backend_write(plan->backend, value->tensor.data,
+                value->tensor.type == F64 ? (void *)&real : (void *)&single,
+                tensor_bytes(&value->tensor));
+}
+
 bool plan_bind(Plan *plan, void *memory, Error *error) {
   Graph *graph = plan->graph;
   plan->memory = memory;
+  if (plan->backend->device && !params_place(graph->params, plan->backend, error)) return false;
   if (!memory && !allocate(plan, error)) return false;
   for (int i = 0; i < graph->value_count; i++) {
     Value *value = graph->values[i];
     if (in_arena(value) && root(value)->last < 0) continue; /* never used */
     value->tensor.data = address(plan, value);
-    if (value->kind != VALUE_INPUT || !value->keep) continue;
-    if (value->tensor.type == F64)
-      *(double *)value->tensor.data = 1; /* the loss's gradient */
-    else
-      *(float *)value->tensor.data = 1;
+    bind_host(plan, value);
   }
   for (int i = 0; i < graph->node_count; i++) {
     Node *node = graph->nodes[i];
@@ -271,6 +297,17 @@ bool plan_bind(Plan *plan, void *memory, Error *error) {
     if (node->call.op->flags & OP_CONSTANT) plan->backend->kernels[node->op]->forward(&node->call);
   }
   return true;
+}
+
+void plan_send(const Plan *plan, Value *value) {
+  if (plan->backend->device)
+    plan->backend->device->copy_in(value->tensor.data, value->host, tensor_bytes(&value->tensor));
+}
+
+const void *plan_fetch(const Plan *plan, Value *value) {
+  if (plan->backend->device)
+    plan->backend->device->copy_out(value->host, value->tensor.data, tensor_bytes(&value->tensor));
+  return value->host;
 }
 
 void plan_print(const Plan *plan, FILE *out, int rows) {

@@ -24,8 +24,13 @@ typedef struct Plan {
  * of its own (tests: the result must not change). */
 Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error);
 /* Points every call at its memory. memory == NULL: allocates plan->bytes, or says how much is
- * missing. params must be allocated. Runs the constant nodes. */
+ * missing. params must be allocated; a backend with a device gets them placed there. Runs the
+ * constant nodes. */
 bool plan_bind(Plan *plan, void *memory, Error *error);
+/* An input, written to value->host, goes to where the graph reads it. */
+void plan_send(const Plan *plan, Value *value);
+/* A kept value of the last run; valid until the next one. */
+const void *plan_fetch(const Plan *plan, Value *value);
 void plan_free(Plan *plan); /* releases kernels' states and memory, not the graph */
 /* The tensors alive at the peak, largest first, at most `rows`. */
 void plan_print(const Plan *plan, FILE *out, int rows);

@@ -20,6 +20,7 @@ void plan_run(Plan *plan, bool profile) {
     if (node->call.op->flags & OP_CONSTANT) continue;
     double start = profile ? now() : 0;
     run_node(plan, node);
+    if (profile && plan->backend->device) plan->backend->device->wait();
     if (profile) node->seconds += now() - start;
   }
 }

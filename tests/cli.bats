@@ -39,6 +39,15 @@ load cli
   grep -q "Usage:" err
 }
 
+@test "a GPU that cannot be used ends with 3 and says why" {
+  cd "$BATS_TEST_TMPDIR"
+  run env CUDA_VISIBLE_DEVICES= "$harness" run "$BATS_TEST_DIRNAME/../experiments/query_count.lua" --device cuda:1 seeds=1
+  echo "$output"
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"built without CUDA"* || "$output" == *"no NVIDIA GPU can be used here"* ]]
+  [ ! -e results ]
+}
+
 @test "a typo ends with 2 and names the nearest" {
   while IFS='|' read -r words expected; do
     # shellcheck disable=SC2086

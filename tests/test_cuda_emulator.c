@@ -4,9 +4,12 @@
  *
  *   build/tests/test_cuda_emulator [--bench] [NAME ...]     --bench: the large shapes too, minutes
  */
+#include "engine/optimizer.h"
 #include "kernels/cuda/table.h"
+#include "kernels/rng.h"
 #include "tests/emulator_faults.h"
 #include "tests/op_check.h"
+#include "tests/sgd_emulated.h"
 
 #include <math.h>
 #include <signal.h>
@@ -96,6 +99,46 @@ static void check_fault(const EmulatorFault *fault) {
            fault->message ? fault->message : "no fault", status, text);
 }
 
+/* Three steps against the CPU's, clipped and not; then one whose loss is not finite, which must
+ * change nothing. */
+static bool sgd_follows(double clip) {
+  Params *params = params_make(F32);
+  Error error = {{0}};
+  Init init = {.kind = INIT_NORMAL, .a = 1};
+  params_get(params, "a", 2, (int64_t[]){37, 3}, GROUP_CNN, init, &error);
+  params_get(params, "b", 1, (int64_t[]){5000}, GROUP_TRANSFORMER, init, &error);
+  params_get(params, "c", 1, (int64_t[]){1}, GROUP_CNN, init, &error);
+  CHECK(params_allocate(params, 3, &error), "%s", error.text);
+  Sgd sgd = {.momentum = .9, .weight_decay = 1e-2, .clip = clip, .factor = {1, .1}};
+  SgdEmulated *other = sgd_emulated_make(params, &sgd);
+  bool good = true;
+  for (int step = 0; step < 3; step++) {
+    Rng rng = rng_make(5, RNG_TEST, (uint64_t)step);
+    for (int p = 0; p < params->count; p++) {
+      float *g = params_at(params, params->gradient, params->list[p]);
+      for (int64_t i = 0; i < tensor_count(&params->list[p]->shape); i++)
+        g[i] = (float)rng_normal(&rng);
+    }
+    double found = sgd_emulated_step(other, .1, 1), norm = sgd_step(params, &sgd, .1);
+    good = good && fabs(found / norm - 1) < 1e-6 && sgd_emulated_distance(other) < 1e-6;
+  }
+  sgd_emulated_step(other, .1, NAN);
+  good = good && sgd_emulated_distance(other) < 1e-6;
+  sgd_emulated_free(other);
+  params_free(params);
+  return good;
+}
+
+static void check_sgd(void) {
+  for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+    emulator_order(orders[i]);
+    bool good = sgd_follows(0) && sgd_follows(12);
+    totals.passed += good;
+    totals.failed += !good;
+    if (!good) printf("FAIL SGD, order %u: differs from the CPU's\n", orders[i]);
+  }
+}
+
 static bool chosen(const char *name, int argc, char **argv) {
   bool any = false;
   for (int i = 1; i < argc; i++) {
@@ -111,6 +154,7 @@ int main(int argc, char **argv) {
   signal(SIGSEGV, crashed);
   signal(SIGABRT, crashed);
   for (const EmulatorFault *fault = emulator_faults; fault->name; fault++) check_fault(fault);
+  check_sgd();
   for (int id = 0; id < OP_COUNT; id++)
     if (kernels_emulated[id] && chosen(op_table[id]->name, argc, argv)) check_op((OpId)id, bench);
   printf("%d passed, %d failed\n", totals.passed, totals.failed);

@@ -141,6 +141,9 @@ local function parse_overrides(overrides)
       if not SCALES[value] then error(("scale=%s: expected quick, small or paper"):format(value), 0) end
       parsed.scale = value
     elseif key == "seeds" or key == "folds" then parsed[key] = whole(key, value)
+    elseif key == "device" then
+      if value ~= "cpu" and value ~= "cuda" then error(("device=%s: expected cpu or cuda"):format(value), 0) end
+      parsed.device = value
     elseif by_name[key] then
       parsed.values[key] = read_override(by_name[key], value)
       parsed.order[#parsed.order + 1] = key
@@ -361,9 +364,9 @@ local function add_row(plan, experiment, parsed, scale, row, paper, home, read_p
   local first, last = folds_of(experiment, parsed, config)
   for seed = 0, (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1 do
     for fold = first, last do
-      plan.cells[#plan.cells + 1] = {
-        row = #plan.rows - 1, seed = seed, fold = fold, config = config_of(experiment, config, seed, fold, plan.data),
-      }
+      local cell = config_of(experiment, config, seed, fold, plan.data)
+      cell.device = plan.device ~= "cpu" and plan.device or nil -- the identity of a trial on the CPU has no device
+      plan.cells[#plan.cells + 1] = { row = #plan.rows - 1, seed = seed, fold = fold, config = cell }
     end
   end
 end
@@ -395,7 +398,7 @@ return function(experiment, overrides, file, source, home, read_plan)
   local paper = paper_of(experiment)
   local plan = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
-    metric = experiment.metric or experiment.kind or "dice", scale = table.concat(scales, "+"), device = "cpu",
+    metric = experiment.metric or experiment.kind or "dice", scale = table.concat(scales, "+"), device = parsed.device or "cpu",
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
   }
   for _, scale in ipairs(scales) do

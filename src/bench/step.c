@@ -38,12 +38,12 @@ static bool build(Step *step, const char *home, Error *error) {
                       .classes = step->classes,
                       .training = true};
   config_triple(step->config, "patch", shape.patch);
-  step->params = params_make(backend_cpu.real);
+  step->params = params_make(step->backend->real);
   step->graph = graph_make(step->params);
   if (!model_build(home, step->config, &shape, step->graph, &step->model, error) ||
       !graph_backward(step->graph, step->model.loss))
     return fail(error, "%s", step->graph->error.text);
-  step->plan = plan_make(step->graph, &backend_cpu, true, error);
+  step->plan = plan_make(step->graph, step->backend, true, error);
   return step->plan && params_allocate(step->params, 1, error) &&
          plan_bind(step->plan, NULL, error);
 }
@@ -70,25 +70,42 @@ const char *step_dtype(const StepCase *c) {
   return "f32";
 }
 
+static void start(Step *step) {
+  const json_t *config = step->config;
+  const Model *m = &step->model;
+  Sgd sgd = {.momentum = config_number(config, "momentum"),
+             .weight_decay = config_number(config, "weight_decay"),
+             .clip = config_number(config, "clip"),
+             .factor = {[GROUP_CNN] = config_number(config, "lr_cnn"),
+                        [GROUP_TRANSFORMER] = config_number(config, "lr_transformer")}};
+  step->stepper = (Stepper){.plan = step->plan,
+                            .params = step->params,
+                            .sgd = sgd,
+                            .input = {m->image, m->labels},
+                            .result = {m->loss, m->part[0], m->part[1], m->part[2]}};
+  stepper_make(&step->stepper);
+}
+
 bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error) {
-  *step = (Step){.classes = c->classes};
+  return step_make_on(step, c, &backend_cpu, home, threads, error);
+}
+
+bool step_make_on(Step *step, const StepCase *c, const Backend *backend, const char *home,
+                  int threads, Error *error) {
+  *step = (Step){.backend = backend, .classes = c->classes};
   Error inner = {""};
   if (!configure(step, c, home, threads, &inner) || !build(step, home, &inner)) {
     step_free(step);
     return fail(error, "step:%s: %s", c->name, inner.text);
   }
-  const json_t *config = step->config;
-  step->sgd = (Sgd){.momentum = config_number(config, "momentum"),
-                    .weight_decay = config_number(config, "weight_decay"),
-                    .clip = config_number(config, "clip"),
-                    .factor = {[GROUP_CNN] = config_number(config, "lr_cnn"),
-                               [GROUP_TRANSFORMER] = config_number(config, "lr_transformer")}};
+  start(step);
   if (fill(step, error)) return true;
   step_free(step);
   return false;
 }
 
 void step_free(Step *step) {
+  if (step->stepper.plan) stepper_release(&step->stepper);
   plan_free(step->plan);
   if (step->graph) graph_free(step->graph);
   if (step->params) params_free(step->params);
@@ -103,10 +120,13 @@ void step_free(Step *step) {
 void step_run(void *user) {
   Step *step = user;
   const Tensor *image = &step->model.image->tensor, *labels = &step->model.labels->tensor;
-  memcpy(image->data, step->image, tensor_bytes(image));
-  memcpy(labels->data, step->labels, tensor_bytes(labels));
-  plan_run(step->plan, false);
-  sgd_step(step->params, &step->sgd, 1e-4);
+  if (step->runs < 2 || !stepper_ahead(&step->stepper)) { /* a device has two buffers */
+    memcpy(stepper_input(&step->stepper, 0), step->image, tensor_bytes(image));
+    memcpy(stepper_input(&step->stepper, 1), step->labels, tensor_bytes(labels));
+  }
+  step->runs++;
+  stepper_start(&step->stepper, 1e-4);
+  stepper_wait(&step->stepper);
 }
 
 void step_describe(const Step *step, const StepCase *c, const Machine *machine, BenchRow *row) {
@@ -134,5 +154,5 @@ void step_describe(const Step *step, const StepCase *c, const Machine *machine, 
 }
 
 double step_loss(const Step *step) {
-  return (double)*(const float *)step->model.loss->tensor.data;
+  return step->stepper.value[0];
 }

@@ -3,8 +3,7 @@
 #ifndef BENCH_STEP_H
 #define BENCH_STEP_H
 
-#include "engine/optimizer.h"
-#include "engine/plan.h"
+#include "engine/stepper.h"
 #include "lua/bind.h"
 #include "src/bench/row.h"
 
@@ -17,19 +16,23 @@ typedef struct StepCase {
 extern const StepCase step_cases[]; /* ended by a NULL name */
 
 typedef struct Step {
+  const Backend *backend;
   json_t *config;
   Params *params;
   Graph *graph;
   Plan *plan;
   Model model;
-  Sgd sgd;
-  int classes;
+  Stepper stepper;
+  int classes, runs;
   float *image; /* the batch, copied into the graph's inputs before every step */
   int32_t *labels;
 } Step;
 
 const char *step_dtype(const StepCase *c); /* "f32" or "bf16" */
 bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error);
+/* The same elsewhere than on the CPU. */
+bool step_make_on(Step *step, const StepCase *c, const Backend *backend, const char *home,
+                  int threads, Error *error);
 void step_free(Step *step);
 void step_run(void *step);
 /* Names, cost, least time (the sum of the nodes' own least times) and planned bytes. A small net

@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "engine/backend.h"
 #include "engine/storage.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
@@ -89,6 +90,19 @@ static void look_at_processor(Findings *findings) {
                             : "this processor has no bf16 arithmetic: dtype=float32 only");
   double gib = (double)environment_memory() / (1 << 30);
   find(findings, gib < 1 ? WARN : GOOD, "memory", "%.1f GiB", gib);
+}
+
+static void look_at_cuda(Findings *findings) {
+  DeviceInfo info;
+  Error error = {""};
+  bool good = backend_gpu(&info, &error);
+  if (info.libraries[0]) find(findings, GOOD, "cuda", "%s", info.libraries);
+  if (good)
+    find(findings, GOOD, "device", "%d GPU%s; cuda:0 is %s, sm_%d%d, %d multiprocessors, %.1f GiB",
+         info.count, info.count == 1 ? "" : "s", info.name, info.major, info.minor, info.processors,
+         (double)info.bytes / 0x1p30);
+  else
+    find(findings, GOOD, "device", "%s", error.text);
 }
 
 static void look_at_gpu(Findings *findings) {
@@ -202,6 +216,7 @@ int command_doctor(int argc, char **argv) {
   look_at_programs(&findings);
   look_at_processor(&findings);
   look_at_gpu(&findings);
+  look_at_cuda(&findings);
   look_at_database(&findings, common.db);
   look_at_disk(&findings, common.db);
   if (json) {

@@ -6,24 +6,27 @@
 #include "lua/bind.h"
 #include "src/cli/cli.h"
 
-enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE };
+enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE, KEY_DEVICE };
 
 typedef struct Request {
   const char *file;
   char *override[OVERRIDES_MAX];
   int overrides;
   char scale[64]; /* "scale=paper", empty: not given */
+  char device[64];
   bool json;
 } Request;
 
 static const struct argp_option options[] = {
     {"scale", KEY_SCALE, "NAME", 0, "The same as scale=NAME", 0},
+    {"device", KEY_DEVICE, "cpu|cuda", 0, "Where it would run", 0},
     {"json", KEY_JSON, 0, 0, "One JSON document on standard output", 0},
     {0}};
 
 static bool take(int key, char *value, void *user, Error *error) {
   Request *r = user;
   if (key == KEY_JSON) r->json = true;
+  if (key == KEY_DEVICE) snprintf(r->device, sizeof r->device, "device=%s", value);
   if (key == KEY_SCALE) snprintf(r->scale, sizeof r->scale, "scale=%s", value);
   if (key != ' ') return true;
   if (!r->file) {
@@ -60,6 +63,8 @@ int command_estimate(int argc, char **argv) {
     return cli_error(EXIT_USAGE, &error);
   }
   if (request.scale[0]) request.override[request.overrides++] = request.scale;
+  if (request.device[0] && request.overrides < OVERRIDES_MAX)
+    request.override[request.overrides++] = request.device;
   json_t *plan = NULL, *estimate = NULL;
   if (!experiment_plan(common.home, request.file, request.overrides, request.override, &plan,
                        &error))

@@ -43,6 +43,8 @@ typedef struct Launch {
   bool pin;     /* give each slot its own processors */
   int workers;  /* threads that prepare batches, -1: the trial's default */
   bool profile; /* the trial ends its log with the time of each op */
+  int gpu;      /* of several */
+  bool eager;   /* no captured steps */
 } Launch;
 
 double job_now(void); /* seconds, monotonic */

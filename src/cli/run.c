@@ -1,6 +1,7 @@
 /* harness run: plan, prepare data, run what is missing, print the table, draw the plot. */
 #include <string.h>
 
+#include "engine/backend.h"
 #include "kernels/nearest.h"
 #include "src/cli/batch.h"
 #include "src/cli/cli.h"
@@ -20,11 +21,13 @@ typedef struct Run {
   char *override[OVERRIDES_MAX];
   int overrides;
   char device[64]; /* "device=cuda", empty: not given */
-  int jobs;        /* 0: as many as the processors allow */
+  int gpu;         /* of several */
+  int jobs;        /* 0: as many as the processors allow, on a GPU one */
   double timeout_s;
   int workers; /* -1: not given */
   bool retry[STATUS_COUNT];
-  bool dry_run, json, profile;
+  bool dry_run, json, profile, eager;
+  const char *place; /* "cuda:1" as given; NULL: cpu */
   Batch batch;
   Store *store;
 } Run;
@@ -37,12 +40,16 @@ enum {
   KEY_TIMEOUT = 3,
   KEY_JSON = 4,
   KEY_PROFILE = 5,
-  KEY_WORKERS = 6
+  KEY_WORKERS = 6,
+  KEY_EAGER = 7
 };
 
 static const struct argp_option options[] = {
     {"dry-run", 'n', 0, 0, "Show what would run; change nothing", 0},
-    {"device", KEY_DEVICE, "cpu|cuda", 0, "Where the trials compute", 0},
+    {"device", KEY_DEVICE, "cpu|cuda", 0, "Where the trials compute; cuda:1 is the second GPU", 0},
+    {"no-capture", KEY_EAGER, 0, 0,
+     "On a GPU: launch the kernels of a step one by one, not as a captured graph; the same bits",
+     0},
     {"jobs", 'j', "N", 0, "Trials at a time (default: processors / threads of a trial)", 0},
     {"retry", KEY_RETRY, "CLASS,...", 0,
      "Run again what ended so: failed, oom, collapsed, timeout; `all` is these four; `done` may be "
@@ -95,12 +102,16 @@ static bool take_operand(char *value, Run *run, Error *error) {
 
 static bool take_device(const char *value, Run *run, Error *error) {
   static const char *const names[] = {"cpu", "cuda"};
-  if (strcmp(value, "cpu") && strcmp(value, "cuda")) {
+  int gpu = 0, used = 0;
+  bool numbered = sscanf(value, "cuda:%4d%n", &gpu, &used) == 1 && !value[used] && gpu >= 0;
+  if (strcmp(value, "cpu") && strcmp(value, "cuda") && !numbered) {
     const char *near = nearest_name(value, names, 2);
     return fail(error, "--device is cpu or cuda, not \"%s\"%s%s", value, near ? "; nearest: " : "",
                 near ? near : "");
   }
-  snprintf(run->device, sizeof run->device, "device=%s", value);
+  snprintf(run->device, sizeof run->device, "device=%s", numbered ? "cuda" : value);
+  run->gpu = gpu;
+  if (strcmp(value, "cpu")) run->place = value;
   return true;
 }
 
@@ -128,6 +139,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_DRY) run->dry_run = true;
   if (key == KEY_JSON) run->json = true;
   if (key == KEY_PROFILE) run->profile = true;
+  if (key == KEY_EAGER) run->eager = true;
   return true;
 }
 
@@ -220,7 +232,9 @@ static void collect(const Run *run, bool plans, Schedule *work) {
 
 static bool schedule_kind(Run *run, Schedule *work, bool plans, bool *interrupted, Error *error) {
   int cores = environment_cores(), fitting = cores / work->threads;
-  work->jobs = run->jobs ? run->jobs : plans || fitting < 1 ? 1 : fitting; /* timed: one by one */
+  work->jobs = run->jobs                            ? run->jobs
+               : plans || run->place || fitting < 1 ? 1
+                                                    : fitting; /* timed: one by one */
   if (work->jobs > work->count) work->jobs = work->count;
   work->pin = work->jobs * work->threads <= cores;
   json_t *environment = environment_capture(run->common.home);
@@ -245,6 +259,8 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
                      .workers = run->workers,
                      .quiet = run->common.quiet,
                      .profile = run->profile,
+                     .gpu = run->gpu,
+                     .eager = run->eager,
                      .home = run->common.home,
                      .program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe"};
     collect(run, plans, &work);
@@ -357,6 +373,10 @@ static int report(Run *run, bool interrupted, Error *error) {
 static int execute(Run *run, Error *error) {
   int stale = 0;
   bool interrupted = false;
+  for (int p = 0; p < run->batch.parts && !run->place; p++)
+    if (!strcmp(json_string_value(json_object_get(run->batch.part[p].plan, "device")), "cuda"))
+      run->place = "cuda";
+  if (run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
   bool good = batch_prepare(&run->batch, true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               store_lock(run->store, &stale, error);

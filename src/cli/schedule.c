@@ -82,7 +82,9 @@ static bool hand_out(Sweep *sweep, Job *job, Error *error) {
                    .threads = schedule->threads,
                    .workers = schedule->workers,
                    .pin = schedule->pin,
-                   .profile = schedule->profile};
+                   .profile = schedule->profile,
+                   .gpu = schedule->gpu,
+                   .eager = schedule->eager};
   job->trial = schedule->todo[sweep->next];
   job->label = schedule->label[sweep->next];
   if (!job_spawn(job, &launch, error)) return false;

@@ -16,6 +16,8 @@ typedef struct Schedule {
   double timeout_s; /* of a trial; 0: none */
   int workers;      /* threads of a trial that prepare batches; -1: its default */
   bool quiet, profile;
+  int gpu;             /* of several */
+  bool eager;          /* no captured steps */
   const char *program; /* what to execute for a trial */
   const char *home;    /* the program's folder */
 } Schedule;

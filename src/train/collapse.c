@@ -48,9 +48,11 @@ static double batch_dice(const CollapseWatch *w, const float *image, const int32
   int classes = (int)tensor_last(map);
   int64_t counts[DATASET_LABELS_MAX][3] = {0}, voxels = tensor_rows(map);
   for (int i = 0; i < w->batch; i++) {
-    memcpy(in->data, image + i * tensor_count(in), tensor_bytes(in));
+    memcpy(w->model->image->host, image + i * tensor_count(in), tensor_bytes(in));
+    plan_send(w->infer, w->model->image);
     plan_run(w->infer, false);
-    collapse_count(map->data, labels + i * voxels, voxels, classes, counts);
+    collapse_count(plan_fetch(w->infer, w->model->map), labels + i * voxels, voxels, classes,
+                   counts);
   }
   return collapse_dice(counts, classes);
 }

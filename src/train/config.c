@@ -24,6 +24,14 @@ const char *config_text(const json_t *config, const char *key) {
   return json_string_value(value);
 }
 
+const Backend *config_backend(const json_t *config, Error *error) {
+  const char *device = json_string_value(json_object_get(config, "device"));
+  int gpu = (int)json_integer_value(json_object_get(config, "gpu"));
+  char name[64];
+  snprintf(name, sizeof name, gpu ? "%.32s:%d" : "%.32s", device ? device : "cpu", gpu);
+  return backend_open(name, error);
+}
+
 void config_triple(const json_t *config, const char *key, int out[3]) {
   const json_t *value = at(config, key);
   CHECK(json_array_size(value) == 3, "'%s' has not three numbers", key);

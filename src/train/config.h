@@ -3,7 +3,7 @@
 #ifndef TRAIN_CONFIG_H
 #define TRAIN_CONFIG_H
 
-#include "kernels/error.h"
+#include "engine/backend.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -11,6 +11,9 @@
 int64_t config_int(const json_t *config, const char *key);
 double config_number(const json_t *config, const char *key);
 const char *config_text(const json_t *config, const char *key);
+/* Where the trial computes: "device" ("cpu" when absent), and of several GPUs the machine's "gpu".
+ */
+const Backend *config_backend(const json_t *config, Error *error);
 void config_triple(const json_t *config, const char *key, int out[3]);
 
 #endif

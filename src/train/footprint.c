@@ -1,5 +1,5 @@
 #include "src/train/footprint.h"
-#include "engine/optimizer.h"
+#include "engine/stepper.h"
 #include "kernels/rng.h"
 #include "src/train/config.h"
 #include "src/train/events.h"
@@ -20,7 +20,7 @@ static const double TRIAL_FLOPS = 2e11, TRIAL_SECONDS = 2;
 static bool plan_inference(Footprint *f, const json_t *config, int channels, Error *error) {
   Model model;
   Graph *graph = network_build(config, channels, f->classes, false, f->params, &model, error);
-  Plan *plan = graph ? plan_make(graph, &backend_cpu, true, error) : NULL;
+  Plan *plan = graph ? plan_make(graph, f->backend, true, error) : NULL;
   if (plan) f->infer_bytes = plan->bytes;
   if (plan) f->infer_flops = graph_cost(graph).flops;
   plan_free(plan);
@@ -29,9 +29,12 @@ static bool plan_inference(Footprint *f, const json_t *config, int channels, Err
 }
 
 bool footprint_make(Footprint *f, const json_t *config, int channels, int classes, Error *error) {
-  *f = (Footprint){.params = params_make(backend_cpu.real), .classes = classes};
+  const Backend *backend = config_backend(config, error);
+  *f = (Footprint){.backend = backend, .classes = classes};
+  if (!backend) return false;
+  f->params = params_make(backend->real);
   f->graph = network_build(config, channels, classes, true, f->params, &f->model, error);
-  if (f->graph) f->plan = plan_make(f->graph, &backend_cpu, true, error);
+  if (f->graph) f->plan = plan_make(f->graph, f->backend, true, error);
   if (!f->plan || !plan_inference(f, config, channels, error)) {
     footprint_free(f);
     return false;
@@ -57,33 +60,41 @@ double footprint_peak(const Footprint *f) {
 }
 
 bool footprint_fits(const Footprint *f, double flops) {
-  return f->flops <= flops && footprint_peak(f) <= 0.5 * (double)backend_cpu.available();
+  return f->flops <= flops && footprint_peak(f) <= 0.5 * (double)f->backend->available();
 }
 
 /* ---- measurement --------------------------------------------------------------------------------
  */
 
 /* Labels in blocks of 8 voxels, as organs are connected. */
-static void fill_labels(const Tensor *labels, int classes) {
+static void fill_labels(const Tensor *labels, int classes, int32_t *data) {
   const int64_t *dim = labels->dim;
-  int32_t *data = labels->data;
   for (int64_t i = 0; i < tensor_count(labels); i++) {
     int64_t x = i % dim[3] / 8, y = i / dim[3] % dim[2] / 8, z = i / dim[3] / dim[2] % dim[1] / 8;
     data[i] = (int32_t)((x + 3 * y + 5 * z) % classes);
   }
 }
 
-static void fill(const Footprint *f) {
+/* The inputs that the graph reads: a model's image and labels, or a bridge's maps. */
+static void collect_inputs(const Graph *graph, Stepper *stepper) {
+  int count = 0;
+  for (int i = 0; i < graph->value_count; i++) {
+    Value *value = graph->values[i];
+    if (value->kind != VALUE_INPUT || value->keep || !value->tensor.data) continue;
+    CHECK(count < STEPPER_INPUTS, "more than %d inputs", STEPPER_INPUTS);
+    stepper->input[count++] = value;
+  }
+}
+
+static void fill(const Footprint *f, Stepper *stepper) {
   Rng rng = rng_make(1, RNG_TEST, 0);
-  for (int i = 0; i < f->graph->value_count; i++) {
-    const Value *value = f->graph->values[i];
-    const Tensor *tensor = &value->tensor;
-    if (value->kind != VALUE_INPUT || value->keep || !tensor->data) continue;
+  for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
+    const Tensor *tensor = &stepper->input[i]->tensor;
+    float *data = stepper_input(stepper, i);
     if (tensor->type == I32) {
-      fill_labels(tensor, f->classes);
+      fill_labels(tensor, f->classes, stepper_input(stepper, i));
       continue;
     }
-    float *data = tensor->data;
     for (int64_t k = 0; k < tensor_count(tensor); k++)
       data[k] = k < 4096 ? (float)rng_normal(&rng) : data[k - 4096]; /* drawing millions is slow */
   }
@@ -116,16 +127,22 @@ static int ascending(const void *a, const void *b) {
 /* The rate is small: steps on noise must not blow up. The first step touches memory and counts only
  * when there is no time for more. */
 static double median_step(Footprint *f, double seconds) {
-  Sgd sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 1}};
+  Stepper stepper = {.plan = f->plan,
+                     .params = f->params,
+                     .sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 1}},
+                     .result = {f->model.loss}};
   double time[STEPS_MAX], start = now();
   int count = 0;
+  collect_inputs(f->graph, &stepper);
+  stepper_make(&stepper);
   while (count < 2 || (count < STEPS_MAX && now() - start < seconds)) {
-    fill(f); /* a step may write over its inputs */
+    fill(f, &stepper); /* a step may write over its inputs */
     double begin = now();
-    plan_run(f->plan, false);
-    sgd_step(f->params, &sgd, 1e-6);
+    stepper_start(&stepper, 1e-6);
+    stepper_wait(&stepper);
     time[count++] = now() - begin;
   }
+  stepper_release(&stepper);
   qsort(time + 1, (size_t)count - 1, sizeof *time, ascending);
   return time[1 + (count - 2) / 2];
 }

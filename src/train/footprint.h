@@ -7,6 +7,7 @@
 #include "lua/bind.h"
 
 typedef struct Footprint {
+  const Backend *backend;
   Params *params;
   Graph *graph; /* of the training step */
   Plan *plan;

@@ -15,9 +15,10 @@ static bool predict(void *user, int count, const float *patches, float *maps, Er
   (void)count; /* the graph's batch is fixed: windows beyond count are zero */
   (void)error;
   const Predictor *p = user;
-  memcpy(p->model->image->tensor.data, patches, tensor_bytes(&p->model->image->tensor));
+  memcpy(p->model->image->host, patches, tensor_bytes(&p->model->image->tensor));
+  plan_send(p->plan, p->model->image);
   plan_run(p->plan, false);
-  memcpy(maps, p->model->map->tensor.data, tensor_bytes(&p->model->map->tensor));
+  memcpy(maps, plan_fetch(p->plan, p->model->map), tensor_bytes(&p->model->map->tensor));
   return true;
 }
 

@@ -14,24 +14,18 @@ void training_interrupt(int signal) {
   interrupted = 1;
 }
 
-static double scalar(const Value *value) {
-  if (!value) return NAN;
-  return value->tensor.type == F64 ? *(const double *)value->tensor.data
-                                   : (double)*(const float *)value->tensor.data;
-}
-
 static json_t *number(double value) {
   return isfinite(value) ? json_real(value) : json_null();
 }
 
-static void report(const Training *t, int64_t step, double rate, double norm) {
+static void report(const Training *t, const Stepper *s, int64_t step, double rate) {
   const char *const names[] = {"class", "bce", "dice"};
   json_t *event = json_pack("{s:s, s:I, s:I, s:o, s:f, s:o, s:b}", "event", "step", "step",
                             (json_int_t)step + 1, "steps", (json_int_t)t->steps, "loss",
-                            number(scalar(t->model->loss)), "lr", rate, "grad_norm", number(norm),
-                            "clipped", t->sgd.clip > 0 && norm > t->sgd.clip);
+                            number(s->value[0]), "lr", rate, "grad_norm", number(s->norm),
+                            "clipped", t->sgd.clip > 0 && s->norm > t->sgd.clip);
   for (int i = 0; i < 3; i++)
-    if (t->model->part[i]) json_object_set_new(event, names[i], number(scalar(t->model->part[i])));
+    if (t->model->part[i]) json_object_set_new(event, names[i], number(s->value[1 + i]));
   event_send(t->events, event);
 }
 
@@ -58,20 +52,26 @@ static double now(void) {
   return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Batch, graph, update. Returns the gradient's norm, NaN when the loss is not finite. */
-static double run_step(const Training *t, Loader *loader, bool profile, double rate) {
+/* The next batch. Returns the seconds that it took. */
+static double load(const Training *t, Loader *loader, Stepper *stepper) {
   double start = now();
-  *t->waited_s += loader_next(loader, t->model->image->tensor.data, t->model->labels->tensor.data);
-  double batched = now();
-  plan_run(t->plan, profile);
-  double ran = now();
-  double norm = isfinite(scalar(t->model->loss)) ? sgd_step(t->params, &t->sgd, rate) : NAN;
-  if (profile) {
-    t->profile->steps++;
-    t->profile->batch_s += batched - start;
-    t->profile->update_s += now() - ran;
-  }
-  return norm;
+  *t->waited_s += loader_next(loader, stepper_input(stepper, 0), stepper_input(stepper, 1));
+  return now() - start;
+}
+
+/* With a device the batch of the step after this one is loaded meanwhile. */
+static void run_step(const Training *t, Loader *loader, Stepper *stepper, int64_t step, bool first,
+                     double rate) {
+  bool ahead = stepper_ahead(stepper);
+  double batch_s = 0;
+  if (first || !ahead) batch_s += load(t, loader, stepper);
+  stepper_start(stepper, rate);
+  if (ahead && step + 1 < t->steps) batch_s += load(t, loader, stepper);
+  stepper_wait(stepper);
+  if (!stepper->profile) return;
+  t->profile->steps++;
+  t->profile->batch_s += batch_s;
+  t->profile->update_s += stepper->update_s;
 }
 
 /* Looks when it is time, judges when it is due. */
@@ -89,15 +89,16 @@ static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *erro
   return true;
 }
 
-static bool run_steps(const Training *t, Loader *loader, int64_t first, TrainingEnd *end,
-                      Error *error) {
+static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64_t first,
+                      TrainingEnd *end, Error *error) {
   int64_t every = t->steps / 100 > 0 ? t->steps / 100 : 1;
   for (int64_t step = first; step < t->steps; step++) {
     double rate = poly_rate(t->rate, step, t->steps);
-    double norm = run_step(t, loader, t->profile && step > first, rate),
-           loss = scalar(t->model->loss);
-    bool last = step + 1 == t->steps, finite = isfinite(loss) && isfinite(norm);
-    if (step == first || (step + 1) % every == 0 || last || !finite) report(t, step, rate, norm);
+    stepper->profile = t->profile && step > first;
+    run_step(t, loader, stepper, step, step == first, rate);
+    double loss = stepper->value[0];
+    bool last = step + 1 == t->steps, finite = isfinite(loss) && isfinite(stepper->norm);
+    if (step == first || (step + 1) % every == 0 || last || !finite) report(t, stepper, step, rate);
     if (!finite) {
       *end = TRAINING_COLLAPSED;
       fail(error, "%s is not finite at step %lld (learning rate %g)",
@@ -119,7 +120,16 @@ bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *err
   *end = TRAINING_DONE;
   if (!loader_make(&loader, t->sampler, t->workers, (uint64_t)first, (uint64_t)t->steps, error))
     return false;
-  bool good = run_steps(t, loader, first, end, error);
+  const Model *m = t->model;
+  Stepper stepper = {.plan = t->plan,
+                     .params = t->params,
+                     .sgd = t->sgd,
+                     .input = {m->image, m->labels},
+                     .result = {m->loss, m->part[0], m->part[1], m->part[2]},
+                     .eager = t->eager};
+  stepper_make(&stepper);
+  bool good = run_steps(t, loader, &stepper, first, end, error);
+  stepper_release(&stepper);
   loader_free(loader);
   return good;
 }

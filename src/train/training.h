@@ -2,8 +2,7 @@
 #ifndef TRAIN_TRAINING_H
 #define TRAIN_TRAINING_H
 
-#include "engine/optimizer.h"
-#include "engine/plan.h"
+#include "engine/stepper.h"
 #include "lua/bind.h"
 #include "src/data/loader.h"
 #include "src/train/collapse.h"
@@ -30,6 +29,7 @@ typedef struct Training {
   FILE *events;
   CollapseRule rule;
   CollapseWatch *watch; /* where the rule looks */
+  bool eager;           /* on a device: no captured step */
   double *waited_s;     /* the time spent waiting for batches is added to it */
   StepProfile *profile; /* NULL: no profile; the graph's own is in its nodes */
 } Training;

@@ -15,6 +15,7 @@
 /* Everything a trial owns, so that one function frees it. */
 typedef struct Trial {
   const json_t *config;
+  const Backend *backend;
   FILE *events;
   Cases cases;
   char *recipe; /* stored with the weights */
@@ -68,11 +69,11 @@ static Graph *build(Trial *t, bool training, Model *model, Error *error) {
 }
 
 static bool prepare_model(Trial *t, Error *error) {
-  t->params = params_make(backend_cpu.real);
+  t->params = params_make(t->backend->real);
   t->train_graph = build(t, true, &t->train, error);
   t->infer_graph = t->train_graph ? build(t, false, &t->infer, error) : NULL;
   if (!t->infer_graph) return false;
-  t->train_plan = plan_make(t->train_graph, &backend_cpu, true, error);
+  t->train_plan = plan_make(t->train_graph, t->backend, true, error);
   if (!t->train_plan) return false;
   event_send(t->events, json_pack("{s:s, s:I, s:I, s:f}", "event", "plan", "parameters",
                                   (json_int_t)params_total(t->params), "peak_bytes",
@@ -130,6 +131,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .recipe = t->recipe,
       .events = t->events,
       .profile = json_is_true(json_object_get(c, "profile")) ? &profile : NULL,
+      .eager = json_is_true(json_object_get(c, "no_capture")),
   };
   CollapseWatch watch = {.train = t->train_plan,
                          .graph = t->infer_graph,
@@ -167,7 +169,7 @@ static bool evaluate(Trial *t, Error *error) {
   Evaluated evaluated;
   plan_free(t->train_plan); /* its arena is the larger one */
   t->train_plan = NULL;
-  if (!t->infer_plan) t->infer_plan = plan_make(t->infer_graph, &backend_cpu, true, error);
+  if (!t->infer_plan) t->infer_plan = plan_make(t->infer_graph, t->backend, true, error);
   bool good =
       t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
       evaluation_run(t->infer_plan, &t->infer, &t->cases, &options, t->events, &evaluated, error) &&
@@ -193,7 +195,8 @@ int trial_main(const json_t *config, FILE *events) {
   signal(SIGINT, training_interrupt);
   Trial trial = {.config = config, .events = events};
   Error error = {0};
-  const char *status = run(&trial, &error);
+  trial.backend = config_backend(config, &error);
+  const char *status = trial.backend ? run(&trial, &error) : "failed";
   event_send(events, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f}", "event", "end", "status", status,
                                "message", error.text, "train_s", trial.train_s, "wait_s",
                                trial.waited_s, "eval_s", trial.eval_s));

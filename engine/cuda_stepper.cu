@@ -1,0 +1,261 @@
+/* The training step on a GPU (engine/stepper.h).
+ *
+ * Two slots carry batches: page-locked memory that the host fills, and device memory behind it.
+ * While step n runs, the host fills the slot of step n + 1, and its copy travels in a stream of its
+ * own. Events keep the order: `arrived` (the host may fill the slot again, the step may read it),
+ * `consumed` (the slot's device memory may be overwritten), `done` (the results are with the host).
+ *
+ * What changes between steps is in memory: batch, rates, results. So the launches between the
+ * copies, captured once, are the step from then on. */
+#include "engine/cuda_queue.h"
+#include "kernels/cuda/launch.h"
+
+#include <math.h>
+#include <new>
+#include <string.h>
+#include <time.h>
+
+extern "C" {
+#include "engine/sgd.h"
+#include "engine/stepper.h"
+}
+
+namespace {
+
+enum { SLOTS = 2 };
+
+struct Slot {
+  void *host[STEPPER_INPUTS], *device[STEPPER_INPUTS];
+  cudaEvent_t arrived, consumed;
+};
+
+/* Page-locked: written by the device at the end of a step. */
+struct Told {
+  float value[STEPPER_RESULTS];
+  SgdState sgd;
+};
+
+struct State {
+  cudaStream_t transfers;
+  cudaEvent_t done;
+  Slot slot[SLOTS];
+  int next; /* the slot that the host fills */
+  Told *told;
+  float *rates; /* page-locked */
+  SgdCall sgd;
+  uint8_t *group;
+  cudaGraphExec_t graph;
+  int64_t steps;
+  double graph_s, update_s;
+};
+
+} // namespace
+
+static State *state_of(Stepper *stepper) {
+  return static_cast<State *>(stepper->state);
+}
+
+static double now() {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void *device_memory(size_t bytes) {
+  void *memory = NULL;
+  CUDA_TRY(cudaMalloc(&memory, bytes));
+  return memory;
+}
+
+/* ---- making -------------------------------------------------------------------------------------
+ */
+
+static void slot_make(Slot *slot, const Stepper *stepper) {
+  CUDA_TRY(cudaEventCreateWithFlags(&slot->arrived, cudaEventDisableTiming));
+  CUDA_TRY(cudaEventCreateWithFlags(&slot->consumed, cudaEventDisableTiming));
+  for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
+    size_t bytes = tensor_bytes(&stepper->input[i]->tensor);
+    CUDA_TRY(cudaMallocHost(&slot->host[i], bytes));
+    slot->device[i] = device_memory(bytes);
+  }
+}
+
+/* The rate's index of every SGD_UNIT numbers. */
+static uint8_t *groups_make(const Params *params) {
+  size_t units = params->elements / SGD_UNIT;
+  uint8_t *host = static_cast<uint8_t *>(calloc(units + 1, 1));
+  uint8_t *device = static_cast<uint8_t *>(device_memory(units + 1));
+  CHECK(host, "no memory for %zu groups", units);
+  for (int p = 0; p < params->count; p++) {
+    const Param *param = params->list[p];
+    CHECK(param->offset % SGD_UNIT == 0, "%s does not start at a unit", param->name);
+    size_t count = ((size_t)tensor_count(&param->shape) + SGD_UNIT - 1) / SGD_UNIT;
+    memset(host + param->offset / SGD_UNIT, (int)param->group, count);
+  }
+  CUDA_TRY(cudaMemcpy(device, host, units, cudaMemcpyHostToDevice));
+  free(host);
+  return device;
+}
+
+static void sgd_make(State *state, const Stepper *stepper) {
+  const Params *params = stepper->params;
+  const Sgd *sgd = &stepper->sgd;
+  state->group = groups_make(params);
+  state->sgd.elements = (int64_t)params->elements;
+  state->sgd.weight = static_cast<float *>(params->placed[0]);
+  state->sgd.gradient = static_cast<const float *>(params->placed[1]);
+  state->sgd.velocity = static_cast<float *>(params->placed[2]);
+  state->sgd.loss = static_cast<const float *>(stepper->result[0]->tensor.data);
+  state->sgd.group = state->group;
+  state->sgd.partial = static_cast<double *>(device_memory(SGD_PARTIALS * sizeof(double)));
+  state->sgd.state = static_cast<SgdState *>(device_memory(sizeof(SgdState)));
+  state->sgd.clip = sgd->clip;
+  state->sgd.momentum = sgd->momentum;
+  state->sgd.weight_decay = sgd->weight_decay;
+}
+
+void cuda_step_make(Stepper *stepper) {
+  static_assert((int)SGD_GROUPS == (int)GROUP_COUNT, "a rate per group of parameters");
+  State *state = new (std::nothrow) State();
+  CHECK(state, "no memory for a stepper");
+  stepper->state = state;
+  CUDA_TRY(cudaStreamCreateWithFlags(&state->transfers, cudaStreamNonBlocking));
+  CUDA_TRY(cudaEventCreateWithFlags(&state->done, cudaEventDisableTiming));
+  for (int s = 0; s < SLOTS; s++) slot_make(&state->slot[s], stepper);
+  void *memory = NULL;
+  CUDA_TRY(cudaMallocHost(&memory, sizeof(Told)));
+  state->told = static_cast<Told *>(memory);
+  CUDA_TRY(cudaMallocHost(&memory, sizeof(float) * SGD_GROUPS));
+  state->rates = static_cast<float *>(memory);
+  sgd_make(state, stepper);
+}
+
+void cuda_step_release(Stepper *stepper) {
+  State *state = state_of(stepper);
+  if (!state) return;
+  CUDA_TRY(cudaStreamSynchronize(state->transfers));
+  CUDA_TRY(cudaStreamSynchronize(cuda_queue()));
+  for (int s = 0; s < SLOTS; s++) {
+    Slot *slot = &state->slot[s];
+    for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
+      CUDA_TRY(cudaFreeHost(slot->host[i]));
+      CUDA_TRY(cudaFree(slot->device[i]));
+    }
+    CUDA_TRY(cudaEventDestroy(slot->arrived));
+    CUDA_TRY(cudaEventDestroy(slot->consumed));
+  }
+  if (state->graph) CUDA_TRY(cudaGraphExecDestroy(state->graph));
+  CUDA_TRY(cudaFree(state->group));
+  CUDA_TRY(cudaFree(state->sgd.partial));
+  CUDA_TRY(cudaFree(state->sgd.state));
+  CUDA_TRY(cudaFreeHost(state->told));
+  CUDA_TRY(cudaFreeHost(state->rates));
+  CUDA_TRY(cudaEventDestroy(state->done));
+  CUDA_TRY(cudaStreamDestroy(state->transfers));
+  delete state;
+  stepper->state = NULL;
+}
+
+/* ---- stepping -----------------------------------------------------------------------------------
+ */
+
+void *cuda_step_input(Stepper *stepper, int input) {
+  State *state = state_of(stepper);
+  Slot *slot = &state->slot[state->next];
+  CUDA_TRY(cudaEventSynchronize(slot->arrived)); /* never recorded: at once */
+  return slot->host[input];
+}
+
+/* The batch into the slot's device memory, then in the step's own stream to where the plan reads.
+ */
+static void send_batch(Stepper *stepper) {
+  State *state = state_of(stepper);
+  Slot *slot = &state->slot[state->next];
+  state->next = (state->next + 1) % SLOTS;
+  CUDA_TRY(cudaStreamWaitEvent(state->transfers, slot->consumed, 0));
+  for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++)
+    CUDA_TRY(cudaMemcpyAsync(slot->device[i], slot->host[i],
+                             tensor_bytes(&stepper->input[i]->tensor), cudaMemcpyHostToDevice,
+                             state->transfers));
+  CUDA_TRY(cudaEventRecord(slot->arrived, state->transfers));
+  CUDA_TRY(cudaStreamWaitEvent(cuda_queue(), slot->arrived, 0));
+  for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
+    const Tensor *tensor = &stepper->input[i]->tensor;
+    CUDA_TRY(cudaMemcpyAsync(tensor->data, slot->device[i], tensor_bytes(tensor),
+                             cudaMemcpyDeviceToDevice, cuda_queue()));
+  }
+  CUDA_TRY(cudaEventRecord(slot->consumed, cuda_queue()));
+}
+
+/* The last step's results have been waited for, so what the host writes here nobody still reads. */
+static void send_rates(Stepper *stepper, double rate) {
+  State *state = state_of(stepper);
+  for (int g = 0; g < SGD_GROUPS; g++) state->rates[g] = (float)(rate * stepper->sgd.factor[g]);
+  CUDA_TRY(cudaMemcpyAsync(state->sgd.state->rate, state->rates, sizeof state->sgd.state->rate,
+                           cudaMemcpyHostToDevice, cuda_queue()));
+}
+
+static void enqueue_results(Stepper *stepper) {
+  State *state = state_of(stepper);
+  for (int i = 0; i < STEPPER_RESULTS; i++)
+    if (stepper->result[i])
+      CUDA_TRY(cudaMemcpyAsync(&state->told->value[i], stepper->result[i]->tensor.data,
+                               sizeof(float), cudaMemcpyDeviceToHost, cuda_queue()));
+  CUDA_TRY(cudaMemcpyAsync(&state->told->sgd, state->sgd.state, sizeof(SgdState),
+                           cudaMemcpyDeviceToHost, cuda_queue()));
+}
+
+static void enqueue_step(Stepper *stepper) {
+  plan_run(stepper->plan, false);
+  sgd_launch(&state_of(stepper)->sgd, cuda_queue());
+  enqueue_results(stepper);
+}
+
+static void capture(Stepper *stepper) {
+  State *state = state_of(stepper);
+  cudaGraph_t graph;
+  CUDA_TRY(cudaStreamBeginCapture(cuda_queue(), cudaStreamCaptureModeThreadLocal));
+  enqueue_step(stepper);
+  CUDA_TRY(cudaStreamEndCapture(cuda_queue(), &graph));
+  CUDA_TRY(cudaGraphInstantiate(&state->graph, graph, 0));
+  CUDA_TRY(cudaGraphDestroy(graph));
+}
+
+static void run_profiled(Stepper *stepper) {
+  State *state = state_of(stepper);
+  CUDA_TRY(cudaStreamSynchronize(cuda_queue()));
+  double start = now();
+  plan_run(stepper->plan, true);
+  double ran = now();
+  sgd_launch(&state->sgd, cuda_queue());
+  CUDA_TRY(cudaStreamSynchronize(cuda_queue()));
+  state->graph_s = ran - start;
+  state->update_s = now() - ran;
+  enqueue_results(stepper);
+}
+
+void cuda_step_start(Stepper *stepper, double rate) {
+  State *state = state_of(stepper);
+  send_batch(stepper);
+  send_rates(stepper, rate);
+  bool captured = !stepper->eager && !stepper->profile && state->steps > 0;
+  if (captured && !state->graph) capture(stepper);
+  if (captured)
+    CUDA_TRY(cudaGraphLaunch(state->graph, cuda_queue()));
+  else if (stepper->profile)
+    run_profiled(stepper);
+  else
+    enqueue_step(stepper);
+  CUDA_TRY(cudaEventRecord(state->done, cuda_queue()));
+  state->steps++;
+}
+
+void cuda_step_wait(Stepper *stepper) {
+  State *state = state_of(stepper);
+  CUDA_TRY(cudaEventSynchronize(state->done));
+  for (int i = 0; i < STEPPER_RESULTS; i++)
+    stepper->value[i] = stepper->result[i] ? (double)state->told->value[i] : NAN;
+  stepper->norm = isfinite(stepper->value[0]) ? state->told->sgd.norm : NAN;
+  stepper->graph_s = state->graph_s;
+  stepper->update_s = state->update_s;
+}

@@ -1,0 +1,59 @@
+#include "engine/stepper.h"
+
+#include <math.h>
+#include <time.h>
+
+static const Device *device_of(const Stepper *stepper) {
+  return stepper->plan->backend->device;
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static double scalar(const Value *value) {
+  if (!value) return NAN;
+  return value->tensor.type == F64 ? *(const double *)value->tensor.data
+                                   : (double)*(const float *)value->tensor.data;
+}
+
+void stepper_make(Stepper *stepper) {
+  if (device_of(stepper)) device_of(stepper)->step_make(stepper);
+}
+
+void stepper_release(Stepper *stepper) {
+  if (device_of(stepper)) device_of(stepper)->step_release(stepper);
+}
+
+bool stepper_ahead(const Stepper *stepper) {
+  return device_of(stepper) != NULL;
+}
+
+void *stepper_input(Stepper *stepper, int input) {
+  if (device_of(stepper)) return device_of(stepper)->step_input(stepper, input);
+  return stepper->input[input]->tensor.data;
+}
+
+static void run_here(Stepper *stepper, double rate) {
+  double start = now();
+  plan_run(stepper->plan, stepper->profile);
+  double ran = now();
+  for (int i = 0; i < STEPPER_RESULTS; i++) stepper->value[i] = scalar(stepper->result[i]);
+  stepper->norm =
+      isfinite(stepper->value[0]) ? sgd_step(stepper->params, &stepper->sgd, rate) : NAN;
+  stepper->graph_s = ran - start;
+  stepper->update_s = now() - ran;
+}
+
+void stepper_start(Stepper *stepper, double rate) {
+  if (device_of(stepper))
+    device_of(stepper)->step_start(stepper, rate);
+  else
+    run_here(stepper, rate);
+}
+
+void stepper_wait(Stepper *stepper) {
+  if (device_of(stepper)) device_of(stepper)->step_wait(stepper);
+}

@@ -1,0 +1,40 @@
+/* The training step: inputs, forward, losses, backward, clip, SGD, and the few numbers that are
+ * told about it. On the CPU it is done when stepper_start returns; on a GPU it runs meanwhile, the
+ * whole step as one captured CUDA graph (the first one eagerly, which warms the libraries up), with
+ * the batch on its way through page-locked double buffers in a stream of its own. */
+#ifndef ENGINE_STEPPER_H
+#define ENGINE_STEPPER_H
+
+#include "engine/optimizer.h"
+#include "engine/plan.h"
+
+enum { STEPPER_INPUTS = 8, STEPPER_RESULTS = 4 };
+
+typedef struct Stepper {
+  Plan *plan; /* bound */
+  Params *params;
+  Sgd sgd;
+  Value *input[STEPPER_INPUTS]; /* written before every step; NULL after the last */
+  Value
+      *result[STEPPER_RESULTS]; /* scalars, kept; result[0] is the loss; NULL where there is none */
+  bool eager;                   /* no capture: the same launches, one by one */
+  bool profile;                 /* time per node; eager, waiting for each */
+  /* After stepper_wait: */
+  double value[STEPPER_RESULTS]; /* NaN where there is none */
+  double norm;                   /* of the gradient before clipping */
+  double graph_s, update_s;      /* of the last step, when profiling */
+  void *state;                   /* the device's */
+} Stepper;
+
+/* Fill plan .. profile first. The plan stays bound to this memory until stepper_release. */
+void stepper_make(Stepper *stepper);
+void stepper_release(Stepper *stepper);
+/* Where the host writes an input of the next step; the whole tensor, every step. With
+ * stepper_ahead this may happen while the last step runs. */
+void *stepper_input(Stepper *stepper, int input);
+bool stepper_ahead(const Stepper *stepper);
+/* One step. With a loss or norm that is not finite no parameter is changed. */
+void stepper_start(Stepper *stepper, double rate);
+void stepper_wait(Stepper *stepper);
+
+#endif

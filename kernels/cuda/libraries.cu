@@ -1,0 +1,49 @@
+#include "kernels/cuda/libraries.h"
+
+#include <dlfcn.h>
+
+Libraries libraries;
+
+#define TEXT_OF(number) #number
+#define TEXT(number)    TEXT_OF(number)
+
+static void *open_library(const char *name, Error *error) {
+  void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (!library) fail(error, "--device cuda: %s (LD_LIBRARY_PATH can say where it is)", dlerror());
+  return library;
+}
+
+static bool find(void *library, const char *name, void **function, Error *error) {
+  *function = dlsym(library, name);
+  return *function || fail(error, "--device cuda: %s", dlerror());
+}
+
+#define FIND_BLAS(name)                                                                            \
+  if (!find(blas, #name, reinterpret_cast<void **>(&BLAS(name)), error)) return false;
+#define FIND_DNN(name)                                                                             \
+  if (!find(dnn, #name, reinterpret_cast<void **>(&DNN(name)), error)) return false;
+
+bool libraries_load(Error *error) {
+  static bool loaded;
+  if (loaded) return true;
+  void *blas = open_library("libcublasLt.so." TEXT(CUBLAS_VER_MAJOR), error);
+  void *dnn = blas ? open_library("libcudnn.so." TEXT(CUDNN_MAJOR), error) : NULL;
+  if (!dnn) return false;
+  BLAS_FUNCTIONS(FIND_BLAS)
+  DNN_FUNCTIONS(FIND_DNN)
+  loaded = true;
+  return true;
+}
+
+bool libraries_open(cudaStream_t stream, Error *error) {
+  if (!libraries_load(error)) return false;
+  cublasStatus_t blas = BLAS(cublasLtCreate)(&libraries.blas_handle);
+  if (blas != CUBLAS_STATUS_SUCCESS)
+    return fail(error, "--device cuda: cuBLASLt cannot start: %s",
+                BLAS(cublasLtGetStatusString)(blas));
+  cudnnStatus_t dnn = DNN(cudnnCreate)(&libraries.dnn_handle);
+  if (dnn != CUDNN_STATUS_SUCCESS)
+    return fail(error, "--device cuda: cuDNN cannot start: %s", DNN(cudnnGetErrorString)(dnn));
+  DNN_TRY(DNN(cudnnSetStream)(libraries.dnn_handle, stream));
+  return true;
+}
