@@ -75,6 +75,7 @@ static bool write_rows(const json_t *result, const char *folder, const char *nam
 static void range(const json_t *result, double *low, double *high) {
   *low = 1e300;
   *high = -1e300;
+  bool share = true; /* a Dice lies in 0 .. 1, and so does its axis */
   const json_t *row;
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
@@ -82,13 +83,14 @@ static void range(const json_t *result, double *low, double *high) {
            values[] = {number(row, "mean") - sd, number(row, "mean") + sd, number(row, "paper")};
     for (int k = 0; k < 3; k++) {
       if (!known(row, k < 2 ? "mean" : "paper")) continue;
+      double middle = number(row, k < 2 ? "mean" : "paper");
+      share = share && middle >= 0 && middle <= 1;
       if (values[k] < *low) *low = values[k];
       if (values[k] > *high) *high = values[k];
     }
   }
   if (*low > *high) *low = 0, *high = 1;
   double room = (*high - *low) * 0.12 + 0.005;
-  bool share = *low >= 0 && *high <= 1; /* a Dice lies in 0 .. 1, and so does its axis */
   *low -= room;
   *high += room;
   if (share && *low < 0) *low = 0;

@@ -74,12 +74,31 @@ static void add_open(Report *report, const json_t *experiment, const char *what,
   free(command);
 }
 
+/* Trials that have not ended stand together, the others by row and reason. */
 static const char open_sql[] =
-    "SELECT r.label, t.hash, t.seed, t.fold, t.status, coalesce(a.message, '') AS message"
-    " FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
-    " LEFT JOIN attempts a ON a.id = (SELECT max(id) FROM attempts"
-    "  WHERE trial_id = t.id AND removed = 0)"
-    " WHERE r.plan_id = ?1 AND t.status <> 'done' ORDER BY r.position, t.fold, t.seed";
+    "WITH trial AS (SELECT r.label, r.position, t.hash, t.seed, t.status,"
+    "  t.status IN ('planned', 'running', 'interrupted') AS waits,"
+    "  coalesce(a.message, '') AS message"
+    "  FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
+    "  LEFT JOIN attempts a ON a.id = (SELECT max(id) FROM attempts"
+    "   WHERE trial_id = t.id AND removed = 0)"
+    "  WHERE r.plan_id = ?1 AND t.status <> 'done')"
+    " SELECT label, status, waits, CASE WHEN waits THEN '' ELSE message END AS why,"
+    "  count(*) AS trials, min(seed) AS seed, min(hash) AS hash FROM trial"
+    " GROUP BY status, CASE WHEN waits THEN -1 ELSE position END, why"
+    " ORDER BY waits, position";
+
+/* "query_count: 2 x N, seed 1, trial 3f2a1b0c" */
+static void name_trials(const json_t *experiment, const json_t *trial, char *what, size_t bytes) {
+  const char *name = text(experiment, "name"), *label = text(trial, "label");
+  if (whole(trial, "trials") > 1 && whole(trial, "waits"))
+    snprintf(what, bytes, "%.80s: %d trials", name, whole(trial, "trials"));
+  else if (whole(trial, "trials") > 1)
+    snprintf(what, bytes, "%.80s: %.300s, %d trials", name, label, whole(trial, "trials"));
+  else
+    snprintf(what, bytes, "%.80s: %.300s, seed %d, trial %.8s", name, label, whole(trial, "seed"),
+             text(trial, "hash"));
+}
 
 static bool add_trials(Report *report, const json_t *experiment, Error *error) {
   json_t *trials, *trial,
@@ -96,9 +115,8 @@ static bool add_trials(Report *report, const json_t *experiment, Error *error) {
     bool again = status == STATUS_FAILED || status == STATUS_OOM || status == STATUS_COLLAPSED ||
                  status == STATUS_TIMEOUT;
     if (again) snprintf(more, sizeof more, "--retry %s", state);
-    snprintf(what, sizeof what, "%.80s: %.300s, seed %d, trial %.8s", text(experiment, "name"),
-             text(trial, "label"), whole(trial, "seed"), text(trial, "hash"));
-    add_open(report, experiment, what, state, text(trial, "message"), more);
+    name_trials(experiment, trial, what, sizeof what);
+    add_open(report, experiment, what, state, text(trial, "why"), more);
   }
   json_decref(trials);
   return true;
@@ -232,8 +250,8 @@ static void put_verdicts(const int total[], FILE *out) {
   else
     fputs("<p><b class=\"open\">No claim could be judged here yet.</b></p>\n", out);
   if (total[CLAIM_TOO_FEW])
-    fprintf(out, "<p>%d claims have too few seeds: an interval needs 2 trials a row.</p>\n",
-            total[CLAIM_TOO_FEW]);
+    fprintf(out, "<p>%d claim%s too few seeds: an interval needs 2 trials a row.</p>\n",
+            total[CLAIM_TOO_FEW], total[CLAIM_TOO_FEW] == 1 ? " has" : "s have");
 }
 
 static bool write_summary(Report *report, Error *error) {
