@@ -8,15 +8,16 @@
 static constexpr int WARP = 32;
 static constexpr unsigned WARP_ALL = 0xffffffffu;
 
-template <typename T> static __device__ __forceinline__ T warp_sum(T x) {
+/* Or over each run of W lanes, a power of two: every lane of the warp takes part all the same. */
+template <int W = WARP, typename T> static __device__ __forceinline__ T warp_sum(T x) {
 #pragma unroll
-  for (int step = WARP / 2; step > 0; step /= 2) x += __shfl_xor_sync(WARP_ALL, x, step);
+  for (int step = W / 2; step > 0; step /= 2) x += __shfl_xor_sync(WARP_ALL, x, step);
   return x;
 }
 
-template <typename T> static __device__ __forceinline__ T warp_max(T x) {
+template <int W = WARP, typename T> static __device__ __forceinline__ T warp_max(T x) {
 #pragma unroll
-  for (int step = WARP / 2; step > 0; step /= 2) {
+  for (int step = W / 2; step > 0; step /= 2) {
     T other = __shfl_xor_sync(WARP_ALL, x, step);
     x = other > x ? other : x;
   }
