@@ -1,5 +1,7 @@
 /* The gradient of a graph, as more graph: the nodes are walked once in reverse, each appends its
- * backward node, and where a value was used twice an explicit `add` joins the gradients. */
+ * backward node, and where a value was used twice an explicit `add` joins the gradients. What is
+ * cheap to compute again (OP_AGAIN) is, before the first gradient that reads it, so that it is not
+ * kept from the forward to the backward pass. */
 #include "engine/graph.h"
 
 static void accumulate(Graph *graph, Value *value, Value *gradient) {
@@ -13,11 +15,36 @@ static bool arrives(const Node *node) {
   return false;
 }
 
+/* What a gradient reads where the forward pass read `value`. */
+static Value *saved(Graph *graph, Value *value) {
+  const Node *producer = value->producer;
+  bool cheap = producer && producer->call.op->flags & OP_AGAIN && !producer->call.backward;
+  if (!cheap || value->keep || producer->out[0] != value) return value;
+  if (value->again) return value->again;
+  Value *in[MAX_IN];
+  for (int i = 0; i < producer->call.n_in; i++) in[i] = saved(graph, producer->in[i]);
+  Node *node = graph_append(graph, producer->op);
+  node->call = producer->call;
+  node->call.again = true;
+  node->scope = producer->scope;
+  node->where = producer->where;
+  for (int i = 0; i < producer->call.n_in; i++) node->in[i] = in[i];
+  for (int i = 1; i < producer->call.n_out; i++) node->out[i] = producer->out[i];
+  node->out[0] = graph_value(graph, VALUE_ACTIVATION, &producer->call.out[0], value->name);
+  node->out[0]->producer = node;
+  return value->again = node->out[0];
+}
+
 static void append(Graph *graph, const Node *forward) {
+  Value *in[MAX_IN];
+  Call call = forward->call;
+  call.backward = true;
+  unsigned saves = op_saves(&call);
+  for (int i = 0; i < call.n_in; i++)
+    in[i] = saves & SAVES_IN(i) ? saved(graph, forward->in[i]) : forward->in[i];
   const Op *op = forward->call.op;
   Node *node = graph_append(graph, forward->op);
-  node->call = forward->call;
-  node->call.backward = true;
+  node->call = call;
   node->scope = forward->scope;
   node->where = forward->where;
   for (int i = 0; i < forward->call.n_out; i++) {
@@ -26,7 +53,7 @@ static void append(Graph *graph, const Node *forward) {
     node->call.dout[i] = node->call.out[i];
   }
   for (int i = 0; i < forward->call.n_in; i++) {
-    node->in[i] = forward->in[i];
+    node->in[i] = in[i];
     if (!forward->in[i]->differentiable || op->constant & SAVES_IN(i)) continue;
     node->call.din[i] = node->call.in[i];
     node->din[i] = graph_value(graph, VALUE_ACTIVATION, &node->call.in[i], op->name);

@@ -30,6 +30,7 @@ struct Value {
   bool differentiable; /* depends on a parameter */
   bool keep;           /* read after the run: never reused */
   Value *gradient;     /* after graph_backward; NULL when none arrives */
+  Value *again;        /* the same numbers, computed again for the gradients that read them */
   /* The plan's: */
   Value *alias;    /* shares this value's memory (in place) */
   int first, last; /* indices of the nodes that write and last read it */

@@ -116,6 +116,7 @@ const Op OP_ROW(instance_norm) = {
     .min_in = 3,
     .max_in = 3,
     .n_out = 3,
+    .flags = OP_AGAIN,
     .saves = SAVES_IN(IN_GAMMA) | SAVES_IN(IN_BETA) | SAVES_IN(IN_X) | SAVES_OUT(OUT_MEAN) |
              SAVES_OUT(OUT_RSTD),
     .options = options,

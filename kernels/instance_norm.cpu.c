@@ -140,24 +140,28 @@ static void normalise_pass(const Call *call, const Work *w, const Piece *p) {
   TYPED(normalise, call->in[IN_X].type, call, w, p);
 }
 
+static void statistics(const Call *call, const Work *w) {
+  double epsilon = ((const InstanceNormOptions *)call->options)->epsilon;
+  pieces(call, w, moments_pass);
+  for (int64_t at = 0; at < w->samples * w->channels; at++) {
+    int64_t n = at / w->channels, c = at % w->channels;
+    double sum[2], count = (double)w->voxels;
+    total(w, n, c, sum);
+    const Tensor *x = &call->in[IN_X];
+    double shift = real_get(x->data, n * w->voxels * w->channels + c, x->type);
+    double variance = fmax(0, (sum[1] - sum[0] * sum[0] / count) / count);
+    ((float *)call->out[OUT_MEAN].data)[at] = (float)(shift + sum[0] / count);
+    ((float *)call->out[OUT_RSTD].data)[at] = (float)(1 / sqrt(variance + epsilon));
+  }
+}
+
 static void forward(const Call *call) {
   Work w = work_of(call);
   if (w.channels < VEC) {
     staging_run(call, op_instance_norm_float.reference.forward);
     return;
   }
-  double epsilon = ((const InstanceNormOptions *)call->options)->epsilon;
-  pieces(call, &w, moments_pass);
-  for (int64_t at = 0; at < w.samples * w.channels; at++) {
-    int64_t n = at / w.channels, c = at % w.channels;
-    double sum[2], count = (double)w.voxels;
-    total(&w, n, c, sum);
-    const Tensor *x = &call->in[IN_X];
-    double shift = real_get(x->data, n * w.voxels * w.channels + c, x->type);
-    double variance = fmax(0, (sum[1] - sum[0] * sum[0] / count) / count);
-    ((float *)call->out[OUT_MEAN].data)[at] = (float)(shift + sum[0] / count);
-    ((float *)call->out[OUT_RSTD].data)[at] = (float)(1 / sqrt(variance + epsilon));
-  }
+  if (!call->again) statistics(call, &w);
   pieces(call, &w, normalise_pass);
 }
 

@@ -88,6 +88,7 @@ typedef struct Call {
   Tensor in[MAX_IN], out[MAX_OUT];
   Tensor din[MAX_IN], dout[MAX_OUT];
   bool backward;
+  bool again; /* a second forward: outputs i >= 1 hold what the first wrote, only out[0] is asked */
   size_t scratch_bytes; /* set by prepare; the plan provides `scratch`, 64-byte aligned */
   void *scratch;
   void *state;  /* the kernel's own, made by prepare, freed by release */
@@ -121,6 +122,8 @@ enum {
   OP_NO_GRADIENT = 1, /* no output has a gradient */
   OP_CONSTANT = 2,    /* no inputs: computed once, kept */
   OP_INPLACE = 4,     /* out[0] may share the memory of in[0] (backward: din[0] that of dout[0]) */
+  OP_AGAIN = 8,       /* out[0] is cheap beside what backward saves of the inputs anyway: it is
+                         computed again for the gradients that read it, not kept (Call.again) */
 };
 #define SAVES_IN(i)  (1u << (i))
 #define SAVES_OUT(i) (1u << ((i) + SAVES_OUT_SHIFT))
