@@ -48,6 +48,29 @@ INLINE void vec_store_bf16(Bf16 *to, Vec v) {
 #endif
 }
 
+/* Rounded to bf16, still a register of floats. */
+INLINE Vec vec_round_bf16(Vec v) {
+#if defined __AVX512BF16__
+  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v)), 16);
+#else
+  Bf16 half[VEC];
+  vec_store_bf16(half, v);
+  return vec_load_bf16(half);
+#endif
+}
+
+/* sum + a0 b0 + a1 b1 in each lane of pairs of bf16. */
+INLINE Vec vec_dot_bf16(Vec sum, IntVec a, IntVec b) {
+#if defined __AVX512BF16__
+  return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+  IntVec high = {0};
+  high -= 65536; /* ffff0000 */
+  sum += (Vec)(a << 16) * (Vec)(b << 16);
+  return sum + (Vec)(a & high) * (Vec)(b & high);
+#endif
+}
+
 /* ---- operands of either type ------------------------------------------------------------------
  */
 

@@ -17,8 +17,8 @@
 enum { IN_W, IN_B, IN_X, MAX_PARTS = 2 };
 
 typedef struct State {
-  bool winograd; /* then nothing of the library's */
-  bool floats;   /* BF16 operands are staged as float */
+  const WinogradForm *winograd; /* then nothing of the library's */
+  bool floats;                  /* BF16 operands are staged as float */
   ConvStep forward[MAX_PARTS], back_x[MAX_PARTS], back_w[MAX_PARTS];
   /* Of scratch: weights, then the library's, then a bias nobody asks, then a staged operand. */
   size_t w_bytes, pad_bytes, bias_bytes, staged_bytes;
@@ -100,6 +100,12 @@ static void *staged(const State *state, const Call *call, const Tensor *tensor,
 
 enum { LEAST_TILES = 64 }; /* fewer do not pay for the transform of the weights */
 
+static bool has_bf16(const Call *call) {
+  bool any = call->out[0].type == BF16;
+  for (int i = IN_X; i < call->n_in; i++) any |= call->in[i].type == BF16;
+  return any;
+}
+
 static Winograd winograd_of(const Call *call) {
   const Tensor *w = &call->in[IN_W], *y = &call->out[0];
   return (Winograd){y->dim[0], {y->dim[1], y->dim[2], y->dim[3]}, w->dim[4], w->dim[0]};
@@ -110,28 +116,31 @@ static bool winograd_fits(const Call *call) {
   const Tensor *w = &call->in[IN_W], *y = &call->out[0];
   for (int a = 0; a < 3; a++)
     if (stride[a] != 1 || w->dim[1 + a] != 3) return false;
-  bool whole = w->dim[0] % winograd_channels() == 0, half = y->type == BF16;
-  for (int i = IN_X; i < call->n_in; i++) half |= call->in[i].type == BF16;
+  bool whole = w->dim[0] % winograd_channels() == 0;
   for (int i = IN_X; i < call->n_in; i++)
     whole = whole && call->in[i].dim[4] % winograd_channels() == 0;
-  return whole && !half && tensor_rows(y) >= 8 * LEAST_TILES;
+  return whole && tensor_rows(y) >= 8 * LEAST_TILES;
 }
 
 static Maps maps_of(const Tensor *part, int count) {
   Maps maps = {.count = count};
-  for (int i = 0; i < count; i++) maps.data[i] = part[i].data, maps.channels[i] = part[i].dim[4];
+  for (int i = 0; i < count; i++) {
+    maps.data[i] = part[i].data;
+    maps.channels[i] = part[i].dim[4];
+    maps.type[i] = part[i].type;
+  }
   return maps;
 }
 
-static void winograd_back(const Call *call) {
+static void winograd_back(const Call *call, const WinogradForm *form) {
   Winograd shape = winograd_of(call);
   int parts = call->n_in - IN_X;
   Maps x = maps_of(&call->in[IN_X], parts), dx = maps_of(&call->din[IN_X], parts);
-  const float *dy = call->dout[0].data;
+  Maps dy = maps_of(&call->dout[0], 1);
   if (dx.data[0] || dx.data[1])
-    winograd_backward_x(&shape, dy, call->in[IN_W].data, &dx, call->scratch);
+    form->backward_x(&shape, &dy, call->in[IN_W].data, &dx, call->scratch);
   if (call->din[IN_W].data)
-    winograd_backward_w(&shape, &x, dy, call->din[IN_W].data, call->din[IN_B].data, call->scratch);
+    form->backward_w(&shape, &x, &dy, call->din[IN_W].data, call->din[IN_B].data, call->scratch);
 }
 
 /* ---- the call -----------------------------------------------------------------------------------
@@ -150,10 +159,10 @@ static void release(Call *call) {
 }
 
 static bool prepare_steps(Call *call, State *state, Error *error) {
-  state->winograd = winograd_fits(call);
-  if (state->winograd) {
+  if (winograd_fits(call)) {
     Winograd shape = winograd_of(call);
-    call->scratch_bytes = winograd_scratch(&shape, call->backward);
+    state->winograd = has_bf16(call) ? &winograd_bf16 : &winograd_float;
+    call->scratch_bytes = state->winograd->scratch(&shape, call->backward);
     return true;
   }
   bool good = true;
@@ -211,8 +220,9 @@ static void forward(const Call *call) {
   if (state->winograd) {
     Winograd shape = winograd_of(call);
     Maps x = maps_of(&call->in[IN_X], call->n_in - IN_X);
-    winograd_forward(&shape, &x, call->in[IN_W].data, call->in[IN_B].data, call->out[0].data,
-                     call->scratch);
+    Maps y = maps_of(&call->out[0], 1);
+    state->winograd->forward(&shape, &x, call->in[IN_W].data, call->in[IN_B].data, &y,
+                             call->scratch);
     return;
   }
   char *scratch = call->scratch;
@@ -252,7 +262,7 @@ static void backward(const Call *call) {
   int64_t first = 0;
   if (db && !dw) bias_gradient(&call->dout[0], db);
   if (state->winograd) {
-    winograd_back(call);
+    winograd_back(call, state->winograd);
     return;
   }
   for (int i = 0; i < call->n_in - IN_X; i++) {

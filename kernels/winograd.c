@@ -1,3 +1,7 @@
+/* Compiled twice: as it stands in float, through winograd_bf16.c with points in bf16. */
+#ifndef POINT_BF16
+#define POINT_BF16 0
+#endif
 #include "kernels/winograd.h"
 #include "kernels/winograd_tile.h"
 
@@ -8,15 +12,18 @@ enum {
   TAPS = 27,
   PANEL = 2 * VEC,                /* columns that a block of a product has */
   ROWS = VEC_BYTES == 64 ? 8 : 4, /* and its rows: what fits in registers */
-  PAD = 16,                       /* floats between planes, against equal cache sets */
+  PAIR = 1 + POINT_BF16,          /* terms of a sum that lie together */
+  PAD = 16 * PAIR,                /* elements between planes, against equal cache sets */
   CENTRE = 21,                    /* the point whose value is the plain sum over a tile's outputs */
 };
 
 static const float zeros[VEC];
 
+#if !POINT_BF16
 int64_t winograd_channels(void) {
   return VEC;
 }
+#endif
 
 /* ---- where things lie ---------------------------------------------------------------------------
  */
@@ -35,20 +42,21 @@ static int64_t tile_count(const Winograd *g) {
   return count;
 }
 
-/* Values of `count` tiles at every point: planes of (count, channels), or, in panels, of
- * (channels / PANEL, count, PANEL) with a narrower last panel. */
+/* Values of `count` tiles at every point: planes of (count, channels), or, in panels, of (channels
+ * / PANEL, count / PAIR, PANEL, PAIR) with a narrower last panel. Points, or float sums of
+ * products. */
 typedef struct Planes {
-  float *data;
+  void *data;
   int64_t plane, count, channels;
   bool panels;
 } Planes;
 
-static Planes planes_make(float *data, int64_t count, int64_t channels, bool panels) {
+static Planes planes_make(void *data, int64_t count, int64_t channels, bool panels) {
   return (Planes){data, count * channels + PAD, count, channels, panels};
 }
 
-static int64_t planes_floats(int64_t count, int64_t channels) {
-  return POINTS * (count * channels + PAD);
+static int64_t planes_bytes(int64_t count, int64_t channels, size_t element) {
+  return POINTS * (count * channels + PAD) * (int64_t)element;
 }
 
 static int64_t panel_width(int64_t channels, int64_t c) {
@@ -56,10 +64,28 @@ static int64_t panel_width(int64_t channels, int64_t c) {
   return left < PANEL ? left : PANEL;
 }
 
-static float *place(const Planes *p, int64_t tile, int64_t c) {
-  if (!p->panels) return p->data + tile * p->channels + c;
-  return p->data + c / PANEL * PANEL * p->count + tile * panel_width(p->channels, c) + c % PANEL;
+/* The element of a tile (in panels: of its pair's first) and a channel in the first plane. */
+static int64_t place(const Planes *p, int64_t tile, int64_t c) {
+  if (!p->panels) return tile * p->channels + c;
+  int64_t width = panel_width(p->channels, c);
+  return c / PANEL * PANEL * p->count + tile / PAIR * PAIR * width + c % PANEL * PAIR;
 }
+
+static Point *point_at(const Planes *p, int64_t tile, int64_t c) {
+  return (Point *)p->data + place(p, tile, c);
+}
+
+static float *sum_at(const Planes *p, int64_t tile, int64_t c) {
+  return (float *)p->data + place(p, tile, c);
+}
+
+/* Calls with the pairing of a tile as a constant. */
+#define PAIRED(function, planes, tile, ...)                                                        \
+  (!POINT_BF16 || !(planes)->panels ? function(__VA_ARGS__, SINGLE)                                \
+   : (tile) % 2                     ? function(__VA_ARGS__, ODD)                                   \
+                                    : function(__VA_ARGS__, EVEN))
+/* The type of a map, a constant in the float form. */
+#define MAP_TYPE(maps, part) (POINT_BF16 ? (maps)->type[part] : F32)
 
 /* Tiles that one thread takes at a time: their points lie in its second-level cache. */
 static int64_t tiles_at_once(const Winograd *g) {
@@ -71,16 +97,30 @@ static int64_t tiles_at_once(const Winograd *g) {
 /* Tiles that all threads take together for the weights' gradient: enough that a product's result
  * is worth adding to memory. Part of the order of summation: independent of the threads. */
 static int64_t tiles_together(const Winograd *g) {
-  return clamp(tile_count(g), 1, clamp((1 << 14) / (g->ins + g->outs), 128, 512));
+  return rounded(clamp(tile_count(g), 1, clamp((1 << 14) / (g->ins + g->outs), 128, 512)), PAIR);
 }
 
-size_t winograd_scratch(const Winograd *g, bool backward) {
-  int64_t tiles = tiles_at_once(g), together = tiles_together(g);
-  int64_t channels = g->ins + g->outs, filter = planes_floats(g->ins, g->outs);
-  int64_t most = filter + omp_get_max_threads() * (planes_floats(tiles, channels) + POINTS * PAD);
-  int64_t shared = filter + planes_floats(together, channels) + POINTS * PAD + 2 * g->outs;
-  if (backward && shared > most) most = shared;
-  return (size_t)most * sizeof(float);
+static int64_t filter_bytes(const Winograd *g) {
+  return planes_bytes(g->ins, g->outs, sizeof(Point));
+}
+
+/* One thread's points of its inputs, then its sums. */
+static int64_t share_bytes(const Winograd *g) {
+  int64_t tiles = tiles_at_once(g);
+  return planes_bytes(tiles, g->ins, sizeof(Point)) + planes_bytes(tiles, g->outs, sizeof(float));
+}
+
+static size_t scratch_bytes(const Winograd *g, bool backward) {
+  Winograd back = *g;
+  back.ins = g->outs, back.outs = g->ins;
+  int64_t share = share_bytes(g), other = share_bytes(&back), together = tiles_together(g);
+  if (backward && other > share) share = other;
+  int64_t most = filter_bytes(g) + omp_get_max_threads() * share;
+  int64_t shared = rounded(g->outs * (int64_t)sizeof(double), 64) +
+                   planes_bytes(g->outs, g->ins, sizeof(float)) +
+                   planes_bytes(together, g->ins, sizeof(Point)) +
+                   planes_bytes(together, g->outs, sizeof(Point));
+  return (size_t)(backward && shared > most ? shared : most);
 }
 
 /* A run of tiles that lie in one row along x. */
@@ -103,29 +143,30 @@ static int64_t voxel(const Winograd *g, const Run *run, int64_t z, int64_t y) {
 /* ---- tiles in and out ---------------------------------------------------------------------------
  */
 
-static Lines lines_of(const Winograd *g, const Run *run, const float *map, int64_t channels) {
+static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_t channels,
+                      int64_t c, DType type) {
   Lines lines = {.width = g->dim[2]};
   for (int i = 0; i < 16; i++) {
     int64_t z = 2 * run->z - 1 + i / 4, y = 2 * run->y - 1 + i % 4;
     bool inside = z >= 0 && z < g->dim[0] && y >= 0 && y < g->dim[1];
-    lines.at[i] = inside ? map + voxel(g, run, z, y) * channels : zeros;
+    lines.at[i] = inside ? real_at(map, voxel(g, run, z, y) * channels + c, type) : zeros;
     lines.step[i] = inside ? channels : 0;
   }
   return lines;
 }
 
 /* Neighbouring tiles share two columns. */
-static void run_in(const Lines *lines, const Run *run, const Planes *to, int64_t tile, int64_t c) {
+INLINE void run_in(const Lines *lines, const Run *run, const Planes *to, int64_t tile, int64_t c,
+                   DType type) {
   Vec columns[2][2][16];
-  int64_t step = place(to, 1, c) - place(to, 0, c);
-  float *at = place(to, tile, c);
-  column_in(lines, 2 * run->x - 1, columns[0][0]);
-  column_in(lines, 2 * run->x, columns[0][1]);
-  for (int64_t i = 0; i < run->count; i++, at += step) {
+  column_in(lines, 2 * run->x - 1, columns[0][0], type);
+  column_in(lines, 2 * run->x, columns[0][1], type);
+  for (int64_t i = 0; i < run->count; i++, tile++) {
     int64_t x = 2 * (run->x + i) + 1;
-    column_in(lines, x, columns[~i & 1][0]);
-    column_in(lines, x + 1, columns[~i & 1][1]);
-    columns_to_points(columns[i & 1], columns[~i & 1], at, to->plane);
+    column_in(lines, x, columns[~i & 1][0], type);
+    column_in(lines, x + 1, columns[~i & 1][1], type);
+    PAIRED(columns_to_points, to, tile, columns[i & 1], columns[~i & 1], point_at(to, tile, c),
+           to->plane);
   }
 }
 
@@ -137,20 +178,20 @@ static void tiles_in(const Winograd *g, const Maps *x, int64_t first, int64_t en
     int64_t before = 0;
     for (int part = 0; part < x->count; before += x->channels[part++])
       for (int64_t c = 0; c < x->channels[part]; c += VEC) {
-        Lines lines = lines_of(g, &run, x->data[part], x->channels[part]);
-        for (int i = 0; i < 16; i++) lines.at[i] += lines.step[i] ? c : 0;
-        run_in(&lines, &run, to, tile - base, before + c);
+        DType type = MAP_TYPE(x, part);
+        Lines lines = lines_of(g, &run, x->data[part], x->channels[part], c, type);
+        TYPED(run_in, type, &lines, &run, to, tile - base, before + c);
       }
     tile += run.count;
   }
 }
 
-static void tile_out(const Winograd *g, const Run *run, int64_t i, float *map, int64_t channels,
-                     const Vec out[8]) {
+INLINE void tile_out(const Winograd *g, const Run *run, int64_t i, void *map, int64_t channels,
+                     int64_t c, const Vec out[8], DType type) {
   for (int k = 0; k < 8; k++) {
     int64_t z = 2 * run->z + k / 4, y = 2 * run->y + k / 2 % 2, x = 2 * (run->x + i) + k % 2;
     if (z < g->dim[0] && y < g->dim[1] && x < g->dim[2])
-      vec_store(map + (voxel(g, run, z, y) + x) * channels, out[k]);
+      real_store(map, (voxel(g, run, z, y) + x) * channels + c, out[k], type);
   }
 }
 
@@ -163,28 +204,34 @@ static void tiles_out(const Winograd *g, const Planes *from, int64_t first, int6
       for (int64_t c = 0; y->data[part] && c < y->channels[part]; c += VEC) {
         Vec b = bias ? vec_load(bias + before + c) : (Vec){0}, out[8];
         for (int64_t i = 0; i < run.count; i++) {
-          points_to_outputs(place(from, tile - first + i, before + c), from->plane, out);
+          points_to_outputs(sum_at(from, tile - first + i, before + c), from->plane, out);
           for (int k = 0; k < 8; k++) out[k] += b;
-          tile_out(g, &run, i, y->data[part] + c, y->channels[part], out);
+          TYPED(tile_out, MAP_TYPE(y, part), g, &run, i, y->data[part], y->channels[part], c, out);
         }
       }
     tile += run.count;
   }
 }
 
-static void gradients_in(const Winograd *g, const float *dy, int64_t first, int64_t end,
+INLINE void gradient_in(const Winograd *g, const Run *run, int64_t i, const void *dy, int64_t c,
+                        Vec in[8], DType type) {
+  for (int k = 0; k < 8; k++) {
+    int64_t z = 2 * run->z + k / 4, y = 2 * run->y + k / 2 % 2, x = 2 * (run->x + i) + k % 2;
+    bool inside = z < g->dim[0] && y < g->dim[1] && x < g->dim[2];
+    in[k] = inside ? real_load(dy, (voxel(g, run, z, y) + x) * g->outs + c, type) : (Vec){0};
+  }
+}
+
+static void gradients_in(const Winograd *g, const Maps *dy, int64_t first, int64_t end,
                          int64_t base, const Planes *to) {
   for (int64_t tile = first; tile < end;) {
     Run run = run_at(g, tile, end);
     for (int64_t i = 0; i < run.count; i++)
       for (int64_t c = 0; c < g->outs; c += VEC) {
         Vec in[8];
-        for (int k = 0; k < 8; k++) {
-          int64_t z = 2 * run.z + k / 4, y = 2 * run.y + k / 2 % 2, x = 2 * (run.x + i) + k % 2;
-          bool inside = z < g->dim[0] && y < g->dim[1] && x < g->dim[2];
-          in[k] = inside ? vec_load(dy + (voxel(g, &run, z, y) + x) * g->outs + c) : (Vec){0};
-        }
-        outputs_to_points(in, place(to, tile - base + i, c), to->plane);
+        int64_t at = tile - base + i;
+        TYPED(gradient_in, MAP_TYPE(dy, 0), g, &run, i, dy->data[0], c, in);
+        PAIRED(outputs_to_points, to, at, in, point_at(to, at, c), to->plane);
       }
     tile += run.count;
   }
@@ -193,28 +240,44 @@ static void gradients_in(const Winograd *g, const float *dy, int64_t first, int6
 /* ---- products -----------------------------------------------------------------------------------
  */
 
-/* c (ROWS, cols * VEC) = or += a (ROWS, depth) b (depth, cols * VEC), steps in floats. */
+/* c (ROWS, cols * VEC) = or += a (ROWS, depth) b (depth, cols * VEC), steps in elements; k: from
+ * one PAIR of terms to the next. */
 typedef struct Operand {
   int64_t row, k;
 } Operand;
 
-INLINE void block(int cols, const float *a, Operand step, const float *b, float *c, int64_t c_row,
+#if POINT_BF16
+typedef IntVec Right;
+INLINE Vec multiply_add(Vec sum, const Point *a, Right b) {
+  int32_t pair;
+  memcpy(&pair, a, sizeof pair);
+  return vec_dot_bf16(sum, pair - (IntVec){0}, b);
+}
+#else
+typedef Vec Right;
+INLINE Vec multiply_add(Vec sum, const Point *a, Right b) {
+  return sum + *a * b;
+}
+#endif
+
+INLINE void block(int cols, const Point *a, Operand step, const Point *b, float *c, int64_t c_row,
                   int64_t depth, bool add) {
   Vec sum[ROWS][2];
   for (int r = 0; r < ROWS; r++)
     for (int v = 0; v < cols; v++) sum[r][v] = add ? vec_load(c + r * c_row + v * VEC) : (Vec){0};
-  for (int64_t k = 0; k < depth; k++, b += cols * VEC, a += step.k) {
-    Vec right[2];
-    for (int v = 0; v < cols; v++) right[v] = vec_load(b + v * VEC);
+  for (int64_t k = 0; k < depth; k += PAIR, b += PAIR * cols * VEC, a += step.k) {
+    Right right[2];
+    for (int v = 0; v < cols; v++) memcpy(&right[v], b + v * PAIR * VEC, sizeof right[v]);
     for (int r = 0; r < ROWS; r++)
-      for (int v = 0; v < cols; v++) sum[r][v] += a[r * step.row] * right[v];
+      for (int v = 0; v < cols; v++)
+        sum[r][v] = multiply_add(sum[r][v], a + r * step.row, right[v]);
   }
   for (int r = 0; r < ROWS; r++)
     for (int v = 0; v < cols; v++) vec_store(c + r * c_row + v * VEC, sum[r][v]);
 }
 
 /* One panel of columns for all rows. */
-static void panel(int64_t width, const float *a, Operand step, int64_t rows, const float *b,
+static void panel(int64_t width, const Point *a, Operand step, int64_t rows, const Point *b,
                   float *c, int64_t c_row, int64_t depth, bool add) {
   for (int64_t r = 0; r < rows; r += ROWS)
     if (width == PANEL)
@@ -228,23 +291,33 @@ static void panel(int64_t width, const float *a, Operand step, int64_t rows, con
 
 /* `filter`: the weights' points, planes of (ins, outs) in panels. */
 static void convolve(const Winograd *g, const Maps *x, const Planes *filter, const float *bias,
-                     const Maps *y, float *scratch) {
-  int64_t at_once = tiles_at_once(g), count = tile_count(g);
-  int64_t share = planes_floats(at_once, g->ins) + planes_floats(at_once, g->outs);
+                     const Maps *y, char *scratch) {
+  int64_t at_once = tiles_at_once(g), count = tile_count(g), share = share_bytes(g);
 #pragma omp parallel for schedule(dynamic)
   for (int64_t first = 0; first < count; first += at_once) {
-    float *mine = scratch + share * omp_get_thread_num();
+    char *mine = scratch + share * omp_get_thread_num();
     Planes in = planes_make(mine, at_once, g->ins, false);
-    Planes out = planes_make(mine + planes_floats(at_once, g->ins), at_once, g->outs, false);
+    Planes out =
+        planes_make(mine + planes_bytes(at_once, g->ins, sizeof(Point)), at_once, g->outs, false);
     int64_t tiles = count - first < at_once ? count - first : at_once;
     tiles_in(g, x, first, first + tiles, first, &in);
     for (int p = 0; p < POINTS; p++)
       for (int64_t c = 0; c < g->outs; c += PANEL)
-        panel(panel_width(g->outs, c), in.data + p * in.plane, (Operand){g->ins, 1},
-              rounded(tiles, ROWS), place(filter, 0, c) + p * filter->plane,
-              out.data + p * out.plane + c, g->outs, g->ins, false);
+        panel(panel_width(g->outs, c), (const Point *)in.data + p * in.plane,
+              (Operand){g->ins, PAIR}, rounded(tiles, ROWS),
+              point_at(filter, 0, c) + p * filter->plane, (float *)out.data + p * out.plane + c,
+              g->outs, g->ins, false);
     tiles_out(g, &out, first, tiles, bias, y);
   }
+}
+
+/* Weights' points of VEC channels, `k` being the row of the filter. */
+INLINE void filter_points(const float *w, int64_t tap, const Planes *filter, int64_t k, int64_t c) {
+  Vec points[POINTS];
+  taps_to_points(w, tap, (float *)points, VEC);
+  Point *to = point_at(filter, k, c);
+  for (int p = 0; p < POINTS; p++)
+    PAIRED(point_store, filter, k, to + p * filter->plane, points[p]);
 }
 
 /* The 27 taps of VEC x VEC weights with the output channel fastest: to[tap][i][o]. */
@@ -254,8 +327,8 @@ static void turn(const float *w, int64_t ins, float to[TAPS][VEC][VEC]) {
       for (int i = 0; i < VEC; i++) to[tap][i][o] = w[(o * TAPS + tap) * ins + i];
 }
 
-void winograd_forward(const Winograd *g, const Maps *x, const float *w, const float *b, float *y,
-                      void *scratch) {
+static void forward(const Winograd *g, const Maps *x, const float *w, const float *b, const Maps *y,
+                    void *scratch) {
   Planes filter = planes_make(scratch, g->ins, g->outs, true);
   int64_t across = g->ins / VEC;
 #pragma omp parallel for schedule(static)
@@ -263,26 +336,23 @@ void winograd_forward(const Winograd *g, const Maps *x, const float *w, const fl
     float taps[TAPS][VEC][VEC];
     int64_t o = task / across * VEC, i = task % across * VEC;
     turn(w + o * TAPS * g->ins + i, g->ins, taps);
-    for (int k = 0; k < VEC; k++)
-      taps_to_points(taps[0][k], VEC * VEC, place(&filter, i + k, o), filter.plane);
+    for (int k = 0; k < VEC; k++) filter_points(taps[0][k], VEC * VEC, &filter, i + k, o);
   }
-  Maps out = {1, {y}, {g->outs}};
-  convolve(g, x, &filter, b, &out, (float *)scratch + planes_floats(g->ins, g->outs));
+  convolve(g, x, &filter, b, y, (char *)scratch + filter_bytes(g));
 }
 
 /* A convolution of dy with the weights turned around and their channels exchanged. */
-void winograd_backward_x(const Winograd *g, const float *dy, const float *w, const Maps *dx,
-                         void *scratch) {
+static void backward_x(const Winograd *g, const Maps *dy, const float *w, const Maps *dx,
+                       void *scratch) {
   Winograd back = *g;
   back.ins = g->outs, back.outs = g->ins;
   Planes filter = planes_make(scratch, back.ins, back.outs, true);
 #pragma omp parallel for schedule(static)
-  for (int64_t o = 0; o < g->outs; o++)
+  for (int64_t task = 0; task < g->outs / 2; task++)
     for (int64_t i = 0; i < g->ins; i += VEC)
-      taps_to_points(w + (o * TAPS + TAPS - 1) * g->ins + i, -g->ins, place(&filter, o, i),
-                     filter.plane);
-  Maps in = {1, {(float *)(uintptr_t)dy}, {g->outs}};
-  convolve(&back, &in, &filter, NULL, dx, (float *)scratch + planes_floats(g->ins, g->outs));
+      for (int64_t o = 2 * task; o < 2 * task + 2; o++)
+        filter_points(w + (o * TAPS + TAPS - 1) * g->ins + i, -g->ins, &filter, o, i);
+  convolve(&back, dy, &filter, NULL, dx, (char *)scratch + filter_bytes(g));
 }
 
 /* ---- the gradient of w --------------------------------------------------------------------------
@@ -290,10 +360,10 @@ void winograd_backward_x(const Winograd *g, const float *dy, const float *w, con
 
 static void add_columns(const Planes *dy, int64_t tiles, double *sums) {
   for (int64_t o = 0; o < dy->channels; o++) {
-    const float *at = place(dy, 0, o) + CENTRE * dy->plane;
-    int64_t step = panel_width(dy->channels, o);
+    const Point *plane = (const Point *)dy->data + CENTRE * dy->plane;
     float sum = 0;
-    for (int64_t t = 0; t < tiles; t++) sum += at[t * step];
+    for (int64_t t = 0; t < tiles; t++)
+      sum += real_get(plane, place(dy, t, o) + t % PAIR, POINT_BF16 ? BF16 : F32);
     sums[o] += (double)sum;
   }
 }
@@ -304,9 +374,9 @@ static void point_gradient(const Planes *x, const Planes *dy, int p, int64_t til
   for (int64_t c = 0; c < x->channels; c += PANEL)
     for (int64_t o = 0; o < dy->channels; o += PANEL) {
       int64_t width = panel_width(dy->channels, o);
-      panel(panel_width(x->channels, c), place(dy, 0, o) + p * dy->plane, (Operand){1, width},
-            width, place(x, 0, c) + p * x->plane, place(dw, o, c) + p * dw->plane, x->channels,
-            tiles, add);
+      panel(panel_width(x->channels, c), point_at(dy, 0, o) + p * dy->plane,
+            (Operand){PAIR, PAIR * width}, width, point_at(x, 0, c) + p * x->plane,
+            sum_at(dw, o, c) + p * dw->plane, x->channels, tiles, add);
     }
 }
 
@@ -314,20 +384,21 @@ static void gradient_back(const Winograd *g, const Planes *points, float *dw) {
 #pragma omp for schedule(static)
   for (int64_t o = 0; o < g->outs; o++)
     for (int64_t i = 0; i < g->ins; i += VEC)
-      points_to_taps(place(points, o, i), points->plane, dw + o * TAPS * g->ins + i, g->ins);
+      points_to_taps(sum_at(points, o, i), points->plane, dw + o * TAPS * g->ins + i, g->ins);
 }
 
 /* All threads transform a number of tiles, then share out the points: each weight is summed by one
  * thread in the order of the tiles. */
-void winograd_backward_w(const Winograd *g, const Maps *x, const float *dy, float *dw, float *db,
-                         void *scratch) {
+static void backward_w(const Winograd *g, const Maps *x, const Maps *dy, float *dw, float *db,
+                       void *scratch) {
   int64_t together = tiles_together(g), count = tile_count(g);
   double *sums = scratch;
-  float *memory = (float *)scratch + rounded(2 * g->outs, PAD);
+  char *memory = (char *)scratch + rounded(g->outs * (int64_t)sizeof(double), 64);
   Planes points = planes_make(memory, g->outs, g->ins, false);
-  memory += planes_floats(g->outs, g->ins);
+  memory += planes_bytes(g->outs, g->ins, sizeof(float));
   Planes in = planes_make(memory, together, g->ins, true);
-  Planes out = planes_make(memory + planes_floats(together, g->ins), together, g->outs, true);
+  Planes out =
+      planes_make(memory + planes_bytes(together, g->ins, sizeof(Point)), together, g->outs, true);
   for (int64_t o = 0; o < g->outs; o++) sums[o] = 0;
 #pragma omp parallel
   {
@@ -350,3 +421,9 @@ void winograd_backward_w(const Winograd *g, const Maps *x, const float *dy, floa
   }
   for (int64_t o = 0; db && o < g->outs; o++) db[o] = (float)sums[o];
 }
+
+#if POINT_BF16
+const WinogradForm winograd_bf16 = {scratch_bytes, forward, backward_x, backward_w};
+#else
+const WinogradForm winograd_float = {scratch_bytes, forward, backward_x, backward_w};
+#endif

@@ -10,17 +10,16 @@
 #ifndef KERNELS_WINOGRAD_H
 #define KERNELS_WINOGRAD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "kernels/op.h"
 
 enum { WINOGRAD_PARTS = 2 };
 
 /* Feature maps (N, D, H, W, channels[i]), taken as one with their channels in turn. */
 typedef struct Maps {
   int count;
-  float *data[WINOGRAD_PARTS]; /* a result that is NULL is not wanted */
+  void *data[WINOGRAD_PARTS]; /* a result that is NULL is not wanted */
   int64_t channels[WINOGRAD_PARTS];
+  DType type[WINOGRAD_PARTS]; /* F32; BF16 in the bf16 form */
 } Maps;
 
 typedef struct Winograd {
@@ -30,15 +29,19 @@ typedef struct Winograd {
 
 /* The channels of every part and `outs` are multiples of this. */
 int64_t winograd_channels(void);
-/* Bytes of 64-byte aligned scratch that each of the three calls finds enough. */
-size_t winograd_scratch(const Winograd *shape, bool backward);
-/* w and dw: (outs, 3, 3, 3, ins); b and db: (outs). */
-void winograd_forward(const Winograd *shape, const Maps *x, const float *w, const float *b,
-                      float *y, void *scratch);
-void winograd_backward_x(const Winograd *shape, const float *dy, const float *w, const Maps *dx,
-                         void *scratch);
-/* db may be NULL. */
-void winograd_backward_w(const Winograd *shape, const Maps *x, const float *dy, float *dw,
-                         float *db, void *scratch);
+/* One form of it: the points that products read are float, or bf16 with float sums. */
+typedef struct WinogradForm {
+  /* Bytes of 64-byte aligned scratch that each of the three calls finds enough. */
+  size_t (*scratch)(const Winograd *shape, bool backward);
+  /* w and dw: (outs, 3, 3, 3, ins); b and db: (outs); y and dy: one part. */
+  void (*forward)(const Winograd *shape, const Maps *x, const float *w, const float *b,
+                  const Maps *y, void *scratch);
+  void (*backward_x)(const Winograd *shape, const Maps *dy, const float *w, const Maps *dx,
+                     void *scratch);
+  /* db may be NULL. */
+  void (*backward_w)(const Winograd *shape, const Maps *x, const Maps *dy, float *dw, float *db,
+                     void *scratch);
+} WinogradForm;
+extern const WinogradForm winograd_float, winograd_bf16;
 
 #endif

@@ -1,21 +1,45 @@
 /* Winograd's transforms of one tile, VEC channels at a time, in registers. Points and taps are
- * numbered z-major: (z * 4 + y) * 4 + x. */
+ * numbered z-major: (z * 4 + y) * 4 + x. Included with POINT_BF16 0 or 1: the type of the points
+ * that products read; the maps' type is an argument. */
 #ifndef KERNELS_WINOGRAD_TILE_H
 #define KERNELS_WINOGRAD_TILE_H
 
-#include "kernels/vector.h"
-
-#ifndef INLINE
-#define INLINE static inline __attribute__((always_inline))
-#endif
+#include "kernels/bf16.h"
 
 /* Where the 4x4 lines (z, y) of a row of tiles lie, and the step from one voxel to the next along
  * x; outside the volume: a line of zeros with step 0. */
 typedef struct Lines {
-  const float *at[16];
-  int64_t step[16];
-  int64_t width; /* voxels along x */
+  const void *at[16];
+  int64_t step[16]; /* elements */
+  int64_t width;    /* voxels along x */
 } Lines;
+
+#if POINT_BF16
+typedef Bf16 Point;
+#else
+typedef float Point;
+#endif
+
+/* How points lie: a vector of channels of one tile; or, for products that run over tiles in pairs,
+ * lane by lane those of an even tile and of the odd one after it. */
+typedef enum Pairing { SINGLE, EVEN, ODD } Pairing;
+
+INLINE void point_store(Point *to, Vec v, Pairing pairing) {
+#if POINT_BF16
+  typedef uint32_t Bits __attribute__((vector_size(VEC_BYTES)));
+  if (pairing == SINGLE) {
+    vec_store_bf16(to, v);
+    return;
+  }
+  Bits bits = (Bits)vec_round_bf16(v), even;
+  memcpy(&even, to, sizeof even);
+  bits = pairing == EVEN ? bits >> 16 : bits | even; /* an even tile leaves zero beside it */
+  memcpy(to, &bits, sizeof bits);
+#else
+  (void)pairing;
+  vec_store(to, v);
+#endif
+}
 
 /* Bt, in place. */
 INLINE void points_of_inputs(Vec *a, Vec *b, Vec *c, Vec *d) {
@@ -24,29 +48,29 @@ INLINE void points_of_inputs(Vec *a, Vec *b, Vec *c, Vec *d) {
 }
 
 /* One column of a tile's input (all z and y at one x), transformed along z and y. */
-INLINE void column_in(const Lines *lines, int64_t x, Vec column[16]) {
+INLINE void column_in(const Lines *lines, int64_t x, Vec column[16], DType type) {
   if (x < 0 || x >= lines->width) {
     for (int i = 0; i < 16; i++) column[i] = (Vec){0};
     return;
   }
-  for (int i = 0; i < 16; i++) column[i] = vec_load(lines->at[i] + x * lines->step[i]);
+  for (int i = 0; i < 16; i++) column[i] = real_load(lines->at[i], x * lines->step[i], type);
   for (int z = 0; z < 4; z++)
     points_of_inputs(&column[4 * z], &column[4 * z + 1], &column[4 * z + 2], &column[4 * z + 3]);
   for (int y = 0; y < 4; y++)
     points_of_inputs(&column[y], &column[y + 4], &column[y + 8], &column[y + 12]);
 }
 
-/* Four columns to the 64 points of a tile, `plane` floats from one point to the next. */
-INLINE void columns_to_points(const Vec left[2][16], const Vec right[2][16], float *to,
-                              int64_t plane) {
+/* Four columns to the 64 points of a tile, `plane` elements from one point to the next. */
+INLINE void columns_to_points(const Vec left[2][16], const Vec right[2][16], Point *to,
+                              int64_t plane, Pairing pairing) {
   for (int i = 0; i < 16; i++) {
     Vec a = left[0][i], b = left[1][i], c = right[0][i], d = right[1][i];
     points_of_inputs(&a, &b, &c, &d);
-    float *point = to + 4 * i * plane;
-    vec_store(point, a);
-    vec_store(point + plane, b);
-    vec_store(point + 2 * plane, c);
-    vec_store(point + 3 * plane, d);
+    Point *point = to + 4 * i * plane;
+    point_store(point, a, pairing);
+    point_store(point + plane, b, pairing);
+    point_store(point + 2 * plane, c, pairing);
+    point_store(point + 3 * plane, d, pairing);
   }
 }
 
@@ -74,7 +98,7 @@ INLINE void points_to_outputs(const float *from, int64_t plane, Vec out[8]) {
 }
 
 /* The transposed At: gradients of 2x2x2 outputs to 64 points. */
-INLINE void outputs_to_points(const Vec in[8], float *to, int64_t plane) {
+INLINE void outputs_to_points(const Vec in[8], Point *to, int64_t plane, Pairing pairing) {
   Vec half[2][16]; /* z of the outputs; y and x points */
   for (int z = 0; z < 2; z++) {
     Vec line[2][4];
@@ -89,10 +113,10 @@ INLINE void outputs_to_points(const Vec in[8], float *to, int64_t plane) {
   }
   for (int i = 0; i < 16; i++) {
     Vec a = half[0][i], b = half[1][i];
-    vec_store(to + i * plane, a);
-    vec_store(to + (16 + i) * plane, a + b);
-    vec_store(to + (32 + i) * plane, a - b);
-    vec_store(to + (48 + i) * plane, -b);
+    point_store(to + i * plane, a, pairing);
+    point_store(to + (16 + i) * plane, a + b, pairing);
+    point_store(to + (32 + i) * plane, a - b, pairing);
+    point_store(to + (48 + i) * plane, -b, pairing);
   }
 }
 
