@@ -34,10 +34,12 @@ setup() {
   "$harness" runs show "$trial" --json >trial.json
   /usr/bin/python3 - <<'END'
 import json
-stored = {l["label"]: l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == "dice"}
-found = {l["label"]: l["dice"]["mean"] for l in json.load(open("raw.json"))["labels"]}
-assert len(stored) == 3 and any(stored.values()), stored
-assert all(abs(found[label] - value) < 1e-12 for label, value in stored.items()), (stored, found)
+labels = json.load(open("raw.json"))["labels"]
+for metric, ours in (("dice", "dice"), ("hd95", "hd95"), ("assd", "assd"), ("nsd_1mm", "nsd")):
+    stored = {l["label"]: l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == metric}
+    found = {l["label"]: l[ours]["mean"] for l in labels}
+    assert len(stored) == 3 and any(stored.values()), stored
+    assert all(abs(found[label] - value) < 1e-9 for label, value in stored.items()), (metric, stored, found)
 END
 }
 

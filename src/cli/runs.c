@@ -30,7 +30,8 @@ static const char list_sql[] =
     "  ORDER BY p.used_at DESC LIMIT 1) AS experiment,"
     " (SELECT r.key FROM cells c JOIN rows r ON r.id = c.row_id JOIN plans p ON p.id = r.plan_id"
     "  WHERE c.trial_id = t.id ORDER BY p.used_at DESC LIMIT 1) AS \"row\","
-    " (SELECT s.value FROM v_score s WHERE s.trial_id = t.id LIMIT 1) AS figure,"
+    " (SELECT s.value FROM v_score s WHERE s.trial_id = t.id ORDER BY s.metric <> 'dice' LIMIT 1)"
+    "  AS figure,"
     " (SELECT count(*) FROM attempts a WHERE a.trial_id = t.id AND a.removed = 0) AS attempts,"
     " (SELECT a.wall_s FROM attempts a WHERE a.trial_id = t.id AND a.removed = 0"
     "  ORDER BY a.id DESC LIMIT 1) AS wall_s,"
@@ -52,7 +53,7 @@ static const char attempts_sql[] =
 static const char labels_sql[] =
     "SELECT l.metric, l.label, l.name, l.value, l.cases, l.missed, l.false_positive, l.absent"
     " FROM v_label l JOIN trials t ON t.id = l.trial_id WHERE t.hash = ?1"
-    " ORDER BY l.metric, l.label";
+    " ORDER BY l.metric <> 'dice', l.metric, l.label";
 
 static bool take(int key, char *value, void *user, Error *error) {
   Choice *choice = user;

@@ -109,8 +109,8 @@ static double read_figure(Store *store, int64_t trial) {
   Error error = {""};
   json_t *rows, *parameters = json_pack("[I]", (json_int_t)trial);
   double figure = -1;
-  if (store_query(store, "SELECT value FROM v_score WHERE trial_id = ?1", parameters, &rows,
-                  &error)) {
+  if (store_query(store, "SELECT value FROM v_score WHERE trial_id = ?1 ORDER BY metric <> 'dice'",
+                  parameters, &rows, &error)) {
     const json_t *value = json_object_get(json_array_get(rows, 0), "value");
     if (json_is_number(value)) figure = json_number_value(value);
     json_decref(rows);

@@ -1,24 +1,33 @@
 #include "src/train/evaluation.h"
-#include "src/data/metric.h"
+#include "src/data/score.h"
 #include "src/train/events.h"
 
 #include <math.h>
 #include <string.h>
 
-static void send_metrics(const Dataset *dataset, const Volume *volume, const Dice *dice,
+/* What is stored of every case and label; the tables show Dice. */
+static const struct {
+  const char *name;
+  Metric metric;
+} stored[] = {
+    {"dice", METRIC_DICE}, {"hd95", METRIC_HD95}, {"assd", METRIC_ASSD}, {"nsd_1mm", METRIC_NSD}};
+static const SurfaceOptions surface = {SURFACE_VOXELS, 1};
+
+static void send_metrics(const Dataset *dataset, const Volume *volume, const Score *score,
                          FILE *events) {
-  for (int label = 1; label < dataset->labels; label++) {
-    const Dice *d = &dice[label];
-    event_send(events, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:o, s:s}", "event", "metric",
-                                 "split", "val", "case", volume->name, "label", label, "name",
-                                 dataset->label_name[label], "metric", "dice", "value",
-                                 isnan(d->value) ? json_null() : json_real(d->value), "situation",
-                                 dice_status_name(d->status)));
-  }
+  for (int label = 1; label < dataset->labels; label++)
+    for (size_t m = 0; m < sizeof stored / sizeof *stored; m++) {
+      double value = score[label].value[stored[m].metric];
+      event_send(events, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:o, s:s}", "event", "metric",
+                                   "split", "val", "case", volume->name, "label", label, "name",
+                                   dataset->label_name[label], "metric", stored[m].name, "value",
+                                   isnan(value) ? json_null() : json_real(value), "situation",
+                                   dice_status_name(score[label].status)));
+    }
 }
 
 static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
-                     const InferenceOptions *options, Dice *dice, PostprocessTally *tally,
+                     const InferenceOptions *options, Score *score, PostprocessTally *tally,
                      Error *error) {
   Frame frame = cases_frame(cases, i);
   const Volume *volume = &cases->validation[i];
@@ -29,8 +38,8 @@ static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
   good = good && inference_run(plan, model, &volume->image, &frame, options, label, NULL, &inner);
   const uint8_t *truth = cases_truth(cases, i);
   int labels = cases->dataset.labels;
-  if (good) dice_count(label, truth, voxels, labels, dice);
-  good = good && postprocess_look(tally, label, truth, frame.file.dim, labels, &inner);
+  good = good && score_labels(truth, label, &frame.file, labels, &surface, score, &inner) &&
+         postprocess_look(tally, label, truth, frame.file.dim, labels, &inner);
   free(label);
   return good || fail(error, "%s: %s", volume->name, inner.text);
 }
@@ -41,9 +50,9 @@ bool evaluation_run(Plan *plan, const Model *model, const Cases *cases,
   const Dataset *dataset = &cases->dataset;
   PostprocessTally tally = {0};
   for (int i = 0; i < cases->validations; i++) {
-    Dice dice[DATASET_LABELS_MAX];
-    if (!one_case(plan, model, cases, i, options, dice, &tally, error)) return false;
-    send_metrics(dataset, &cases->validation[i], dice, events);
+    Score score[DATASET_LABELS_MAX];
+    if (!one_case(plan, model, cases, i, options, score, &tally, error)) return false;
+    send_metrics(dataset, &cases->validation[i], score, events);
     event_send(events, json_pack("{s:s, s:i, s:i}", "event", "eval", "case", i + 1, "cases",
                                  cases->validations));
   }

@@ -1,5 +1,6 @@
 #include "src/train/recipe.h"
 
+#include <math.h>
 #include <string.h>
 
 static json_t *channel_json(const Normaliser *normaliser, int i, const char *name) {
@@ -47,10 +48,21 @@ bool recipe_read(Recipe *recipe, json_t **labels, const char *text, const char *
   return good;
 }
 
+/* The cache that planned trials learn from holds half precision: the same voxels for new images. */
+static void round_to_half(Image *image) {
+  size_t count = grid_voxels(&image->grid) * (size_t)image->channels;
+  for (size_t i = 0; i < count; i++)
+    image->data[i] = (float)(_Float16)fminf(fmaxf(image->data[i], -65504), 65504);
+}
+
 bool recipe_prepare(const Recipe *recipe, const Image *source, Image *prepared, Frame *frame,
                     Error *error) {
   const Preprocessing *p = &recipe->preprocessing;
-  if (recipe->planned) return prepare_image(p, source, prepared, frame, error);
+  if (recipe->planned) {
+    if (!prepare_image(p, source, prepared, frame, error)) return false;
+    round_to_half(prepared);
+    return true;
+  }
   if (source->channels != p->normaliser.channels)
     return fail(error, "%d channel(s), but the trial was trained on %d", source->channels,
                 p->normaliser.channels);
