@@ -8,7 +8,7 @@ load cli
 @test "help goes to standard output, begins with two examples and ends with 0" {
   for words in "--help" "help" "-h" "run --help" "table --help" "plot -h" "runs --help" "data --help" \
     "doctor --help" "runs list --help" "runs show --help" "runs diff --help" "runs rm --help" \
-    "data check --help" "data phantom --help" "data plan --help" "data preprocess --help" "help run" "help doctor" "help help"; do
+    "data check --help" "data phantom --help" "data import --help" "data plan --help" "data preprocess --help" "help run" "help doctor" "help help"; do
     # shellcheck disable=SC2086
     "$harness" $words >out 2>err
     [ ! -s err ]

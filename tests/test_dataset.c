@@ -361,8 +361,30 @@ static void reads_the_hippocampus(void **state) {
   folds_check_at(hippocampus, 0);
 }
 
+/* splits_final.json must not train on a patient that it validates on. */
+static void a_split_patient_is_refused(void **state) {
+  (void)state;
+  Scratch scratch = scratch_make();
+  Error error = {0};
+  char *names[] = {"patient001_a", "patient001_b", "patient002_a", "patient003_a"};
+  Case item[4] = {{.name = names[0]}, {.name = names[1]}, {.name = names[2]}, {.name = names[3]}};
+  Dataset dataset = {.dir = scratch.dir, .cases = 4, .item = item};
+  Split split;
+  text_write(scratch_path(&scratch, "splits_final.json"),
+             "[{\"train\": [\"patient001_a\", \"patient002_a\"], \"val\": [\"patient001_b\"]},"
+             "{\"train\": [\"patient003_a\", \"patient002_a\"], "
+             "\"val\": [\"patient001_b\", \"patient001_a\"]}]");
+  assert_false(split_make(&split, &dataset, 0, &error));
+  assert_non_null(strstr(error.text, "of one patient"));
+  error.text[0] = 0;
+  if (!split_make(&split, &dataset, 1, &error)) fail_msg("%s", error.text);
+  split_free(&split);
+  scratch_free(&scratch);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_split_patient_is_refused),
       cmocka_unit_test(opens_nnunet_channels),
       cmocka_unit_test(opens_msd_with_channels_in_one_file),
       cmocka_unit_test(refuses_bad_folders),

@@ -93,7 +93,7 @@ static void nibabel_reads_what_we_wrote(void **state) {
   } rows[] = {{"i2_le.nii.gz", "a.nii.gz", "int16", VOXEL_I16},
               {"f4_be.nii.gz", "b.nii", "float32", VOXEL_F32},
               {"u1_le.nii.gz", "c.nii.gz", "uint8", VOXEL_U8},
-              {"sheared_sform.nii.gz", "d.nii.gz", "float32", VOXEL_F32},
+              {"oblique_sform.nii.gz", "d.nii.gz", "float32", VOXEL_F32},
               {"channels.nii.gz", "e.nii.gz", "int16", VOXEL_I16},
               {"flat.nii.gz", "f.nii", "float32", VOXEL_F32}};
   Scratch scratch = scratch_make();
@@ -321,12 +321,42 @@ static void writes_whole_or_not_at_all(void **state) {
   scratch_free(&scratch);
 }
 
+/* A sform far from right angles is no box: the qform holds if there is one, else the file is
+ * refused.
+ */
+static void refuses_sheared_grids(void **state) {
+  (void)state;
+  Scratch scratch = scratch_make();
+  Error error = {0};
+  Image image, back;
+  Grid grid = grid_make((int[3]){3, 4, 5}, (double[3]){3, 2, 1});
+  grid.affine[1][2] = 1.5; /* as a gantry tilted by 27 degrees gives */
+  assert_true(image_alloc(&image, &grid, 1, &error));
+  const char *path = scratch_path(&scratch, "tilted.nii");
+  assert_true(image_write(&image, VOXEL_F32, path, &error));
+  assert_true(image_read(&back, path, &error));
+  double dot = 0;
+  for (int row = 0; row < 3; row++) dot += back.grid.affine[row][1] * back.grid.affine[row][2];
+  assert_float_equal(dot, 0, 1e-4);
+  image_free(&back);
+  nifti_1_header header;
+  FILE *file = fopen(path, "r+b");
+  assert_int_equal(fread(&header, sizeof header, 1, file), 1);
+  header.qform_code = 0;
+  rewind(file);
+  assert_int_equal(fwrite(&header, sizeof header, 1, file), 1);
+  fclose(file);
+  image_refused(path, "right angles", "upright grid");
+  image_free(&image);
+  scratch_free(&scratch);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reads_what_nibabel_wrote),   cmocka_unit_test(nibabel_reads_what_we_wrote),
       cmocka_unit_test(refuses_what_is_no_volume),  cmocka_unit_test(refuses_headers_that_lie),
       cmocka_unit_test(refuses_damaged_files),      cmocka_unit_test(refuses_values_that_are_none),
-      cmocka_unit_test(writes_whole_or_not_at_all),
+      cmocka_unit_test(writes_whole_or_not_at_all), cmocka_unit_test(refuses_sheared_grids),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

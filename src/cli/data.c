@@ -106,6 +106,7 @@ static int preprocess_main(int argc, char **argv) {
 
 static const Command parts[] = {
     {"check", "what is in a folder, and what is wrong with it", check_main},
+    {"import", "AMOS22, BTCV or MSD as distributed, into an nnU-Net folder", data_import_command},
     {"plan", "spacing, patch, batch and network by nnU-Net's rules", plan_main},
     {"preprocess", "prepare every volume for training, once", preprocess_main},
     {"phantom", "make the synthetic abdomen", phantom_main},

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+int data_import_command(int argc, char **argv);
 int data_plan_command(bool only_plan, int argc, char **argv);
 
 #endif

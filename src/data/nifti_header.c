@@ -68,21 +68,39 @@ static nifti_image *parse_2(const void *raw, const char *path, bool *swapped, Er
   return nifti_convert_n2hdr2nim(header, path);
 }
 
-static bool columns_usable(double affine[4][4]) {
+typedef enum Geometry { GEOMETRY_FINE, GEOMETRY_FLAT, GEOMETRY_SHEARED } Geometry;
+
+/* Spacings above zero, and axes at right angles within 3 degrees: what is further off (gantry tilt,
+ * a broken sform) would be taken for a box that it is not. */
+static Geometry affine_judge(double affine[4][4]) {
+  double length[3];
   for (int column = 0; column < 3; column++) {
     double square = 0;
     for (int row = 0; row < 3; row++) square += affine[row][column] * affine[row][column];
-    if (!isfinite(square) || square <= 0) return false;
+    if (!isfinite(square) || square <= 0) return GEOMETRY_FLAT;
+    length[column] = sqrt(square);
   }
-  return true;
+  for (int a = 0; a < 3; a++) {
+    int b = (a + 1) % 3;
+    double dot = 0;
+    for (int row = 0; row < 3; row++) dot += affine[row][a] * affine[row][b];
+    if (fabs(dot) > 0.05 * length[a] * length[b]) return GEOMETRY_SHEARED;
+  }
+  return GEOMETRY_FINE;
 }
 
 /* sform, else qform, else pixdim (libnifti puts pixdim on qto_xyz's diagonal without a qform). */
 static bool geometry(Grid *grid, const nifti_image *nim, const char *path, Error *error) {
+  Geometry found = GEOMETRY_FLAT;
   memcpy(grid->affine, nim->sto_xyz.m, sizeof grid->affine);
-  if (nim->sform_code <= 0 || !columns_usable(grid->affine))
-    memcpy(grid->affine, nim->qto_xyz.m, sizeof grid->affine);
-  if (!columns_usable(grid->affine))
+  if (nim->sform_code > 0) found = affine_judge(grid->affine);
+  if (found == GEOMETRY_SHEARED && nim->qform_code <= 0)
+    return fail(error,
+                "%s: its sform's axes are not at right angles (more than 3 degrees off) and it has "
+                "no qform; resample it to an upright grid first",
+                path);
+  if (found != GEOMETRY_FINE) memcpy(grid->affine, nim->qto_xyz.m, sizeof grid->affine);
+  if (affine_judge(grid->affine) != GEOMETRY_FINE)
     return fail(error, "%s: neither sform, qform nor pixdim gives a spacing above zero", path);
   for (int column = 0; column < 3; column++)
     grid->spacing[2 - column] = sqrt(grid->affine[0][column] * grid->affine[0][column] +

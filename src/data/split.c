@@ -98,6 +98,26 @@ static bool names_mark(const Dataset *dataset, const char *path, const json_t *n
   return true;
 }
 
+/* A patient's cases stand together, so neighbours tell. */
+static bool patients_apart(const Dataset *dataset, const char *path, int fold, const int *uses,
+                           Error *error) {
+  int *group = malloc((size_t)dataset->cases * sizeof(int)), with = -1;
+  CHECK(group, "out of memory for %d cases", dataset->cases);
+  groups_find(dataset, group);
+  bool good = true;
+  for (int i = 0; good && i < dataset->cases; i++) {
+    if (!uses[i]) continue;
+    if (with >= 0 && group[with] == group[i] && uses[with] != uses[i])
+      good = fail(error,
+                  "%s: fold %d: cases %s and %s are of one patient, but one trains and the other "
+                  "validates",
+                  path, fold, dataset->item[with].name, dataset->item[i].name);
+    with = i;
+  }
+  free(group);
+  return good;
+}
+
 /* uses (cases): 0 unused, 1 training, 2 validation. */
 static bool from_file(const Dataset *dataset, const char *path, int fold, int *uses, Error *error) {
   json_error_t where;
@@ -108,7 +128,8 @@ static bool from_file(const Dataset *dataset, const char *path, int fold, int *u
                             json_array_size(root));
   fine = fine &&
          names_mark(dataset, path, json_object_get(entry, "train"), "train", 1, uses, error) &&
-         names_mark(dataset, path, json_object_get(entry, "val"), "val", 2, uses, error);
+         names_mark(dataset, path, json_object_get(entry, "val"), "val", 2, uses, error) &&
+         patients_apart(dataset, path, fold, uses, error);
   json_decref(root);
   return fine;
 }

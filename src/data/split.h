@@ -2,7 +2,7 @@
  * folder (nnU-Net's file: a list of {train, val}), "harness_validation": V in dataset.json (fold f
  * takes the f-th block of V cases counted from the end), else k folds over shuffled cases as
  * nnU-Net (there KFold, shuffle, seed 12345). Cases of one patient (name prefix patientNNN_) are
- * never divided. */
+ * never divided; a splits_final.json that does, or that has a case twice in a fold, is an error. */
 #ifndef DATA_SPLIT_H
 #define DATA_SPLIT_H
 

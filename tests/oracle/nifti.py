@@ -12,7 +12,12 @@ import sys
 import nibabel
 import numpy
 
-ROTATED = numpy.array([[-0.8, 0.1, 0.3, 10.5], [0.2, 1.4, -0.1, -20.0], [0.1, -0.2, 2.5, 30.25], [0, 0, 0, 1]])
+# Oblique about two axes, and a degree from right angles.
+ROTATED = numpy.eye(4)
+ROTATED[:3, :3] = (numpy.array([[0.96, -0.28, 0], [0.28, 0.96, 0], [0, 0, 1]])
+                   @ numpy.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+                   @ numpy.array([[1, 0.02, 0], [0, 1, 0.01], [0, 0, 1]]) @ numpy.diag([-0.8, 1.4, 2.5]))
+ROTATED[:3, 3] = 10.5, -20.0, 30.25
 
 
 def orthogonal(angle, spacing, origin):
@@ -94,7 +99,7 @@ def make(folder):
     save(folder, "slope.nii.gz", raw, straight, slope=0.5, inter=-3.25)
     save(folder, "slope_negative.nii", raw, straight, slope=-2.0, inter=7.0)
     save(folder, "slope_zero.nii.gz", raw, straight, slope=0.0, inter=9.0)
-    save(folder, "sheared_sform.nii.gz", raw, ROTATED, geometry="sform")
+    save(folder, "oblique_sform.nii.gz", raw, ROTATED, geometry="sform")
     save(folder, "only_qform.nii.gz", raw, straight, geometry="qform")
     save(folder, "only_pixdim.nii.gz", raw, straight, geometry="none")
     save(folder, "second.nii.gz", raw, straight, kind=nibabel.Nifti2Image, slope=0.25, inter=1.0)
