@@ -100,10 +100,11 @@ static bool case_measure(Fingerprint *fingerprint, const Dataset *dataset, int i
 
 static Intensity intensity_of(double *value, int count) {
   Intensity intensity = {0};
-  for (int i = 0; i < count; i++) intensity.mean += value[i] / count;
+  for (int i = 0; i < count; i++) intensity.mean += value[i];
+  intensity.mean /= count;
   for (int i = 0; i < count; i++)
-    intensity.sd += (value[i] - intensity.mean) * (value[i] - intensity.mean) / count;
-  intensity.sd = sqrt(intensity.sd);
+    intensity.sd += (value[i] - intensity.mean) * (value[i] - intensity.mean);
+  intensity.sd = sqrt(intensity.sd / count);
   intensity.median = percentile(value, count, 50);
   intensity.low = percentile(value, count, 0.5);
   intensity.high = percentile(value, count, 99.5);

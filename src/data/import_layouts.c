@@ -71,7 +71,9 @@ static bool list_add(Import *import, const ImportOptions *options, const char *r
     const char *label =
         role == ROLE_TEST ? NULL : json_string_value(json_object_get(item, "label"));
     if (!image) return fail(error, "%s/dataset.json: entry %zu names no image", root, i);
-    char *name = stem_of(image);
+    char *name = stem_of(label ? label : image); /* an image may carry its channel's number */
+    size_t length = strlen(name);
+    if (!label && length > 5 && !strcmp(name + length - 5, "_0000")) name[length - 5] = 0;
     if (wanted(name, options))
       import_add(import, name, below(root, image), label ? below(root, label) : NULL,
                  role == ROLE_VALIDATION);

@@ -152,17 +152,18 @@ static bool patch_shrink(const double mm[3], const double median[3], Topology *t
   int worst = 0;
   for (int axis = 1; axis < 3; axis++)
     if (t->patch[axis] / median[axis] >= t->patch[worst] / median[worst]) worst = axis;
+  const int before[3] = {t->patch[0], t->patch[1], t->patch[2]};
   double smaller[3] = {t->patch[0], t->patch[1], t->patch[2]};
   Topology step;
   smaller[worst] -= t->divisor[worst];
-  if (smaller[worst] < EDGE_MIN)
-    return fail(error, "not even a patch of %dx%dx%d fits into the budget", t->patch[0],
-                t->patch[1], t->patch[2]);
-  topology_find(mm, smaller, &step);
-  smaller[worst] =
-      t->patch[worst] - step.divisor[worst]; /* a smaller divisor may take a smaller step */
-  topology_find(mm, smaller, t);
-  return true;
+  if (smaller[worst] >= EDGE_MIN) {
+    topology_find(mm, smaller, &step);
+    smaller[worst] = t->patch[worst] - step.divisor[worst]; /* less where that is divisor enough */
+    topology_find(mm, smaller, t);
+    if (t->stages > 1) return true;
+  }
+  return fail(error, "not even a patch of %dx%dx%d fits into the budget", before[0], before[1],
+              before[2]);
 }
 
 static bool batch_find(const Search *search, const Topology *t, double dataset_voxels, double share,
