@@ -3,6 +3,7 @@
 #include "src/bench/op_bench.h"
 #include "src/bench/selection.h"
 #include "src/bench/session.h"
+#include "src/store/processors.h"
 
 #include <math.h>
 #include <string.h>
@@ -90,8 +91,15 @@ static void print_list(const Chosen *list, int count) {
   }
 }
 
+/* Before the first thread starts; a peer, which this process starts, is bound to the same. */
+static void claim_processors(int threads) {
+  int list[PROCESSORS_MAX], count = processors_list(list);
+  if (threads <= count) processors_claim(PROCESSORS_SCOPE, list, count, threads);
+}
+
 int bench_run(const BenchOptions *options, Error *error) {
   if (options->first_step) return first_step_main(options, options->first_step, error);
+  if (!options->list) claim_processors(options->threads);
   if (options->against) return against_run(options, error);
   Chosen *list;
   int count;

@@ -1,9 +1,8 @@
-#define _GNU_SOURCE /* sched_setaffinity, memfd_create, pipe2 */
+#define _GNU_SOURCE /* memfd_create, pipe2 */
 #include "src/cli/job.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "src/store/environment.h"
+#include "src/store/processors.h"
 
 enum { EVENTS_FD = 3, ABOVE = 10, LINE_LIMIT = 1 << 20, GRACE_S = 10, THREAD_VARIABLES = 2 };
 
@@ -99,21 +99,13 @@ static void free_environment(char **list) {
   free(list);
 }
 
-static void pin(int slot, int threads) {
-  cpu_set_t allowed, share;
-  if (sched_getaffinity(0, sizeof allowed, &allowed)) return;
-  CPU_ZERO(&share);
-  int seen = 0;
-  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    if (seen >= slot * threads && seen < (slot + 1) * threads) CPU_SET(cpu, &share);
-    seen++;
-  }
-  if (CPU_COUNT(&share) == threads) sched_setaffinity(0, sizeof share, &share);
-}
+/* The processors a trial may be bound to, listed before fork. */
+typedef struct Choice {
+  int list[PROCESSORS_MAX], count;
+} Choice;
 
-static _Noreturn void become_trial(const Launch *launch, int slot, pid_t parent, const int file[3],
-                                   char **environment) {
+static _Noreturn void become_trial(const Launch *launch, const Choice *choice, pid_t parent,
+                                   const int file[3], char **environment) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(127); /* the parent died before the line above */
   setpgid(0, 0); /* Ctrl-C in the terminal goes to the parent, which decides */
@@ -126,7 +118,7 @@ static _Noreturn void become_trial(const Launch *launch, int slot, pid_t parent,
   dup2(file[1], 1);
   dup2(file[1], 2);
   dup2(file[2], EVENTS_FD);
-  if (launch->pin) pin(slot, launch->threads);
+  if (launch->pin) processors_claim(PROCESSORS_SCOPE, choice->list, choice->count, launch->threads);
   char *arguments[] = {"harness", "trial", NULL};
   execve(launch->program, arguments, environment);
   dprintf(2, "cannot execute %s: %s\n", launch->program, strerror(errno));
@@ -145,8 +137,10 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
     file[2] = lift(ends[1]);
   }
   char **environment = child_environment(launch->threads);
+  Choice choice;
+  choice.count = processors_list(choice.list);
   pid_t parent = getpid(), pid = file[2] < 0 ? -1 : fork();
-  if (pid == 0) become_trial(launch, job->slot, parent, file, environment);
+  if (pid == 0) become_trial(launch, &choice, parent, file, environment);
   int reason = errno;
   free_environment(environment);
   for (int i = 0; i < 3; i++)

@@ -14,7 +14,7 @@
 typedef struct Job {
   const PlannedTrial *trial;
   const char *label; /* "queries=1 seed 0" */
-  int slot;          /* which share of the processors */
+  int slot;          /* which of the jobs that run at once */
   pid_t pid;         /* 0: the job is free */
   int events;        /* our end of the pipe, -1: closed */
   int64_t attempt;
@@ -40,7 +40,7 @@ typedef struct Launch {
   const char *folder;  /* of the database */
   const char *home;    /* of the program */
   int threads;
-  bool pin;     /* give each slot its own processors */
+  bool pin;     /* bind each trial to processors of its own, where so many are free */
   int workers;  /* threads that prepare batches, -1: the trial's default */
   bool profile; /* the trial ends its log with the time of each op */
   int gpu;      /* of several */

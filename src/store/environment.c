@@ -1,12 +1,12 @@
-#define _GNU_SOURCE /* pipe2, dl_iterate_phdr, sched_getaffinity */
+#define _GNU_SOURCE /* pipe2, dl_iterate_phdr */
 #include "src/store/environment.h"
+#include "src/store/processors.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <limits.h>
 #include <link.h>
-#include <sched.h>
 #include <spawn.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -137,8 +137,7 @@ json_t *environment_libraries(void) {
 }
 
 int environment_cores(void) {
-  cpu_set_t allowed;
-  return sched_getaffinity(0, sizeof allowed, &allowed) ? 1 : CPU_COUNT(&allowed);
+  return processors_usable();
 }
 
 long long environment_memory(void) {

@@ -18,7 +18,7 @@ json_t *environment_capture(const char *home);
 json_t *environment_libraries(void);
 /* A hash of this program's file: which build made a result. */
 void environment_binary(char hex[17]);
-/* The processors this process may use. */
+/* The processors this process may use: by its affinity mask and its control group's quota. */
 int environment_cores(void);
 long long environment_memory(void); /* bytes of the machine, or of its control group if less */
 void environment_cpu(char *name, int bytes); /* the processor's model name */
