@@ -83,4 +83,27 @@ static inline void column_sums(void *stream, int64_t rows, int64_t width, bool v
          (int)grid, (int)width, partial, out);
 }
 
+/* The elements themselves. */
+template <typename T> struct ColumnElements {
+  const T *x;
+  int width;
+  template <int N>
+  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
+    term[0] = load_lanes<N>(x + row * width + column);
+  }
+};
+
+/* A bias's gradient: the sums of dy (rows, width); db NULL: not wanted. */
+static inline void bias_gradient(void *stream, DType type, int64_t rows, int64_t width,
+                                 const void *dy, void *scratch, float *db) {
+  if (!db) return;
+  with_type(type, [&](auto zero) {
+    using T = decltype(zero);
+    ColumnElements<T> terms = {static_cast<const T *>(dy), (int)width};
+    bool vectors = vectors_fit(width, sizeof(T), dy);
+    column_sums<1, Lanes<T>::COUNT>(stream, rows, width, vectors, terms, scratch,
+                                    ColumnOut<1>{{db}});
+  });
+}
+
 #endif

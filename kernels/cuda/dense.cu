@@ -1,0 +1,145 @@
+#include "kernels/cuda/column_sums.h"
+#include "kernels/cuda/dense.h"
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/room.h"
+#include "kernels/cuda/rows.h"
+
+#include <new>
+
+enum { IN_W, IN_B, IN_X };
+
+namespace {
+
+/* Offsets into the scratch; what is not needed has no place. */
+struct Dense {
+  DType type; /* of the products' operands */
+  bool relu;
+  int64_t rows, ins, outs;
+  Gemm *forward, *input, *weight;
+  size_t x, w, bias, g, sums, workspace;
+};
+
+} // namespace
+
+static constexpr int THREADS = 256;
+
+/* dy where the output is positive; y and dy have one type. */
+template <typename T, typename To>
+static __global__ void __launch_bounds__(THREADS)
+    mask(int64_t count, const T *y, const T *dy, To *g) {
+  int64_t step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < count; i += step)
+    store(g + i, load(y + i) > 0 ? load(dy + i) : 0);
+}
+
+static const Dense *dense_of(const Call *call) {
+  return static_cast<const Dense *>(call->state);
+}
+
+static char *scratch_at(const Call *call, size_t offset) {
+  return static_cast<char *>(call->scratch) + offset;
+}
+
+/* ---- preparing ----------------------------------------------------------------------------------
+ */
+
+static bool prepare_forward(Call *call, Dense *d, Error *error) {
+  size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
+  DType out = call->out[0].type;
+  GemmShape shape = {d->rows, d->outs, d->ins, false, true, 1, d->type, out, true, d->relu};
+  d->forward = gemm_make(&shape, error);
+  if (!d->forward) return false;
+  if (call->in[IN_X].type != d->type) d->x = room_add(total, (size_t)(d->rows * d->ins) * unit);
+  if (d->type == BF16) d->w = room_add(total, (size_t)(d->outs * d->ins) * unit);
+  if (out == BF16) d->bias = room_add(total, (size_t)d->outs * unit);
+  d->workspace = room_add(total, gemm_workspace(d->forward));
+  return true;
+}
+
+static bool prepare_backward(Call *call, Dense *d, Error *error) {
+  size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
+  GemmShape input = {d->rows, d->ins, d->outs, false, false, 1, d->type, call->in[IN_X].type,
+                     false,   false};
+  GemmShape weight = {d->outs, d->ins, d->rows, true, false, 1, d->type, F32, false, false};
+  d->input = gemm_make(&input, error);
+  d->weight = d->input ? gemm_make(&weight, error) : NULL;
+  if (!d->weight) return false;
+  size_t a = gemm_workspace(d->input), b = gemm_workspace(d->weight);
+  if (call->in[IN_X].type != d->type) d->x = room_add(total, (size_t)(d->rows * d->ins) * unit);
+  if (d->type == BF16) d->w = room_add(total, (size_t)(d->outs * d->ins) * unit);
+  if (d->relu || call->out[0].type != d->type)
+    d->g = room_add(total, (size_t)(d->rows * d->outs) * unit);
+  d->sums = room_add(total, column_sums_scratch(d->outs, 1));
+  d->workspace = room_add(total, a > b ? a : b);
+  return true;
+}
+
+bool dense_prepare(Call *call, bool relu, Error *error) {
+  const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X];
+  Dense *d = new (std::nothrow) Dense();
+  CHECK(d, "no memory for a layer");
+  d->type = x->type == BF16 || call->out[0].type == BF16 ? BF16 : F32;
+  d->relu = relu;
+  d->rows = tensor_rows(x);
+  d->ins = tensor_last(x);
+  d->outs = w->dim[0];
+  call->state = d;
+  call->scratch_bytes = 0;
+  if (call->backward ? prepare_backward(call, d, error) : prepare_forward(call, d, error))
+    return true;
+  dense_release(call);
+  return false;
+}
+
+void dense_release(Call *call) {
+  Dense *d = static_cast<Dense *>(call->state);
+  gemm_free(d->forward);
+  gemm_free(d->input);
+  gemm_free(d->weight);
+  delete d;
+  call->state = NULL;
+}
+
+/* ---- running ------------------------------------------------------------------------------------
+ */
+
+void dense_forward(const Call *call) {
+  const Dense *d = dense_of(call);
+  const void *x = operand_as(call, &call->in[IN_X], d->type, d->x);
+  const void *w = operand_as(call, &call->in[IN_W], d->type, d->w);
+  const void *bias = operand_as(call, &call->in[IN_B], call->out[0].type, d->bias);
+  gemm_run(d->forward, call->stream, x, w, bias, call->out[0].data, scratch_at(call, d->workspace));
+}
+
+template <typename T> static void mask_into(const Call *call, DType type, void *g) {
+  const T *y = data_of<const T>(&call->out[0]), *dy = data_of<const T>(&call->dout[0]);
+  int64_t count = tensor_count(&call->out[0]), blocks = (count + THREADS - 1) / THREADS;
+  if (type == BF16)
+    LAUNCH((mask<T, bf16>), grid_blocks(mask<T, bf16>, THREADS, 0, blocks), THREADS, 0,
+           call->stream, count, y, dy, static_cast<bf16 *>(g));
+  else
+    LAUNCH((mask<T, float>), grid_blocks(mask<T, float>, THREADS, 0, blocks), THREADS, 0,
+           call->stream, count, y, dy, static_cast<float *>(g));
+}
+
+/* The gradient before the activation, in the products' type. */
+static const void *gradient(const Call *call, const Dense *d) {
+  if (!d->relu) return operand_as(call, &call->dout[0], d->type, d->g);
+  void *g = scratch_at(call, d->g);
+  with_type(call->dout[0].type, [&](auto zero) { mask_into<decltype(zero)>(call, d->type, g); });
+  return g;
+}
+
+void dense_backward(const Call *call) {
+  const Dense *d = dense_of(call);
+  const void *g = gradient(call, d);
+  void *workspace = scratch_at(call, d->workspace);
+  bias_gradient(call->stream, d->type, d->rows, d->outs, g, scratch_at(call, d->sums),
+                data_of<float>(&call->din[IN_B]));
+  if (call->din[IN_X].data)
+    gemm_run(d->input, call->stream, g, operand_as(call, &call->in[IN_W], d->type, d->w), NULL,
+             call->din[IN_X].data, workspace);
+  if (call->din[IN_W].data)
+    gemm_run(d->weight, call->stream, g, operand_as(call, &call->in[IN_X], d->type, d->x), NULL,
+             call->din[IN_W].data, workspace);
+}

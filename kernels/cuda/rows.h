@@ -1,0 +1,105 @@
+/* Moves a token matrix (rows, width) between F32 and BF16, between pitches, with zeros up to a
+ * padded width: casting, padding channels, joining and splitting them are this. Bound by memory. */
+#ifndef KERNELS_CUDA_ROWS_H
+#define KERNELS_CUDA_ROWS_H
+
+#include "kernels/cuda/vector.h"
+
+/* pitch: elements from row to row; data: the first element of the first row. */
+struct Rows {
+  DType type;
+  int64_t pitch;
+  void *data;
+};
+
+static constexpr int ROWS_THREADS = 256, ROWS_UNIT = 8;
+
+/* Eight numbers at an address that is a multiple of eight elements. */
+static __device__ __forceinline__ void load_unit(const float *at, float *v) {
+  Floats<4> low = load_vector(at), high = load_vector(at + 4);
+#pragma unroll
+  for (int i = 0; i < 4; i++) v[i] = low.v[i], v[4 + i] = high.v[i];
+}
+static __device__ __forceinline__ void load_unit(const bf16 *at, float *v) {
+  Floats<8> all = load_vector(at);
+#pragma unroll
+  for (int i = 0; i < 8; i++) v[i] = all.v[i];
+}
+static __device__ __forceinline__ void store_unit(float *at, const float *v) {
+  store_vector(at, Floats<4>{{v[0], v[1], v[2], v[3]}});
+  store_vector(at + 4, Floats<4>{{v[4], v[5], v[6], v[7]}});
+}
+static __device__ __forceinline__ void store_unit(bf16 *at, const float *v) {
+  store_vector(at, Floats<8>{{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]}});
+}
+
+/* N numbers a thread: a unit, or one where rows are no whole units. width and padded in numbers. */
+template <int N, typename From, typename To>
+static __global__ void __launch_bounds__(ROWS_THREADS)
+    rows_move(int64_t rows, int width, int padded, const From *from, int64_t from_pitch, To *to,
+              int64_t to_pitch) {
+  int across = padded / N;
+  int64_t items = rows * across, step = (int64_t)gridDim.x * ROWS_THREADS;
+  for (int64_t i = (int64_t)blockIdx.x * ROWS_THREADS + threadIdx.x; i < items; i += step) {
+    int64_t row = i / across;
+    int column = (int)(i - row * across) * N;
+    float v[N] = {};
+    if constexpr (N == 1) {
+      if (column < width) v[0] = load(from + row * from_pitch + column);
+      store(to + row * to_pitch + column, v[0]);
+    } else {
+      if (column < width) load_unit(from + row * from_pitch + column, v);
+      store_unit(to + row * to_pitch + column, v);
+    }
+  }
+}
+
+template <typename From, typename To>
+static inline void rows_launch(void *stream, int64_t rows, int64_t width, int64_t padded,
+                               const Rows *from, const Rows *to) {
+  const From *a = static_cast<const From *>(from->data);
+  To *b = static_cast<To *>(to->data);
+  int64_t all = width | padded | from->pitch | to->pitch;
+  bool units = all % ROWS_UNIT == 0 && vectors_fit(0, 0, a, b);
+  int64_t blocks = (rows * padded / (units ? ROWS_UNIT : 1) + ROWS_THREADS - 1) / ROWS_THREADS;
+  if (units)
+    LAUNCH((rows_move<ROWS_UNIT, From, To>),
+           grid_blocks(rows_move<ROWS_UNIT, From, To>, ROWS_THREADS, 0, blocks), ROWS_THREADS, 0,
+           stream, rows, (int)width, (int)padded, a, from->pitch, b, to->pitch);
+  else
+    LAUNCH((rows_move<1, From, To>), grid_blocks(rows_move<1, From, To>, ROWS_THREADS, 0, blocks),
+           ROWS_THREADS, 0, stream, rows, (int)width, (int)padded, a, from->pitch, b, to->pitch);
+}
+
+/* padded >= width: columns width .. padded - 1 of `to` become zero. */
+static inline void rows_copy(void *stream, int64_t rows, int64_t width, int64_t padded, Rows from,
+                             Rows to) {
+  if (from.type == F32 && to.type == F32)
+    rows_launch<float, float>(stream, rows, width, padded, &from, &to);
+  else if (from.type == F32)
+    rows_launch<float, bf16>(stream, rows, width, padded, &from, &to);
+  else if (to.type == F32)
+    rows_launch<bf16, float>(stream, rows, width, padded, &from, &to);
+  else
+    rows_launch<bf16, bf16>(stream, rows, width, padded, &from, &to);
+}
+
+/* A block of `count` numbers into another type. */
+static inline void cast(void *stream, int64_t count, DType from_type, const void *from,
+                        DType to_type, void *to) {
+  int64_t unit = count % ROWS_UNIT ? 1 : ROWS_UNIT;
+  rows_copy(stream, count / unit, unit, unit, Rows{from_type, unit, const_cast<void *>(from)},
+            Rows{to_type, unit, to});
+}
+
+/* An operand in the type that a library call wants: itself, or its cast at this offset of the
+ * call's scratch. */
+static inline const void *operand_as(const Call *call, const Tensor *tensor, DType type,
+                                     size_t offset) {
+  char *at = static_cast<char *>(call->scratch) + offset;
+  if (tensor->type == type) return tensor->data;
+  cast(call->stream, tensor_count(tensor), tensor->type, tensor->data, type, at);
+  return at;
+}
+
+#endif

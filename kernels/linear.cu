@@ -1,0 +1,11 @@
+/* Linear layer: cuBLASLt with bias and ReLU in its epilogue; backward the two products and the sum
+ * over rows for the bias. Bound by arithmetic for wide layers, else by memory. */
+#include "kernels/cuda/dense.h"
+
+static bool prepare(Call *call, Error *error) {
+  bool relu = static_cast<const LinearOptions *>(call->options)->activation == ACT_RELU;
+  return dense_prepare(call, relu, error);
+}
+
+CUDA_KERNEL(linear) = {
+    dense_forward, dense_backward, prepare, dense_release, SAVES_IN(2) | SAVES_OUT(0), false};

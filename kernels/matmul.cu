@@ -1,0 +1,95 @@
+/* One matrix product per sample by cuBLASLt. Where a, b or y is BF16 the operands are multiplied in
+ * BF16, the one that is not is cast first. */
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/room.h"
+#include "kernels/cuda/rows.h"
+
+#include <new>
+
+enum { IN_A, IN_B };
+
+namespace {
+struct Products {
+  DType type;                     /* of the operands */
+  Gemm *forward, *first, *second; /* y; da, db */
+  size_t a, b, dy, workspace;
+};
+} // namespace
+
+static const Products *products_of(const Call *call) {
+  return static_cast<const Products *>(call->state);
+}
+
+static void release(Call *call) {
+  Products *p = static_cast<Products *>(call->state);
+  gemm_free(p->forward);
+  gemm_free(p->first);
+  gemm_free(p->second);
+  delete p;
+  call->state = NULL;
+}
+
+/* y (T, K) = a (T, C) b; da = dy b^T; db = a^T dy, or its transpose where b is stored (K, C). */
+static bool make_products(Call *call, Products *p, Error *error) {
+  bool turned = static_cast<const MatmulOptions *>(call->options)->transpose;
+  const Tensor *a = &call->in[IN_A], *y = &call->out[0];
+  int batch = (int)a->dim[0];
+  int64_t t = tensor_rows(a) / batch, c = tensor_last(a), k = tensor_last(y);
+  GemmShape forward = {t, k, c, false, turned, batch, p->type, y->type, false, false};
+  GemmShape first = {t, c, k, false, !turned, batch, p->type, a->type, false, false};
+  GemmShape second = {turned ? k : c, turned ? c : k,      t,     true, false, batch,
+                      p->type,        call->in[IN_B].type, false, false};
+  if (!call->backward) return (p->forward = gemm_make(&forward, error)) != NULL;
+  p->first = gemm_make(&first, error);
+  p->second = p->first ? gemm_make(&second, error) : NULL;
+  return p->second != NULL;
+}
+
+static bool prepare(Call *call, Error *error) {
+  Products *p = new (std::nothrow) Products();
+  CHECK(p, "no memory for a product");
+  const Tensor *a = &call->in[IN_A], *b = &call->in[IN_B], *y = &call->out[0];
+  p->type = a->type == BF16 || b->type == BF16 || y->type == BF16 ? BF16 : F32;
+  call->state = p;
+  call->scratch_bytes = 0;
+  if (!make_products(call, p, error)) {
+    release(call);
+    return false;
+  }
+  size_t *total = &call->scratch_bytes, unit = dtype_bytes(p->type), most = 0;
+  if (a->type != p->type) p->a = room_add(total, (size_t)tensor_count(a) * unit);
+  if (b->type != p->type) p->b = room_add(total, (size_t)tensor_count(b) * unit);
+  if (call->backward && y->type != p->type) p->dy = room_add(total, (size_t)tensor_count(y) * unit);
+  const Gemm *all[] = {p->forward, p->first, p->second};
+  for (int i = 0; i < 3; i++)
+    if (all[i] && gemm_workspace(all[i]) > most) most = gemm_workspace(all[i]);
+  p->workspace = room_add(total, most);
+  return true;
+}
+
+static void *workspace_of(const Call *call) {
+  return static_cast<char *>(call->scratch) + products_of(call)->workspace;
+}
+
+static void forward(const Call *call) {
+  const Products *p = products_of(call);
+  const void *a = operand_as(call, &call->in[IN_A], p->type, p->a);
+  const void *b = operand_as(call, &call->in[IN_B], p->type, p->b);
+  gemm_run(p->forward, call->stream, a, b, NULL, call->out[0].data, workspace_of(call));
+}
+
+static void backward(const Call *call) {
+  bool turned = static_cast<const MatmulOptions *>(call->options)->transpose;
+  const Products *p = products_of(call);
+  const void *dy = operand_as(call, &call->dout[0], p->type, p->dy);
+  if (call->din[IN_A].data)
+    gemm_run(p->first, call->stream, dy, operand_as(call, &call->in[IN_B], p->type, p->b), NULL,
+             call->din[IN_A].data, workspace_of(call));
+  if (!call->din[IN_B].data) return;
+  const void *a = operand_as(call, &call->in[IN_A], p->type, p->a);
+  gemm_run(p->second, call->stream, turned ? dy : a, turned ? a : dy, NULL, call->din[IN_B].data,
+           workspace_of(call));
+}
+
+CUDA_KERNEL(matmul) = {
+    forward, backward, prepare, release, SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0), false};
