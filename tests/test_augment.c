@@ -179,6 +179,7 @@ static void labels_stay_on_their_image(void **state) {
   (void)state;
   static const int patches[][3] = {{9, 11, 10}, {20, 16, 70}, {4, 17, 15}, {1, 5, 1}};
   Volume volume = indicator_volume();
+  Voxels voxels = volume_voxels(&volume);
   static float image[20 * 16 * 70][LABELS];
   static int32_t label[20 * 16 * 70];
   int moved = 0, seen[LABELS] = {0};
@@ -189,7 +190,7 @@ static void labels_stay_on_their_image(void **state) {
     int origin[3];
     for (int axis = 0; axis < 3; axis++)
       origin[axis] = (int)rng_below(&rng, (uint32_t)DIM[axis]) - patch[axis] / 2;
-    warp_read(&warp, &volume, origin, patch, &image[0][0], label);
+    warp_read(&warp, &voxels, origin, patch, &image[0][0], label);
     moved += warp.moves;
     for (int i = 0; i < patch[0] * patch[1] * patch[2]; i++) {
       float share[LABELS] = {1 - image[i][1] - image[i][2] - image[i][3], image[i][1], image[i][2],
@@ -214,6 +215,7 @@ static void the_nearest_settles_a_tie(void **state) {
   Grid grid = grid_make((int[3]){2, 2, 2}, (double[3]){1, 1, 1});
   assert_true(image_alloc(&volume.image, &grid, 1, &error));
   assert_true(label_alloc(&volume.label, &grid, &error));
+  Voxels voxels = volume_voxels(&volume);
   for (int first = 1; first < 3; first++) {
     memset(volume.label.data, 3 - first, 8);
     volume.label.data[0] = (uint8_t)first;
@@ -222,7 +224,7 @@ static void the_nearest_settles_a_tie(void **state) {
     warp.matrix[0][0] = 7. / 9, warp.matrix[1][1] = warp.matrix[2][2] = .5;
     float image[8];
     int32_t label[8];
-    warp_read(&warp, &volume, (int[3]){0, 0, 0}, (int[3]){2, 2, 2}, image, label);
+    warp_read(&warp, &voxels, (int[3]){0, 0, 0}, (int[3]){2, 2, 2}, image, label);
     assert_int_equal(label[0], first);
     for (int i = 1; i < 8; i++) assert_int_equal(label[i], 3 - first);
   }
@@ -234,6 +236,7 @@ static void whole_steps_are_exact(void **state) {
   (void)state;
   enum { P = 7, CUBE = P * P * P };
   Volume volume = indicator_volume();
+  Voxels voxels = volume_voxels(&volume);
   static const double matrix[][3][3] = {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}},
                                         {{-1, 0, 0}, {0, 1, 0}, {0, 0, 1}},
                                         {{1, 0, 0}, {0, 0, -1}, {0, 1, 0}},
@@ -245,7 +248,7 @@ static void whole_steps_are_exact(void **state) {
     memcpy(warp.matrix, matrix[m], sizeof warp.matrix);
     float image[CUBE][LABELS];
     int32_t label[CUBE];
-    warp_read(&warp, &volume, origin, patch, &image[0][0], label);
+    warp_read(&warp, &voxels, origin, patch, &image[0][0], label);
     for (int i = 0; i < CUBE; i++) {
       int offset[3] = {i / P / P - P / 2, i / P % P - P / 2, i % P - P / 2}, at = 0;
       bool inside = true;
@@ -269,6 +272,7 @@ static void mirrored_copies_equal_the_map(void **state) {
   static const int patch[3] = {6, 9, 30}, origin[3] = {-2, 5, -4};
   enum { P = 6 * 9 * 30 };
   Volume volume = indicator_volume();
+  Voxels voxels = volume_voxels(&volume);
   static float image[2][P * LABELS];
   static int32_t label[2][P];
   for (int axes = 0; axes < 8; axes++) {
@@ -280,7 +284,7 @@ static void mirrored_copies_equal_the_map(void **state) {
     for (int moves = 0; moves < 2; moves++) {
       warp.moves = moves;
       memset(image[moves], 1, sizeof *image);
-      warp_read(&warp, &volume, origin, patch, image[moves], label[moves]);
+      warp_read(&warp, &voxels, origin, patch, image[moves], label[moves]);
     }
     assert_memory_equal(label[0], label[1], sizeof *label);
     for (int i = 0; i < P * LABELS; i++) assert_true(image[0][i] == image[1][i]);
@@ -297,6 +301,7 @@ static void write_warps(const Scratch *scratch) {
   Volume lumps = indicator_volume(), volume = {.name = "waves"};
   assert_true(image_alloc(&volume.image, &lumps.image.grid, 2, &error));
   volume.label = lumps.label;
+  Voxels voxels = volume_voxels(&volume);
   for (int i = 0; i < VOXELS; i++)
     for (int c = 0; c < 2; c++) volume.image.data[2 * i + c] = 3 * sinf((float)i * (.7f + .3f * c));
   bytes_write(scratch_path(scratch, "volume.image"), volume.image.data, VOXELS * 2 * 4);
@@ -308,10 +313,10 @@ static void write_warps(const Scratch *scratch) {
     static int32_t label[20 * 16 * 24];
     Rng rng = rng_make(6, RNG_TEST, item);
     Warp warp = warp_draw(patch, (bool[3]){true, true, true}, &rng);
-    int origin[3], voxels = patch[0] * patch[1] * patch[2];
+    int origin[3], total = patch[0] * patch[1] * patch[2];
     for (int axis = 0; axis < 3; axis++)
       origin[axis] = (int)rng_below(&rng, (uint32_t)DIM[axis]) - patch[axis] / 2;
-    warp_read(&warp, &volume, origin, patch, image, label);
+    warp_read(&warp, &voxels, origin, patch, image, label);
     fprintf(list, "w%d", (int)item);
     for (int axis = 0; axis < 3; axis++) fprintf(list, " %d", patch[axis]);
     for (int axis = 0; axis < 3; axis++) fprintf(list, " %d", origin[axis]);
@@ -319,8 +324,8 @@ static void write_warps(const Scratch *scratch) {
     for (int axis = 0; axis < 3; axis++) fprintf(list, " %.17g", warp.angle[axis]);
     fprintf(list, " %.17g %d %d %d %d\n", warp.scale, warp.thin, warp.mirror[0], warp.mirror[1],
             warp.mirror[2]);
-    bytes_write(scratch_path(scratch, "w%d.image", (int)item), image, (size_t)voxels * 8);
-    bytes_write(scratch_path(scratch, "w%d.label", (int)item), label, (size_t)voxels * 4);
+    bytes_write(scratch_path(scratch, "w%d.image", (int)item), image, (size_t)total * 8);
+    bytes_write(scratch_path(scratch, "w%d.label", (int)item), label, (size_t)total * 4);
   }
   fclose(list);
   image_free(&volume.image);

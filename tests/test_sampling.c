@@ -102,6 +102,46 @@ static void last_sample_sees_foreground(void **state) {
   volume_free(&volume, 1);
 }
 
+/* Cases of the cache, mapped in half precision, give the batches of the same cases in memory. */
+static void mapped_cases_give_the_same_batches(void **state) {
+  (void)state;
+  Error error = {0};
+  Scratch scratch = scratch_make();
+  enum { CASES = 2, LABELS = 4, IN = 3 * 5 * 6 * 7 };
+  Volume volume[CASES];
+  Cached cached[CASES];
+  CacheKey key = {.preprocessing = 1, .source = {2, 3}};
+  for (int i = 0; i < CASES; i++) {
+    Volume written = volume_make();
+    Frame frame = frame_identity(&written.image.grid);
+    const char *path = scratch_path(&scratch, "%d.vol", i);
+    if (i) written.label.data[17] = 2;
+    assert_true(cached_write(path, &key, LABELS, &written, &frame, &error));
+    assert_true(cached_open(&cached[i], path, &key, true, &error));
+    assert_true(cached_volume(&cached[i], "case", &volume[i], &error));
+    volume_free(&written, 1);
+  }
+  SamplerOptions options = {.batch = 3, .patch = {5, 6, 7}, .foreground = 0.33, .seed = 5};
+  options.augment = (Augment){.spatial = true, .mirror = {true, false, true}};
+  Sampler *mapped, *loaded;
+  assert_true(sampler_make_mapped(&mapped, cached, CASES, &options, &error));
+  assert_true(sampler_make(&loaded, volume, CASES, LABELS, &options, &error));
+  float image[2][2 * IN];
+  int32_t label[2][IN];
+  for (uint64_t step = 0; step < 300; step++) {
+    sampler_batch(mapped, step, NULL, image[0], label[0]);
+    sampler_batch(loaded, step, NULL, image[1], label[1]);
+    assert_memory_equal(label[0], label[1], sizeof *label);
+    for (int i = 0; i < 2 * IN; i++) /* up to 504, differences of neighbours up to 57 */
+      assert_true(fabsf(image[0][i] - image[1][i]) < 1e-3f);
+  }
+  sampler_free(mapped);
+  sampler_free(loaded);
+  for (int i = 0; i < CASES; i++) cached_close(&cached[i]);
+  volume_free(volume, CASES);
+  scratch_free(&scratch);
+}
+
 static void small_volumes_are_padded_evenly(void **state) {
   (void)state;
   Error error = {0};
@@ -306,6 +346,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(batch_is_a_function_of_seed_and_step),
       cmocka_unit_test(last_sample_sees_foreground),
+      cmocka_unit_test(mapped_cases_give_the_same_batches),
       cmocka_unit_test(small_volumes_are_padded_evenly),
       cmocka_unit_test(tiles_are_nnunets),
       cmocka_unit_test(windows_merge_to_the_input),

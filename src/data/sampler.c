@@ -6,54 +6,75 @@
 enum { POSITIONS_MAX = 10000 };
 
 typedef struct ClassVoxels {
-  uint32_t *position; /* flat index into (D,H,W) */
+  const uint32_t *position; /* flat index into (D,H,W) */
   int count;
 } ClassVoxels;
 
 typedef struct SampledCase {
+  Voxels voxels;
   ClassVoxels *of; /* (labels), [0] unused */
   int *present;    /* labels above 0 that the case holds */
   int presents;
+  uint32_t *picked; /* what `of` points into; NULL: into the cache */
 } SampledCase;
 
 struct Sampler {
   SamplerOptions options;
-  const Volume *volume;
   SampledCase *item;
-  int count, labels, channels;
+  int count, channels;
 };
 
 /* Knuth's selection sampling: each voxel of the label is kept with equal chance, order stays. */
-static void positions_pick(ClassVoxels *voxels, const LabelMap *map, int label, uint32_t total,
-                           Rng *rng) {
-  uint32_t wanted = total < POSITIONS_MAX ? total : POSITIONS_MAX, left = total;
-  voxels->position = malloc(wanted * sizeof(uint32_t));
-  CHECK(voxels->position, "out of memory for voxel positions");
-  for (size_t i = 0; voxels->count < (int)wanted; i++) {
+static void positions_pick(const LabelMap *map, int label, uint32_t total, Rng *rng,
+                           uint32_t wanted, uint32_t *position) {
+  uint32_t count = 0, left = total;
+  for (size_t i = 0; count < wanted; i++) {
     if (map->data[i] != label) continue;
-    uint32_t missing = wanted - (uint32_t)voxels->count;
-    if (missing == left || rng_below(rng, left) < missing)
-      voxels->position[voxels->count++] = (uint32_t)i;
+    uint32_t missing = wanted - count;
+    if (missing == left || rng_below(rng, left) < missing) position[count++] = (uint32_t)i;
     left--;
   }
 }
 
-static void case_index(SampledCase *item, const LabelMap *map, int labels, Rng *rng) {
-  uint32_t total[256] = {0};
-  size_t voxels = grid_voxels(&map->grid);
-  for (size_t i = 0; i < voxels; i++) total[map->data[i]]++;
+static void item_alloc(SampledCase *item, int labels) {
   item->of = calloc((size_t)labels, sizeof *item->of);
   item->present = calloc((size_t)labels, sizeof *item->present);
   CHECK(item->of && item->present, "out of memory for voxel positions");
+}
+
+static void item_volume(SampledCase *item, const Volume *volume, int labels, Rng *rng) {
+  const LabelMap *map = &volume->label;
+  uint32_t total[256] = {0}, wanted[256] = {0};
+  size_t voxels = grid_voxels(&map->grid), all = 0;
+  item_alloc(item, labels);
+  item->voxels = volume_voxels(volume);
+  for (size_t i = 0; i < voxels; i++) total[map->data[i]]++;
+  for (int label = 1; label < labels; label++)
+    all += wanted[label] = total[label] < POSITIONS_MAX ? total[label] : POSITIONS_MAX;
+  uint32_t *position = item->picked = malloc(all * sizeof *position + 1);
+  CHECK(position, "out of memory for voxel positions");
   for (int label = 1; label < labels; label++) {
     if (!total[label]) continue;
     item->present[item->presents++] = label;
-    positions_pick(&item->of[label], map, label, total[label], rng);
+    positions_pick(map, label, total[label], rng, wanted[label], position);
+    item->of[label] = (ClassVoxels){position, (int)wanted[label]};
+    position += wanted[label];
   }
 }
 
-static bool options_check(const SamplerOptions *options, const Volume *volumes, int count,
-                          Error *error) {
+static void item_mapped(SampledCase *item, const Cached *cached) {
+  item_alloc(item, cached->labels);
+  item->voxels =
+      (Voxels){.channels = cached->channels, .half = cached->image, .label = cached->label};
+  for (int axis = 0; axis < 3; axis++) item->voxels.dim[axis] = cached->frame.dim[axis];
+  for (int label = 1; label < cached->labels; label++) {
+    if (!cached->count[label]) continue;
+    item->present[item->presents++] = label;
+    item->of[label] = (ClassVoxels){cached->position[label], (int)cached->count[label]};
+  }
+}
+
+static bool options_check(const SamplerOptions *options, int count, Error *error) {
   if (count < 1) return fail(error, "no case to sample from");
   if (options->batch < 1) return fail(error, "batch = %d: expected at least 1", options->batch);
   for (int axis = 0; axis < 3; axis++)
@@ -62,6 +83,22 @@ static bool options_check(const SamplerOptions *options, const Volume *volumes, 
                   options->patch[1], options->patch[2], PATCH_EDGE_MAX);
   if (options->foreground < 0 || options->foreground > 1)
     return fail(error, "foreground = %g: expected a share from 0 to 1", options->foreground);
+  return true;
+}
+
+static Sampler *sampler_alloc(const SamplerOptions *options, int count, int channels) {
+  CHECK(count > 0, "%d cases", count);
+  Sampler *sampler = calloc(1, sizeof *sampler);
+  SampledCase *item = calloc((size_t)count, sizeof *item);
+  CHECK(sampler && item, "out of memory");
+  *sampler = (Sampler){.options = *options, .count = count, .channels = channels, .item = item};
+  return sampler;
+}
+
+bool sampler_make(Sampler **out, const Volume *volumes, int count, int labels,
+                  const SamplerOptions *options, Error *error) {
+  *out = NULL;
+  if (!options_check(options, count, error)) return false;
   for (int i = 0; i < count; i++) {
     if (volumes[i].image.channels != volumes[0].image.channels)
       return fail(error, "case %s has %d channels, case %s has %d", volumes[i].name,
@@ -69,36 +106,35 @@ static bool options_check(const SamplerOptions *options, const Volume *volumes, 
     if (grid_voxels(&volumes[i].label.grid) > UINT32_MAX)
       return fail(error, "case %s has more than 2^32 voxels", volumes[i].name);
   }
-  return true;
-}
-
-bool sampler_make(Sampler **out, const Volume *volumes, int count, int labels,
-                  const SamplerOptions *options, Error *error) {
-  *out = NULL;
-  if (!options_check(options, volumes, count, error)) return false;
-  Sampler *sampler = calloc(1, sizeof *sampler);
-  CHECK(sampler, "out of memory");
-  *sampler = (Sampler){.options = *options,
-                       .volume = volumes,
-                       .count = count,
-                       .labels = labels,
-                       .channels = volumes[0].image.channels,
-                       .item = calloc((size_t)count, sizeof(SampledCase))};
+  *out = sampler_alloc(options, count, volumes[0].image.channels);
   for (int i = 0; i < count; i++) {
     /* Items from the top: batches count up from 0 and never meet them. */
     Rng rng = rng_make(options->seed, RNG_BATCH, UINT64_MAX - (uint64_t)i);
-    case_index(&sampler->item[i], &volumes[i].label, labels, &rng);
+    item_volume(&(*out)->item[i], &volumes[i], labels, &rng);
   }
-  *out = sampler;
+  return true;
+}
+
+bool sampler_make_mapped(Sampler **out, const Cached *cached, int count,
+                         const SamplerOptions *options, Error *error) {
+  *out = NULL;
+  if (!options_check(options, count, error)) return false;
+  for (int i = 0; i < count; i++)
+    if (cached[i].channels != cached[0].channels || cached[i].labels != cached[0].labels)
+      return fail(error, "cached case %d has %d channels and %d labels, case 1 has %d and %d",
+                  i + 1, cached[i].channels, cached[i].labels, cached[0].channels,
+                  cached[0].labels);
+  *out = sampler_alloc(options, count, cached[0].channels);
+  for (int i = 0; i < count; i++) item_mapped(&(*out)->item[i], &cached[i]);
   return true;
 }
 
 void sampler_free(Sampler *sampler) {
   if (!sampler) return;
   for (int i = 0; i < sampler->count; i++) {
-    for (int label = 0; label < sampler->labels; label++) free(sampler->item[i].of[label].position);
     free(sampler->item[i].of);
     free(sampler->item[i].present);
+    free(sampler->item[i].picked);
   }
   free(sampler->item);
   free(sampler);
@@ -139,19 +175,19 @@ static void sample(const Sampler *sampler, uint64_t item, int index, float *scra
   Rng rng = rng_make(options->seed, RNG_BATCH, item);
   bool forced = is_forced(options, index, &rng);
   uint32_t chosen = rng_below(&rng, (uint32_t)sampler->count);
-  const Volume *volume = &sampler->volume[chosen];
   const SampledCase *known = &sampler->item[chosen];
+  const int *dim = known->voxels.dim;
   int origin[3];
-  origin_random(volume->image.grid.dim, options->patch, &rng, origin);
+  origin_random(dim, options->patch, &rng, origin);
   if (forced && known->presents) {
     int class = known->present[rng_below(&rng, (uint32_t)known->presents)];
     const ClassVoxels *voxels = &known->of[class];
-    origin_centred(volume->image.grid.dim, options->patch,
-                   voxels->position[rng_below(&rng, (uint32_t)voxels->count)], origin);
+    origin_centred(dim, options->patch, voxels->position[rng_below(&rng, (uint32_t)voxels->count)],
+                   origin);
   }
   Rng change = rng_make(options->seed, RNG_AUGMENT, item);
   Warp warp = augment_warp(&options->augment, options->patch, &change);
-  warp_read(&warp, volume, origin, options->patch, image, label);
+  warp_read(&warp, &known->voxels, origin, options->patch, image, label);
   augment_intensity(&options->augment, options->patch, sampler->channels, &change, scratch, image);
 }
 

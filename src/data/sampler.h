@@ -8,7 +8,7 @@
 #define DATA_SAMPLER_H
 
 #include "src/data/augment.h"
-#include "src/data/dataset.h"
+#include "src/data/cache.h"
 
 typedef struct SamplerOptions {
   int batch;         /* N */
@@ -24,6 +24,11 @@ typedef struct Sampler Sampler;
  * number of channels) stay the caller's and must outlive the sampler. */
 bool sampler_make(Sampler **sampler, const Volume *volumes, int count, int labels,
                   const SamplerOptions *options, Error *error);
+/* From prepared cases as they lie in the cache, mapped: nothing of them is read before a patch
+ * wants it, and the positions are the cache's own. They stay the caller's, open while the sampler
+ * lives. */
+bool sampler_make_mapped(Sampler **sampler, const Cached *cached, int count,
+                         const SamplerOptions *options, Error *error);
 void sampler_free(Sampler *sampler);
 
 /* Elements of what sampler_batch writes. */

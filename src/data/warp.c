@@ -60,38 +60,60 @@ Warp warp_draw(const int patch[3], const bool mirror[3], Rng *rng) {
   return warp;
 }
 
+Voxels volume_voxels(const Volume *volume) {
+  const int *dim = volume->image.grid.dim;
+  return (Voxels){.dim = {dim[0], dim[1], dim[2]},
+                  .channels = volume->image.channels,
+                  .single = volume->image.data,
+                  .label = volume->label.data};
+}
+
+/* Inlined with one of the two known to be NULL, so that loops over it hold no branch. */
+static inline __attribute__((always_inline)) float value_at(const float *single,
+                                                            const _Float16 *half, int64_t at) {
+  return single ? single[at] : (float)half[at];
+}
+
 /* ---- without interpolation ----------------------------------------------------------------------
  */
 
-/* Columns first .. past-1 of a row of the patch, from consecutive voxels, in reverse when mirrored.
- */
-static void copy_row(const Volume *volume, size_t from, int count, bool reverse, float *image,
-                     int32_t *label) {
-  size_t channels = (size_t)volume->image.channels;
-  const float *values = volume->image.data + from * channels;
-  const uint8_t *classes = volume->label.data + from;
-  if (!reverse) {
-    memcpy(image, values, (size_t)count * channels * sizeof *image);
-    for (int w = 0; w < count; w++) label[w] = classes[w];
-    return;
-  }
-  for (int w = 0; w < count; w++) label[w] = classes[count - 1 - w];
-  if (channels == 1) {
-    for (int w = 0; w < count; w++) image[w] = values[count - 1 - w];
-    return;
-  }
-  for (size_t w = 0; w < (size_t)count; w++)
-    memcpy(image + w * channels, values + ((size_t)count - 1 - w) * channels,
-           channels * sizeof *image);
+static inline __attribute__((always_inline)) void
+copy_reversed(const float *single, const _Float16 *half, int count, int channels, float *image) {
+  for (int w = 0; w < count; w++)
+    for (int c = 0; c < channels; c++)
+      image[w * channels + c] = value_at(single, half, (count - 1 - w) * channels + c);
 }
 
-static void copy(const Warp *warp, const Volume *volume, const int origin[3], const int patch[3],
+static void copy_values(const Voxels *voxels, size_t from, int count, bool reverse, float *image) {
+  int channels = voxels->channels, values = count * channels;
+  const float *single = voxels->single ? voxels->single + from * (size_t)channels : NULL;
+  const _Float16 *half = voxels->half ? voxels->half + from * (size_t)channels : NULL;
+  if (reverse && half && channels == 1) copy_reversed(NULL, half, count, 1, image);
+  if (reverse && half && channels > 1) copy_reversed(NULL, half, count, channels, image);
+  if (reverse && single && channels == 1) copy_reversed(single, NULL, count, 1, image);
+  if (reverse && single && channels > 1) copy_reversed(single, NULL, count, channels, image);
+  if (!reverse && single) memcpy(image, single, (size_t)values * sizeof *image);
+  for (int i = 0; !reverse && half && i < values; i++) image[i] = (float)half[i];
+}
+
+/* A row of `count` consecutive voxels, in reverse when mirrored. */
+static void copy_row(const Voxels *voxels, size_t from, int count, bool reverse, float *image,
+                     int32_t *label) {
+  const uint8_t *classes = voxels->label + from;
+  copy_values(voxels, from, count, reverse, image);
+  if (reverse)
+    for (int w = 0; w < count; w++) label[w] = classes[count - 1 - w];
+  else
+    for (int w = 0; w < count; w++) label[w] = classes[w];
+}
+
+static void copy(const Warp *warp, const Voxels *voxels, const int origin[3], const int patch[3],
                  float *image, int32_t *label) {
-  const int *dim = volume->image.grid.dim;
-  size_t channels = (size_t)volume->image.channels;
-  size_t voxels = (size_t)patch[0] * (size_t)patch[1] * (size_t)patch[2];
-  memset(image, 0, voxels * channels * sizeof *image);
-  memset(label, 0, voxels * sizeof *label);
+  const int *dim = voxels->dim;
+  size_t channels = (size_t)voxels->channels;
+  size_t total = (size_t)patch[0] * (size_t)patch[1] * (size_t)patch[2];
+  memset(image, 0, total * channels * sizeof *image);
+  memset(label, 0, total * sizeof *label);
   int first = origin[2] < 0 ? -origin[2] : 0;
   int past = dim[2] - origin[2] < patch[2] ? dim[2] - origin[2] : patch[2];
   if (past <= first) return;
@@ -104,7 +126,7 @@ static void copy(const Warp *warp, const Volume *volume, const int origin[3], co
       size_t from =
           ((size_t)z * (size_t)dim[1] + (size_t)y) * (size_t)dim[2] + (size_t)(origin[2] + first);
       size_t to = ((size_t)d * (size_t)patch[1] + (size_t)h) * (size_t)patch[2] + (size_t)start;
-      copy_row(volume, from, past - first, warp->mirror[2], image + to * channels, label + to);
+      copy_row(voxels, from, past - first, warp->mirror[2], image + to * channels, label + to);
     }
   }
 }
@@ -114,7 +136,7 @@ static void copy(const Warp *warp, const Volume *volume, const int origin[3], co
 
 /* A row of the patch as a line through the volume. */
 typedef struct Line {
-  const Volume *volume;
+  const Voxels *voxels;
   float start[3], step[3]; /* voxel coordinates: start + w step */
 } Line;
 
@@ -124,7 +146,7 @@ static float coordinate(const Line *line, int axis, int w) {
 
 /* All eight voxels around are there. */
 static bool is_inside(const Line *line, int w) {
-  const int *dim = line->volume->image.grid.dim;
+  const int *dim = line->voxels->dim;
   for (int axis = 0; axis < 3; axis++) {
     float at = coordinate(line, axis, w);
     if (!(at >= 0 && at < (float)(dim[axis] - 1))) return false;
@@ -135,7 +157,7 @@ static bool is_inside(const Line *line, int w) {
 /* The columns first .. past-1 that are inside: a line meets a box in one piece. Found from the
  * bounds and settled with the coordinates as they are computed. */
 static void find_inside(const Line *line, int columns, int *first, int *past) {
-  const int *dim = line->volume->image.grid.dim;
+  const int *dim = line->voxels->dim;
   double low = 0, high = columns - 1;
   for (int axis = 0; axis < 3; axis++) {
     double start = line->start[axis], step = line->step[axis], last = dim[axis] - 1;
@@ -169,9 +191,9 @@ static void corner_weights(const float f[3], float weight[8]) {
 
 /* One voxel of the patch near or beyond the border. */
 static void read_border(const Line *line, int w, float *image, int32_t *label) {
-  const Volume *volume = line->volume;
-  const int *dim = volume->image.grid.dim;
-  int channels = volume->image.channels, base[3];
+  const Voxels *voxels = line->voxels;
+  const int *dim = voxels->dim;
+  int channels = voxels->channels, base[3];
   float f[3], weight[8];
   uint8_t classes[8] = {0};
   for (int c = 0; c < channels; c++) image[c] = 0;
@@ -187,9 +209,9 @@ static void read_border(const Line *line, int w, float *image, int32_t *label) {
     int z = base[0] + (i >> 2), y = base[1] + (i >> 1 & 1), x = base[2] + (i & 1);
     if (z < 0 || z >= dim[0] || y < 0 || y >= dim[1] || x < 0 || x >= dim[2]) continue;
     size_t at = ((size_t)z * (size_t)dim[1] + (size_t)y) * (size_t)dim[2] + (size_t)x;
-    classes[i] = volume->label.data[at];
+    classes[i] = voxels->label[at];
     for (int c = 0; c < channels; c++)
-      image[c] += weight[i] * volume->image.data[at * (size_t)channels + (size_t)c];
+      image[c] += weight[i] * value_at(voxels->single, voxels->half, (int64_t)at * channels + c);
   }
   *label = vote(classes, weight);
 }
@@ -202,7 +224,7 @@ typedef struct Columns {
 } Columns;
 
 static void locate(const Line *line, int first, Columns *columns) {
-  const int *dim = line->volume->image.grid.dim;
+  const int *dim = line->voxels->dim;
   int64_t row = dim[2], slice = (int64_t)dim[1] * dim[2];
   for (int w = 0; w < columns->count; w++) {
     float z = coordinate(line, 0, first + w), y = coordinate(line, 1, first + w),
@@ -215,21 +237,29 @@ static void locate(const Line *line, int first, Columns *columns) {
   }
 }
 
-/* One channel; the voxels are `stride` floats apart. */
-static void read_image(const Columns *columns, const float *data, const int dim[3], int stride,
-                       float *image) {
+/* One channel; the voxels are `stride` values apart. */
+static inline __attribute__((always_inline)) void
+read_values(const Columns *columns, const float *single, const _Float16 *half, const int dim[3],
+            int stride, float *image) {
   const int64_t n = stride, row = (int64_t)dim[2] * n, slice = dim[1] * row;
 #pragma omp simd
   for (int w = 0; w < columns->count; w++) {
-    const float *p = data + columns->at[w] * n;
-    float fz = columns->f[0][w], fy = columns->f[1][w], fx = columns->f[2][w];
-    float a = p[0] + fx * (p[n] - p[0]);
-    float b = p[row] + fx * (p[row + n] - p[row]);
-    float c = p[slice] + fx * (p[slice + n] - p[slice]);
-    float d = p[slice + row] + fx * (p[slice + row + n] - p[slice + row]);
-    float near = a + fy * (b - a), far = c + fy * (d - c);
+    float fz = columns->f[0][w], fy = columns->f[1][w], fx = columns->f[2][w], at[4];
+    for (int i = 0; i < 4; i++) {
+      int64_t from = columns->at[w] * n + (i & 2 ? slice : 0) + (i & 1 ? row : 0);
+      float low = value_at(single, half, from), high = value_at(single, half, from + n);
+      at[i] = low + fx * (high - low);
+    }
+    float near = at[0] + fy * (at[1] - at[0]), far = at[2] + fy * (at[3] - at[2]);
     image[w * stride] = near + fz * (far - near);
   }
+}
+
+static void read_image(const Columns *columns, const Voxels *voxels, int channel, float *image) {
+  if (voxels->half)
+    read_values(columns, NULL, voxels->half + channel, voxels->dim, voxels->channels, image);
+  else
+    read_values(columns, voxels->single + channel, NULL, voxels->dim, voxels->channels, image);
 }
 
 /* Most voxels lie within one structure: the eight labels are compared as four pairs. */
@@ -256,31 +286,29 @@ static void read_label(const Columns *columns, const uint8_t *data, const int di
 }
 
 static void read_line(const Line *line, int columns, float *image, int32_t *label) {
-  const Volume *volume = line->volume;
-  int channels = volume->image.channels, first, past;
+  const Voxels *voxels = line->voxels;
+  int channels = voxels->channels, first, past;
   find_inside(line, columns, &first, &past);
   for (int w = 0; w < first; w++) read_border(line, w, image + w * channels, label + w);
   for (int w = past; w < columns; w++) read_border(line, w, image + w * channels, label + w);
   for (int w = first; w < past; w += CHUNK) {
     Columns some = {.count = past - w < CHUNK ? past - w : CHUNK};
     locate(line, w, &some);
-    const int *dim = volume->image.grid.dim;
-    for (int c = 0; c < channels; c++)
-      read_image(&some, volume->image.data + c, dim, channels, image + w * channels + c);
-    read_label(&some, volume->label.data, dim, label + w);
+    for (int c = 0; c < channels; c++) read_image(&some, voxels, c, image + w * channels + c);
+    read_label(&some, voxels->label, voxels->dim, label + w);
   }
 }
 
-void warp_read(const Warp *warp, const Volume *volume, const int origin[3], const int patch[3],
+void warp_read(const Warp *warp, const Voxels *voxels, const int origin[3], const int patch[3],
                float *image, int32_t *label) {
   if (!warp->moves) {
-    copy(warp, volume, origin, patch, image, label);
+    copy(warp, voxels, origin, patch, image, label);
     return;
   }
   for (int d = 0; d < patch[0]; d++)
     for (int h = 0; h < patch[1]; h++) {
       double from[3] = {d - .5 * (patch[0] - 1), h - .5 * (patch[1] - 1), -.5 * (patch[2] - 1)};
-      Line line = {.volume = volume};
+      Line line = {.voxels = voxels};
       for (int axis = 0; axis < 3; axis++) {
         double start = origin[axis] + .5 * (patch[axis] - 1);
         for (int k = 0; k < 3; k++) start += warp->matrix[axis][k] * from[k];
@@ -288,6 +316,6 @@ void warp_read(const Warp *warp, const Volume *volume, const int origin[3], cons
         line.step[axis] = (float)warp->matrix[axis][2];
       }
       size_t at = ((size_t)d * (size_t)patch[1] + (size_t)h) * (size_t)patch[2];
-      read_line(&line, patch[2], image + at * (size_t)volume->image.channels, label + at);
+      read_line(&line, patch[2], image + at * (size_t)voxels->channels, label + at);
     }
 }

@@ -19,6 +19,16 @@
 #include "kernels/rng.h"
 #include "src/data/dataset.h"
 
+/* What is read: a volume in memory, or one of the cache, mapped, in half precision. */
+typedef struct Voxels {
+  int dim[3], channels;
+  const float *single;  /* (D,H,W,C); NULL: half holds the image */
+  const _Float16 *half; /* (D,H,W,C) */
+  const uint8_t *label; /* (D,H,W) */
+} Voxels;
+
+Voxels volume_voxels(const Volume *volume);
+
 typedef struct Warp {
   bool moves;          /* false: matrix is a mirroring, or nothing, and voxels are copied */
   double angle[3];     /* radians about D, H, W; 0 when not rotated */
@@ -37,7 +47,7 @@ Warp warp_identity(void);
 
 /* The patch whose centre is that of the box [origin, origin + patch): image (D,H,W,C), label
  * (D,H,W). Parts outside the volume are 0. */
-void warp_read(const Warp *warp, const Volume *volume, const int origin[3], const int patch[3],
+void warp_read(const Warp *warp, const Voxels *voxels, const int origin[3], const int patch[3],
                float *image, int32_t *label);
 
 #endif

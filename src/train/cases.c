@@ -21,33 +21,37 @@ static bool read_files(Cases *c, Error *error) {
 
 /* ---- prepared volumes ------------------------------------------------------------------------*/
 
-static bool read_cached(const Cases *c, int index, Volume *volume, Frame *frame, Error *error) {
+static bool map_cached(const Cases *c, int index, Cached *cached, Error *error) {
   const Case *item = &c->dataset.item[index];
   CacheKey key = {.preprocessing = preprocessing_key(&c->recipe.preprocessing)};
   if (!cache_source(item, key.source, error)) return false;
   char *path = preprocess_path(&c->dataset, index);
-  Cached cached;
   Error inner = {""};
-  bool good = cached_open(&cached, path, &key, true, &inner);
-  if (good) {
-    good = cached_volume(&cached, item->name, volume, error);
-    *frame = cached.frame;
-    cached_close(&cached);
-  } else
-    fail(error, "%s; `harness data preprocess %s` makes it", inner.text, c->dataset.dir);
+  bool good = cached_open(cached, path, &key, true, &inner);
+  if (!good) fail(error, "%s; `harness data preprocess %s` makes it", inner.text, c->dataset.dir);
   free(path);
+  return good;
+}
+
+static bool read_cached(const Cases *c, int index, Volume *volume, Frame *frame, Error *error) {
+  Cached cached;
+  if (!map_cached(c, index, &cached, error)) return false;
+  bool good = cached_volume(&cached, c->dataset.item[index].name, volume, error);
+  *frame = cached.frame;
+  cached_close(&cached);
   return good;
 }
 
 static bool read_cache(Cases *c, Error *error) {
   const Split *split = &c->split;
   size_t validations = (size_t)split->validations;
-  Frame unused;
+  c->mapped = calloc((size_t)split->trainings, sizeof *c->mapped);
   c->frame = calloc(validations, sizeof *c->frame);
   c->truth = calloc(validations, sizeof *c->truth);
-  if (!c->frame || !c->truth) return fail(error, "no memory for %zu cases", validations);
+  if (!c->mapped || !c->frame || !c->truth)
+    return fail(error, "no memory for %d cases", split->trainings + split->validations);
   for (; c->trainings < split->trainings; c->trainings++)
-    if (!read_cached(c, split->training[c->trainings], &c->training[c->trainings], &unused, error))
+    if (!map_cached(c, split->training[c->trainings], &c->mapped[c->trainings], error))
       return false;
   for (int i = 0; i < split->validations; i++) {
     int index = split->validation[i];
@@ -71,10 +75,9 @@ bool cases_load(Cases *c, const json_t *config, Error *error) {
   *c = (Cases){.recipe.planned = preprocessing != NULL};
   if (!dataset_open(&c->dataset, dir, error) ||
       !split_make(&c->split, &c->dataset, (int)config_int(config, "fold"), error) ||
-      !room(c->split.trainings, &c->training, error) ||
       !room(c->split.validations, &c->validation, error))
     return false;
-  if (!preprocessing) return read_files(c, error);
+  if (!preprocessing) return room(c->split.trainings, &c->training, error) && read_files(c, error);
   return preprocessing_read(&c->recipe.preprocessing, preprocessing, "configuration", error) &&
          read_cache(c, error);
 }
@@ -91,7 +94,9 @@ void cases_free(Cases *c) {
   for (int i = 0; c->truth && i < c->validations; i++) label_free(&c->truth[i]);
   free(c->truth);
   free(c->frame);
-  volume_free(c->training, c->trainings);
+  for (int i = 0; c->mapped && i < c->trainings; i++) cached_close(&c->mapped[i]);
+  free(c->mapped);
+  if (c->training) volume_free(c->training, c->trainings);
   volume_free(c->validation, c->validations);
   free(c->training);
   free(c->validation);

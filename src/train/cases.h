@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "src/data/dataset.h"
+#include "src/data/cache.h"
 #include "src/data/split.h"
 #include "src/train/recipe.h"
 
@@ -14,7 +14,8 @@ typedef struct Cases {
   Dataset dataset;
   Split split;
   Recipe recipe;                 /* what was done to the images */
-  Volume *training, *validation; /* prepared */
+  Volume *training, *validation; /* prepared; no training volumes where there are mapped ones */
+  Cached *mapped;                /* (trainings) of the cache, NULL: the files as they are */
   int trainings, validations;    /* loaded */
   Frame *frame;                  /* (validations): how each lies in its file; NULL: as it is */
   LabelMap *truth;               /* (validations): labels as in the file; NULL: the volumes' own */

@@ -54,10 +54,12 @@ static bool prepare_data(Trial *t, Error *error) {
                             .foreground = config_number(t->config, "foreground"),
                             .seed = (uint64_t)config_int(t->config, "seed")};
   config_triple(t->config, "patch", options.patch);
-  return augment_parse(config_text(t->config, "augment"), config_text(t->config, "mirror"),
-                       &options.augment, error) &&
-         sampler_make(&t->sampler, t->cases.training, t->cases.trainings, t->cases.dataset.labels,
-                      &options, error);
+  const Cases *c = &t->cases;
+  if (!augment_parse(config_text(t->config, "augment"), config_text(t->config, "mirror"),
+                     &options.augment, error))
+    return false;
+  if (c->mapped) return sampler_make_mapped(&t->sampler, c->mapped, c->trainings, &options, error);
+  return sampler_make(&t->sampler, c->training, c->trainings, c->dataset.labels, &options, error);
 }
 
 /* ---- model --------------------------------------------------------------------------------------
