@@ -1,8 +1,9 @@
 /* Fast activation: flat loops over chunks of the tensor; relu is bound by memory. */
+#include "kernels/bf16.h"
 #include "kernels/options.h"
 #include "kernels/simd_math.h"
 
-enum { CHUNK = 1 << 13 };
+enum { CHUNK = 1 << 10 };
 
 /* In place, y is x. */
 static void chunk_forward(int kind, const float *x, float *y, int64_t count) {
@@ -41,25 +42,44 @@ static void chunk_backward(int kind, const float *x, const float *dy, float *dx,
   }
 }
 
+/* A chunk in float: where it lies, or a copy of it. */
+static const float *chunk_read(const Tensor *tensor, int64_t i, int64_t count, float *copy) {
+  if (tensor->type == F32) return (const float *)tensor->data + i;
+  bf16_to_floats(copy, (const Bf16 *)tensor->data + i, count);
+  return copy;
+}
+
 static void forward(const Call *call) {
   int kind = ((const ActivationOptions *)call->options)->kind;
-  const float *x = call->in[0].data;
-  float *y = call->out[0].data;
-  int64_t count = tensor_count(&call->in[0]);
+  const Tensor *x = &call->in[0], *y = &call->out[0];
+  int64_t total = tensor_count(x);
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < count; i += CHUNK)
-    chunk_forward(kind, x + i, y + i, count - i < CHUNK ? count - i : CHUNK);
+  for (int64_t i = 0; i < total; i += CHUNK) {
+    float in[CHUNK], out[CHUNK];
+    int64_t count = total - i < CHUNK ? total - i : CHUNK;
+    float *to = y->type == F32 ? (float *)y->data + i : out;
+    chunk_forward(kind, chunk_read(x, i, count, in), to, count);
+    if (y->type == BF16) bf16_from_floats((Bf16 *)y->data + i, out, count);
+  }
 }
 
 static void backward(const Call *call) {
   int kind = ((const ActivationOptions *)call->options)->kind;
-  const float *x = call->in[0].data, *dy = call->dout[0].data;
-  float *dx = call->din[0].data;
-  int64_t count = tensor_count(&call->in[0]);
-  if (!dx) return;
+  const Tensor *x = &call->in[0], *dy = &call->dout[0], *dx = &call->din[0];
+  int64_t total = tensor_count(x);
+  if (!dx->data) return;
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < count; i += CHUNK)
-    chunk_backward(kind, x + i, dy + i, dx + i, count - i < CHUNK ? count - i : CHUNK);
+  for (int64_t i = 0; i < total; i += CHUNK) {
+    float in[CHUNK], gradient[CHUNK], out[CHUNK];
+    int64_t count = total - i < CHUNK ? total - i : CHUNK;
+    float *to = dx->type == F32 ? (float *)dx->data + i : out;
+    chunk_backward(kind, chunk_read(x, i, count, in), chunk_read(dy, i, count, gradient), to,
+                   count);
+    if (dx->type == BF16) bf16_from_floats((Bf16 *)dx->data + i, out, count);
+  }
 }
 
-const Kernel activation_cpu = {.forward = forward, .backward = backward};
+const Kernel activation_cpu = {.forward = forward,
+                               .backward = backward,
+                               .bf16 = SAVES_IN(0) | SAVES_OUT(0),
+                               .bf16_together = true};

@@ -3,12 +3,14 @@
  * (deform_lanes.h).
  *
  * Voxels of one head lie a whole row of E channels apart, which leaves a cache only the sets that
- * such a stride hits. So a level that is sampled more often than it has voxels is copied: the
+ * such a stride hits. So a level that is sampled more often than it has voxels, or is stored in
+ * BF16, is copied: the
  * head's channels, voxel after voxel, into a tile; its gradient likewise is summed in a tile that
  * is copied out at the end.
  *
  * A thread owns (sample, head), so no two write the same channels and every sum has one order: the
  * same bits for any number of threads. */
+#include "kernels/bf16.h"
 #include "kernels/deform_heads.h"
 
 #include <omp.h>
@@ -23,10 +25,11 @@ typedef struct Work {
   int levels, heads, channels, width;
   int group; /* heads that are copied at once */
   int64_t voxels[MAX_LEVELS];
-  int stride[MAX_LEVELS]; /* floats from voxel to voxel; channels: the level is in the tiles */
-  float *tile, *dtile;    /* of the group's heads one after another */
-  int64_t tile_floats;    /* of a head */
-  bool scatters;          /* some level's gradient is wanted */
+  int stride[MAX_LEVELS];  /* floats from voxel to voxel */
+  bool packed[MAX_LEVELS]; /* the level is in the tiles */
+  float *tile, *dtile;     /* of the group's heads one after another */
+  int64_t tile_floats;     /* of a head */
+  bool scatters;           /* some level's gradient is wanted */
 } Work;
 
 static int64_t level_voxels(const Call *call, int l) {
@@ -36,6 +39,7 @@ static int64_t level_voxels(const Call *call, int l) {
 
 static bool level_packed(const Call *call, int l) {
   const DeformAttentionOptions *o = call->options;
+  if (call->in[IN_VALUES + l].type == BF16) return true;
   return o->heads > 1 && 8 * o->points * call->in[IN_OFFSETS].dim[1] >= level_voxels(call, l);
 }
 
@@ -94,7 +98,8 @@ static Work work_make(const Call *call) {
   for (w.lanes = lanes_table; w.lanes->channels && w.lanes->channels != w.channels;) w.lanes++;
   for (int l = 0; l < w.levels; l++) {
     w.voxels[l] = level_voxels(call, l);
-    w.stride[l] = level_packed(call, l) ? w.channels : w.width;
+    w.packed[l] = level_packed(call, l);
+    w.stride[l] = w.packed[l] ? w.channels : w.width;
     w.scatters = w.scatters || call->din[IN_VALUES + l].data;
   }
   char *at = (char *)call->scratch + lines(places_bytes(call)) +
@@ -110,42 +115,46 @@ static Work work_make(const Call *call) {
 
 /* Between the level of a sample, from the group's first channel, and the level's part of its tile.
  */
-DEFORM_INLINE void rows_copy(const Work *w, int l, float *restrict tensor, float *restrict tile,
-                             bool back, int channels, int group) {
+DEFORM_INLINE void rows_copy(const Work *w, int l, void *tensor, int64_t start, float *tile,
+                             bool back, int channels, int group, DType type) {
   for (int64_t v = 0; v < w->voxels[l]; v++)
-    for (int g = 0; g < group; g++)
-      for (int c = 0; c < channels; c++) {
-        float *outside = tensor + v * w->width + g * channels + c;
-        float *inside = tile + g * w->tile_floats + v * channels + c;
-        *(back ? outside : inside) = *(back ? inside : outside);
-      }
+    for (int g = 0; g < group; g++) {
+      int64_t outside = start + v * w->width + g * channels;
+      float *restrict inside = tile + g * w->tile_floats + v * channels;
+      for (int c = 0; c < channels; c++)
+        if (back)
+          real_set(tensor, outside + c, inside[c], type);
+        else
+          inside[c] = real_get(tensor, outside + c, type);
+    }
 }
 
-DEFORM_INLINE void level_copy(const Work *w, int l, float *tensor, float *tile, bool back) {
+DEFORM_INLINE void level_copy(const Work *w, int l, void *tensor, int64_t start, float *tile,
+                              bool back, DType type) {
   if (w->channels == 8 && w->group == 2)
-    rows_copy(w, l, tensor, tile, back, 8, 2);
+    rows_copy(w, l, tensor, start, tile, back, 8, 2, type);
   else if (w->channels == 16)
-    rows_copy(w, l, tensor, tile, back, 16, 1);
+    rows_copy(w, l, tensor, start, tile, back, 16, 1, type);
   else
-    rows_copy(w, l, tensor, tile, back, w->channels, w->group);
+    rows_copy(w, l, tensor, start, tile, back, w->channels, w->group, type);
 }
 
-static void level_pack(const Work *w, int l, const float *tensor, float *tile) {
-  level_copy(w, l, (float *)tensor, tile, false);
+/* `start`: the element of the sample's and the group's first. */
+static void level_pack(const Work *w, int l, const Tensor *values, int64_t start, float *tile) {
+  TYPED(level_copy, values->type, w, l, values->data, start, tile, false);
 }
 
-static void level_unpack(const Work *w, int l, float *tensor, const float *tile) {
-  level_copy(w, l, tensor, (float *)tile, true);
+static void level_unpack(const Work *w, int l, const Tensor *dvalues, int64_t start, float *tile) {
+  TYPED(level_copy, dvalues->type, w, l, dvalues->data, start, tile, true);
 }
 
 /* Copies heads first .. first + group - 1 of sample n into the tiles and clears the gradients'. */
 static void group_open(const Call *call, const Work *w, int64_t n, int first) {
   int64_t at = 0;
   for (int l = 0; l < w->levels; l++) {
-    if (w->stride[l] == w->width) continue;
-    const float *values = call->in[IN_VALUES + l].data;
-    level_pack(w, l, values + n * w->voxels[l] * w->width + (int64_t)first * w->channels,
-               w->tile + at);
+    if (!w->packed[l]) continue;
+    int64_t start = n * w->voxels[l] * w->width + (int64_t)first * w->channels;
+    level_pack(w, l, &call->in[IN_VALUES + l], start, w->tile + at);
     at += w->voxels[l] * w->channels;
   }
   if (call->backward) memset(w->dtile, 0, (size_t)(w->group * w->tile_floats) * sizeof *w->dtile);
@@ -155,11 +164,10 @@ static void group_open(const Call *call, const Work *w, int64_t n, int first) {
 static void group_close(const Call *call, const Work *w, int64_t n, int first) {
   int64_t at = 0;
   for (int l = 0; l < w->levels; l++) {
-    if (w->stride[l] == w->width) continue;
-    float *dvalues = call->din[IN_VALUES + l].data;
-    if (dvalues)
-      level_unpack(w, l, dvalues + n * w->voxels[l] * w->width + (int64_t)first * w->channels,
-                   w->dtile + at);
+    if (!w->packed[l]) continue;
+    int64_t start = n * w->voxels[l] * w->width + (int64_t)first * w->channels;
+    if (call->din[IN_VALUES + l].data)
+      level_unpack(w, l, &call->din[IN_VALUES + l], start, w->dtile + at);
     at += w->voxels[l] * w->channels;
   }
 }
@@ -170,7 +178,7 @@ static void head_open(const Call *call, const Work *w, int64_t n, int first, int
   int64_t at = g * w->tile_floats;
   for (int l = 0; l < w->levels; l++) {
     int64_t start = n * w->voxels[l] * w->width + (int64_t)(first + g) * w->channels;
-    bool packed = w->stride[l] != w->width;
+    bool packed = w->packed[l];
     float *dvalues = call->backward ? call->din[IN_VALUES + l].data : NULL;
     const float *source =
         packed ? w->tile + at : (const float *)call->in[IN_VALUES + l].data + start;
@@ -397,8 +405,7 @@ static void clear_values(const Call *call, const Work *w, int64_t n) {
   for (int l = 0; l < w->levels; l++) {
     float *dvalues = call->din[IN_VALUES + l].data;
     size_t floats = (size_t)w->voxels[l] * (size_t)w->width;
-    if (dvalues && w->stride[l] == w->width)
-      memset(dvalues + (size_t)n * floats, 0, floats * sizeof *dvalues);
+    if (dvalues && !w->packed[l]) memset(dvalues + (size_t)n * floats, 0, floats * sizeof *dvalues);
   }
 }
 
@@ -425,4 +432,7 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel deform_attention_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel deform_attention_cpu = {.forward = forward,
+                                     .backward = backward,
+                                     .prepare = prepare,
+                                     .bf16 = SAVES_ALL_IN & ~(SAVES_IN(IN_VALUES) - 1)};

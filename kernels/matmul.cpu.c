@@ -1,6 +1,7 @@
 /* One GEMM per sample; the library spreads each over the threads. */
 #include "kernels/gemm.h"
 #include "kernels/options.h"
+#include "kernels/staging.h"
 
 enum { IN_A, IN_B };
 
@@ -20,7 +21,7 @@ static Sizes sizes_of(const Call *call) {
                  .transpose = ((const MatmulOptions *)call->options)->transpose};
 }
 
-static void forward(const Call *call) {
+static void forward_float(const Call *call) {
   Sizes s = sizes_of(call);
   for (int64_t n = 0; n < s.samples; n++) {
     const float *a = (const float *)call->in[IN_A].data + n * s.rows * s.channels;
@@ -31,7 +32,7 @@ static void forward(const Call *call) {
   }
 }
 
-static void backward(const Call *call) {
+static void backward_float(const Call *call) {
   Sizes s = sizes_of(call);
   float *da = call->din[IN_A].data, *db = call->din[IN_B].data;
   for (int64_t n = 0; n < s.samples; n++) {
@@ -52,4 +53,20 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel matmul_cpu = {.forward = forward, .backward = backward};
+static bool prepare(Call *call, Error *error) {
+  (void)error;
+  call->scratch_bytes = 0;
+  staging_add(call);
+  return true;
+}
+
+static void forward(const Call *call) {
+  staging_run(call, forward_float);
+}
+
+static void backward(const Call *call) {
+  staging_run(call, backward_float);
+}
+
+const Kernel matmul_cpu = {
+    .forward = forward, .backward = backward, .prepare = prepare, .bf16 = SAVES_IN(IN_A)};

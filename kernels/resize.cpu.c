@@ -3,6 +3,7 @@
  * only gather, so threads never write the same place: output planes (n, d) onto planes of the
  * input's H, W; these onto the input's planes. Bound by memory. */
 #include "kernels/options.h"
+#include "kernels/staging.h"
 
 #include <omp.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static bool prepare(Call *call, Error *error) {
   (void)error;
   Work w;
   call->scratch_bytes = (size_t)work_place(call, NULL, &w) * sizeof(float);
+  staging_add(call);
   return true;
 }
 
@@ -92,7 +94,7 @@ static void line_blend(const Work *w, const float *x, int64_t n, int64_t d, int6
   }
 }
 
-static void forward(const Call *call) {
+static void forward_float(const Call *call) {
   Work w = work_make(call);
   const Axis *axis = &w.axis[2];
   int64_t depth = w.axis[0].out, height = w.axis[1].out, channels = w.channels;
@@ -129,7 +131,7 @@ static void plane_backward(const Work *w, const float *dy, int64_t plane) {
   }
 }
 
-static void backward(const Call *call) {
+static void backward_float(const Call *call) {
   Work w = work_make(call);
   const Axis *z = &w.axis[0];
   int64_t size = w.axis[1].in * w.axis[2].in * w.channels;
@@ -148,4 +150,15 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel resize_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+static void forward(const Call *call) {
+  staging_run(call, forward_float);
+}
+
+static void backward(const Call *call) {
+  staging_run(call, backward_float);
+}
+
+const Kernel resize_cpu = {.forward = forward,
+                           .backward = backward,
+                           .prepare = prepare,
+                           .bf16 = SAVES_IN(0) | SAVES_OUT(0)};
