@@ -1,7 +1,9 @@
 /* Fast avg_pool: line by line of the output (n, d, h), vectorised over channels. Bound by memory.
  */
-#include "kernels/bf16.h"
 #include "kernels/options.h"
+#include "kernels/staging.h"
+
+#include <string.h>
 
 typedef struct Sizes {
   const int64_t *in, *out;
@@ -27,61 +29,70 @@ static int64_t input_line(const Sizes *s, int64_t line, int tz, int ty) {
   return ((n * s->in[1] + d) * s->in[2] + h) * s->in[3] * s->channels;
 }
 
-/* First element of tap (tz, ty, tx) of output voxel w of a line. */
-static inline int64_t source(const Sizes *s, int64_t line, int64_t w, int tap) {
-  int tx = tap % s->factor[2], ty = tap / s->factor[2] % s->factor[1];
-  int tz = tap / (s->factor[2] * s->factor[1]);
-  return input_line(s, line, tz, ty) + (w * s->factor[2] + tx) * s->channels;
+static void line_add(const Sizes *s, float *restrict y, const float *restrict x) {
+  for (int64_t w = 0; w < s->out[3]; w++)
+    for (int tx = 0; tx < s->factor[2]; tx++) {
+      float *to = y + w * s->channels;
+      const float *from = x + (w * s->factor[2] + tx) * s->channels;
+#pragma omp simd
+      for (int64_t c = 0; c < s->channels; c++) to[c] += from[c];
+    }
 }
 
-INLINE void voxel_forward(const Sizes *s, const void *x, void *y, int64_t line, int64_t w,
-                          DType type) {
-  int taps = s->factor[0] * s->factor[1] * s->factor[2];
-  int64_t at = (line * s->out[3] + w) * s->channels, c = 0;
-  for (; c + VEC <= s->channels; c += VEC) {
-    Vec sum = {0};
-    for (int tap = 0; tap < taps; tap++) sum += real_load(x, source(s, line, w, tap) + c, type);
-    real_store(y, at + c, sum * s->scale, type);
-  }
-  for (; c < s->channels; c++) {
-    float sum = 0;
-    for (int tap = 0; tap < taps; tap++) sum += real_get(x, source(s, line, w, tap) + c, type);
-    real_set(y, at + c, sum * s->scale, type);
+static void forward_float(const Call *call) {
+  Sizes s = sizes_make(call);
+  const float *x = call->in[0].data;
+  int64_t length = s.out[3] * s.channels;
+#pragma omp parallel for schedule(static)
+  for (int64_t line = 0; line < s.lines; line++) {
+    float *y = (float *)call->out[0].data + line * length;
+    memset(y, 0, (size_t)length * sizeof *y);
+    for (int tz = 0; tz < s.factor[0]; tz++)
+      for (int ty = 0; ty < s.factor[1]; ty++) line_add(&s, y, x + input_line(&s, line, tz, ty));
+#pragma omp simd
+    for (int64_t i = 0; i < length; i++) y[i] *= s.scale;
   }
 }
 
-INLINE void voxel_backward(const Sizes *s, const void *dy, void *dx, int64_t line, int64_t w,
-                           DType type) {
-  int taps = s->factor[0] * s->factor[1] * s->factor[2];
-  int64_t at = (line * s->out[3] + w) * s->channels;
-  for (int tap = 0; tap < taps; tap++) {
-    int64_t to = source(s, line, w, tap), c = 0;
-    for (; c + VEC <= s->channels; c += VEC)
-      real_store(dx, to + c, real_load(dy, at + c, type) * s->scale, type);
-    for (; c < s->channels; c++) real_set(dx, to + c, real_get(dy, at + c, type) * s->scale, type);
+static void line_spread(const Sizes *s, const float *restrict dy, float *restrict dx) {
+  for (int64_t w = 0; w < s->out[3]; w++)
+    for (int tx = 0; tx < s->factor[2]; tx++) {
+      const float *from = dy + w * s->channels;
+      float *to = dx + (w * s->factor[2] + tx) * s->channels;
+#pragma omp simd
+      for (int64_t c = 0; c < s->channels; c++) to[c] = s->scale * from[c];
+    }
+}
+
+static void backward_float(const Call *call) {
+  Sizes s = sizes_make(call);
+  float *dx = call->din[0].data;
+  if (!dx) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t line = 0; line < s.lines; line++) {
+    const float *dy = (const float *)call->dout[0].data + line * s.out[3] * s.channels;
+    for (int tz = 0; tz < s.factor[0]; tz++)
+      for (int ty = 0; ty < s.factor[1]; ty++)
+        line_spread(&s, dy, dx + input_line(&s, line, tz, ty));
   }
+}
+
+static bool prepare(Call *call, Error *error) {
+  (void)error;
+  call->scratch_bytes = 0;
+  staging_add(call);
+  return true;
 }
 
 static void forward(const Call *call) {
-  Sizes s = sizes_make(call);
-  const Tensor *x = &call->in[0], *y = &call->out[0];
-#pragma omp parallel for schedule(static)
-  for (int64_t line = 0; line < s.lines; line++)
-    for (int64_t w = 0; w < s.out[3]; w++)
-      TYPED(voxel_forward, x->type, &s, x->data, y->data, line, w);
+  staging_run(call, forward_float);
 }
 
 static void backward(const Call *call) {
-  Sizes s = sizes_make(call);
-  const Tensor *dy = &call->dout[0], *dx = &call->din[0];
-  if (!dx->data) return;
-#pragma omp parallel for schedule(static)
-  for (int64_t line = 0; line < s.lines; line++)
-    for (int64_t w = 0; w < s.out[3]; w++)
-      TYPED(voxel_backward, dx->type, &s, dy->data, dx->data, line, w);
+  staging_run(call, backward_float);
 }
 
 const Kernel avg_pool_cpu = {.forward = forward,
                              .backward = backward,
-                             .bf16 = SAVES_IN(0) | SAVES_OUT(0),
-                             .bf16_together = true};
+                             .prepare = prepare,
+                             .bf16 = SAVES_IN(0) | SAVES_OUT(0)};
