@@ -1,6 +1,7 @@
 /* Sums over the rows of a token matrix, one per column, for K functions of its elements at once:
- * bias gradients, gradients of a norm's scale and shift. Two stages in a fixed order: the same bits
- * every time. Bound by reading the operands once.
+ * bias gradients, gradients of a norm's scale and shift; per sample if wanted: the statistics of
+ * instance norm. Two stages in a fixed order: the same bits every time. Bound by reading the
+ * operands once.
  *
  * `F` is a struct with
  *   template <int N> __device__ void at(int64_t row, int column, Floats<N> *term) const
@@ -12,9 +13,10 @@
 
 static constexpr int COLUMN_THREADS = 256, COLUMN_BLOCKS = 512, COLUMN_GROUPS = 8;
 
-template <int K> struct ColumnOut { float *sum[K]; /* (width) each; NULL: not wanted */ };
+template <int K> struct ColumnOut { float *sum[K]; /* (samples, width) each; NULL: not wanted */ };
 
-/* partial: (gridDim.x, K, width). blockIdx.y: a tile of COLUMN_THREADS vectors. */
+/* partial: (samples, gridDim.x, K, width). blockIdx.y: a tile of COLUMN_THREADS vectors; z: sample
+ * of `rows` rows each. */
 template <int K, int N, typename F>
 static __global__ void __launch_bounds__(COLUMN_THREADS)
     column_partials(int64_t rows, int width, F f, float *partial) {
@@ -28,7 +30,7 @@ static __global__ void __launch_bounds__(COLUMN_THREADS)
     for (int64_t row = (int64_t)blockIdx.x * side + first; row < rows;
          row += (int64_t)gridDim.x * side) {
       Floats<N> term[K];
-      f.template at<N>(row, column, term);
+      f.template at<N>(blockIdx.z * rows + row, column, term);
 #pragma unroll
       for (int i = 0; i < K * N; i++) sum[i / N].v[i % N] += term[i / N].v[i % N];
     }
@@ -39,7 +41,8 @@ static __global__ void __launch_bounds__(COLUMN_THREADS)
     int at = item % tile, i = item / tile;
     float total = 0;
     for (int s = 0; s < side; s++) total += room[i][s * tile + at];
-    partial[((int64_t)blockIdx.x * K + i / N) * width + (start + at) * N + i % N] = total;
+    int64_t block = (int64_t)blockIdx.z * gridDim.x + blockIdx.x;
+    partial[(block * K + i / N) * width + (start + at) * N + i % N] = total;
   }
 }
 
@@ -49,38 +52,40 @@ static __global__ void __launch_bounds__(32 * COLUMN_GROUPS)
   SHARED(float, room, [COLUMN_GROUPS][32]);
   int lane = (int)threadIdx.x % 32, group = (int)threadIdx.x / 32;
   int column = (int)blockIdx.x * 32 + lane, k = (int)blockIdx.y;
+  int64_t first = (int64_t)blockIdx.z * blocks;
   float sum = 0;
   if (column < width)
     for (int b = group; b < blocks; b += COLUMN_GROUPS)
-      sum += partial[((int64_t)b * K + k) * width + column];
+      sum += partial[((first + b) * K + k) * width + column];
   room[group][lane] = sum;
   __syncthreads();
   if (group > 0 || column >= width || !out.sum[k]) return;
   for (int g = 1; g < COLUMN_GROUPS; g++) sum += room[g][lane];
-  out.sum[k][column] = sum;
+  out.sum[k][(int64_t)blockIdx.z * width + column] = sum;
 }
 
 /* What prepare asks for. */
-static inline size_t column_sums_scratch(int64_t width, int functions) {
-  return (size_t)COLUMN_BLOCKS * (size_t)functions * (size_t)width * sizeof(float);
+static inline size_t column_sums_scratch(int64_t width, int functions, int64_t samples = 1) {
+  return (size_t)samples * COLUMN_BLOCKS * (size_t)functions * (size_t)width * sizeof(float);
 }
 
-/* `vectors`: whether F may be asked for COUNT neighbouring columns at once (vectors_fit). */
+/* `rows`: of one sample. `vectors`: whether F may be asked for COUNT neighbouring columns at once
+ * (vectors_fit). */
 template <int K, int COUNT, typename F>
 static inline void column_sums(void *stream, int64_t rows, int64_t width, bool vectors, const F &f,
-                               void *scratch, const ColumnOut<K> &out) {
+                               void *scratch, const ColumnOut<K> &out, int64_t samples = 1) {
   float *partial = static_cast<float *>(scratch);
   int64_t blocks = (rows + 31) / 32, count = vectors ? width / COUNT : width;
   unsigned grid = (unsigned)(blocks < COLUMN_BLOCKS ? blocks : COLUMN_BLOCKS);
   unsigned tiles = (unsigned)((count + COLUMN_THREADS - 1) / COLUMN_THREADS);
   if (vectors)
-    LAUNCH((column_partials<K, COUNT, F>), dim3(grid, tiles), COLUMN_THREADS, 0, stream, rows,
-           (int)width, f, partial);
+    LAUNCH((column_partials<K, COUNT, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
+           stream, rows, (int)width, f, partial);
   else
-    LAUNCH((column_partials<K, 1, F>), dim3(grid, tiles), COLUMN_THREADS, 0, stream, rows,
-           (int)width, f, partial);
-  LAUNCH(column_finish<K>, dim3((unsigned)(width + 31) / 32, K), 32 * COLUMN_GROUPS, 0, stream,
-         (int)grid, (int)width, partial, out);
+    LAUNCH((column_partials<K, 1, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
+           stream, rows, (int)width, f, partial);
+  LAUNCH(column_finish<K>, dim3((unsigned)(width + 31) / 32, K, (unsigned)samples),
+         32 * COLUMN_GROUPS, 0, stream, (int)grid, (int)width, partial, out);
 }
 
 /* The elements themselves. */

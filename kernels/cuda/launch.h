@@ -134,6 +134,12 @@ static inline void zero_gradients(const Call *call) {
                                static_cast<cudaStream_t>(call->stream)));
 }
 
+/* Within the device's memory, in the order of the call's stream. */
+static inline void copy_bytes(const Call *call, void *to, const void *from, size_t bytes) {
+  CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
+                           static_cast<cudaStream_t>(call->stream)));
+}
+
 /* The data of a tensor as T. */
 template <typename T> static inline T *data_of(const Tensor *tensor) {
   return static_cast<T *>(tensor->data);

@@ -5,6 +5,8 @@
 
 #include "kernels/cuda/launch.h"
 
+#include <type_traits>
+
 template <typename T> static __device__ __forceinline__ float load(const T *at);
 template <> __device__ __forceinline__ float load(const float *at) {
   return *at;
@@ -100,6 +102,20 @@ static inline bool vectors_fit(int64_t width, size_t element_bytes, const void *
   uintptr_t bits =
       (uintptr_t)a | (uintptr_t)b | (uintptr_t)c | (uintptr_t)(width * (int64_t)element_bytes);
   return bits % 16 == 0;
+}
+
+/* Calls launch(zero of x's storage type, lanes), both as constants: a vector of channels where the
+ * rows of x at these addresses can be walked by vectors, else one channel. */
+template <typename F>
+static inline void with_lanes(const Tensor *x, const void *a, const void *b, const void *c,
+                              F launch) {
+  bool vectors = vectors_fit(tensor_last(x), dtype_bytes(x->type), a, b, c);
+  with_type(x->type, [&](auto zero) {
+    if (vectors)
+      launch(zero, std::integral_constant<int, Lanes<decltype(zero)>::COUNT>());
+    else
+      launch(zero, std::integral_constant<int, 1>());
+  });
 }
 
 #endif

@@ -1,0 +1,68 @@
+/* Average pooling: a thread a voxel of the output and a vector of channels; bound by memory. */
+#include "kernels/cuda/windows.h"
+
+static constexpr int THREADS = 256;
+
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS) average(Windows w, const T *x, T *y) {
+  int lanes = w.channels / N;
+  float share = 1.f / (float)(w.factor[0] * w.factor[1] * w.factor[2]);
+  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = first; i < w.rows * lanes; i += step) {
+    int64_t row = i / lanes;
+    int c = (int)(i % lanes) * N;
+    Floats<N> sum = {};
+    window_visit(w, window_start(w, row), [&](int64_t at) {
+      Floats<N> v = load_lanes<N>(x + at * w.channels + c);
+#pragma unroll
+      for (int k = 0; k < N; k++) sum.v[k] += v.v[k];
+    });
+#pragma unroll
+    for (int k = 0; k < N; k++) sum.v[k] *= share;
+    store_lanes<N>(y + row * w.channels + c, sum);
+  }
+}
+
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS) spread(Windows w, const T *dy, T *dx) {
+  int lanes = w.channels / N;
+  float share = 1.f / (float)(w.factor[0] * w.factor[1] * w.factor[2]);
+  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = first; i < w.rows * lanes; i += step) {
+    int64_t row = i / lanes;
+    int c = (int)(i % lanes) * N;
+    Floats<N> d = load_lanes<N>(dy + row * w.channels + c);
+#pragma unroll
+    for (int k = 0; k < N; k++) d.v[k] *= share;
+    window_visit(w, window_start(w, row),
+                 [&](int64_t at) { store_lanes<N>(dx + at * w.channels + c, d); });
+  }
+}
+
+static void forward(const Call *call) {
+  const Tensor *x = &call->in[0], *y = &call->out[0];
+  with_lanes(x, x->data, y->data, NULL, [&](auto zero, auto lanes) {
+    using T = decltype(zero);
+    constexpr int N = decltype(lanes)::value;
+    LAUNCH((average<T, N>),
+           grid_blocks(average<T, N>, THREADS, 0, tensor_count(y) / N / THREADS + 1), THREADS, 0,
+           call->stream, windows_of(call), data_of<const T>(x), data_of<T>(y));
+  });
+}
+
+static void backward(const Call *call) {
+  const Tensor *dy = &call->dout[0], *dx = &call->din[0];
+  if (!dx->data || !dy->data) {
+    zero_gradients(call);
+    return;
+  }
+  with_lanes(dy, dy->data, dx->data, NULL, [&](auto zero, auto lanes) {
+    using T = decltype(zero);
+    constexpr int N = decltype(lanes)::value;
+    LAUNCH((spread<T, N>),
+           grid_blocks(spread<T, N>, THREADS, 0, tensor_count(dy) / N / THREADS + 1), THREADS, 0,
+           call->stream, windows_of(call), data_of<const T>(dy), data_of<T>(dx));
+  });
+}
+
+CUDA_KERNEL(avg_pool) = {forward, backward, NULL, NULL, SAVES_IN(0) | SAVES_OUT(0), true};

@@ -1,0 +1,40 @@
+/* The same for every sample: one copy a sample; the gradient sums over them. */
+#include "kernels/cuda/vector.h"
+
+static constexpr int THREADS = 256;
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    sum_samples(int64_t count, int samples, const T *dy, T *dx) {
+  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = first; i < count; i += step) {
+    float sum = 0;
+    for (int n = 0; n < samples; n++) sum += load(dy + n * count + i);
+    store(dx + i, sum);
+  }
+}
+
+static void forward(const Call *call) {
+  const ExpandOptions *o = static_cast<const ExpandOptions *>(call->options);
+  size_t bytes = tensor_bytes(&call->in[0]);
+  for (int n = 0; n < o->count; n++)
+    copy_bytes(call, data_of<char>(&call->out[0]) + (size_t)n * bytes, call->in[0].data, bytes);
+}
+
+static void backward(const Call *call) {
+  const ExpandOptions *o = static_cast<const ExpandOptions *>(call->options);
+  const Tensor *dy = &call->dout[0], *dx = &call->din[0];
+  int64_t count = tensor_count(dx);
+  if (!dx->data) return;
+  if (!dy->data) {
+    zero_gradients(call);
+    return;
+  }
+  with_type(dx->type, [&](auto zero) {
+    using T = decltype(zero);
+    LAUNCH(sum_samples<T>, grid_blocks(sum_samples<T>, THREADS, 0, count / THREADS + 1), THREADS, 0,
+           call->stream, count, o->count, data_of<const T>(dy), data_of<T>(dx));
+  });
+}
+
+CUDA_KERNEL(expand) = {forward, backward, NULL, NULL, SAVES_IN(0) | SAVES_OUT(0), true};

@@ -1,0 +1,227 @@
+/* Instance normalisation with LeakyReLU: two passes over memory each way. Forward reads x for the
+ * statistics, then reads x and writes y; backward reads x and dy for the two sums, then again to
+ * write dx. The sums are those of columns (column_sums.h), per sample, in a fixed order; values are
+ * taken relative to the sample's first voxel, so that a mean far from 0 costs no digits. */
+#include "kernels/cuda/column_sums.h"
+
+enum { IN_GAMMA, IN_BETA, IN_X };
+enum { OUT_Y, OUT_MEAN, OUT_RSTD };
+static constexpr int THREADS = 256;
+
+namespace {
+/* Sums of x - x0 and of its square, x0 the first voxel of the sample. */
+template <typename T> struct Moments {
+  const T *x;
+  int64_t voxels, channels;
+  template <int N>
+  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
+    Floats<N> v = load_lanes<N>(x + row * channels + column);
+    Floats<N> origin = load_lanes<N>(x + row / voxels * voxels * channels + column);
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      float d = v.v[i] - origin.v[i];
+      term[0].v[i] = d;
+      term[1].v[i] = d * d;
+    }
+  }
+};
+
+/* What both ways know of a call; mean and rstd (N, C). */
+template <typename T> struct Norm {
+  int64_t rows, voxels, channels;
+  const T *x, *dy; /* dy: NULL where none arrives */
+  const float *gamma, *beta, *mean, *rstd;
+  float slope;
+
+  /* The normalised value, and the gradient of what enters the affine map. */
+  template <int N>
+  __device__ __forceinline__ void gradient(int64_t row, int c, Floats<N> *h, Floats<N> *g) const {
+    int64_t at = row / voxels * channels + c;
+    *h = load_lanes<N>(x + row * channels + c);
+    *g = load_lanes<N>(dy + row * channels + c);
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      h->v[i] = (h->v[i] - mean[at + i]) * rstd[at + i];
+      if (gamma[c + i] * h->v[i] + beta[c + i] < 0) g->v[i] *= slope;
+    }
+  }
+  /* The terms of sum g and sum g h. */
+  template <int N>
+  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
+    Floats<N> h;
+    gradient<N>(row, column, &h, &term[0]);
+#pragma unroll
+    for (int i = 0; i < N; i++) term[1].v[i] = term[0].v[i] * h.v[i];
+  }
+};
+} // namespace
+
+/* sums: (N, C) of Moments, the first and the second. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    statistics(int64_t count, Norm<T> norm, double epsilon, const float *sum, const float *squares,
+               float *mean, float *rstd) {
+  int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+  if (i >= count) return;
+  int64_t n = i / norm.channels, c = i % norm.channels;
+  double d = (double)sum[i] / (double)norm.voxels;
+  double variance = (double)squares[i] / (double)norm.voxels - d * d;
+  mean[i] = (float)(d + load(norm.x + n * norm.voxels * norm.channels + c));
+  rstd[i] = (float)(1 / sqrt((variance > 0 ? variance : 0) + epsilon));
+}
+
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS) normalise(Norm<T> norm, T *y) {
+  int lanes = (int)(norm.channels / N);
+  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = first; i < norm.rows * lanes; i += step) {
+    int64_t row = i / lanes;
+    int c = (int)(i % lanes) * N;
+    int64_t at = row / norm.voxels * norm.channels + c;
+    Floats<N> v = load_lanes<N>(norm.x + row * norm.channels + c);
+#pragma unroll
+    for (int k = 0; k < N; k++) {
+      float h = (v.v[k] - norm.mean[at + k]) * norm.rstd[at + k];
+      float z = norm.gamma[c + k] * h + norm.beta[c + k];
+      v.v[k] = z < 0 ? norm.slope * z : z;
+    }
+    store_lanes<N>(y + row * norm.channels + c, v);
+  }
+}
+
+/* sum_g, sum_gh (N, C). */
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS)
+    input_gradient(Norm<T> norm, const float *sum_g, const float *sum_gh, T *dx) {
+  int lanes = (int)(norm.channels / N);
+  float share = 1.f / (float)norm.voxels;
+  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = first; i < norm.rows * lanes; i += step) {
+    int64_t row = i / lanes;
+    int c = (int)(i % lanes) * N;
+    int64_t at = row / norm.voxels * norm.channels + c;
+    Floats<N> h, g;
+    norm.template gradient<N>(row, c, &h, &g);
+#pragma unroll
+    for (int k = 0; k < N; k++) {
+      float centred = g.v[k] - share * (sum_g[at + k] + h.v[k] * sum_gh[at + k]);
+      g.v[k] = norm.rstd[at + k] * norm.gamma[c + k] * centred;
+    }
+    store_lanes<N>(dx + row * norm.channels + c, g);
+  }
+}
+
+/* dgamma and dbeta: over the samples. */
+static __global__ void __launch_bounds__(THREADS)
+    affine_gradients(int samples, int channels, const float *sum_g, const float *sum_gh,
+                     float *dgamma, float *dbeta) {
+  int c = (int)(blockIdx.x * THREADS + threadIdx.x);
+  if (c >= channels) return;
+  float gamma = 0, beta = 0;
+  for (int n = 0; n < samples; n++) {
+    gamma += sum_gh[(int64_t)n * channels + c];
+    beta += sum_g[(int64_t)n * channels + c];
+  }
+  if (dgamma) dgamma[c] = gamma;
+  if (dbeta) dbeta[c] = beta;
+}
+
+template <typename T> static Norm<T> norm_of(const Call *call) {
+  const Tensor *x = &call->in[IN_X];
+  Norm<T> norm = {};
+  norm.rows = tensor_rows(x);
+  norm.voxels = tensor_rows(x) / x->dim[0];
+  norm.channels = tensor_last(x);
+  norm.x = data_of<const T>(x);
+  norm.dy = data_of<const T>(&call->dout[OUT_Y]);
+  norm.gamma = data_of<const float>(&call->in[IN_GAMMA]);
+  norm.beta = data_of<const float>(&call->in[IN_BETA]);
+  norm.mean = data_of<const float>(&call->out[OUT_MEAN]);
+  norm.rstd = data_of<const float>(&call->out[OUT_RSTD]);
+  norm.slope = (float)static_cast<const InstanceNormOptions *>(call->options)->slope;
+  return norm;
+}
+
+/* Two rows of sums (N, C) stand before the partial ones. */
+static ColumnOut<2> sums_of(const Call *call) {
+  float *sum = static_cast<float *>(call->scratch);
+  return {{sum, sum + call->in[IN_X].dim[0] * tensor_last(&call->in[IN_X])}};
+}
+static void *partials_of(const Call *call) {
+  return sums_of(call).sum[1] + call->in[IN_X].dim[0] * tensor_last(&call->in[IN_X]);
+}
+
+static unsigned blocks_of(int64_t count) {
+  return (unsigned)((count + THREADS - 1) / THREADS);
+}
+
+template <typename T> static void find_statistics(const Call *call) {
+  const Tensor *x = &call->in[IN_X];
+  double epsilon = static_cast<const InstanceNormOptions *>(call->options)->epsilon;
+  Norm<T> norm = norm_of<T>(call);
+  ColumnOut<2> sums = sums_of(call);
+  Moments<T> moments = {norm.x, norm.voxels, norm.channels};
+  int64_t count = x->dim[0] * norm.channels;
+  column_sums<2, Lanes<T>::COUNT>(call->stream, norm.voxels, norm.channels,
+                                  vectors_fit(norm.channels, sizeof(T), x->data), moments,
+                                  partials_of(call), sums, x->dim[0]);
+  LAUNCH(statistics<T>, blocks_of(count), THREADS, 0, call->stream, count, norm, epsilon,
+         sums.sum[0], sums.sum[1], data_of<float>(&call->out[OUT_MEAN]),
+         data_of<float>(&call->out[OUT_RSTD]));
+}
+
+static void forward(const Call *call) {
+  const Tensor *x = &call->in[IN_X], *y = &call->out[OUT_Y];
+  if (!call->again) with_type(x->type, [&](auto zero) { find_statistics<decltype(zero)>(call); });
+  with_lanes(x, x->data, y->data, NULL, [&](auto zero, auto lanes) {
+    using T = decltype(zero);
+    constexpr int N = decltype(lanes)::value;
+    LAUNCH((normalise<T, N>),
+           grid_blocks(normalise<T, N>, THREADS, 0, tensor_count(x) / N / THREADS + 1), THREADS, 0,
+           call->stream, norm_of<T>(call), data_of<T>(y));
+  });
+}
+
+static void backward_sums(const Call *call) {
+  const Tensor *x = &call->in[IN_X], *dy = &call->dout[OUT_Y];
+  int64_t channels = tensor_last(x);
+  ColumnOut<2> sums = sums_of(call);
+  with_type(x->type, [&](auto zero) {
+    using T = decltype(zero);
+    column_sums<2, Lanes<T>::COUNT>(call->stream, tensor_rows(x) / x->dim[0], channels,
+                                    vectors_fit(channels, sizeof(T), x->data, dy->data),
+                                    norm_of<T>(call), partials_of(call), sums, x->dim[0]);
+  });
+  LAUNCH(affine_gradients, blocks_of(channels), THREADS, 0, call->stream, (int)x->dim[0],
+         (int)channels, sums.sum[0], sums.sum[1], data_of<float>(&call->din[IN_GAMMA]),
+         data_of<float>(&call->din[IN_BETA]));
+}
+
+static void backward(const Call *call) {
+  const Tensor *x = &call->in[IN_X], *dy = &call->dout[OUT_Y], *dx = &call->din[IN_X];
+  if (!dy->data) {
+    zero_gradients(call);
+    return;
+  }
+  backward_sums(call);
+  if (!dx->data) return;
+  ColumnOut<2> sums = sums_of(call);
+  with_lanes(x, x->data, dy->data, dx->data, [&](auto zero, auto lanes) {
+    using T = decltype(zero);
+    constexpr int N = decltype(lanes)::value;
+    LAUNCH((input_gradient<T, N>),
+           grid_blocks(input_gradient<T, N>, THREADS, 0, tensor_count(x) / N / THREADS + 1),
+           THREADS, 0, call->stream, norm_of<T>(call), sums.sum[0], sums.sum[1], data_of<T>(dx));
+  });
+}
+
+static bool prepare(Call *call, Error *) {
+  const Tensor *x = &call->in[IN_X];
+  int64_t samples = x->dim[0], channels = tensor_last(x);
+  call->scratch_bytes =
+      column_sums_scratch(channels, 2, samples) + 2 * (size_t)(samples * channels) * sizeof(float);
+  return true;
+}
+
+CUDA_KERNEL(instance_norm) = {forward, backward, prepare, NULL, SAVES_IN(IN_X) | SAVES_OUT(OUT_Y),
+                              true};
