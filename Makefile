@@ -60,7 +60,7 @@ endif
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all paper check sanitize sanitize-run memcheck quickstart clean deps deps-test size format
+.PHONY: all paper check gpu-check sanitize sanitize-run memcheck quickstart clean deps deps-test size format
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
@@ -113,14 +113,14 @@ $(BUILD)/emulated/%.o: %.c
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -DCUDA_EMULATOR -MMD -MP -c $< -o $@
 
-$(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/op_run.o \
+$(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_run.o \
   $(BUILD)/tests/alloc_count.o
-$(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
+$(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
 $(BUILD)/tests/test_cuda_emulator: $(EMULATED) $(BUILD)/tests/sgd_emulated.o
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(say)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) -lcmocka $(LIBS) -lstdc++ -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LIBS) -lstdc++ -o $@
 
 # Installs packages that are missing, by apt, as root or through sudo; says what it does.
 define install_missing
@@ -152,6 +152,11 @@ paper: deps
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH=90) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
 	tests/run
+
+# What needs a GPU: builds, parity, sanitizer, capture, training, benches; SKIP where there is none. Where the
+# libraries are not the system's: PKG_CONFIG_PATH, CPPFLAGS, LDLIBS, CUDNN_INCLUDE, CUDNN_LIB say where they are.
+gpu-check:
+	@MAKE='$(MAKE)' BUILD='$(BUILD)' tests/gpu-check
 
 # The C tests and the oracles under the address and undefined-behaviour sanitizers (which make gcc see
 # truncation and uninitialised values where there are none); the ops, the engine and a few models under

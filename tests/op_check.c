@@ -113,7 +113,8 @@ static bool check_against(const OpCheck *check, OpRun *run, const OpRun *referen
                           OpErrors *errors, Error *error) {
   const OpCase *c = check->c;
   bool backward = op_run_has_backward(run);
-  double tolerance = c->tolerance > 0 ? c->tolerance : 1e-5;
+  double tolerance = fmax(c->tolerance, check->tolerance);
+  if (tolerance <= 0) tolerance = 1e-5;
   if (check->type == BF16) tolerance = 1e-2; /* half a unit in the last place is 2e-3 */
   if (!compare_outputs(run, reference, tolerance, errors, error)) return false;
   if (!backward) return true;

@@ -16,7 +16,8 @@ typedef struct OpCheck {
   OpId id;
   const OpCase *c;
   const Kernel *kernel;
-  DType type; /* F32; BF16: the operands that the kernel takes so */
+  DType type;       /* F32; BF16: the operands that the kernel takes so */
+  double tolerance; /* F32, where the case names a smaller one or none; 0: 1e-5 */
   const OpRun
       *reference; /* NULL: the kernel is only watched. BF16 makes its own, of what it rounded */
 } OpCheck;

@@ -5,6 +5,7 @@
 #ifndef TESTS_OP_RUN_H
 #define TESTS_OP_RUN_H
 
+#include "engine/backend.h"
 #include "kernels/op.h"
 
 typedef struct OpRun {
@@ -15,6 +16,10 @@ typedef struct OpRun {
 } OpRun;
 
 enum { OP_RUN_ALL = -1 };
+
+/* Kernels called from here on work in this backend's memory: every guarded block is carried there
+ * before a call and back after it. NULL: they work in the host's, as at the start. */
+void op_run_on(const Backend *backend);
 
 /* Parses options, infers shapes, allocates all tensors. `in` gives types and shapes; `real` is the
  * type of a constant op's output; BF16: operands given as F32 are stored as BF16 where the kernel

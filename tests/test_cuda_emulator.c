@@ -38,7 +38,8 @@ static const unsigned orders[] = {0, 1, 20259};
 
 static void check_case(OpId id, const OpCase *c, DType type, const OpRun *reference,
                        OpErrors *errors) {
-  OpCheck check = {id, c, kernels_emulated[id], type, reference};
+  OpCheck check = {
+      .id = id, .c = c, .kernel = kernels_emulated[id], .type = type, .reference = reference};
   running.name = c->name;
   running.type = type == BF16 ? "bf16" : "f32";
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {

@@ -156,7 +156,7 @@ static bool check_bf16(OpId id, const OpCase *c, int threads, Error *error) {
   for (int m = 0; m < (kernel->bf16_together ? 1 : 3); m++) {
     Kernel some = *kernel;
     some.bf16 &= masks[m];
-    OpCheck check = {id, c, &some, BF16, NULL};
+    OpCheck check = {.id = id, .c = c, .kernel = &some, .type = BF16, .reference = NULL};
     Error inner = {{0}};
     if (some.bf16 && !op_check(&check, &report.bf16, &inner))
       return fail(error, "bf16 %s, %d threads: %s",
@@ -172,7 +172,8 @@ static bool check_kernels(OpId id, const OpCase *c, const OpRun *reference, Erro
   Error inner = {{0}};
   running.kernel = "portable";
   omp_set_num_threads(1);
-  OpCheck check = {id, c, kernels_portable[id], F32, reference};
+  OpCheck check = {
+      .id = id, .c = c, .kernel = kernels_portable[id], .type = F32, .reference = reference};
   if (reference && !op_check(&check, &report.errors, &inner))
     return fail(error, "portable: %s", inner.text);
   if (kernels_cpu[id] == kernels_portable[id]) return true;

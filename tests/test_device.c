@@ -1,0 +1,162 @@
+/* A device made of the host: memory of its own, a queue that works at once, the CPU's kernels. So
+ * what the engine does differently with a device is tested without one: parameters placed there,
+ * inputs sent, results fetched, checkpoints written from there and read to there. */
+#include "engine/stepper.h"
+#include "kernels/options.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int blocks; /* of the device, alive */
+
+static void *device_alloc(size_t bytes) {
+  blocks++;
+  return aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+}
+static void device_release(void *memory) {
+  blocks -= memory != NULL;
+  free(memory);
+}
+static size_t device_available(void) {
+  return (size_t)1 << 30;
+}
+static void *queue(void) {
+  return NULL;
+}
+static void copy(void *to, const void *from, size_t bytes) {
+  memcpy(to, from, bytes);
+}
+static void zero(void *to, size_t bytes) {
+  memset(to, 0, bytes);
+}
+static void wait(void) {
+}
+static void *host_alloc(size_t bytes) {
+  return malloc(bytes + 1);
+}
+static void step_nothing(Stepper *s) {
+  (void)s;
+}
+static void *step_input(Stepper *s, int input) {
+  return s->input[input]->host;
+}
+/* The CPU's optimiser on the device's blocks. */
+static void step_start(Stepper *s, double rate) {
+  for (int i = 0; i < STEPPER_INPUTS && s->input[i]; i++) plan_send(s->plan, s->input[i]);
+  plan_run(s->plan, s->profile);
+  Params there = *s->params;
+  there.weight = s->params->placed[0];
+  there.gradient = s->params->placed[1];
+  there.momentum = s->params->placed[2];
+  s->value[0] = (double)*(const float *)plan_fetch(s->plan, s->result[0]);
+  s->norm = sgd_step(&there, &s->sgd, rate);
+}
+static const Device device = {queue,      copy,       copy,         zero,
+                              wait,       host_alloc, free,         step_nothing,
+                              step_input, step_start, step_nothing, step_nothing};
+static const Backend backend_there = {
+    "there", F32, kernels_cpu, device_alloc, device_release, device_available, &device};
+
+typedef struct Net {
+  Params *params;
+  Graph *graph;
+  Plan *plan;
+  Stepper stepper;
+} Net;
+
+enum { BATCH = 2, QUERIES = 6, WIDTH = 8, CLASSES = 5 };
+
+/* A linear classifier. */
+static void net_make(Net *net, const Backend *backend) {
+  Error error = {{0}};
+  *net = (Net){.params = params_make(F32)};
+  Graph *g = net->graph = graph_make(net->params);
+  Value *x = graph_input(g, "x", F32, 3, (int64_t[]){BATCH, QUERIES, WIDTH});
+  Value *labels = graph_input(g, "labels", I32, 2, (int64_t[]){BATCH, QUERIES});
+  Init init = {.kind = INIT_NORMAL, .a = .3};
+  Value *w = graph_param(g, "w", 2, (int64_t[]){CLASSES, WIDTH}, GROUP_CNN, init);
+  Value *b = graph_param(g, "b", 1, (int64_t[]){CLASSES}, GROUP_TRANSFORMER, init);
+  ClassLossOptions loss_options = {.none_weight = .5};
+  LinearOptions linear = {.activation = ACT_NONE};
+  Value *loss =
+      apply(g, OP_class_loss, &loss_options, apply(g, OP_linear, &linear, w, b, x), labels);
+  if (!loss || !graph_backward(g, loss)) fail_msg("%s", g->error.text);
+  net->plan = plan_make(g, backend, true, &error);
+  if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
+    fail_msg("%s", error.text);
+  net->stepper = (Stepper){.plan = net->plan,
+                           .params = net->params,
+                           .sgd = {.momentum = .9, .clip = 1, .factor = {1, .5}},
+                           .input = {x, labels},
+                           .result = {loss}};
+  stepper_make(&net->stepper);
+}
+
+static void net_free(Net *net) {
+  stepper_release(&net->stepper);
+  plan_free(net->plan);
+  graph_free(net->graph);
+  params_free(net->params);
+}
+
+static double net_step(Net *net, int step) {
+  float *x = stepper_input(&net->stepper, 0);
+  int32_t *labels = stepper_input(&net->stepper, 1);
+  for (int i = 0; i < BATCH * QUERIES * WIDTH; i++) x[i] = sinf((float)(i * (step + 1)));
+  for (int i = 0; i < BATCH * QUERIES; i++) labels[i] = (i + step) % CLASSES - 1;
+  stepper_start(&net->stepper, .1);
+  stepper_wait(&net->stepper);
+  return net->stepper.value[0];
+}
+
+static void test_the_same_steps(void **state) {
+  (void)state;
+  Net here, there;
+  net_make(&here, &backend_cpu);
+  net_make(&there, &backend_there);
+  assert_ptr_not_equal(there.params->placed[0], there.params->weight);
+  for (int step = 0; step < 4; step++) {
+    double a = net_step(&here, step), b = net_step(&there, step);
+    assert_true(isfinite(a) && a == b);
+    assert_true(here.stepper.norm == there.stepper.norm);
+  }
+  params_fetch(there.params);
+  assert_memory_equal(here.params->weight, there.params->weight, params_bytes(here.params) / 3);
+  net_free(&here);
+  net_free(&there);
+  assert_int_equal(blocks, 0);
+}
+
+/* Weights and momenta leave the device with a checkpoint and come back to it. */
+static void test_checkpoints(void **state) {
+  (void)state;
+  char path[] = "/tmp/harness-device-XXXXXX";
+  int file = mkstemp(path);
+  Error error = {{0}};
+  Net first, second;
+  assert_true(file >= 0 && close(file) == 0);
+  net_make(&first, &backend_there);
+  net_make(&second, &backend_there);
+  for (int step = 0; step < 3; step++) net_step(&first, step);
+  assert_true(params_save(first.params, true, NULL, path, &error));
+  assert_true(net_step(&second, 3) != net_step(&first, 3));
+  assert_true(params_load(first.params, true, path, &error));
+  assert_true(params_load(second.params, true, path, &error));
+  for (int step = 4; step < 6; step++) /* the second with what the momenta did */
+    assert_true(net_step(&second, step) == net_step(&first, step));
+  unlink(path);
+  net_free(&first);
+  net_free(&second);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_same_steps),
+                                     cmocka_unit_test(test_checkpoints)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
