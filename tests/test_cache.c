@@ -65,8 +65,8 @@ static void maps_what_was_prepared(void **state) {
   Frame frame;
   assert_true(dataset_read(&dataset, 2, &source, &error));
   assert_true(prepare_volume(&p, &source, &prepared, &frame, &error));
-  CacheKey key = {.preprocessing = preprocessing_key(&p)};
-  assert_true(cache_source(&dataset.item[2], key.source, &error));
+  CacheKey key;
+  assert_true(cache_key(&dataset.item[2], preprocessing_key(&p), &key, &error));
   Cached cached;
   char *path = preprocess_path(&dataset, 2);
   if (!cached_open(&cached, path, &key, true, &error)) fail_msg("%s", error.text);
@@ -114,6 +114,9 @@ static void keeps_what_is_there(void **state) {
   image_ramp(scratch_path(&scratch, "imagesTr/c3_0000.nii.gz"), 5, 6, 7, 1, 77);
   assert_true(preprocess(&dataset, &p, &outcome, false, &error));
   assert_true(outcome.made == 1 && outcome.kept == 3);
+  assert_int_equal(shell("touch %s/imagesTr/*", scratch.dir), 0); /* as a copy: the same bytes */
+  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
+  assert_true(outcome.made == 0 && outcome.kept == 4);
   assert_true(preprocess(&dataset, &q, &outcome, false, &error));
   assert_true(outcome.made == 4);
   free(path);

@@ -110,7 +110,7 @@ static void mapped_cases_give_the_same_batches(void **state) {
   enum { CASES = 2, LABELS = 4, IN = 3 * 5 * 6 * 7 };
   Volume volume[CASES];
   Cached cached[CASES];
-  CacheKey key = {.preprocessing = 1, .source = {2, 3}};
+  CacheKey key = {.preprocessing = 1, .stamp = 2};
   for (int i = 0; i < CASES; i++) {
     Volume written = volume_make();
     Frame frame = frame_identity(&written.image.grid);

@@ -12,13 +12,14 @@
 #include <xxhash.h>
 
 enum { HEADER_BYTES = 8192, ALIGNMENT = 64, PATH_BYTES = 4096 };
-static const char magic[8] = "HRNSVOL1";
+static const char magic[8] = "HRNSVOL2";
 
 /* The first page of the file; what is not used is 0. `hash` is over the header with hash 0. */
 typedef struct Header {
   char magic[8];
   uint64_t hash;
-  CacheKey key;
+  uint64_t preprocessing, stamp;
+  uint64_t source[2];  /* xxh3-128 of names and bytes of the case's files */
   uint64_t payload[2]; /* xxh3-128 of everything behind the header */
   uint64_t bytes;      /* of the file */
   uint64_t image, label, position;
@@ -55,7 +56,7 @@ static bool file_hash(XXH3_state_t *state, const char *path, Error *error) {
   return fine || fail(error, "%s: cannot read: %s", path, strerror(errno));
 }
 
-bool cache_source(const Case *item, uint64_t hash[2], Error *error) {
+static bool source_hash(const Case *item, uint64_t hash[2], Error *error) {
   XXH3_state_t state;
   XXH3_INITSTATE(&state);
   XXH3_128bits_reset(&state);
@@ -64,6 +65,28 @@ bool cache_source(const Case *item, uint64_t hash[2], Error *error) {
   if (!file_hash(&state, item->label, error)) return false;
   XXH128_hash_t digest = XXH3_128bits_digest(&state);
   hash[0] = digest.low64, hash[1] = digest.high64;
+  return true;
+}
+
+static bool file_stamp(XXH3_state_t *state, const char *path, Error *error) {
+  struct stat status;
+  if (stat(path, &status)) return fail(error, "%s: cannot open: %s", path, strerror(errno));
+  const char *slash = strrchr(path, '/');
+  const char *name = slash ? slash + 1 : path;
+  const int64_t what[] = {status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+  XXH3_64bits_update(state, name, strlen(name) + 1);
+  XXH3_64bits_update(state, what, sizeof what);
+  return true;
+}
+
+bool cache_key(const Case *item, uint64_t preprocessing, CacheKey *key, Error *error) {
+  XXH3_state_t state;
+  XXH3_INITSTATE(&state);
+  XXH3_64bits_reset(&state);
+  for (int i = 0; i < item->images; i++)
+    if (!file_stamp(&state, item->image[i], error)) return false;
+  if (!file_stamp(&state, item->label, error)) return false;
+  *key = (CacheKey){preprocessing, XXH3_64bits_digest(&state), item};
   return true;
 }
 
@@ -89,8 +112,8 @@ static void positions_pick(const LabelMap *map, int labels, uint32_t *count, uin
 }
 
 /* The whole file in memory. */
-static char *file_build(const CacheKey *key, int labels, const Volume *prepared, const Frame *frame,
-                        uint64_t *bytes, Error *error) {
+static char *file_build(const CacheKey *key, const uint64_t source[2], int labels,
+                        const Volume *prepared, const Frame *frame, uint64_t *bytes, Error *error) {
   size_t voxels = grid_voxels(&prepared->image.grid);
   size_t values = voxels * (size_t)prepared->image.channels;
   uint32_t *position = malloc((size_t)labels * CACHE_POSITIONS_MAX * sizeof *position);
@@ -98,7 +121,9 @@ static char *file_build(const CacheKey *key, int labels, const Volume *prepared,
   Header header;
   memset(&header, 0, sizeof header);
   memcpy(header.magic, magic, sizeof magic);
-  header.key = *key, header.frame = *frame;
+  header.preprocessing = key->preprocessing, header.stamp = key->stamp;
+  header.source[0] = source[0], header.source[1] = source[1];
+  header.frame = *frame;
   header.channels = prepared->image.channels, header.labels = labels;
   positions_pick(&prepared->label, labels, header.count, position);
   uint64_t positions = 0;
@@ -150,8 +175,9 @@ bool cached_write(const char *path, const CacheKey *key, int labels, const Volum
                   const Frame *frame, Error *error) {
   if (grid_voxels(&prepared->image.grid) > UINT32_MAX)
     return fail(error, "%s: more than 2^32 voxels", path);
-  uint64_t bytes;
-  char *file = file_build(key, labels, prepared, frame, &bytes, error);
+  uint64_t bytes, source[2] = {0};
+  if (key->item && !source_hash(key->item, source, error)) return false;
+  char *file = file_build(key, source, labels, prepared, frame, &bytes, error);
   bool good = file && bytes_write(path, file, bytes, error);
   free(file);
   return good;
@@ -181,9 +207,13 @@ static bool header_check(const Header *header, size_t bytes, const CacheKey *key
     return fail(error, "%s: no cached case of this program", path);
   if (header->hash != header_hash(header) || header->bytes != bytes)
     return fail(error, "%s: damaged or truncated (%zu bytes)", path, bytes);
-  if (key && header->key.preprocessing != key->preprocessing)
+  if (!key) return true;
+  if (header->preprocessing != key->preprocessing)
     return fail(error, "%s: made by another plan", path);
-  if (key && memcmp(header->key.source, key->source, sizeof key->source))
+  uint64_t source[2];
+  if (header->stamp == key->stamp) return true;
+  if (key->item && !source_hash(key->item, source, error)) return false;
+  if (!key->item || memcmp(header->source, source, sizeof source))
     return fail(error, "%s: the case's files have changed since it was made", path);
   return true;
 }

@@ -5,8 +5,8 @@
  *   position  up to 10,000 voxels of each class, flat indices into (D,H,W), ascending
  *
  * each beginning at a multiple of 64 bytes. Half precision keeps 11 bits: 0.05 % of a normalised
- * intensity, far below its noise. The header names what the file was made from (hash of the case's
- * files) and how (preprocessing_key), and holds a hash of itself and of the rest. */
+ * intensity, far below its noise. The header names what the file was made from (stamp and hash of
+ * the case's files) and how (preprocessing_key), and holds a hash of itself and of the rest. */
 #ifndef DATA_CACHE_H
 #define DATA_CACHE_H
 
@@ -14,10 +14,12 @@
 
 enum { CACHE_POSITIONS_MAX = 10000 };
 
-/* What a cached case must have been made from. */
+/* What a cached case must have been made from, and how. */
 typedef struct CacheKey {
-  uint64_t preprocessing;
-  uint64_t source[2];
+  uint64_t preprocessing; /* of preprocessing_key */
+  uint64_t stamp;         /* names, sizes and times of the case's files */
+  const Case *item;       /* whose files are hashed where the stamp differs (a copied data set);
+                             NULL: none, the stamp decides */
 } CacheKey;
 
 typedef struct Cached {
@@ -31,8 +33,8 @@ typedef struct Cached {
   size_t bytes;
 } Cached;
 
-/* Names, sizes and bytes of the case's files (not where they lie). */
-bool cache_source(const Case *item, uint64_t hash[2], Error *error);
+/* Looks at the case's files without reading them. The case stays the caller's. */
+bool cache_key(const Case *item, uint64_t preprocessing, CacheKey *key, Error *error);
 
 /* Writes the file whole or not at all. */
 bool cached_write(const char *path, const CacheKey *key, int labels, const Volume *prepared,

@@ -1,8 +1,11 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/preprocess_folder.h"
 
+#include "engine/backend.h"
+
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -68,8 +71,9 @@ static bool case_make(const Dataset *dataset, int index, const Preprocessing *pr
 
 static CaseEnd case_do(const Dataset *dataset, int index, const Preprocessing *preprocessing,
                        bool verify, Error *error) {
-  CacheKey key = {.preprocessing = preprocessing_key(preprocessing)};
-  if (!cache_source(&dataset->item[index], key.source, error)) return CASE_FAILED;
+  CacheKey key;
+  if (!cache_key(&dataset->item[index], preprocessing_key(preprocessing), &key, error))
+    return CASE_FAILED;
   char *path = preprocess_path(dataset, index);
   Cached cached;
   Error stale = {""};
@@ -118,12 +122,35 @@ static double file_bytes(const Dataset *dataset, int index) {
   return bytes;
 }
 
+/* So many cases at a time that the largest fits that often into three quarters of the memory: its
+ * voxels as read, turned and resampled in single precision, with the scratch of resampling. */
+static int jobs_that_fit(const Dataset *dataset, const Preprocessing *preprocessing, int most) {
+  double largest = 1;
+  for (int i = 0; most > 1 && i < dataset->cases; i++) {
+    Frame frame;
+    Grid grid;
+    int channels;
+    Error ignored = {""}; /* a bad case is told when its turn comes */
+    if (!volume_inspect(dataset->item[i].image[0], &grid, &channels, &ignored) ||
+        !frame_make(&frame, &grid, preprocessing->orientation, &ignored))
+      continue;
+    frame_resample(&frame, preprocessing->mm);
+    double source = (double)grid_voxels(&grid);
+    double prepared = (double)frame.dim[0] * frame.dim[1] * frame.dim[2];
+    double bytes = 4. * dataset->channels * (2 * source + 3 * fmax(source, prepared));
+    largest = fmax(largest, bytes);
+  }
+  double fit = 0.75 * (double)backend_cpu.available() / largest;
+  return fit < 1 ? 1 : fit < most ? (int)fit : most;
+}
+
 bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessing,
                        const PreprocessOptions *options, PreprocessOutcome *outcome, Error *error) {
   *outcome = (PreprocessOutcome){0};
   if (!cache_make(dataset, error)) return false;
   Telling telling = {now(), now(), isatty(STDERR_FILENO), dataset->cases};
-#pragma omp parallel for schedule(dynamic, 1) num_threads(options->jobs)
+  int jobs = jobs_that_fit(dataset, preprocessing, options->jobs);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(jobs)
   for (int i = 0; i < dataset->cases; i++) {
     Error inner = {""};
     omp_set_num_threads(1); /* the cases share the processors, each works with one */

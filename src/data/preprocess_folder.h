@@ -5,7 +5,7 @@
 #include "src/data/cache.h"
 
 typedef struct PreprocessOptions {
-  int jobs;    /* cases at a time */
+  int jobs;    /* cases at a time, fewer where memory is short */
   bool verify; /* hash every byte of what is there already, not only its header */
   bool quiet;  /* no progress on standard error */
 } PreprocessOptions;

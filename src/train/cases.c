@@ -23,8 +23,8 @@ static bool read_files(Cases *c, Error *error) {
 
 static bool map_cached(const Cases *c, int index, Cached *cached, Error *error) {
   const Case *item = &c->dataset.item[index];
-  CacheKey key = {.preprocessing = preprocessing_key(&c->recipe.preprocessing)};
-  if (!cache_source(item, key.source, error)) return false;
+  CacheKey key;
+  if (!cache_key(item, preprocessing_key(&c->recipe.preprocessing), &key, error)) return false;
   char *path = preprocess_path(&c->dataset, index);
   Error inner = {""};
   bool good = cached_open(cached, path, &key, true, &inner);
