@@ -85,7 +85,7 @@ base.commit()
 END
   paper="--scale paper queries=1 head=point_wise bridge=none"
   # shellcheck disable=SC2086
-  (ulimit -v 4000000 && "$harness" estimate "$root/experiments/query_count.lua" $paper --json) >paper.json
+  (ulimit -v 2400000 && "$harness" estimate "$root/experiments/query_count.lua" $paper --json) >paper.json
   python3 - <<'END'
 import json
 estimate = json.load(open("paper.json"))
@@ -93,7 +93,7 @@ row, = estimate["rows"]
 assert estimate["rate"] == {"gflops": 100.0, "from": "step:unet-64 of stored bench run 7"}, estimate
 assert abs(row["parameters"] / 31.2e6 - 1) < 0.01 and row["from"] == "rate" and row["steps"] == 250000
 assert abs(row["hours"] - row["flops"] * row["steps"] / 100e9 / 3600) < 1e-6 * row["hours"]
-assert row["train_bytes"] > 8e9  # twice what the shell above may take
+assert row["train_bytes"] > 5e9  # twice what the shell above may take
 END
   # shellcheck disable=SC2086
   "$harness" estimate "$root/experiments/query_count.lua" $paper | grep -q "~ from a rate of 100 GFLOP/s"
