@@ -151,6 +151,15 @@ d.commit()' "$HARNESS_DB" "$1"
   holds 'all(math.isclose(r["speedup"], r["baseline_us"] / r["median_us"], rel_tol=1e-3) for r in d["rows"])'
 }
 
+@test "each --python is a peer with rows of its own; one that is missing is exit 3" {
+  /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
+  bench --against pytorch --python /usr/bin/python3 --python /usr/bin/python3 dice match --json >out.json 2>err
+  holds '[r["kernel"] for r in d["rows"]] == ["match", "match", "dice", "dice"]'
+  run bench --against pytorch --python /usr/bin/python3 --python /nonexistent/python dice
+  [ "$status" -eq 3 ]
+  [[ "$output" == */nonexistent/python* ]]
+}
+
 @test "every peer model has as many parameters as ours" {
   /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
   bench --against pytorch step:maskmed-quick:bf16 --json >out.json 2>err

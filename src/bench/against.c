@@ -187,11 +187,12 @@ static bool first_ours(const Session *session, const StepCase *step, double *us,
   return good;
 }
 
-static bool first_theirs(const Session *session, const Ours *ours, double *us, double *bytes,
-                         char version[64], Error *error) {
+static bool first_theirs(const Session *session, const Ours *ours, const char *python, double *us,
+                         double *bytes, char version[64], Error *error) {
   Peer child;
   double start = seconds_now();
-  if (!peer_start(&child, session->options->home, session->options->threads, error)) return false;
+  const BenchOptions *o = session->options;
+  if (!peer_start(&child, python, o->home, o->threads, error)) return false;
   json_t *answer = peer_ask(&child, setup_request(ours, "first"), error);
   *us = 1e6 * (seconds_now() - start);
   *bytes = json_number_value(json_object_get(answer, "rss")) - child.rss;
@@ -203,13 +204,14 @@ static bool first_theirs(const Session *session, const Ours *ours, double *us, d
 }
 
 /* Memory: ours is the peak of the whole process, theirs what comes on top of the import. */
-static bool first_duel(Session *session, const DuelCase *c, Ours *ours, Error *error) {
+static bool first_duel(Session *session, const DuelCase *c, Ours *ours, const char *python,
+                       Error *error) {
   BenchRow *row = &ours->row;
   bool good = true;
   for (int pair = 0; good && pair < FIRST_PAIRS; pair++) {
     double us = NAN, theirs = NAN;
     good = first_ours(session, c->step, &us, &row->peak_bytes, error) &&
-           first_theirs(session, ours, &theirs, &row->baseline_bytes, row->baseline, error);
+           first_theirs(session, ours, python, &theirs, &row->baseline_bytes, row->baseline, error);
     samples_add(&row->hot, us);
     samples_add(&row->baseline_hot, theirs);
   }
@@ -282,10 +284,14 @@ static bool run_case(Session *session, const DuelCase *c, Peer *peer, Error *err
   Ours ours;
   Error inner = {""};
   if (!ours_make(&ours, c, session, error)) return false;
-  bool good =
-      c->first ? first_duel(session, c, &ours, &inner) : duel(session, c, &ours, peer, &inner);
+  bool good = c->first ? first_duel(session, c, &ours, peer->python, &inner)
+                       : duel(session, c, &ours, peer, &inner);
   ours_free(&ours);
   return good || fail(error, "%s: %s", c->name, inner.text);
+}
+
+static void peers_stop(Peer peer[MAX_PEERS]) {
+  for (int k = 0; k < MAX_PEERS; k++) peer_stop(&peer[k]);
 }
 
 int against_run(const BenchOptions *options, Error *error) {
@@ -295,13 +301,17 @@ int against_run(const BenchOptions *options, Error *error) {
   if (!count) return 2;
   for (int i = 0; options->list && i < count; i++) puts(cases[i].name);
   if (options->list) return 0;
-  Peer peer;
-  if (!peer_start(&peer, options->home, options->threads, error)) return 3;
-  Session session = session_begin(options, WIDTH);
+  Peer peer[MAX_PEERS] = {0};
+  int peers = options->pythons ? options->pythons : 1;
   bool good = true;
-  for (int i = 0; good && i < count && !session_interrupted(); i++)
-    good = run_case(&session, &cases[i], &peer, error);
-  peer_stop(&peer);
+  for (int k = 0; good && k < peers; k++)
+    good = peer_start(&peer[k], options->pythons ? options->python[k] : peer_python(),
+                      options->home, options->threads, error);
+  if (!good) return peers_stop(peer), 3;
+  Session session = session_begin(options, WIDTH);
+  for (int i = 0; good && i < count * peers && !session_interrupted(); i++)
+    good = run_case(&session, &cases[i / peers], &peer[i % peers], error);
+  peers_stop(peer);
   int wrong = session.wrong;
   good = session_end(&session, error) && good;
   if (!good) return 3;

@@ -6,14 +6,16 @@
 
 #include "kernels/error.h"
 
-enum { MAX_FILTERS = 16 };
+enum { MAX_FILTERS = 16, MAX_PEERS = 4 };
 
 typedef struct BenchOptions {
   const char *filter[MAX_FILTERS];
   int filters;
   int threads;
   TimingLimits limits;
-  bool json, list, quiet, against;
+  bool json, list, quiet, against, compile; /* compile: peers may use torch.compile */
+  const char *python[MAX_PEERS];            /* against: each with a PyTorch; none: the default */
+  int pythons;
   const char *first_step;          /* the child's side of a first-step measurement */
   const char *home, *db, *command; /* command: as typed, stored with the run */
 } BenchOptions;

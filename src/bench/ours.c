@@ -143,6 +143,7 @@ bool ours_make(Ours *ours, const DuelCase *c, const Session *session, Error *err
   }
   json_object_set_new(ours->request, "threads", json_integer(session->options->threads));
   json_object_set_new(ours->request, "dtype", json_string(c->dtype));
+  json_object_set_new(ours->request, "compile", json_boolean(session->options->compile));
   json_object_set_new(ours->request, "seconds", json_real(session->options->limits.seconds));
   return true;
 }

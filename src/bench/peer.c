@@ -41,24 +41,29 @@ bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error)
   return fail(error, "%s: cannot be started: %s", argv[0], strerror(failed));
 }
 
-bool peer_start(Peer *peer, const char *home, int threads, Error *error) {
+const char *peer_python(void) {
   const char *python = getenv("HARNESS_PYTHON");
+  return python && python[0] ? python : "/usr/bin/python3";
+}
+
+bool peer_start(Peer *peer, const char *python, const char *home, int threads, Error *error) {
   char script[4200];
   snprintf(script, sizeof script, "%.4000s/tests/peer/serve.py", home);
-  if (!python || !python[0]) python = "/usr/bin/python3";
   const char *const argv[] = {python, "-B", "-W", "ignore", script, NULL};
   if (!peer_spawn(peer, argv, threads, error)) return false;
   Error inner = {""};
   json_t *ready = peer_listen(peer, &inner);
   if (!ready) {
     peer_stop(peer);
-    return fail(error,
-                "%s %s did not get ready (its own message stands above); is PyTorch installed (apt "
-                "install python3-torch python3-scipy)? HARNESS_PYTHON names another Python",
-                python, script);
+    return fail(
+        error,
+        "%s %s did not get ready (its own message stands above); is PyTorch installed (apt "
+        "install python3-torch python3-scipy)? --python or HARNESS_PYTHON names another Python",
+        python, script);
   }
   snprintf(peer->version, sizeof peer->version, "torch %s",
            json_string_value(json_object_get(ready, "version")));
+  peer->python = python;
   peer->rss = json_number_value(json_object_get(ready, "rss"));
   json_decref(ready);
   return true;

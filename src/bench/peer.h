@@ -10,15 +10,18 @@
 #include <sys/types.h>
 
 typedef struct Peer {
-  pid_t pid; /* 0: not running */
+  pid_t pid;          /* 0: not running */
+  const char *python; /* what runs it */
   FILE *to, *from;
   char version[64]; /* of the library it speaks for */
   double rss;       /* peak bytes once that was loaded */
 } Peer;
 
-/* Starts HARNESS_PYTHON (default /usr/bin/python3) on home/tests/peer/serve.py and waits until it
- * is ready. On false the error says what is missing. */
-bool peer_start(Peer *peer, const char *home, int threads, Error *error);
+/* HARNESS_PYTHON, by default /usr/bin/python3. */
+const char *peer_python(void);
+/* Starts `python` on home/tests/peer/serve.py and waits until it is ready. On false the error says
+ * what is missing. */
+bool peer_start(Peer *peer, const char *python, const char *home, int threads, Error *error);
 /* Any program: argv[0] is its path. Nothing is awaited. */
 bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error);
 /* Takes the request's reference; the answer is the caller's; NULL with the peer's own reason. */

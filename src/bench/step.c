@@ -13,6 +13,7 @@ const StepCase step_cases[] = {
      {"head=point_wise", "bridge=none", "patch=64,64,64", "widths=32,64,128,256", "dtype=bf16"}},
     {"maskmed-quick", 11, {0}},
     {"maskmed-quick:bf16", 11, {"dtype=bf16"}},
+    {"maskmed-no-bridge", 11, {"bridge=none"}},
     {"maskmed-small", 16, {"scale=small", "key_grid=6,6,6"}},
     {0}};
 

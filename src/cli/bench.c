@@ -15,7 +15,9 @@ enum {
   KEY_NOISE,
   KEY_LIST,
   KEY_AGAINST,
-  KEY_FIRST
+  KEY_FIRST,
+  KEY_PYTHON,
+  KEY_COMPILE
 };
 
 static const struct argp_option options[] = {
@@ -26,8 +28,14 @@ static const struct argp_option options[] = {
      "Stop when the median is known to so many percent (default 1); `!` marks a row that was not",
      0},
     {"json", KEY_JSON, 0, 0, "One JSON document on standard output", 0},
-    {"against", KEY_AGAINST, "pytorch", 0,
-     "Time an equivalent PyTorch program in turn with ours (HARNESS_PYTHON: which Python)", 0},
+    {"against", KEY_AGAINST, "pytorch", 0, "Time an equivalent PyTorch program in turn with ours",
+     0},
+    {"python", KEY_PYTHON, "PATH", 0,
+     "A Python that has PyTorch and SciPy; again for another release, each gets a row (default: "
+     "HARNESS_PYTHON, or /usr/bin/python3)",
+     0},
+    {"compile", KEY_COMPILE, 0, 0,
+     "Let PyTorch's steps try torch.compile too: minutes a case, and not in first steps", 0},
     {"first-step", KEY_FIRST, "NAME", OPTION_HIDDEN, "", 0},
     {"list", KEY_LIST, 0, 0, "Name what would be timed", 0},
     {0}};
@@ -50,6 +58,10 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_JSON) o->json = true;
   if (key == KEY_LIST) o->list = true;
   if (key == KEY_FIRST) o->first_step = value;
+  if (key == KEY_COMPILE) o->compile = true;
+  if (key == KEY_PYTHON && o->pythons == MAX_PEERS)
+    return fail(error, "--python: at most %d", MAX_PEERS);
+  if (key == KEY_PYTHON) o->python[o->pythons++] = value;
   if (key == KEY_AGAINST) return take_against(value, o, error);
   if (key == KEY_DEVICE) return take_device(value, error);
   if (key != KEY_THREADS && key != KEY_TIME && key != KEY_NOISE) return true;

@@ -35,11 +35,11 @@ def deform_attention(request):
     reference = torch.cat([centres(grid) for grid in request["query_grids"]])
     samples = heads * points * len(request["value_grids"])
 
-    def make():
+    def make(layout=torch.contiguous_format):
         torch.manual_seed(1)
         offsets = (2 * torch.randn(1, len(reference), 3 * samples)).requires_grad_()
         shares = torch.randn(1, len(reference), samples, requires_grad=True)
-        values = [torch.randn(heads, request["width"] // heads, *grid, requires_grad=True)
+        values = [torch.randn(heads, request["width"] // heads, *grid).contiguous(memory_format=layout).requires_grad_()
                   for grid in request["value_grids"]]
         gradient = torch.randn(1, len(reference), request["width"])
 
@@ -49,7 +49,7 @@ def deform_attention(request):
 
         return work
 
-    return {"grid_sample": make}
+    return {"grid_sample": make, "grid_sample, channels last": lambda: make(torch.channels_last_3d)}
 
 
 # ---- matching ------------------------------------------------------------------------------------------
