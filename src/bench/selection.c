@@ -20,6 +20,16 @@ static bool fits(const Chosen *chosen, const char *filter) {
   return op == OP_COUNT ? strstr(name, filter) != NULL : op == chosen->op;
 }
 
+/* A step's whole name: it means that step alone, not those whose names go on after it. */
+static bool is_step(const Chosen *all, int count, const char *filter) {
+  char name[160];
+  for (int i = 0; i < count; i++) {
+    chosen_name(&all[i], name, sizeof name);
+    if (all[i].step && !strcmp(name, filter)) return true;
+  }
+  return false;
+}
+
 static bool unknown(const char *filter, Error *error) {
   const char *names[OP_COUNT + STEPS_MAX];
   char steps[STEPS_MAX][64];
@@ -40,9 +50,10 @@ static bool take(const BenchOptions *options, const Chosen *all, int count, bool
                  Error *error) {
   for (int i = 0; i < count; i++) wanted[i] = !options->filters && !all[i].step;
   for (int f = 0; f < options->filters; f++) {
-    bool any = false;
+    bool any = false, whole = is_step(all, count, options->filter[f]);
     for (int i = 0; i < count; i++) {
-      if (!fits(&all[i], options->filter[f])) continue;
+      if (!fits(&all[i], options->filter[f]) || (whole && !is_step(&all[i], 1, options->filter[f])))
+        continue;
       wanted[i] = any = true;
     }
     if (!any) return unknown(options->filter[f], error);
