@@ -23,3 +23,19 @@ load cli
     >/dev/null 2>said
   ! grep -q profile said results/logs/*
 }
+
+@test "a trial in bf16 is another trial than one in float32, and says so" {
+  unset HARNESS_TRIAL_PROGRAM
+  "$harness" doctor --json | grep -q 'dtype=bf16 can be used' || skip "this processor has no bf16"
+  "$harness" data phantom "$work/data" --size 16 --cases 4 --validation 2 --organs 3 -q
+  for dtype in float32 bf16; do
+    "$harness" run "$root/experiments/query_count.lua" data="$work/data" queries=1 seeds=1 steps=2 \
+      patch=16,16,16 widths=16,32 strides=1,1,1,2,2,2 kernels=3,3,3,3,3,3 head=point_wise bridge=none \
+      dtype=$dtype >/dev/null
+  done
+  "$harness" runs list --json >list
+  [ "$(grep -c '"status": *"done"' list)" -eq 2 ]
+  run "$harness" run "$root/experiments/query_count.lua" dtype=float16
+  [ "$status" -eq 2 ]
+  [[ $output == *"float32, bf16"* ]]
+}
