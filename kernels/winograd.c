@@ -89,7 +89,7 @@ static float *sum_at(const Planes *p, int64_t tile, int64_t c) {
 
 /* Tiles that one thread takes at a time: their points lie in its second-level cache. */
 static int64_t tiles_at_once(const Winograd *g) {
-  int64_t most = clamp(4096 / (g->ins + g->outs), 24, 128);
+  int64_t most = clamp((POINT_BF16 ? 2048 : 4096) / (g->ins + g->outs), 24, 128);
   int64_t fair = tile_count(g) / (2 * omp_get_max_threads());
   return rounded(clamp(fair, 8, most), ROWS);
 }
