@@ -13,7 +13,7 @@ typedef struct Chosen {
 } Chosen;
 
 /* The chosen benches in the table's order (malloced). A filter is an op's name, which means that
- * op alone; `step` or step:NAME, in both types unless :bf16 follows; or a part of "op, case". No
+ * op alone; `step` or step:NAME, a whole name meaning that step alone; or a part of "op, case". No
  * filter: every bench case of every op. false with the nearest name when one of the filters fits
  * nothing. */
 bool selection_make(const BenchOptions *options, Chosen **list, int *count, Error *error);
