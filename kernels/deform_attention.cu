@@ -81,7 +81,7 @@ static __device__ __forceinline__ void gather_chunk(const Deform &p,
     float weight = real ? expf(logits[j] - top) : 0;
     Corners corners = corners_make(here[l], token, p.width, offsets + 3 * j);
     Floats<N> corner[8];
-    corners_load<N>(here[l].values + (own ? c : 0), corners, corner);
+    corners_load<N>(global_pointer(here[l].values) + (own ? c : 0), corners, corner);
     total += weight;
 #pragma unroll
     for (int k = 0; k < 8; k++) {
@@ -258,9 +258,10 @@ static __device__ __forceinline__ void scatter_token(const Deform &p, const Leve
     for (int c0 = 0; c0 < (ONE ? 1 : p.channels); c0 += LANES * N) {
       Floats<N> corner[8];
       if (!ONE) chunk = chunk_make<N, LANES>(p, dy, c0);
-      corners_load<N>(here[l].values + (chunk.own ? chunk.c : 0), corners, corner);
+      corners_load<N>(global_pointer(here[l].values) + (chunk.own ? chunk.c : 0), corners, corner);
       products_add<N>(chunk, corners, corner, product);
-      if (here[l].sums) corners_add<N, LANES>(chunk, corners, a, here[l].sums, quanta);
+      if (here[l].sums)
+        corners_add<N, LANES>(chunk, corners, a, global_pointer(here[l].sums), quanta);
     }
 #pragma unroll
     for (int i = 0; i < 4; i++) product[i] = warp_sum<LANES>(product[i]);

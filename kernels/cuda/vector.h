@@ -26,6 +26,15 @@ template <typename T> struct Lanes { static constexpr int COUNT = 16 / (int)size
 
 template <int N> struct Floats { float v[N]; };
 
+/* A pointer that went through shared memory: says that it leads to global memory, or the compiler
+ * makes generic accesses of it, and of atomics a branch. */
+template <typename T> static __device__ __forceinline__ T *global_pointer(T *at) {
+#ifndef CUDA_EMULATOR
+  __builtin_assume(__isGlobal(at));
+#endif
+  return at;
+}
+
 static __device__ __forceinline__ uint4 load_bytes(const void *at) {
 #ifdef CUDA_EMULATOR
   if ((uintptr_t)at % 16) emulator::fault(__FILE__, __LINE__, "16-byte load, not aligned");
