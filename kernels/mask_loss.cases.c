@@ -12,6 +12,7 @@ const OpCase mask_loss_cases[] = {
     {.name = "as many queries as classes", .n_in = 3, .in = MASK_IN(3, 2, 3, 7, 5, 5, 1)},
     {.name = "one query", .n_in = 3, .in = MASK_IN(1, 5, 3, 2, 1, 1, 1)},
     {.name = "more voxels than a block", .n_in = 3, .in = MASK_IN(2, 13, 11, 12, 17, 7, 2)},
+    {.name = "whole vectors of queries", .n_in = 3, .in = MASK_IN(2, 7, 5, 9, 24, 9, 2)},
     {.name = "logits far from zero", .n_in = 3, .in = MASK_IN(2, 3, 4, 5, 7, 4, 30)},
     {.name = "quick, 11 queries",
      .bench = true,

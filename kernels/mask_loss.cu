@@ -1,0 +1,240 @@
+/* BCE and Dice of the matched masks. Forward reads the logits once: a thread keeps the sums of its
+ * columns over the voxels of a part, parts are added in a fixed order. Backward reads them once
+ * more and writes the gradient. Bound by memory for F32, nearly so for BF16, where two special
+ * functions an element cost as much. */
+#include "kernels/cuda/mask_terms.h"
+#include "kernels/cuda/partials.h"
+#include "kernels/cuda/warp.h"
+
+#include <type_traits>
+
+enum { IN_LOGITS, IN_LABELS, IN_ASSIGNMENT };
+enum { OUT_BCE, OUT_DICE, OUT_SUMS };
+enum { SUM_P, SUM_PT, SUM_T, SUMS };
+enum { TERM_BCE, TERM_P, TERM_PT, TERM_T, TERMS };
+enum { RATE_BCE, RATE_DICE, RATE_TARGET, RATES };
+static constexpr int THREADS = 256;
+
+namespace {
+/* A block's threads cover `tile` vectors of columns times `side` voxels at once. */
+struct Masks {
+  int64_t samples, voxels;
+  int queries, tile, side, parts;
+  const int32_t *labels, *assignment;
+};
+
+struct Columns {
+  int first, row; /* this thread's first column, its first voxel of a part */
+  int64_t end;    /* of the part; 0: no columns */
+};
+} // namespace
+
+template <int N> static __device__ __forceinline__ Columns columns_own(const Masks &m) {
+  int64_t part = blockIdx.x;
+  int vector = (int)blockIdx.z * m.tile + (int)threadIdx.x % m.tile;
+  bool own = vector * N < m.queries && (int)threadIdx.x / m.tile < m.side;
+  return Columns{vector * N, (int)threadIdx.x / m.tile, own ? m.voxels * (part + 1) / m.parts : 0};
+}
+
+/* partial: (N, parts, TERMS, K). */
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS)
+    mask_partials(Masks m, const T *logits, float *partial) {
+  SHARED(float, room, [N][THREADS]);
+  Columns own = columns_own<N>(m);
+  int64_t n = blockIdx.y, part = blockIdx.x;
+  const T *x = logits + n * m.voxels * m.queries + own.first;
+  const int32_t *label = m.labels + n * m.voxels;
+  MaskSum sum[N];
+  float pt[N] = {}, xt[N] = {}, t[N] = {};
+  int target[N], turn = 0;
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    sum[i] = mask_sum_start();
+    target[i] = own.end ? m.assignment[n * m.queries + own.first + i] : -1;
+  }
+  for (int64_t v = m.voxels * part / m.parts + own.row; v < own.end; v += m.side) {
+    Floats<N> row = load_lanes<N>(x + v * m.queries);
+    int here = label[v];
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      float p = mask_sum_add(&sum[i], row.v[i]);
+      bool hit = here == target[i];
+      pt[i] += hit ? p : 0;
+      xt[i] += hit ? row.v[i] : 0;
+      t[i] += hit ? 1 : 0;
+    }
+    if (++turn % MASK_FACTORS == 0)
+#pragma unroll
+      for (int i = 0; i < N; i++) mask_sum_flush(&sum[i]);
+  }
+  float *out = partial + (n * m.parts + part) * TERMS * m.queries;
+#pragma unroll
+  for (int term = 0; term < TERMS; term++) {
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      if (term == TERM_BCE) mask_sum_flush(&sum[i]);
+      room[i][threadIdx.x] = term == TERM_BCE  ? mask_softplus(sum[i]) - xt[i]
+                             : term == TERM_P  ? sum[i].p
+                             : term == TERM_PT ? pt[i]
+                                               : t[i];
+    }
+    __syncthreads();
+    if (!own.end || own.row > 0) continue;
+#pragma unroll
+    for (int i = 0; i < N; i++)
+      out[term * m.queries + own.first + i] = strided_sum(&room[i][threadIdx.x], m.side, m.tile);
+  }
+}
+
+/* All masks of the batch, by one block; those without target keep sums of zero. A mask's sums are
+ * terms (N, TERMS, K). */
+static __global__ void __launch_bounds__(THREADS)
+    mask_losses(Masks m, const float *terms, float *bce, float *dice, float *sums) {
+  SHARED(float, room, [WARP]);
+  float of_bce = 0, of_dice = 0, matched = 0;
+  for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS) {
+    const float *at = terms + i / m.queries * TERMS * m.queries + i % m.queries;
+    bool counts = m.assignment[i] >= 0;
+    float p = at[TERM_P * m.queries], pt = at[TERM_PT * m.queries], t = at[TERM_T * m.queries];
+    sums[i * SUMS + SUM_P] = counts ? p : 0;
+    sums[i * SUMS + SUM_PT] = counts ? pt : 0;
+    sums[i * SUMS + SUM_T] = counts ? t : 0;
+    if (!counts) continue;
+    matched += 1;
+    of_bce += at[0] / (float)m.voxels;
+    of_dice += 1 - (2 * pt + 1) / (p + t + 1);
+  }
+  matched = fmaxf(block_sum(matched, room), 1);
+  of_bce = block_sum(of_bce, room);
+  of_dice = block_sum(of_dice, room);
+  if (threadIdx.x > 0) return;
+  *bce = of_bce / matched;
+  *dice = of_dice / matched;
+}
+
+/* rates (N, RATES, K): the gradient of a logit is
+ * BCE (p - t) + (DICE - TARGET t) p (1 - p). */
+static __global__ void __launch_bounds__(THREADS)
+    mask_rates(Masks m, const float *dbce, const float *ddice, const float *sums, float *rates) {
+  SHARED(float, room, [WARP]);
+  float matched = 0;
+  for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS)
+    matched += m.assignment[i] >= 0 ? 1 : 0;
+  matched = fmaxf(block_sum(matched, room), 1);
+  float from_bce = (dbce ? *dbce : 0) / matched, from_dice = (ddice ? *ddice : 0) / matched;
+  for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS) {
+    float *at = rates + i / m.queries * RATES * m.queries + i % m.queries;
+    bool counts = m.assignment[i] >= 0;
+    float below = sums[i * SUMS + SUM_P] + sums[i * SUMS + SUM_T] + 1;
+    float above = 2 * sums[i * SUMS + SUM_PT] + 1;
+    at[RATE_BCE * m.queries] = counts ? from_bce / (float)m.voxels : 0;
+    at[RATE_DICE * m.queries] = counts ? from_dice * above / (below * below) : 0;
+    at[RATE_TARGET * m.queries] = counts ? from_dice * 2 / below : 0;
+  }
+}
+
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS)
+    mask_gradient(Masks m, const T *logits, const float *rates, T *dlogits) {
+  Columns own = columns_own<N>(m);
+  int64_t n = blockIdx.y, first = n * m.voxels * m.queries + own.first;
+  const int32_t *label = m.labels + n * m.voxels;
+  float rate[RATES][N];
+  int target[N];
+  if (!own.end) return;
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    target[i] = m.assignment[n * m.queries + own.first + i];
+#pragma unroll
+    for (int r = 0; r < RATES; r++) rate[r][i] = rates[(n * RATES + r) * m.queries + own.first + i];
+  }
+  for (int64_t v = m.voxels * blockIdx.x / m.parts + own.row; v < own.end; v += m.side) {
+    Floats<N> row = load_lanes<N>(logits + first + v * m.queries);
+    int here = label[v];
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      float e, p = sigmoid_of(row.v[i], &e), r = __fdividef(1, 1 + e);
+      bool hit = here == target[i];
+      float dice = rate[RATE_DICE][i] - (hit ? rate[RATE_TARGET][i] : 0);
+      row.v[i] = rate[RATE_BCE][i] * (p - (hit ? 1 : 0)) + dice * (e * r * r); /* p (1 - p) */
+    }
+    store_lanes<N>(dlogits + first + v * m.queries, row);
+  }
+}
+
+/* ---- on the host
+ * ----------------------------------------------------------------------------------- */
+
+static Masks masks_make(const Call *call, bool vectors) {
+  const Tensor *x = &call->in[IN_LOGITS];
+  Masks m = {};
+  m.samples = x->dim[0];
+  m.voxels = tensor_rows(x) / m.samples;
+  m.queries = (int)tensor_last(x);
+  int count = vectors ? m.queries * (int)dtype_bytes(x->type) / 16 : m.queries;
+  m.tile = count < THREADS ? count : THREADS;
+  m.side = THREADS / m.tile;
+  m.parts = parts_count(m.samples, m.voxels, m.side);
+  m.labels = data_of<const int32_t>(&call->in[IN_LABELS]);
+  m.assignment = data_of<const int32_t>(&call->in[IN_ASSIGNMENT]);
+  return m;
+}
+
+static dim3 masks_grid(const Masks *m, int columns) {
+  int tiles = (m->queries / columns + m->tile - 1) / m->tile;
+  return dim3((unsigned)m->parts, (unsigned)m->samples, (unsigned)tiles);
+}
+
+/* Calls launch(zero of the storage type, columns a thread, sizes). */
+template <typename F> static void with_columns(const Call *call, const void *other, F launch) {
+  const Tensor *x = &call->in[IN_LOGITS];
+  bool vectors = vectors_fit(tensor_last(x), dtype_bytes(x->type), x->data, other);
+  with_type(x->type, [&](auto zero) {
+    if (vectors)
+      launch(zero, std::integral_constant<int, Lanes<decltype(zero)>::COUNT>(),
+             masks_make(call, true));
+    else
+      launch(zero, std::integral_constant<int, 1>(), masks_make(call, false));
+  });
+}
+
+static void forward(const Call *call) {
+  const Tensor *x = &call->in[IN_LOGITS];
+  int64_t masks = x->dim[0] * tensor_last(x);
+  float *terms = static_cast<float *>(call->scratch), *partial = terms + TERMS * masks;
+  with_columns(call, NULL, [&](auto zero, auto columns, Masks m) {
+    using T = decltype(zero);
+    constexpr int N = decltype(columns)::value;
+    LAUNCH((mask_partials<T, N>), masks_grid(&m, N), THREADS, 0, call->stream, m,
+           data_of<const T>(x), partial);
+    partials_sum(call->stream, m.samples, m.parts, TERMS * m.queries, partial, terms);
+    LAUNCH(mask_losses, 1, THREADS, 0, call->stream, m, terms, data_of<float>(&call->out[OUT_BCE]),
+           data_of<float>(&call->out[OUT_DICE]), data_of<float>(&call->out[OUT_SUMS]));
+  });
+}
+
+static void backward(const Call *call) {
+  const Tensor *x = &call->in[IN_LOGITS], *dx = &call->din[IN_LOGITS];
+  float *rates = static_cast<float *>(call->scratch);
+  if (!dx->data) return;
+  with_columns(call, dx->data, [&](auto zero, auto columns, Masks m) {
+    using T = decltype(zero);
+    constexpr int N = decltype(columns)::value;
+    LAUNCH(mask_rates, 1, THREADS, 0, call->stream, m, data_of<const float>(&call->dout[OUT_BCE]),
+           data_of<const float>(&call->dout[OUT_DICE]), data_of<const float>(&call->out[OUT_SUMS]),
+           rates);
+    LAUNCH((mask_gradient<T, N>), masks_grid(&m, N), THREADS, 0, call->stream, m,
+           data_of<const T>(x), rates, data_of<T>(dx));
+  });
+}
+
+static bool prepare(Call *call, Error *) {
+  const Tensor *x = &call->in[IN_LOGITS];
+  size_t masks = (size_t)(x->dim[0] * tensor_last(x));
+  call->scratch_bytes = masks * sizeof(float) * (call->backward ? RATES : TERMS * (PARTS_MOST + 1));
+  return true;
+}
+
+CUDA_KERNEL(mask_loss) = {forward, backward, prepare, NULL, SAVES_IN(IN_LOGITS), false};
