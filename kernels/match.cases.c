@@ -21,6 +21,8 @@ const OpCase match_cases[] = {
      .options = "class_weight=0 bce_weight=0",
      .n_in = 3,
      .in = MATCH_IN(1, 3, 7, 5, 40, 9, 9)},
+    {.name = "64 queries and classes", .n_in = 3, .in = MATCH_IN(2, 5, 9, 7, 64, 64, 64)},
+    {.name = "many queries", .n_in = 3, .in = MATCH_IN(1, 3, 4, 5, 301, 29, 29)},
     {.name = "quick, 16 queries",
      .bench = true,
      .n_in = 3,
