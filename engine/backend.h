@@ -7,6 +7,17 @@
 
 struct Stepper;
 
+/* What nothing on the device exceeds, measured now: bytes read and written, float FMA, BF16 matrix
+ * products (0: not measured). */
+typedef struct DeviceRates {
+  double copy_gbps, fma_gflops, matrix_gflops;
+} DeviceRates;
+
+typedef struct DeviceClocks {
+  int mhz;     /* 0: not to be read */
+  bool slowed; /* by power, heat or hardware at this moment */
+} DeviceClocks;
+
 /* A device with a queue of work. A call that fails ends the process, which is one trial, with its
  * place and reason. */
 typedef struct Device {
@@ -24,6 +35,14 @@ typedef struct Device {
   void (*step_start)(struct Stepper *stepper, double rate);
   void (*step_wait)(struct Stepper *stepper);
   void (*step_release)(struct Stepper *stepper);
+  /* Measuring: what `run` puts into the queue, recorded once; replay gives the device's seconds of
+   * all repeats together. flush overwrites more than the device's caches. */
+  void *(*record)(void (*run)(void *user), void *user);
+  double (*replay)(void *recorded, int repeats);
+  void (*forget)(void *recorded);
+  void (*flush)(void);
+  void (*rates)(DeviceRates *rates);
+  void (*clocks)(DeviceClocks *clocks);
 } Device;
 
 typedef struct Backend {

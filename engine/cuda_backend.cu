@@ -88,7 +88,13 @@ static const Device device_cuda = {queue_get,
                                    cuda_step_input,
                                    cuda_step_start,
                                    cuda_step_wait,
-                                   cuda_step_release};
+                                   cuda_step_release,
+                                   cuda_record,
+                                   cuda_replay,
+                                   cuda_forget,
+                                   cuda_flush,
+                                   cuda_rates,
+                                   cuda_clocks};
 
 static const Backend backend_cuda = {
     "cuda", F32, kernels_cuda, device_alloc, device_release, device_available, &device_cuda};

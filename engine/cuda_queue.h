@@ -5,6 +5,8 @@
 #include "kernels/cuda/launch.h"
 
 struct Stepper;
+struct DeviceRates;
+struct DeviceClocks;
 
 cudaStream_t cuda_queue();
 void cuda_step_make(struct Stepper *stepper);
@@ -12,5 +14,11 @@ void *cuda_step_input(struct Stepper *stepper, int input);
 void cuda_step_start(struct Stepper *stepper, double rate);
 void cuda_step_wait(struct Stepper *stepper);
 void cuda_step_release(struct Stepper *stepper);
+void *cuda_record(void (*run)(void *), void *user);
+double cuda_replay(void *recorded, int repeats);
+void cuda_forget(void *recorded);
+void cuda_flush(void);
+void cuda_rates(struct DeviceRates *rates);
+void cuda_clocks(struct DeviceClocks *clocks);
 
 #endif

@@ -90,7 +90,7 @@ static void test_timing(void **state) {
   (void)state;
   int calls = 0;
   Samples samples = {0};
-  Work work = {nap, &calls};
+  Work work = {.run = nap, .user = &calls};
   timing_run(&work, NULL, &(TimingLimits){.1, 0}, &samples); /* a target that cannot be met */
   assert_true(samples.count >= 3 && samples.count <= 60);
   assert_false(samples.met);
@@ -111,7 +111,7 @@ static void test_short_work_is_repeated_hot_and_single_cold(void **state) {
   int calls = 0;
   Samples samples = {0};
   Flush flush = flush_make();
-  Work work = {count_only, &calls};
+  Work work = {.run = count_only, .user = &calls};
   timing_run(&work, NULL, &(TimingLimits){.02, 0}, &samples);
   assert_true(calls > 100 * samples.count);
   calls = 0;

@@ -57,9 +57,18 @@ static void step_start(Stepper *s, double rate) {
   s->value[0] = (double)*(const float *)plan_fetch(s->plan, s->result[0]);
   s->norm = sgd_step(&there, &s->sgd, rate);
 }
-static const Device device = {queue,      copy,       copy,         zero,
-                              wait,       host_alloc, free,         step_nothing,
-                              step_input, step_start, step_nothing, step_nothing};
+static const Device device = {.queue = queue,
+                              .copy_in = copy,
+                              .copy_out = copy,
+                              .zero = zero,
+                              .wait = wait,
+                              .host_alloc = host_alloc,
+                              .host_release = free,
+                              .step_make = step_nothing,
+                              .step_input = step_input,
+                              .step_start = step_start,
+                              .step_wait = step_nothing,
+                              .step_release = step_nothing};
 static const Backend backend_there = {
     "there", F32, kernels_cpu, device_alloc, device_release, device_available, &device};
 

@@ -11,12 +11,25 @@
 /* ---- ops ----------------------------------------------------------------------------------------
  */
 
+/* The ceiling of arithmetic on this row's operands: BF16 is multiplied by the matrix units. */
+static Machine machine_for(const Session *session, const char *dtype) {
+  Machine machine = session->machine;
+  if (!strcmp(dtype, "bf16") && machine.matrix_gflops > 0)
+    machine.fma_gflops = machine.matrix_gflops;
+  return machine;
+}
+
 /* Cold is what counts: within a step the operands of an op were last touched long ago. */
-static void time_op(Session *session, OpBench *bench, const OpCheck *check, bool backward) {
+static void time_op(Session *session, OpBench *bench, const OpCheck *check, const char *dtype,
+                    bool backward) {
   BenchRow row = row_make();
   Cost cost = op_cost(backward ? &bench->backward : &bench->forward);
   const TimingLimits *limits = &session->options->limits;
-  Work work = {backward ? op_bench_backward : op_bench_forward, bench};
+  Machine machine = machine_for(session, dtype);
+  Work work = {.run = backward ? op_bench_backward : op_bench_forward,
+               .user = bench,
+               .device = session->machine.device};
+  row.dtype = dtype;
   snprintf(row.kernel, sizeof row.kernel, "%s", op_table[bench->id]->name);
   snprintf(row.name, sizeof row.name, "%s", bench->c->name);
   op_bench_shape(bench, row.shape, sizeof row.shape);
@@ -26,28 +39,46 @@ static void time_op(Session *session, OpBench *bench, const OpCheck *check, bool
   row.reference = check->reference;
   row.flops = cost.flops;
   row.bytes = cost.bytes;
-  row.least_us = machine_least_us(&session->machine, cost.flops, cost.bytes, &row.bound);
+  row.least_us = machine_least_us(&machine, cost.flops, cost.bytes, &row.bound);
   if (!row_wrong(&row)) {
+    if (work.device) work.recorded = work.device->record(work.run, work.user);
     timing_warm(&work, limits);
     timing_run(&work, NULL, limits, &row.hot);
     timing_run(&work, &session->flush, limits, &row.cold);
+    if (work.device) work.device->forget(work.recorded);
   }
   session_add(session, &row);
 }
 
-static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
+static bool bench_typed(Session *session, const Chosen *chosen, DType type, Error *error) {
+  const Backend *backend = session->options->backend;
+  const char *dtype = type == BF16 ? "bf16" : "f32";
   OpBench bench;
   OpCheck check;
+  if (!op_bench_make(&bench, chosen->op, chosen->c, type, backend->kernels[chosen->op], error))
+    return false;
+  bool good = (!backend->device || op_bench_place(&bench, backend, error)) &&
+              op_bench_check(&bench, &check, error);
+  if (good) time_op(session, &bench, &check, dtype, false);
+  if (good && bench.has_backward) time_op(session, &bench, &check, dtype, true);
+  op_bench_free(&bench);
+  return good;
+}
+
+/* On a GPU in both types, on the CPU in float. */
+static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
+  const Backend *backend = session->options->backend;
+  const Kernel *kernel = backend->kernels[chosen->op];
   Error inner = {""};
   char name[160];
   chosen_name(chosen, name, sizeof name);
-  if (!op_bench_make(&bench, chosen->op, chosen->c, F32, kernels_cpu[chosen->op], &inner))
-    return fail(error, "%s: %s", name, inner.text);
-  bool good = op_bench_check(&bench, &check, &inner) || fail(error, "%s: %s", name, inner.text);
-  if (good) time_op(session, &bench, &check, false);
-  if (good && bench.has_backward) time_op(session, &bench, &check, true);
-  op_bench_free(&bench);
-  return good;
+  if (!kernel) {
+    fprintf(stderr, "%s: no %s kernel\n", name, backend->name);
+    return true;
+  }
+  bool good = bench_typed(session, chosen, F32, &inner);
+  if (good && backend->device && kernel->bf16) good = bench_typed(session, chosen, BF16, &inner);
+  return good || fail(error, "%s: %s", name, inner.text);
 }
 
 /* ---- whole steps --------------------------------------------------------------------------------
@@ -56,10 +87,11 @@ static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
 static bool bench_step(Session *session, const StepCase *c, Error *error) {
   Step step;
   const BenchOptions *o = session->options;
-  if (!step_make(&step, c, o->home, o->threads, error)) return false;
+  if (!step_make_on(&step, c, o->backend, o->home, o->threads, error)) return false;
   BenchRow row = row_make();
-  step_describe(&step, c, &session->machine, &row);
-  Work work = {step_run, &step};
+  Machine machine = machine_for(session, step_dtype(c));
+  step_describe(&step, c, &machine, &row);
+  Work work = {.run = step_run, .user = &step};
   timing_warm(&work, &o->limits);
   timing_run(&work, NULL, &o->limits, &row.hot);
   bool good = isfinite(step_loss(&step)) ||

@@ -16,6 +16,8 @@ typedef struct BenchOptions {
   bool json, list, quiet, against, compile; /* compile: peers may use torch.compile */
   const char *python[MAX_PEERS];            /* against: each with a PyTorch; none: the default */
   int pythons;
+  const Backend *backend;          /* where: the CPU's fast kernels or a GPU */
+  const char *device;              /* as typed; NULL: cpu */
   const char *first_step;          /* the child's side of a first-step measurement */
   const char *home, *db, *command; /* command: as typed, stored with the run */
 } BenchOptions;

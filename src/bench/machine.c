@@ -115,7 +115,39 @@ Machine machine_begin(int threads, double seconds, const Flush *flush) {
   return machine;
 }
 
+Machine machine_begin_on(const Device *device, int threads) {
+  Machine machine = {.device = device, .threads = threads, .load = read_load()};
+  DeviceRates rates;
+  DeviceClocks clocks;
+  machine.processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
+  machine.busy_start = read_busy();
+  machine.own_start = read_own();
+  machine.time_start = seconds_now();
+  device->rates(&rates);
+  device->clocks(&clocks);
+  machine.copy_gbps = rates.copy_gbps;
+  machine.fma_gflops = machine.fma_end_gflops = rates.fma_gflops;
+  machine.matrix_gflops = rates.matrix_gflops;
+  machine.mhz = clocks.mhz;
+  machine.slowed = clocks.slowed;
+  return machine;
+}
+
+static void device_end(Machine *machine) {
+  DeviceRates rates;
+  DeviceClocks clocks;
+  machine->device->rates(&rates);
+  machine->device->clocks(&clocks);
+  machine->fma_end_gflops = rates.fma_gflops;
+  machine->mhz_end = clocks.mhz;
+  machine->slowed = machine->slowed || clocks.slowed;
+}
+
 void machine_end(Machine *machine, double seconds) {
+  if (machine->device) {
+    device_end(machine);
+    return;
+  }
   machine->fma_end_gflops = fma_rate(machine->threads, seconds);
   machine->mhz_end = read_mhz();
   machine->load_end = read_load();
@@ -127,8 +159,10 @@ void machine_end(Machine *machine, double seconds) {
 void machine_warning(const Machine *m, char *text, size_t bytes) {
   size_t used = 0;
   text[0] = 0;
-  if (m->load > 0.3 * m->processors || m->others > 0.05)
-    used += (size_t)snprintf(text, bytes,
+  if (m->slowed)
+    used += (size_t)snprintf(text, bytes, "the GPU was slowed by power, heat or hardware; ");
+  if (!m->device && (m->load > 0.3 * m->processors || m->others > 0.05))
+    used += (size_t)snprintf(text + used, bytes - used,
                              "the machine is busy: load %.1f before the run, others used %.0f %% "
                              "of its CPU time during it; ",
                              m->load, 100 * m->others);
@@ -141,10 +175,11 @@ void machine_warning(const Machine *m, char *text, size_t bytes) {
 }
 
 json_t *machine_json(const Machine *m) {
-  return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "threads", m->threads,
-                   "processors", m->processors, "copy_gbps", m->copy_gbps, "fma_gflops",
+  return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b}", "threads",
+                   m->threads, "processors", m->processors, "copy_gbps", m->copy_gbps, "fma_gflops",
                    m->fma_gflops, "fma_end_gflops", m->fma_end_gflops, "mhz", m->mhz, "mhz_end",
-                   m->mhz_end, "load", m->load, "load_end", m->load_end, "others", m->others);
+                   m->mhz_end, "load", m->load, "load_end", m->load_end, "others", m->others,
+                   "matrix_gflops", m->matrix_gflops, "slowed", m->slowed);
 }
 
 double machine_least_us(const Machine *m, double flops, double bytes, const char **bound) {

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 typedef struct Machine {
+  const Device *device; /* NULL: the CPU; else rates, clocks and `slowed` are the device's */
   int threads;
   double copy_gbps;             /* read plus written, all threads, beyond the cache */
   double fma_gflops;            /* float, all threads */
@@ -17,10 +18,13 @@ typedef struct Machine {
   double busy_start, own_start; /* CPU seconds at the start */
   double time_start;
   int processors;
+  double matrix_gflops; /* BF16 matrix products; 0: not measured */
+  bool slowed;          /* by power, heat or hardware at the start or the end */
 } Machine;
 
 /* Measures the ceilings with `threads` threads, `seconds` for each. */
 Machine machine_begin(int threads, double seconds, const Flush *flush);
+Machine machine_begin_on(const Device *device, int threads);
 void machine_end(Machine *machine, double seconds);
 /* What makes the times doubtful ("the machine is busy: ..."), or an empty text. */
 void machine_warning(const Machine *machine, char *text, size_t bytes);

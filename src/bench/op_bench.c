@@ -1,4 +1,5 @@
 #include "src/bench/op_bench.h"
+#include "kernels/bf16.h"
 #include "kernels/rng.h"
 
 #include <math.h>
@@ -8,6 +9,7 @@
  */
 
 static double element(const Tensor *tensor, int64_t i) {
+  if (tensor->type == BF16) return (double)bf16_float(((const uint16_t *)tensor->data)[i]);
   if (tensor->type == I32) return ((const int32_t *)tensor->data)[i];
   if (tensor->type == F64) return ((const double *)tensor->data)[i];
   return (double)((const float *)tensor->data)[i];
@@ -17,6 +19,7 @@ static void element_set(Tensor *tensor, int64_t i, double value) {
   if (tensor->type == I32) ((int32_t *)tensor->data)[i] = (int32_t)value;
   if (tensor->type == F64) ((double *)tensor->data)[i] = value;
   if (tensor->type == F32) ((float *)tensor->data)[i] = (float)value;
+  if (tensor->type == BF16) ((uint16_t *)tensor->data)[i] = bf16_of((float)value);
 }
 
 /* Each row holds the first classes in a rotated order, the rest is -1. */
@@ -73,7 +76,16 @@ static bool output_has_gradient(const Call *call, int i) {
   return !(call->op->flags & OP_NO_GRADIENT) && !internal && call->out[i].type != I32;
 }
 
-static bool shapes(OpBench *b, DType real, Error *error) {
+/* BF16 where the kernel takes it, the rest stays F32. */
+static void store_bf16(Call *call, unsigned bf16) {
+  for (int i = 0; i < call->n_in; i++)
+    if (bf16 & SAVES_IN(i) && call->in[i].type == F32) call->in[i].type = BF16;
+  for (int i = 0; i < call->n_out; i++)
+    if (bf16 & SAVES_OUT(i) && call->out[i].type == F32) call->out[i].type = BF16;
+}
+
+static bool shapes(OpBench *b, DType storage, Error *error) {
+  DType real = storage == BF16 ? F32 : storage;
   const Op *op = op_table[b->id];
   Call *call = &b->forward;
   *call = (Call){.op = op, .n_in = b->c->n_in, .n_out = op->n_out};
@@ -88,6 +100,7 @@ static bool shapes(OpBench *b, DType real, Error *error) {
   if (!options_parse(op->options, options, b->c->options, error) || !op->shape(call, error))
     return false;
   for (int i = 0; i < call->n_out && op->flags & OP_CONSTANT; i++) call->out[i].type = real;
+  if (storage == BF16) store_bf16(call, b->kernel->bf16);
   for (int i = 0; i < call->n_in; i++) call->din[i] = call->in[i];
   for (int i = 0; i < call->n_out; i++) call->dout[i] = call->out[i];
   return true;
@@ -149,12 +162,66 @@ bool op_bench_make(OpBench *b, OpId id, const OpCase *c, DType real, const Kerne
   return good;
 }
 
+/* ---- on a device --------------------------------------------------------------------------------
+ */
+
+/* The device's copies: forward sees all inputs and outputs, backward all gradients. */
+static void each_copy(OpBench *b, void (*visit)(OpBench *, Tensor *host, void **there)) {
+  Call *forward = &b->forward, *backward = &b->backward;
+  for (int i = 0; i < forward->n_in; i++) {
+    visit(b, &b->in[i], &forward->in[i].data);
+    visit(b, &b->din[i], &backward->din[i].data);
+  }
+  for (int i = 0; i < forward->n_out; i++) {
+    visit(b, &b->out[i], &forward->out[i].data);
+    visit(b, &b->dout[i], &backward->dout[i].data);
+  }
+}
+
+static void copy_there(OpBench *b, Tensor *host, void **there) {
+  if (!host->data) return;
+  *there = b->place->alloc(tensor_bytes(host));
+  if (*there) backend_write(b->place, *there, host->data, tensor_bytes(host));
+}
+
+static void copy_back(OpBench *b, Tensor *host, void **there) {
+  if (*there) backend_read(b->place, host->data, *there, tensor_bytes(host));
+}
+
+static void free_there(OpBench *b, Tensor *host, void **there) {
+  (void)host;
+  if (*there) b->place->release(*there);
+  *there = NULL;
+}
+
+bool op_bench_place(OpBench *b, const Backend *backend, Error *error) {
+  Call *calls[] = {&b->forward, &b->backward};
+  b->place = backend;
+  each_copy(b, copy_there);
+  for (int k = 0; k < 2; k++) {
+    free(calls[k]->scratch);
+    calls[k]->scratch = calls[k]->scratch_bytes ? backend->alloc(calls[k]->scratch_bytes) : NULL;
+    if (calls[k]->scratch_bytes && !calls[k]->scratch)
+      return fail(error, "out of memory on %s", backend->name);
+    calls[k]->stream = backend->device->queue();
+  }
+  for (int i = 0; i < b->forward.n_in; i++) {
+    if (b->in[i].data && !b->forward.in[i].data) return fail(error, "out of memory");
+    if (b->backward.in[i].data) b->backward.in[i].data = b->forward.in[i].data;
+  }
+  for (int i = 0; i < b->forward.n_out; i++)
+    if (b->backward.out[i].data) b->backward.out[i].data = b->forward.out[i].data;
+  return true;
+}
+
 void op_bench_free(OpBench *b) {
   Call *calls[] = {&b->forward, &b->backward};
   for (int k = 0; k < 2; k++) {
     if (calls[k]->state && b->kernel->release) b->kernel->release(calls[k]);
-    free(calls[k]->scratch);
+    if (b->place && calls[k]->scratch) b->place->release(calls[k]->scratch);
+    if (!b->place) free(calls[k]->scratch);
   }
+  if (b->place) each_copy(b, free_there);
   for (int i = 0; i < MAX_IN; i++) free(b->in[i].data), free(b->din[i].data);
   for (int i = 0; i < MAX_OUT; i++) free(b->out[i].data), free(b->dout[i].data);
   free((void *)b->forward.options);
@@ -189,6 +256,19 @@ static double difference(const Tensor *found, const Tensor *expected) {
 static void run_both(OpBench *b) {
   op_bench_forward(b);
   if (b->has_backward) op_bench_backward(b);
+  if (b->place) each_copy(b, copy_back);
+}
+
+/* What rounding to BF16 left of the numbers. */
+static void copy_numbers(Tensor *to, const Tensor *from) {
+  for (int64_t i = 0; to->data && i < tensor_count(to); i++) element_set(to, i, element(from, i));
+}
+
+static bool stores_bf16(const OpBench *b) {
+  bool any = false;
+  for (int i = 0; i < b->forward.n_in; i++) any = any || b->in[i].type == BF16;
+  for (int i = 0; i < b->forward.n_out; i++) any = any || b->out[i].type == BF16;
+  return any;
 }
 
 /* The reference walks some 1e9 floating-point operations a second. */
@@ -205,6 +285,12 @@ bool op_bench_check(OpBench *b, OpCheck *check, Error *error) {
     return false;
   *check = (OpCheck){.tolerance = b->c->tolerance > 0 ? b->c->tolerance : 1e-5,
                      .reference = in_double ? "double" : "portable float"};
+  if (stores_bf16(b)) {
+    check->tolerance = 1e-2;
+    for (int i = 0; i < b->forward.n_in; i++) copy_numbers(&reference.in[i], &b->in[i]);
+    for (int i = 0; i < b->forward.n_out; i++)
+      if (b->dout[i].data) copy_numbers(&reference.dout[i], &b->dout[i]);
+  }
   run_both(&reference);
   run_both(b);
   for (int i = 0; i < b->forward.n_out; i++)

@@ -4,6 +4,7 @@
 #ifndef BENCH_OP_BENCH_H
 #define BENCH_OP_BENCH_H
 
+#include "engine/backend.h"
 #include "kernels/op_case.h"
 
 typedef struct OpBench {
@@ -11,7 +12,8 @@ typedef struct OpBench {
   const OpCase *c;
   const Kernel *kernel;
   Call forward, backward;
-  Tensor in[MAX_IN], out[MAX_OUT], din[MAX_IN], dout[MAX_OUT]; /* owned memory */
+  Tensor in[MAX_IN], out[MAX_OUT], din[MAX_IN], dout[MAX_OUT]; /* owned memory of the host */
+  const Backend *place; /* with a device: where the calls' copies of them lie; else NULL */
   bool has_backward;
 } OpBench;
 
@@ -23,8 +25,11 @@ typedef struct OpCheck {
   const char *reference; /* "double" or "portable float", where double takes too long */
 } OpCheck;
 
+/* real BF16: the operands that the kernel takes so, the others F32. */
 bool op_bench_make(OpBench *bench, OpId id, const OpCase *c, DType real, const Kernel *kernel,
                    Error *error);
+/* Moves the calls to a backend's device; its kernels were given to op_bench_make. */
+bool op_bench_place(OpBench *bench, const Backend *backend, Error *error);
 void op_bench_free(OpBench *bench);
 void op_bench_forward(void *bench);
 void op_bench_backward(void *bench);

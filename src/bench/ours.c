@@ -30,7 +30,7 @@ static bool dice_make(Ours *ours, const Session *session, Error *error) {
     ours->maps->prediction[i] = draw & 15;
     ours->maps->reference[i] = draw >> 4 & 15;
   }
-  ours->work = (Work){dice_run, ours->maps};
+  ours->work = (Work){.run = dice_run, .user = ours->maps};
   ours->row.bytes = 2 * DICE_VOXELS;
   ours->row.pass = "forward";
   ours->row.least_us = machine_least_us(&session->machine, 0, ours->row.bytes, &ours->row.bound);
@@ -95,7 +95,7 @@ static bool op_make(Ours *ours, const DuelCase *c, const Session *session, Error
   row->flops = cost.flops + back.flops;
   row->bytes = cost.bytes + back.bytes;
   row->least_us = machine_least_us(&session->machine, row->flops, row->bytes, &row->bound);
-  ours->work = (Work){both_run, bench};
+  ours->work = (Work){.run = both_run, .user = bench};
   ours->request = c->op == OP_match ? match_request(bench) : deform_request(bench);
   return true;
 }
@@ -121,7 +121,7 @@ static bool step_side(Ours *ours, const DuelCase *c, const Session *session, Err
   const BenchOptions *o = session->options;
   if (!step_make(step, c->step, o->home, o->threads, error)) return false;
   step_describe(step, c->step, &session->machine, &ours->row);
-  ours->work = (Work){step_run, step};
+  ours->work = (Work){.run = step_run, .user = step};
   json_t *config = json_deep_copy(step->config);
   const char *const triples[] = {"strides", "kernels"};
   for (int i = 0; i < 2; i++)

@@ -6,6 +6,7 @@
 BenchRow row_make(void) {
   return (BenchRow){.pass = "",
                     .dtype = "f32",
+                    .device = "cpu",
                     .error = NAN,
                     .tolerance = NAN,
                     .least_us = NAN,
@@ -71,8 +72,8 @@ json_t *row_json(const BenchRow *row, int threads, bool samples) {
   const Samples *chosen = row_samples(row);
   Summary s = samples_summary(chosen->value, chosen->count);
   json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "kernel", row->kernel, "pass",
-                             row->pass, "case", row->name, "shape", row->shape, "device", "cpu",
-                             "dtype", row->dtype, "threads", threads);
+                             row->pass, "case", row->name, "shape", row->shape, "device",
+                             row->device, "dtype", row->dtype, "threads", threads);
   put(object, "error", row->error);
   put(object, "tolerance", row->tolerance);
   json_object_set_new(object, "reference",

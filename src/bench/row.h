@@ -9,7 +9,7 @@
 typedef struct BenchRow {
   char kernel[48], name[80], shape[400]; /* "conv", "quick s0", "(16,3,3,3,16) ..." */
   const char *pass;                      /* forward, backward, step, ... */
-  const char *dtype;
+  const char *dtype, *device;
   double error, tolerance; /* NaN: not compared here */
   const char *reference;   /* what the error is against */
   Samples cold, hot;       /* microseconds; cold stays empty where it says nothing (whole steps) */

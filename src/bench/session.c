@@ -29,18 +29,29 @@ Session session_begin(const BenchOptions *options, int width) {
   signal(SIGTERM, interrupt);
   omp_set_num_threads(options->threads);
   session.flush = flush_make();
-  session.machine = machine_begin(options->threads, ceiling_seconds(options), &session.flush);
+  const Device *device = options->backend->device;
+  session.machine = device
+                        ? machine_begin_on(device, options->threads)
+                        : machine_begin(options->threads, ceiling_seconds(options), &session.flush);
   session.text = options->json ? (options->quiet ? NULL : stderr) : stdout;
   if (!session.text) return session;
-  fprintf(session.text,
-          "%d threads; ceilings measured now: copy %.1f GB/s, float FMA %.0f GFLOP/s\n",
-          options->threads, session.machine.copy_gbps, session.machine.fma_gflops);
+  if (device)
+    fprintf(session.text,
+            "cuda, %.0f MHz; ceilings measured now: copy %.0f GB/s, float FMA %.0f GFLOP/s, bf16 "
+            "matrix %.0f GFLOP/s\n",
+            session.machine.mhz, session.machine.copy_gbps, session.machine.fma_gflops,
+            session.machine.matrix_gflops);
+  else
+    fprintf(session.text,
+            "%d threads; ceilings measured now: copy %.1f GB/s, float FMA %.0f GFLOP/s\n",
+            options->threads, session.machine.copy_gbps, session.machine.fma_gflops);
   row_print_head(session.text, width, options->against);
   fflush(session.text);
   return session;
 }
 
 void session_add(Session *session, BenchRow *row) {
+  row->device = session->options->backend->name;
   if (session->text) row_print(row, session->text, session->width, session->options->against);
   json_array_append_new(session->rows, row_json(row, session->options->threads, true));
   session->wrong += row_wrong(row);

@@ -39,10 +39,15 @@ static void flush_walk(const Flush *flush) {
   for (size_t i = 0; i < count; i++) flush->memory[i] = 1.5f - flush->memory[i];
 }
 
-static double time_once(const Work *work) {
+static double time_calls(const Work *work, int calls) {
+  if (work->device) return work->device->replay(work->recorded, calls);
   double start = seconds_now();
-  work->run(work->user);
+  for (int i = 0; i < calls; i++) work->run(work->user);
   return seconds_now() - start;
+}
+
+static double time_once(const Work *work) {
+  return time_calls(work, 1);
 }
 
 /* Until two consecutive windows have the same best time, or a quarter of the limit is over. */
@@ -72,10 +77,9 @@ void timing_run(const Work *work, const Flush *flush, const TimingLimits *limits
   samples->count = 0;
   samples->met = false;
   while (samples->count < MOST_SAMPLES && !samples->met) {
-    if (flush) flush_walk(flush);
-    double from = seconds_now();
-    for (int i = 0; i < repeats; i++) work->run(work->user);
-    samples_add(samples, 1e6 * (seconds_now() - from) / repeats);
+    if (flush && work->device) work->device->flush();
+    if (flush && !work->device) flush_walk(flush);
+    samples_add(samples, 1e6 * time_calls(work, repeats) / repeats);
     bool look = samples->count >= LEAST_SAMPLES && samples->count % LEAST_SAMPLES == 0;
     Summary summary = look ? samples_summary(samples->value, samples->count) : (Summary){0};
     samples->met = look && summary_noise(&summary) <= limits->noise;

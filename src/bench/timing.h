@@ -3,6 +3,7 @@
 #ifndef BENCH_TIMING_H
 #define BENCH_TIMING_H
 
+#include "engine/backend.h"
 #include "src/bench/statistics.h"
 
 #include <stddef.h>
@@ -10,6 +11,8 @@
 typedef struct Work {
   void (*run)(void *user);
   void *user;
+  const Device *device; /* NULL: the host's clock around `run` */
+  void *recorded;       /* by device->record: what is timed on it */
 } Work;
 
 typedef struct TimingLimits {
@@ -27,8 +30,8 @@ Flush flush_make(void); /* twice the last-level cache */
 void flush_free(Flush *flush);
 
 void timing_warm(const Work *work, const TimingLimits *limits);
-/* Samples in microseconds. flush == NULL: hot, short work repeated within a sample; otherwise
- * cold, one call a sample. */
+/* Samples in microseconds. On a device the flush is its own. flush == NULL: hot, short work
+ * repeated within a sample; otherwise cold, one call a sample. */
 void timing_run(const Work *work, const Flush *flush, const TimingLimits *limits, Samples *samples);
 
 #endif

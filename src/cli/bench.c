@@ -21,7 +21,7 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {"device", KEY_DEVICE, "NAME", 0, "Where (cpu)", 0},
+    {"device", KEY_DEVICE, "cpu|cuda", 0, "Where; cuda:1 is the second GPU", 0},
     {"threads", KEY_THREADS, "N", 0, "Threads (default: the processors that may be used)", 0},
     {"time", KEY_TIME, "S", 0, "Most seconds for one measurement (default 0.5)", 0},
     {"noise", KEY_NOISE, "PCT", 0,
@@ -40,9 +40,10 @@ static const struct argp_option options[] = {
     {"list", KEY_LIST, 0, 0, "Name what would be timed", 0},
     {0}};
 
-static bool take_device(const char *value, Error *error) {
-  if (!strcmp(value, "cpu")) return true;
-  return fail(error, "--device \"%s\" is unknown; this build knows: cpu", value);
+static bool take_device(const char *value, BenchOptions *o, Error *error) {
+  o->device = value;
+  if (!strcmp(value, "cpu") || !strncmp(value, "cuda", 4)) return true;
+  return fail(error, "--device \"%s\" is unknown; known: cpu, cuda, cuda:NUMBER", value);
 }
 
 static bool take_against(const char *value, BenchOptions *o, Error *error) {
@@ -63,7 +64,7 @@ static bool take(int key, char *value, void *user, Error *error) {
     return fail(error, "--python: at most %d", MAX_PEERS);
   if (key == KEY_PYTHON) o->python[o->pythons++] = value;
   if (key == KEY_AGAINST) return take_against(value, o, error);
-  if (key == KEY_DEVICE) return take_device(value, error);
+  if (key == KEY_DEVICE) return take_device(value, o, error);
   if (key != KEY_THREADS && key != KEY_TIME && key != KEY_NOISE) return true;
   const char *name = key == KEY_THREADS ? "--threads" : key == KEY_TIME ? "--time" : "--noise";
   if (!cli_number(name, value, key == KEY_THREADS ? 1 : 1e-4, &number, error)) return false;
@@ -150,6 +151,12 @@ int command_bench(int argc, char **argv) {
   bench.db = common.db;
   bench.quiet = common.quiet;
   bench.command = command;
+  bench.backend = backend_open(bench.device ? bench.device : "cpu", &error);
+  if (!bench.backend) return cli_error(EXIT_UNFIT, &error);
+  if (bench.against && bench.backend->device) {
+    fail(&error, "--against pytorch compares on the cpu; on a GPU it is not there yet");
+    return cli_error(EXIT_USAGE, &error);
+  }
   int code = bench_run(&bench, &error);
   if (code == EXIT_INTERRUPTED) fail(&error, "interrupted; the rows so far are stored");
   if (code == EXIT_SOME_FAILED && !error.text[0]) fail(&error, "a kernel is wrong");

@@ -1,0 +1,209 @@
+/* Measuring on the GPU: calls captured and replayed between two events (so that the host's launches
+ * are not in the time, as in a captured step), a walk over more than the level-2 cache, the rates
+ * that nothing can exceed, and the clocks by NVML, which is loaded if it is there. */
+#include "engine/cuda_queue.h"
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/vector.h"
+
+#include <dlfcn.h>
+
+extern "C" {
+#include "engine/backend.h"
+}
+
+static constexpr int THREADS = 256, CHAINS = 8, TURNS = 4096;
+
+/* ---- time
+ * ---------------------------------------------------------------------------------------- */
+
+void *cuda_record(void (*run)(void *), void *user) {
+  cudaGraph_t graph;
+  cudaGraphExec_t made;
+  run(user); /* what libraries load on first use */
+  CUDA_TRY(cudaStreamSynchronize(cuda_queue()));
+  CUDA_TRY(cudaStreamBeginCapture(cuda_queue(), cudaStreamCaptureModeThreadLocal));
+  run(user);
+  CUDA_TRY(cudaStreamEndCapture(cuda_queue(), &graph));
+  CUDA_TRY(cudaGraphInstantiate(&made, graph, 0));
+  CUDA_TRY(cudaGraphDestroy(graph));
+  return made;
+}
+
+double cuda_replay(void *recorded, int repeats) {
+  static cudaEvent_t start, end;
+  float milliseconds = 0;
+  if (!start) {
+    CUDA_TRY(cudaEventCreate(&start));
+    CUDA_TRY(cudaEventCreate(&end));
+  }
+  CUDA_TRY(cudaEventRecord(start, cuda_queue()));
+  for (int i = 0; i < repeats; i++)
+    CUDA_TRY(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recorded), cuda_queue()));
+  CUDA_TRY(cudaEventRecord(end, cuda_queue()));
+  CUDA_TRY(cudaEventSynchronize(end));
+  CUDA_TRY(cudaEventElapsedTime(&milliseconds, start, end));
+  return 1e-3 * (double)milliseconds;
+}
+
+void cuda_forget(void *recorded) {
+  CUDA_TRY(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recorded)));
+}
+
+static size_t cache_bytes() {
+  int device = 0, bytes = 0;
+  CUDA_TRY(cudaGetDevice(&device));
+  CUDA_TRY(cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, device));
+  return bytes > 0 ? (size_t)bytes : (size_t)64 << 20;
+}
+
+/* Stands in the queue before what is timed; written, so that the lines are not just clean copies.
+ */
+void cuda_flush(void) {
+  static void *memory;
+  size_t bytes = 2 * cache_bytes();
+  if (!memory) CUDA_TRY(cudaMalloc(&memory, bytes));
+  CUDA_TRY(cudaMemsetAsync(memory, 0, bytes, cuda_queue()));
+}
+
+/* ---- rates
+ * --------------------------------------------------------------------------------------- */
+
+static __global__ void __launch_bounds__(THREADS)
+    copy_vectors(int64_t vectors, const float *from, float *to) {
+  int64_t step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < vectors; i += step)
+    store_vector(to + 4 * i, load_vector(from + 4 * i));
+}
+
+static __global__ void __launch_bounds__(THREADS) fma_chains(float a, float b, float *out) {
+  float x[CHAINS];
+#pragma unroll
+  for (int c = 0; c < CHAINS; c++) x[c] = (float)(threadIdx.x + c);
+  for (int turn = 0; turn < TURNS; turn++)
+#pragma unroll
+    for (int c = 0; c < CHAINS; c++) x[c] = fmaf(x[c], a, b);
+  float sum = 0;
+#pragma unroll
+  for (int c = 0; c < CHAINS; c++) sum += x[c];
+  if (sum == 12345.678f) *out = sum; /* never, but the compiler cannot know */
+}
+
+namespace {
+struct Probe {
+  void *from, *to, *workspace;
+  size_t bytes;
+  Gemm *gemm;
+  unsigned blocks;
+};
+} // namespace
+
+static void run_copy(void *user) {
+  Probe *p = static_cast<Probe *>(user);
+  LAUNCH(copy_vectors, p->blocks, THREADS, 0, cuda_queue(), (int64_t)(p->bytes / 16),
+         static_cast<const float *>(p->from), static_cast<float *>(p->to));
+}
+
+static void run_fma(void *user) {
+  Probe *p = static_cast<Probe *>(user);
+  LAUNCH(fma_chains, p->blocks, THREADS, 0, cuda_queue(), 1.f, 0.f, static_cast<float *>(p->to));
+}
+
+static void run_matrix(void *user) {
+  Probe *p = static_cast<Probe *>(user);
+  gemm_run(p->gemm, cuda_queue(), p->from, p->from, NULL, p->to, p->workspace);
+}
+
+/* The best of some calls: a ceiling is what was reached. */
+static double best_seconds(void (*run)(void *), Probe *probe) {
+  void *recorded = cuda_record(run, probe);
+  double best = 1e30;
+  for (int i = 0; i < 10; i++) {
+    double seconds = cuda_replay(recorded, 3) / 3;
+    best = seconds < best ? seconds : best;
+  }
+  cuda_forget(recorded);
+  return best;
+}
+
+/* Zeros multiply faster than numbers on a chip that saves power: the operands are not zeros. */
+static __global__ void __launch_bounds__(THREADS) fill_bf16(int64_t count, bf16 *x) {
+  int64_t step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < count; i += step) {
+    unsigned bits = (unsigned)i * 2654435761u;
+    store(x + i, (float)(bits >> 8) * (2.f / 16777216.f) - 1.f);
+  }
+}
+
+static double matrix_gflops(Probe *p) {
+  int64_t n = 8192;
+  Error error = {};
+  GemmShape shape = {n, n, n, false, false, 1, BF16, BF16, false, false};
+  p->gemm = gemm_make(&shape, &error);
+  if (!p->gemm) return 0;
+  CUDA_TRY(cudaMalloc(&p->workspace, gemm_workspace(p->gemm) + 1));
+  LAUNCH(fill_bf16, p->blocks, THREADS, 0, cuda_queue(), n * n, static_cast<bf16 *>(p->from));
+  double seconds = best_seconds(run_matrix, p);
+  gemm_free(p->gemm);
+  CUDA_TRY(cudaFree(p->workspace));
+  return 2.0 * (double)n * (double)n * (double)n / seconds / 1e9;
+}
+
+void cuda_rates(DeviceRates *rates) {
+  Probe probe = {};
+  size_t available = 0, total = 0;
+  CUDA_TRY(cudaMemGetInfo(&available, &total));
+  probe.bytes = (size_t)1 << 30;
+  while (probe.bytes > available / 4) probe.bytes /= 2;
+  CUDA_TRY(cudaMalloc(&probe.from, probe.bytes));
+  CUDA_TRY(cudaMalloc(&probe.to, probe.bytes));
+  probe.blocks = (unsigned)resident_blocks(copy_vectors, THREADS, 0);
+  rates->copy_gbps = 2.0 * (double)probe.bytes / best_seconds(run_copy, &probe) / 1e9;
+  probe.blocks = (unsigned)resident_blocks(fma_chains, THREADS, 0);
+  rates->fma_gflops =
+      2.0 * CHAINS * TURNS * THREADS * (double)probe.blocks / best_seconds(run_fma, &probe) / 1e9;
+  rates->matrix_gflops = probe.bytes >= (size_t)2 * 8192 * 8192 ? matrix_gflops(&probe) : 0;
+  CUDA_TRY(cudaFree(probe.from));
+  CUDA_TRY(cudaFree(probe.to));
+}
+
+/* ---- clocks
+ * --------------------------------------------------------------------------------------- */
+
+/* NVML's numbers: the SM clock; the reasons for throttling that are no idleness or setting. */
+enum { NVML_SM = 1 };
+static constexpr unsigned long long NVML_SLOWED = 0x4ull | 0x8ull | 0x20ull | 0x40ull | 0x80ull;
+
+typedef int (*NvmlStart)(void);
+typedef int (*NvmlHandle)(const char *bus, void **device);
+typedef int (*NvmlClock)(void *device, int type, unsigned *mhz);
+typedef int (*NvmlReasons)(void *device, unsigned long long *reasons);
+
+static void *nvml_device(void **library) {
+  char bus[32];
+  int device = 0;
+  void *handle = NULL;
+  *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (!*library) return NULL;
+  NvmlStart start = reinterpret_cast<NvmlStart>(dlsym(*library, "nvmlInit_v2"));
+  NvmlHandle find =
+      reinterpret_cast<NvmlHandle>(dlsym(*library, "nvmlDeviceGetHandleByPciBusId_v2"));
+  CUDA_TRY(cudaGetDevice(&device));
+  CUDA_TRY(cudaDeviceGetPCIBusId(bus, sizeof bus, device));
+  return start && find && start() == 0 && find(bus, &handle) == 0 ? handle : NULL;
+}
+
+void cuda_clocks(DeviceClocks *clocks) {
+  static void *library, *device;
+  static bool looked;
+  *clocks = DeviceClocks();
+  if (!looked) device = nvml_device(&library);
+  looked = true;
+  if (!device) return;
+  NvmlClock clock = reinterpret_cast<NvmlClock>(dlsym(library, "nvmlDeviceGetClockInfo"));
+  NvmlReasons reasons =
+      reinterpret_cast<NvmlReasons>(dlsym(library, "nvmlDeviceGetCurrentClocksThrottleReasons"));
+  unsigned mhz = 0;
+  unsigned long long bits = 0;
+  if (clock && clock(device, NVML_SM, &mhz) == 0) clocks->mhz = (int)mhz;
+  if (reasons && reasons(device, &bits) == 0) clocks->slowed = (bits & NVML_SLOWED) != 0;
+}
