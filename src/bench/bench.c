@@ -126,7 +126,7 @@ static void print_list(const Chosen *list, int count) {
 /* Before the first thread starts; a peer, which this process starts, is bound to the same. */
 static void claim_processors(int threads) {
   int list[PROCESSORS_MAX], count = processors_list(list);
-  if (threads <= count) processors_claim(PROCESSORS_SCOPE, list, count, threads);
+  if (threads <= count) processors_claim(processors_scope(), list, count, threads);
 }
 
 int bench_run(const BenchOptions *options, Error *error) {

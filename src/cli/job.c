@@ -118,7 +118,8 @@ static _Noreturn void become_trial(const Launch *launch, const Choice *choice, p
   dup2(file[1], 1);
   dup2(file[1], 2);
   dup2(file[2], EVENTS_FD);
-  if (launch->pin) processors_claim(PROCESSORS_SCOPE, choice->list, choice->count, launch->threads);
+  if (launch->pin)
+    processors_claim(processors_scope(), choice->list, choice->count, launch->threads);
   char *arguments[] = {"harness", "trial", NULL};
   execve(launch->program, arguments, environment);
   dprintf(2, "cannot execute %s: %s\n", launch->program, strerror(errno));

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -74,6 +75,11 @@ int processors_usable(void) {
 
 /* ---- claims -------------------------------------------------------------------------------------
  */
+
+const char *processors_scope(void) {
+  const char *scope = getenv("HARNESS_CLAIMS");
+  return scope && scope[0] ? scope : "harness";
+}
 
 /* After a common start: number in decimal, without the library's formatting. */
 static socklen_t claim_name(struct sockaddr_un *name, const char *scope, int processor) {

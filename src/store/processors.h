@@ -6,7 +6,9 @@
 #include <stdbool.h>
 
 enum { PROCESSORS_MAX = 1024 };
-#define PROCESSORS_SCOPE "harness"
+
+/* Who shares claims: "harness", or HARNESS_CLAIMS, which gives tests a scope of their own. */
+const char *processors_scope(void);
 
 /* Those of the affinity mask, first one of each core, then their hyperthreads; returns how many. */
 int processors_list(int list[PROCESSORS_MAX]);
