@@ -124,3 +124,54 @@ END
   [ "$status" -eq 5 ]
   [[ "$output" == *"has no weights under elsewhere/checkpoints"* ]]
 }
+
+# Two channels, three spacings, two orientations; the plan turns and resamples them to one grid.
+varied() {
+  /usr/bin/python3 - <<'END'
+import json, os
+import nibabel, numpy
+os.makedirs("varied/imagesTr"), os.makedirs("varied/labelsTr"), os.makedirs("joined")
+for i in range(5):
+    image = nibabel.load("abdomen/imagesTr/phantom_%03d_0000.nii.gz" % i)
+    label = nibabel.load("abdomen/labelsTr/phantom_%03d.nii.gz" % i)
+    affine = numpy.diag([2, 2, 2, 1.0]) @ numpy.diag([(1, 1, 1, 1), (1, 1.3, 1, 1), (0.8, 1, 1.2, 1)][i % 3])
+    affine[0] *= -1 if i % 2 else 1
+    values = numpy.asarray(image.dataobj).astype(numpy.float32)
+    channels = [values, values**2 / 1000]
+    for c in range(2):
+        nibabel.save(nibabel.Nifti1Image(channels[c], affine), "varied/imagesTr/p%d_%04d.nii.gz" % (i, c))
+    nibabel.save(nibabel.Nifti1Image(numpy.stack(channels, -1), affine), "joined/p%d.nii.gz" % i)
+    nibabel.save(nibabel.Nifti1Image(numpy.asarray(label.dataobj).astype(numpy.uint8), affine), "varied/labelsTr/p%d.nii.gz" % i)
+about = json.load(open("abdomen/dataset.json"))
+about.update(name="varied", channel_names={"0": "MRI", "1": "MRI"}, numTraining=5, harness_validation=2)
+json.dump(about, open("varied/dataset.json", "w"))
+END
+}
+
+@test "a planned data set of two channels: stored Dice again, from either layout of the channels" {
+  /usr/bin/python3 -c "import nibabel" || skip "python3-nibabel is missing"
+  varied
+  "$harness" data plan varied >/dev/null
+  "$harness" data preprocess varied >/dev/null 2>&1
+  sed "s|$work/abdomen|$work/varied|; s|steps = 20|steps = 30, mirror_tta = true, augment = \"nnunet\"|" tiny.lua >varied.lua
+  "$harness" run varied.lua -q >/dev/null
+  trial="$("$harness" runs list --experiment varied --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][0]['hash'])")"
+  "$harness" predict "$trial" varied/imagesTr split --no-postprocess -q
+  "$harness" predict "$trial" joined whole --no-postprocess -q
+  rm split/p[012].nii.gz
+  cmp split/p3.nii.gz whole/p3.nii.gz
+  "$harness" evaluate varied split --partial --json >varied.json
+  "$harness" runs show "$trial" --json >trial.json
+  /usr/bin/python3 - <<'END'
+import json
+trial = json.load(open("trial.json"))["trial"]
+stored = {l["label"]: l["value"] for l in trial["labels"] if l["metric"] == "dice"}
+found = {l["label"]: l["dice"]["mean"] for l in json.load(open("varied.json"))["labels"]}
+assert trial["config"]["preprocessing"] and any(stored.values()), trial["config"]
+assert all(abs(found[label] - value) < 1e-12 for label, value in stored.items()), (stored, found)
+END
+  rm varied/imagesTr/p4_0001.nii.gz
+  run "$harness" predict "$trial" varied/imagesTr split
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"p4_0001.nii.gz: channel 1 of p4 is missing; the trial was trained on 2"* ]]
+}
