@@ -22,7 +22,7 @@ END
 
 setup() {
   cd "$work" || return
-  trial="$("$harness" runs list --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][0]['hash'])")"
+  trial="$("$harness" runs list --experiment tiny --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][0]['hash'])")"
 }
 
 @test "predictions of the validation cases have the Dice that the trial stored" {
@@ -174,4 +174,18 @@ END
   run "$harness" predict "$trial" varied/imagesTr split
   [ "$status" -eq 3 ]
   [[ "$output" == *"p4_0001.nii.gz: channel 1 of p4 is missing; the trial was trained on 2"* ]]
+}
+
+@test "a table shows another figure that the trials stored" {
+  "$harness" table tiny --metric hd95 --json >table.json
+  "$harness" runs show "$trial" --json >trial.json
+  /usr/bin/python3 - <<'END'
+import json
+labels = [l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == "hd95"]
+row = json.load(open("table.json"))["rows"][0]
+assert abs(row["mean"] - sum(labels) / 3) < 1e-9 and row["n"] == 1 and row["paper"] is None, (row, labels)
+END
+  run "$harness" table tiny --metric hd96
+  [ "$status" -eq 3 ]
+  [[ "$output" == *'no trial of tiny stored the metric "hd96"; stored: assd,dice,hd95,nsd_1mm'* ]]
 }

@@ -58,8 +58,10 @@ static const Cli cli = {
     "  harness evaluate labelsTr predictions\n"
     "  harness evaluate REF.nii.gz PRED.nii.gz --tolerance 2 --json\n",
     "Dice, IoU, HD95, ASSD, NSD and volumes of each case and label, from two folders whose files "
-    "have the same names or from two files. Distances are in mm, by the reference's spacing. A "
-    "missed structure and a false positive count with the worst value (Dice 0, distance = the "
+    "have the same names or from two files. Distances are in mm, by the reference's spacing. HD95 "
+    "is the larger of both directions' 95th percentiles, as MONAI's; --json and --csv also have "
+    "hd95_pooled, of both directions together, as MedPy's. A missed structure and a false positive "
+    "count with the worst value (Dice 0, distance = the "
     "volume's diagonal); a structure in neither map does not count.",
     options,
     take};

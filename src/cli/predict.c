@@ -54,12 +54,16 @@ static json_t *find_trial(const Choice *choice, Store *store, Error *error) {
   json_t *rows = NULL;
   if (!store_find(store, choice->trial, hash, error)) return NULL;
   json_t *parameters = json_pack("[s]", hash);
-  bool good =
-      store_query(store, "SELECT config FROM trials WHERE hash = ?1", parameters, &rows, error);
+  bool good = store_query(store, "SELECT config, status FROM trials WHERE hash = ?1", parameters,
+                          &rows, error);
   json_decref(parameters);
   if (!good) return NULL;
-  json_t *config = weights_config(choice->common.home, store, hash,
-                                  config_text(json_array_get(rows, 0), "config"));
+  const json_t *trial = json_array_get(rows, 0);
+  const char *status = config_text(trial, "status");
+  json_t *config = weights_config(choice->common.home, store, hash, config_text(trial, "config"));
+  if (config && strcmp(status, "done"))
+    fprintf(stderr, "harness: trial %.8s is %s: its weights are those of its last checkpoint\n",
+            hash, status);
   if (!config)
     fail(error, "trial %.8s has no weights under %s/checkpoints; `harness run` makes them", hash,
          store_folder(store));

@@ -16,7 +16,7 @@ typedef struct Choice {
   const char *run; /* of `plot roofline` */
 } Choice;
 
-enum { KEY_FORMAT = 1, KEY_SCALE, KEY_DATASET, KEY_DEVICE, KEY_JSON };
+enum { KEY_FORMAT = 1, KEY_SCALE, KEY_DATASET, KEY_DEVICE, KEY_METRIC, KEY_JSON };
 
 #define CHOICE_OPTIONS                                                                             \
   {"scale", KEY_SCALE, "NAME", 0, "Of the results at this scale", 0},                              \
@@ -28,6 +28,8 @@ static const struct argp_option table_options[] = {
     {"format", KEY_FORMAT, "NAME", 0, "text (default), md, csv, json or tex", 0},
     {"json", KEY_JSON, 0, 0, "The same as --format json", 0},
     CHOICE_OPTIONS,
+    {"metric", KEY_METRIC, "NAME", 0,
+     "Another figure that trials store: hd95, assd (mm) or nsd_1mm; without the paper's", 0},
     {"output", 'o', "FILE", 0, "Write there (-: standard output)", 0},
     {0}};
 
@@ -55,6 +57,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_SCALE) choice->result.scale = value;
   if (key == KEY_DATASET) choice->result.dataset = value;
   if (key == KEY_DEVICE) choice->result.device = value;
+  if (key == KEY_METRIC) choice->result.metric = value;
   if (key == KEY_JSON) choice->format = "json";
   if (key == 'o') choice->output = value;
   return key != KEY_FORMAT || take_format(value, choice, error);

@@ -123,7 +123,8 @@ static char *find_description(const ComparisonOptions *options) {
     return folder ? strndup(options->dataset, folder) : strdup(".");
   }
   char *folder = realpath(options->reference, NULL);
-  for (int up = 0; folder && up < 3; up++) {
+  if (folder && !is_folder(folder)) dirname(folder);
+  for (int up = 0; folder && up < 2; up++) {
     if (has_description(folder)) return folder;
     dirname(folder);
   }

@@ -46,8 +46,22 @@ static const char labels_sql[] =
     " sum(l.missed) AS missed, sum(l.false_positive) AS false_positive, sum(l.cases) AS cases"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN v_label l ON l.trial_id = c.trial_id"
     " JOIN plans p ON p.id = r.plan_id JOIN experiments e ON e.id = p.experiment_id"
-    " AND l.metric = e.metric WHERE r.plan_id = ?1"
+    " AND l.metric = coalesce(?2, e.metric) WHERE r.plan_id = ?1"
     " GROUP BY r.position, l.label ORDER BY l.label, r.position";
+
+/* Figures by another metric, to replace those of rows_sql. */
+static const char metric_sql[] =
+    "SELECT NULL AS paper, NULL AS paper_word, avg(s.value) AS mean, count(s.value) AS n,"
+    " CASE WHEN count(s.value) > 1 THEN sqrt(max(0, (sum(s.value * s.value)"
+    "  - count(s.value) * avg(s.value) * avg(s.value)) / (count(s.value) - 1))) END AS sd"
+    " FROM rows r JOIN cells c ON c.row_id = r.id"
+    " LEFT JOIN v_score s ON s.trial_id = c.trial_id AND s.metric = ?2"
+    " WHERE r.plan_id = ?1 GROUP BY r.position ORDER BY r.position";
+
+static const char stored_sql[] =
+    "SELECT group_concat(DISTINCT s.metric) AS names, sum(s.metric = ?2) AS trials FROM rows r"
+    " JOIN cells c ON c.row_id = r.id JOIN v_score s ON s.trial_id = c.trial_id"
+    " WHERE r.plan_id = ?1";
 
 static const char counts_sql[] =
     "SELECT count(DISTINCT t.seed) AS seeds, count(DISTINCT t.fold) AS folds"
@@ -60,12 +74,17 @@ static const char environment_sql[] =
     " JOIN attempts a ON a.id = v.attempt_id JOIN environments n ON n.id = a.environment_id"
     " WHERE r.plan_id = ?1 ORDER BY a.ended_at DESC LIMIT 1";
 
-/* Runs a query about one plan. */
-static bool about(Store *store, const char *sql, json_int_t plan, json_t **rows, Error *error) {
-  json_t *parameters = json_pack("[I]", plan);
+/* Runs a query about one plan, and about one metric (may be NULL). */
+static bool about_metric(Store *store, const char *sql, json_int_t plan, const char *metric,
+                         json_t **rows, Error *error) {
+  json_t *parameters = json_pack("[I, s?]", plan, metric);
   bool good = store_query(store, sql, parameters, rows, error);
   json_decref(parameters);
   return good;
+}
+
+static bool about(Store *store, const char *sql, json_int_t plan, json_t **rows, Error *error) {
+  return about_metric(store, sql, plan, NULL, rows, error);
 }
 
 static bool same_kind(const json_t *a, const json_t *b) {
@@ -105,12 +124,30 @@ static bool use_larger(Store *store, json_t *result, Error *error) {
   return true;
 }
 
+/* The rows' figures by another metric than the experiment's. */
+static bool use_metric(Store *store, json_t *result, const char *metric, Error *error) {
+  json_int_t plan = json_integer_value(json_object_get(result, "plan_id"));
+  json_t *stored = NULL, *figures = NULL, *rows = json_object_get(result, "rows");
+  bool good = about_metric(store, stored_sql, plan, metric, &stored, error) &&
+              about_metric(store, metric_sql, plan, metric, &figures, error);
+  const json_t *names = json_array_get(stored, 0);
+  if (good && !json_integer_value(json_object_get(names, "trials")))
+    good = fail(error, "no trial of %s stored the metric \"%s\"; stored: %s",
+                word(result, "experiment"), metric, word(names, "names"));
+  for (size_t i = 0; good && i < json_array_size(rows); i++)
+    json_object_update(json_array_get(rows, i), json_array_get(figures, i));
+  json_object_set_new(result, "metric", json_string(metric));
+  json_decref(stored);
+  json_decref(figures);
+  return good;
+}
+
 /* Adds what is stored about the plan that result names. */
-static bool add_figures(Store *store, json_t *result, Error *error) {
+static bool add_figures(Store *store, json_t *result, const char *metric, Error *error) {
   json_int_t plan = json_integer_value(json_object_get(result, "plan_id"));
   json_t *rows = NULL, *labels = NULL, *counts = NULL, *environment = NULL;
   bool good = about(store, rows_sql, plan, &rows, error) &&
-              about(store, labels_sql, plan, &labels, error) &&
+              about_metric(store, labels_sql, plan, metric, &labels, error) &&
               about(store, counts_sql, plan, &counts, error) &&
               about(store, environment_sql, plan, &environment, error);
   if (good) {
@@ -145,8 +182,11 @@ bool result_load(Store *store, const ResultChoice *choice, json_t **out, Error *
   json_t *result = json_copy(json_array_get(plans, 0));
   json_object_set_new(result, "others", list_others(plans));
   json_decref(plans);
-  good = (choice->plan || use_larger(store, result, error)) && add_figures(store, result, error) &&
-         result_judge(store, result, error);
+  bool other = choice->metric && strcmp(choice->metric, word(result, "metric"));
+  good = (choice->plan || use_larger(store, result, error)) &&
+         add_figures(store, result, choice->metric, error) &&
+         (other ? use_metric(store, result, choice->metric, error)
+                : result_judge(store, result, error));
   json_t *notes = json_loads(word(result, "notes"), 0, NULL);
   json_object_set_new(result, "notes", notes ? notes : json_array());
   if (good) *out = result;

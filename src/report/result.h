@@ -5,9 +5,10 @@
 #include "src/store/store.h"
 
 /* Which plan. what is a table's number or an experiment's name; scale, dataset and device may be
- * NULL: then the newest plan decides. plan: exactly this one, when not 0. */
+ * NULL: then the newest plan decides. plan: exactly this one, when not 0. metric: another one that
+ * its trials stored ("hd95"), without the paper's figures and claims; NULL: the experiment's. */
 typedef struct ResultChoice {
-  const char *what, *scale, *dataset, *device;
+  const char *what, *scale, *dataset, *device, *metric;
   int64_t plan;
 } ResultChoice;
 

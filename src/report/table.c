@@ -218,10 +218,13 @@ static void note_counts(const json_t *result, const char *mark, FILE *out) {
     invented += whole(json_array_get(labels, i), "false_positive");
   }
   if (cases == 0) return;
+  const char *metric = text(result, "metric");
+  bool distance = !strcmp(metric, "hd95") || !strcmp(metric, "assd");
   fprintf(out,
           "%sFigure of a trial: mean over validation cases, then over structures. A structure that "
-          "is missed (%d) or invented (%d of %d) scores 0; one in neither is not counted\n",
-          mark, missed, invented, cases);
+          "is missed (%d) or invented (%d of %d) %s; one in neither is not counted\n",
+          mark, missed, invented, cases,
+          distance ? "counts as far as the volume's diagonal (mm)" : "scores 0");
 }
 
 static void note_environment(const json_t *result, const char *mark, FILE *out) {
