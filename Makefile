@@ -116,7 +116,8 @@ $(BUILD)/emulated/%.o: %.c
 $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_run.o \
   $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
-$(BUILD)/tests/test_cuda_emulator: $(EMULATED) $(BUILD)/tests/sgd_emulated.o
+$(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/sgd_emulated.o
+$(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step: $(EMULATED)
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(say)
