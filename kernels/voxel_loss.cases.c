@@ -16,7 +16,7 @@ const OpCase voxel_loss_cases[] = {
      .in = VOXEL_IN(1, 5, 3, 2, 2, 2, 1)},
     {.name = "labels beyond the classes", .n_in = 2, .in = VOXEL_IN(2, 4, 3, 5, 4, 7, 1)},
     {.name = "more voxels than a block", .n_in = 2, .in = VOXEL_IN(2, 13, 11, 12, 17, 15, 2)},
-    {.name = "more classes than lanes", .n_in = 2, .in = VOXEL_IN(2, 3, 2, 5, 150, 150, 1)},
+    {.name = "more classes than lanes", .n_in = 2, .in = VOXEL_IN(2, 1, 2, 3, 150, 150, 1)},
     {.name = "logits far from zero", .n_in = 2, .in = VOXEL_IN(2, 3, 4, 5, 7, 7, 30)},
     {.name = "quick", .bench = true, .n_in = 2, .in = VOXEL_IN(2, 32, 32, 32, 16, 16, 1)},
     {.name = "quick s1, per sample",
