@@ -106,6 +106,14 @@ collapsed|collapsed|the fake ended as collapsed
 END
 }
 
+@test "a collapse where the paper reports one is no failure" {
+  plan rows=1 seeds=2 fake=queries=1:1:collapsed collapse=1
+  run "$harness" run plan.json
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$(rows)" == *"1 done, 1 collapsed"* ]]
+}
+
 @test "a crash shows the last lines of the log" {
   plan rows=1 seeds=1 fake=queries=1:0:crash
   run "$harness" run plan.json
