@@ -111,7 +111,7 @@ END
   run "$harness" run plan.json
   echo "$output"
   [ "$status" -eq 0 ]
-  [[ "$(rows)" == *"1 done, 1 collapsed"* ]]
+  [[ "$output" == *"1 done, 1 collapsed"* ]]
 }
 
 @test "a crash shows the last lines of the log" {
