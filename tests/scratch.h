@@ -3,7 +3,7 @@
 #ifndef TESTS_SCRATCH_H
 #define TESTS_SCRATCH_H
 
-#include "src/data/dataset.h"
+#include "src/data/sets/dataset.h"
 
 #include <stdarg.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Rotation, scale and mirroring, and the intensity steps. */
-#include "src/data/augment.h"
-#include "src/data/intensity.h"
+#include "src/data/batches/augment.h"
+#include "src/data/batches/intensity.h"
 #include "tests/scratch.h"
 
 #include <math.h>

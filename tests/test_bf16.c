@@ -11,8 +11,8 @@
 #include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "engine/storage.h"
-#include "src/data/phantom.h"
-#include "src/data/sampler.h"
+#include "src/data/batches/sampler.h"
+#include "src/data/phantom/phantom.h"
 #include "src/train/network.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* The cache: what is written is mapped back, and nothing that is wrong goes unnoticed or harms the
  * rest. */
-#include "src/data/preprocess_folder.h"
+#include "src/data/prepare/preprocess_folder.h"
 #include "tests/scratch.h"
 
 #include <math.h>

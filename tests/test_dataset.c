@@ -1,6 +1,6 @@
 /* Folders in both layouts, what can be wrong with them, identity, splits and normalisation. */
-#include "src/data/normalise.h"
-#include "src/data/split.h"
+#include "src/data/prepare/normalise.h"
+#include "src/data/sets/split.h"
 #include "tests/scratch.h"
 
 #include <jansson.h>

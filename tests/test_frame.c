@@ -1,5 +1,5 @@
 /* Orientation, cropping and the way back to the file's grid. */
-#include "src/data/preprocess.h"
+#include "src/data/prepare/preprocess.h"
 #include "tests/scratch.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Data sets laid out as AMOS22, BTCV and MSD are distributed become nnU-Net folders. */
-#include "src/data/import.h"
-#include "src/data/split.h"
+#include "src/data/sets/import.h"
+#include "src/data/sets/split.h"
 #include "tests/scratch.h"
 
 #include <setjmp.h>

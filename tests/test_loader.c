@@ -1,5 +1,5 @@
 /* The threads that make batches ahead of the training. */
-#include "src/data/loader.h"
+#include "src/data/batches/loader.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

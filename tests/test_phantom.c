@@ -1,7 +1,7 @@
 /* The phantom: sizes, twins, determinism, and that a made folder is whole, real and left alone. */
-#include "src/data/normalise.h"
-#include "src/data/phantom.h"
-#include "src/data/split.h"
+#include "src/data/phantom/phantom.h"
+#include "src/data/prepare/normalise.h"
+#include "src/data/sets/split.h"
 #include "tests/scratch.h"
 
 #include <math.h>

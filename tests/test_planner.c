@@ -1,7 +1,7 @@
 /* Plans against those that nnU-Net is documented to make for AMOS22-CT and BTCV. */
-#include "src/data/json_text.h"
-#include "src/data/plan_file.h"
-#include "src/data/preprocess.h"
+#include "src/data/plan/plan_file.h"
+#include "src/data/prepare/preprocess.h"
+#include "src/data/sets/json_text.h"
 #include "tests/scratch.h"
 
 #include <math.h>

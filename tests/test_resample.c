@@ -1,5 +1,5 @@
 /* Resampling: against SciPy put together as nnU-Net does it, and what can be said without. */
-#include "src/data/resample.h"
+#include "src/data/prepare/resample.h"
 #include "tests/scratch.h"
 
 #include <math.h>

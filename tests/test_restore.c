@@ -1,9 +1,9 @@
 /* From class maps to labels: the way back to the file, components, and the choice of
  * post-processing. */
 #include "kernels/rng.h"
-#include "src/data/components.h"
-#include "src/data/restore.h"
-#include "src/data/sliding_window.h"
+#include "src/data/predict/components.h"
+#include "src/data/predict/restore.h"
+#include "src/data/predict/sliding_window.h"
 #include "src/train/postprocess.h"
 #include "src/train/recipe.h"
 #include "tests/scratch.h"

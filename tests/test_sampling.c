@@ -1,7 +1,7 @@
 /* Batches, the sliding window and Dice. */
-#include "src/data/metric.h"
-#include "src/data/sampler.h"
-#include "src/data/sliding_window.h"
+#include "src/data/batches/sampler.h"
+#include "src/data/metrics/metric.h"
+#include "src/data/predict/sliding_window.h"
 #include "tests/scratch.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Metrics of label maps against values worked out by hand and against brute force. */
 #include "kernels/rng.h"
-#include "src/data/distance.h"
-#include "src/data/score.h"
+#include "src/data/metrics/distance.h"
+#include "src/data/metrics/score.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "src/bench/step.h"
-#include "src/data/dataset.h"
+#include "src/data/sets/dataset.h"
 #include "src/report/sheet.h"
 #include "src/store/environment.h"
 #include "src/store/store.h"

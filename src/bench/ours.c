@@ -1,7 +1,7 @@
 #include "kernels/options.h"
 #include "kernels/rng.h"
 #include "src/bench/duel.h"
-#include "src/data/metric.h"
+#include "src/data/metrics/metric.h"
 
 #include <math.h>
 #include <string.h>

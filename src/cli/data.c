@@ -3,7 +3,7 @@
 
 #include "src/cli/cli.h"
 #include "src/cli/data.h"
-#include "src/data/command.h"
+#include "src/data/sets/command.h"
 
 typedef struct Choice {
   const char *dir;

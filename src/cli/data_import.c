@@ -3,7 +3,7 @@
 
 #include "src/cli/cli.h"
 #include "src/cli/data.h"
-#include "src/data/import.h"
+#include "src/data/sets/import.h"
 
 typedef struct Request {
   const char *layout;

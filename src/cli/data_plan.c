@@ -6,9 +6,9 @@
 
 #include "src/cli/cli.h"
 #include "src/cli/data.h"
-#include "src/data/json_text.h"
-#include "src/data/plan_file.h"
-#include "src/data/preprocess_folder.h"
+#include "src/data/plan/plan_file.h"
+#include "src/data/prepare/preprocess_folder.h"
+#include "src/data/sets/json_text.h"
 #include "src/train/plan_budget.h"
 
 typedef struct Request {

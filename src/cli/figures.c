@@ -9,7 +9,7 @@
 
 #include "src/cli/cli.h"
 #include "src/cli/weights.h"
-#include "src/data/metric.h"
+#include "src/data/metrics/metric.h"
 #include "src/report/heatmap.h"
 #include "src/report/report.h"
 #include "src/report/result.h"

@@ -6,9 +6,9 @@
 #include <omp.h>
 
 #include "kernels/nearest.h"
-#include "src/data/dataset.h"
-#include "src/data/phantom.h"
-#include "src/data/preprocess_folder.h"
+#include "src/data/phantom/phantom.h"
+#include "src/data/prepare/preprocess_folder.h"
+#include "src/data/sets/dataset.h"
 
 static bool take_size(const json_t *value, int size[3], Error *error) {
   for (size_t i = 0; i < 3; i++) {

@@ -8,7 +8,7 @@
 #include "src/cli/progress.h"
 #include "src/cli/report.h"
 #include "src/cli/schedule.h"
-#include "src/data/loader.h"
+#include "src/data/batches/loader.h"
 #include "src/report/plot.h"
 #include "src/report/table.h"
 #include "src/store/environment.h"

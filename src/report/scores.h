@@ -7,7 +7,7 @@
 #ifndef REPORT_SCORES_H
 #define REPORT_SCORES_H
 
-#include "src/data/comparison.h"
+#include "src/data/metrics/comparison.h"
 
 /* The table's rows: per label, and with each_case (or when there is one case) per case too. */
 void scores_text(const Comparison *comparison, const SurfaceOptions *surface, bool each_case,

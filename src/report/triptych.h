@@ -2,7 +2,7 @@
 #ifndef REPORT_TRIPTYCH_H
 #define REPORT_TRIPTYCH_H
 
-#include "src/data/volume.h"
+#include "src/data/nifti/volume.h"
 #include "src/report/picture.h"
 
 typedef struct Triptych {

@@ -1,5 +1,5 @@
 #include "src/train/cases.h"
-#include "src/data/preprocess_folder.h"
+#include "src/data/prepare/preprocess_folder.h"
 #include "src/train/config.h"
 
 /* ---- files as they are -----------------------------------------------------------------------*/

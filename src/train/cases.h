@@ -1,13 +1,13 @@
 /* The cases of a trial: its data set, split and volumes. With "preprocessing" in the configuration
- * the volumes are those of the cache (src/data/preprocess_folder.h), else the files as they are,
- * normalised by what the training cases show. */
+ * the volumes are those of the cache (src/data/prepare/preprocess_folder.h), else the files as they
+ * are, normalised by what the training cases show. */
 #ifndef TRAIN_CASES_H
 #define TRAIN_CASES_H
 
 #include <jansson.h>
 
-#include "src/data/cache.h"
-#include "src/data/split.h"
+#include "src/data/prepare/cache.h"
+#include "src/data/sets/split.h"
 #include "src/train/recipe.h"
 
 typedef struct Cases {

@@ -1,5 +1,5 @@
 #include "src/train/collapse.h"
-#include "src/data/dataset.h"
+#include "src/data/sets/dataset.h"
 
 #include <math.h>
 #include <string.h>

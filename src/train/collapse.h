@@ -8,7 +8,7 @@
 
 #include "engine/plan.h"
 #include "lua/bind.h"
-#include "src/data/sampler.h"
+#include "src/data/batches/sampler.h"
 
 typedef struct CollapseRule {
   double dice; /* collapsed below; 0: never looks */

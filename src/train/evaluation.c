@@ -1,5 +1,5 @@
 #include "src/train/evaluation.h"
-#include "src/data/score.h"
+#include "src/data/metrics/score.h"
 #include "src/train/events.h"
 
 #include <math.h>

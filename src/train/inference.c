@@ -1,7 +1,7 @@
 #include "src/train/inference.h"
-#include "src/data/augment.h"
-#include "src/data/restore.h"
-#include "src/data/sliding_window.h"
+#include "src/data/batches/augment.h"
+#include "src/data/predict/restore.h"
+#include "src/data/predict/sliding_window.h"
 #include "src/train/config.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
 
 #include "engine/plan.h"
 #include "lua/bind.h"
-#include "src/data/frame.h"
+#include "src/data/prepare/frame.h"
 
 typedef struct InferenceOptions {
   double step;    /* of the window, share of the patch */

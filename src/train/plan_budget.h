@@ -3,7 +3,7 @@
 #ifndef TRAIN_PLAN_BUDGET_H
 #define TRAIN_PLAN_BUDGET_H
 
-#include "src/data/planner.h"
+#include "src/data/plan/planner.h"
 
 typedef struct PlanBudget PlanBudget;
 

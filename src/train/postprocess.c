@@ -1,6 +1,6 @@
 #include "src/train/postprocess.h"
-#include "src/data/components.h"
-#include "src/data/metric.h"
+#include "src/data/metrics/metric.h"
+#include "src/data/predict/components.h"
 
 #include <errno.h>
 #include <jansson.h>

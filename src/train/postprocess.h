@@ -5,7 +5,7 @@
 #ifndef TRAIN_POSTPROCESS_H
 #define TRAIN_POSTPROCESS_H
 
-#include "src/data/dataset.h"
+#include "src/data/sets/dataset.h"
 
 typedef struct Postprocess {
   bool foreground;                /* the largest component of all labels together */

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "src/train/prediction.h"
-#include "src/data/new_images.h"
-#include "src/data/nifti_name.h"
+#include "src/data/nifti/nifti_name.h"
+#include "src/data/predict/new_images.h"
 #include "src/train/config.h"
 #include "src/train/inference.h"
 

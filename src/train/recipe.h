@@ -4,7 +4,7 @@
 #ifndef TRAIN_RECIPE_H
 #define TRAIN_RECIPE_H
 
-#include "src/data/preprocess.h"
+#include "src/data/prepare/preprocess.h"
 
 typedef struct Recipe {
   bool planned; /* turned, cropped and resampled; else the voxels stay as in the file */

@@ -4,7 +4,7 @@
 
 #include "engine/stepper.h"
 #include "lua/bind.h"
-#include "src/data/loader.h"
+#include "src/data/batches/loader.h"
 #include "src/train/collapse.h"
 
 typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;

@@ -1,0 +1,263 @@
+#define _GNU_SOURCE
+#include "src/data/metrics/comparison.h"
+#include "src/data/nifti/nifti_name.h"
+#include "src/data/sets/dataset_json.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* ---- which files belong together ----------------------------------------------------------------
+ */
+
+static void case_add(Comparison *c, const char *name, size_t length, char *reference,
+                     char *prediction) {
+  c->item = realloc(c->item, ((size_t)c->cases + 1) * sizeof *c->item);
+  CHECK(c->item, "no memory for %d cases", c->cases + 1);
+  c->item[c->cases++] = (CompareCase){
+      .name = strndup(name, length), .reference = reference, .prediction = prediction};
+}
+
+/* NAME.nii.gz or NAME.nii in the folder, to be freed; NULL: neither. */
+static char *find_case(const char *folder, const char *name, size_t length) {
+  static const char *const endings[] = {".nii.gz", ".nii"};
+  for (int i = 0; i < 2; i++) {
+    char *path = NULL;
+    if (asprintf(&path, "%s/%.*s%s", folder, (int)length, name, endings[i]) < 0) abort();
+    if (access(path, F_OK) == 0) return path;
+    free(path);
+  }
+  return NULL;
+}
+
+/* Every prediction has a reference, or it is a mistake. */
+static bool predictions_known(const char *reference, const char *prediction, Error *error) {
+  struct dirent **entry = NULL;
+  int count = nifti_list(prediction, &entry, error), unknown = 0;
+  const char *first = "";
+  for (int i = 0; i < count; i++) {
+    char *path = find_case(reference, entry[i]->d_name, nifti_stem(entry[i]->d_name));
+    if (!path && !unknown++) first = entry[i]->d_name;
+    free(path);
+  }
+  if (unknown)
+    fail(error, "%s: %d prediction(s) have no reference of the same name in %s, first %s",
+         prediction, unknown, reference, first);
+  nifti_list_free(entry, count);
+  return count >= 0 && !unknown;
+}
+
+static bool pair_folders(Comparison *c, const char *reference, const char *prediction, bool partial,
+                         Error *error) {
+  if (!predictions_known(reference, prediction, error)) return false;
+  struct dirent **entry = NULL;
+  int count = nifti_list(reference, &entry, error);
+  const char *first = "";
+  for (int i = 0; i < count; i++) {
+    const char *name = entry[i]->d_name;
+    char *path = find_case(prediction, name, nifti_stem(name));
+    if (path)
+      case_add(c, name, nifti_stem(name), path_join(reference, name), path);
+    else if (!c->unpredicted++)
+      first = name;
+  }
+  bool good = count >= 0 && (partial || !c->unpredicted || !c->cases);
+  if (!good)
+    fail(error,
+         "%s: %d of %d reference(s) have no prediction in %s, first %s; a missing prediction is "
+         "not dropped silently: --partial leaves them out",
+         reference, c->unpredicted, count, prediction, first);
+  nifti_list_free(entry, count);
+  return good;
+}
+
+static bool pair_files(Comparison *c, const char *reference, const char *prediction, Error *error) {
+  const char *name = nifti_base(reference);
+  const char *paths[] = {reference, prediction};
+  for (int i = 0; i < 2; i++)
+    if (access(paths[i], F_OK) != 0)
+      return fail(error, "%s: cannot open: %s", paths[i], strerror(errno));
+  size_t length = nifti_stem(name);
+  case_add(c, name, length ? length : strlen(name), strdup(reference), strdup(prediction));
+  return true;
+}
+
+static bool pair(Comparison *c, const ComparisonOptions *options, Error *error) {
+  bool folder = is_folder(options->reference);
+  if (folder != is_folder(options->prediction))
+    return fail(error, "%s is a %s and %s is %s: give two folders or two files", options->reference,
+                folder ? "folder" : "file", options->prediction, folder ? "not" : "a folder");
+  if (!folder) return pair_files(c, options->reference, options->prediction, error);
+  char *labels = path_join(options->reference, "labelsTr");
+  bool good = pair_folders(c, is_folder(labels) ? labels : options->reference, options->prediction,
+                           options->partial, error);
+  free(labels);
+  return good;
+}
+
+/* ---- labels -------------------------------------------------------------------------------------
+ */
+
+static bool has_description(const char *folder) {
+  char *path = path_join(folder, "dataset.json");
+  bool there = access(path, F_OK) == 0;
+  free(path);
+  return there;
+}
+
+/* The folder whose dataset.json names the labels, to be freed; NULL: there is none. */
+static char *find_description(const ComparisonOptions *options) {
+  if (options->dataset) {
+    const char *name = nifti_base(options->dataset);
+    if (strcmp(name, "dataset.json")) return strdup(options->dataset);
+    size_t folder = (size_t)(name - options->dataset);
+    return folder ? strndup(options->dataset, folder) : strdup(".");
+  }
+  char *folder = realpath(options->reference, NULL);
+  if (folder && !is_folder(folder)) dirname(folder);
+  for (int up = 0; folder && up < 2; up++) {
+    if (has_description(folder)) return folder;
+    dirname(folder);
+  }
+  free(folder);
+  return NULL;
+}
+
+static bool name_labels(Comparison *c, const ComparisonOptions *options, Error *error) {
+  Problems problems = {0};
+  char *folder = find_description(options);
+  if (!folder) return true;
+  Dataset dataset = {.dir = folder};
+  json_t *root = dataset_json_load(folder, &problems);
+  bool good = root && dataset_json_describe(&dataset, root, &problems);
+  if (!good) fail(error, "%s", problems.count ? problems.text[0] : "no dataset.json");
+  for (int l = 0; good && l < dataset.labels; l++) {
+    c->scored[l] = l > 0;
+    c->label_name[l] = strdup(dataset.label_name[l]);
+  }
+  if (good) c->dataset = path_join(folder, "dataset.json");
+  json_decref(root);
+  problems_free(&problems);
+  dataset_free(&dataset);
+  return good;
+}
+
+/* Without a dataset.json a label is what a reference holds. */
+static bool find_labels(Comparison *c, Error *error) {
+  for (int l = 1; l < LABEL_VALUES; l++)
+    for (int i = 0; i < c->cases; i++)
+      c->scored[l] = c->scored[l] || c->item[i].score[l].reference > 0;
+  for (int l = 1; l < LABEL_VALUES; l++)
+    for (int i = 0; i < c->cases; i++)
+      if (!c->scored[l] && c->item[i].score[l].prediction)
+        return fail(error,
+                    "%s: holds the value %d (%lld voxels), which no reference holds; if it is a "
+                    "label, name it in a dataset.json (--dataset)",
+                    c->item[i].prediction, l, (long long)c->item[i].score[l].prediction);
+  return true;
+}
+
+/* ---- one case -----------------------------------------------------------------------------------
+ */
+
+static double voxel_position(const Grid *grid, int corner, int row) {
+  double sum = grid->affine[row][3];
+  for (int i = 0; i < 3; i++)
+    sum += grid->affine[row][i] * (corner >> i & 1 ? grid->dim[2 - i] - 1 : 0);
+  return sum;
+}
+
+static bool same_geometry(const CompareCase *item, const Grid *a, const Grid *b, Error *error) {
+  if (!grid_same_dim(a, b))
+    return fail(error, "different shapes (D,H,W): %s is %dx%dx%d, %s is %dx%dx%d", item->reference,
+                a->dim[0], a->dim[1], a->dim[2], item->prediction, b->dim[0], b->dim[1], b->dim[2]);
+  double worst = 0, least = fmin(a->spacing[0], fmin(a->spacing[1], a->spacing[2]));
+  for (int corner = 0; corner < 8; corner++) {
+    double square = 0;
+    for (int row = 0; row < 3; row++)
+      square += pow(voxel_position(a, corner, row) - voxel_position(b, corner, row), 2);
+    worst = fmax(worst, sqrt(square));
+  }
+  if (worst <= least / 10) return true;
+  return fail(error,
+              "%s and %s lie differently in space: a voxel up to %.3g mm from where the "
+              "reference has it (spacing %.3gx%.3gx%.3g and %.3gx%.3gx%.3g); write the prediction "
+              "with the affine of its image",
+              item->reference, item->prediction, worst, a->spacing[0], a->spacing[1], a->spacing[2],
+              b->spacing[0], b->spacing[1], b->spacing[2]);
+}
+
+static bool values_known(const Comparison *c, const CompareCase *item, Error *error) {
+  for (int l = 1; l < LABEL_VALUES && c->dataset; l++) {
+    const Score *s = &item->score[l];
+    if (c->scored[l] || !(s->reference + s->prediction)) continue;
+    return fail(error, "%s: holds the value %d (%lld voxels), which %s does not name",
+                s->reference ? item->reference : item->prediction, l,
+                (long long)(s->reference ? s->reference : s->prediction), c->dataset);
+  }
+  return true;
+}
+
+static bool case_score(const Comparison *c, CompareCase *item, const SurfaceOptions *options,
+                       double seconds[2], Error *error) {
+  LabelMap reference = {0}, prediction = {0};
+  double start = now();
+  bool good = label_read(&reference, item->reference, error) &&
+              label_read(&prediction, item->prediction, error) &&
+              same_geometry(item, &reference.grid, &prediction.grid, error);
+  double read = now();
+  good = good &&
+         score_labels(reference.data, prediction.data, &reference.grid, LABEL_VALUES, options,
+                      item->score, error) &&
+         values_known(c, item, error);
+  seconds[0] = read - start;
+  seconds[1] = now() - read;
+  label_free(&reference);
+  label_free(&prediction);
+  return good;
+}
+
+bool comparison_run(Comparison *c, const ComparisonOptions *options, bool *nothing, Error *error) {
+  *c = (Comparison){0};
+  *nothing = false;
+  if (!pair(c, options, error) || !name_labels(c, options, error)) return false;
+  *nothing = !c->cases;
+  if (*nothing)
+    return fail(error, "%s and %s have no label map (.nii.gz, .nii) of the same name",
+                options->reference, options->prediction);
+  bool good = true;
+#pragma omp parallel for schedule(dynamic) if (c->cases > 1)
+  for (int i = 0; i < c->cases; i++) {
+    Error own = {""};
+    double seconds[2];
+    bool fine = case_score(c, &c->item[i], &options->surface, seconds, &own);
+#pragma omp critical(comparison)
+    {
+      c->read_s += seconds[0];
+      c->score_s += seconds[1];
+      if (!fine) good = fail(error, "%s", own.text);
+    }
+  }
+  return good && (c->dataset || find_labels(c, error));
+}
+
+void comparison_free(Comparison *c) {
+  for (int i = 0; i < c->cases; i++) {
+    free(c->item[i].name);
+    free(c->item[i].reference);
+    free(c->item[i].prediction);
+  }
+  free(c->item);
+  for (int l = 0; l < LABEL_VALUES; l++) free(c->label_name[l]);
+  free(c->dataset);
+  *c = (Comparison){0};
+}

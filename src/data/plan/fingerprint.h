@@ -1,0 +1,42 @@
+/* What a data set is like, as far as a plan depends on it: nnU-Net v2's dataset_fingerprint.json,
+ * which can be read in place of ours. Axes are D,H,W after turning every case to `orientation`,
+ * the one that most files have. */
+#ifndef DATA_FINGERPRINT_H
+#define DATA_FINGERPRINT_H
+
+#include "src/data/prepare/frame.h"
+#include "src/data/prepare/normalise.h"
+
+enum { FINGERPRINT_SAMPLES = 10000 };
+
+typedef struct Intensity {
+  double mean, median, sd, least, most, low, high; /* low, high: 0.5 and 99.5 percentile */
+} Intensity;
+
+typedef struct Fingerprint {
+  int cases;
+  double (*mm)[3]; /* (cases) spacing */
+  int (*dim)[3];   /* (cases) after cropping to what is not 0 */
+  double relative; /* median share of a case's voxels that cropping leaves */
+  int channels;
+  Intensity intensity[CHANNELS_MAX]; /* of FINGERPRINT_SAMPLES foreground voxels a case, drawn with
+                                        replacement from each */
+  char orientation[ORIENTATION_BYTES];
+  int turned; /* cases whose file has another orientation */
+} Fingerprint;
+
+/* Reads every case, `jobs` at a time, with progress on standard error unless quiet. Errors: those
+ * of dataset_read, an empty image, no foreground at all where a channel is CT. */
+bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs, bool quiet,
+                      Error *error);
+void fingerprint_free(Fingerprint *fingerprint);
+
+/* nnU-Net's keys: spacings, shapes_after_crop, foreground_intensity_properties_per_channel,
+ * median_relative_size_after_cropping; orientation is ours (RAS where it is missing). */
+bool fingerprint_read(Fingerprint *fingerprint, const char *path, Error *error);
+bool fingerprint_write(const Fingerprint *fingerprint, const char *path, Error *error);
+
+/* Linear between ranks, as numpy.percentile; sorts the values. */
+double percentile(double *value, int count, double percent);
+
+#endif

@@ -1,0 +1,133 @@
+#include "src/data/plan/plan_file.h"
+
+#include "src/data/prepare/preprocess.h"
+
+#include <limits.h>
+#include <strings.h>
+#include <unistd.h>
+
+static json_t *ints(const int value[3]) {
+  return json_pack("[i,i,i]", value[0], value[1], value[2]);
+}
+
+static json_t *reals(const double value[3]) {
+  return json_pack("[f,f,f]", value[0], value[1], value[2]);
+}
+
+static json_t *stages(const int (*value)[3], int count) {
+  json_t *list = json_array();
+  for (int i = 0; i < count; i++) json_array_append_new(list, ints(value[i]));
+  return list;
+}
+
+static void configuration_set(json_t *json, const Configuration *c) {
+  const Topology *t = &c->topology;
+  json_t *widths = json_array();
+  for (int i = 0; i < t->stages; i++) json_array_append_new(widths, json_integer(t->width[i]));
+  json_object_set_new(json, "median_shape", reals(c->median_dim));
+  json_object_set_new(json, "patch", ints(t->patch));
+  json_object_set_new(json, "batch", json_integer(c->batch));
+  json_object_set_new(json, "strides", stages(t->stride, t->stages));
+  json_object_set_new(json, "kernels", stages(t->kernel, t->stages));
+  json_object_set_new(json, "widths", widths);
+  json_object_set_new(json, "key_grid", ints(c->key_grid));
+  json_object_set_new(json, "batch_dice", json_boolean(c->batch_dice));
+}
+
+static json_t *preprocessing_json(const Dataset *dataset, const Fingerprint *f,
+                                  const double mm[3]) {
+  json_t *channels = json_array();
+  bool any_zscore = false;
+  for (int i = 0; i < dataset->channels; i++) {
+    const char *name = dataset->channel_name[i];
+    const Intensity *v = &f->intensity[i];
+    bool ct = !strcasecmp(name, "CT");
+    any_zscore |= !ct;
+    json_array_append_new(channels, ct ? json_pack("{s:s, s:s, s:f, s:f, s:f, s:f}", "name", name,
+                                                   "scheme", "ct", "low", v->low, "high", v->high,
+                                                   "mean", v->mean, "sd", v->sd)
+                                       : json_pack("{s:s, s:s}", "name", name, "scheme", "zscore"));
+  }
+  return json_pack("{s:s, s:o, s:b, s:o}", "orientation", f->orientation, "spacing_mm", reals(mm),
+                   "nonzero_mask", any_zscore && f->relative < 0.75, "channels", channels);
+}
+
+json_t *plan_file_json(const Dataset *dataset, const Fingerprint *f, const Planned *planned,
+                       const char *budget) {
+  json_t *root = json_pack("{s:i, s:s, s:i, s:i, s:s, s:o}", "schema", 1, "dataset", dataset->name,
+                           "cases", f->cases, "turned_cases", f->turned, "budget", budget,
+                           "preprocessing", preprocessing_json(dataset, f, planned->fullres.mm));
+  configuration_set(root, &planned->fullres);
+  json_t *lowres = planned->has_lowres ? json_object() : json_null();
+  if (planned->has_lowres) {
+    json_object_set_new(lowres, "spacing_mm", reals(planned->lowres.mm));
+    configuration_set(lowres, &planned->lowres);
+  }
+  json_object_set_new(root, "lowres", lowres);
+  return root;
+}
+
+static void list_print(const char *name, const json_t *list, FILE *out) {
+  fprintf(out, "%-14s", name);
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *item = json_array_get(list, i);
+    if (json_is_array(item)) {
+      fputs(i ? "  " : "", out);
+      for (size_t k = 0; k < json_array_size(item); k++)
+        fprintf(out, "%s%g", k ? "x" : "", json_number_value(json_array_get(item, k)));
+    } else
+      fprintf(out, "%s%.6g", i ? " x " : "", json_number_value(item));
+  }
+  fputc('\n', out);
+}
+
+void plan_file_print(const json_t *plan, FILE *out) {
+  const json_t *preprocessing = json_object_get(plan, "preprocessing");
+  fprintf(out, "%-14s%s, %lld cases\n", "data set",
+          json_string_value(json_object_get(plan, "dataset")),
+          (long long)json_integer_value(json_object_get(plan, "cases")));
+  fprintf(out, "%-14s%s (%lld case(s) are turned to it)\n", "orientation",
+          json_string_value(json_object_get(preprocessing, "orientation")),
+          (long long)json_integer_value(json_object_get(plan, "turned_cases")));
+  list_print("spacing mm", json_object_get(preprocessing, "spacing_mm"), out);
+  list_print("median shape", json_object_get(plan, "median_shape"), out);
+  list_print("patch", json_object_get(plan, "patch"), out);
+  fprintf(out, "%-14s%lld (budget: %s)\n", "batch",
+          (long long)json_integer_value(json_object_get(plan, "batch")),
+          json_string_value(json_object_get(plan, "budget")));
+  list_print("strides", json_object_get(plan, "strides"), out);
+  list_print("kernels", json_object_get(plan, "kernels"), out);
+  size_t i;
+  json_t *channel;
+  json_array_foreach(json_object_get(preprocessing, "channels"), i, channel) {
+    const char *name = json_string_value(json_object_get(channel, "name"));
+    if (!json_object_get(channel, "low")) {
+      fprintf(out, "channel %-6zu%s: mean and sd of each volume%s\n", i, name,
+              json_is_true(json_object_get(preprocessing, "nonzero_mask")) ? "'s nonzero part"
+                                                                           : "");
+      continue;
+    }
+    fprintf(out, "channel %-6zu%s: clipped to %.6g .. %.6g, mean %.6g, sd %.6g\n", i, name,
+            json_number_value(json_object_get(channel, "low")),
+            json_number_value(json_object_get(channel, "high")),
+            json_number_value(json_object_get(channel, "mean")),
+            json_number_value(json_object_get(channel, "sd")));
+  }
+}
+
+bool plan_file_load(const char *dir, json_t **plan, Error *error) {
+  char path[PATH_MAX];
+  *plan = NULL;
+  if (snprintf(path, sizeof path, "%s/plan.json", dir) >= (int)sizeof path)
+    return fail(error, "%s: path too long", dir);
+  if (access(path, F_OK)) return true;
+  json_error_t where;
+  *plan = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
+  if (!*plan) return fail(error, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  Preprocessing preprocessing;
+  if (preprocessing_read(&preprocessing, json_object_get(*plan, "preprocessing"), path, error))
+    return true;
+  json_decref(*plan);
+  *plan = NULL;
+  return false;
+}

@@ -1,0 +1,66 @@
+/* From a fingerprint to a plan, by nnU-Net v2's rules (ExperimentPlanner and
+ * get_pool_and_conv_props; tests give the plans documented for AMOS22 and BTCV):
+ *
+ *   spacing  median of each axis; where the worst axis is more than 3 times coarser than the others
+ *            and has fewer than a third of their voxels, its 10th percentile, but never finer than
+ *            the others
+ *   patch    aspect of 1/spacing at the volume of 256^3, clipped to the median shape; then the axis
+ *            largest against the median shape loses one step of its divisor until the cost fits
+ *   strides  2 along an axis while its map has 8 voxels or more and its spacing is within a factor
+ * of 2 of the finest such axis; 12 or more where it is the only one kernels  3 from the stage on
+ * where an axis is within a factor of 2 of the finest, else 1; 3 in the last stage batch    what
+ * the budget leaves, at least 2, at most 5 % of the data set's voxels
+ *
+ * nnU-Net puts the coarsest axis first; here axes stay, and ties are broken as if it had. */
+#ifndef DATA_PLANNER_H
+#define DATA_PLANNER_H
+
+#include "src/data/plan/fingerprint.h"
+
+enum { STAGES_MAX = 12 };
+
+typedef struct Topology {
+  int stages;
+  int patch[3];
+  int stride[STAGES_MAX][3], kernel[STAGES_MAX][3];
+  int width[STAGES_MAX]; /* 32 * 2^stage, at most 320 */
+  int divisor[3];        /* of the patch */
+} Topology;
+
+/* What `batch` patches cost, as a share of the budget. */
+typedef bool (*PlanCost)(void *user, const Topology *topology, int batch, double *share,
+                         Error *error);
+
+/* nnU-Net's estimate: feature-map values of a U-Net with two convolutions a stage, against 560e6
+ * for a batch of 2 in 8 GB. */
+typedef struct NnunetBudget {
+  int classes; /* with background */
+} NnunetBudget;
+bool nnunet_cost(void *budget, const Topology *topology, int batch, double *share, Error *error);
+
+typedef struct Configuration {
+  double mm[3];
+  double median_dim[3]; /* of the cases at this spacing */
+  Topology topology;
+  int batch;
+  int key_grid[3]; /* the finest stage's grid with at most 8,192 voxels: keys of the mask heads */
+  bool batch_dice;
+} Configuration;
+
+typedef struct Planned {
+  Configuration fullres;
+  bool has_lowres; /* the patch shows less than a quarter of the median case, and half the size
+                      helps */
+  Configuration lowres;
+} Planned;
+
+/* exact: shares are exact, so the batch is the largest that fits; else it is rounded as nnU-Net
+ * rounds. Errors: those of cost, and a patch that fits at no size. */
+bool plan_data(const Fingerprint *fingerprint, PlanCost cost, void *user, bool exact,
+               Planned *planned, Error *error);
+
+/* Exposed for tests. The topology of this patch, which grows to a multiple of its divisor. */
+void topology_find(const double mm[3], const double patch[3], Topology *topology);
+void target_spacing(const Fingerprint *fingerprint, double mm[3]);
+
+#endif

@@ -1,0 +1,29 @@
+/* From class maps on the prepared grid to labels as they lie in the file: maps are interpolated
+ * linearly (nearest on a coarse separate axis, see frame_orders_back), the largest class wins, and
+ * the box goes back to its place and orientation; outside it is background. Takes the maps slab by
+ * slab and keeps one interpolated plane, so that memory does not grow with classes x volume. */
+#ifndef DATA_RESTORE_H
+#define DATA_RESTORE_H
+
+#include "src/data/prepare/frame.h"
+
+typedef struct Restore {
+  const Frame *frame;
+  int classes;
+  uint8_t *label;     /* (file.dim) */
+  float *probability; /* (file.dim, classes), NULL: not wanted */
+  Tap *tap[3];        /* (box_dim) per axis */
+  float *plane;       /* (dim[1], dim[2], classes) */
+  float *row;         /* (threads, dim[2], classes) */
+  int next;           /* the box's plane that is due */
+} Restore;
+
+/* label (file.dim) and probability (file.dim, classes), which may be NULL, are the caller's and are
+ * overwritten; the frame must stay. Whatever it returns, restore_end frees what it made. */
+bool restore_begin(Restore *restore, const Frame *frame, int classes, uint8_t *label,
+                   float *probability, Error *error);
+/* A TakeSlab (sliding_window.h); user: the Restore. After the last slab everything is written. */
+bool restore_slab(void *user, int first, int end, const float *maps, Error *error);
+void restore_end(Restore *restore);
+
+#endif

@@ -1,0 +1,34 @@
+/* What is done to every image before a network sees it: turned to one orientation, cropped to what
+ * is not 0, normalised, resampled (nnU-Net v2's order). A Preprocessing is the part of plan.json
+ * that a trial stores in its configuration, so that new images meet the same treatment. */
+#ifndef DATA_PREPROCESS_H
+#define DATA_PREPROCESS_H
+
+#include "src/data/prepare/frame.h"
+#include "src/data/prepare/normalise.h"
+
+#include <jansson.h>
+
+typedef struct Preprocessing {
+  char orientation[ORIENTATION_BYTES]; /* of the prepared volumes, see grid_orientation */
+  double mm[3];                        /* their spacing, D,H,W */
+  Normaliser normaliser;
+} Preprocessing;
+
+/* {"orientation": "RAS", "spacing_mm": [z,y,x], "nonzero_mask": false, "channels": [{"name": "CT",
+ * "scheme": "ct", "low", "high", "mean", "sd"} or {"name", "scheme": "zscore"}]}. `where` begins
+ * the error: the file's name, say. */
+bool preprocessing_read(Preprocessing *preprocessing, const json_t *json, const char *where,
+                        Error *error);
+/* What decides over the voxels, hashed: the key of a cache. */
+uint64_t preprocessing_key(const Preprocessing *preprocessing);
+
+/* The image as read -> prepared (D,H,W,C) and its frame. The source is only read. Errors: other
+ * channels than the plan's, no voxel but 0, memory. On failure nothing is owned. */
+bool prepare_image(const Preprocessing *preprocessing, const Image *source, Image *prepared,
+                   Frame *frame, Error *error);
+/* The same with its labels (linear one-hot, see resample_labels). `prepared` keeps the name. */
+bool prepare_volume(const Preprocessing *preprocessing, const Volume *source, Volume *prepared,
+                    Frame *frame, Error *error);
+
+#endif

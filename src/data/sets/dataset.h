@@ -1,0 +1,65 @@
+/* A folder of labelled volumes with a dataset.json, in the layout of the Medical Segmentation
+ * Decathlon (labels: {"1": "liver"}, training: [{image, label}]) or of nnU-Net v2 (labels:
+ * {"liver": 1}, channel_names, file_ending, imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz). */
+#ifndef DATA_DATASET_H
+#define DATA_DATASET_H
+
+#include "src/data/nifti/volume.h"
+
+enum { DATASET_LABELS_MAX = 256, DATASET_HASH_BYTES = 33, CHANNELS_MAX = 16 };
+
+typedef struct Case {
+  char *name;   /* file name of the label without its ending */
+  char **image; /* paths: one 3D file per channel, or one file with all channels */
+  int images;
+  char *label; /* path */
+} Case;
+
+typedef struct Dataset {
+  char *dir;
+  char *name; /* of dataset.json, else of the folder */
+  int labels; /* classes with background: values 0 .. labels-1 */
+  char *label_name[DATASET_LABELS_MAX];
+  int channels;
+  char **channel_name;
+  int cases;
+  Case *item;     /* sorted by name */
+  int validation; /* "harness_validation" of dataset.json, 0: none given */
+} Dataset;
+
+/* A case in memory. */
+typedef struct Volume {
+  const char *name; /* the data set's */
+  Image image;
+  LabelMap label;
+} Volume;
+
+/* Reads dataset.json and finds every file; opens no volume. Errors: missing or empty folder, no
+ * dataset.json, its syntax (line and column), labels that are not 0..N-1, an image without label or
+ * the other way round. On failure nothing is owned. */
+bool dataset_open(Dataset *dataset, const char *dir, Error *error);
+void dataset_free(Dataset *dataset);
+
+/* The image of a case: its files side by side, or its one file with all channels. Errors: those of
+ * image_read, other channels, channels of different shape; nothing is owned then. */
+bool case_image(const Case *item, int channels, Image *image, Error *error);
+/* Reads one case as it is in the files. Errors: those of image_read and label_read, image and label
+ * (or two channels) of different shape, label values that dataset.json does not name. */
+bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error);
+/* The labels of one case alone. */
+bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *error);
+/* Reads the listed cases into volume[0..count-1]; on failure none is owned. */
+bool dataset_load(const Dataset *dataset, const int *index, int count, Volume *volume,
+                  Error *error);
+void volume_free(Volume *volume, int count);
+
+/* 32 hexadecimal digits (xxh3-128) over names, sizes and bytes of dataset.json, splits_final.json
+ * when there is one, and every file of every case: the identity of the data of a trial. */
+bool dataset_hash(const Dataset *dataset, char hex[DATASET_HASH_BYTES], Error *error);
+
+/* Prints what is in the folder (shapes, spacing, intensities, voxels and cases of each label) and
+ * everything that is wrong with it, as a table or as one JSON document. Returns the number of
+ * problems. */
+int dataset_check(const char *dir, FILE *out, bool json);
+
+#endif

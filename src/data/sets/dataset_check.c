@@ -1,0 +1,211 @@
+#include "src/data/sets/problems.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+/* What the cases that could be read hold. */
+typedef struct Census {
+  int read;
+  double *shape[3], *spacing[3]; /* (cases) */
+  double low, high;              /* intensity */
+  int64_t voxels[DATASET_LABELS_MAX];
+  int cases[DATASET_LABELS_MAX];
+  int64_t total;
+} Census;
+
+typedef struct Range {
+  double least, median, most;
+} Range;
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Sorts the values. */
+static Range range_of(double *value, int count) {
+  if (!count) return (Range){0, 0, 0};
+  qsort(value, (size_t)count, sizeof *value, by_value);
+  return (Range){value[0], 0.5 * (value[(count - 1) / 2] + value[count / 2]), value[count - 1]};
+}
+
+static void census_make(Census *census, int cases) {
+  *census = (Census){.low = HUGE_VAL, .high = -HUGE_VAL};
+  for (int axis = 0; axis < 3; axis++) {
+    census->shape[axis] = calloc((size_t)cases + 1, sizeof(double));
+    census->spacing[axis] = calloc((size_t)cases + 1, sizeof(double));
+    CHECK(census->shape[axis] && census->spacing[axis], "out of memory");
+  }
+}
+
+static void census_free(Census *census) {
+  for (int axis = 0; axis < 3; axis++) {
+    free(census->shape[axis]);
+    free(census->spacing[axis]);
+  }
+}
+
+static void census_count(Census *census, const Volume *volume) {
+  const Grid *grid = &volume->image.grid;
+  for (int axis = 0; axis < 3; axis++) {
+    census->shape[axis][census->read] = grid->dim[axis];
+    census->spacing[axis][census->read] = grid->spacing[axis];
+  }
+  census->read++;
+  size_t voxels = grid_voxels(grid), values = voxels * (size_t)volume->image.channels;
+  for (size_t i = 0; i < values; i++) {
+    census->low = fmin(census->low, volume->image.data[i]);
+    census->high = fmax(census->high, volume->image.data[i]);
+  }
+  int64_t here[DATASET_LABELS_MAX] = {0};
+  for (size_t i = 0; i < voxels; i++) here[volume->label.data[i]]++;
+  for (int label = 0; label < DATASET_LABELS_MAX; label++) {
+    census->voxels[label] += here[label];
+    census->cases[label] += here[label] > 0;
+  }
+  census->total += (int64_t)voxels;
+}
+
+/* Image and label must lie in the same place; 1 % of a voxel is rounding of the stored numbers. */
+static void affine_check(const Volume *volume, Problems *problems) {
+  const Grid *image = &volume->image.grid, *label = &volume->label.grid;
+  double worst = 0;
+  for (int corner = 0; corner < 8; corner++)
+    for (int row = 0; row < 3; row++) {
+      double apart = image->affine[row][3] - label->affine[row][3];
+      for (int column = 0; column < 3; column++)
+        apart += (corner >> column & 1) * (image->dim[2 - column] - 1) *
+                 (image->affine[row][column] - label->affine[row][column]);
+      worst = fmax(worst, fabs(apart));
+    }
+  double voxel = fmin(image->spacing[0], fmin(image->spacing[1], image->spacing[2]));
+  if (worst > 0.01 * voxel)
+    problems_add(problems, "case %s: image and label lie in different places, up to %.3g mm apart",
+                 volume->name, worst);
+}
+
+/* An image with one value has nothing to learn from, and no sd to divide by. */
+static void constant_check(const Volume *volume, Problems *problems) {
+  size_t values = grid_voxels(&volume->image.grid) * (size_t)volume->image.channels;
+  for (size_t i = 1; i < values; i++)
+    if (volume->image.data[i] != volume->image.data[0]) return;
+  problems_add(problems, "case %s: every voxel of the image is %g", volume->name,
+               volume->image.data[0]);
+}
+
+static void cases_read(const Dataset *dataset, Census *census, Problems *problems) {
+  for (int i = 0; i < dataset->cases; i++) {
+    Error error = {0};
+    Volume volume;
+    if (!dataset_read(dataset, i, &volume, &error)) {
+      problems_add(problems, "case %s: %s", dataset->item[i].name, error.text);
+      continue;
+    }
+    census_count(census, &volume);
+    affine_check(&volume, problems);
+    constant_check(&volume, problems);
+    volume_free(&volume, 1);
+  }
+}
+
+static void print_range(FILE *out, const char *name, double *value, int count, const char *format) {
+  Range range = range_of(value, count);
+  fprintf(out, "%-10s", name);
+  fprintf(out, format, range.least);
+  fprintf(out, format, range.median);
+  fprintf(out, format, range.most);
+  fputc('\n', out);
+}
+
+static void print_census(FILE *out, const Dataset *dataset, Census *census) {
+  fprintf(out, "%s (%s)\n%d case(s), %d read; %d channel(s):", dataset->name, dataset->dir,
+          dataset->cases, census->read, dataset->channels);
+  for (int i = 0; i < dataset->channels; i++) fprintf(out, " %s", dataset->channel_name[i]);
+  fputc('\n', out);
+  if (!census->read) return;
+  static const char *const shape[] = {"depth", "height", "width"};
+  static const char *const spacing[] = {"mm D", "mm H", "mm W"};
+  fprintf(out, "\n%-10s%10s%10s%10s\n", "", "min", "median", "max");
+  for (int axis = 0; axis < 3; axis++)
+    print_range(out, shape[axis], census->shape[axis], census->read, "%10.0f");
+  for (int axis = 0; axis < 3; axis++)
+    print_range(out, spacing[axis], census->spacing[axis], census->read, "%10.3f");
+  fprintf(out, "%-10s%10.6g%10s%10.6g\n", "intensity", census->low, "", census->high);
+  fprintf(out, "\n%5s  %-24s%8s%14s%10s\n", "label", "name", "cases", "voxels", "share %");
+  for (int i = 0; i < dataset->labels; i++)
+    fprintf(out, "%5d  %-24s%8d%14lld%10.4f\n", i, dataset->label_name[i], census->cases[i],
+            (long long)census->voxels[i],
+            100.0 * (double)census->voxels[i] / (double)census->total);
+}
+
+static void print_problems(FILE *out, const Problems *problems) {
+  fprintf(out, "\n%d problem(s)%s\n", problems->count, problems->count ? ":" : "");
+  for (int i = 0; i < problems->count; i++) fprintf(out, "  %s\n", problems->text[i]);
+}
+
+static json_t *json_range(double *value, int count) {
+  Range range = range_of(value, count);
+  return json_pack("{s:f, s:f, s:f}", "min", range.least, "median", range.median, "max",
+                   range.most);
+}
+
+static json_t *json_axes(double *const value[3], int count) {
+  return json_pack("[o, o, o]", json_range(value[0], count), json_range(value[1], count),
+                   json_range(value[2], count));
+}
+
+static void json_census(json_t *root, const Dataset *dataset, Census *census) {
+  json_t *labels = json_array();
+  for (int i = 0; i < dataset->labels; i++)
+    json_array_append_new(labels, json_pack("{s:i, s:s, s:i, s:I}", "label", i, "name",
+                                            dataset->label_name[i], "cases", census->cases[i],
+                                            "voxels", (json_int_t)census->voxels[i]));
+  json_t *channels = json_array();
+  for (int i = 0; i < dataset->channels; i++)
+    json_array_append_new(channels, json_string(dataset->channel_name[i]));
+  json_object_set_new(root, "name", json_string(dataset->name));
+  json_object_set_new(root, "cases", json_integer(dataset->cases));
+  json_object_set_new(root, "cases_read", json_integer(census->read));
+  json_object_set_new(root, "channels", channels);
+  json_object_set_new(root, "labels", labels);
+  if (!census->read) return;
+  json_object_set_new(root, "shape_dhw", json_axes(census->shape, census->read));
+  json_object_set_new(root, "spacing_mm_dhw", json_axes(census->spacing, census->read));
+  json_object_set_new(root, "intensity",
+                      json_pack("{s:f, s:f}", "min", census->low, "max", census->high));
+}
+
+static void print_json(FILE *out, const char *dir, const Dataset *dataset, Census *census,
+                       const Problems *problems) {
+  json_t *root = json_pack("{s:i}", "schema", 1);
+  json_object_set_new(root, "dir", json_string_nocheck(dir)); /* paths may be no UTF-8 */
+  if (dataset) json_census(root, dataset, census);
+  json_t *list = json_array();
+  for (int i = 0; i < problems->count; i++)
+    json_array_append_new(list, json_string_nocheck(problems->text[i]));
+  json_object_set_new(root, "problems", list);
+  json_dumpf(root, out, JSON_INDENT(1));
+  fputc('\n', out);
+  json_decref(root);
+}
+
+int dataset_check(const char *dir, FILE *out, bool json) {
+  Dataset dataset;
+  Problems problems = {0};
+  bool found = dataset_scan(&dataset, dir, &problems);
+  Census census;
+  census_make(&census, dataset.cases);
+  if (found) cases_read(&dataset, &census, &problems);
+  if (json) {
+    print_json(out, dir, found ? &dataset : NULL, &census, &problems);
+  } else {
+    if (found) print_census(out, &dataset, &census);
+    print_problems(out, &problems);
+  }
+  int count = problems.count;
+  census_free(&census);
+  problems_free(&problems);
+  dataset_free(&dataset);
+  return count;
+}

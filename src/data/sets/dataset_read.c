@@ -1,0 +1,138 @@
+#define XXH_INLINE_ALL
+#include "src/data/sets/problems.h"
+
+#include <errno.h>
+#include <string.h>
+#include <xxhash.h>
+
+static bool same_dim(const char *a_path, const Grid *a, const char *b_path, const Grid *b,
+                     Error *error) {
+  if (grid_same_dim(a, b)) return true;
+  return fail(error, "different shapes (D,H,W): %s is %dx%dx%d, %s is %dx%dx%d", a_path, a->dim[0],
+              a->dim[1], a->dim[2], b_path, b->dim[0], b->dim[1], b->dim[2]);
+}
+
+/* One file per channel, put side by side. */
+static bool channels_join(int channels, const Case *item, Image *image, Error *error) {
+  for (int channel = 0; channel < item->images; channel++) {
+    Image one;
+    const char *path = item->image[channel];
+    if (!image_read(&one, path, error)) return false;
+    bool fine = one.channels == 1 ||
+                fail(error, "%s: expected one channel per file, found %d", path, one.channels);
+    if (fine && channel == 0) fine = image_alloc(image, &one.grid, channels, error);
+    fine = fine && same_dim(item->image[0], &image->grid, path, &one.grid, error);
+    size_t voxels = fine ? grid_voxels(&one.grid) : 0;
+    for (size_t i = 0; i < voxels; i++)
+      image->data[i * (size_t)channels + (size_t)channel] = one.data[i];
+    image_free(&one);
+    if (!fine) return false;
+  }
+  return true;
+}
+
+bool case_image(const Case *item, int channels, Image *image, Error *error) {
+  *image = (Image){0};
+  bool good = item->images > 1 ? channels_join(channels, item, image, error)
+                               : image_read(image, item->image[0], error);
+  if (good && image->channels != channels)
+    good = fail(error, "%s: %d channel(s), expected %d", item->image[0], image->channels, channels);
+  if (!good) image_free(image);
+  return good;
+}
+
+static bool labels_known(const Dataset *dataset, const Case *item, const LabelMap *label,
+                         Error *error) {
+  int64_t count[256] = {0};
+  size_t voxels = grid_voxels(&label->grid);
+  for (size_t i = 0; i < voxels; i++) count[label->data[i]]++;
+  char list[256] = "";
+  size_t used = 0;
+  for (int value = dataset->labels; value < 256; value++)
+    if (count[value] && used + 40 < sizeof list)
+      used += (size_t)snprintf(list + used, sizeof list - used, "%s%d (%lld voxels)",
+                               used ? ", " : "", value, (long long)count[value]);
+  if (!used) return true;
+  return fail(error, "%s: holds values that dataset.json does not name: %s; known are 0..%d",
+              item->label, list, dataset->labels - 1);
+}
+
+bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error) {
+  const Case *item = &dataset->item[index];
+  *volume = (Volume){.name = item->name};
+  if (case_image(item, dataset->channels, &volume->image, error) &&
+      label_read(&volume->label, item->label, error) &&
+      same_dim(item->image[0], &volume->image.grid, item->label, &volume->label.grid, error) &&
+      labels_known(dataset, item, &volume->label, error))
+    return true;
+  volume_free(volume, 1);
+  return false;
+}
+
+bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *error) {
+  const Case *item = &dataset->item[index];
+  if (!label_read(label, item->label, error)) return false;
+  if (labels_known(dataset, item, label, error)) return true;
+  label_free(label);
+  return false;
+}
+
+bool dataset_load(const Dataset *dataset, const int *index, int count, Volume *volume,
+                  Error *error) {
+  for (int i = 0; i < count; i++) {
+    if (dataset_read(dataset, index[i], &volume[i], error)) continue;
+    volume_free(volume, i);
+    return false;
+  }
+  return true;
+}
+
+void volume_free(Volume *volume, int count) {
+  for (int i = 0; i < count; i++) {
+    image_free(&volume[i].image);
+    label_free(&volume[i].label);
+  }
+}
+
+/* Name without folder, size, bytes: moving the data set keeps its identity. */
+static bool hash_file(XXH3_state_t *state, const char *path, bool required, Error *error) {
+  static _Thread_local char chunk[1 << 16];
+  FILE *file = fopen(path, "rb");
+  if (!file) return !required || fail(error, "%s: cannot open: %s", path, strerror(errno));
+  const char *slash = strrchr(path, '/');
+  const char *name = slash ? slash + 1 : path;
+  XXH3_128bits_update(state, name, strlen(name) + 1);
+  uint64_t size = 0;
+  for (size_t got; (got = fread(chunk, 1, sizeof chunk, file)); size += got)
+    XXH3_128bits_update(state, chunk, got);
+  bool fine = !ferror(file);
+  fclose(file);
+  XXH3_128bits_update(state, &size, sizeof size);
+  return fine || fail(error, "%s: cannot read: %s", path, strerror(errno));
+}
+
+static bool hash_named(XXH3_state_t *state, const Dataset *dataset, const char *name, bool required,
+                       Error *error) {
+  char *path = path_join(dataset->dir, name);
+  bool fine = hash_file(state, path, required, error);
+  free(path);
+  return fine;
+}
+
+bool dataset_hash(const Dataset *dataset, char hex[DATASET_HASH_BYTES], Error *error) {
+  XXH3_state_t state;
+  XXH3_INITSTATE(&state);
+  XXH3_128bits_reset(&state);
+  if (!hash_named(&state, dataset, "dataset.json", true, error)) return false;
+  if (!hash_named(&state, dataset, "splits_final.json", false, error)) return false;
+  for (int i = 0; i < dataset->cases; i++) {
+    const Case *item = &dataset->item[i];
+    for (int k = 0; k < item->images; k++)
+      if (!hash_file(&state, item->image[k], true, error)) return false;
+    if (!hash_file(&state, item->label, true, error)) return false;
+  }
+  XXH128_hash_t hash = XXH3_128bits_digest(&state);
+  snprintf(hex, DATASET_HASH_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
+           (unsigned long long)hash.low64);
+  return true;
+}

@@ -1,0 +1,223 @@
+#define _GNU_SOURCE /* asprintf */
+#include "src/data/sets/import.h"
+
+#include "src/data/sets/json_text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void import_add(Import *import, char *name, char *image, char *label, bool validation) {
+  size_t count = (size_t)import->entries + 1;
+  import->entry = realloc(import->entry, count * sizeof *import->entry);
+  CHECK(import->entry, "out of memory for %zu cases", count);
+  import->entry[import->entries++] = (ImportEntry){name, image, label, validation};
+}
+
+void import_free(Import *import) {
+  for (int i = 0; i < import->entries; i++) {
+    free(import->entry[i].name);
+    free(import->entry[i].image);
+    free(import->entry[i].label);
+  }
+  free(import->entry);
+  dataset_free(&import->about);
+  *import = (Import){0};
+}
+
+/* ---- files -----------------------------------------------------------------------------------*/
+
+static bool copy(const char *from, const char *to) {
+  int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
+  struct stat status;
+  bool good = in >= 0 && fstat(in, &status) == 0;
+  if (good) out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  good = good && out >= 0;
+  for (off_t left = good ? status.st_size : 0; good && left > 0;) {
+    ssize_t got = sendfile(out, in, NULL, (size_t)left);
+    good = got > 0;
+    left -= got;
+  }
+  int why = errno;
+  if (in >= 0) close(in);
+  if (out >= 0 && close(out)) good = false, why = errno;
+  if (!good && out >= 0) unlink(to);
+  errno = why;
+  return good;
+}
+
+/* The file under another name; *how becomes what worked. */
+static bool place(const char *from, const char *to, ImportHow *how, Error *error) {
+  char absolute[PATH_MAX];
+  unlink(to);
+  if (!realpath(from, absolute)) return fail(error, "%s: %s", from, strerror(errno));
+  if (*how == IMPORT_LINK && link(absolute, to)) {
+    if (errno != EXDEV && errno != EPERM && errno != EMLINK && errno != ENOTSUP)
+      return fail(error, "%s: cannot link to %s: %s", to, absolute, strerror(errno));
+    *how = IMPORT_SYMLINK;
+  }
+  if (*how == IMPORT_SYMLINK && symlink(absolute, to))
+    return fail(error, "%s: cannot link to %s: %s", to, absolute, strerror(errno));
+  if (*how == IMPORT_COPY && !copy(absolute, to))
+    return fail(error, "%s: cannot copy %s: %s", to, absolute, strerror(errno));
+  return true;
+}
+
+static const char *ending_of(const char *path) {
+  size_t length = strlen(path);
+  if (length > 7 && !strcmp(path + length - 7, ".nii.gz")) return ".nii.gz";
+  return length > 4 && !strcmp(path + length - 4, ".nii") ? ".nii" : NULL;
+}
+
+static char *file_name(const ImportOptions *options, const char *folder, const char *name,
+                       int channel, const char *ending) {
+  char *path = NULL, suffix[16] = "";
+  if (channel >= 0) snprintf(suffix, sizeof suffix, "_%04d", channel);
+  if (asprintf(&path, "%s/%s/%s%s%s", options->target, folder, name, suffix, ending) < 0) abort();
+  return path;
+}
+
+/* A file with several channels as one file each. */
+static bool channels_split(const ImportOptions *options, const ImportEntry *entry,
+                           const char *folder, const char *ending, Error *error) {
+  Image image, one;
+  if (!image_read(&image, entry->image, error)) return false;
+  bool good = image_alloc(&one, &image.grid, 1, error);
+  size_t voxels = grid_voxels(&image.grid);
+  for (int channel = 0; good && channel < image.channels; channel++) {
+    for (size_t i = 0; i < voxels; i++)
+      one.data[i] = image.data[i * (size_t)image.channels + (size_t)channel];
+    char *path = file_name(options, folder, entry->name, channel, ending);
+    unlink(path);
+    good = image_write(&one, VOXEL_F32, path, error);
+    free(path);
+  }
+  if (one.data) image_free(&one);
+  image_free(&image);
+  return good;
+}
+
+static bool entry_check(const Import *import, const ImportEntry *entry, int *channels,
+                        Error *error) {
+  Grid image, label;
+  int one;
+  if (!volume_inspect(entry->image, &image, channels, error)) return false;
+  if (*channels != import->about.channels)
+    return fail(error, "%s: %d channel(s), but dataset.json names %d", entry->image, *channels,
+                import->about.channels);
+  if (!entry->label) return true;
+  if (!volume_inspect(entry->label, &label, &one, error)) return false;
+  return grid_same_dim(&image, &label) ||
+         fail(error, "case %s: image is %dx%dx%d, label %dx%dx%d", entry->name, image.dim[0],
+              image.dim[1], image.dim[2], label.dim[0], label.dim[1], label.dim[2]);
+}
+
+static bool entry_write(const Import *import, const ImportOptions *options,
+                        const ImportEntry *entry, const char *ending, ImportHow *how,
+                        Error *error) {
+  const char *folder = entry->label ? "imagesTr" : "imagesTs";
+  const char *found = ending_of(entry->image);
+  int channels;
+  if (!found || strcmp(found, ending))
+    return fail(error, "%s: expected a name that ends in %s as the first one does", entry->image,
+                ending);
+  if (!entry_check(import, entry, &channels, error)) return false;
+  bool good;
+  if (channels == 1) {
+    char *path = file_name(options, folder, entry->name, 0, ending);
+    good = place(entry->image, path, how, error);
+    free(path);
+  } else
+    good = channels_split(options, entry, folder, ending, error);
+  if (!good || !entry->label) return good;
+  char *path = file_name(options, "labelsTr", entry->name, -1, ending);
+  good = place(entry->label, path, how, error);
+  free(path);
+  return good;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------*/
+
+static bool folders_make(const ImportOptions *options, Error *error) {
+  static const char *const folders[] = {"", "/imagesTr", "/labelsTr", "/imagesTs"};
+  char path[PATH_MAX], source[PATH_MAX], target[PATH_MAX];
+  snprintf(path, sizeof path, "%.4000s", options->target);
+  for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    *slash = 0;
+    mkdir(path, 0777);
+    *slash = '/';
+  }
+  for (int i = 0; i < 4; i++) {
+    snprintf(path, sizeof path, "%.4000s%s", options->target, folders[i]);
+    if (mkdir(path, 0777) && errno != EEXIST)
+      return fail(error, "%s: cannot make the folder: %s", path, strerror(errno));
+    if (i) continue;
+    if (!realpath(path, target) || !realpath(options->source, source))
+      return fail(error, "%s: %s", options->target, strerror(errno));
+    if (!strcmp(source, target))
+      return fail(error, "%s: source and target are the same folder", options->target);
+    snprintf(path, sizeof path, "%.4000s/dataset.json", options->target);
+    if (access(path, F_OK) == 0)
+      return fail(error, "%s: there is a data set already; remove it, or import elsewhere",
+                  options->target);
+  }
+  return true;
+}
+
+static bool json_write(const ImportOptions *options, const char *name, json_t *json, Error *error) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%.4000s/%s", options->target, name);
+  bool good = json_text_write(json, path, error);
+  json_decref(json);
+  return good;
+}
+
+static json_t *dataset_json(const Import *import, int training, const char *ending) {
+  const Dataset *about = &import->about;
+  json_t *channels = json_object(), *labels = json_object();
+  for (int i = 0; i < about->channels; i++) {
+    char key[16];
+    snprintf(key, sizeof key, "%d", i);
+    json_object_set_new(channels, key, json_string(about->channel_name[i]));
+  }
+  for (int i = 0; i < about->labels; i++)
+    json_object_set_new(labels, about->label_name[i], json_integer(i));
+  return json_pack("{s:s, s:o, s:o, s:i, s:s}", "name", about->name, "channel_names", channels,
+                   "labels", labels, "numTraining", training, "file_ending", ending);
+}
+
+static json_t *split_json(const Import *import) {
+  json_t *train = json_array(), *validate = json_array();
+  for (int i = 0; i < import->entries; i++) {
+    const ImportEntry *entry = &import->entry[i];
+    if (entry->label)
+      json_array_append_new(entry->validation ? validate : train, json_string(entry->name));
+  }
+  return json_pack("[{s:o, s:o}]", "train", train, "val", validate);
+}
+
+bool import_write(const Import *import, const ImportOptions *options, ImportOutcome *outcome,
+                  Error *error) {
+  *outcome = (ImportOutcome){.how = options->how};
+  if (!import->entries) return fail(error, "%s: no case found", options->source);
+  const char *ending = ending_of(import->entry[0].image);
+  if (!ending) return fail(error, "%s: expected .nii.gz or .nii", import->entry[0].image);
+  if (!folders_make(options, error)) return false;
+  for (int i = 0; i < import->entries; i++) {
+    const ImportEntry *entry = &import->entry[i];
+    if (entry->validation && options->validation == VALIDATION_LEAVE) continue;
+    if (!entry_write(import, options, entry, ending, &outcome->how, error)) return false;
+    outcome->training += entry->label != NULL;
+    outcome->test += entry->label == NULL;
+    outcome->validation += entry->label && entry->validation;
+  }
+  if (outcome->validation && options->validation == VALIDATION_SPLIT &&
+      !json_write(options, "splits_final.json", split_json(import), error))
+    return false;
+  return json_write(options, "dataset.json", dataset_json(import, outcome->training, ending),
+                    error);
+}

@@ -1,0 +1,61 @@
+/* Data sets as they are distributed -> an nnU-Net v2 raw folder (imagesTr/NAME_0000.nii.gz,
+ * labelsTr/NAME.nii.gz, imagesTs, dataset.json). Files are linked, not converted, and the source is
+ * never written to; several channels in one file (MSD) are written as one file each. */
+#ifndef DATA_IMPORT_H
+#define DATA_IMPORT_H
+
+#include "src/data/sets/dataset.h"
+
+typedef enum ImportHow { IMPORT_LINK, IMPORT_SYMLINK, IMPORT_COPY } ImportHow;
+/* What becomes of AMOS22's own validation cases: among the training cases (nnU-Net's converter:
+ * 200 + 100), the same with splits_final.json of one fold that validates on them, or left out. */
+typedef enum ImportValidation {
+  VALIDATION_FOLD_IN,
+  VALIDATION_SPLIT,
+  VALIDATION_LEAVE
+} ImportValidation;
+
+typedef struct ImportOptions {
+  const char *source, *target;
+  ImportHow how; /* hard links fall back to symbolic ones between file systems */
+  ImportValidation validation;
+  bool ct_only; /* AMOS22 */
+} ImportOptions;
+
+typedef struct ImportEntry {
+  char *name;
+  char *image, *label; /* paths in the source; label NULL: a test image */
+  bool validation;
+} ImportEntry;
+
+/* What is to be imported; filled by a layout's reader. */
+typedef struct Import {
+  Dataset about; /* labels and channels; no cases */
+  ImportEntry *entry;
+  int entries;
+} Import;
+
+/* amos22/{dataset.json,imagesTr,labelsTr,imagesVa,labelsVa,imagesTs}: numbers up to 500 are CT. */
+bool import_amos(Import *import, const ImportOptions *options, Error *error);
+/* RawData/Training/{img,label}, RawData/Testing/img, or averaged-training-{images,labels}. */
+bool import_btcv(Import *import, const ImportOptions *options, Error *error);
+/* A task folder of the Medical Segmentation Decathlon. */
+bool import_msd(Import *import, const ImportOptions *options, Error *error);
+/* Whatever they return. */
+void import_free(Import *import);
+
+typedef struct ImportOutcome {
+  int training, validation, test; /* cases; validation: of training */
+  ImportHow how;                  /* the last resort that was needed */
+} ImportOutcome;
+
+/* Makes the folder; dataset.json comes last, so a call that was interrupted can be repeated.
+ * Errors: the target holds a dataset already or lies in the source, files missing in the source,
+ * image and label of different shapes, no space. */
+bool import_write(const Import *import, const ImportOptions *options, ImportOutcome *outcome,
+                  Error *error);
+
+/* Takes ownership of the three texts. For the readers of layouts. */
+void import_add(Import *import, char *name, char *image, char *label, bool validation);
+
+#endif

@@ -1,0 +1,238 @@
+#define _GNU_SOURCE /* asprintf */
+#include "src/data/sets/dataset_json.h"
+#include "src/data/sets/import.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool is_there(const char *dir, const char *name) {
+  char *path = path_join(dir, name);
+  bool there = access(path, F_OK) == 0;
+  free(path);
+  return there;
+}
+
+/* The first of the folders below `source` that holds `mark`; to be freed, NULL: none. */
+static char *root_find(const char *source, const char *const *below, int count, const char *mark) {
+  for (int i = 0; i < count; i++) {
+    char *root = path_join(source, below[i]);
+    if (is_there(root, mark)) return root;
+    free(root);
+  }
+  return NULL;
+}
+
+/* The file name without folder and .nii.gz or .nii. */
+static char *stem_of(const char *path) {
+  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+  const char *end = strstr(base, ".nii");
+  return strndup(base, end ? (size_t)(end - base) : strlen(base));
+}
+
+static char *below(const char *root, const char *path) {
+  return path_join(root, strncmp(path, "./", 2) ? path : path + 2);
+}
+
+/* ---- AMOS22 and MSD: dataset.json lists the files ----------------------------------------------
+ */
+
+/* dataset.json with its labels and channels. */
+static json_t *description_read(Import *import, const char *root, Error *error) {
+  Problems problems = {0};
+  json_t *json = dataset_json_load(root, &problems);
+  import->about.dir = strdup(root);
+  if (json && !dataset_json_describe(&import->about, json, &problems)) {
+    json_decref(json);
+    json = NULL;
+  }
+  if (problems.count) fail(error, "%s", problems.text[0]);
+  problems_free(&problems);
+  return json;
+}
+
+typedef enum Role { ROLE_TRAINING, ROLE_VALIDATION, ROLE_TEST } Role;
+typedef bool (*Wanted)(const char *name, const ImportOptions *options);
+
+static bool everything(const char *name, const ImportOptions *options) {
+  (void)name, (void)options;
+  return true;
+}
+
+/* [{"image", "label"}, ...], or the images' names alone. */
+static bool list_add(Import *import, const ImportOptions *options, const char *root,
+                     const json_t *list, Role role, Wanted wanted, Error *error) {
+  size_t i;
+  json_t *item;
+  json_array_foreach((json_t *)list, i, item) {
+    const char *image = json_is_string(item) ? json_string_value(item)
+                                             : json_string_value(json_object_get(item, "image"));
+    const char *label =
+        role == ROLE_TEST ? NULL : json_string_value(json_object_get(item, "label"));
+    if (!image) return fail(error, "%s/dataset.json: entry %zu names no image", root, i);
+    char *name = stem_of(label ? label : image); /* an image may carry its channel's number */
+    size_t length = strlen(name);
+    if (!label && length > 5 && !strcmp(name + length - 5, "_0000")) name[length - 5] = 0;
+    if (wanted(name, options))
+      import_add(import, name, below(root, image), label ? below(root, label) : NULL,
+                 role == ROLE_VALIDATION);
+    else
+      free(name);
+  }
+  return true;
+}
+
+/* amos_0507: 507, -1 without a number. */
+static int number_of(const char *name) {
+  const char *at = strrchr(name, '_');
+  return at && isdigit((unsigned char)at[1]) ? atoi(at + 1) : -1;
+}
+
+enum { AMOS_CT_LAST = 500 }; /* of 600; the MRI scans follow */
+
+static bool amos_wanted(const char *name, const ImportOptions *options) {
+  return !options->ct_only || number_of(name) <= AMOS_CT_LAST;
+}
+
+static bool amos_check(const Import *import, const ImportOptions *options, Error *error) {
+  for (int i = 0; i < import->entries; i++) {
+    const ImportEntry *entry = &import->entry[i];
+    if (number_of(entry->name) < 0)
+      return fail(error,
+                  "%s: expected a name like amos_0001.nii.gz, whose number tells CT from MRI",
+                  entry->image);
+    if (entry->validation && options->validation != VALIDATION_LEAVE && entry->label &&
+        access(entry->label, F_OK))
+      return fail(error,
+                  "%s: missing; a download without the validation labels is imported with "
+                  "--validation leave",
+                  entry->label);
+  }
+  return true;
+}
+
+/* Where CT and MRI are mixed no intensity scale is common: a name other than "CT" means z-scores.
+ */
+static const char *amos_channel(const Import *import) {
+  bool ct = false, mri = false;
+  for (int i = 0; i < import->entries; i++) {
+    bool is_ct = number_of(import->entry[i].name) <= AMOS_CT_LAST;
+    ct |= is_ct, mri |= !is_ct;
+  }
+  return ct && mri ? "CT or MRI" : mri ? "MRI" : "CT";
+}
+
+bool import_amos(Import *import, const ImportOptions *options, Error *error) {
+  static const char *const places[] = {".", "amos22", "AMOS22"};
+  static const char *const lists[] = {"training", "validation", "test"}; /* by Role */
+  *import = (Import){0};
+  char *root = root_find(options->source, places, 3, "dataset.json");
+  if (!root)
+    return fail(error, "%s: no dataset.json there or in amos22/; expected AMOS22 as unpacked",
+                options->source);
+  json_t *json = description_read(import, root, error);
+  bool good = json != NULL;
+  for (int role = ROLE_TRAINING; good && role <= ROLE_TEST; role++)
+    good = list_add(import, options, root, json_object_get(json, lists[role]), (Role)role,
+                    amos_wanted, error);
+  good = good && amos_check(import, options, error);
+  if (good) {
+    free(import->about.channel_name[0]);
+    import->about.channel_name[0] = strdup(amos_channel(import));
+  }
+  json_decref(json);
+  free(root);
+  return good;
+}
+
+bool import_msd(Import *import, const ImportOptions *options, Error *error) {
+  *import = (Import){0};
+  json_t *json = description_read(import, options->source, error);
+  bool good = json &&
+              list_add(import, options, options->source, json_object_get(json, "training"),
+                       ROLE_TRAINING, everything, error) &&
+              list_add(import, options, options->source, json_object_get(json, "test"), ROLE_TEST,
+                       everything, error);
+  json_decref(json);
+  return good;
+}
+
+/* ---- BTCV: the folders are all there is --------------------------------------------------------
+ */
+
+static const char *const btcv_labels[] = {"background",
+                                          "spleen",
+                                          "right kidney",
+                                          "left kidney",
+                                          "gallbladder",
+                                          "esophagus",
+                                          "liver",
+                                          "stomach",
+                                          "aorta",
+                                          "inferior vena cava",
+                                          "portal and splenic veins",
+                                          "pancreas",
+                                          "right adrenal gland",
+                                          "left adrenal gland"};
+enum { BTCV_LABELS = sizeof btcv_labels / sizeof *btcv_labels };
+
+static void btcv_describe(Import *import, const char *root) {
+  Dataset *about = &import->about;
+  about->dir = strdup(root);
+  about->name = strdup("BTCV");
+  about->channels = 1;
+  about->channel_name = calloc(1, sizeof(char *));
+  about->channel_name[0] = strdup("CT");
+  about->labels = BTCV_LABELS;
+  for (int i = 0; i < BTCV_LABELS; i++) about->label_name[i] = strdup(btcv_labels[i]);
+}
+
+static int visible(const struct dirent *entry) {
+  return entry->d_name[0] != '.' && strstr(entry->d_name, ".nii");
+}
+
+/* Every image of a folder; its label is the file whose name has `image` replaced by `label` at the
+ * front, or `tail` appended to the stem. labels NULL: test images. */
+static bool folder_add(Import *import, const char *root, const char *images, const char *labels,
+                       const char *image, const char *label, const char *tail, Error *error) {
+  char *dir = path_join(root, images);
+  struct dirent **entry = NULL;
+  int count = scandir(dir, &entry, visible, alphasort);
+  bool good = count > 0 || !labels || fail(error, "%s: no image found there", dir);
+  for (int i = 0; i < count; i++) {
+    char *name = stem_of(entry[i]->d_name), *path = NULL;
+    const char *rest = strncmp(name, image, strlen(image)) ? name : name + strlen(image);
+    const char *ending = strstr(entry[i]->d_name, ".nii");
+    if (labels && asprintf(&path, "%s/%s/%s%s%s%s", root, labels, label, rest, tail, ending) < 0)
+      abort();
+    if (good && path && access(path, F_OK))
+      good = fail(error, "%s: missing; it is the label of %s/%s", path, dir, entry[i]->d_name);
+    import_add(import, name, path_join(dir, entry[i]->d_name), path, false);
+    free(entry[i]);
+  }
+  free(entry);
+  free(dir);
+  return good;
+}
+
+bool import_btcv(Import *import, const ImportOptions *options, Error *error) {
+  static const char *const places[] = {"RawData", ".", "Abdomen/RawData", "Abdomen"};
+  *import = (Import){0};
+  char *root = root_find(options->source, places, 4, "Training/img");
+  bool averaged = !root;
+  if (averaged) root = root_find(options->source, places, 4, "averaged-training-images");
+  if (!root)
+    return fail(error,
+                "%s: found neither RawData/Training/img nor averaged-training-images; expected "
+                "BTCV (Synapse syn3193805) as unpacked",
+                options->source);
+  btcv_describe(import, root);
+  bool good = averaged ? folder_add(import, root, "averaged-training-images",
+                                    "averaged-training-labels", "", "", "_seg", error)
+                       : folder_add(import, root, "Training/img", "Training/label", "img", "label",
+                                    "", error) &&
+                             folder_add(import, root, "Testing/img", NULL, "", "", "", error);
+  free(root);
+  return good;
+}

@@ -1,0 +1,173 @@
+#include "src/data/sets/split.h"
+
+#include "kernels/rng.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Length of "patientNNN_", 0 without it. */
+static size_t patient_length(const char *name) {
+  const char *at = name + strlen("patient");
+  if (strncmp(name, "patient", strlen("patient")) || !isdigit((unsigned char)*at)) return 0;
+  while (isdigit((unsigned char)*at)) at++;
+  return *at == '_' ? (size_t)(at - name) + 1 : 0;
+}
+
+/* Cases are sorted, so a patient's stand together. group (cases) -> how many groups. */
+static int groups_find(const Dataset *dataset, int *group) {
+  int groups = 0;
+  for (int i = 0; i < dataset->cases; i++) {
+    const char *name = dataset->item[i].name;
+    size_t length = patient_length(name);
+    bool same = i && length && !strncmp(name, dataset->item[i - 1].name, length);
+    if (!same) groups++;
+    group[i] = groups - 1;
+  }
+  return groups;
+}
+
+/* validates (cases): true where the case validates. As scikit-learn's KFold: the first n mod k
+ * folds are one larger. */
+static bool from_folds(const Dataset *dataset, int fold, bool *validates, Error *error) {
+  if (fold >= SPLIT_FOLDS) return fail(error, "fold %d: expected 0..%d", fold, SPLIT_FOLDS - 1);
+  int *group = malloc(2 * (size_t)dataset->cases * sizeof(int));
+  int *order = group + dataset->cases;
+  int groups = groups_find(dataset, group);
+  if (groups < SPLIT_FOLDS) {
+    free(group);
+    return fail(error,
+                "%s: %d independent case(s) cannot be divided into %d folds; add cases, or "
+                "write splits_final.json",
+                dataset->dir, groups, SPLIT_FOLDS);
+  }
+  Rng rng = rng_make(SPLIT_SEED, RNG_SPLIT, 0);
+  for (int i = 0; i < groups; i++) order[i] = i;
+  for (int i = groups - 1; i > 0; i--) {
+    int other = (int)rng_below(&rng, (uint32_t)i + 1), kept = order[i];
+    order[i] = order[other];
+    order[other] = kept;
+  }
+  int size = groups / SPLIT_FOLDS, larger = groups % SPLIT_FOLDS;
+  int first = fold * size + (fold < larger ? fold : larger);
+  int past = first + size + (fold < larger);
+  for (int at = first; at < past; at++)
+    for (int i = 0; i < dataset->cases; i++) validates[i] |= group[i] == order[at];
+  free(group);
+  return true;
+}
+
+static bool from_blocks(const Dataset *dataset, int fold, bool *validates, Error *error) {
+  int block = dataset->validation, past = dataset->cases - fold * block;
+  if (past < block)
+    return fail(error,
+                "%s: fold %d asked for, but %d cases hold only %d validation blocks of %d "
+                "(folds 0..%d)",
+                dataset->dir, fold, dataset->cases, dataset->cases / block, block,
+                dataset->cases / block - 1);
+  for (int i = past - block; i < past; i++) validates[i] = true;
+  return true;
+}
+
+static int case_index(const Dataset *dataset, const char *name) {
+  for (int i = 0; i < dataset->cases; i++)
+    if (!strcmp(dataset->item[i].name, name)) return i;
+  return -1;
+}
+
+/* Marks the named cases; `role` is "train" or "val". */
+static bool names_mark(const Dataset *dataset, const char *path, const json_t *names,
+                       const char *role, int mark, int *uses, Error *error) {
+  size_t i;
+  json_t *item;
+  if (!json_array_size(names)) return fail(error, "%s: \"%s\" is missing or empty", path, role);
+  json_array_foreach((json_t *)names, i, item) {
+    const char *name = json_string_value(item);
+    int index = name ? case_index(dataset, name) : -1;
+    if (index < 0)
+      return fail(error, "%s: \"%s\" names case %s, which the folder does not hold", path, role,
+                  name ? name : "(not a string)");
+    if (uses[index])
+      return fail(error,
+                  "%s: case %s stands twice in one fold (training and validation must not "
+                  "share cases)",
+                  path, name);
+    uses[index] = mark;
+  }
+  return true;
+}
+
+/* A patient's cases stand together, so neighbours tell. */
+static bool patients_apart(const Dataset *dataset, const char *path, int fold, const int *uses,
+                           Error *error) {
+  int *group = malloc((size_t)dataset->cases * sizeof(int)), with = -1;
+  CHECK(group, "out of memory for %d cases", dataset->cases);
+  groups_find(dataset, group);
+  bool good = true;
+  for (int i = 0; good && i < dataset->cases; i++) {
+    if (!uses[i]) continue;
+    if (with >= 0 && group[with] == group[i] && uses[with] != uses[i])
+      good = fail(error,
+                  "%s: fold %d: cases %s and %s are of one patient, but one trains and the other "
+                  "validates",
+                  path, fold, dataset->item[with].name, dataset->item[i].name);
+    with = i;
+  }
+  free(group);
+  return good;
+}
+
+/* uses (cases): 0 unused, 1 training, 2 validation. */
+static bool from_file(const Dataset *dataset, const char *path, int fold, int *uses, Error *error) {
+  json_error_t where;
+  json_t *root = json_load_file(path, 0, &where);
+  if (!root) return fail(error, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  const json_t *entry = json_array_get(root, (size_t)fold);
+  bool fine = entry || fail(error, "%s: fold %d asked for, but it lists %zu fold(s)", path, fold,
+                            json_array_size(root));
+  fine = fine &&
+         names_mark(dataset, path, json_object_get(entry, "train"), "train", 1, uses, error) &&
+         names_mark(dataset, path, json_object_get(entry, "val"), "val", 2, uses, error) &&
+         patients_apart(dataset, path, fold, uses, error);
+  json_decref(root);
+  return fine;
+}
+
+static bool uses_find(const Dataset *dataset, int fold, int *uses, Error *error) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/splits_final.json", dataset->dir);
+  if (access(path, F_OK) == 0) return from_file(dataset, path, fold, uses, error);
+  bool *validates = calloc((size_t)dataset->cases, sizeof(bool));
+  bool fine = dataset->validation ? from_blocks(dataset, fold, validates, error)
+                                  : from_folds(dataset, fold, validates, error);
+  for (int i = 0; i < dataset->cases; i++) uses[i] = validates[i] ? 2 : 1;
+  free(validates);
+  return fine;
+}
+
+bool split_make(Split *split, const Dataset *dataset, int fold, Error *error) {
+  *split = (Split){0};
+  if (fold < 0) return fail(error, "fold %d: expected 0 or more", fold);
+  size_t cases = (size_t)dataset->cases;
+  int *uses = calloc(cases, sizeof(int));
+  if (uses_find(dataset, fold, uses, error)) {
+    split->training = malloc(cases * sizeof(int));
+    split->validation = malloc(cases * sizeof(int));
+    for (int i = 0; i < dataset->cases; i++) {
+      if (uses[i] == 1) split->training[split->trainings++] = i;
+      if (uses[i] == 2) split->validation[split->validations++] = i;
+    }
+  }
+  free(uses);
+  if (!split->training) return false;
+  if (split->trainings && split->validations) return true;
+  split_free(split);
+  return fail(error, "%s: fold %d leaves no case to train on", dataset->dir, fold);
+}
+
+void split_free(Split *split) {
+  free(split->training);
+  free(split->validation);
+  *split = (Split){0};
+}
