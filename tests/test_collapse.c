@@ -34,10 +34,15 @@ static void test_when(void **state) {
   assert_int_equal(last, 49999);
   assert_int_equal(collapse_step(&rule, 150), 0); /* 30 steps teach nobody */
   assert_int_equal(looks_of(&rule, 150, &first, &last), 0);
+  assert_true(collapse_ended(&rule, 1000, 0.004));
+  assert_false(collapse_ended(&rule, 1000, 0.1));
+  assert_false(collapse_ended(&rule, 150, 0.004));
   rule.dice = 0;
+  assert_false(collapse_ended(&rule, 1000, 0));
   assert_int_equal(looks_of(&rule, 1000, &first, &last), 0);
   rule = (CollapseRule){.dice = 0.1, .at = 1};
   assert_int_equal(looks_of(&rule, 1000, &first, &last), 0); /* the evaluation judges the end */
+  assert_true(collapse_ended(&rule, 1000, 0.05));
 }
 
 static void test_dice(void **state) {

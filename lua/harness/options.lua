@@ -110,7 +110,8 @@ return {
     doc = "axes that augment=nnunet flips with probability 1/2 (nnU-Net: all, though it makes left organs right ones)" },
   { name = "collapse_dice", type = "number", default = 0.1, min = 0, max = 1,
     doc = "a trial is collapsed when its training patches' Dice (inference graph on the batch just trained, mean over the "
-      .. "structures in it, exponential mean of the last looks) is below this at collapse_at of its steps; 0: never" },
+      .. "structures in it, exponential mean of the last looks) is below this at collapse_at of its steps, or the validation "
+      .. "cases' mean Dice at the end; 0: never" },
   { name = "collapse_at", type = "number", default = 0.2, quick = 0.4, min = 0, max = 1,
     doc = "share of the steps after which collapse_dice is asked; trials judged before step 40 are not" },
   { name = "window_step", type = "number", default = 0.5, min = 0.1, max = 1, doc = "sliding window: step as share of the patch" },

@@ -8,9 +8,18 @@
 enum { LOOKS = 20, LEAST_STEPS = 40 };
 static const double SHARE = 0.2; /* of the newest look in the mean */
 
-int64_t collapse_step(const CollapseRule *rule, int64_t steps) {
+static int64_t due(const CollapseRule *rule, int64_t steps) {
   int64_t at = (int64_t)ceil(rule->at * (double)steps);
-  return rule->dice > 0 && at >= LEAST_STEPS && at < steps ? at : 0;
+  return rule->dice > 0 && at >= LEAST_STEPS ? at : 0;
+}
+
+int64_t collapse_step(const CollapseRule *rule, int64_t steps) {
+  int64_t at = due(rule, steps);
+  return at < steps ? at : 0;
+}
+
+bool collapse_ended(const CollapseRule *rule, int64_t steps, double dice) {
+  return due(rule, steps) > 0 && dice < rule->dice;
 }
 
 bool collapse_looks(const CollapseRule *rule, int64_t step, int64_t steps) {

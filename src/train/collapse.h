@@ -18,6 +18,9 @@ typedef struct CollapseRule {
 /* The step before which a trial of so many steps is judged; 0: never, since it is too short to tell
  * or the rule is off. */
 int64_t collapse_step(const CollapseRule *rule, int64_t steps);
+/* A trial that went astray later: whether the mean Dice over its validation cases is below the
+ * rule's. A trial too short to be judged on the way is not judged here either. */
+bool collapse_ended(const CollapseRule *rule, int64_t steps, double dice);
 /* Whether the batch of this step (counted from 0) is looked at: up to LOOKS of them, evenly over
  * the last quarter before the judgement. */
 bool collapse_looks(const CollapseRule *rule, int64_t step, int64_t steps);

@@ -111,6 +111,10 @@ static int workers(const Trial *t) {
   return value ? (int)json_integer_value(value) : 1;
 }
 
+static CollapseRule collapse_rule(const json_t *c) {
+  return (CollapseRule){config_number(c, "collapse_dice"), config_number(c, "collapse_at")};
+}
+
 static bool train(Trial *t, TrainingEnd *end, Error *error) {
   const json_t *c = t->config;
   StepProfile profile = {0};
@@ -129,6 +133,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .rate = config_number(c, "lr"),
       .steps = config_int(c, "steps"),
       .save_every = config_int(c, "save_every"),
+      .rule = collapse_rule(c),
       .checkpoint = json_string_value(json_object_get(c, "checkpoint")),
       .recipe = t->recipe,
       .events = t->events,
@@ -140,8 +145,6 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
                          .model = &t->infer,
                          .sampler = t->sampler,
                          .batch = (int)config_int(c, "batch")};
-  training.rule =
-      (CollapseRule){config_number(c, "collapse_dice"), config_number(c, "collapse_at")};
   training.watch = &watch;
   int64_t first = training_resume(t->params, training.checkpoint, error);
   if (error->text[0]) return false;
@@ -165,7 +168,16 @@ static bool keep_postprocess(const Trial *t, const Evaluated *e, Error *error) {
          postprocess_write(&e->postprocess, e->mean, e->postprocessed, checkpoint, error);
 }
 
-static bool evaluate(Trial *t, Error *error) {
+/* Its figures are stored either way. */
+static const char *judge_end(const Trial *t, double dice, Error *error) {
+  CollapseRule rule = collapse_rule(t->config);
+  if (!collapse_ended(&rule, config_int(t->config, "steps"), dice)) return "done";
+  fail(error, "the mean Dice of the validation cases is %.3f, below collapse_dice = %g", dice,
+       rule.dice);
+  return "collapsed";
+}
+
+static const char *evaluate(Trial *t, Error *error) {
   double start = now();
   InferenceOptions options = inference_options(t->config);
   Evaluated evaluated;
@@ -177,7 +189,7 @@ static bool evaluate(Trial *t, Error *error) {
       evaluation_run(t->infer_plan, &t->infer, &t->cases, &options, t->events, &evaluated, error) &&
       keep_postprocess(t, &evaluated, error);
   t->eval_s = now() - start;
-  return good;
+  return good ? judge_end(t, evaluated.mean, error) : "failed";
 }
 
 static const char *run(Trial *t, Error *error) {
@@ -188,7 +200,7 @@ static const char *run(Trial *t, Error *error) {
   if (!train(t, &end, error)) return "failed";
   if (end == TRAINING_COLLAPSED) return "collapsed";
   if (end == TRAINING_INTERRUPTED) return "interrupted";
-  return evaluate(t, error) ? "done" : "failed";
+  return evaluate(t, error);
 }
 
 int trial_main(const json_t *config, FILE *events) {
