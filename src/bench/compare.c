@@ -2,6 +2,7 @@
 #include "src/bench/statistics.h"
 #include "src/report/sheet.h"
 #include "src/store/bench.h"
+#include "src/store/field.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,18 +20,13 @@ typedef struct Pair {
 /* ---- pairing ------------------------------------------------------------------------------------
  */
 
-static const char *text(const json_t *row, const char *key) {
-  const char *value = json_string_value(json_object_get(row, key));
-  return value ? value : "";
-}
-
 static bool same_bench(const json_t *a, const json_t *b) {
   static const char *const keys[] = {"kernel", "case_name", "pass",   "shape",
                                      "dtype",  "device",    "timing", "baseline"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     bool setting = i == 7; /* the peer's fastest setting may change; that there is one may not */
-    if (setting ? !text(a, keys[i])[0] != !text(b, keys[i])[0]
-                : strcmp(text(a, keys[i]), text(b, keys[i])) != 0)
+    if (setting ? !field_text(a, keys[i])[0] != !field_text(b, keys[i])[0]
+                : strcmp(field_text(a, keys[i]), field_text(b, keys[i])) != 0)
       return false;
   }
   return json_integer_value(json_object_get(a, "threads")) ==
@@ -43,8 +39,8 @@ static bool wrong(const json_t *row) {
 
 static Samples samples_of(const json_t *row) {
   Samples samples = {0};
-  const char *key = strcmp(text(row, "timing"), "cold") ? "hot_list" : "cold_list";
-  json_t *list = json_loads(text(row, key), 0, NULL), *value;
+  const char *key = strcmp(field_text(row, "timing"), "cold") ? "hot_list" : "cold_list";
+  json_t *list = json_loads(field_text(row, key), 0, NULL), *value;
   size_t i;
   json_array_foreach(list, i, value) samples_add(&samples, json_number_value(value));
   json_decref(list);
@@ -89,9 +85,10 @@ static void print_text(const Pair *pairs, int count) {
   for (int c = 0; c < 7; c++) sheet_set(&sheet, 0, c, "%s", head[c]);
   for (int i = 0; i < count; i++) {
     const Pair *p = &pairs[i];
-    const char *name = text(p->new_row, "case_name");
-    sheet_set(&sheet, i + 1, 0, "%s%s%s", text(p->new_row, "kernel"), name[0] ? ", " : "", name);
-    sheet_set(&sheet, i + 1, 1, "%s", text(p->new_row, "pass"));
+    const char *name = field_text(p->new_row, "case_name");
+    sheet_set(&sheet, i + 1, 0, "%s%s%s", field_text(p->new_row, "kernel"), name[0] ? ", " : "",
+              name);
+    sheet_set(&sheet, i + 1, 1, "%s", field_text(p->new_row, "pass"));
     sheet_set(&sheet, i + 1, 2, "%.4g", samples_quantile(&p->old_samples, .5));
     sheet_set(&sheet, i + 1, 3, "%.4g", samples_quantile(&p->new_samples, .5));
     sheet_set(&sheet, i + 1, 4, "%.3f", p->ratio.value);
@@ -111,13 +108,14 @@ static void print_json(const Pair *pairs, int count, int64_t old_run, int64_t ne
   for (int i = 0; i < count; i++) {
     const Pair *p = &pairs[i];
     json_array_append_new(
-        rows, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s}", "kernel",
-                        text(p->new_row, "kernel"), "case", text(p->new_row, "case_name"), "pass",
-                        text(p->new_row, "pass"), "shape", text(p->new_row, "shape"), "old_us",
-                        real(samples_quantile(&p->old_samples, .5)), "new_us",
-                        real(samples_quantile(&p->new_samples, .5)), "ratio", real(p->ratio.value),
-                        "ratio_low", real(p->ratio.low), "ratio_high", real(p->ratio.high),
-                        "verdict", verdict_of(p)));
+        rows,
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s}", "kernel",
+                  field_text(p->new_row, "kernel"), "case", field_text(p->new_row, "case_name"),
+                  "pass", field_text(p->new_row, "pass"), "shape", field_text(p->new_row, "shape"),
+                  "old_us", real(samples_quantile(&p->old_samples, .5)), "new_us",
+                  real(samples_quantile(&p->new_samples, .5)), "ratio", real(p->ratio.value),
+                  "ratio_low", real(p->ratio.low), "ratio_high", real(p->ratio.high), "verdict",
+                  verdict_of(p)));
   }
   json_t *document = json_pack("{s:i, s:I, s:I, s:o}", "schema", 1, "old_run", (json_int_t)old_run,
                                "new_run", (json_int_t)new_run, "rows", rows);

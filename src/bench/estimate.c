@@ -7,6 +7,7 @@
 #include "src/data/sets/dataset.h"
 #include "src/report/sheet.h"
 #include "src/store/environment.h"
+#include "src/store/field.h"
 #include "src/store/store.h"
 #include "src/train/config.h"
 #include "src/train/footprint.h"
@@ -167,10 +168,6 @@ bool estimate_make(const json_t *plan, const char *home, const char *db, json_t 
 /* ---- text ---------------------------------------------------------------------------------------
  */
 
-static double number(const json_t *object, const char *key) {
-  return json_number_value(json_object_get(object, key));
-}
-
 /* Hours, or what is easier to read. */
 static void hours_text(double hours, char text[32]) {
   if (hours < 1.0 / 60)
@@ -192,14 +189,14 @@ static Sheet sheet_of(const json_t *rows) {
     const json_t *row = json_array_get(rows, (size_t)i);
     bool measured = !strcmp(json_string_value(json_object_get(row, "from")), "measured");
     char time[32];
-    hours_text(number(row, "hours"), time);
+    hours_text(field_number(row, "hours"), time);
     sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
-    sheet_set(&sheet, i + 1, 1, "%.0f", number(row, "parameters"));
-    sheet_set(&sheet, i + 1, 2, "%.1f", number(row, "weight_bytes") / 0x1p20);
-    sheet_set(&sheet, i + 1, 3, "%.1f", number(row, "flops") / 1e9);
-    sheet_set(&sheet, i + 1, 4, "%.0f", number(row, "train_bytes") / 0x1p20);
-    sheet_set(&sheet, i + 1, 5, "%.0f", number(row, "infer_bytes") / 0x1p20);
-    sheet_set(&sheet, i + 1, 6, measured ? "%.3f" : "~%.1f", number(row, "step_s"));
+    sheet_set(&sheet, i + 1, 1, "%.0f", field_number(row, "parameters"));
+    sheet_set(&sheet, i + 1, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 3, "%.1f", field_number(row, "flops") / 1e9);
+    sheet_set(&sheet, i + 1, 4, "%.0f", field_number(row, "train_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 5, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 6, measured ? "%.3f" : "~%.1f", field_number(row, "step_s"));
     sheet_set(&sheet, i + 1, 7, measured ? "%s" : "~%s", time);
   }
   return sheet;
@@ -210,8 +207,9 @@ void estimate_print(const json_t *estimate, FILE *out) {
   const json_t *rows = json_object_get(estimate, "rows"), *rate = json_object_get(estimate, "rate");
   Sheet sheet = sheet_of(rows);
   char total[32];
-  hours_text(number(estimate, "hours"), total);
-  int threads = (int)number(estimate, "threads"), seeds = (int)number(estimate, "seeds");
+  hours_text(field_number(estimate, "hours"), total);
+  int threads = (int)field_number(estimate, "threads"),
+      seeds = (int)field_number(estimate, "seeds");
   fprintf(out, "%s, scale %s, %d thread%s\n\n",
           json_string_value(json_object_get(estimate, "experiment")),
           json_string_value(json_object_get(estimate, "scale")), threads, threads == 1 ? "" : "s");
@@ -224,7 +222,7 @@ void estimate_print(const json_t *estimate, FILE *out) {
     fprintf(out,
             "  ~ from a rate of %.0f GFLOP/s (%s): the step itself is too large to be timed "
             "here\n",
-            number(rate, "gflops"), json_string_value(json_object_get(rate, "from")));
+            field_number(rate, "gflops"), json_string_value(json_object_get(rate, "from")));
   else
     fprintf(out, "  every step was timed here, on noise\n");
   if (getloadavg(load, 1) == 1 && load[0] > environment_cores() + 1)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "src/store/environment.h"
+#include "src/store/field.h"
 #include "src/store/processors.h"
 
 enum { EVENTS_FD = 3, ABOVE = 10, LINE_LIMIT = 1 << 20, GRACE_S = 10, THREAD_VARIABLES = 2 };
@@ -203,14 +204,10 @@ static bool check_event(const json_t *event, const char *name, Error *error) {
               situation);
 }
 
-static double number(const json_t *event, const char *name) {
-  return json_number_value(json_object_get(event, name));
-}
-
 static void hear_step(Job *job, const json_t *event) {
-  job->step = (int)number(event, "step");
-  job->steps = (int)number(event, "steps");
-  job->loss = number(event, "loss");
+  job->step = (int)field_number(event, "step");
+  job->steps = (int)field_number(event, "steps");
+  job->loss = field_number(event, "loss");
   if (job->first_step_at > 0) return;
   job->first_step_at = job_now();
   job->first_step = job->step;
@@ -227,8 +224,8 @@ static void take_event(Job *job, const char *text, size_t length) {
   bool good = check_event(event, name, &job->broken);
   if (good && !strcmp(name, "step")) hear_step(job, event);
   if (good && !strcmp(name, "eval")) {
-    job->cases_done = (int)number(event, "case");
-    job->cases = (int)number(event, "cases");
+    job->cases_done = (int)field_number(event, "case");
+    job->cases = (int)field_number(event, "cases");
   }
   if (good && !strcmp(name, "metric")) job->metrics++;
   if (good && !strcmp(name, "end")) {

@@ -8,14 +8,10 @@
 #include "lua/bind.h"
 #include "src/cli/figures.h"
 #include "src/cli/report.h"
+#include "src/store/field.h"
 
 /* ---- experiments --------------------------------------------------------------------------------
  */
-
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
 
 /* The plan that an experiment's file asks for at a scale ("" or several, as in quick+paper: as the
  * file has it); null when it cannot be read. */
@@ -39,7 +35,7 @@ static bool add_experiment(const Common *common, Store *store, const ResultChoic
   one.what = name;
   if (!result_load(store, &one, &result, error)) return false;
   if (!result && !listed) return true;
-  const char *scale = result ? text(result, "scale") : choice->scale ? choice->scale : "";
+  const char *scale = result ? field_text(result, "scale") : choice->scale ? choice->scale : "";
   json_array_append_new(experiments,
                         json_pack("{s:s,s:s,s:o,s:o}", "name", name, "file", file, "wanted",
                                   listed ? wanted_plan(common->home, name, scale) : json_null(),
@@ -68,10 +64,10 @@ static bool find_experiments(const Common *common, Store *store, const ResultCho
   json_array_foreach(stored, i, row) {
     bool listed = false;
     json_array_foreach(names, k, name) listed =
-        listed || !strcmp(json_string_value(name), text(row, "name"));
+        listed || !strcmp(json_string_value(name), field_text(row, "name"));
     if (good && !listed)
-      good = add_experiment(common, store, choice, text(row, "name"), text(row, "file"), false,
-                            experiments, error);
+      good = add_experiment(common, store, choice, field_text(row, "name"), field_text(row, "file"),
+                            false, experiments, error);
   }
   json_decref(stored);
   json_decref(list);

@@ -12,6 +12,7 @@
 #include "src/report/plot.h"
 #include "src/report/table.h"
 #include "src/store/environment.h"
+#include "src/store/field.h"
 
 enum { OVERRIDES_MAX = 256 };
 
@@ -301,24 +302,20 @@ typedef struct Outcome {
   int bad, open; /* cells that did not end well; that have not ended */
 } Outcome;
 
-static int whole(const json_t *row, const char *key) {
-  return (int)json_integer_value(json_object_get(row, key));
-}
-
 /* A collapse where the paper reports one (Table 5, 1 : 1) is the result that was asked for. */
 static int expected_collapses(const json_t *row) {
   const char *word = json_string_value(json_object_get(row, "paper_word"));
-  return word && strcmp(word, "collapse") == 0 ? whole(row, "collapsed") : 0;
+  return word && strcmp(word, "collapse") == 0 ? field_whole(row, "collapsed") : 0;
 }
 
 static void add_outcome(const json_t *result, Outcome *outcome) {
   const json_t *row;
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
-    int waiting = whole(row, "planned") + whole(row, "interrupted");
-    int good = whole(row, "done") + expected_collapses(row);
+    int waiting = field_whole(row, "planned") + field_whole(row, "interrupted");
+    int good = field_whole(row, "done") + expected_collapses(row);
     outcome->open += waiting;
-    outcome->bad += whole(row, "cells") - good - waiting;
+    outcome->bad += field_whole(row, "cells") - good - waiting;
   }
 }
 

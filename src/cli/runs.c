@@ -3,6 +3,7 @@
 
 #include "src/cli/cli.h"
 #include "src/report/sheet.h"
+#include "src/store/field.h"
 #include "src/store/store.h"
 
 typedef struct Choice {
@@ -70,19 +71,6 @@ static bool take(int key, char *value, void *user, Error *error) {
               value);
 }
 
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
-
-static bool known(const json_t *object, const char *key) {
-  return json_is_number(json_object_get(object, key));
-}
-
-static double number(const json_t *object, const char *key) {
-  return json_number_value(json_object_get(object, key));
-}
-
 static bool query(Store *store, const char *sql, const char *a, const char *b, json_t **rows,
                   Error *error) {
   json_t *parameters = json_array();
@@ -110,17 +98,19 @@ static void print_list(const json_t *trials) {
   for (int i = 0; i < 11; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
   for (int i = 0; i < count; i++) {
     const json_t *trial = json_array_get(trials, (size_t)i);
-    sheet_set(&sheet, i + 1, 0, "%.8s", text(trial, "hash"));
-    sheet_set(&sheet, i + 1, 1, "%s", text(trial, "status"));
-    sheet_set(&sheet, i + 1, 2, "%s", text(trial, "experiment"));
-    sheet_set(&sheet, i + 1, 3, "%s", text(trial, "row"));
-    sheet_set(&sheet, i + 1, 4, "%d", (int)number(trial, "seed"));
-    sheet_set(&sheet, i + 1, 5, "%s", text(trial, "scale"));
-    sheet_set(&sheet, i + 1, 6, "%s", text(trial, "dataset"));
-    sheet_set(&sheet, i + 1, 7, "%s", text(trial, "device"));
-    sheet_set(&sheet, i + 1, 8, known(trial, "figure") ? "%.3f" : "-", number(trial, "figure"));
-    sheet_set(&sheet, i + 1, 9, "%d", (int)number(trial, "attempts"));
-    sheet_set(&sheet, i + 1, 10, known(trial, "wall_s") ? "%.1f s" : "-", number(trial, "wall_s"));
+    sheet_set(&sheet, i + 1, 0, "%.8s", field_text(trial, "hash"));
+    sheet_set(&sheet, i + 1, 1, "%s", field_text(trial, "status"));
+    sheet_set(&sheet, i + 1, 2, "%s", field_text(trial, "experiment"));
+    sheet_set(&sheet, i + 1, 3, "%s", field_text(trial, "row"));
+    sheet_set(&sheet, i + 1, 4, "%d", (int)field_number(trial, "seed"));
+    sheet_set(&sheet, i + 1, 5, "%s", field_text(trial, "scale"));
+    sheet_set(&sheet, i + 1, 6, "%s", field_text(trial, "dataset"));
+    sheet_set(&sheet, i + 1, 7, "%s", field_text(trial, "device"));
+    sheet_set(&sheet, i + 1, 8, field_known(trial, "figure") ? "%.3f" : "-",
+              field_number(trial, "figure"));
+    sheet_set(&sheet, i + 1, 9, "%d", (int)field_number(trial, "attempts"));
+    sheet_set(&sheet, i + 1, 10, field_known(trial, "wall_s") ? "%.1f s" : "-",
+              field_number(trial, "wall_s"));
   }
   sheet_text(&sheet, false, stdout);
   sheet_free(&sheet);
@@ -131,7 +121,7 @@ static void tell_stale(const json_t *trials, const char *path) {
   int running = 0;
   const json_t *trial;
   size_t i;
-  json_array_foreach(trials, i, trial) running += !strcmp(text(trial, "status"), "running");
+  json_array_foreach(trials, i, trial) running += !strcmp(field_text(trial, "status"), "running");
   if (running && !store_lock_holder(path))
     fprintf(stderr,
             "harness: %d trial%s read running, but their program has died; the next run "
@@ -166,7 +156,7 @@ static json_t *load_trial(Store *store, const char *prefix, Error *error) {
               query(store, labels_sql, hash, NULL, &labels, error);
   if (good) {
     trial = json_incref(json_array_get(rows, 0));
-    json_t *config = json_loads(text(trial, "config"), 0, NULL);
+    json_t *config = json_loads(field_text(trial, "config"), 0, NULL);
     if (config) json_object_set_new(trial, "config", config);
     json_object_set(trial, "attempts", attempts);
     json_object_set(trial, "labels", labels);
@@ -205,17 +195,17 @@ static void print_trial(const json_t *trial, const char *folder) {
   const json_t *item;
   size_t i;
   json_array_foreach(json_object_get(trial, "attempts"), i, item) {
-    printf("attempt %d\n", (int)number(item, "number"));
+    printf("attempt %d\n", (int)field_number(item, "number"));
     print_object(item, nothing);
-    printf("  %-16s %s/%s\n", "log", folder, text(item, "log"));
+    printf("  %-16s %s/%s\n", "log", folder, field_text(item, "log"));
   }
   json_array_foreach(json_object_get(trial, "labels"), i, item) {
     if (i == 0) printf("structures (validation cases)\n");
-    printf("  %-28s %s ", text(item, "name"), text(item, "metric"));
-    printf(known(item, "value") ? "%.4f" : "-", number(item, "value"));
-    printf("  cases %d, missed %d, invented %d, absent %d\n", (int)number(item, "cases"),
-           (int)number(item, "missed"), (int)number(item, "false_positive"),
-           (int)number(item, "absent"));
+    printf("  %-28s %s ", field_text(item, "name"), field_text(item, "metric"));
+    printf(field_known(item, "value") ? "%.4f" : "-", field_number(item, "value"));
+    printf("  cases %d, missed %d, invented %d, absent %d\n", (int)field_number(item, "cases"),
+           (int)field_number(item, "missed"), (int)field_number(item, "false_positive"),
+           (int)field_number(item, "absent"));
   }
 }
 

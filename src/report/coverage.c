@@ -1,4 +1,5 @@
 #include "src/report/coverage.h"
+#include "src/store/field.h"
 
 #include <string.h>
 
@@ -23,19 +24,6 @@ static const char points_sql[] =
     "   AS resident_bytes"
     " FROM cell JOIN attempts a ON a.id = cell.attempt_id ORDER BY position";
 
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
-
-static double number(const json_t *object, const char *key) {
-  return json_number_value(json_object_get(object, key));
-}
-
-static bool known(const json_t *object, const char *key) {
-  return json_is_number(json_object_get(object, key));
-}
-
 bool coverage_load(Store *store, json_t *result, Error *error) {
   json_t *points, *parameters = json_array();
   json_array_append(parameters, json_object_get(result, "plan_id"));
@@ -51,8 +39,8 @@ bool coverage_load(Store *store, json_t *result, Error *error) {
 static void put_quotient(Sheet *sheet, int row, int column, const json_t *point, const char *key,
                          double divisor, const char *format) {
   char cell[64];
-  snprintf(cell, sizeof cell, format, number(point, key) / divisor);
-  sheet_set(sheet, row, column, "%s", known(point, key) ? cell : "-");
+  snprintf(cell, sizeof cell, format, field_number(point, key) / divisor);
+  sheet_set(sheet, row, column, "%s", field_known(point, key) ? cell : "-");
 }
 
 Sheet coverage_sheet(const json_t *result) {
@@ -64,14 +52,14 @@ Sheet coverage_sheet(const json_t *result) {
   for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
   for (int i = 0; i < count; i++) {
     const json_t *point = json_array_get(points, (size_t)i);
-    sheet_set(&sheet, i + 1, 0, "%s", text(point, "scale"));
-    sheet_set(&sheet, i + 1, 1, "%s", text(point, "bridge"));
+    sheet_set(&sheet, i + 1, 0, "%s", field_text(point, "scale"));
+    sheet_set(&sheet, i + 1, 1, "%s", field_text(point, "bridge"));
     put_quotient(&sheet, i + 1, 2, point, "covered", 1, "%.0f");
     put_quotient(&sheet, i + 1, 3, point, "parameters", 1, "%.0f");
     put_quotient(&sheet, i + 1, 4, point, "flops", 1e9, "%.2f");
     put_quotient(&sheet, i + 1, 5, point, "planned_bytes", 0x1p20, "%.1f");
-    put_quotient(&sheet, i + 1, 6, point, "allocated_bytes", number(point, "planned_bytes") / 100,
-                 "%.1f");
+    put_quotient(&sheet, i + 1, 6, point, "allocated_bytes",
+                 field_number(point, "planned_bytes") / 100, "%.1f");
     put_quotient(&sheet, i + 1, 7, point, "step_s", 1e-3, "%.2f");
   }
   return sheet;
@@ -99,15 +87,15 @@ void coverage_print(const json_t *result, const char *format, FILE *out) {
   if (!strcmp(format, "csv")) {
     sheet_csv(&sheet, out);
   } else if (!strcmp(format, "tex")) {
-    fprintf(out, "%% needs \\usepackage{booktabs}\n%% %s; %s\n", text(result, "title"),
+    fprintf(out, "%% needs \\usepackage{booktabs}\n%% %s; %s\n", field_text(result, "title"),
             coverage_note);
     sheet_tex(&sheet, false, out);
   } else if (!strcmp(format, "md")) {
-    fprintf(out, "**%s**\n\n", text(result, "title"));
+    fprintf(out, "**%s**\n\n", field_text(result, "title"));
     sheet_markdown(&sheet, false, out);
     fprintf(out, "\n- %s\n", coverage_note);
   } else {
-    fprintf(out, "%s\n\n", text(result, "title"));
+    fprintf(out, "%s\n\n", field_text(result, "title"));
     sheet_text(&sheet, false, out);
     fprintf(out, "\n  %s\n", coverage_note);
   }
@@ -118,13 +106,13 @@ void coverage_print(const json_t *result, const char *format, FILE *out) {
  */
 
 static bool same_line(const json_t *a, const json_t *b) {
-  return !strcmp(text(a, "scale"), text(b, "scale")) &&
-         !strcmp(text(a, "bridge"), text(b, "bridge"));
+  return !strcmp(field_text(a, "scale"), field_text(b, "scale")) &&
+         !strcmp(field_text(a, "bridge"), field_text(b, "bridge"));
 }
 
 static void put_figure(FILE *out, const json_t *point, const char *key, double divisor) {
-  if (known(point, key))
-    fprintf(out, "\t%.6g", number(point, key) / divisor);
+  if (field_known(point, key))
+    fprintf(out, "\t%.6g", field_number(point, key) / divisor);
   else
     fputs("\tNaN", out);
 }
@@ -139,8 +127,8 @@ static bool write_points(const json_t *points, const char *folder, const char *n
   json_array_foreach(points, i, point) {
     if (before && !same_line(before, point)) fputs("\n\n", out);
     if (!before || !same_line(before, point))
-      fprintf(out, "# %s, %s\n", text(point, "scale"), text(point, "bridge"));
-    fprintf(out, "%d", (int)number(point, "covered"));
+      fprintf(out, "# %s, %s\n", field_text(point, "scale"), field_text(point, "bridge"));
+    fprintf(out, "%d", (int)field_number(point, "covered"));
     put_figure(out, point, "planned_bytes", 1e9);
     put_figure(out, point, "flops", 1e9);
     put_figure(out, point, "step_s", 1);
@@ -185,10 +173,10 @@ static void put_lines(FILE *out, const json_t *points, const char *scale, const 
     bool first = !before || !same_line(before, point);
     before = point;
     index += first;
-    if (!first || strcmp(text(point, "scale"), scale)) continue;
+    if (!first || strcmp(field_text(point, "scale"), scale)) continue;
     fprintf(out, "%s\"%s.tsv\" index %d using 1:%d with linespoints lw 2 ps 1 %s title \"",
             line ? ", \\\n  " : "plot ", name, index, panel->column, looks[line % 4]);
-    picture_label(out, text(point, "bridge"));
+    picture_label(out, field_text(point, "bridge"));
     fputs("\"", out);
     line++;
   }
@@ -199,8 +187,8 @@ static void put_lines(FILE *out, const json_t *points, const char *scale, const 
 static bool any(const json_t *points, const char *scale, const char *key) {
   const json_t *point;
   size_t i;
-  json_array_foreach(points, i, point) if (!strcmp(text(point, "scale"), scale) &&
-                                           known(point, key)) return true;
+  json_array_foreach(points, i, point) if (!strcmp(field_text(point, "scale"), scale) &&
+                                           field_known(point, key)) return true;
   return false;
 }
 
@@ -227,8 +215,8 @@ static int sizes(const json_t *points, const char *list[8]) {
   size_t i;
   json_array_foreach(points, i, point) {
     bool seen = false;
-    for (int k = 0; k < count; k++) seen = seen || !strcmp(list[k], text(point, "scale"));
-    if (!seen && count < 8) list[count++] = text(point, "scale");
+    for (int k = 0; k < count; k++) seen = seen || !strcmp(list[k], field_text(point, "scale"));
+    if (!seen && count < 8) list[count++] = field_text(point, "scale");
   }
   return count;
 }
@@ -253,7 +241,7 @@ static bool write_script(const json_t *result, const char *folder, const char *n
 }
 
 bool coverage_plot(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
-  const char *name = text(result, "experiment");
+  const char *name = field_text(result, "experiment");
   const json_t *points = json_object_get(result, "points");
   if (json_array_size(points) == 0) return fail(error, "%s: no plan is stored yet", name);
   return write_points(points, folder, name, error) && write_script(result, folder, name, error) &&

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/report/claim.h"
+#include "src/store/field.h"
 
 static const char values_sql[] =
     "SELECT r.position, c.trial_id AS trial, m.value,"
@@ -14,10 +15,6 @@ static const char values_sql[] =
     " JOIN cells c ON c.row_id = r.id JOIN v_attempt v ON v.trial_id = c.trial_id"
     " JOIN metrics m ON m.attempt_id = v.attempt_id AND m.metric = e.metric"
     " WHERE r.plan_id = ?1 AND m.split = 'val' AND m.label > 0 ORDER BY r.position, c.trial_id";
-
-static int whole(const json_t *object, const char *key) {
-  return (int)json_integer_value(json_object_get(object, key));
-}
 
 static double number(const json_t *object, const char *key) {
   const json_t *value = json_object_get(object, key);
@@ -35,10 +32,11 @@ static Figures extent(const json_t *values, int position) {
   const json_t *item;
   size_t i;
   json_array_foreach(values, i, item) {
-    if (whole(item, "case") >= figures.cases) figures.cases = whole(item, "case") + 1;
-    if (whole(item, "label") >= figures.labels) figures.labels = whole(item, "label") + 1;
-    bool same = whole(item, "trial") == last && whole(item, "position") == row;
-    last = whole(item, "trial"), row = whole(item, "position");
+    if (field_whole(item, "case") >= figures.cases) figures.cases = field_whole(item, "case") + 1;
+    if (field_whole(item, "label") >= figures.labels)
+      figures.labels = field_whole(item, "label") + 1;
+    bool same = field_whole(item, "trial") == last && field_whole(item, "position") == row;
+    last = field_whole(item, "trial"), row = field_whole(item, "position");
     if (!same && row == position) figures.trials++;
   }
   return figures;
@@ -55,19 +53,21 @@ static Figures collect(const json_t *values, int position, int zeros) {
   const json_t *item;
   size_t i;
   json_array_foreach(values, i, item) {
-    if (whole(item, "position") != position) continue;
-    trial += whole(item, "trial") != last;
-    last = whole(item, "trial");
-    figures.value[trial * size + whole(item, "case") * figures.labels + whole(item, "label")] =
-        number(item, "value");
+    if (field_whole(item, "position") != position) continue;
+    trial += field_whole(item, "trial") != last;
+    last = field_whole(item, "trial");
+    figures.value[trial * size + field_whole(item, "case") * figures.labels +
+                  field_whole(item, "label")] = number(item, "value");
   }
   return figures;
 }
 
 static Difference compare(const json_t *values, const json_t *row, const json_t *above,
                           bool collapsed) {
-  Figures a = collect(values, whole(above, "position"), collapsed ? whole(above, "collapsed") : 0);
-  Figures b = collect(values, whole(row, "position"), collapsed ? whole(row, "collapsed") : 0);
+  Figures a = collect(values, field_whole(above, "position"),
+                      collapsed ? field_whole(above, "collapsed") : 0);
+  Figures b =
+      collect(values, field_whole(row, "position"), collapsed ? field_whole(row, "collapsed") : 0);
   Difference difference = figures_difference(&b, &a);
   free(a.value);
   free(b.value);
@@ -78,7 +78,7 @@ static void judge_pair(const json_t *values, json_t *row, const json_t *above) {
   double claimed = number(row, "paper") - number(above, "paper");
   Difference difference = compare(values, row, above, false);
   Claim claim = claim_judge(claimed, &difference);
-  if (whole(row, "collapsed") + whole(above, "collapsed") > 0 && difference.interval) {
+  if (field_whole(row, "collapsed") + field_whole(above, "collapsed") > 0 && difference.interval) {
     Difference strict = compare(values, row, above, true);
     if (claim_judge(claimed, &strict) != claim) claim = CLAIM_UNDECIDED;
   }
@@ -94,8 +94,8 @@ static void judge_pair(const json_t *values, json_t *row, const json_t *above) {
 static void judge_collapse(json_t *row) {
   const char *word = json_string_value(json_object_get(row, "paper_word"));
   if (!word || strncmp(word, "collapse", 8)) return;
-  Claim claim =
-      claim_collapse(whole(row, "collapsed"), whole(row, "collapsed") + whole(row, "done"));
+  Claim claim = claim_collapse(field_whole(row, "collapsed"),
+                               field_whole(row, "collapsed") + field_whole(row, "done"));
   if (claim != CLAIM_NONE) json_object_set_new(row, "verdict", json_string(claim_names[claim]));
 }
 
@@ -122,7 +122,8 @@ static void judge_rows(json_t *result, const json_t *values) {
   int comparisons = 0;
   for (size_t i = 0; i < json_array_size(rows); i++) {
     json_t *row = json_array_get(rows, i);
-    double mean = number(row, "mean"), n = whole(row, "n"), collapsed = whole(row, "collapsed");
+    double mean = number(row, "mean"), n = field_whole(row, "n"),
+           collapsed = field_whole(row, "collapsed");
     if (i > 0) judge_pair(values, row, json_array_get(rows, i - 1));
     judge_collapse(row);
     comparisons += json_object_get(row, "low") != NULL;

@@ -3,38 +3,26 @@
 #include <string.h>
 
 #include "src/report/coverage.h"
+#include "src/store/field.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
-
-static double number(const json_t *object, const char *key) {
-  return json_number_value(json_object_get(object, key));
-}
-
-static bool known(const json_t *object, const char *key) {
-  return json_is_number(json_object_get(object, key));
-}
-
 static const char *metric_word(const json_t *result) {
-  return strcmp(text(result, "metric"), "dice") ? text(result, "metric") : "Dice (DSC)";
+  return strcmp(field_text(result, "metric"), "dice") ? field_text(result, "metric") : "Dice (DSC)";
 }
 
 static void put_title(FILE *out, const json_t *result) {
   fputs("set title \"", out);
-  if (known(result, "table")) fprintf(out, "Table %d: ", (int)number(result, "table"));
-  picture_label(out, text(result, "title"));
+  if (field_known(result, "table")) fprintf(out, "Table %d: ", (int)field_number(result, "table"));
+  picture_label(out, field_text(result, "title"));
   fputs("\\n{/*0.8 scale ", out);
-  picture_label(out, text(result, "scale"));
+  picture_label(out, field_text(result, "scale"));
   fputs(", ", out);
-  picture_label(out, text(result, "dataset"));
+  picture_label(out, field_text(result, "dataset"));
   fputs(", ", out);
-  picture_label(out, text(result, "device"));
-  fprintf(out, ", %d seed%s}\"\n", (int)number(result, "seeds"),
-          number(result, "seeds") > 1 ? "s" : "");
+  picture_label(out, field_text(result, "device"));
+  fprintf(out, ", %d seed%s}\"\n", (int)field_number(result, "seeds"),
+          field_number(result, "seeds") > 1 ? "s" : "");
 }
 
 static void put_frame(FILE *out, const json_t *result, int width, int height) {
@@ -48,8 +36,8 @@ static void put_frame(FILE *out, const json_t *result, int width, int height) {
 /* --- an experiment --- */
 
 static void put_value(FILE *out, const json_t *row, const char *key) {
-  if (known(row, key))
-    fprintf(out, "\t%.6g", number(row, key));
+  if (field_known(row, key))
+    fprintf(out, "\t%.6g", field_number(row, key));
   else
     fputs("\tNaN", out);
 }
@@ -62,11 +50,11 @@ static bool write_rows(const json_t *result, const char *folder, const char *nam
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     fprintf(out, "%zu\t", i);
-    picture_label(out, text(row, "label"));
+    picture_label(out, field_text(row, "label"));
     put_value(out, row, "paper");
     put_value(out, row, "mean");
     put_value(out, row, "sd");
-    fprintf(out, "\t%d\n", (int)number(row, "n"));
+    fprintf(out, "\t%d\n", (int)field_number(row, "n"));
   }
   return picture_finish(out, name, error);
 }
@@ -79,11 +67,12 @@ static void range(const json_t *result, double *low, double *high) {
   const json_t *row;
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
-    double sd = number(row, "sd"),
-           values[] = {number(row, "mean") - sd, number(row, "mean") + sd, number(row, "paper")};
+    double sd = field_number(row, "sd"),
+           values[] = {field_number(row, "mean") - sd, field_number(row, "mean") + sd,
+                       field_number(row, "paper")};
     for (int k = 0; k < 3; k++) {
-      if (!known(row, k < 2 ? "mean" : "paper")) continue;
-      double middle = number(row, k < 2 ? "mean" : "paper");
+      if (!field_known(row, k < 2 ? "mean" : "paper")) continue;
+      double middle = field_number(row, k < 2 ? "mean" : "paper");
       share = share && middle >= 0 && middle <= 1;
       if (values[k] < *low) *low = values[k];
       if (values[k] > *high) *high = values[k];
@@ -104,7 +93,7 @@ static void put_tics(FILE *out, const json_t *result) {
   fputs("set ytics (", out);
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     fputs(i ? ", \"" : "\"", out);
-    picture_label(out, text(row, "label"));
+    picture_label(out, field_text(row, "label"));
     fprintf(out, "\" %zu", i);
   }
   fputs(")\nset ytics scale 0\n", out);
@@ -138,7 +127,7 @@ static bool write_script(const json_t *result, const char *folder, const char *n
 
 bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
   if (json_object_get(result, "points")) return coverage_plot(result, folder, path, error);
-  const char *name = text(result, "experiment");
+  const char *name = field_text(result, "experiment");
   return write_rows(result, folder, name, error) && write_script(result, folder, name, error) &&
          picture_draw(folder, name, path, error);
 }
@@ -147,7 +136,7 @@ bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PA
 
 static void write_organ(FILE *out, const json_t *item, int line) {
   fprintf(out, "%d\t", line);
-  picture_label(out, text(item, "name"));
+  picture_label(out, field_text(item, "name"));
   put_value(out, item, "mean");
   put_value(out, item, "low");
   put_value(out, item, "high");
@@ -165,9 +154,10 @@ static int write_organs(const json_t *result, const char *folder, const char *na
   json_array_foreach(json_object_get(result, "rows"), r, row) {
     int line = -1, last = -1;
     json_array_foreach(labels, i, item) {
-      line += (int)number(item, "label") != last;
-      last = (int)number(item, "label");
-      if (number(item, "position") == number(row, "position")) write_organ(out, item, line);
+      line += (int)field_number(item, "label") != last;
+      last = (int)field_number(item, "label");
+      if (field_number(item, "position") == field_number(row, "position"))
+        write_organ(out, item, line);
     }
     fputs("\n\n", out); /* gnuplot's index */
     lines = line + 1;
@@ -181,10 +171,10 @@ static void put_organ_tics(FILE *out, const json_t *result) {
   int line = -1, last = -1;
   fputs("set ytics (", out);
   json_array_foreach(json_object_get(result, "labels"), i, item) {
-    if ((int)number(item, "label") == last) continue;
-    last = (int)number(item, "label");
+    if ((int)field_number(item, "label") == last) continue;
+    last = (int)field_number(item, "label");
     fputs(++line ? ", \"" : "\"", out);
-    picture_label(out, text(item, "name"));
+    picture_label(out, field_text(item, "name"));
     fprintf(out, "\" %d", line);
   }
   fputs(")\nset ytics scale 0\n", out);
@@ -197,7 +187,7 @@ static void put_organ_rows(FILE *out, const json_t *result, const char *name, in
   for (int r = 0; r < rows; r++) {
     const json_t *row = json_array_get(json_object_get(result, "rows"), (size_t)r);
     double shift = (r - (rows - 1) / 2.0) * 0.8 / rows;
-    bool measured = known(row, "mean");
+    bool measured = field_known(row, "mean");
     if (r) fputs(", \\\n  ", out);
     if (measured)
       fprintf(out, "\"%s.tsv\" index %d using 3:($1%+.3f):4:5 with xerrorbars", name, r, shift);
@@ -205,7 +195,7 @@ static void put_organ_rows(FILE *out, const json_t *result, const char *name, in
       fprintf(out, "NaN with points");
     fprintf(out, " pt %d ps 0.9 lw 1.5 lc rgb \"%s\" title \"", shapes[r % PICTURE_COLOURS],
             picture_colours[r % PICTURE_COLOURS]);
-    picture_label(out, text(row, "label"));
+    picture_label(out, field_text(row, "label"));
     fputs(measured ? "\"" : " (no figure)\"", out);
   }
   fputc('\n', out);
@@ -213,9 +203,10 @@ static void put_organ_rows(FILE *out, const json_t *result, const char *name, in
 
 bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
   char name[256];
-  snprintf(name, sizeof name, "%.200s-per-organ", text(result, "experiment"));
+  snprintf(name, sizeof name, "%.200s-per-organ", field_text(result, "experiment"));
   if (json_array_size(json_object_get(result, "labels")) == 0)
-    return fail(error, "no figure per structure is stored for %s yet", text(result, "experiment"));
+    return fail(error, "no figure per structure is stored for %s yet",
+                field_text(result, "experiment"));
   int lines = write_organs(result, folder, name, error);
   int rows = (int)json_array_size(json_object_get(result, "rows"));
   FILE *out = lines ? picture_create(folder, name, ".gp", error) : NULL;
@@ -261,9 +252,10 @@ static bool write_curves(const json_t *points, const char *folder, const char *n
   size_t i;
   double position = -1;
   json_array_foreach(points, i, point) {
-    if (number(point, "position") != position && i > 0) fputs("\n\n", out); /* gnuplot's index */
-    position = number(point, "position");
-    fprintf(out, "%d\t%d", (int)position, (int)number(point, "step"));
+    if (field_number(point, "position") != position && i > 0)
+      fputs("\n\n", out); /* gnuplot's index */
+    position = field_number(point, "position");
+    fprintf(out, "%d\t%d", (int)position, (int)field_number(point, "step"));
     put_value(out, point, "loss");
     put_value(out, point, "lr");
     put_value(out, point, "grad_norm");
@@ -284,12 +276,12 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
   double position = -1;
   int index = 0;
   json_array_foreach(points, i, point) {
-    if (number(point, "position") == position) continue;
-    position = number(point, "position");
+    if (field_number(point, "position") == position) continue;
+    position = field_number(point, "position");
     if (index) fputs(", \\\n  ", out);
     fprintf(out, "\"%s.tsv\" index %d using 2:3 with lines lw 2 dt %s lc rgb \"%s\" title \"", name,
             index, index % 2 ? "(14,4)" : "1", picture_colours[index % PICTURE_COLOURS]);
-    picture_label(out, text(point, "label"));
+    picture_label(out, field_text(point, "label"));
     fputc('"', out);
     index++;
   }
@@ -300,7 +292,7 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
 bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
                  Error *error) {
   char name[256];
-  snprintf(name, sizeof name, "%.200s-curves", text(result, "experiment"));
+  snprintf(name, sizeof name, "%.200s-curves", field_text(result, "experiment"));
   json_t *points,
       *parameters =
           json_pack("[I,i]", json_integer_value(json_object_get(result, "plan_id")), POINTS);
@@ -308,7 +300,7 @@ bool plot_curves(Store *store, const json_t *result, const char *folder, char pa
   json_decref(parameters);
   if (!good) return false;
   if (json_array_size(points) == 0)
-    good = fail(error, "no loss curve is stored for %s yet", text(result, "experiment"));
+    good = fail(error, "no loss curve is stored for %s yet", field_text(result, "experiment"));
   good = good && write_curves(points, folder, name, error) &&
          write_curves_script(result, points, folder, name, error) &&
          picture_draw(folder, name, path, error);

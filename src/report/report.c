@@ -8,15 +8,7 @@
 #include "src/report/html.h"
 #include "src/report/plot.h"
 #include "src/report/table.h"
-
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
-
-static int whole(const json_t *object, const char *key) {
-  return (int)json_integer_value(json_object_get(object, key));
-}
+#include "src/store/field.h"
 
 static const json_t *result_of(const json_t *experiment) {
   const json_t *result = json_object_get(experiment, "result");
@@ -33,8 +25,10 @@ static const json_t *known_of(const json_t *experiment) {
 static void put_title(const json_t *experiment, FILE *out) {
   const json_t *known = known_of(experiment);
   if (json_is_integer(json_object_get(known, "table")))
-    fprintf(out, "Table %d: ", whole(known, "table"));
-  html_text(text(known, "title")[0] ? text(known, "title") : text(experiment, "name"), out);
+    fprintf(out, "Table %d: ", field_whole(known, "table"));
+  html_text(field_text(known, "title")[0] ? field_text(known, "title")
+                                          : field_text(experiment, "name"),
+            out);
 }
 
 static bool is_plan(const json_t *result) {
@@ -90,14 +84,14 @@ static const char open_sql[] =
 
 /* "query_count: 2 x N, seed 1, trial 3f2a1b0c" */
 static void name_trials(const json_t *experiment, const json_t *trial, char *what, size_t bytes) {
-  const char *name = text(experiment, "name"), *label = text(trial, "label");
-  if (whole(trial, "trials") > 1 && whole(trial, "waits"))
-    snprintf(what, bytes, "%.80s: %d trials", name, whole(trial, "trials"));
-  else if (whole(trial, "trials") > 1)
-    snprintf(what, bytes, "%.80s: %.300s, %d trials", name, label, whole(trial, "trials"));
+  const char *name = field_text(experiment, "name"), *label = field_text(trial, "label");
+  if (field_whole(trial, "trials") > 1 && field_whole(trial, "waits"))
+    snprintf(what, bytes, "%.80s: %d trials", name, field_whole(trial, "trials"));
+  else if (field_whole(trial, "trials") > 1)
+    snprintf(what, bytes, "%.80s: %.300s, %d trials", name, label, field_whole(trial, "trials"));
   else
-    snprintf(what, bytes, "%.80s: %.300s, seed %d, trial %.8s", name, label, whole(trial, "seed"),
-             text(trial, "hash"));
+    snprintf(what, bytes, "%.80s: %.300s, seed %d, trial %.8s", name, label,
+             field_whole(trial, "seed"), field_text(trial, "hash"));
 }
 
 static bool add_trials(Report *report, const json_t *experiment, Error *error) {
@@ -109,14 +103,14 @@ static bool add_trials(Report *report, const json_t *experiment, Error *error) {
   if (!good) return false;
   json_array_foreach(trials, i, trial) {
     char what[512], more[64] = "";
-    const char *state = text(trial, "status");
+    const char *state = field_text(trial, "status");
     Status status = STATUS_PLANNED;
     status_parse(state, &status);
     bool again = status == STATUS_FAILED || status == STATUS_OOM || status == STATUS_COLLAPSED ||
                  status == STATUS_TIMEOUT;
     if (again) snprintf(more, sizeof more, "--retry %s", state);
     name_trials(experiment, trial, what, sizeof what);
-    add_open(report, experiment, what, state, text(trial, "why"), more);
+    add_open(report, experiment, what, state, field_text(trial, "why"), more);
   }
   json_decref(trials);
   return true;
@@ -130,10 +124,11 @@ static void add_rows(Report *report, const json_t *experiment) {
   json_array_foreach(wanted, i, row) {
     bool found = false;
     json_array_foreach(stored, k, other) found =
-        found || !strcmp(text(row, "key"), text(other, "key"));
+        found || !strcmp(field_text(row, "key"), field_text(other, "key"));
     if (found) continue;
     char what[512];
-    snprintf(what, sizeof what, "%.80s: %.300s", text(experiment, "name"), text(row, "label"));
+    snprintf(what, sizeof what, "%.80s: %.300s", field_text(experiment, "name"),
+             field_text(row, "label"));
     add_open(report, experiment, what, "missing", "not part of the run that is shown", "");
   }
 }
@@ -145,8 +140,8 @@ static void add_unmeasured(Report *report, const json_t *experiment) {
   json_array_foreach(points, i, point) count += !json_is_number(json_object_get(point, "step_s"));
   if (!count) return;
   char what[256];
-  snprintf(what, sizeof what, "%.80s: step time of %d of %d bridges", text(experiment, "name"),
-           count, (int)json_array_size(points));
+  snprintf(what, sizeof what, "%.80s: step time of %d of %d bridges",
+           field_text(experiment, "name"), count, (int)json_array_size(points));
   add_open(report, experiment, what, "skipped",
            "planned, not run: the step does not fit here or takes too long", "");
 }
@@ -157,8 +152,8 @@ static bool find_open(Report *report, Error *error) {
   json_array_foreach(report->experiments, i, experiment) {
     if (!result_of(experiment)) {
       char what[512];
-      snprintf(what, sizeof what, "%.80s: %.300s", text(experiment, "name"),
-               text(known_of(experiment), "title"));
+      snprintf(what, sizeof what, "%.80s: %.300s", field_text(experiment, "name"),
+               field_text(known_of(experiment), "title"));
       add_open(report, experiment, what, "missing", "nothing is stored", "");
       continue;
     }
@@ -184,13 +179,13 @@ static bool write_open(Report *report, Error *error) {
       out);
   json_array_foreach(report->open, i, item) {
     fputs("<tr><th scope=\"row\" class=\"left\">", out);
-    html_text(text(item, "what"), out);
+    html_text(field_text(item, "what"), out);
     fputs("</th><td class=\"left\">", out);
-    html_text(text(item, "state"), out);
+    html_text(field_text(item, "state"), out);
     fputs("</td><td class=\"left\">", out);
-    html_text(text(item, "why"), out);
+    html_text(field_text(item, "why"), out);
     fputs("</td><td class=\"left\"><code>", out);
-    html_text(text(item, "command"), out);
+    html_text(field_text(item, "command"), out);
     fputs("</code></td></tr>\n", out);
   }
   fputs("</tbody></table></div>\n", out);
@@ -205,7 +200,7 @@ static void count_verdicts(const json_t *result, int count[CLAIM_TOO_FEW + 1]) {
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) for (int c = 0; c <= CLAIM_TOO_FEW;
                                                                    c++) count[c] +=
-      !strcmp(text(row, "verdict"), claim_names[c]);
+      !strcmp(field_text(row, "verdict"), claim_names[c]);
 }
 
 static void count_trials(const json_t *result, int *done, int *cells) {
@@ -213,8 +208,8 @@ static void count_trials(const json_t *result, int *done, int *cells) {
   size_t i;
   *done = *cells = 0;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
-    *done += whole(row, "done");
-    *cells += whole(row, "cells");
+    *done += field_whole(row, "done");
+    *cells += field_whole(row, "cells");
   }
 }
 
@@ -223,9 +218,10 @@ static void put_summary_row(Sheet *sheet, int line, const json_t *experiment, in
   int count[CLAIM_TOO_FEW + 1] = {0}, done, cells;
   const json_t *known = known_of(experiment);
   if (json_is_integer(json_object_get(known, "table")))
-    sheet_set(sheet, line, 0, "Table %d: %.100s", whole(known, "table"), text(known, "title"));
+    sheet_set(sheet, line, 0, "Table %d: %.100s", field_whole(known, "table"),
+              field_text(known, "title"));
   else
-    sheet_set(sheet, line, 0, "%.120s", text(known, "title"));
+    sheet_set(sheet, line, 0, "%.120s", field_text(known, "title"));
   count_verdicts(result, count);
   count_trials(result, &done, &cells);
   bool claims = false;
@@ -235,7 +231,7 @@ static void put_summary_row(Sheet *sheet, int line, const json_t *experiment, in
     total[c] += count[c];
   }
   sheet_set(sheet, line, 5, tau ? "%+.2f" : "-", json_number_value(json_object_get(tau, "value")));
-  sheet_set(sheet, line, 6, result ? "%s" : "-", text(result, "scale"));
+  sheet_set(sheet, line, 6, result ? "%s" : "-", field_text(result, "scale"));
   sheet_set(sheet, line, 7, "%d of %d", done, cells);
   if (!result) sheet_set(sheet, line, 7, "missing");
 }
@@ -338,7 +334,7 @@ static void put_picture(Report *report, const char *title, const char *path, con
 
 static void put_plots(Report *report, const json_t *experiment) {
   const json_t *result = result_of(experiment), *picture;
-  const char *title = text(result, "title");
+  const char *title = field_text(result, "title");
   for (int k = 0; k < (is_plan(result) ? 1 : PLOT_KINDS); k++) {
     char path[PLOT_PATH], command[320];
     Error error = {""};
@@ -348,13 +344,13 @@ static void put_plots(Report *report, const json_t *experiment) {
       continue;
     }
     snprintf(command, sizeof command, "./harness plot %s%s%.200s", plot_kinds[k].name,
-             plot_kinds[k].name[0] ? " " : "", text(experiment, "name"));
+             plot_kinds[k].name[0] ? " " : "", field_text(experiment, "name"));
     report_add_open(report->open, plot_kinds[k].caption, "failed", error.text, command);
   }
   size_t i;
   json_array_foreach(report->pictures, i, picture) {
-    if (!strcmp(text(picture, "experiment"), text(experiment, "name")))
-      put_picture(report, title, text(picture, "path"), text(picture, "caption"));
+    if (!strcmp(field_text(picture, "experiment"), field_text(experiment, "name")))
+      put_picture(report, title, field_text(picture, "path"), field_text(picture, "caption"));
   }
 }
 
@@ -369,7 +365,7 @@ static void put_missing(const Report *report, const json_t *experiment) {
   free(command);
   json_array_foreach(json_object_get(wanted, "rows"), i, row)
       json_object_set_new(row, "planned", json_integer(1));
-  if (strcmp(text(wanted, "metric"), "plan") && json_object_get(wanted, "rows"))
+  if (strcmp(field_text(wanted, "metric"), "plan") && json_object_get(wanted, "rows"))
     put_table(wanted, report->out);
   json_decref(wanted);
 }
@@ -381,7 +377,7 @@ static bool write_results(Report *report, Error *error) {
   json_array_foreach(report->experiments, i, experiment) {
     const json_t *result = result_of(experiment);
     fputs("<section class=\"result\" id=\"", report->out);
-    html_text(text(experiment, "name"), report->out);
+    html_text(field_text(experiment, "name"), report->out);
     fputs("\">\n<h3>", report->out);
     put_title(experiment, report->out);
     fputs("</h3>\n", report->out);
@@ -423,7 +419,7 @@ static void put_contents(const Report *report) {
   fputs("</nav>\n<nav class=\"faint\">", report->out);
   json_array_foreach(report->experiments, i, experiment) {
     fputs("<a href=\"#", report->out);
-    html_text(text(experiment, "name"), report->out);
+    html_text(field_text(experiment, "name"), report->out);
     fputs("\">", report->out);
     put_title(experiment, report->out);
     fputs("</a> ", report->out);

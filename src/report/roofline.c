@@ -4,17 +4,9 @@
 #include <string.h>
 
 #include "src/report/plot.h"
+#include "src/store/field.h"
 
 static const char NAME[] = "roofline";
-
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
-
-static double number(const json_t *object, const char *key) {
-  return json_number_value(json_object_get(object, key));
-}
 
 /* Sorted by kernel: each is one block of the data file and one entry of the key. */
 static const char points_sql[] =
@@ -27,8 +19,8 @@ static const char run_sql[] =
     " ORDER BY r.id DESC LIMIT 1";
 
 static bool new_block(const json_t *points, size_t i) {
-  return i == 0 || strcmp(text(json_array_get(points, i - 1), "kernel"),
-                          text(json_array_get(points, i), "kernel")) != 0;
+  return i == 0 || strcmp(field_text(json_array_get(points, i - 1), "kernel"),
+                          field_text(json_array_get(points, i), "kernel")) != 0;
 }
 
 static bool write_points(const json_t *points, const char *folder, Error *error) {
@@ -39,25 +31,25 @@ static bool write_points(const json_t *points, const char *folder, Error *error)
   size_t i;
   json_array_foreach(points, i, point) {
     if (i && new_block(points, i)) fputs("\n\n", out);
-    fprintf(out, "%.6g\t%.6g\t%.3g\t%s\t%s\t%s\n", number(point, "intensity"),
-            number(point, "gflops"), number(point, "ceiling_pct"), text(point, "kernel"),
-            text(point, "case_name"), text(point, "pass"));
+    fprintf(out, "%.6g\t%.6g\t%.3g\t%s\t%s\t%s\n", field_number(point, "intensity"),
+            field_number(point, "gflops"), field_number(point, "ceiling_pct"),
+            field_text(point, "kernel"), field_text(point, "case_name"), field_text(point, "pass"));
   }
   return picture_finish(out, NAME, error);
 }
 
 static void put_ranges(FILE *out, const json_t *run, const json_t *points) {
-  double ridge = number(run, "fma_gflops") / number(run, "copy_gbps");
-  double left = ridge / 10, right = ridge * 10, low = number(run, "fma_gflops");
+  double ridge = field_number(run, "fma_gflops") / field_number(run, "copy_gbps");
+  double left = ridge / 10, right = ridge * 10, low = field_number(run, "fma_gflops");
   const json_t *point;
   size_t i;
   json_array_foreach(points, i, point) {
-    left = fmin(left, number(point, "intensity") / 1.5);
-    right = fmax(right, number(point, "intensity") * 1.5);
-    low = fmin(low, number(point, "gflops") / 1.5);
+    left = fmin(left, field_number(point, "intensity") / 1.5);
+    right = fmax(right, field_number(point, "intensity") * 1.5);
+    low = fmin(low, field_number(point, "gflops") / 1.5);
   }
   fprintf(out, "set logscale xy\nset xrange [%g:%g]\nset yrange [%g:%g]\n", left, right, low,
-          1.6 * number(run, "fma_gflops"));
+          1.6 * field_number(run, "fma_gflops"));
 }
 
 static bool write_script(const json_t *run, const json_t *points, const char *folder,
@@ -65,25 +57,25 @@ static bool write_script(const json_t *run, const json_t *points, const char *fo
   FILE *out = picture_create(folder, NAME, ".gp", error);
   if (!out) return false;
   picture_frame(out);
-  fprintf(out, "set title \"Bench run %d, %d threads, ", (int)number(run, "id"),
-          (int)number(run, "threads"));
-  picture_label(out, text(run, "cpu"));
+  fprintf(out, "set title \"Bench run %d, %d threads, ", (int)field_number(run, "id"),
+          (int)field_number(run, "threads"));
+  picture_label(out, field_text(run, "cpu"));
   fprintf(out, "\\n{/*0.8 ceilings measured in the same run: %.1f GB/s copied, %.0f GFLOP/s}\"\n",
-          number(run, "copy_gbps"), number(run, "fma_gflops"));
+          field_number(run, "copy_gbps"), field_number(run, "fma_gflops"));
   fputs("set key outside right top vertical\nset datafile separator \"\\t\"\n"
         "set xlabel \"FLOP per byte that must move\"\nset ylabel \"GFLOP/s\"\n",
         out);
   put_ranges(out, run, points);
   fprintf(out,
           "plot [] (x * %g < %g ? x * %g : %g) with lines lw 2 lc rgb \"black\" title \"ceiling\"",
-          number(run, "copy_gbps"), number(run, "fma_gflops"), number(run, "copy_gbps"),
-          number(run, "fma_gflops"));
+          field_number(run, "copy_gbps"), field_number(run, "fma_gflops"),
+          field_number(run, "copy_gbps"), field_number(run, "fma_gflops"));
   int block = 0;
   for (size_t i = 0; i < json_array_size(points); i++) {
     if (!new_block(points, i)) continue;
     fprintf(out, ", \\\n  \"%s.tsv\" index %d using 1:2 with points pt %d lc rgb \"%s\" title \"",
             NAME, block, 4 + block % 10, picture_colours[block % PICTURE_COLOURS]);
-    picture_label(out, text(json_array_get(points, i), "kernel"));
+    picture_label(out, field_text(json_array_get(points, i), "kernel"));
     fputc('"', out);
     block++;
   }

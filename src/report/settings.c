@@ -5,15 +5,7 @@
 
 #include "src/report/html.h"
 #include "src/report/report.h"
-
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
-
-static int whole(const json_t *object, const char *key) {
-  return (int)json_integer_value(json_object_get(object, key));
-}
+#include "src/store/field.h"
 
 /* Equal as an option: 1 is 1.0, and a number survives its way through a text. */
 static bool same(const json_t *a, const json_t *b) {
@@ -66,7 +58,7 @@ static json_t *load_configs(Store *store, const json_t *result) {
   json_decref(parameters);
   size_t i;
   json_array_foreach(trials, i, trial) {
-    json_t *config = json_loads(text(trial, "config"), 0, NULL);
+    json_t *config = json_loads(field_text(trial, "config"), 0, NULL);
     json_object_set_new(trial, "config", config ? config : json_object());
   }
   return trials;
@@ -78,8 +70,8 @@ static json_t *first_of_rows(const json_t *trials) {
   size_t i;
   int position = -1;
   json_array_foreach(trials, i, trial) {
-    if (whole(trial, "position") == position) continue;
-    position = whole(trial, "position");
+    if (field_whole(trial, "position") == position) continue;
+    position = field_whole(trial, "position");
     json_array_append(firsts, trial);
   }
   return firsts;
@@ -105,8 +97,9 @@ static const json_t *wanted_config(const json_t *wanted, const char *key) {
   const json_t *cell;
   size_t i;
   json_array_foreach(json_object_get(wanted, "cells"), i, cell) {
-    const json_t *row = json_array_get(json_object_get(wanted, "rows"), (size_t)whole(cell, "row"));
-    if (!strcmp(text(row, "key"), key)) return json_object_get(cell, "config");
+    const json_t *row =
+        json_array_get(json_object_get(wanted, "rows"), (size_t)field_whole(cell, "row"));
+    if (!strcmp(field_text(row, "key"), key)) return json_object_get(cell, "config");
   }
   return NULL;
 }
@@ -117,11 +110,11 @@ static void put_overrides(const Report *report, const json_t *firsts, const json
   const json_t *row;
   size_t i, k;
   json_array_foreach(report->options, i, row) {
-    const char *name = text(row, "name");
+    const char *name = field_text(row, "name");
     const json_t *value = option(json_array_get(firsts, 0), name), *first;
     bool other = value && common(firsts, name);
     json_array_foreach(firsts, k, first) {
-      const json_t *asked = json_object_get(wanted_config(wanted, text(first, "key")), name);
+      const json_t *asked = json_object_get(wanted_config(wanted, field_text(first, "key")), name);
       other = other && asked && !same(asked, value);
     }
     if (!other) continue;
@@ -135,14 +128,14 @@ static int wanted_seeds(const json_t *wanted) {
   const json_t *cell;
   size_t i;
   json_array_foreach(json_object_get(wanted, "cells"), i, cell) most =
-      whole(cell, "seed") + 1 > most ? whole(cell, "seed") + 1 : most;
+      field_whole(cell, "seed") + 1 > most ? field_whole(cell, "seed") + 1 : most;
   return most;
 }
 
 /* The data's folder when it is not the one that the file asks for; where it lies is no matter. */
 static void put_data(const json_t *trial, const json_t *wanted, FILE *out) {
   const char *own = json_string_value(option(trial, "data_dir"));
-  const char *asked = text(wanted_config(wanted, text(trial, "key")), "data_dir");
+  const char *asked = field_text(wanted_config(wanted, field_text(trial, "key")), "data_dir");
   if (!own || !asked[0]) return;
   const char *own_name = strrchr(own, '/'), *asked_name = strrchr(asked, '/');
   if (strcmp(own_name ? own_name : own, asked_name ? asked_name : asked))
@@ -153,14 +146,15 @@ static void put_stored(const Report *report, const json_t *experiment, const jso
                        FILE *out) {
   const json_t *wanted = json_object_get(experiment, "wanted");
   json_t *trials = load_configs(report->store, result), *firsts = first_of_rows(trials);
-  bool one = !strchr(text(result, "scale"), '+'); /* several: the file itself says which */
-  if (one && strcmp(text(result, "scale"), "quick"))
-    fprintf(out, " scale=%s", text(result, "scale"));
+  bool one = !strchr(field_text(result, "scale"), '+'); /* several: the file itself says which */
+  if (one && strcmp(field_text(result, "scale"), "quick"))
+    fprintf(out, " scale=%s", field_text(result, "scale"));
   put_data(json_array_get(firsts, 0), wanted, out);
-  if (json_is_object(wanted) && whole(result, "seeds") != wanted_seeds(wanted))
-    fprintf(out, " seeds=%d", whole(result, "seeds"));
+  if (json_is_object(wanted) && field_whole(result, "seeds") != wanted_seeds(wanted))
+    fprintf(out, " seeds=%d", field_whole(result, "seeds"));
   put_overrides(report, firsts, wanted, out);
-  if (strcmp(text(result, "device"), "cpu")) fprintf(out, " --device %s", text(result, "device"));
+  if (strcmp(field_text(result, "device"), "cpu"))
+    fprintf(out, " --device %s", field_text(result, "device"));
   json_decref(firsts);
   json_decref(trials);
 }
@@ -171,7 +165,7 @@ char *settings_command(const Report *report, const json_t *experiment, const cha
   const json_t *result = json_object_get(experiment, "result");
   FILE *out = open_memstream(&command, &bytes);
   CHECK(out, "no memory for a command");
-  fprintf(out, "./harness run %s", text(experiment, "file"));
+  fprintf(out, "./harness run %s", field_text(experiment, "file"));
   if (json_is_object(result)) put_stored(report, experiment, result, out);
   fprintf(out, "%s%s", more[0] ? " " : "", more);
   CHECK(fclose(out) == 0 && command, "no memory for a command");
@@ -196,7 +190,7 @@ static void put_differences(const Report *report, const json_t *firsts, const js
   size_t i;
   int count = 0;
   json_array_foreach(report->options, i, row) {
-    const char *name = text(row, "name");
+    const char *name = field_text(row, "name");
     const json_t *value = option(trial, name);
     bool all = common(firsts, name);
     if (!value || all != shared) continue;
@@ -229,7 +223,7 @@ static void put_whole(FILE *out, const json_t *trial) {
   char *config = json_dumps(json_object_get(trial, "config"),
                             JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(10));
   fputs("<details><summary>Whole configuration of ", out);
-  html_print(out, "%s, seed %d", text(trial, "label"), whole(trial, "seed"));
+  html_print(out, "%s, seed %d", field_text(trial, "label"), field_whole(trial, "seed"));
   fputs("</summary><pre>", out);
   html_text(config ? config : "", out);
   fputs("</pre></details>\n", out);
@@ -239,11 +233,11 @@ static void put_whole(FILE *out, const json_t *trial) {
 static void put_configuration(const Report *report, const json_t *experiment,
                               const json_t *result) {
   json_t *trials = load_configs(report->store, result), *firsts = first_of_rows(trials), *trial;
-  const char *scale = text(result, "scale");
+  const char *scale = field_text(result, "scale");
   size_t i;
   char *command = settings_command(report, experiment, "");
   fputs("<h3>", report->out);
-  html_print(report->out, "%s: %s", text(experiment, "name"), text(result, "title"));
+  html_print(report->out, "%s: %s", field_text(experiment, "name"), field_text(result, "title"));
   fputs("</h3>\n<p>Asked for by <code>", report->out);
   html_text(command, report->out);
   fputs("</code></p>\n<div class=\"wide config\"><table><thead><tr><th class=\"left\">row</th>"
@@ -252,7 +246,7 @@ static void put_configuration(const Report *report, const json_t *experiment,
         report->out);
   put_line(report, "all rows", firsts, json_array_get(firsts, 0), scale, true);
   json_array_foreach(firsts, i, trial)
-      put_line(report, text(trial, "label"), firsts, trial, scale, false);
+      put_line(report, field_text(trial, "label"), firsts, trial, scale, false);
   fputs("</tbody></table></div>\n", report->out);
   if (json_array_size(firsts)) put_whole(report->out, json_array_get(firsts, 0));
   free(command);
@@ -315,22 +309,23 @@ static void put_environment(FILE *out, const json_t *e) {
   double memory = json_number_value(json_object_get(e, "memory_bytes"));
   double wall = json_number_value(json_object_get(e, "wall_s"));
   fputs("<div class=\"wide\"><table><tbody>\n", out);
-  snprintf(line, sizeof line, "%d, %.2f hours in all, %.16s to %.16s", whole(e, "trials"),
-           wall / 3600, text(e, "first"), text(e, "last"));
+  snprintf(line, sizeof line, "%d, %.2f hours in all, %.16s to %.16s", field_whole(e, "trials"),
+           wall / 3600, field_text(e, "first"), field_text(e, "last"));
   put_fact(out, "trials that count", line);
-  snprintf(line, sizeof line, "%s, %d cores, %.1f GiB", text(e, "cpu"), whole(e, "cores"),
-           memory / 0x1p30);
+  snprintf(line, sizeof line, "%s, %d cores, %.1f GiB", field_text(e, "cpu"),
+           field_whole(e, "cores"), memory / 0x1p30);
   put_fact(out, "machine", line);
-  put_fact(out, "device", text(e, "device"));
-  put_fact(out, "system", text(e, "kernel"));
-  snprintf(line, sizeof line, "%s, build %s", text(e, "version"), text(e, "binary_hash"));
+  put_fact(out, "device", field_text(e, "device"));
+  put_fact(out, "system", field_text(e, "kernel"));
+  snprintf(line, sizeof line, "%s, build %s", field_text(e, "version"),
+           field_text(e, "binary_hash"));
   put_fact(out, "harness", line);
-  snprintf(line, sizeof line, "%s%s", text(e, "commit_hash"),
-           whole(e, "dirty") ? ", modified" : "");
+  snprintf(line, sizeof line, "%s%s", field_text(e, "commit_hash"),
+           field_whole(e, "dirty") ? ", modified" : "");
   put_fact(out, "commit", line);
-  snprintf(line, sizeof line, "%s %s", text(e, "compiler"), text(e, "flags"));
+  snprintf(line, sizeof line, "%s %s", field_text(e, "compiler"), field_text(e, "flags"));
   put_fact(out, "compiler", line);
-  list_libraries(text(e, "libraries"), line, sizeof line);
+  list_libraries(field_text(e, "libraries"), line, sizeof line);
   put_fact(out, "libraries", line);
   fputs("</tbody></table></div>\n", out);
 }

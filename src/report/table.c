@@ -4,37 +4,22 @@
 
 #include "src/report/claim.h"
 #include "src/report/coverage.h"
+#include "src/store/field.h"
 
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
 
-static const char *text(const json_t *object, const char *key) {
-  const char *value = json_string_value(json_object_get(object, key));
-  return value ? value : "";
-}
-
-static int whole(const json_t *object, const char *key) {
-  return (int)json_integer_value(json_object_get(object, key));
-}
-
-static double number(const json_t *object, const char *key) {
-  return json_number_value(json_object_get(object, key));
-}
-
-static bool known(const json_t *object, const char *key) {
-  return json_is_number(json_object_get(object, key));
-}
-
 static const char *metric_word(const json_t *result) {
-  return strcmp(text(result, "metric"), "dice") ? text(result, "metric") : "DSC";
+  return strcmp(field_text(result, "metric"), "dice") ? field_text(result, "metric") : "DSC";
 }
 
 /* Three decimals, four where the paper gives four. */
 static void put_figure(Sheet *sheet, int row, int column, const json_t *object, const char *key) {
-  if (!known(object, key)) {
+  if (!field_known(object, key)) {
     sheet_set(sheet, row, column, "-");
     return;
   }
-  double value = number(object, key), rest = value * 1000 - (double)(long)(value * 1000 + 0.5);
+  double value = field_number(object, key),
+         rest = value * 1000 - (double)(long)(value * 1000 + 0.5);
   sheet_set(sheet, row, column, rest > 0.01 || rest < -0.01 ? "%.4f" : "%.3f", value);
 }
 
@@ -43,7 +28,7 @@ static void put_status(Sheet *sheet, int row, int column, const json_t *line) {
   char words[SHEET_CELL] = "";
   int kinds = 0;
   for (int i = 0; i < STATUS_COUNT; i++) {
-    int count = whole(line, status_name((Status)i));
+    int count = field_whole(line, status_name((Status)i));
     if (count == 0) continue;
     size_t used = strlen(words);
     snprintf(words + used, sizeof words - used, "%s%d %s", kinds++ ? ", " : "", count,
@@ -54,8 +39,8 @@ static void put_status(Sheet *sheet, int row, int column, const json_t *line) {
 
 /* 0.123456e6 -> "0.123 M". */
 static void put_count(Sheet *sheet, int row, int column, const json_t *object, const char *key) {
-  double value = number(object, key);
-  if (!known(object, key))
+  double value = field_number(object, key);
+  if (!field_known(object, key))
     sheet_set(sheet, row, column, "-");
   else if (value < 10000)
     sheet_set(sheet, row, column, "%.0f", value);
@@ -65,29 +50,30 @@ static void put_count(Sheet *sheet, int row, int column, const json_t *object, c
 
 /* "+0.012 [-0.003, +0.027]"; without the interval where the seeds are too few for one. */
 static void put_difference(Sheet *sheet, int row, int column, const json_t *line) {
-  if (known(line, "low"))
-    sheet_set(sheet, row, column, "%+.3f [%+.3f, %+.3f]", number(line, "difference"),
-              number(line, "low"), number(line, "high"));
-  else if (known(line, "difference"))
-    sheet_set(sheet, row, column, "%+.3f", number(line, "difference"));
+  if (field_known(line, "low"))
+    sheet_set(sheet, row, column, "%+.3f [%+.3f, %+.3f]", field_number(line, "difference"),
+              field_number(line, "low"), field_number(line, "high"));
+  else if (field_known(line, "difference"))
+    sheet_set(sheet, row, column, "%+.3f", field_number(line, "difference"));
   else
     sheet_set(sheet, row, column, "-");
 }
 
 static void put_measured(Sheet *sheet, int row, int column, const json_t *line) {
-  if (known(line, "sd"))
-    sheet_set(sheet, row, column, "%.3f ± %.3f", number(line, "mean"), number(line, "sd"));
-  else if (known(line, "mean"))
-    sheet_set(sheet, row, column, "%.3f", number(line, "mean"));
+  if (field_known(line, "sd"))
+    sheet_set(sheet, row, column, "%.3f ± %.3f", field_number(line, "mean"),
+              field_number(line, "sd"));
+  else if (field_known(line, "mean"))
+    sheet_set(sheet, row, column, "%.3f", field_number(line, "mean"));
   else
-    sheet_set(sheet, row, column, whole(line, "collapsed") ? "collapsed" : "-");
+    sheet_set(sheet, row, column, field_whole(line, "collapsed") ? "collapsed" : "-");
 }
 
 Sheet table_sheet(const json_t *result) {
   const json_t *rows = json_object_get(result, "rows");
   int count = (int)json_array_size(rows);
   Sheet sheet = sheet_make(count + 1, 8);
-  const char *axis = text(result, "axis");
+  const char *axis = field_text(result, "axis");
   sheet_set(&sheet, 0, 0, "%s", axis[0] ? axis : "variant");
   sheet_set(&sheet, 0, 1, "paper %s", metric_word(result));
   sheet_set(&sheet, 0, 2, "measured %s (mean ± sd)", metric_word(result));
@@ -98,14 +84,14 @@ Sheet table_sheet(const json_t *result) {
   sheet_set(&sheet, 0, 7, "status");
   for (int i = 0; i < count; i++) {
     const json_t *row = json_array_get(rows, (size_t)i);
-    const char *paper_word = text(row, "paper_word"), *verdict = text(row, "verdict");
-    sheet_set(&sheet, i + 1, 0, "%s", text(row, "label"));
+    const char *paper_word = field_text(row, "paper_word"), *verdict = field_text(row, "verdict");
+    sheet_set(&sheet, i + 1, 0, "%s", field_text(row, "label"));
     if (paper_word[0])
       sheet_set(&sheet, i + 1, 1, "%s", paper_word);
     else
       put_figure(&sheet, i + 1, 1, row, "paper");
     put_measured(&sheet, i + 1, 2, row);
-    sheet_set(&sheet, i + 1, 3, "%d", whole(row, "n"));
+    sheet_set(&sheet, i + 1, 3, "%d", field_whole(row, "n"));
     put_difference(&sheet, i + 1, 4, row);
     sheet_set(&sheet, i + 1, 5, "%s", verdict[0] ? verdict : "-");
     put_count(&sheet, i + 1, 6, row, "parameters");
@@ -120,7 +106,7 @@ Sheet table_labels(const json_t *result) {
   int columns = (int)json_array_size(rows), lines = 0;
   json_int_t last = -1;
   for (size_t i = 0; i < json_array_size(labels); i++) {
-    json_int_t label = whole(json_array_get(labels, i), "label");
+    json_int_t label = field_whole(json_array_get(labels, i), "label");
     if (label != last) lines++;
     last = label;
   }
@@ -128,9 +114,9 @@ Sheet table_labels(const json_t *result) {
   sheet_set(&sheet, 0, 0, "%s per structure", metric_word(result));
   bool wide = false;
   for (int i = 0; i < columns; i++)
-    wide = wide || strlen(text(json_array_get(rows, (size_t)i), "label")) > 24;
+    wide = wide || strlen(field_text(json_array_get(rows, (size_t)i), "label")) > 24;
   for (int i = 0; i < columns; i++) { /* columns as wide as long names would be unreadable */
-    sheet_set(&sheet, 0, i + 1, "%s", text(json_array_get(rows, (size_t)i), "label"));
+    sheet_set(&sheet, 0, i + 1, "%s", field_text(json_array_get(rows, (size_t)i), "label"));
     if (wide) sheet_set(&sheet, 0, i + 1, "row %d", i + 1);
   }
   for (int line = 1; line <= lines; line++)
@@ -139,23 +125,24 @@ Sheet table_labels(const json_t *result) {
   last = -1;
   for (size_t i = 0; i < json_array_size(labels); i++) {
     const json_t *item = json_array_get(labels, i);
-    if (whole(item, "label") != last) line++;
-    last = whole(item, "label");
-    sheet_set(&sheet, line, 0, "%s", text(item, "name"));
-    for (int k = 0; k < columns && known(item, "mean"); k++)
-      if (whole(json_array_get(rows, (size_t)k), "position") == whole(item, "position"))
-        sheet_set(&sheet, line, k + 1, "%.3f", number(item, "mean"));
+    if (field_whole(item, "label") != last) line++;
+    last = field_whole(item, "label");
+    sheet_set(&sheet, line, 0, "%s", field_text(item, "name"));
+    for (int k = 0; k < columns && field_known(item, "mean"); k++)
+      if (field_whole(json_array_get(rows, (size_t)k), "position") == field_whole(item, "position"))
+        sheet_set(&sheet, line, k + 1, "%.3f", field_number(item, "mean"));
   }
   return sheet;
 }
 
 void table_head(const json_t *result, const char *gap, FILE *out) {
-  if (known(result, "table")) fprintf(out, "Table %d  ", whole(result, "table"));
-  fprintf(out, "%s%s", text(result, "title"), gap);
-  if (text(result, "model")[0]) fprintf(out, "%s, ", text(result, "model"));
-  fprintf(out, "scale %s, %s, %s, %d seed%s", text(result, "scale"), text(result, "dataset"),
-          text(result, "device"), whole(result, "seeds"), whole(result, "seeds") == 1 ? "" : "s");
-  if (whole(result, "folds") > 1) fprintf(out, " x %d folds", whole(result, "folds"));
+  if (field_known(result, "table")) fprintf(out, "Table %d  ", field_whole(result, "table"));
+  fprintf(out, "%s%s", field_text(result, "title"), gap);
+  if (field_text(result, "model")[0]) fprintf(out, "%s, ", field_text(result, "model"));
+  fprintf(out, "scale %s, %s, %s, %d seed%s", field_text(result, "scale"),
+          field_text(result, "dataset"), field_text(result, "device"), field_whole(result, "seeds"),
+          field_whole(result, "seeds") == 1 ? "" : "s");
+  if (field_whole(result, "folds") > 1) fprintf(out, " x %d folds", field_whole(result, "folds"));
   fputc('\n', out);
 }
 
@@ -163,17 +150,17 @@ static void note_collapsed(const json_t *result, const char *mark, FILE *out) {
   const json_t *rows = json_object_get(result, "rows");
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i);
-    int collapsed = whole(row, "collapsed");
+    int collapsed = field_whole(row, "collapsed");
     if (collapsed == 0) continue;
     fprintf(out, "%s%s: %d collapsed trial%s left out of the mean; counted as 0 the mean is %.3f\n",
-            mark, text(row, "label"), collapsed, collapsed == 1 ? " is" : "s are",
-            number(row, "with_collapsed"));
+            mark, field_text(row, "label"), collapsed, collapsed == 1 ? " is" : "s are",
+            field_number(row, "with_collapsed"));
   }
 }
 
 /* What the interval and the verdict are, and how many of them there are. */
 static void note_claims(const json_t *result, const char *mark, FILE *out) {
-  int comparisons = whole(result, "comparisons");
+  int comparisons = field_whole(result, "comparisons");
   if (comparisons > 0)
     fprintf(
         out,
@@ -187,8 +174,8 @@ static void note_claims(const json_t *result, const char *mark, FILE *out) {
   const json_t *rows = json_object_get(result, "rows");
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i);
-    few = few || !strcmp(text(row, "verdict"), claim_names[CLAIM_TOO_FEW]);
-    dropped = dropped || (whole(row, "collapsed") > 0 && known(row, "mean"));
+    few = few || !strcmp(field_text(row, "verdict"), claim_names[CLAIM_TOO_FEW]);
+    dropped = dropped || (field_whole(row, "collapsed") > 0 && field_known(row, "mean"));
   }
   if (few)
     fprintf(out, "%stoo few seeds: no interval and no verdict from fewer than 2 trials a row\n",
@@ -201,11 +188,11 @@ static void note_order(const json_t *result, const char *mark, FILE *out) {
   const json_t *tau = json_object_get(result, "tau");
   if (!tau) return;
   fprintf(out, "%sKendall's tau-b between our order and the paper's: %+.2f over %d rows", mark,
-          number(tau, "value"), whole(tau, "rows"));
-  if (known(tau, "least") && number(tau, "least") > 0.05)
+          field_number(tau, "value"), field_whole(tau, "rows"));
+  if (field_known(tau, "least") && field_number(tau, "least") > 0.05)
     fprintf(out, " (so few rows that no order of them reaches p = 0.05)");
-  else if (known(tau, "p"))
-    fprintf(out, " (exact p = %.2g, seeds' spread not counted)", number(tau, "p"));
+  else if (field_known(tau, "p"))
+    fprintf(out, " (exact p = %.2g, seeds' spread not counted)", field_number(tau, "p"));
   fputc('\n', out);
 }
 
@@ -213,12 +200,12 @@ static void note_counts(const json_t *result, const char *mark, FILE *out) {
   const json_t *labels = json_object_get(result, "labels");
   int cases = 0, missed = 0, invented = 0;
   for (size_t i = 0; i < json_array_size(labels); i++) {
-    cases += whole(json_array_get(labels, i), "cases");
-    missed += whole(json_array_get(labels, i), "missed");
-    invented += whole(json_array_get(labels, i), "false_positive");
+    cases += field_whole(json_array_get(labels, i), "cases");
+    missed += field_whole(json_array_get(labels, i), "missed");
+    invented += field_whole(json_array_get(labels, i), "false_positive");
   }
   if (cases == 0) return;
-  const char *metric = text(result, "metric");
+  const char *metric = field_text(result, "metric");
   bool distance = !strcmp(metric, "hd95") || !strcmp(metric, "assd");
   fprintf(out,
           "%sFigure of a trial: mean over validation cases, then over structures. A structure that "
@@ -230,17 +217,17 @@ static void note_counts(const json_t *result, const char *mark, FILE *out) {
 static void note_environment(const json_t *result, const char *mark, FILE *out) {
   const json_t *environment = json_object_get(result, "environment");
   if (!environment) return;
-  fprintf(out, "%sMeasured with harness %s", mark, text(environment, "version"));
-  if (text(environment, "commit_hash")[0])
-    fprintf(out, " (commit %.8s%s)", text(environment, "commit_hash"),
-            whole(environment, "dirty") ? ", modified" : "");
-  fprintf(out, " on %s, %d cores; last trial %.10s\n", text(environment, "cpu"),
-          whole(environment, "cores"), text(environment, "ended_at"));
+  fprintf(out, "%sMeasured with harness %s", mark, field_text(environment, "version"));
+  if (field_text(environment, "commit_hash")[0])
+    fprintf(out, " (commit %.8s%s)", field_text(environment, "commit_hash"),
+            field_whole(environment, "dirty") ? ", modified" : "");
+  fprintf(out, " on %s, %d cores; last trial %.10s\n", field_text(environment, "cpu"),
+          field_whole(environment, "cores"), field_text(environment, "ended_at"));
 }
 
 void table_notes(const json_t *result, const char *mark, FILE *out) {
   note_order(result, mark, out);
-  bool several_folds = whole(result, "folds") > 1;
+  bool several_folds = field_whole(result, "folds") > 1;
   fprintf(out, "%s± is the sample standard deviation (n - 1) over %s; n counts trials\n", mark,
           several_folds ? "seeds and folds" : "seeds");
   note_counts(result, mark, out);
@@ -248,9 +235,10 @@ void table_notes(const json_t *result, const char *mark, FILE *out) {
   note_collapsed(result, mark, out);
   const json_t *rows = json_object_get(result, "rows");
   for (size_t i = 0; i < json_array_size(rows); i++)
-    if (whole(json_array_get(rows, i), "builds") > 1)
+    if (field_whole(json_array_get(rows, i), "builds") > 1)
       fprintf(out, "%s%s: mixed, its trials ran with %d builds of the program\n", mark,
-              text(json_array_get(rows, i), "label"), whole(json_array_get(rows, i), "builds"));
+              field_text(json_array_get(rows, i), "label"),
+              field_whole(json_array_get(rows, i), "builds"));
   const json_t *notes = json_object_get(result, "notes");
   for (size_t i = 0; i < json_array_size(notes); i++)
     fprintf(out, "%s%s\n", mark, json_string_value(json_array_get(notes, i)));
@@ -296,16 +284,19 @@ static void print_csv(const json_t *result, FILE *out) {
   for (int k = 0; k < COLUMNS; k++) sheet_set(&sheet, 0, k, "%s", keys[k]);
   for (int i = 0; i < count; i++) {
     const json_t *row = json_array_get(rows, (size_t)i);
-    sheet_set(&sheet, i + 1, 0, "%s", text(row, "key"));
-    sheet_set(&sheet, i + 1, 1, "%s", text(row, "label"));
+    sheet_set(&sheet, i + 1, 0, "%s", field_text(row, "key"));
+    sheet_set(&sheet, i + 1, 1, "%s", field_text(row, "label"));
     for (int k = 2; k < 5; k++)
-      if (known(row, keys[k])) sheet_set(&sheet, i + 1, k, "%.12g", number(row, keys[k]));
-    sheet_set(&sheet, i + 1, 5, "%d", whole(row, "n"));
+      if (field_known(row, keys[k]))
+        sheet_set(&sheet, i + 1, k, "%.12g", field_number(row, keys[k]));
+    sheet_set(&sheet, i + 1, 5, "%d", field_whole(row, "n"));
     sheet_set(&sheet, i + 1, 6, "%s", result_status(row));
     for (int k = 7; k < 10; k++)
-      if (known(row, keys[k])) sheet_set(&sheet, i + 1, k, "%.12g", number(row, keys[k]));
-    sheet_set(&sheet, i + 1, 10, "%s", text(row, "verdict"));
-    if (known(row, "parameters")) sheet_set(&sheet, i + 1, 11, "%.0f", number(row, "parameters"));
+      if (field_known(row, keys[k]))
+        sheet_set(&sheet, i + 1, k, "%.12g", field_number(row, keys[k]));
+    sheet_set(&sheet, i + 1, 10, "%s", field_text(row, "verdict"));
+    if (field_known(row, "parameters"))
+      sheet_set(&sheet, i + 1, 11, "%.0f", field_number(row, "parameters"));
   }
   sheet_csv(&sheet, out);
   sheet_free(&sheet);
