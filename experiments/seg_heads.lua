@@ -1,14 +1,6 @@
 -- MaskMed Table 3: where do masks and classes come from? From nnU-Net's point-wise head (Eq. 1) step by
 -- step to the decoupled head (Eq. 5). No bridge; queries, where there are any, belong to one stage and
 -- attend without a mask, as in the table's last row, which is the first of Table 4.
-local own_queries = { shared_queries = false, masked_attention = false }
-
-local function head(name, more)
-  local set = { head = name }
-  for key, value in pairs(more or {}) do set[key] = value end
-  return set
-end
-
 return {
   title = "Different SegHeads",
   paper = "maskmed",
@@ -17,12 +9,15 @@ return {
   -- One rate for all rows; at quick's 0.25 the head with both embeddings data-driven (Eq. 4) hardly learns.
   at = { quick = { lr = 0.1 } },
   rows = {
-    { key = "nnunet", label = "nnU-Net (fixed CLS Emb)", set = head("point_wise") },
+    { key = "nnunet", label = "nnU-Net (fixed CLS Emb)", set = { head = "point_wise" } },
     -- One more convolution a decoder stage costs about what the decoupled head does (the table prints both).
-    { key = "larger_decoder", label = "nnU-Net w/ Larger Decoder", set = head("point_wise", { decoder_convs = 3 }) },
-    { key = "mlp_class", label = "MLP-based CLS Emb", set = head("mlp_class") },
-    { key = "attention_class", label = "Attention-based CLS Emb", set = head("attention_class", own_queries) },
-    { key = "attention_both", label = "Attention-based CLS & Mask Emb", set = head("attention_both", own_queries) },
-    { key = "decoupled", label = "Decouple CLS & Mask Emb", set = head("decoupled", own_queries) },
+    { key = "larger_decoder", label = "nnU-Net w/ Larger Decoder", set = { head = "point_wise", decoder_convs = 3 } },
+    { key = "mlp_class", label = "MLP-based CLS Emb", set = { head = "mlp_class" } },
+    { key = "attention_class", label = "Attention-based CLS Emb",
+      set = { head = "attention_class", shared_queries = false, masked_attention = false } },
+    { key = "attention_both", label = "Attention-based CLS & Mask Emb",
+      set = { head = "attention_both", shared_queries = false, masked_attention = false } },
+    { key = "decoupled", label = "Decouple CLS & Mask Emb",
+      set = { head = "decoupled", shared_queries = false, masked_attention = false } },
   },
 }
