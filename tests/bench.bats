@@ -87,6 +87,7 @@ d.commit()' "$HARNESS_DB" "$1"
 
 @test "an older database is brought forward" {
   bench expand >out 2>err
+  sql "ALTER TABLE curves DROP COLUMN val_dice"
   sql "ALTER TABLE rows DROP COLUMN paper_word"
   sql "DROP TABLE bench_rows"
   sql "DROP TABLE bench_runs"

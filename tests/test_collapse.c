@@ -51,10 +51,10 @@ static void test_dice(void **state) {
   const float map[5][4] = {{9, 0, 0, 0}, {0, 9, 0, 0}, {0, 9, 0, 0}, {0, 0, 9, 0}, {9, 0, 0, 0}};
   const int32_t labels[5] = {0, 1, 2, 2, 9};
   int64_t counts[4][3] = {{0}};
-  collapse_count(map[0], labels, 5, 4, counts);
-  assert_true(fabs(collapse_dice((const int64_t(*)[3])counts, 4) - 2.0 / 3) < 1e-12);
+  look_count(map[0], labels, 5, 4, counts);
+  assert_true(fabs(look_mean((const int64_t(*)[3])counts, 4) - 2.0 / 3) < 1e-12);
   int64_t background[2][3] = {{5, 5, 5}, {0, 0, 0}};
-  assert_true(isnan(collapse_dice((const int64_t(*)[3])background, 2)));
+  assert_true(isnan(look_mean((const int64_t(*)[3])background, 2)));
 }
 
 /* ---- looking ------------------------------------------------------------------------------------
@@ -137,8 +137,8 @@ static void test_look_disturbs_nothing(void **state) {
   (void)state;
   Net n;
   make_net(&n);
-  CollapseWatch watch = {
-      .train = n.plan, .graph = n.infer_graph, .model = &n.infer, .sampler = n.sampler, .batch = 2};
+  Look look = {.train = n.plan, .graph = n.infer_graph, .model = &n.infer};
+  CollapseWatch watch = {.look = &look, .sampler = n.sampler};
   Error error = {0};
   float before = step(&n, 4);
   size_t bytes = n.params->elements * sizeof(float);
@@ -150,7 +150,7 @@ static void test_look_disturbs_nothing(void **state) {
   assert_true(step(&n, 4) == before); /* to the bit: constants and the loss's gradient are back */
   assert_memory_equal(gradient, n.params->gradient, bytes);
   free(gradient);
-  plan_free(watch.infer);
+  plan_free(look.infer);
   free_net(&n);
 }
 

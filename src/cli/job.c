@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -208,6 +209,7 @@ static void hear_step(Job *job, const json_t *event) {
   job->step = (int)field_number(event, "step");
   job->steps = (int)field_number(event, "steps");
   job->loss = field_number(event, "loss");
+  if (field_known(event, "val_dice")) job->dice = field_number(event, "val_dice");
   if (job->first_step_at > 0) return;
   job->first_step_at = job_now();
   job->first_step = job->step;
@@ -362,5 +364,5 @@ void job_free(Job *job) {
   json_decref(job->pending);
   json_decref(job->end);
   int slot = job->slot;
-  *job = (Job){.slot = slot, .events = -1};
+  *job = (Job){.slot = slot, .events = -1, .dice = NAN};
 }

@@ -1,5 +1,6 @@
 #include "src/cli/progress.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -59,14 +60,15 @@ static double remaining(const Job *job) {
 }
 
 static void describe(const Job *job, char *text, size_t bytes) {
-  char eta[24];
+  char eta[24], dice[32] = "";
   double speed = rate(job), left = remaining(job);
+  if (!isnan(job->dice)) snprintf(dice, sizeof dice, "  val Dice %.3f", job->dice);
   if (job->cases > 0)
     snprintf(text, bytes, "evaluating %d/%d", job->cases_done, job->cases);
   else if (speed > 0) {
     clock_text(left, eta);
-    snprintf(text, bytes, "step %d/%d  loss %.4f  %.2f steps/s  ETA %s", job->step, job->steps,
-             job->loss, speed, eta);
+    snprintf(text, bytes, "step %d/%d  loss %.4f%s  %.2f steps/s  ETA %s", job->step, job->steps,
+             job->loss, dice, speed, eta);
   } else if (job->steps > 0)
     snprintf(text, bytes, "step %d/%d  loss %.4f", job->step, job->steps, job->loss);
   else

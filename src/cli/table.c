@@ -79,7 +79,8 @@ static const Cli plot_cli = {
     "  harness plot query_count\n  harness plot curves query_count\n"
     "  harness plot per-organ comparison\n  harness plot roofline\n"
     "  harness plot triptych\n  harness plot embeddings\n",
-    "Draws an experiment (paper against measured); with `curves` the loss over steps of each "
+    "Draws an experiment (paper against measured); with `curves` the loss and the Dice of a few "
+    "validation patches over steps of each "
     "variant, with `per-organ` each structure's figure (of the newest run, or of the experiment "
     "named); `roofline` draws a bench run under "
     "the machine's ceilings; `triptych` and `embeddings` run trained weights again (each has its "

@@ -239,7 +239,7 @@ static const char curves_sql[] =
     "  c.row_id = r.id JOIN last l ON l.trial_id = c.trial_id JOIN curves k"
     "  ON k.attempt_id = l.attempt_id WHERE r.plan_id = ?1)"
     " SELECT r.position, r.label, k.step / s.width * s.width AS step, avg(k.loss) AS loss,"
-    "  avg(k.lr) AS lr, avg(k.grad_norm) AS grad_norm"
+    "  avg(k.lr) AS lr, avg(k.grad_norm) AS grad_norm, avg(k.val_dice) AS val_dice"
     " FROM span s JOIN rows r ON r.plan_id = ?1 JOIN cells c ON c.row_id = r.id"
     " JOIN last l ON l.trial_id = c.trial_id JOIN curves k ON k.attempt_id = l.attempt_id"
     " GROUP BY r.position, k.step / s.width ORDER BY r.position, step";
@@ -247,7 +247,7 @@ static const char curves_sql[] =
 static bool write_curves(const json_t *points, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".tsv", error);
   if (!out) return false;
-  fputs("# position\tstep\tloss\tlr\tgrad_norm\n", out);
+  fputs("# position\tstep\tloss\tlr\tgrad_norm\tval_dice\n", out);
   const json_t *point;
   size_t i;
   double position = -1;
@@ -259,33 +259,48 @@ static bool write_curves(const json_t *points, const char *folder, const char *n
     put_value(out, point, "loss");
     put_value(out, point, "lr");
     put_value(out, point, "grad_norm");
+    put_value(out, point, "val_dice");
     fputc('\n', out);
   }
   return picture_finish(out, name, error);
 }
 
-static bool write_curves_script(const json_t *result, const json_t *points, const char *folder,
-                                const char *name, Error *error) {
-  FILE *out = picture_create(folder, name, ".gp", error);
-  if (!out) return false;
-  put_frame(out, result, 900, 540 + 20 * (int)json_array_size(json_object_get(result, "rows")));
-  fputs("set ylabel \"training loss\"\nset xlabel \"step\"\nset datafile separator \"\\t\"\nplot ",
-        out);
+static void put_curves(FILE *out, const json_t *points, const char *name, int column) {
   const json_t *point;
   size_t i;
   double position = -1;
   int index = 0;
+  fputs("plot ", out);
   json_array_foreach(points, i, point) {
     if (field_number(point, "position") == position) continue;
     position = field_number(point, "position");
     if (index) fputs(", \\\n  ", out);
-    fprintf(out, "\"%s.tsv\" index %d using 2:3 with lines lw 2 dt %s lc rgb \"%s\" title \"", name,
-            index, index % 2 ? "(14,4)" : "1", picture_colours[index % PICTURE_COLOURS]);
+    fprintf(out, "\"%s.tsv\" index %d using 2:%d with lines lw 2 dt %s lc rgb \"%s\" title \"",
+            name, index, column, index % 2 ? "(14,4)" : "1",
+            picture_colours[index % PICTURE_COLOURS]);
     picture_label(out, field_text(point, "label"));
     fputc('"', out);
     index++;
   }
   fputc('\n', out);
+}
+
+/* The loss falls over decades; the Dice of the validation patches below it has the same steps. */
+static bool write_curves_script(const json_t *result, const json_t *points, const char *folder,
+                                const char *name, Error *error) {
+  FILE *out = picture_create(folder, name, ".gp", error);
+  if (!out) return false;
+  put_frame(out, result, 900, 840 + 20 * (int)json_array_size(json_object_get(result, "rows")));
+  fputs("set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
+        "set multiplot layout 2,1\nset xrange [0:]\nset logscale y\nset ylabel \"training loss\"\n"
+        "unset key\n",
+        out);
+  put_curves(out, points, name, 3);
+  fputs("unset logscale\nunset title\nset yrange [0:1]\nset xlabel \"step\"\n"
+        "set ylabel \"Dice of validation patches\"\nset key\n",
+        out);
+  put_curves(out, points, name, 6);
+  fputs("unset multiplot\n", out);
   return picture_finish(out, name, error);
 }
 
@@ -325,4 +340,4 @@ static bool draw_organs(Store *store, const json_t *result, const char *folder,
 const PlotKind plot_kinds[] = {
     {"", "the paper's figure and ours, mean and sd over seeds", draw_experiment},
     {"per-organ", "each structure, mean and range over seeds", draw_organs},
-    {"curves", "training loss, mean over seeds", plot_curves}};
+    {"curves", "training loss and validation Dice on the way, mean over seeds", plot_curves}};

@@ -13,18 +13,20 @@ static void bind_text(sqlite3_stmt *statement, int at, const json_t *value) {
     sqlite3_bind_text(statement, at, json_string_value(value), -1, SQLITE_TRANSIENT);
 }
 
+enum { FIELDS = 9 };
+
 /* One kind of event: its statement, whose ?1 is the attempt and ?2 ... are the fields. */
 typedef struct EventKind {
   const char *name;
   const char *sql;
-  const char *fields[8];
+  const char *fields[FIELDS];
 } EventKind;
 
 static const EventKind kinds[] = {
     {"step",
      "INSERT OR REPLACE INTO curves(attempt_id, step, loss, class_loss, bce_loss, dice_loss, lr,"
-     " grad_norm, clipped) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-     {"step", "loss", "class", "bce", "dice", "lr", "grad_norm", "clipped"}},
+     " grad_norm, clipped, val_dice) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+     {"step", "loss", "class", "bce", "dice", "lr", "grad_norm", "clipped", "val_dice"}},
     {"metric",
      "INSERT INTO metrics(attempt_id, split, case_name, label, name, metric, value, situation)"
      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -38,7 +40,7 @@ enum { KINDS = sizeof kinds / sizeof kinds[0] };
 static bool store_event(Store *store, const EventKind *kind, sqlite3_stmt *statement,
                         int64_t attempt, const json_t *event, Error *error) {
   sqlite3_bind_int64(statement, 1, attempt);
-  for (int i = 0; i < 8 && kind->fields[i]; i++) {
+  for (int i = 0; i < FIELDS && kind->fields[i]; i++) {
     const json_t *value = json_object_get(event, kind->fields[i]);
     bind_number(statement, i + 2, value);
     bind_text(statement, i + 2, value);

@@ -153,5 +153,11 @@ static const char paper_words[] = "ALTER TABLE rows ADD COLUMN paper_word TEXT;"
 
 static const char *const version_3[] = {paper_words, NULL};
 
-const char *const *const migrations[] = {version_1, version_2, version_3};
+/* Dice of a few validation patches on the way (nnU-Net's pseudo Dice); with it the other columns of
+ * a curve became means over the steps since the point before, clipped their number. */
+static const char looks[] = "ALTER TABLE curves ADD COLUMN val_dice REAL;";
+
+static const char *const version_4[] = {looks, NULL};
+
+const char *const *const migrations[] = {version_1, version_2, version_3, version_4};
 const int migration_count = sizeof migrations / sizeof migrations[0];

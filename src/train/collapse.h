@@ -6,9 +6,7 @@
 #ifndef TRAIN_COLLAPSE_H
 #define TRAIN_COLLAPSE_H
 
-#include "engine/plan.h"
-#include "lua/bind.h"
-#include "src/data/batches/sampler.h"
+#include "src/train/look.h"
 
 typedef struct CollapseRule {
   double dice; /* collapsed below; 0: never looks */
@@ -26,24 +24,13 @@ bool collapse_ended(const CollapseRule *rule, int64_t steps, double dice);
 bool collapse_looks(const CollapseRule *rule, int64_t step, int64_t steps);
 
 typedef struct CollapseWatch {
-  Plan *train;        /* bound; its arena is lent to the inference between two steps */
-  Graph *graph;       /* of the inference on one patch */
-  const Model *model; /* of it */
-  Plan *infer;        /* made at the first look; the caller frees it */
-  const Sampler *sampler;
-  int batch;
-  double mean; /* exponential, of the looks so far */
+  Look *look;
+  const Sampler *sampler; /* the training's */
+  double mean;            /* exponential, of the looks so far */
   int looks;
 } CollapseWatch;
 
-/* Looks at the batch of `step`: afterwards the training plan is bound as before, its values are
- * gone. A batch without any structure does not count. */
+/* Looks at the batch of `step`. A batch without any structure does not count. */
 bool collapse_look(CollapseWatch *watch, int64_t step, Error *error);
-
-/* Dice of class maps (voxels, classes) against labels, mean over the structures 1.. that are in the
- * labels; NaN when there is none. counts (classes, 3): intersection, predicted, labelled. */
-void collapse_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
-                    int64_t (*counts)[3]);
-double collapse_dice(const int64_t (*counts)[3], int classes);
 
 #endif

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { REPORTS = 100, LOOK_EVERY = 5, VALIDATION_BATCHES = 4 };
+
 static volatile sig_atomic_t interrupted;
 
 void training_interrupt(int signal) {
@@ -18,15 +20,32 @@ static json_t *number(double value) {
   return isfinite(value) ? json_real(value) : json_null();
 }
 
-static void report(const Training *t, const Stepper *s, int64_t step, double rate) {
-  const char *const names[] = {"class", "bce", "dice"};
-  json_t *event = json_pack("{s:s, s:I, s:I, s:o, s:f, s:o, s:b}", "event", "step", "step",
-                            (json_int_t)step + 1, "steps", (json_int_t)t->steps, "loss",
-                            number(s->value[0]), "lr", rate, "grad_norm", number(s->norm),
-                            "clipped", t->sgd.clip > 0 && s->norm > t->sgd.clip);
-  for (int i = 0; i < 3; i++)
-    if (t->model->part[i]) json_object_set_new(event, names[i], number(s->value[1 + i]));
+/* What is told of the steps since the last report: means, so that a curve shows the training and
+ * not the draw of one batch. */
+typedef struct Window {
+  double value[STEPPER_RESULTS], norm;
+  int steps, clipped;
+} Window;
+
+static void window_add(Window *w, const Stepper *s, double clip) {
+  for (int i = 0; i < STEPPER_RESULTS; i++) w->value[i] += s->value[i];
+  w->norm += s->norm;
+  w->clipped += clip > 0 && s->norm > clip;
+  w->steps++;
+}
+
+/* dice: of the validation patches after this step; NaN when nobody looked. */
+static void report(const Training *t, Window *w, int64_t step, double rate, double dice) {
+  const char *const names[] = {"loss", "class", "bce", "dice"};
+  json_t *event =
+      json_pack("{s:s, s:I, s:I, s:f, s:o, s:i, s:o}", "event", "step", "step",
+                (json_int_t)step + 1, "steps", (json_int_t)t->steps, "lr", rate, "grad_norm",
+                number(w->norm / w->steps), "clipped", w->clipped, "val_dice", number(dice));
+  for (int i = 0; i < STEPPER_RESULTS; i++)
+    if (i == 0 || t->model->part[i - 1])
+      json_object_set_new(event, names[i], number(w->value[i] / w->steps));
   event_send(t->events, event);
+  *w = (Window){0};
 }
 
 static bool save(const Training *t, int64_t step, Error *error) {
@@ -89,25 +108,49 @@ static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *erro
   return true;
 }
 
+/* As nnU-Net's "pseudo Dice": the same few validation patches every time. */
+static bool validate(const Training *t, double *dice, Error *error) {
+  return look_dice(t->watch->look, t->validation, 0, VALIDATION_BATCHES, dice, error);
+}
+
+static bool not_finite(const Stepper *s, int64_t step, double rate, Error *error) {
+  if (isfinite(s->value[0]) && isfinite(s->norm)) return false;
+  fail(error, "%s is not finite at step %lld (learning rate %g)",
+       isfinite(s->value[0]) ? "the gradient" : "the loss", (long long)step + 1, rate);
+  return true;
+}
+
+/* Reports come a hundred times a training, each fifth with a look at the validation. */
+static bool tell(const Training *t, Window *window, int64_t step, bool first, double rate,
+                 Error *error) {
+  int64_t every = t->steps / REPORTS > 0 ? t->steps / REPORTS : 1;
+  bool last = step + 1 == t->steps;
+  if (!first && !last && (step + 1) % every) return true;
+  double dice = NAN;
+  if (t->validation && (last || (step + 1) % (every * LOOK_EVERY) == 0) &&
+      !validate(t, &dice, error))
+    return false;
+  report(t, window, step, rate, dice);
+  return true;
+}
+
 static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64_t first,
                       TrainingEnd *end, Error *error) {
-  int64_t every = t->steps / 100 > 0 ? t->steps / 100 : 1;
+  Window window = {0};
   for (int64_t step = first; step < t->steps; step++) {
     double rate = poly_rate(t->rate, step, t->steps);
     stepper->profile = t->profile && step > first;
     run_step(t, loader, stepper, step, step == first, rate);
-    double loss = stepper->value[0];
-    bool last = step + 1 == t->steps, finite = isfinite(loss) && isfinite(stepper->norm);
-    if (step == first || (step + 1) % every == 0 || last || !finite) report(t, stepper, step, rate);
-    if (!finite) {
+    window_add(&window, stepper, t->sgd.clip);
+    if (not_finite(stepper, step, rate, error)) {
+      report(t, &window, step, rate, NAN);
       *end = TRAINING_COLLAPSED;
-      fail(error, "%s is not finite at step %lld (learning rate %g)",
-           isfinite(loss) ? "the gradient" : "the loss", (long long)step + 1, rate);
       return true;
     }
+    if (!tell(t, &window, step, step == first, rate, error)) return false;
     if (interrupted) *end = TRAINING_INTERRUPTED;
-    if ((interrupted || last || (step + 1) % t->save_every == 0) && !save(t, step + 1, error))
-      return false;
+    bool due = step + 1 == t->steps || (step + 1) % t->save_every == 0;
+    if ((interrupted || due) && !save(t, step + 1, error)) return false;
     if (interrupted) return true;
     if (!watch(t, step, end, error)) return false;
     if (*end == TRAINING_COLLAPSED) return true;

@@ -28,10 +28,11 @@ typedef struct Training {
   const char *recipe;     /* metadata of the checkpoint: see recipe.h */
   FILE *events;
   CollapseRule rule;
-  CollapseWatch *watch; /* where the rule looks */
-  bool eager;           /* on a device: no captured step */
-  double *waited_s;     /* the time spent waiting for batches is added to it */
-  StepProfile *profile; /* NULL: no profile; the graph's own is in its nodes */
+  CollapseWatch *watch;      /* where the rule looks */
+  const Sampler *validation; /* patches whose Dice is told on the way; NULL: none */
+  bool eager;                /* on a device: no captured step */
+  double *waited_s;          /* the time spent waiting for batches is added to it */
+  StepProfile *profile;      /* NULL: no profile; the graph's own is in its nodes */
 } Training;
 
 /* Runs steps first .. steps-1. A loss or gradient that is not finite, or the collapse rule, ends it

@@ -19,7 +19,7 @@ typedef struct Trial {
   FILE *events;
   Cases cases;
   char *recipe; /* stored with the weights */
-  Sampler *sampler;
+  Sampler *sampler, *validation;
   Params *params;
   Graph *train_graph, *infer_graph;
   Plan *train_plan, *infer_plan;
@@ -40,6 +40,7 @@ static void release(Trial *t) {
   graph_free(t->infer_graph);
   params_free(t->params);
   sampler_free(t->sampler);
+  sampler_free(t->validation);
   cases_free(&t->cases);
   free(t->recipe);
 }
@@ -57,6 +58,11 @@ static bool prepare_data(Trial *t, Error *error) {
   const Cases *c = &t->cases;
   if (!augment_parse(config_text(t->config, "augment"), config_text(t->config, "mirror"),
                      &options.augment, error))
+    return false;
+  SamplerOptions plain = options;
+  plain.augment = (Augment){0};
+  if (c->validations && !sampler_make(&t->validation, c->validation, c->validations,
+                                      c->dataset.labels, &plain, error))
     return false;
   if (c->mapped) return sampler_make_mapped(&t->sampler, c->mapped, c->trainings, &options, error);
   return sampler_make(&t->sampler, c->training, c->trainings, c->dataset.labels, &options, error);
@@ -140,12 +146,10 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .profile = json_is_true(json_object_get(c, "profile")) ? &profile : NULL,
       .eager = json_is_true(json_object_get(c, "no_capture")),
   };
-  CollapseWatch watch = {.train = t->train_plan,
-                         .graph = t->infer_graph,
-                         .model = &t->infer,
-                         .sampler = t->sampler,
-                         .batch = (int)config_int(c, "batch")};
+  Look look = {.train = t->train_plan, .graph = t->infer_graph, .model = &t->infer};
+  CollapseWatch watch = {.look = &look, .sampler = t->sampler};
   training.watch = &watch;
+  training.validation = t->validation;
   int64_t first = training_resume(t->params, training.checkpoint, error);
   if (error->text[0]) return false;
   double start = now();
@@ -153,7 +157,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   t->train_s = now() - start;
   fprintf(stderr, "trained %.1f s, waited %.1f %% of them for data (%d worker%s)\n", t->train_s,
           100 * t->waited_s / t->train_s, training.workers, training.workers == 1 ? "" : "s");
-  t->infer_plan = watch.infer;
+  t->infer_plan = look.infer;
   if (training.profile) print_profile(t, &profile);
   return good;
 }

@@ -1,0 +1,81 @@
+#include "src/train/look.h"
+#include "src/data/sets/dataset.h"
+
+#include <math.h>
+#include <string.h>
+
+void look_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
+                int64_t (*counts)[3]) {
+  for (int64_t i = 0; i < voxels; i++) {
+    int best = 0;
+    for (int c = 1; c < classes; c++)
+      if (map[i * classes + c] > map[i * classes + best]) best = c;
+    counts[best][1]++;
+    if (labels[i] < 0 || labels[i] >= classes) continue;
+    counts[labels[i]][2]++;
+    counts[best][0] += labels[i] == best;
+  }
+}
+
+double look_mean(const int64_t (*counts)[3], int classes) {
+  double sum = 0;
+  int present = 0;
+  for (int c = 1; c < classes; c++) {
+    if (!counts[c][2]) continue;
+    sum += 2.0 * (double)counts[c][0] / (double)(counts[c][1] + counts[c][2]);
+    present++;
+  }
+  return present ? sum / present : NAN;
+}
+
+/* One batch of the sampler and the means to run it. */
+typedef struct Batch {
+  float *image, *scratch;
+  int32_t *labels;
+  int patches;
+} Batch;
+
+static bool batch_make(Batch *b, const Look *look, const Sampler *sampler, Error *error) {
+  SamplerSize size = sampler_size(sampler);
+  *b = (Batch){.image = malloc(size.image * sizeof *b->image),
+               .scratch = malloc(size.scratch * sizeof *b->scratch + 1),
+               .labels = malloc(size.label * sizeof *b->labels),
+               .patches = (int)((int64_t)size.label / tensor_rows(&look->model->map->tensor))};
+  return (b->image && b->scratch && b->labels) || fail(error, "no memory to look at a batch");
+}
+
+static void batch_free(Batch *b) {
+  free(b->image);
+  free(b->scratch);
+  free(b->labels);
+}
+
+static void count_batch(const Look *look, const Batch *b, int64_t (*counts)[3]) {
+  const Tensor *in = &look->model->image->tensor, *map = &look->model->map->tensor;
+  int64_t voxels = tensor_rows(map);
+  for (int i = 0; i < b->patches; i++) {
+    memcpy(look->model->image->host, b->image + i * tensor_count(in), tensor_bytes(in));
+    plan_send(look->infer, look->model->image);
+    plan_run(look->infer, false);
+    look_count(plan_fetch(look->infer, look->model->map), b->labels + i * voxels, voxels,
+               (int)tensor_last(map), counts);
+  }
+}
+
+bool look_dice(Look *look, const Sampler *sampler, int64_t step, int batches, double *dice,
+               Error *error) {
+  if (!look->infer) look->infer = plan_make(look->graph, look->train->backend, true, error);
+  if (!look->infer) return false;
+  bool lent = look->infer->bytes <= look->train->bytes;
+  int64_t counts[DATASET_LABELS_MAX][3] = {0};
+  Batch batch;
+  bool good = batch_make(&batch, look, sampler, error) &&
+              plan_bind(look->infer, lent ? look->train->memory : look->infer->memory, error);
+  for (int i = 0; good && i < batches; i++) {
+    sampler_batch(sampler, (uint64_t)(step + i), batch.scratch, batch.image, batch.labels);
+    count_batch(look, &batch, counts);
+  }
+  batch_free(&batch);
+  *dice = look_mean((const int64_t(*)[3])counts, (int)tensor_last(&look->model->map->tensor));
+  return good && plan_bind(look->train, look->train->memory, error);
+}

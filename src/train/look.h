@@ -1,0 +1,29 @@
+/* What the weights make of patches in the middle of a training: the inference graph runs between
+ * two steps, in the memory of the training step. */
+#ifndef TRAIN_LOOK_H
+#define TRAIN_LOOK_H
+
+#include "engine/plan.h"
+#include "lua/bind.h"
+#include "src/data/batches/sampler.h"
+
+typedef struct Look {
+  Plan *train;        /* bound; its arena is lent */
+  Graph *graph;       /* of the inference on one patch */
+  const Model *model; /* of it */
+  Plan *infer;        /* made at the first look; the caller frees it */
+} Look;
+
+/* Dice over `batches` batches of the sampler from that of `step` on: voxels are counted over all of
+ * them, then the mean is taken over the structures in the labels; NaN when there is none.
+ * Afterwards the training plan is bound as before, its values are gone. */
+bool look_dice(Look *look, const Sampler *sampler, int64_t step, int batches, double *dice,
+               Error *error);
+
+/* counts (classes, 3): intersection, predicted, labelled; class maps are (voxels, classes). */
+void look_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
+                int64_t (*counts)[3]);
+/* Mean over the structures 1.. that are in the labels; NaN when there is none. */
+double look_mean(const int64_t (*counts)[3], int classes);
+
+#endif
