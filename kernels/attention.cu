@@ -2,10 +2,14 @@
  * probabilities from log-sum-exp. Where queries are few and keys many (masked cross-attention) the
  * keys are split over blocks and their parts are added in a fixed order. A mask is read once for
  * all heads and kept as bits. Gradients of keys and values are summed by the block that owns the
- * keys: no atomics. Bound by arithmetic; cross-attention with few queries by reading k, v, mask. */
+ * keys: no atomics. BF16 goes through tensor cores where its head size allows (attention_mma.h),
+ * the rest through float arithmetic (attention_rows.h). Bound by arithmetic; cross-attention with
+ * few queries by reading k, v, mask. */
+#include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/attention_naive.h"
 #include "kernels/cuda/attention_rows.h"
 
+#include <string.h>
 #include <type_traits>
 
 enum { IN_Q, IN_K, IN_V, IN_MASK };
@@ -42,9 +46,27 @@ static int row_lanes(int size) {
   return lanes;
 }
 
+/* Whether tensor cores serve: by the shape alone, so that prepare knows. The engine aligns what it
+ * allocates to 64 bytes. HARNESS_ATTENTION=float keeps to float arithmetic, to compare both. */
+static bool is_mma(const Call *call, const Heads *h) {
+  const char *form = getenv("HARNESS_ATTENTION");
+  return call->in[IN_Q].type == BF16 && !is_naive(call) && h->size % 8 == 0 && h->size <= 64 &&
+         !(form && strcmp(form, "float") == 0);
+}
+
+static int mma_warps(int rows) {
+  int warps = (rows + MMA_ROWS - 1) / MMA_ROWS;
+  return warps < MMA_WARPS ? warps : MMA_WARPS;
+}
+
+/* Rows of `count` that a block takes. */
+static int block_rows(const Call *call, const Heads *h, int count) {
+  return is_mma(call, h) ? mma_warps(count) * MMA_ROWS : ROW_THREADS / row_lanes(h->size);
+}
+
 /* Parts of the keys: enough blocks to fill the device, at least 128 keys each. */
-static void heads_split(Heads *h) {
-  int64_t rows = ROW_THREADS / row_lanes(h->size);
+static void heads_split(const Call *call, Heads *h) {
+  int64_t rows = block_rows(call, h, h->queries);
   int64_t blocks = (h->queries + rows - 1) / rows * h->samples * h->heads;
   int64_t wanted = resident_blocks(rows_forward<float, 16, 2>, ROW_THREADS, 0) / blocks;
   int64_t most = h->keys / 128, splits = wanted < most ? wanted : most;
@@ -64,7 +86,7 @@ static Heads heads_make(const Call *call) {
   h.keys = (int)(tensor_rows(k) / h.samples);
   h.scale = 1 / sqrtf((float)h.size);
   h.words = (h.keys + 31) / 32;
-  heads_split(&h);
+  heads_split(call, &h);
   return h;
 }
 
@@ -139,14 +161,26 @@ template <typename F> static void with_rows(const Call *call, int size, F launch
   });
 }
 
+/* Calls launch(channels of a head, rounded up). */
+template <typename F> static void with_size(const Heads *h, F launch) {
+  if (h->size <= 16) launch(std::integral_constant<int, 16>());
+  if (h->size > 16 && h->size <= 32) launch(std::integral_constant<int, 32>());
+  if (h->size > 32) launch(std::integral_constant<int, 64>());
+}
+
+static dim3 rows_grid(const Call *call, const Heads *h, int count, int splits) {
+  int rows = block_rows(call, h, count);
+  return heads_grid(h, (count + rows - 1) / rows, splits);
+}
+
 static void forward(const Call *call) {
   Heads h = heads_make(call);
   Scratch s = scratch_make(call, &h);
+  dim3 grid = rows_grid(call, &h, h.queries, h.splits);
   mask_read(call, &h, &s);
   with_rows(call, h.size, [&](auto zero, auto channels, auto lanes) {
     using T = decltype(zero);
     constexpr int CHANNELS = decltype(channels)::value, LANES = decltype(lanes)::value;
-    constexpr int ROWS = RowTile<CHANNELS, LANES>::ROWS;
     const T *q = data_of<const T>(&call->in[IN_Q]), *k = data_of<const T>(&call->in[IN_K]);
     const T *v = data_of<const T>(&call->in[IN_V]);
     T *y = data_of<T>(&call->out[OUT_Y]);
@@ -155,9 +189,15 @@ static void forward(const Call *call) {
       naive_forward(h, call->stream, q, k, v, y, data_of<float>(&call->out[OUT_P]));
       return;
     }
-    LAUNCH((rows_forward<T, CHANNELS, LANES>),
-           heads_grid(&h, (h.queries + ROWS - 1) / ROWS, h.splits), ROW_THREADS, 0, call->stream, h,
-           q, k, v, y, lse, s.part, s.tops, s.totals);
+    if constexpr (std::is_same_v<T, bf16>)
+      if (is_mma(call, &h))
+        with_size(&h, [&](auto size) {
+          LAUNCH(mma_forward<decltype(size)::value>, grid, mma_warps(h.queries) * WARP, 0,
+                 call->stream, h, q, k, v, y, lse, s.part, s.tops, s.totals);
+        });
+    if (!is_mma(call, &h))
+      LAUNCH((rows_forward<T, CHANNELS, LANES>), grid, ROW_THREADS, 0, call->stream, h, q, k, v, y,
+             lse, s.part, s.tops, s.totals);
     if (h.splits > 1)
       LAUNCH(context_combine<T>, heads_grid(&h, h.queries, 1), 128, 0, call->stream, h, s.part,
              s.tops, s.totals, y, lse);
@@ -184,16 +224,26 @@ template <typename T> static Operands<T> operands_make(const Call *call) {
 template <typename T, int CHANNELS, int LANES>
 static void rows_backward(const Call *call, const Heads &h, const Scratch &s,
                           const Operands<T> &o) {
-  constexpr int ROWS = RowTile<CHANNELS, LANES>::ROWS;
   if (o.dq)
-    LAUNCH((rows_query_gradient<T, CHANNELS, LANES>),
-           heads_grid(&h, (h.queries + ROWS - 1) / ROWS, h.splits), ROW_THREADS, 0, call->stream, h,
-           o.q, o.k, o.v, o.dy, o.lse, s.delta, o.dq, s.part);
-  if (o.dq && h.splits > 1)
-    LAUNCH(rows_combine<T>, heads_grid(&h, h.queries, 1), 128, 0, call->stream, h, s.part, o.dq);
+    LAUNCH((rows_query_gradient<T, CHANNELS, LANES>), rows_grid(call, &h, h.queries, h.splits),
+           ROW_THREADS, 0, call->stream, h, o.q, o.k, o.v, o.dy, o.lse, s.delta, o.dq, s.part);
   if (o.dk || o.dv)
-    LAUNCH((rows_key_gradient<T, CHANNELS, LANES>), heads_grid(&h, (h.keys + ROWS - 1) / ROWS, 1),
-           ROW_THREADS, 0, call->stream, h, o.q, o.k, o.v, o.dy, o.lse, s.delta, o.dk, o.dv);
+    LAUNCH((rows_key_gradient<T, CHANNELS, LANES>), rows_grid(call, &h, h.keys, 1), ROW_THREADS, 0,
+           call->stream, h, o.q, o.k, o.v, o.dy, o.lse, s.delta, o.dk, o.dv);
+}
+
+static void mma_backward(const Call *call, const Heads &h, const Scratch &s,
+                         const Operands<bf16> &o) {
+  with_size(&h, [&](auto size) {
+    constexpr int SIZE = decltype(size)::value;
+    if (o.dq)
+      LAUNCH(mma_query_gradient<SIZE>, rows_grid(call, &h, h.queries, h.splits),
+             mma_warps(h.queries) * WARP, 0, call->stream, h, o.q, o.k, o.v, o.dy, o.lse, s.delta,
+             o.dq, s.part);
+    if (o.dk || o.dv)
+      LAUNCH(mma_key_gradient<SIZE>, rows_grid(call, &h, h.keys, 1), mma_warps(h.keys) * WARP, 0,
+             call->stream, h, o.q, o.k, o.v, o.dy, o.lse, s.delta, o.dk, o.dv);
+  });
 }
 
 static void backward(const Call *call) {
@@ -209,11 +259,17 @@ static void backward(const Call *call) {
     Operands<T> o = operands_make<T>(call);
     LAUNCH(row_products<T>, heads_grid(&h, (h.queries + 3) / 4, 1), 128, 0, call->stream, h, o.y,
            o.dy, s.delta);
-    if (is_naive(call))
+    if (is_naive(call)) {
       naive_backward(h, call->stream, o.q, o.k, o.v, o.dy, o.lse, s.delta, s.scores, o.dq, o.dk,
                      o.dv);
-    else
+      return;
+    }
+    if constexpr (std::is_same_v<T, bf16>)
+      if (is_mma(call, &h)) mma_backward(call, h, s, o);
+    if (!is_mma(call, &h))
       rows_backward<T, decltype(channels)::value, decltype(lanes)::value>(call, h, s, o);
+    if (o.dq && h.splits > 1)
+      LAUNCH(rows_combine<T>, heads_grid(&h, h.queries, 1), 128, 0, call->stream, h, s.part, o.dq);
   });
 }
 

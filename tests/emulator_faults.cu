@@ -1,6 +1,6 @@
 /* One kernel per mistake that the emulator must see. */
+#include "kernels/cuda/mma.h"
 #include "kernels/cuda/vector.h"
-#include "kernels/cuda/warp.h"
 #include "tests/emulator_faults.h"
 
 static float memory[64];
@@ -57,10 +57,54 @@ static __global__ void race(float *out) {
   out[threadIdx.x] = room[(threadIdx.x + 1) % 64];
 }
 
+/* Where the PTX ISA puts element i of a lane's fragments of mma.m16n8k16 ("Matrix fragments for
+ * mma.m16n8k16", .bf16): row and column of a (16, 16), b (16, 8), c (16, 8). */
+static __device__ int a_row(int lane, int i) {
+  return lane / 4 + (i / 2 % 2) * 8;
+}
+static __device__ int a_column(int lane, int i) {
+  return lane % 4 * 2 + i % 2 + i / 4 * 8;
+}
+static __device__ int b_row(int lane, int i) {
+  return lane % 4 * 2 + i % 2 + i / 2 * 8;
+}
+static __device__ int c_row(int lane, int i) {
+  return lane / 4 + i / 2 * 8;
+}
+
+/* Small whole numbers, other ones in every row and column: exact in BF16 and in their sums. */
+static __device__ float a_at(int row, int column) {
+  return (float)((row * 7 + column * 3) % 11 - 5);
+}
+static __device__ float b_at(int row, int column) {
+  return (float)((row * 5 + column * 9) % 13 - 6);
+}
+
+static __global__ void product(float *out) {
+  int lane = (int)threadIdx.x;
+  unsigned a[4], b[2];
+  float c[4] = {1, 2, 3, 4};
+  for (int i = 0; i < 8; i += 2)
+    a[i / 2] = pack_pair(a_at(a_row(lane, i), a_column(lane, i)),
+                         a_at(a_row(lane, i + 1), a_column(lane, i + 1)));
+  for (int i = 0; i < 4; i += 2)
+    b[i / 2] = pack_pair(b_at(b_row(lane, i), lane / 4), b_at(b_row(lane, i + 1), lane / 4));
+  mma(c, a, b[0], b[1]);
+  for (int i = 0; i < 4; i++) {
+    float sum = (float)(i + 1);
+    for (int k = 0; k < 16; k++) sum += a_at(c_row(lane, i), k) * b_at(k, lane % 4 * 2 + i % 2);
+    out[lane] = c[i];
+    if (c[i] != sum) emulator::fault(__FILE__, __LINE__, "another product than the PTX ISA's");
+  }
+}
+
 template <typename K> static void launch(K kernel, unsigned threads) {
   LAUNCH(kernel, 1, threads, 0, nullptr, memory);
 }
 
+static void run_product() {
+  launch(product, 32);
+}
 static void run_right() {
   launch(right, 64);
 }
@@ -97,6 +141,7 @@ static void run_race() {
 
 const EmulatorFault emulator_faults[] = {
     {"a right kernel", nullptr, run_right},
+    {"a product on tensor cores", nullptr, run_product},
     {"a thread leaves before a barrier", "ended before others reach", run_early},
     {"two barriers", "another __syncthreads", run_barriers},
     {"a shuffle in a branch", "lanes named by the mask", run_diverged},

@@ -169,6 +169,7 @@ static __global__ void __launch_bounds__(ROW_THREADS)
     tile_load<Tile::COUNT, Tile::SIZE>(h, v + from, first, end, value);
     __syncthreads();
     unsigned open = keys_open<Tile::COUNT>(h, query, first);
+#pragma unroll 4
     for (int t = 0; t < Tile::COUNT; t++) {
       tile_row<CHANNELS, LANES>(value, t, other);
       float ds = row_dot<CHANNELS, LANES>(gradient, other) - delta[at];
