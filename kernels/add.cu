@@ -37,7 +37,7 @@ template <typename T> struct Gradient {
   const T *dy;
   int64_t width;
   template <int N>
-  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
+  __device__ __forceinline__ void at(int64_t, int64_t row, int column, Floats<N> *term) const {
     term[0] = load_lanes<N>(dy + row * width + column);
   }
 };

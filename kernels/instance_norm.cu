@@ -1,12 +1,14 @@
 /* Instance normalisation with LeakyReLU: two passes over memory each way. Forward reads x for the
- * statistics, then reads x and writes y; backward reads x and dy for the two sums, then again to
- * write dx. The sums are those of columns (column_sums.h), per sample, in a fixed order; values are
- * taken relative to the sample's first voxel, so that a mean far from 0 costs no digits. */
+ * statistics, then reads x and writes y: 3 activations; backward reads x and dy for the two sums,
+ * then again to write dx: 5. The sums are those of columns (column_sums.h), per sample, in a fixed
+ * order; values are taken relative to the sample's first voxel, so that a mean far from 0 costs no
+ * digits. A thread keeps its channels and their constants in registers: no division and no other
+ * load in the loops. */
 #include "kernels/cuda/column_sums.h"
 
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
-static constexpr int THREADS = 256;
+static constexpr int THREADS = COLUMN_THREADS;
 
 namespace {
 /* Sums of x - x0 and of its square, x0 the first voxel of the sample. */
@@ -14,9 +16,10 @@ template <typename T> struct Moments {
   const T *x;
   int64_t voxels, channels;
   template <int N>
-  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
+  __device__ __forceinline__ void at(int64_t sample, int64_t row, int column,
+                                     Floats<N> *term) const {
     Floats<N> v = load_lanes<N>(x + row * channels + column);
-    Floats<N> origin = load_lanes<N>(x + row / voxels * voxels * channels + column);
+    Floats<N> origin = load_lanes<N>(x + sample * voxels * channels + column);
 #pragma unroll
     for (int i = 0; i < N; i++) {
       float d = v.v[i] - origin.v[i];
@@ -28,30 +31,40 @@ template <typename T> struct Moments {
 
 /* What both ways know of a call; mean and rstd (N, C). */
 template <typename T> struct Norm {
-  int64_t rows, voxels, channels;
+  int64_t voxels, channels;
   const T *x, *dy; /* dy: NULL where none arrives */
   const float *gamma, *beta, *mean, *rstd;
   float slope;
 
-  /* The normalised value, and the gradient of what enters the affine map. */
+  /* The terms of sum g and sum g h: h the normalised value, g the gradient of what enters the
+   * affine map. */
   template <int N>
-  __device__ __forceinline__ void gradient(int64_t row, int c, Floats<N> *h, Floats<N> *g) const {
-    int64_t at = row / voxels * channels + c;
-    *h = load_lanes<N>(x + row * channels + c);
-    *g = load_lanes<N>(dy + row * channels + c);
+  __device__ __forceinline__ void at(int64_t sample, int64_t row, int c, Floats<N> *term) const {
+    int64_t at = sample * channels + c;
+    Floats<N> h = load_lanes<N>(x + row * channels + c);
+    term[0] = load_lanes<N>(dy + row * channels + c);
 #pragma unroll
     for (int i = 0; i < N; i++) {
-      h->v[i] = (h->v[i] - mean[at + i]) * rstd[at + i];
-      if (gamma[c + i] * h->v[i] + beta[c + i] < 0) g->v[i] *= slope;
+      h.v[i] = (h.v[i] - mean[at + i]) * rstd[at + i];
+      if (gamma[c + i] * h.v[i] + beta[c + i] < 0) term[0].v[i] *= slope;
+      term[1].v[i] = term[0].v[i] * h.v[i];
     }
   }
-  /* The terms of sum g and sum g h. */
-  template <int N>
-  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
-    Floats<N> h;
-    gradient<N>(row, column, &h, &term[0]);
+};
+
+/* Of a thread's channels: the norm before LeakyReLU is scale (x - mean) + beta. */
+template <int N> struct Affine {
+  float mean[N], scale[N], beta[N];
+
+  template <typename T>
+  __device__ __forceinline__ Affine(const Norm<T> &norm, int64_t sample, int c) {
+    int64_t at = sample * norm.channels + c;
 #pragma unroll
-    for (int i = 0; i < N; i++) term[1].v[i] = term[0].v[i] * h.v[i];
+    for (int i = 0; i < N; i++) {
+      mean[i] = norm.mean[at + i];
+      scale[i] = norm.rstd[at + i] * norm.gamma[c + i];
+      beta[i] = norm.beta[c + i];
+    }
   }
 };
 } // namespace
@@ -72,43 +85,44 @@ static __global__ void __launch_bounds__(THREADS)
 
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS) normalise(Norm<T> norm, T *y) {
-  int lanes = (int)(norm.channels / N);
-  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
-  for (int64_t i = first; i < norm.rows * lanes; i += step) {
-    int64_t row = i / lanes;
-    int c = (int)(i % lanes) * N;
-    int64_t at = row / norm.voxels * norm.channels + c;
-    Floats<N> v = load_lanes<N>(norm.x + row * norm.channels + c);
+  ColumnWalk walk = column_walk<N>(norm.voxels, norm.channels);
+  int64_t first = blockIdx.z * norm.voxels * norm.channels;
+  const Affine<N> affine(norm, blockIdx.z, walk.column);
+  const T *const from[1] = {norm.x + first};
+  rows_walk<N, 4>(walk, norm.voxels, norm.channels, from, [&](int64_t at, Floats<N>(&v)[1]) {
 #pragma unroll
-    for (int k = 0; k < N; k++) {
-      float h = (v.v[k] - norm.mean[at + k]) * norm.rstd[at + k];
-      float z = norm.gamma[c + k] * h + norm.beta[c + k];
-      v.v[k] = z < 0 ? norm.slope * z : z;
+    for (int i = 0; i < N; i++) {
+      float z = (v[0].v[i] - affine.mean[i]) * affine.scale[i] + affine.beta[i];
+      v[0].v[i] = z < 0 ? norm.slope * z : z;
     }
-    store_lanes<N>(y + row * norm.channels + c, v);
-  }
+    store_lanes<N>(y + first + at, v[0]);
+  });
 }
 
 /* sum_g, sum_gh (N, C). */
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
     input_gradient(Norm<T> norm, const float *sum_g, const float *sum_gh, T *dx) {
-  int lanes = (int)(norm.channels / N);
-  float share = 1.f / (float)norm.voxels;
-  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
-  for (int64_t i = first; i < norm.rows * lanes; i += step) {
-    int64_t row = i / lanes;
-    int c = (int)(i % lanes) * N;
-    int64_t at = row / norm.voxels * norm.channels + c;
-    Floats<N> h, g;
-    norm.template gradient<N>(row, c, &h, &g);
+  ColumnWalk walk = column_walk<N>(norm.voxels, norm.channels);
+  int64_t first = blockIdx.z * norm.voxels * norm.channels;
+  int64_t row = blockIdx.z * norm.channels + walk.column;
+  float share = 1.f / (float)norm.voxels, mean_g[N], slope_g[N];
+  const Affine<N> affine(norm, blockIdx.z, walk.column);
 #pragma unroll
-    for (int k = 0; k < N; k++) {
-      float centred = g.v[k] - share * (sum_g[at + k] + h.v[k] * sum_gh[at + k]);
-      g.v[k] = norm.rstd[at + k] * norm.gamma[c + k] * centred;
-    }
-    store_lanes<N>(dx + row * norm.channels + c, g);
+  for (int i = 0; i < N; i++) {
+    mean_g[i] = share * sum_g[row + i];
+    slope_g[i] = share * sum_gh[row + i] * norm.rstd[row + i];
   }
+  const T *const from[2] = {norm.x + first, norm.dy + first};
+  rows_walk<N, 2>(walk, norm.voxels, norm.channels, from, [&](int64_t at, Floats<N>(&v)[2]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      float d = v[0].v[i] - affine.mean[i], g = v[1].v[i];
+      if (d * affine.scale[i] + affine.beta[i] < 0) g *= norm.slope;
+      v[1].v[i] = affine.scale[i] * (g - mean_g[i] - d * slope_g[i]);
+    }
+    store_lanes<N>(dx + first + at, v[1]);
+  });
 }
 
 /* dgamma and dbeta: over the samples. */
@@ -129,7 +143,6 @@ static __global__ void __launch_bounds__(THREADS)
 template <typename T> static Norm<T> norm_of(const Call *call) {
   const Tensor *x = &call->in[IN_X];
   Norm<T> norm = {};
-  norm.rows = tensor_rows(x);
   norm.voxels = tensor_rows(x) / x->dim[0];
   norm.channels = tensor_last(x);
   norm.x = data_of<const T>(x);
@@ -176,9 +189,10 @@ static void forward(const Call *call) {
   with_lanes(x, x->data, y->data, NULL, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
+    Norm<T> norm = norm_of<T>(call);
     LAUNCH((normalise<T, N>),
-           grid_blocks(normalise<T, N>, THREADS, 0, tensor_count(x) / N / THREADS + 1), THREADS, 0,
-           call->stream, norm_of<T>(call), data_of<T>(y));
+           column_grid<N>(normalise<T, N>, norm.voxels, norm.channels, x->dim[0]), THREADS, 0,
+           call->stream, norm, data_of<T>(y));
   });
 }
 
@@ -209,9 +223,10 @@ static void backward(const Call *call) {
   with_lanes(x, x->data, dy->data, dx->data, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
+    Norm<T> norm = norm_of<T>(call);
     LAUNCH((input_gradient<T, N>),
-           grid_blocks(input_gradient<T, N>, THREADS, 0, tensor_count(x) / N / THREADS + 1),
-           THREADS, 0, call->stream, norm_of<T>(call), sums.sum[0], sums.sum[1], data_of<T>(dx));
+           column_grid<N>(input_gradient<T, N>, norm.voxels, norm.channels, x->dim[0]), THREADS, 0,
+           call->stream, norm, sums.sum[0], sums.sum[1], data_of<T>(dx));
   });
 }
 

@@ -96,7 +96,7 @@ template <typename T> struct AffineTerms {
   const float *means, *rstds;
   int width;
   template <int N>
-  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
+  __device__ __forceinline__ void at(int64_t, int64_t row, int column, Floats<N> *term) const {
     Floats<N> v = load_lanes<N>(x + row * width + column);
     float mean = means[row], rstd = rstds[row];
     term[1] = load_lanes<N>(dy + row * width + column);

@@ -1,6 +1,7 @@
-/* BCE and Dice of the matched masks. Forward reads the logits once: a thread keeps the sums of its
- * columns over the voxels of a part, parts are added in a fixed order. Backward reads them once
- * more and writes the gradient. Bound by memory for F32, nearly so for BF16, where two special
+/* BCE and Dice of the matched masks. Forward reads the logits once and writes none: a thread keeps
+ * the sums of its columns over the voxels of a part, parts are added in a fixed order. Backward
+ * reads them once more and writes the gradient. Four rows are under way at once, or the sums'
+ * registers would leave memory idle. Bound by memory for F32, nearly so for BF16, where two special
  * functions an element cost as much. */
 #include "kernels/cuda/mask_terms.h"
 #include "kernels/cuda/partials.h"
@@ -13,7 +14,7 @@ enum { OUT_BCE, OUT_DICE, OUT_SUMS };
 enum { SUM_P, SUM_PT, SUM_T, SUMS };
 enum { TERM_BCE, TERM_P, TERM_PT, TERM_T, TERMS };
 enum { RATE_BCE, RATE_DICE, RATE_TARGET, RATES };
-static constexpr int THREADS = 256;
+static constexpr int THREADS = 256, AHEAD = 4;
 
 namespace {
 /* A block's threads cover `tile` vectors of columns times `side` voxels at once. */
@@ -36,6 +37,19 @@ template <int N> static __device__ __forceinline__ Columns columns_own(const Mas
   return Columns{vector * N, (int)threadIdx.x / m.tile, own ? m.voxels * (part + 1) / m.parts : 0};
 }
 
+/* Rows v, v + side, ... before `end` of a thread's columns, and their labels. */
+template <int N, typename T>
+static __device__ __forceinline__ void rows_load(const Masks &m, const T *x, const int32_t *label,
+                                                 int64_t v, int64_t end, Floats<N> *row,
+                                                 int *here) {
+#pragma unroll
+  for (int a = 0; a < AHEAD; a++) {
+    if (v + a * m.side >= end) continue;
+    row[a] = load_lanes<N>(x + (v + a * m.side) * m.queries);
+    here[a] = label[v + a * m.side];
+  }
+}
+
 /* partial: (N, parts, TERMS, K). */
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
@@ -53,18 +67,21 @@ static __global__ void __launch_bounds__(THREADS)
     sum[i] = mask_sum_start();
     target[i] = own.end ? m.assignment[n * m.queries + own.first + i] : -1;
   }
-  for (int64_t v = m.voxels * part / m.parts + own.row; v < own.end; v += m.side) {
-    Floats<N> row = load_lanes<N>(x + v * m.queries);
-    int here = label[v];
+  for (int64_t v = m.voxels * part / m.parts + own.row; v < own.end; v += AHEAD * m.side) {
+    Floats<N> row[AHEAD];
+    int here[AHEAD];
+    rows_load<N>(m, x, label, v, own.end, row, here);
 #pragma unroll
-    for (int i = 0; i < N; i++) {
-      float p = mask_sum_add(&sum[i], row.v[i]);
-      bool hit = here == target[i];
-      pt[i] += hit ? p : 0;
-      xt[i] += hit ? row.v[i] : 0;
-      t[i] += hit ? 1 : 0;
-    }
-    if (++turn % MASK_FACTORS == 0)
+    for (int a = 0; a < AHEAD && v + a * m.side < own.end; a++)
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        float p = mask_sum_add(&sum[i], row[a].v[i]);
+        bool hit = here[a] == target[i];
+        pt[i] += hit ? p : 0;
+        xt[i] += hit ? row[a].v[i] : 0;
+        t[i] += hit ? 1 : 0;
+      }
+    if (++turn % (MASK_FACTORS / AHEAD) == 0)
 #pragma unroll
       for (int i = 0; i < N; i++) mask_sum_flush(&sum[i]);
   }
@@ -150,17 +167,22 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int r = 0; r < RATES; r++) rate[r][i] = rates[(n * RATES + r) * m.queries + own.first + i];
   }
-  for (int64_t v = m.voxels * blockIdx.x / m.parts + own.row; v < own.end; v += m.side) {
-    Floats<N> row = load_lanes<N>(logits + first + v * m.queries);
-    int here = label[v];
+  for (int64_t v = m.voxels * blockIdx.x / m.parts + own.row; v < own.end; v += AHEAD * m.side) {
+    Floats<N> row[AHEAD];
+    int here[AHEAD];
+    rows_load<N>(m, logits + first, label, v, own.end, row, here);
 #pragma unroll
-    for (int i = 0; i < N; i++) {
-      float e, p = sigmoid_of(row.v[i], &e), r = __fdividef(1, 1 + e);
-      bool hit = here == target[i];
-      float dice = rate[RATE_DICE][i] - (hit ? rate[RATE_TARGET][i] : 0);
-      row.v[i] = rate[RATE_BCE][i] * (p - (hit ? 1 : 0)) + dice * (e * r * r); /* p (1 - p) */
+    for (int a = 0; a < AHEAD && v + a * m.side < own.end; a++) {
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        float e, p = sigmoid_of(row[a].v[i], &e), r = __fdividef(1, 1 + e);
+        bool hit = here[a] == target[i];
+        float dice = rate[RATE_DICE][i] - (hit ? rate[RATE_TARGET][i] : 0);
+        /* e r^2 = p (1 - p) */
+        row[a].v[i] = rate[RATE_BCE][i] * (p - (hit ? 1 : 0)) + dice * (e * r * r);
+      }
+      store_lanes<N>(dlogits + first + (v + a * m.side) * m.queries, row[a]);
     }
-    store_lanes<N>(dlogits + first + v * m.queries, row);
   }
 }
 

@@ -11,7 +11,7 @@
 
 enum { IN_CLASS, IN_MASK, IN_LABELS };
 enum { SUM_SOFTPLUS, SUM_P, SUM_LABEL }; /* then (C) sums of x and (C) sums of p by label */
-static constexpr int THREADS = 256, AHEAD = 4;
+static constexpr int THREADS = 256, AHEAD = 8;
 static constexpr size_t SHARED_FREE = 47 << 10, SHARED_MOST = 96 << 10;
 
 namespace {

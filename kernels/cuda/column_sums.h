@@ -4,8 +4,10 @@
  * operands once.
  *
  * `F` is a struct with
- *   template <int N> __device__ void at(int64_t row, int column, Floats<N> *term) const
- * that gives the K terms of N neighbouring columns. */
+ *   template <int N> __device__ void at(int64_t sample, int64_t row, int column,
+ *                                       Floats<N> *term) const
+ * that gives the K terms of N neighbouring columns; rows count through all samples. What depends on
+ * sample and column alone is read once: a thread keeps its columns. */
 #ifndef KERNELS_CUDA_COLUMN_SUMS_H
 #define KERNELS_CUDA_COLUMN_SUMS_H
 
@@ -15,25 +17,77 @@ static constexpr int COLUMN_THREADS = 256, COLUMN_BLOCKS = 512, COLUMN_GROUPS = 
 
 template <int K> struct ColumnOut { float *sum[K]; /* (samples, width) each; NULL: not wanted */ };
 
-/* partial: (samples, gridDim.x, K, width). blockIdx.y: a tile of COLUMN_THREADS vectors; z: sample
- * of `rows` rows each. */
+namespace {
+/* What a thread takes of sample blockIdx.z: columns that stay the same, rows row, row + step, ...
+ * blockIdx.x shares the rows out, .y is a tile of COLUMN_THREADS vectors. */
+struct ColumnWalk {
+  int tile, side, column; /* vectors of the tile, rows that a block reads at once, first column */
+  int64_t row, step;
+};
+} // namespace
+
+template <int N>
+static __device__ __forceinline__ ColumnWalk column_walk(int64_t rows, int64_t width) {
+  ColumnWalk walk;
+  int start = (int)blockIdx.y * COLUMN_THREADS;
+  walk.tile = min(COLUMN_THREADS, (int)(width / N) - start);
+  walk.side = COLUMN_THREADS / walk.tile;
+  walk.column = (start + (int)threadIdx.x % walk.tile) * N;
+  int first = (int)threadIdx.x / walk.tile;
+  walk.row = first < walk.side ? (int64_t)blockIdx.x * walk.side + first : rows;
+  walk.step = (int64_t)gridDim.x * walk.side;
+  return walk;
+}
+
+/* Calls visit(element, v) for the thread's rows of K blocks (rows, width) of one sample: `element`
+ * is that of its first column from the sample's first, v its N columns in each block. AHEAD rows
+ * are under way at once, so that memory stays busy. */
+template <int N, int AHEAD, int K, typename T, typename F>
+static __device__ __forceinline__ void
+rows_walk(const ColumnWalk &walk, int64_t rows, int64_t width, const T *const (&from)[K], F visit) {
+  for (int64_t first = walk.row; first < rows; first += AHEAD * walk.step) {
+    Floats<N> v[AHEAD][K];
+#pragma unroll
+    for (int a = 0; a < AHEAD; a++)
+#pragma unroll
+      for (int k = 0; k < K; k++)
+        if (first + a * walk.step < rows)
+          v[a][k] = load_lanes<N>(from[k] + (first + a * walk.step) * width + walk.column);
+#pragma unroll
+    for (int a = 0; a < AHEAD; a++)
+      if (first + a * walk.step < rows) visit((first + a * walk.step) * width + walk.column, v[a]);
+  }
+}
+
+/* The grid of a kernel of COLUMN_THREADS threads that walks so: what the device holds at once. */
+template <int N, typename K>
+static inline dim3 column_grid(K kernel, int64_t rows, int64_t width, int64_t samples) {
+  int64_t count = width / N, tiles = (count + COLUMN_THREADS - 1) / COLUMN_THREADS;
+  int64_t side = COLUMN_THREADS / (count < COLUMN_THREADS ? count : COLUMN_THREADS);
+  int64_t wanted = (rows + side - 1) / side;
+  int64_t most = resident_blocks(kernel, COLUMN_THREADS, 0) / (tiles * samples);
+  return dim3((unsigned)(most < 1        ? 1
+                         : wanted < most ? wanted
+                                         : most),
+              (unsigned)tiles, (unsigned)samples);
+}
+
+/* partial: (samples, gridDim.x, K, width). */
 template <int K, int N, typename F>
 static __global__ void __launch_bounds__(COLUMN_THREADS)
     column_partials(int64_t rows, int width, F f, float *partial) {
   SHARED(float, room, [K * N][COLUMN_THREADS]);
+  ColumnWalk walk = column_walk<N>(rows, width);
   int thread = (int)threadIdx.x, start = (int)blockIdx.y * COLUMN_THREADS;
-  int tile = min(COLUMN_THREADS, width / N - start);
-  int side = COLUMN_THREADS / tile; /* rows that the block reads at once */
-  int column = (start + thread % tile) * N, first = thread / tile;
+  int tile = walk.tile, side = walk.side;
   Floats<N> sum[K] = {};
-  if (first < side)
-    for (int64_t row = (int64_t)blockIdx.x * side + first; row < rows;
-         row += (int64_t)gridDim.x * side) {
-      Floats<N> term[K];
-      f.template at<N>(blockIdx.z * rows + row, column, term);
+#pragma unroll 4
+  for (int64_t row = walk.row; row < rows; row += walk.step) {
+    Floats<N> term[K];
+    f.template at<N>(blockIdx.z, blockIdx.z * rows + row, walk.column, term);
 #pragma unroll
-      for (int i = 0; i < K * N; i++) sum[i / N].v[i % N] += term[i / N].v[i % N];
-    }
+    for (int i = 0; i < K * N; i++) sum[i / N].v[i % N] += term[i / N].v[i % N];
+  }
 #pragma unroll
   for (int i = 0; i < K * N; i++) room[i][thread] = sum[i / N].v[i % N];
   __syncthreads();
@@ -93,7 +147,7 @@ template <typename T> struct ColumnElements {
   const T *x;
   int width;
   template <int N>
-  __device__ __forceinline__ void at(int64_t row, int column, Floats<N> *term) const {
+  __device__ __forceinline__ void at(int64_t, int64_t row, int column, Floats<N> *term) const {
     term[0] = load_lanes<N>(x + row * width + column);
   }
 };
