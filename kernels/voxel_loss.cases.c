@@ -19,6 +19,7 @@ const OpCase voxel_loss_cases[] = {
     {.name = "more classes than lanes", .n_in = 2, .in = VOXEL_IN(2, 1, 2, 3, 150, 150, 1)},
     {.name = "logits far from zero", .n_in = 2, .in = VOXEL_IN(2, 3, 4, 5, 7, 7, 30)},
     {.name = "quick", .bench = true, .n_in = 2, .in = VOXEL_IN(2, 32, 32, 32, 16, 16, 1)},
+    {.name = "three classes", .bench = true, .n_in = 2, .in = VOXEL_IN(2, 40, 56, 40, 3, 3, 1)},
     {.name = "quick s1, per sample",
      .options = "batch=0",
      .bench = true,

@@ -1,8 +1,8 @@
-/* Fast voxel_loss: one pass over the logits each way. Rows of C logits are padded to whole vectors;
- * log(sum e^x) costs a logarithm only every FLUSH voxels, as the sums are multiplied first. */
+/* Fast voxel_loss: one pass over the logits each way, by tiles of voxels (softmax_tile.h). Backward
+ * takes the exponentials again: they cost less than p would to store and to read. */
 #include "kernels/mask_sums.h"
 #include "kernels/options.h"
-#include "kernels/simd_math.h"
+#include "kernels/softmax_tile.h"
 
 #include <omp.h>
 #include <string.h>
@@ -10,107 +10,113 @@
 enum { IN_LOGITS, IN_LABELS };
 enum { OUT_CE, OUT_DICE, OUT_SUMS };
 enum { SUM_P, SUM_PT, SUM_T, SUMS };
-enum { LANES = 16, FLUSH = 60 /* 65536^60 is a double */ };
 
 typedef struct Work {
   int64_t samples, voxels;
-  int classes, padded;
+  int classes;
   double *parts;  /* (N, MASK_PARTS, SUMS C + 1): sums by class, then the cross-entropy */
-  float *threads; /* per thread: row, p, and two more rows */
+  float *threads; /* per thread: a tile, and two numbers a class */
 } Work;
-
-enum { ROW_X, ROW_P, ROW_A, ROW_B, ROWS };
 
 static size_t part_doubles(const Work *w) {
   return SUMS * (size_t)w->classes + 1;
 }
 
+static size_t thread_floats(const Work *w) {
+  return (TILE + 2) * (size_t)w->classes;
+}
+
 static Work work_make(const Call *call) {
   const Tensor *x = &call->in[IN_LOGITS];
-  Work w = {.samples = x->dim[0], .classes = (int)x->dim[4], .threads = call->scratch};
+  Work w = {.samples = x->dim[0], .classes = (int)x->dim[4], .parts = call->scratch};
   w.voxels = tensor_rows(x) / w.samples;
-  w.padded = (w.classes + LANES - 1) / LANES * LANES;
-  size_t floats = (size_t)omp_get_max_threads() * ROWS * (size_t)w.padded;
-  w.parts = (double *)(void *)(w.threads + floats);
+  w.threads = (float *)(w.parts + (size_t)w.samples * MASK_PARTS * part_doubles(&w));
   return w;
 }
 
 static bool prepare(Call *call, Error *error) {
+  (void)error;
   Work w = work_make(call);
-  if (w.classes > 65536)
-    return fail(error, "voxel_loss: at most 65536 classes, found %d", w.classes);
-  call->scratch_bytes = (size_t)omp_get_max_threads() * ROWS * (size_t)w.padded * sizeof(float) +
-                        (size_t)w.samples * MASK_PARTS * part_doubles(&w) * sizeof(double);
+  call->scratch_bytes = (size_t)w.samples * MASK_PARTS * part_doubles(&w) * sizeof(double) +
+                        (size_t)omp_get_max_threads() * thread_floats(&w) * sizeof(float);
   return true;
 }
 
-static float *thread_rows(const Work *w) {
-  float *rows = w->threads + (size_t)omp_get_thread_num() * ROWS * (size_t)w->padded;
-  memset(rows, 0, ROWS * (size_t)w->padded * sizeof *rows);
-  for (int c = w->classes; c < w->padded; c++) rows[ROW_X * w->padded + c] = -INFINITY;
-  return rows;
+static float *thread_tile(const Work *w) {
+  return w->threads + (size_t)omp_get_thread_num() * thread_floats(w);
 }
 
-/* x as it lies, or copied before the padding. */
-static const float *row_padded(const Work *w, const float *x, float *rows) {
-  if (w->padded == w->classes) return x;
-  return memcpy(rows + ROW_X * w->padded, x, (size_t)w->classes * sizeof *x);
+/* Some voxels of a sample: logits, and a label for each lane, -1 for none. */
+typedef struct Voxels {
+  const float *x;
+  int count;
+  int32_t label[TILE];
+} Voxels;
+
+static void voxels_read(const Call *call, const Work *w, int64_t first, int64_t last, Voxels *v) {
+  v->x = (const float *)call->in[IN_LOGITS].data + first * w->classes;
+  v->count = last - first < TILE ? (int)(last - first) : TILE;
+  memset(v->label, -1, sizeof v->label);
+  memcpy(v->label, (const int32_t *)call->in[IN_LABELS].data + first,
+         (size_t)v->count * sizeof *v->label);
+  for (int i = 0; i < TILE; i++)
+    if (v->label[i] >= w->classes) v->label[i] = -1;
 }
 
-/* p = softmax(x); returns the sum of e^(x - top). */
-static inline float row_softmax(const float *restrict x, float *restrict p, int padded,
-                                float *top) {
-  float largest = x[0], sum = 0;
-  for (int j = 0; j < padded; j += LANES)
-#pragma omp simd reduction(max : largest)
-    for (int c = j; c < j + LANES; c++) largest = x[c] > largest ? x[c] : largest;
-  for (int j = 0; j < padded; j += LANES)
-#pragma omp simd reduction(+ : sum)
-    for (int c = j; c < j + LANES; c++) {
-      p[c] = simd_exp(x[c] - largest);
-      sum += p[c];
-    }
-  float scale = 1.f / sum;
-  for (int j = 0; j < padded; j += LANES)
+/* Adds the sums of p, p t and t of a class; e: its e^(x - top), scale: 1 / their sum, or 0. */
+static inline void class_sums(const float *restrict e, const float *restrict scale,
+                              const int32_t *restrict label, int32_t class, double sums[SUMS]) {
+  float p_sum = 0, pt_sum = 0;
+  int t_sum = 0;
+#pragma omp simd reduction(+ : p_sum, pt_sum, t_sum)
+  for (int v = 0; v < TILE; v++) {
+    float p = e[v] * scale[v];
+    bool t = label[v] == class;
+    p_sum += p;
+    pt_sum += t ? p : 0;
+    t_sum += t;
+  }
+  sums[SUM_P] += (double)p_sum;
+  sums[SUM_PT] += (double)pt_sum;
+  sums[SUM_T] += t_sum;
+}
+
+/* The logits of the labels, from a tile of logits. */
+static inline void own_logits(const float *restrict tile, const int32_t *restrict label,
+                              float *restrict own) {
 #pragma omp simd
-    for (int c = j; c < j + LANES; c++) p[c] *= scale;
-  *top = largest;
-  return sum;
+  for (int v = 0; v < TILE; v++) own[v] = tile[(label[v] < 0 ? 0 : label[v]) * TILE + v];
 }
 
-/* Adds the float sums of p of one block of voxels to the part's. */
-static void flush(const Work *w, float *sum_p, double *part, double *product) {
-  for (int c = 0; c < w->classes; c++) part[c * SUMS + SUM_P] += (double)sum_p[c];
-  memset(sum_p, 0, (size_t)w->padded * sizeof *sum_p);
-  part[SUMS * w->classes] += log(*product);
-  *product = 1;
+/* Sum over the voxels of log sum e^x - x of the label. */
+static inline float cross_entropy(const int32_t *restrict label, const float *restrict own,
+                                  const float *restrict top, const float *restrict sum) {
+  float total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int v = 0; v < TILE; v++) {
+    float loss = simd_log(sum[v]) + (top[v] - own[v]), counts = label[v] < 0 ? 0.f : 1.f;
+    total += counts * loss;
+  }
+  return total;
 }
 
 static void part_forward(const Call *call, const Work *w, int64_t n, int piece) {
-  const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * w->voxels;
-  const float *logits = (const float *)call->in[IN_LOGITS].data + n * w->voxels * w->classes;
-  double *part = w->parts + (size_t)(n * MASK_PARTS + piece) * part_doubles(w), product = 1;
-  float *rows = thread_rows(w), *p = rows + ROW_P * w->padded, *sum_p = rows + ROW_A * w->padded;
-  int64_t first, last;
+  double *part = w->parts + (size_t)(n * MASK_PARTS + piece) * part_doubles(w);
+  float *tile = thread_tile(w);
+  int64_t at, last;
   memset(part, 0, part_doubles(w) * sizeof *part);
-  mask_part(w->voxels, piece, &first, &last);
-  for (int64_t v = first; v < last; v++) {
-    float top;
-    const float *x = row_padded(w, logits + v * w->classes, rows);
-    double sum = (double)row_softmax(x, p, w->padded, &top);
-    for (int j = 0; j < w->padded; j += LANES)
-#pragma omp simd
-      for (int c = j; c < j + LANES; c++) sum_p[c] += p[c];
-    int32_t l = label[v];
-    if (l >= 0 && l < w->classes) {
-      part[l * SUMS + SUM_PT] += (double)p[l];
-      part[l * SUMS + SUM_T] += 1;
-      part[SUMS * w->classes] += (double)(top - x[l]);
-      product *= sum;
-    }
-    if ((v - first) % FLUSH == FLUSH - 1) flush(w, sum_p, part, &product);
+  for (mask_part(w->voxels, piece, &at, &last); at < last; at += TILE) {
+    Voxels voxels;
+    float own[TILE], top[TILE], sum[TILE], scale[TILE];
+    voxels_read(call, w, n * w->voxels + at, n * w->voxels + last, &voxels);
+    tile_load(tile, voxels.x, voxels.count, w->classes);
+    own_logits(tile, voxels.label, own);
+    tile_exp(tile, w->classes, top, sum);
+    for (int v = 0; v < TILE; v++) scale[v] = v < voxels.count ? 1.f / sum[v] : 0.f;
+    for (int c = 0; c < w->classes; c++)
+      class_sums(tile + c * TILE, scale, voxels.label, c, part + c * SUMS);
+    part[SUMS * w->classes] += (double)cross_entropy(voxels.label, own, top, sum);
   }
-  flush(w, sum_p, part, &product);
 }
 
 /* Entry `entry` of sample n, summed over its pieces in order. */
@@ -159,6 +165,7 @@ static void dice_slopes(const Call *call, const Work *w, int64_t n, float *a, fl
   const float *ddice = call->dout[OUT_DICE].data;
   double groups = o->batch ? 1 : (double)w->samples;
   double scale = ddice ? (double)*ddice / (groups * (w->classes - 1)) : 0;
+  a[0] = b[0] = 0;
   for (int c = 1; c < w->classes; c++) {
     double above = 2 * dice_sum(call, n, c, SUM_PT) + o->smooth;
     double below = dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth;
@@ -167,30 +174,48 @@ static void dice_slopes(const Call *call, const Work *w, int64_t n, float *a, fl
   }
 }
 
-/* dx_c = p_c (ce + a_c - mean) - t_c (ce + p_c b_c), mean = sum_c p_c (a_c - t_c b_c). */
-static void part_backward(const Call *call, const Work *w, int64_t n, int piece) {
-  const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * w->voxels;
-  const float *logits = (const float *)call->in[IN_LOGITS].data + n * w->voxels * w->classes;
-  float *dlogits = (float *)call->din[IN_LOGITS].data + n * w->voxels * w->classes;
-  float *rows = thread_rows(w), *p = rows + ROW_P * w->padded;
-  float *a = rows + ROW_A * w->padded, *b = rows + ROW_B * w->padded, top;
-  const float *dce = call->dout[OUT_CE].data;
-  float from_ce = dce ? (float)((double)*dce / (double)(w->samples * w->voxels)) : 0;
-  int64_t v, last;
-  dice_slopes(call, w, n, a, b);
-  for (mask_part(w->voxels, piece, &v, &last); v < last; v++) {
-    float mean = 0, *dx = dlogits + v * w->classes;
-    row_softmax(row_padded(w, logits + v * w->classes, rows), p, w->padded, &top);
-    for (int j = 0; j < w->padded; j += LANES)
-#pragma omp simd reduction(+ : mean)
-      for (int c = j; c < j + LANES; c++) mean += p[c] * a[c];
-    int32_t l = label[v];
-    bool known = l >= 0 && l < w->classes;
-    float target = known ? from_ce + p[l] * b[l] : 0;
-    float shift = known ? from_ce - (mean - p[l] * b[l]) : -mean;
+/* p_c in the tile becomes dx_c = p_c (ce + a_c - mean) - t_c (ce + p_c b_c), with
+ * mean = sum_c p_c (a_c - t_c b_c). Without a label ce and all t are 0. */
+static inline void tile_backward(float *restrict tile, const float *restrict sum,
+                                 const int32_t *restrict label, int classes, const float *a,
+                                 const float *b, float ce) {
+  float scale[TILE], shift[TILE];
 #pragma omp simd
-    for (int c = 0; c < w->classes; c++) dx[c] = p[c] * (a[c] + shift);
-    if (known) dx[l] -= target;
+  for (int v = 0; v < TILE; v++) scale[v] = 1.f / sum[v], shift[v] = label[v] < 0 ? 0.f : ce;
+  for (int c = 0; c < classes; c++) {
+    float slope = a[c], with_t = a[c] - b[c], *restrict p = tile + c * TILE;
+#pragma omp simd
+    for (int v = 0; v < TILE; v++) {
+      p[v] *= scale[v];
+      shift[v] -= p[v] * (label[v] == c ? with_t : slope);
+    }
+  }
+  for (int c = 0; c < classes; c++) {
+    float slope = a[c], with_t = b[c], *restrict p = tile + c * TILE;
+#pragma omp simd
+    for (int v = 0; v < TILE; v++) {
+      float target = label[v] == c ? ce + p[v] * with_t : 0.f;
+      p[v] = p[v] * (slope + shift[v]) - target;
+    }
+  }
+}
+
+static void part_backward(const Call *call, const Work *w, int64_t n, int piece) {
+  float *dx = call->din[IN_LOGITS].data, *tile = thread_tile(w);
+  float *a = tile + TILE * (size_t)w->classes, *b = a + w->classes;
+  const float *dce = call->dout[OUT_CE].data;
+  float ce = dce ? (float)((double)*dce / (double)(w->samples * w->voxels)) : 0;
+  int64_t at, last;
+  dice_slopes(call, w, n, a, b);
+  for (mask_part(w->voxels, piece, &at, &last); at < last; at += TILE) {
+    int64_t first = n * w->voxels + at;
+    Voxels voxels;
+    float top[TILE], sum[TILE];
+    voxels_read(call, w, first, n * w->voxels + last, &voxels);
+    tile_load(tile, voxels.x, voxels.count, w->classes);
+    tile_exp(tile, w->classes, top, sum);
+    tile_backward(tile, sum, voxels.label, w->classes, a, b, ce);
+    tile_store(tile, dx + first * w->classes, voxels.count, w->classes);
   }
 }
 
