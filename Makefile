@@ -51,7 +51,7 @@ OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
 EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o \
-                  kernels/cuda/table.o engine/optimizer.o tests/emulator_faults.o)
+                  kernels/cuda/table.o kernels/cuda/slabs.o engine/optimizer.o tests/emulator_faults.o)
 ifeq ($(CPU_ONLY),)
   OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu kernels/cuda/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/table.o
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \
@@ -117,7 +117,8 @@ $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulat
   $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
 $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/sgd_emulated.o
-$(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step: $(EMULATED)
+$(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
+$(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
 	@mkdir -p $(@D)
 	$(say)

@@ -43,6 +43,7 @@ typedef struct Device {
   void (*flush)(void);
   void (*rates)(DeviceRates *rates);
   void (*clocks)(DeviceClocks *clocks);
+  const struct SlabOps *slabs; /* kernels/volume_ops.h */
 } Device;
 
 typedef struct Backend {

@@ -94,7 +94,8 @@ static const Device device_cuda = {queue_get,
                                    cuda_forget,
                                    cuda_flush,
                                    cuda_rates,
-                                   cuda_clocks};
+                                   cuda_clocks,
+                                   &slab_ops_cuda};
 
 static const Backend backend_cuda = {
     "cuda", F32, kernels_cuda, device_alloc, device_release, device_available, &device_cuda};

@@ -62,22 +62,24 @@ static inline void cuda_try(cudaError_t status, const char *what, const char *fi
 /* ---- launching ------------------------------------------------------------------------------- */
 
 #ifdef CUDA_EMULATOR
-#define CUDA_KERNEL(name)                                                                          \
-  extern "C" const Kernel name##_emulated;                                                         \
-  const Kernel name##_emulated
+#define CUDA_TABLE(type, name)                                                                     \
+  extern "C" const type name##_emulated;                                                           \
+  const type name##_emulated
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
   ((void)(stream),                                                                                 \
    emulator::launch(#kernel, dim3(grid), dim3(block), shared_bytes, kernel, __VA_ARGS__))
 #else
-#define CUDA_KERNEL(name)                                                                          \
-  extern "C" const Kernel name##_cuda;                                                             \
-  const Kernel name##_cuda
+#define CUDA_TABLE(type, name)                                                                     \
+  extern "C" const type name##_cuda;                                                               \
+  const type name##_cuda
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
   do {                                                                                             \
     kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__);         \
     cuda_try(cudaGetLastError(), "launch of " #kernel, __FILE__, __LINE__);                        \
   } while (0)
 #endif
+
+#define CUDA_KERNEL(name) CUDA_TABLE(Kernel, name)
 
 /* Lets `kernel` take this much dynamic shared memory: call it in prepare where more than 48 KiB are
  * wanted. */

@@ -3,8 +3,10 @@
 #define KERNELS_CUDA_TABLE_H
 
 #include "kernels/op.h"
+#include "kernels/volume_ops.h"
 
 extern const Kernel *const kernels_cuda[OP_COUNT];
 extern const Kernel *const kernels_emulated[OP_COUNT];
+extern const SlabOps slab_ops_cuda, slab_ops_emulated;
 
 #endif

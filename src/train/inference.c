@@ -18,6 +18,7 @@ static bool predict(void *user, int count, const float *patches, float *maps, Er
   memcpy(p->model->image->host, patches, tensor_bytes(&p->model->image->tensor));
   plan_send(p->plan, p->model->image);
   plan_run(p->plan, false);
+  if (!maps) return true; /* the device merges them where they lie */
   memcpy(maps, plan_fetch(p->plan, p->model->map), tensor_bytes(&p->model->map->tensor));
   return true;
 }
@@ -44,9 +45,14 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
                           .classes = (int)dim[4]};
   memcpy(window.mirror, options->mirror, sizeof window.mirror);
   Restore restore;
-  bool good =
-      restore_begin(&restore, frame, window.classes, label, probability, error) &&
-      sliding_window_slabs(prepared, &window, predict, &predictor, restore_slab, &restore, error);
+  bool good = restore_begin(&restore, frame, window.classes, label, probability, error);
+  if (good && plan->backend->device) {
+    window.backend = plan->backend;
+    window.predicted = model->map->tensor.data;
+    good = restore_on_device(&restore, plan->backend, window.patch[0] + 1, error);
+  }
+  good = good && sliding_window_slabs(prepared, &window, predict, &predictor, restore_slab,
+                                      &restore, error);
   restore_end(&restore);
   return good;
 }

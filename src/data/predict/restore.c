@@ -1,4 +1,5 @@
 #include "src/data/predict/restore.h"
+#include "kernels/volume_ops.h"
 
 #include <omp.h>
 #include <string.h>
@@ -28,7 +29,38 @@ bool restore_begin(Restore *r, const Frame *frame, int classes, uint8_t *label, 
   return true;
 }
 
+static bool places_send(Restore *r, int axis) {
+  size_t count = (size_t)r->frame->box_dim[axis], bytes = count * sizeof(SlabTap);
+  SlabTap *host = malloc(bytes);
+  r->place[axis] = r->backend->alloc(bytes);
+  bool good = host && r->place[axis];
+  for (size_t i = 0; good && i < count; i++)
+    host[i] = (SlabTap){r->tap[axis][i].below, r->tap[axis][i].above, (float)r->tap[axis][i].share};
+  if (good) r->backend->device->copy_in(r->place[axis], host, bytes);
+  free(host);
+  return good;
+}
+
+bool restore_on_device(Restore *r, const Backend *backend, int planes, Error *error) {
+  const Frame *frame = r->frame;
+  size_t voxels = (size_t)frame->box_dim[1] * (size_t)frame->box_dim[2];
+  size_t plane = (size_t)frame->dim[1] * (size_t)frame->dim[2] * (size_t)r->classes;
+  r->backend = backend;
+  bool good = true;
+  for (int axis = 0; axis < 3; axis++) good = good && places_send(r, axis);
+  if (r->probability) r->slab = malloc((size_t)planes * plane * sizeof(float));
+  r->chosen = backend->alloc(voxels);
+  r->fetched = malloc(voxels);
+  if (good && r->chosen && r->fetched && (r->slab || !r->probability)) return true;
+  return fail(error, "no memory to choose labels on the device");
+}
+
 void restore_end(Restore *r) {
+  for (int axis = 0; axis < 3; axis++)
+    if (r->place[axis]) r->backend->release(r->place[axis]);
+  if (r->chosen) r->backend->release(r->chosen);
+  free(r->fetched);
+  free(r->slab);
   for (int axis = 0; axis < 3; axis++) free(r->tap[axis]);
   free(r->plane);
   free(r->row);
@@ -67,13 +99,46 @@ static void restore_row(const Restore *r, const float *plane, int y, int64_t to,
   }
 }
 
+static bool is_due(const Restore *r, int end) {
+  return r->next < r->frame->box_dim[0] && r->tap[0][r->next].above < end;
+}
+
+static void slab_on_device(Restore *r, int first, int end, const float *maps) {
+  const Frame *frame = r->frame;
+  const Device *device = r->backend->device;
+  SlabPlane plane = {.classes = r->classes, .first = first};
+  for (int axis = 0; axis < 3; axis++) {
+    plane.dim[axis] = frame->dim[axis];
+    plane.box[axis] = frame->box_dim[axis];
+    plane.tap[axis] = r->place[axis];
+  }
+  int rows = frame->box_dim[1], width = frame->box_dim[2];
+  int64_t step[3], start = frame_walk(frame, step);
+  for (; is_due(r, end); r->next++) {
+    plane.plane = r->next;
+    device->slabs->label(device->queue(), &plane, maps, r->chosen);
+    device->copy_out(r->fetched, r->chosen, (size_t)rows * (size_t)width);
+    for (int y = 0; y < rows; y++)
+      for (int x = 0; x < width; x++)
+        r->label[start + r->next * step[0] + y * step[1] + x * step[2]] = r->fetched[y * width + x];
+  }
+}
+
 bool restore_slab(void *user, int first, int end, const float *maps, Error *error) {
   (void)error;
   Restore *r = user;
   const Frame *frame = r->frame;
   size_t plane = (size_t)frame->dim[1] * (size_t)frame->dim[2] * (size_t)r->classes;
+  if (r->backend && !r->probability) {
+    slab_on_device(r, first, end, maps);
+    return true;
+  }
+  if (r->backend) {
+    r->backend->device->copy_out(r->slab, maps, (size_t)(end - first) * plane * sizeof(float));
+    maps = r->slab;
+  }
   int64_t step[3], start = frame_walk(frame, step);
-  for (; r->next < frame->box_dim[0] && r->tap[0][r->next].above < end; r->next++) {
+  for (; is_due(r, end); r->next++) {
     const Tap *tap = &r->tap[0][r->next];
     const float *at = mix(maps + (size_t)(tap->below - first) * plane,
                           maps + (size_t)(tap->above - first) * plane, tap->share, plane, r->plane);

@@ -5,6 +5,7 @@
 #ifndef DATA_RESTORE_H
 #define DATA_RESTORE_H
 
+#include "engine/backend.h"
 #include "src/data/prepare/frame.h"
 
 typedef struct Restore {
@@ -16,12 +17,20 @@ typedef struct Restore {
   float *plane;       /* (dim[1], dim[2], classes) */
   float *row;         /* (threads, dim[2], classes) */
   int next;           /* the box's plane that is due */
+  /* restore_on_device; NULL: the maps are the host's */
+  const Backend *backend;
+  struct SlabTap *place[3];  /* tap, in the device's memory */
+  uint8_t *chosen, *fetched; /* a plane of the box: the device's, the host's */
+  float *slab;               /* (planes, dim[1], dim[2], classes): only for probability */
 } Restore;
 
 /* label (file.dim) and probability (file.dim, classes), which may be NULL, are the caller's and are
  * overwritten; the frame must stay. Whatever it returns, restore_end frees what it made. */
 bool restore_begin(Restore *restore, const Frame *frame, int classes, uint8_t *label,
                    float *probability, Error *error);
+/* After restore_begin: the maps to come lie in this backend's device, which chooses the labels (it
+ * hands the maps over where probability is wanted); slabs are at most so many planes high. */
+bool restore_on_device(Restore *restore, const Backend *backend, int planes, Error *error);
 /* A TakeSlab (sliding_window.h); user: the Restore. After the last slab everything is written. */
 bool restore_slab(void *user, int first, int end, const float *maps, Error *error);
 void restore_end(Restore *restore);

@@ -1,4 +1,5 @@
 #include "src/data/predict/sliding_window.h"
+#include "kernels/volume_ops.h"
 
 #include <math.h>
 #include <string.h>
@@ -22,6 +23,10 @@ typedef struct Sweep {
   float *maps;  /* (planes,H,W,classes) */
   float *total; /* (planes,H,W), sum of weights */
   int base, planes, divided;
+  /* With a device maps, total and axis_weight are its; maps and total change places with the spare
+   * ones when the slab moves on. */
+  const Backend *backend;
+  float *spare_maps, *spare_total;
   TakeSlab take;
   void *take_user;
 } Sweep;
@@ -73,33 +78,71 @@ static void gaussian(int size, float *weight) {
   }
 }
 
+/* Zeros. */
+static float *floats_alloc(const Sweep *sweep, size_t count) {
+  if (!sweep->backend) return calloc(count, sizeof(float));
+  float *memory = sweep->backend->alloc(count * sizeof(float));
+  if (memory) sweep->backend->device->zero(memory, count * sizeof(float));
+  return memory;
+}
+
+static void floats_free(const Sweep *sweep, float *memory) {
+  if (sweep->backend && memory) sweep->backend->release(memory);
+  if (!sweep->backend) free(memory);
+}
+
+static bool weights_make(Sweep *sweep, Error *error) {
+  for (int axis = 0; axis < 3; axis++) {
+    int size = sweep->options->patch[axis];
+    float *weight = malloc((size_t)size * sizeof(float));
+    sweep->axis_weight[axis] = floats_alloc(sweep, (size_t)size);
+    bool good = weight && sweep->axis_weight[axis];
+    if (good) gaussian(size, weight);
+    if (good && sweep->backend)
+      sweep->backend->device->copy_in(sweep->axis_weight[axis], weight,
+                                      (size_t)size * sizeof(float));
+    else if (good)
+      memcpy(sweep->axis_weight[axis], weight, (size_t)size * sizeof(float));
+    free(weight);
+    if (!good) return fail(error, "out of memory for the window's weights");
+  }
+  return true;
+}
+
 static bool buffers_make(Sweep *sweep, Error *error) {
   const WindowOptions *options = sweep->options;
-  size_t patch = (size_t)options->batch;
-  for (int axis = 0; axis < 3; axis++) {
-    patch *= (size_t)options->patch[axis];
-    sweep->axis_weight[axis] = malloc((size_t)options->patch[axis] * sizeof(float));
-    if (!sweep->axis_weight[axis]) return fail(error, "out of memory for the window's weights");
-    gaussian(options->patch[axis], sweep->axis_weight[axis]);
-  }
   const int *dim = sweep->image->grid.dim;
+  size_t patch = (size_t)options->batch;
+  for (int axis = 0; axis < 3; axis++) patch *= (size_t)options->patch[axis];
+  if (!weights_make(sweep, error)) return false;
   sweep->planes = (dim[0] < options->patch[0] ? dim[0] : options->patch[0]) + 1;
   size_t slab = (size_t)sweep->planes * (size_t)dim[1] * (size_t)dim[2];
-  sweep->total = calloc(slab, sizeof(float));
-  sweep->maps = calloc(slab * (size_t)options->classes, sizeof(float));
+  size_t maps = slab * (size_t)options->classes;
+  sweep->total = floats_alloc(sweep, slab);
+  sweep->maps = floats_alloc(sweep, maps);
   sweep->patches = malloc(patch * (size_t)sweep->image->channels * sizeof(float));
-  sweep->predicted = malloc(patch * (size_t)options->classes * sizeof(float));
-  if (sweep->total && sweep->maps && sweep->patches && sweep->predicted) return true;
+  bool good = sweep->total && sweep->maps && sweep->patches;
+  if (sweep->backend) {
+    sweep->spare_total = floats_alloc(sweep, slab);
+    sweep->spare_maps = floats_alloc(sweep, maps);
+    good = good && sweep->spare_total && sweep->spare_maps;
+  } else {
+    sweep->predicted = malloc(patch * (size_t)options->classes * sizeof(float));
+    good = good && sweep->predicted;
+  }
+  if (good) return true;
   return fail(error, "out of memory for %d window(s) of %dx%dx%d and %d class maps of %dx%dx%d",
               options->batch, options->patch[0], options->patch[1], options->patch[2],
               options->classes, sweep->planes, dim[1], dim[2]);
 }
 
 static void buffers_free(Sweep *sweep) {
-  for (int axis = 0; axis < 3; axis++) free(sweep->axis_weight[axis]);
+  for (int axis = 0; axis < 3; axis++) floats_free(sweep, sweep->axis_weight[axis]);
+  floats_free(sweep, sweep->total);
+  floats_free(sweep, sweep->maps);
+  floats_free(sweep, sweep->spare_total);
+  floats_free(sweep, sweep->spare_maps);
   free(sweep->window);
-  free(sweep->total);
-  free(sweep->maps);
   free(sweep->patches);
   free(sweep->predicted);
 }
@@ -166,6 +209,47 @@ static void merge(const Sweep *sweep, const Window *window, const float *predict
   }
 }
 
+static void merge_on_device(const Sweep *sweep, const Window *window, const float *predicted) {
+  const Device *device = sweep->backend->device;
+  WindowPlace place = {.base = sweep->base, .classes = sweep->options->classes};
+  for (int axis = 0; axis < 3; axis++) {
+    place.patch[axis] = sweep->options->patch[axis];
+    place.origin[axis] = window->origin[axis];
+    place.flip[axis] = window->flip >> axis & 1;
+    place.dim[axis] = sweep->image->grid.dim[axis];
+    place.weight[axis] = sweep->axis_weight[axis];
+  }
+  device->slabs->merge(device->queue(), &place, predicted, sweep->maps, sweep->total);
+}
+
+/* Sums to means. */
+static void divide(const Sweep *sweep, size_t first, size_t count) {
+  size_t classes = (size_t)sweep->options->classes;
+  if (sweep->backend) {
+    const Device *device = sweep->backend->device;
+    device->slabs->divide(device->queue(), (int64_t)(count - first), (int)classes,
+                          sweep->total + first, sweep->maps + first * classes);
+    return;
+  }
+#pragma omp parallel for
+  for (size_t i = first; i < count; i++)
+    for (size_t c = 0; c < classes; c++) sweep->maps[i * classes + c] /= sweep->total[i];
+}
+
+/* The last `keep` of `all` floats become the first, zeros follow. */
+static void shift(const Sweep *sweep, float **memory, float **spare, size_t all, size_t keep) {
+  if (sweep->backend) {
+    const Device *device = sweep->backend->device;
+    device->slabs->shift(device->queue(), all, keep, *memory, *spare);
+    float *old = *memory;
+    *memory = *spare;
+    *spare = old;
+    return;
+  }
+  memmove(*memory, *memory + (all - keep), keep * sizeof(float));
+  memset(*memory + keep, 0, (all - keep) * sizeof(float));
+}
+
 /* No window to come reaches the planes before `end`: they become means and are handed on; the last
  * one stays, as the first of the next slab. */
 static bool finish_planes(Sweep *sweep, int end, Error *error) {
@@ -174,18 +258,13 @@ static bool finish_planes(Sweep *sweep, int end, Error *error) {
   if (end <= sweep->divided) return true;
   size_t first = (size_t)(sweep->divided - sweep->base) * plane;
   size_t count = (size_t)(end - sweep->base) * plane;
-#pragma omp parallel for
-  for (size_t i = first; i < count; i++)
-    for (size_t c = 0; c < classes; c++) sweep->maps[i * classes + c] /= sweep->total[i];
+  divide(sweep, first, count);
   sweep->divided = end;
   if (!sweep->take(sweep->take_user, sweep->base, end, sweep->maps, error)) return false;
   int gone = end - 1 - sweep->base;
   size_t keep = (size_t)(sweep->planes - gone) * plane, all = (size_t)sweep->planes * plane;
-  size_t moved = (size_t)gone * plane;
-  memmove(sweep->maps, sweep->maps + moved * classes, keep * classes * sizeof(float));
-  memmove(sweep->total, sweep->total + moved, keep * sizeof(float));
-  memset(sweep->maps + keep * classes, 0, (all - keep) * classes * sizeof(float));
-  memset(sweep->total + keep, 0, (all - keep) * sizeof(float));
+  shift(sweep, &sweep->maps, &sweep->spare_maps, all * classes, keep * classes);
+  shift(sweep, &sweep->total, &sweep->spare_total, all, keep);
   sweep->base = end - 1;
   return true;
 }
@@ -211,8 +290,12 @@ static bool run(Sweep *sweep, PredictPatch predict, void *user, Error *error) {
       extract(sweep, &sweep->window[first + i], sweep->patches + (size_t)i * in);
     if (!predict(user, count, sweep->patches, sweep->predicted, error))
       return fail(error, "prediction of windows %d..%d failed", first, first + count - 1);
-    for (int i = 0; i < count; i++)
-      merge(sweep, &sweep->window[first + i], sweep->predicted + (size_t)i * out);
+    for (int i = 0; i < count; i++) {
+      if (sweep->backend)
+        merge_on_device(sweep, &sweep->window[first + i], options->predicted + (size_t)i * out);
+      else
+        merge(sweep, &sweep->window[first + i], sweep->predicted + (size_t)i * out);
+    }
   }
   return finish_planes(sweep, sweep->image->grid.dim[0], error);
 }
@@ -232,7 +315,11 @@ static bool options_check(const WindowOptions *options, Error *error) {
 bool sliding_window_slabs(const Image *image, const WindowOptions *options, PredictPatch predict,
                           void *predict_user, TakeSlab take, void *take_user, Error *error) {
   if (!options_check(options, error)) return false;
-  Sweep sweep = {.image = image, .options = options, .take = take, .take_user = take_user};
+  Sweep sweep = {.image = image,
+                 .options = options,
+                 .backend = options->backend,
+                 .take = take,
+                 .take_user = take_user};
   bool fine = windows_list(&sweep, error) && buffers_make(&sweep, error) &&
               run(&sweep, predict, predict_user, error);
   buffers_free(&sweep);
@@ -243,20 +330,26 @@ bool sliding_window_slabs(const Image *image, const WindowOptions *options, Pred
 typedef struct Whole {
   size_t plane; /* floats */
   float *maps;
+  const Backend *backend;
 } Whole;
 
 static bool take_whole(void *user, int first, int end, const float *maps, Error *error) {
   (void)error;
   const Whole *whole = user;
-  memcpy(whole->maps + (size_t)first * whole->plane, maps,
-         (size_t)(end - first) * whole->plane * sizeof(float));
+  float *to = whole->maps + (size_t)first * whole->plane;
+  size_t bytes = (size_t)(end - first) * whole->plane * sizeof(float);
+  if (whole->backend)
+    whole->backend->device->copy_out(to, maps, bytes);
+  else
+    memcpy(to, maps, bytes);
   return true;
 }
 
 bool sliding_window(const Image *image, const WindowOptions *options, PredictPatch predict,
                     void *user, float *maps, Error *error) {
   const int *dim = image->grid.dim;
-  Whole whole = {(size_t)dim[1] * (size_t)dim[2] * (size_t)options->classes, maps};
+  Whole whole = {(size_t)dim[1] * (size_t)dim[2] * (size_t)options->classes, maps,
+                 options->backend};
   return sliding_window_slabs(image, options, predict, user, take_whole, &whole, error);
 }
 

@@ -9,6 +9,7 @@
 #ifndef DATA_SLIDING_WINDOW_H
 #define DATA_SLIDING_WINDOW_H
 
+#include "engine/backend.h"
 #include "src/data/nifti/volume.h"
 
 typedef struct WindowOptions {
@@ -17,10 +18,15 @@ typedef struct WindowOptions {
   int batch;      /* windows per call */
   int classes;    /* with background */
   bool mirror[3]; /* average over all subsets of these flips */
+  /* NULL, or a backend whose device merges: PredictPatch leaves its maps at `predicted`, in the
+   * device's memory, and the maps that TakeSlab gets lie there too. */
+  const Backend *backend;
+  const float *predicted;
 } WindowOptions;
 
-/* patches (batch,D,H,W,C) -> maps (batch,D,H,W,classes). Both buffers always hold `batch` windows;
- * only the first `count` matter, the rest is zero, so a graph of fixed batch may simply run. */
+/* patches (batch,D,H,W,C) -> maps (batch,D,H,W,classes), NULL where a device merges. Both buffers
+ * always hold `batch` windows; only the first `count` matter, the rest is zero, so a graph of fixed
+ * batch may simply run. */
 typedef bool (*PredictPatch)(void *user, int count, const float *patches, float *maps,
                              Error *error);
 
