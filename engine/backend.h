@@ -32,6 +32,7 @@ typedef struct Device {
   /* The training step (engine/stepper.h). */
   void (*step_make)(struct Stepper *stepper);
   void *(*step_input)(struct Stepper *stepper, int input);
+  void (*step_fill)(struct Stepper *stepper);
   void (*step_start)(struct Stepper *stepper, double rate);
   void (*step_wait)(struct Stepper *stepper);
   void (*step_release)(struct Stepper *stepper);
@@ -43,7 +44,8 @@ typedef struct Device {
   void (*flush)(void);
   void (*rates)(DeviceRates *rates);
   void (*clocks)(DeviceClocks *clocks);
-  const struct SlabOps *slabs; /* kernels/volume_ops.h */
+  const struct PatchOps *patches; /* kernels/volume_ops.h */
+  const struct SlabOps *slabs;
 } Device;
 
 typedef struct Backend {

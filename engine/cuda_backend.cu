@@ -86,6 +86,7 @@ static const Device device_cuda = {queue_get,
                                    host_release,
                                    cuda_step_make,
                                    cuda_step_input,
+                                   cuda_step_fill,
                                    cuda_step_start,
                                    cuda_step_wait,
                                    cuda_step_release,
@@ -95,6 +96,7 @@ static const Device device_cuda = {queue_get,
                                    cuda_flush,
                                    cuda_rates,
                                    cuda_clocks,
+                                   &patch_ops_cuda,
                                    &slab_ops_cuda};
 
 static const Backend backend_cuda = {

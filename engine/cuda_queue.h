@@ -11,6 +11,7 @@ struct DeviceClocks;
 cudaStream_t cuda_queue();
 void cuda_step_make(struct Stepper *stepper);
 void *cuda_step_input(struct Stepper *stepper, int input);
+void cuda_step_fill(struct Stepper *stepper);
 void cuda_step_start(struct Stepper *stepper, double rate);
 void cuda_step_wait(struct Stepper *stepper);
 void cuda_step_release(struct Stepper *stepper);

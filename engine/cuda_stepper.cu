@@ -166,18 +166,31 @@ void *cuda_step_input(Stepper *stepper, int input) {
   return slot->host[input];
 }
 
-/* The batch into the slot's device memory, then in the step's own stream to where the plan reads.
- */
-static void send_batch(Stepper *stepper) {
+void cuda_step_fill(Stepper *stepper) {
   State *state = state_of(stepper);
   Slot *slot = &state->slot[state->next];
-  state->next = (state->next + 1) % SLOTS;
+  CUDA_TRY(cudaStreamWaitEvent(state->transfers, slot->consumed, 0));
+  stepper->fill(stepper->fill_user, slot->device, state->transfers);
+  CUDA_TRY(cudaEventRecord(slot->arrived, state->transfers));
+}
+
+static void send_inputs(Stepper *stepper, Slot *slot) {
+  State *state = state_of(stepper);
   CUDA_TRY(cudaStreamWaitEvent(state->transfers, slot->consumed, 0));
   for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++)
     CUDA_TRY(cudaMemcpyAsync(slot->device[i], slot->host[i],
                              tensor_bytes(&stepper->input[i]->tensor), cudaMemcpyHostToDevice,
                              state->transfers));
   CUDA_TRY(cudaEventRecord(slot->arrived, state->transfers));
+}
+
+/* The batch into the slot's device memory (where the device makes it, it is there or on its way),
+ * then in the step's own stream to where the plan reads. */
+static void send_batch(Stepper *stepper) {
+  State *state = state_of(stepper);
+  Slot *slot = &state->slot[state->next];
+  state->next = (state->next + 1) % SLOTS;
+  if (!stepper->fill) send_inputs(stepper, slot);
   CUDA_TRY(cudaStreamWaitEvent(cuda_queue(), slot->arrived, 0));
   for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
     const Tensor *tensor = &stepper->input[i]->tensor;

@@ -36,6 +36,10 @@ void *stepper_input(Stepper *stepper, int input) {
   return stepper->input[input]->tensor.data;
 }
 
+void stepper_fill(Stepper *stepper) {
+  device_of(stepper)->step_fill(stepper);
+}
+
 static void run_here(Stepper *stepper, double rate) {
   double start = now();
   plan_run(stepper->plan, stepper->profile);

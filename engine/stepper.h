@@ -19,6 +19,10 @@ typedef struct Stepper {
       *result[STEPPER_RESULTS]; /* scalars, kept; result[0] is the loss; NULL where there is none */
   bool eager;                   /* no capture: the same launches, one by one */
   bool profile;                 /* time per node; eager, waiting for each */
+  /* A device's alone, NULL: none. Enters into `queue` what makes the next inputs, in the device's
+   * memory; called by stepper_fill, in place of the writing at stepper_input. */
+  void (*fill)(void *user, void *const input[STEPPER_INPUTS], void *queue);
+  void *fill_user;
   /* After stepper_wait: */
   double value[STEPPER_RESULTS]; /* NaN where there is none */
   double norm;                   /* of the gradient before clipping */
@@ -33,6 +37,8 @@ void stepper_release(Stepper *stepper);
  * stepper_ahead this may happen while the last step runs. */
 void *stepper_input(Stepper *stepper, int input);
 bool stepper_ahead(const Stepper *stepper);
+/* With stepper->fill: the inputs of the next step. */
+void stepper_fill(Stepper *stepper);
 /* One step. With a loss or norm that is not finite no parameter is changed. */
 void stepper_start(Stepper *stepper, double rate);
 void stepper_wait(Stepper *stepper);

@@ -32,6 +32,8 @@ double rng_between(Rng *rng, double low, double high);
 double rng_normal(Rng *rng); /* mean 0, sd 1 (Box-Muller, one value a call) */
 /* `count` of them, vectorised: fresh blocks, other values than as many calls of rng_normal. */
 void rng_normals(Rng *rng, float *out, size_t count);
+/* Leaves the generator as rng_normals does, for who makes its numbers himself (philox.h). */
+void rng_skip_normals(Rng *rng, size_t count);
 uint32_t rng_below(Rng *rng, uint32_t bound); /* 0 .. bound-1, unbiased; bound >= 1 */
 
 #endif

@@ -1,12 +1,61 @@
-/* What a device does with whole volumes in the host's place: it merges the windows of a prediction
- * and labels them (src/data/predict). The host plans and owns the memory; all pointers are the
- * device's, and a call only enters the queue `stream`. Sums are made in the host's order. */
+/* What a device does with volumes in the host's place: it reads and changes training patches
+ * (src/data/batches), merges the windows of a prediction and labels them (src/data/predict). The
+ * host draws, plans and owns the memory; all pointers are the device's, and a call only enters the
+ * queue `stream`. The arithmetic is the host's (patch_math.h, philox.h). */
 #ifndef KERNELS_VOLUME_OPS_H
 #define KERNELS_VOLUME_OPS_H
+
+#include "kernels/rng.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* ---- training patches ---------------------------------------------------------------------------
+ */
+
+/* Voxel (z,y,x) of the patch is read at origin + (patch - 1) / 2 + matrix ((z,y,x) - (patch - 1) /
+ * 2) of the volume: trilinear, zero outside; the label with the largest share (warp.h). */
+typedef struct PatchRead {
+  int dim[3], channels; /* of the volume */
+  const float *single;  /* (D,H,W,C); NULL: half holds the image */
+  const uint16_t *half; /* (D,H,W,C), IEEE half precision, finite */
+  const uint8_t *label; /* (D,H,W) */
+  int patch[3], origin[3];
+  double matrix[3][3];
+  float *planes;    /* out: (C, patch) */
+  int32_t *classes; /* out: (patch) */
+} PatchRead;
+
+/* One channel of a patch, contiguous. */
+typedef struct Plane {
+  float *value;       /* (D,H,W) */
+  float *spare;       /* as large */
+  int dim[3];         /* each at most PATCH_EDGE_MAX */
+  void *room, *queue; /* a device's: PLANE_ROOM bytes of its memory, its queue */
+} Plane;
+
+enum { PATCH_EDGE_MAX = 1024, PLANE_ROOM = 4096 };
+
+/* The steps of intensity.h, in place. */
+typedef struct PlaneOps {
+  void (*noise)(const Plane *plane, double sd, Rng *rng);
+  void (*blur)(const Plane *plane, const double sigma[3]);
+  void (*brightness)(const Plane *plane, double factor);
+  void (*contrast)(const Plane *plane, double factor);
+  void (*low_resolution)(const Plane *plane, const double zoom[3]);
+  void (*gamma)(const Plane *plane, double exponent, bool inverted);
+} PlaneOps;
+
+typedef struct PatchOps {
+  void (*read)(void *stream, const PatchRead *read);
+  PlaneOps plane;
+  /* image (voxels, channels) from planes (channels, voxels): apart */
+  void (*interleave)(void *stream, int64_t voxels, int channels, const float *planes, float *image);
+} PatchOps;
+
+/* ---- predicted windows --------------------------------------------------------------------------
+ */
 
 /* One predicted window of a volume, of which planes base, base + 1, ... are held as a slab. */
 typedef struct WindowPlace {

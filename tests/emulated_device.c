@@ -27,8 +27,12 @@ static size_t available(void) {
   return 1 << 30;
 }
 
-static const Device device = {
-    .queue = queue, .copy_in = copy, .copy_out = copy, .zero = zero, .slabs = &slab_ops_emulated};
+static const Device device = {.queue = queue,
+                              .copy_in = copy,
+                              .copy_out = copy,
+                              .zero = zero,
+                              .patches = &patch_ops_emulated,
+                              .slabs = &slab_ops_emulated};
 
 const Backend emulated_device = {.name = "emulated",
                                  .real = F32,

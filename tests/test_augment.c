@@ -391,7 +391,8 @@ static void write_intensity(const Scratch *scratch) {
   for (uint64_t n = 1; n <= CHANGES; n++) {
     Rng change = rng_make(9, RNG_TEST, n);
     memcpy(value[n], value[0], sizeof *value);
-    intensity_change(dim, 2, -1, &change, value[n], spare);
+    Plane plane = {.value = value[n], .spare = spare, .dim = {dim[0], dim[1], dim[2]}};
+    intensity_change(&plane_ops_host, &plane, 2, -1, &change);
   }
   bytes_write(scratch_path(scratch, "intensity.image"), value, (CHANGES + 1) * sizeof *value);
   free(value);

@@ -7,6 +7,7 @@
 
 extern const Kernel *const kernels_cuda[OP_COUNT];
 extern const Kernel *const kernels_emulated[OP_COUNT];
+extern const PatchOps patch_ops_cuda, patch_ops_emulated;
 extern const SlabOps slab_ops_cuda, slab_ops_emulated;
 
 #endif

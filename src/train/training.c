@@ -1,4 +1,5 @@
 #include "src/train/training.h"
+#include "src/data/batches/device_batches.h"
 #include "src/train/events.h"
 
 #include <math.h>
@@ -74,7 +75,10 @@ static double now(void) {
 /* The next batch. Returns the seconds that it took. */
 static double load(const Training *t, Loader *loader, Stepper *stepper) {
   double start = now();
-  *t->waited_s += loader_next(loader, stepper_input(stepper, 0), stepper_input(stepper, 1));
+  if (stepper->fill)
+    stepper_fill(stepper);
+  else
+    *t->waited_s += loader_next(loader, stepper_input(stepper, 0), stepper_input(stepper, 1));
   return now() - start;
 }
 
@@ -158,21 +162,33 @@ static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64
   return true;
 }
 
+/* A stepper's fill. */
+static void fill(void *user, void *const input[STEPPER_INPUTS], void *queue) {
+  device_batches_next(user, input[0], input[1], queue);
+}
+
 bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *error) {
   Loader *loader;
   *end = TRAINING_DONE;
-  if (!loader_make(&loader, t->sampler, t->workers, (uint64_t)first, (uint64_t)t->steps, error))
+  DeviceBatches *batches = device_batches_make(t->sampler, t->plan->backend, (uint64_t)first);
+  int workers = batches ? 0 : t->workers;
+  if (!loader_make(&loader, t->sampler, workers, (uint64_t)first, (uint64_t)t->steps, error)) {
+    device_batches_free(batches);
     return false;
+  }
   const Model *m = t->model;
   Stepper stepper = {.plan = t->plan,
                      .params = t->params,
                      .sgd = t->sgd,
                      .input = {m->image, m->labels},
                      .result = {m->loss, m->part[0], m->part[1], m->part[2]},
-                     .eager = t->eager};
+                     .eager = t->eager,
+                     .fill = batches ? fill : NULL,
+                     .fill_user = batches};
   stepper_make(&stepper);
   bool good = run_steps(t, loader, &stepper, first, end, error);
   stepper_release(&stepper);
+  device_batches_free(batches);
   loader_free(loader);
   return good;
 }

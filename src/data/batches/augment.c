@@ -34,15 +34,11 @@ void augment_intensity(const Augment *augment, const int patch[3], int channels,
                        float *scratch, float *image) {
   if (!augment->intensity) return;
   size_t voxels = (size_t)patch[0] * (size_t)patch[1] * (size_t)patch[2], n = (size_t)channels;
-  int thin = warp_thin_axis(patch);
-  if (channels == 1) {
-    intensity_change(patch, 1, thin, rng, image, scratch);
-    return;
-  }
-  float *planes = scratch + voxels;
-  for (size_t i = 0; i < voxels; i++)
+  float *planes = channels == 1 ? image : scratch + voxels;
+  Plane plane = {.value = planes, .spare = scratch, .dim = {patch[0], patch[1], patch[2]}};
+  for (size_t i = 0; channels > 1 && i < voxels; i++)
     for (size_t c = 0; c < n; c++) planes[c * voxels + i] = image[i * n + c];
-  intensity_change(patch, channels, thin, rng, planes, scratch);
-  for (size_t i = 0; i < voxels; i++)
+  intensity_change(&plane_ops_host, &plane, channels, warp_thin_axis(patch), rng);
+  for (size_t i = 0; channels > 1 && i < voxels; i++)
     for (size_t c = 0; c < n; c++) image[i * n + c] = planes[c * voxels + i];
 }

@@ -1,4 +1,5 @@
 #include "src/data/batches/intensity.h"
+#include "kernels/patch_math.h"
 #include "kernels/simd_math.h"
 
 #include <math.h>
@@ -81,32 +82,8 @@ void intensity_gamma(const Plane *plane, double exponent, bool inverted) {
 /* ---- blur ---------------------------------------------------------------------------------------
  */
 
-enum { RADIUS_MAX = 3 };
-
-typedef struct Gaussian {
-  int radius;
-  float weight[2 * RADIUS_MAX + 1]; /* sums to 1 */
-} Gaussian;
-
-/* As many taps as the odd number nearest to 6 sigma + 1/2. */
-static Gaussian gaussian(double sigma) {
-  Gaussian g = {.radius = (int)floor((6 * sigma + .5) / 2)};
-  if (g.radius > RADIUS_MAX) g.radius = RADIUS_MAX;
-  double sum = 0, weight[2 * RADIUS_MAX + 1];
-  for (int i = -g.radius; i <= g.radius; i++)
-    sum += weight[i + g.radius] = exp(-.5 * i * i / (sigma * sigma));
-  for (int i = 0; i <= 2 * g.radius; i++) g.weight[i] = (float)(weight[i] / sum);
-  return g;
-}
-
-/* abc|dcba without the border repeated: -1 -> 1, n -> n - 2. */
-static int reflect(int at, int n) {
-  while (n > 1 && (at < 0 || at >= n)) at = at < 0 ? -at : 2 * (n - 1) - at;
-  return n > 1 ? at : 0;
-}
-
 static void blur_row(const Gaussian *g, float *row, int n) {
-  float padded[PATCH_EDGE_MAX + 2 * RADIUS_MAX];
+  float padded[PATCH_EDGE_MAX + 2 * BLUR_RADIUS];
   for (int i = -g->radius; i < n + g->radius; i++) padded[i + g->radius] = row[reflect(i, n)];
   for (int w = 0; w < n; w++) row[w] = 0;
   for (int k = 0; k <= 2 * g->radius; k++)
@@ -130,7 +107,7 @@ static void blur_rows(const Gaussian *g, const float *from, float *to, int size,
 void intensity_blur(const Plane *plane, const double sigma[3]) {
   const int *dim = plane->dim;
   size_t row = (size_t)dim[2], slice = (size_t)dim[1] * row;
-  Gaussian g[3] = {gaussian(sigma[0]), gaussian(sigma[1]), gaussian(sigma[2])};
+  Gaussian g[3] = {gaussian_make(sigma[0]), gaussian_make(sigma[1]), gaussian_make(sigma[2])};
   for (size_t at = 0; at < voxels(plane); at += row) blur_row(&g[2], plane->value + at, dim[2]);
   for (size_t at = 0; at < voxels(plane); at += slice)
     blur_rows(&g[1], plane->value + at, plane->spare + at, dim[1], row);
@@ -149,14 +126,10 @@ typedef struct Coarse {
 } Coarse;
 
 static void coarse_make(Coarse *coarse, int n, double zoom) {
-  int size = coarse->size = (int)fmax(rint(n * zoom), 1);
-  for (int i = 0; i < size; i++) coarse->kept[i] = (int)((i + .5) * n / size);
-  for (int i = 0; i < n; i++) {
-    double at = fmax((i + .5) * size / n - .5, 0);
-    coarse->below[i] = (int)at;
-    coarse->above[i] = coarse->below[i] + 1 < size ? coarse->below[i] + 1 : coarse->below[i];
-    coarse->share[i] = (float)(at - coarse->below[i]);
-  }
+  int size = coarse->size = coarse_size(n, zoom);
+  for (int i = 0; i < size; i++) coarse->kept[i] = coarse_kept(i, n, size);
+  for (int i = 0; i < n; i++)
+    coarse->share[i] = coarse_place(i, n, size, &coarse->below[i], &coarse->above[i]);
 }
 
 /* The kept rows, already fine along W: spare (kept D, kept H, W). */
@@ -239,25 +212,32 @@ bool intensity_draw(IntensityStep step, int thin, Rng *rng, IntensityDraw *draw)
   return true;
 }
 
-static void apply(IntensityStep step, const Plane *plane, const double amount[3], Rng *rng) {
-  if (step == STEP_NOISE) intensity_noise(plane, amount[0], rng);
-  if (step == STEP_BLUR) intensity_blur(plane, amount);
-  if (step == STEP_BRIGHTNESS) intensity_brightness(plane, amount[0]);
-  if (step == STEP_CONTRAST) intensity_contrast(plane, amount[0]);
-  if (step == STEP_LOW_RESOLUTION) intensity_low_resolution(plane, amount);
-  if (step == STEP_GAMMA_INVERTED) intensity_gamma(plane, amount[0], true);
-  if (step == STEP_GAMMA) intensity_gamma(plane, amount[0], false);
+const PlaneOps plane_ops_host = {.noise = intensity_noise,
+                                 .blur = intensity_blur,
+                                 .brightness = intensity_brightness,
+                                 .contrast = intensity_contrast,
+                                 .low_resolution = intensity_low_resolution,
+                                 .gamma = intensity_gamma};
+
+static void apply(const PlaneOps *ops, IntensityStep step, const Plane *plane,
+                  const double amount[3], Rng *rng) {
+  if (step == STEP_NOISE) ops->noise(plane, amount[0], rng);
+  if (step == STEP_BLUR) ops->blur(plane, amount);
+  if (step == STEP_BRIGHTNESS) ops->brightness(plane, amount[0]);
+  if (step == STEP_CONTRAST) ops->contrast(plane, amount[0]);
+  if (step == STEP_LOW_RESOLUTION) ops->low_resolution(plane, amount);
+  if (step == STEP_GAMMA_INVERTED) ops->gamma(plane, amount[0], true);
+  if (step == STEP_GAMMA) ops->gamma(plane, amount[0], false);
 }
 
-void intensity_change(const int dim[3], int channels, int thin, Rng *rng, float *value,
-                      float *spare) {
-  Plane plane = {.spare = spare, .dim = {dim[0], dim[1], dim[2]}};
+void intensity_change(const PlaneOps *ops, const Plane *first, int channels, int thin, Rng *rng) {
+  Plane plane = *first;
   for (IntensityStep step = 0; step < STEP_COUNT; step++) {
     IntensityDraw draw = {.drawn = false};
     if (!intensity_happens(step, rng)) continue;
     for (int c = 0; c < channels; c++) {
-      plane.value = value + (size_t)c * voxels(&plane);
-      if (intensity_draw(step, thin, rng, &draw)) apply(step, &plane, draw.amount, rng);
+      plane.value = first->value + (size_t)c * voxels(&plane);
+      if (intensity_draw(step, thin, rng, &draw)) apply(ops, step, &plane, draw.amount, rng);
     }
   }
 }

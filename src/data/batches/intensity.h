@@ -16,12 +16,7 @@
 #ifndef DATA_INTENSITY_H
 #define DATA_INTENSITY_H
 
-#include "kernels/rng.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-
-enum { PATCH_EDGE_MAX = 1024 };
+#include "kernels/volume_ops.h"
 
 typedef enum IntensityStep {
   STEP_NOISE,
@@ -34,17 +29,12 @@ typedef enum IntensityStep {
   STEP_COUNT
 } IntensityStep;
 
-/* One channel of a patch, contiguous. */
-typedef struct Plane {
-  float *value; /* (D,H,W) */
-  float *spare; /* as large */
-  int dim[3];   /* each at most PATCH_EDGE_MAX */
-} Plane;
+/* Applies every step by its probability to `channels` planes that follow each other from
+ * first->value. thin: an axis that low resolution leaves alone, or -1. */
+void intensity_change(const PlaneOps *ops, const Plane *first, int channels, int thin, Rng *rng);
 
-/* Applies every step by its probability to `channels` planes that follow each other at `value`;
- * `spare` holds one. thin: an axis that low resolution leaves alone, or -1. */
-void intensity_change(const int dim[3], int channels, int thin, Rng *rng, float *value,
-                      float *spare);
+/* By the host: the steps alone are below. */
+extern const PlaneOps plane_ops_host;
 
 /* What intensity_change is made of. Whether a patch gets the step at all; then, channel by channel
  * (`draw` zero before the first), whether this one does, and by how much: amount[0], for blur and

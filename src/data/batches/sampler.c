@@ -169,26 +169,36 @@ static void origin_centred(const int dim[3], const int patch[3], uint32_t positi
   }
 }
 
-static void sample(const Sampler *sampler, uint64_t item, int index, float *scratch, float *image,
-                   int32_t *label) {
+SampleDraw sampler_draw(const Sampler *sampler, uint64_t step, int index) {
   const SamplerOptions *options = &sampler->options;
+  uint64_t item = step * (uint64_t)options->batch + (uint64_t)index;
   Rng rng = rng_make(options->seed, RNG_BATCH, item);
   bool forced = is_forced(options, index, &rng);
-  uint32_t chosen = rng_below(&rng, (uint32_t)sampler->count);
-  const SampledCase *known = &sampler->item[chosen];
+  SampleDraw draw = {.item = (int)rng_below(&rng, (uint32_t)sampler->count),
+                     .change = rng_make(options->seed, RNG_AUGMENT, item)};
+  const SampledCase *known = &sampler->item[draw.item];
   const int *dim = known->voxels.dim;
-  int origin[3];
-  origin_random(dim, options->patch, &rng, origin);
+  origin_random(dim, options->patch, &rng, draw.origin);
   if (forced && known->presents) {
     int class = known->present[rng_below(&rng, (uint32_t)known->presents)];
     const ClassVoxels *voxels = &known->of[class];
     origin_centred(dim, options->patch, voxels->position[rng_below(&rng, (uint32_t)voxels->count)],
-                   origin);
+                   draw.origin);
   }
-  Rng change = rng_make(options->seed, RNG_AUGMENT, item);
-  Warp warp = augment_warp(&options->augment, options->patch, &change);
-  warp_read(&warp, &known->voxels, origin, options->patch, image, label);
-  augment_intensity(&options->augment, options->patch, sampler->channels, &change, scratch, image);
+  draw.warp = augment_warp(&options->augment, options->patch, &draw.change);
+  return draw;
+}
+
+const SamplerOptions *sampler_options(const Sampler *sampler) {
+  return &sampler->options;
+}
+
+int sampler_cases(const Sampler *sampler) {
+  return sampler->count;
+}
+
+const Voxels *sampler_case(const Sampler *sampler, int index) {
+  return &sampler->item[index].voxels;
 }
 
 SamplerSize sampler_size(const Sampler *sampler) {
@@ -206,7 +216,11 @@ void sampler_batch(const Sampler *sampler, uint64_t step, float *scratch, float 
   const SamplerOptions *options = &sampler->options;
   SamplerSize size = sampler_size(sampler);
   size_t values = size.image / (size_t)options->batch, voxels = size.label / (size_t)options->batch;
-  for (int i = 0; i < options->batch; i++)
-    sample(sampler, step * (uint64_t)options->batch + (uint64_t)i, i, scratch,
-           image + (size_t)i * values, label + (size_t)i * voxels);
+  for (int i = 0; i < options->batch; i++, image += values, label += voxels) {
+    SampleDraw draw = sampler_draw(sampler, step, i);
+    warp_read(&draw.warp, sampler_case(sampler, draw.item), draw.origin, options->patch, image,
+              label);
+    augment_intensity(&options->augment, options->patch, sampler->channels, &draw.change, scratch,
+                      image);
+  }
 }

@@ -31,6 +31,19 @@ bool sampler_make_mapped(Sampler **sampler, const Cached *cached, int count,
                          const SamplerOptions *options, Error *error);
 void sampler_free(Sampler *sampler);
 
+/* What a sample is made of, for who reads it himself: the case, the patch's origin, where in it
+ * each voxel is read, and the numbers that its intensities are changed by. */
+typedef struct SampleDraw {
+  int item, origin[3];
+  Warp warp;
+  Rng change;
+} SampleDraw;
+
+SampleDraw sampler_draw(const Sampler *sampler, uint64_t step, int index);
+const SamplerOptions *sampler_options(const Sampler *sampler);
+int sampler_cases(const Sampler *sampler);
+const Voxels *sampler_case(const Sampler *sampler, int index);
+
 /* Elements of what sampler_batch writes. */
 typedef struct SamplerSize {
   size_t image, label;

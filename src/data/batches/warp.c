@@ -1,4 +1,5 @@
 #include "src/data/batches/warp.h"
+#include "kernels/patch_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -171,24 +172,6 @@ static void find_inside(const Line *line, int columns, int *first, int *past) {
   while (*past > *first && !is_inside(line, *past - 1)) --*past;
 }
 
-/* Of eight voxels with these labels and weights. */
-static int32_t vote(const uint8_t label[8], const float weight[8]) {
-  int best = 0;
-  float share[8] = {0};
-  for (int i = 0; i < 8; i++)
-    for (int j = 0; j < 8; j++) share[i] += label[j] == label[i] ? weight[j] : 0;
-  for (int i = 1; i < 8; i++)
-    if (weight[i] > weight[best]) best = i; /* the nearest wins a tie */
-  for (int i = 0; i < 8; i++)
-    if (share[i] > share[best] + 1e-6f) best = i;
-  return label[best];
-}
-
-static void corner_weights(const float f[3], float weight[8]) {
-  for (int i = 0; i < 8; i++)
-    weight[i] = (i & 4 ? f[0] : 1 - f[0]) * (i & 2 ? f[1] : 1 - f[1]) * (i & 1 ? f[2] : 1 - f[2]);
-}
-
 /* One voxel of the patch near or beyond the border. */
 static void read_border(const Line *line, int w, float *image, int32_t *label) {
   const Voxels *voxels = line->voxels;
@@ -213,7 +196,7 @@ static void read_border(const Line *line, int w, float *image, int32_t *label) {
     for (int c = 0; c < channels; c++)
       image[c] += weight[i] * value_at(voxels->single, voxels->half, (int64_t)at * channels + c);
   }
-  *label = vote(classes, weight);
+  *label = corner_vote(classes, weight);
 }
 
 /* Up to CHUNK columns that are inside: first voxel and fractions. */
@@ -281,7 +264,7 @@ static void read_label(const Columns *columns, const uint8_t *data, const int di
     float weight[8], f[3] = {columns->f[0][w], columns->f[1][w], columns->f[2][w]};
     memcpy(classes, pair, 8);
     corner_weights(f, weight);
-    label[w] = vote(classes, weight);
+    label[w] = corner_vote(classes, weight);
   }
 }
 
