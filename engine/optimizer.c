@@ -7,7 +7,21 @@ double poly_rate(double initial, int64_t step, int64_t steps) {
   return initial * pow(1 - (double)step / (double)steps, 0.9);
 }
 
-enum { CHUNK = 4096 };
+enum { CHUNK = 4096, LANES = 32 };
+
+/* The sum of squares of elements first .. last - 1, in LANES sums that run side by side. */
+#define SQUARES(name, REAL_TYPE)                                                                   \
+  static double name(const REAL_TYPE *g, size_t first, size_t last) {                              \
+    double sum[LANES] = {0}, total = 0;                                                            \
+    size_t i = first;                                                                              \
+    for (; i + LANES <= last; i += LANES)                                                          \
+      for (int k = 0; k < LANES; k++) sum[k] += (double)g[i + k] * (double)g[i + k];               \
+    for (; i < last; i++) total += (double)g[i] * (double)g[i];                                    \
+    for (int k = 0; k < LANES; k++) total += sum[k];                                               \
+    return total;                                                                                  \
+  }
+SQUARES(squares_float, float)
+SQUARES(squares_double, double)
 
 /* Sums of fixed chunks in a fixed order: the same bits whatever the number of threads. */
 double gradient_norm(const Params *params) {
@@ -21,13 +35,8 @@ double gradient_norm(const Params *params) {
     for (int64_t c = 0; c < end; c++) {
       size_t first = (size_t)(base + c) * CHUNK, last = first + CHUNK;
       if (last > params->elements) last = params->elements;
-      double sum = 0;
-      for (size_t i = first; i < last; i++) {
-        double g = params->real == F64 ? ((const double *)params->gradient)[i]
-                                       : (double)((const float *)params->gradient)[i];
-        sum += g * g;
-      }
-      partial[c] = sum;
+      partial[c] = params->real == F64 ? squares_double(params->gradient, first, last)
+                                       : squares_float(params->gradient, first, last);
     }
     for (int64_t c = 0; c < end; c++) total += partial[c];
   }

@@ -1,6 +1,7 @@
 /* Fast activation: flat loops over chunks of the tensor; relu is bound by memory. */
 #include "kernels/bf16.h"
 #include "kernels/options.h"
+#include "kernels/parallel.h"
 #include "kernels/simd_math.h"
 
 enum { CHUNK = 1 << 10 };
@@ -53,7 +54,7 @@ static void forward(const Call *call) {
   int kind = ((const ActivationOptions *)call->options)->kind;
   const Tensor *x = &call->in[0], *y = &call->out[0];
   int64_t total = tensor_count(x);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (total > PARALLEL_LEAST)
   for (int64_t i = 0; i < total; i += CHUNK) {
     float in[CHUNK], out[CHUNK];
     int64_t count = total - i < CHUNK ? total - i : CHUNK;
@@ -68,7 +69,7 @@ static void backward(const Call *call) {
   const Tensor *x = &call->in[0], *dy = &call->dout[0], *dx = &call->din[0];
   int64_t total = tensor_count(x);
   if (!dx->data) return;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (total > PARALLEL_LEAST)
   for (int64_t i = 0; i < total; i += CHUNK) {
     float in[CHUNK], gradient[CHUNK], out[CHUNK];
     int64_t count = total - i < CHUNK ? total - i : CHUNK;

@@ -2,6 +2,7 @@
  * float over ROWS rows, double beyond, pieces of rows apart so that threads do not matter. */
 #include "kernels/bf16.h"
 #include "kernels/options.h"
+#include "kernels/parallel.h"
 
 #include <string.h>
 
@@ -41,7 +42,7 @@ static void forward(const Call *call) {
   DType type = call->out[0].type;
   /* Runs of at most CHUNK elements, none across the end of b. */
   int64_t runs = (s.period + CHUNK - 1) / CHUNK;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (s.count > PARALLEL_LEAST)
   for (int64_t i = 0; i < s.rows * runs; i++) {
     int64_t start = i % runs * CHUNK, at = i / runs * s.period + start;
     int64_t length = s.period - start < CHUNK ? s.period - start : CHUNK;
@@ -70,7 +71,7 @@ static void repeat_backward(const Call *call, const Sizes *s) {
   DType type = call->dout[0].type;
   double *partial = call->scratch;
   int64_t groups = (s->period + COLUMNS - 1) / COLUMNS;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (s->count > PARALLEL_LEAST)
   for (int64_t i = 0; i < groups * s->pieces; i++) {
     double total[COLUMNS];
     int64_t start = i % groups * COLUMNS, piece = i / groups;
@@ -92,7 +93,7 @@ static void repeat_backward(const Call *call, const Sizes *s) {
 
 static void copy(void *to, const Tensor *from) {
   int64_t bytes = (int64_t)tensor_bytes(from);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (bytes > 4 * PARALLEL_LEAST)
   for (int64_t i = 0; i < bytes; i += 4 * CHUNK)
     memcpy((char *)to + i, (const char *)from->data + i,
            (size_t)(bytes - i < 4 * CHUNK ? bytes - i : 4 * CHUNK));

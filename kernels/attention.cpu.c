@@ -5,6 +5,7 @@
  * instead of 5), but every result belongs to one tile: no reduction, the same bits for any number
  * of threads. Bound by FLOP and, with 8 channels a head, by exp. */
 #include "kernels/attention_scores.h"
+#include "kernels/parallel.h"
 #include "kernels/simd_math.h"
 #include "kernels/vector.h"
 
@@ -204,6 +205,11 @@ static void accumulate(const Sizes *s, const Tile *t, const float *p, const floa
 /* ---- masks -------------------------------------------------------------------------------------
  */
 
+/* Queries among themselves are few: one thread has done them before a second has woken up. */
+static bool is_large(const Sizes *s) {
+  return s->samples * s->queries * s->keys * s->width > PARALLEL_LEAST;
+}
+
 /* One register of mask logits of one key and the tile's queries. Lanes behind the last query may
  * hold the next key's numbers: nobody reads their results. */
 static inline Vec mask_load(const Call *call, const Sizes *s, int64_t n, int64_t key,
@@ -216,7 +222,7 @@ static inline Vec mask_load(const Call *call, const Sizes *s, int64_t n, int64_t
 static void find_shut(const Call *call, const Sizes *s) {
   int64_t vecs = (s->queries + VEC - 1) / VEC;
   vec_store(shut_of(call, s, s->samples), vec_splat(0)); /* lanes behind the last query */
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (is_large(s))
   for (int64_t task = 0; task < s->samples * vecs; task++) {
     int64_t n = task / vecs, query = task % vecs * VEC, count = s->queries - query;
     IntVec open = {0};
@@ -322,7 +328,7 @@ static void forward(const Call *call) {
   }
   Sizes s = sizes_of(call);
   if (s.mask) find_shut(call, &s);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (is_large(&s))
   for (int64_t task = 0; task < tile_tasks(&s, s.queries); task++) {
     Tile t = tile_of(&s, s.queries, task);
     forward_tile(call, &s, &t);
@@ -337,7 +343,7 @@ static void find_delta(const Call *call, const Sizes *s) {
   const float *y = call->out[OUT_Y].data, *dy = call->dout[OUT_Y].data;
   const float *dlse = call->dout[OUT_LSE].data;
   float *delta = call->scratch;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (is_large(s))
   for (int64_t at = 0; at < s->samples * s->heads * s->queries; at++) {
     int64_t n = at / (s->heads * s->queries), head = at / s->queries % s->heads;
     int64_t first = (n * s->queries + at % s->queries) * s->width + head * s->size;
@@ -417,12 +423,12 @@ static void backward(const Call *call) {
   if (s.mask) find_shut(call, &s);
   int64_t query_tasks = call->din[IN_Q].data ? tile_tasks(&s, s.queries) : 0;
   int64_t key_tasks = call->din[IN_K].data || call->din[IN_V].data ? tile_tasks(&s, s.keys) : 0;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (is_large(&s))
   for (int64_t task = 0; task < query_tasks; task++) {
     Tile t = tile_of(&s, s.queries, task);
     query_tile(call, &s, &t);
   }
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (is_large(&s))
   for (int64_t task = 0; task < key_tasks; task++) {
     Tile t = tile_of(&s, s.keys, task);
     key_tile(call, &s, &t);

@@ -11,10 +11,6 @@
 #include <immintrin.h>
 #endif
 
-#ifndef INLINE
-#define INLINE static inline __attribute__((always_inline))
-#endif
-
 typedef uint16_t Bf16;
 typedef uint16_t HalfVec __attribute__((vector_size(VEC_BYTES / 2)));
 

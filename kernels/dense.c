@@ -1,59 +1,87 @@
 #include "kernels/dense.h"
 #include "kernels/bf16.h"
-#include "kernels/gemm.h"
+#include "kernels/product.h"
 
 #include <omp.h>
 #include <string.h>
 
-enum { TILE_ROWS = 256 };
+/* A tile's rows of x and of the result stay in the second-level cache; a few tiles a thread. */
+enum { TILE_FLOATS = 1 << 15, MOST_ROWS = 256, LEAST_ROWS = 32, TILES = 8 };
+enum { ALONE = 1 << 19 /* multiplications that one thread does before a second has woken up */ };
 
 /* One thread's share of scratch: [column sums, double][tile][rows of x or dx][sums of a tile][dw];
- * forward: [tile][rows of x] */
+ * forward: [tile][rows of x]. Before all shares: the weights, transposed. */
 typedef struct Share {
   double *columns;
   float *tile, *rows, *tile_columns, *dw;
 } Share;
 
-static int64_t rows_floats(const Dense *d) {
-  int64_t rows = d->rows < TILE_ROWS ? d->rows : TILE_ROWS;
-  return d->x_type == BF16 ? rows * d->ins : 0;
+static int64_t tile_size(const Dense *d) {
+  int64_t rows = TILE_FLOATS / (d->ins + d->outs), fair = (d->rows + TILES - 1) / TILES;
+  rows = rows < LEAST_ROWS ? LEAST_ROWS : rows < MOST_ROWS ? rows : MOST_ROWS;
+  return ((rows < fair ? rows : fair) + VEC - 1) / VEC * VEC;
 }
 
-static size_t share_bytes(const Dense *d, bool backward) {
-  int64_t rows = d->rows < TILE_ROWS ? d->rows : TILE_ROWS;
-  size_t bytes = (size_t)(rows * d->outs + rows_floats(d)) * sizeof(float);
-  if (backward)
-    bytes += (size_t)d->outs * (sizeof(double) + sizeof(float)) +
-             (size_t)(d->ins * d->outs) * sizeof(float);
+static bool is_large(const Dense *d) {
+  return d->rows * d->ins * d->outs > ALONE;
+}
+
+static int64_t rows_floats(const Dense *d) {
+  return d->x_type == BF16 ? tile_size(d) * d->ins : 0;
+}
+
+static int64_t tile_floats(const Dense *d, bool backward) {
+  return backward || d->finish ? tile_size(d) * d->outs : 0;
+}
+
+static size_t rounded(size_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
+static size_t share_bytes(const Dense *d, bool backward) {
+  size_t bytes = (size_t)(tile_floats(d, backward) + rows_floats(d)) * sizeof(float);
+  if (backward)
+    bytes += (size_t)d->outs * (sizeof(double) + sizeof(float)) +
+             (size_t)(d->ins * d->outs) * sizeof(float);
+  return rounded(bytes);
+}
+
+static size_t weights_bytes(const Dense *d) {
+  return rounded((size_t)(d->ins * d->outs) * sizeof(float));
+}
+
 size_t dense_scratch(const Dense *d, bool backward) {
-  return share_bytes(d, backward) * (size_t)omp_get_max_threads();
+  return weights_bytes(d) + share_bytes(d, backward) * (size_t)omp_get_max_threads();
 }
 
 static Share share_of(const Dense *d, bool backward, int thread) {
-  int64_t rows = d->rows < TILE_ROWS ? d->rows : TILE_ROWS;
   Share s = {0};
-  s.columns =
-      (double *)(void *)((char *)d->call->scratch + share_bytes(d, backward) * (size_t)thread);
+  s.columns = (double *)(void *)((char *)d->call->scratch + weights_bytes(d) +
+                                 share_bytes(d, backward) * (size_t)thread);
   s.tile = (float *)(s.columns + (backward ? d->outs : 0));
-  s.rows = s.tile + rows * d->outs;
+  s.rows = s.tile + tile_floats(d, backward);
   s.tile_columns = s.rows + rows_floats(d);
   s.dw = s.tile_columns + d->outs;
   return s;
 }
 
 static int64_t tile_count(const Dense *d) {
-  return (d->rows + TILE_ROWS - 1) / TILE_ROWS;
+  return (d->rows + tile_size(d) - 1) / tile_size(d);
 }
 
 static int64_t tile_rows(const Dense *d, int64_t first) {
-  return d->rows - first < TILE_ROWS ? d->rows - first : TILE_ROWS;
+  return d->rows - first < tile_size(d) ? d->rows - first : tile_size(d);
 }
 
-static Matrix weights(const Dense *d, bool transposed) {
-  return (Matrix){d->w, d->by_input ? d->outs : d->ins, transposed};
+/* The weights as (ins, outs) for the result, or as (outs, ins) for dx: as they lie or in scratch.
+ */
+static const float *weights(const Dense *d, bool by_input) {
+  if (by_input == d->by_input) return d->w;
+  int64_t rows = by_input ? d->ins : d->outs, columns = by_input ? d->outs : d->ins;
+  float *to = d->call->scratch;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t c = 0; c < columns; c++) to[r * columns + c] = d->w[c * rows + r];
+  return to;
 }
 
 /* Rows of x in float: where they lie, or a copy. */
@@ -63,48 +91,94 @@ static const float *x_rows(const Dense *d, const Share *s, int64_t first, int64_
   return s->rows;
 }
 
+static void tile_forward(const Dense *d, const float *w, int64_t first) {
+  int64_t count = tile_rows(d, first);
+  Share s = share_of(d, false, omp_get_thread_num());
+  float *tile = d->finish ? s.tile : d->y + first * d->outs;
+  product(&(Product){.rows = count,
+                     .columns = d->outs,
+                     .depth = d->ins,
+                     .a = x_rows(d, &s, first, count),
+                     .a_row = d->ins,
+                     .a_k = 1,
+                     .b = w,
+                     .b_k = d->outs,
+                     .c = tile,
+                     .c_row = d->outs,
+                     .start = d->b,
+                     .relu = d->relu});
+  if (d->finish) d->finish(d->call, first, count, tile);
+}
+
 void dense_forward(const Dense *d) {
-#pragma omp parallel for schedule(static) if (d->rows > TILE_ROWS)
-  for (int64_t t = 0; t < tile_count(d); t++) {
-    int64_t first = t * TILE_ROWS, count = tile_rows(d, first);
-    Share s = share_of(d, false, omp_get_thread_num());
-    float *tile = d->y ? d->y + first * d->outs : s.tile;
-    gemm(count, d->outs, d->ins, 1, (Matrix){x_rows(d, &s, first, count), d->ins, false},
-         weights(d, !d->by_input), 0, tile, d->outs);
-    d->finish(d->call, first, count, tile);
-  }
+  const float *w = weights(d, true);
+#pragma omp parallel for schedule(static) if (is_large(d))
+  for (int64_t t = 0; t < tile_count(d); t++) tile_forward(d, w, t * tile_size(d));
 }
 
+/* The tile's gradient g (count, outs): its columns' sums. */
 static void columns_add(const Dense *d, const Share *s, const float *g, int64_t count) {
-  float *restrict sums = s->tile_columns;
-  memset(sums, 0, (size_t)d->outs * sizeof *sums);
-  for (int64_t row = 0; row < count; row++)
-    for (int64_t o = 0; o < d->outs; o++) sums[o] += g[row * d->outs + o];
-  for (int64_t o = 0; o < d->outs; o++) s->columns[o] += sums[o];
+  static const float one = 1;
+  product(&(Product){.rows = 1,
+                     .columns = d->outs,
+                     .depth = count,
+                     .a = &one,
+                     .b = g,
+                     .b_k = d->outs,
+                     .c = s->tile_columns,
+                     .c_row = d->outs});
+  for (int64_t o = 0; o < d->outs; o++) s->columns[o] += (double)s->tile_columns[o];
 }
 
-static void tile_backward(const Dense *d, const Share *s, int64_t first) {
+static void tile_dx(const Dense *d, const Share *s, const float *w, const float *g, int64_t first,
+                    int64_t count) {
+  float *dx = d->x_type == F32 ? (float *)d->dx + first * d->ins : s->rows;
+  product(&(Product){.rows = count,
+                     .columns = d->ins,
+                     .depth = d->outs,
+                     .a = g,
+                     .a_row = d->outs,
+                     .a_k = 1,
+                     .b = w,
+                     .b_k = d->ins,
+                     .c = dx,
+                     .c_row = d->ins});
+  if (d->x_type == BF16) bf16_from_floats((Bf16 *)d->dx + first * d->ins, dx, count * d->ins);
+}
+
+/* Adds to dw, which lies as w does. */
+static void tile_dw(const Dense *d, const Share *s, const float *g, const float *x, int64_t count) {
+  Product p = {.rows = d->outs,
+               .columns = d->ins,
+               .depth = count,
+               .a = g,
+               .a_row = 1,
+               .a_k = d->outs,
+               .b = x,
+               .b_k = d->ins,
+               .c = s->dw,
+               .c_row = d->ins,
+               .add = true};
+  if (d->by_input) {
+    p.rows = d->ins, p.columns = p.c_row = d->outs;
+    p.a = x, p.a_k = d->ins;
+    p.b = g, p.b_k = d->outs;
+  }
+  product(&p);
+}
+
+static void tile_backward(const Dense *d, const Share *s, const float *w, int64_t first) {
   int64_t count = tile_rows(d, first);
   const float *g = d->gather(d->call, first, count, s->tile);
   columns_add(d, s, g, count);
-  if (d->dx) {
-    float *dx = d->x_type == F32 ? (float *)d->dx + first * d->ins : s->rows;
-    gemm(count, d->ins, d->outs, 1, (Matrix){g, d->outs, false}, weights(d, d->by_input), 0, dx,
-         d->ins);
-    if (d->x_type == BF16) bf16_from_floats((Bf16 *)d->dx + first * d->ins, dx, count * d->ins);
-  }
-  if (!d->dw) return;
-  Matrix x = {x_rows(d, s, first, count), d->ins, d->by_input};
-  Matrix gradient = {g, d->outs, !d->by_input};
-  if (d->by_input)
-    gemm(d->ins, d->outs, count, 1, x, gradient, 1, s->dw, d->outs);
-  else
-    gemm(d->outs, d->ins, count, 1, gradient, x, 1, s->dw, d->ins);
+  if (d->dx) tile_dx(d, s, w, g, first, count);
+  if (d->dw) tile_dw(d, s, g, x_rows(d, s, first, count), count);
 }
 
 const double *dense_backward(const Dense *d) {
   int threads = 1;
-#pragma omp parallel if (d->rows > TILE_ROWS)
+  const float *w = d->dx ? weights(d, false) : NULL;
+#pragma omp parallel if (is_large(d))
   {
 #pragma omp single
     threads = omp_get_num_threads();
@@ -112,7 +186,7 @@ const double *dense_backward(const Dense *d) {
     memset(s.columns, 0, (size_t)d->outs * sizeof *s.columns);
     if (d->dw) memset(s.dw, 0, (size_t)(d->ins * d->outs) * sizeof *s.dw);
 #pragma omp for schedule(static)
-    for (int64_t t = 0; t < tile_count(d); t++) tile_backward(d, &s, t * TILE_ROWS);
+    for (int64_t t = 0; t < tile_count(d); t++) tile_backward(d, &s, w, t * tile_size(d));
   }
   Share all = share_of(d, true, 0);
   for (int t = 1; t < threads; t++) {

@@ -5,6 +5,7 @@
  * memory. */
 #include "kernels/bf16.h"
 #include "kernels/options.h"
+#include "kernels/parallel.h"
 #include "kernels/staging.h"
 
 #include <math.h>
@@ -13,7 +14,6 @@
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
 enum { MAX_CHUNKS = 64, RUN = 64 /* voxels summed in float */ };
-enum { SMALL = 1 << 15 /* elements that one thread does before a second has woken up */ };
 
 extern const Op op_instance_norm_float; /* its loops serve fewer channels than a register holds */
 
@@ -68,7 +68,7 @@ typedef void Pass(const Call *call, const Work *w, const Piece *piece);
 
 static inline __attribute__((always_inline)) void pieces(const Call *call, const Work *w,
                                                          Pass *pass) {
-#pragma omp parallel for schedule(static) if (w->samples * w->voxels * w->channels > SMALL)
+#pragma omp parallel for schedule(static) if (w->samples * w->voxels * w->channels > PARALLEL_LEAST)
   for (int64_t task = 0; task < w->samples * w->chunks; task++)
     for (int64_t c = 0; c < w->channels; c += VEC) {
       Piece piece = piece_of(w, task / w->chunks, task % w->chunks, c);

@@ -2,6 +2,7 @@
  * cut into at most 64 chunks whatever the number of threads; the gradients of gamma and beta are
  * summed over 64 rows in float, those in double, chunk after chunk. Bound by memory. */
 #include "kernels/options.h"
+#include "kernels/parallel.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,7 +10,6 @@
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
 enum { MAX_CHUNKS = 64, RUN = 64 /* rows summed in float */ };
-enum { SMALL = 1 << 15 /* elements that one thread does before a second has woken up */ };
 
 extern const Op op_layer_norm_float;
 
@@ -51,7 +51,7 @@ static void forward(const Call *call) {
   double epsilon = ((const LayerNormOptions *)call->options)->epsilon;
   const float *restrict gamma = call->in[IN_GAMMA].data, *restrict beta = call->in[IN_BETA].data;
   float count = (float)w.width;
-#pragma omp parallel for schedule(static) if (w.rows * w.width > SMALL)
+#pragma omp parallel for schedule(static) if (w.rows * w.width > PARALLEL_LEAST)
   for (int64_t row = 0; row < w.rows; row++) {
     const float *restrict x = (const float *)call->in[IN_X].data + row * w.width;
     float *restrict y = (float *)call->out[OUT_Y].data + row * w.width;
@@ -111,7 +111,7 @@ static void backward(const Call *call) {
     op_layer_norm_float.reference.backward(call);
     return;
   }
-#pragma omp parallel for schedule(static) if (w.rows * w.width > SMALL)
+#pragma omp parallel for schedule(static) if (w.rows * w.width > PARALLEL_LEAST)
   for (int64_t chunk = 0; chunk < w.chunks; chunk++) chunk_backward(call, &w, chunk);
   for (int i = 0; i < 2; i++) {
     float *to = call->din[i == 0 ? IN_GAMMA : IN_BETA].data;

@@ -1,5 +1,5 @@
-/* GEMM by tiles of rows, bias and ReLU on the tile while it is in the cache. Bound by FLOP from
- * about 32 channels on, by memory below. */
+/* Products by tiles of rows, bias and ReLU in registers. Bound by FLOP from about 64 channels on,
+ * by memory below. */
 #include "kernels/bf16.h"
 #include "kernels/dense.h"
 #include "kernels/options.h"
@@ -10,20 +10,9 @@ static bool has_relu(const Call *call) {
   return ((const LinearOptions *)call->options)->activation == ACT_RELU;
 }
 
-static void bias_and_relu(const Call *call, int64_t first, int64_t count, float *tile) {
-  const float *restrict b = call->in[IN_B].data;
+static void to_bf16(const Call *call, int64_t first, int64_t count, float *tile) {
   int64_t outs = call->in[IN_W].dim[0];
-  if (has_relu(call))
-    for (int64_t row = 0; row < count; row++)
-      for (int64_t o = 0; o < outs; o++) {
-        float z = tile[row * outs + o] + b[o];
-        tile[row * outs + o] = z < 0 ? 0 : z;
-      }
-  else
-    for (int64_t row = 0; row < count; row++)
-      for (int64_t o = 0; o < outs; o++) tile[row * outs + o] += b[o];
-  if (call->out[0].type == BF16)
-    bf16_from_floats((Bf16 *)call->out[0].data + first * outs, tile, count * outs);
+  bf16_from_floats((Bf16 *)call->out[0].data + first * outs, tile, count * outs);
 }
 
 static const float *through_relu(const Call *call, int64_t first, int64_t count, float *tile) {
@@ -43,6 +32,7 @@ static const float *through_relu(const Call *call, int64_t first, int64_t count,
 
 static Dense dense_of(const Call *call) {
   const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X];
+  bool direct = call->out[0].type == F32;
   return (Dense){.call = call,
                  .rows = tensor_rows(x),
                  .ins = w->dim[1],
@@ -50,8 +40,10 @@ static Dense dense_of(const Call *call) {
                  .w = w->data,
                  .x = x->data,
                  .x_type = x->type,
-                 .y = call->out[0].type == F32 ? call->out[0].data : NULL,
-                 .finish = bias_and_relu,
+                 .b = call->in[IN_B].data,
+                 .relu = has_relu(call),
+                 .y = call->out[0].data,
+                 .finish = direct ? NULL : to_bf16,
                  .gather = through_relu,
                  .dx = call->din[IN_X].data,
                  .dw = call->din[IN_W].data};
@@ -60,8 +52,7 @@ static Dense dense_of(const Call *call) {
 static bool prepare(Call *call, Error *error) {
   (void)error;
   Dense dense = dense_of(call);
-  bool passes = call->in[IN_X].type == BF16 || call->out[0].type == BF16;
-  call->scratch_bytes = call->backward || passes ? dense_scratch(&dense, call->backward) : 0;
+  call->scratch_bytes = dense_scratch(&dense, call->backward);
   return true;
 }
 

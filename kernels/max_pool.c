@@ -53,9 +53,13 @@ static void forward(const Call *call) {
   const REAL *x = call->in[0].data;
   REAL *y = call->out[0].data;
   int64_t channels = tensor_last(&call->in[0]);
-  for (int64_t row = 0; row < tensor_rows(&call->out[0]); row++)
-    for (int64_t c = 0; c < channels; c++)
-      y[row * channels + c] = x[first_maximum(call, row, c) * channels + c];
+  for (int64_t row = 0; row < tensor_rows(&call->out[0]); row++, y += channels) {
+    memcpy(y, x + source_row(call, row, 0) * channels, (size_t)channels * sizeof *y);
+    for (int64_t t = 1; t < taps_count(call); t++) {
+      const REAL *other = x + source_row(call, row, t) * channels;
+      for (int64_t c = 0; c < channels; c++) y[c] = other[c] > y[c] ? other[c] : y[c];
+    }
+  }
 }
 
 static void backward(const Call *call) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #if defined __AVX512F__
+#include <immintrin.h>
 enum { VEC_BYTES = 64 };
 #elif defined __AVX__
 enum { VEC_BYTES = 32 };
@@ -14,6 +15,10 @@ enum { VEC_BYTES = 32 };
 enum { VEC_BYTES = 16 };
 #endif
 enum { VEC = VEC_BYTES / 4 }; /* lanes */
+
+#ifndef INLINE
+#define INLINE static inline __attribute__((always_inline))
+#endif
 
 typedef float Vec __attribute__((vector_size(VEC_BYTES)));
 typedef int32_t IntVec __attribute__((vector_size(VEC_BYTES)));
@@ -30,13 +35,21 @@ static inline void vec_store(float *to, Vec v) {
 
 /* The first `lanes` of them; the others are zero, or left alone. */
 static inline Vec vec_load_part(const float *from, int64_t lanes) {
+#if defined __AVX512F__
+  return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), from);
+#else
   Vec v = {0};
   memcpy(&v, from, (size_t)lanes * sizeof(float));
   return v;
+#endif
 }
 
 static inline void vec_store_part(float *to, Vec v, int64_t lanes) {
+#if defined __AVX512F__
+  _mm512_mask_storeu_ps(to, (__mmask16)((1u << lanes) - 1), (__m512)v);
+#else
   memcpy(to, &v, (size_t)lanes * sizeof(float));
+#endif
 }
 
 static inline Vec vec_splat(float x) {
