@@ -7,7 +7,7 @@
 #include "kernels/op.h"
 #include "kernels/vector.h"
 
-#if defined __AVX512BF16__
+#if defined __AVX512F__
 #include <immintrin.h>
 #endif
 
@@ -29,10 +29,15 @@ INLINE Bf16 bf16_of(float x) {
 }
 
 INLINE Vec vec_load_bf16(const Bf16 *from) {
+#if defined __AVX512F__ /* of the line below GCC 12 makes two halves */
+  return (Vec)_mm512_slli_epi32(
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from)), 16);
+#else
   typedef uint32_t Wide __attribute__((vector_size(VEC_BYTES)));
   HalfVec half;
   memcpy(&half, from, sizeof half);
   return (Vec)(__builtin_convertvector(half, Wide) << 16);
+#endif
 }
 
 INLINE void vec_store_bf16(Bf16 *to, Vec v) {

@@ -97,7 +97,8 @@ static int64_t tiles_at_once(const Winograd *g) {
 /* Tiles that all threads take together for the weights' gradient: enough that a product's result
  * is worth adding to memory. Part of the order of summation: independent of the threads. */
 static int64_t tiles_together(const Winograd *g) {
-  return rounded(clamp(tile_count(g), 1, clamp((1 << 14) / (g->ins + g->outs), 128, 512)), PAIR);
+  int64_t most = clamp((1 << (14 - POINT_BF16)) / (g->ins + g->outs), 128, 512);
+  return rounded(clamp(tile_count(g), 1, most), PAIR);
 }
 
 static int64_t filter_bytes(const Winograd *g) {
