@@ -34,7 +34,7 @@ const Backend *backend_find(const char *name) {
 /* engine/cuda_backend.cu, in a CUDA build. */
 #ifdef WITH_CUDA
 const Backend *cuda_open(int index, Error *error);
-bool cuda_info(DeviceInfo *info, Error *error);
+bool cuda_info(int index, DeviceInfo *info, Error *error);
 #else
 static const Backend *cuda_open(int index, Error *error) {
   (void)index;
@@ -42,9 +42,9 @@ static const Backend *cuda_open(int index, Error *error) {
               "nvcc and cuDNN are");
   return NULL;
 }
-static bool cuda_info(DeviceInfo *info, Error *error) {
+static bool cuda_info(int index, DeviceInfo *info, Error *error) {
   *info = (DeviceInfo){0};
-  return cuda_open(0, error) != NULL;
+  return cuda_open(index, error) != NULL;
 }
 #endif
 
@@ -68,15 +68,17 @@ const Backend *backend_open(const char *name, Error *error) {
 bool backend_check(const char *name, Error *error) {
   DeviceInfo info;
   int index = device_index(name, error);
-  if (index < 0) return index == CPU;
-  if (!cuda_info(&info, error)) return false;
-  if (index < info.count) return true;
-  return fail(error, "--device %s: there %s %d GPU%s, numbered from 0", name,
-              info.count == 1 ? "is" : "are", info.count, info.count == 1 ? "" : "s");
+  return index < 0 ? index == CPU : cuda_info(index, &info, error);
 }
 
-bool backend_gpu(DeviceInfo *info, Error *error) {
-  return cuda_info(info, error);
+bool backend_gpu(int index, DeviceInfo *info, Error *error) {
+  return cuda_info(index, info, error);
+}
+
+bool backend_names_gpu(const char *name, int *index) {
+  Error none = {""};
+  *index = device_index(name, &none);
+  return *index >= 0;
 }
 
 void backend_write(const Backend *backend, void *to, const void *from, size_t bytes) {

@@ -72,14 +72,17 @@ bool backend_check(const char *name, Error *error);
 typedef struct DeviceInfo {
   char name[256];      /* "NVIDIA H200" */
   char libraries[192]; /* "CUDA runtime 13.0, cuDNN 9.13.0, cuBLASLt 13.0.2" */
+  char release[80];    /* of the driver, "580.65.06"; empty: not to be read */
   int count, major, minor, processors;
   int driver;                /* the newest CUDA that it can run: 13000 */
   size_t bytes, cache_bytes; /* memory; level 2 */
 } DeviceInfo;
 
-/* The first GPU and what stands under it; false with the reason. Holds no memory of the GPU's.
- * `libraries` is filled in every CUDA build that finds them, empty otherwise. */
-bool backend_gpu(DeviceInfo *info, Error *error);
+/* The GPU of this number and what stands under it; false with the reason. Holds no memory of the
+ * GPU's. `libraries` is filled in every CUDA build that finds them, empty otherwise. */
+bool backend_gpu(int index, DeviceInfo *info, Error *error);
+/* The GPU that a device's name means; false: the CPU, or no name of a device. */
+bool backend_names_gpu(const char *name, int *index);
 
 /* memcpy where the memory is the host's. */
 void backend_write(const Backend *backend, void *to, const void *from, size_t bytes);

@@ -127,15 +127,16 @@ static bool check_device(int index, Error *error) {
               major, minor);
 }
 
+static bool find_device(int index, int *count, Error *error) {
+  if (!count_devices(count, error)) return false;
+  return index < *count || fail(error, "--device cuda:%d: there %s %d GPU%s, numbered from 0",
+                                index, *count == 1 ? "is" : "are", *count, *count == 1 ? "" : "s");
+}
+
 extern "C" const Backend *cuda_open(int index, Error *error) {
   int count;
   if (opened == index) return &backend_cuda;
-  if (!count_devices(&count, error)) return NULL;
-  if (index >= count) {
-    fail(error, "--device cuda:%d: there %s %d GPU%s, numbered from 0", index,
-         count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
-    return NULL;
-  }
+  if (!find_device(index, &count, error)) return NULL;
   CHECK(opened < 0, "cuda:%d was opened, cuda:%d is asked for", opened, index);
   if (!check_device(index, error)) return NULL;
   CUDA_TRY(cudaSetDevice(index));
@@ -158,16 +159,17 @@ static void describe_libraries(char *text, size_t bytes) {
            blas / 10000, blas % 10000 / 100, blas % 100);
 }
 
-extern "C" bool cuda_info(DeviceInfo *info, Error *error) {
+extern "C" bool cuda_info(int index, DeviceInfo *info, Error *error) {
   int driver = 0;
   *info = DeviceInfo();
   if (!libraries_load(error)) return false;
   describe_libraries(info->libraries, sizeof info->libraries);
-  if (!count_devices(&info->count, error)) return false;
+  if (!find_device(index, &info->count, error)) return false;
   cudaDeviceProp properties;
-  CUDA_TRY(cudaGetDeviceProperties(&properties, opened < 0 ? 0 : opened));
+  CUDA_TRY(cudaGetDeviceProperties(&properties, index));
   CUDA_TRY(cudaDriverGetVersion(&driver));
   info->driver = driver;
+  nvml_release(info->release, sizeof info->release);
   snprintf(info->name, sizeof info->name, "%s", properties.name);
   info->major = properties.major;
   info->minor = properties.minor;

@@ -1,11 +1,9 @@
 /* Measuring on the GPU: calls captured and replayed between two events (so that the host's launches
- * are not in the time, as in a captured step), a walk over more than the level-2 cache, the rates
- * that nothing can exceed, and the clocks by NVML, which is loaded if it is there. */
+ * are not in the time, as in a captured step), a walk over more than the level-2 cache, and the
+ * rates that nothing can exceed. */
 #include "engine/cuda_queue.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/vector.h"
-
-#include <dlfcn.h>
 
 extern "C" {
 #include "engine/backend.h"
@@ -92,7 +90,7 @@ namespace {
 struct Probe {
   void *from, *to, *workspace;
   size_t bytes;
-  Gemm *gemm;
+  const Gemm *gemm;
   unsigned blocks;
 };
 } // namespace
@@ -137,13 +135,12 @@ static __global__ void __launch_bounds__(THREADS) fill_bf16(int64_t count, bf16 
 static double matrix_gflops(Probe *p) {
   int64_t n = 8192;
   Error error = {};
-  GemmShape shape = {n, n, n, false, false, 1, BF16, BF16, false, false};
+  GemmShape shape = {n, n, n, false, false, 1, BF16, BF16, false, false, false};
   p->gemm = gemm_make(&shape, &error);
   if (!p->gemm) return 0;
   CUDA_TRY(cudaMalloc(&p->workspace, gemm_workspace(p->gemm) + 1));
   LAUNCH(fill_bf16, p->blocks, THREADS, 0, cuda_queue(), n * n, static_cast<bf16 *>(p->from));
   double seconds = best_seconds(run_matrix, p);
-  gemm_free(p->gemm);
   CUDA_TRY(cudaFree(p->workspace));
   return 2.0 * (double)n * (double)n * (double)n / seconds / 1e9;
 }
@@ -164,46 +161,4 @@ void cuda_rates(DeviceRates *rates) {
   rates->matrix_gflops = probe.bytes >= (size_t)2 * 8192 * 8192 ? matrix_gflops(&probe) : 0;
   CUDA_TRY(cudaFree(probe.from));
   CUDA_TRY(cudaFree(probe.to));
-}
-
-/* ---- clocks
- * --------------------------------------------------------------------------------------- */
-
-/* NVML's numbers: the SM clock; the reasons for throttling that are no idleness or setting. */
-enum { NVML_SM = 1 };
-static constexpr unsigned long long NVML_SLOWED = 0x4ull | 0x8ull | 0x20ull | 0x40ull | 0x80ull;
-
-typedef int (*NvmlStart)(void);
-typedef int (*NvmlHandle)(const char *bus, void **device);
-typedef int (*NvmlClock)(void *device, int type, unsigned *mhz);
-typedef int (*NvmlReasons)(void *device, unsigned long long *reasons);
-
-static void *nvml_device(void **library) {
-  char bus[32];
-  int device = 0;
-  void *handle = NULL;
-  *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!*library) return NULL;
-  NvmlStart start = reinterpret_cast<NvmlStart>(dlsym(*library, "nvmlInit_v2"));
-  NvmlHandle find =
-      reinterpret_cast<NvmlHandle>(dlsym(*library, "nvmlDeviceGetHandleByPciBusId_v2"));
-  CUDA_TRY(cudaGetDevice(&device));
-  CUDA_TRY(cudaDeviceGetPCIBusId(bus, sizeof bus, device));
-  return start && find && start() == 0 && find(bus, &handle) == 0 ? handle : NULL;
-}
-
-void cuda_clocks(DeviceClocks *clocks) {
-  static void *library, *device;
-  static bool looked;
-  *clocks = DeviceClocks();
-  if (!looked) device = nvml_device(&library);
-  looked = true;
-  if (!device) return;
-  NvmlClock clock = reinterpret_cast<NvmlClock>(dlsym(library, "nvmlDeviceGetClockInfo"));
-  NvmlReasons reasons =
-      reinterpret_cast<NvmlReasons>(dlsym(library, "nvmlDeviceGetCurrentClocksThrottleReasons"));
-  unsigned mhz = 0;
-  unsigned long long bits = 0;
-  if (clock && clock(device, NVML_SM, &mhz) == 0) clocks->mhz = (int)mhz;
-  if (reasons && reasons(device, &bits) == 0) clocks->slowed = (bits & NVML_SLOWED) != 0;
 }

@@ -21,5 +21,7 @@ void cuda_forget(void *recorded);
 void cuda_flush(void);
 void cuda_rates(struct DeviceRates *rates);
 void cuda_clocks(struct DeviceClocks *clocks);
+/* The driver's release, empty where NVML is not. */
+void nvml_release(char *text, unsigned bytes);
 
 #endif

@@ -137,6 +137,7 @@ const Op OP_ROW(conv) = {
     .min_in = 3,
     .max_in = 4,
     .n_out = 1,
+    .flags = OP_UNORDERED,
     .saves = SAVES_IN(IN_W) | SAVES_IN(IN_X) | SAVES_IN(IN_X + 1),
     .options = options,
     .options_bytes = sizeof(ConvOptions),

@@ -9,6 +9,10 @@
 
 #include <new>
 
+extern "C" {
+#include "kernels/mode.h"
+}
+
 enum { IN_W, IN_B, IN_X };
 
 namespace {
@@ -16,7 +20,7 @@ struct Conv {
   DType type; /* in which it is computed */
   int64_t channels, padded, outs, taps;
   bool whole_x, whole_w; /* the operand is used as it is */
-  Convolution *forward, *input, *weight;
+  const Convolution *forward, *input, *weight;
   size_t x, w, y, sums, workspace;
 };
 } // namespace
@@ -94,20 +98,16 @@ static void make_room(Call *call, Conv *c) {
 }
 
 static void release(Call *call) {
-  Conv *c = static_cast<Conv *>(call->state);
   if (is_dense(call)) {
     dense_release(call);
     return;
   }
-  convolution_free(c->forward);
-  convolution_free(c->input);
-  convolution_free(c->weight);
-  delete c;
+  delete static_cast<Conv *>(call->state);
   call->state = NULL;
 }
 
 static bool prepare(Call *call, Error *error) {
-  if (is_dense(call)) return dense_prepare(call, false, error);
+  if (is_dense(call)) return dense_prepare(call, false, kernel_mode.tf32 != TF32_OFF, error);
   const Tensor *w = &call->in[IN_W];
   Conv *c = new (std::nothrow) Conv();
   CHECK(c, "no memory for a convolution");

@@ -103,6 +103,7 @@ const Op OP_ROW(conv_transpose) = {
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,
+    .flags = OP_UNORDERED,
     .saves = SAVES_IN(IN_W) | SAVES_IN(IN_X),
     .options = options,
     .options_bytes = sizeof(ConvTransposeOptions),

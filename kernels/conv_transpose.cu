@@ -13,7 +13,7 @@ enum { IN_W, IN_B, IN_X };
 namespace {
 struct Transpose {
   DType type; /* in which it is computed */
-  Convolution *forward, *input, *weight;
+  const Convolution *forward, *input, *weight;
   size_t x, w, y, sums, workspace;
 };
 } // namespace
@@ -60,11 +60,7 @@ static bool choose(const Call *call, Transpose *t, Error *error) {
 }
 
 static void release(Call *call) {
-  Transpose *t = static_cast<Transpose *>(call->state);
-  convolution_free(t->forward);
-  convolution_free(t->input);
-  convolution_free(t->weight);
-  delete t;
+  delete static_cast<Transpose *>(call->state);
   call->state = NULL;
 }
 

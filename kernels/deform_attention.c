@@ -230,6 +230,7 @@ const Op OP_ROW(deform_attention) = {
     .min_in = 3,
     .max_in = MAX_IN,
     .n_out = 1,
+    .flags = OP_UNORDERED,
     .saves = SAVES_ALL_IN,
     .options = options,
     .options_bytes = sizeof(DeformAttentionOptions),

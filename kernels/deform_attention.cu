@@ -7,7 +7,8 @@
  * Backward reads the corners once: their products with dy give the gradients of offsets and
  * weights, which only this group writes, and dy times their weight is added to the values' gradient
  * by 16-byte reductions in memory (sm_90) or four of 4 bytes. In which order those arrive is not
- * fixed, so its last bits vary; with deterministic = 1 the sums are 64-bit fixed point, where
+ * fixed, so its last bits vary; with deterministic = 1, or for a process that asked for it
+ * (kernels/mode.h), the sums are 64-bit fixed point, where
  * order does not matter, at twice the memory and without vectors. BF16 gradients are summed in
  * float in scratch and rounded once.
  *
@@ -15,6 +16,10 @@
 #include "kernels/cuda/deform_points.h"
 
 #include <type_traits>
+
+extern "C" {
+#include "kernels/mode.h"
+}
 
 enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
 static constexpr int THREADS = 256, SLOTS = 4;
@@ -325,7 +330,8 @@ static __global__ void __launch_bounds__(THREADS)
  * ----------------------------------------------------------------------------------- */
 
 static bool deterministic(const Call *call) {
-  return static_cast<const DeformAttentionOptions *>(call->options)->deterministic;
+  return kernel_mode.deterministic ||
+         static_cast<const DeformAttentionOptions *>(call->options)->deterministic;
 }
 
 /* Calls launch(zero of the storage type, elements a load, lanes, whether the head is one chunk). */

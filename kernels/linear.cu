@@ -2,9 +2,13 @@
  * over rows for the bias. Bound by arithmetic for wide layers, else by memory. */
 #include "kernels/cuda/dense.h"
 
+extern "C" {
+#include "kernels/mode.h"
+}
+
 static bool prepare(Call *call, Error *error) {
   bool relu = static_cast<const LinearOptions *>(call->options)->activation == ACT_RELU;
-  return dense_prepare(call, relu, error);
+  return dense_prepare(call, relu, kernel_mode.tf32 == TF32_ON, error);
 }
 
 CUDA_KERNEL(linear) = {

@@ -6,12 +6,16 @@
 
 #include <new>
 
+extern "C" {
+#include "kernels/mode.h"
+}
+
 enum { IN_A, IN_B };
 
 namespace {
 struct Products {
-  DType type;                     /* of the operands */
-  Gemm *forward, *first, *second; /* y; da, db */
+  DType type;                           /* of the operands */
+  const Gemm *forward, *first, *second; /* y; da, db */
   size_t a, b, dy, workspace;
 };
 } // namespace
@@ -21,11 +25,7 @@ static const Products *products_of(const Call *call) {
 }
 
 static void release(Call *call) {
-  Products *p = static_cast<Products *>(call->state);
-  gemm_free(p->forward);
-  gemm_free(p->first);
-  gemm_free(p->second);
-  delete p;
+  delete static_cast<Products *>(call->state);
   call->state = NULL;
 }
 
@@ -35,10 +35,11 @@ static bool make_products(Call *call, Products *p, Error *error) {
   const Tensor *a = &call->in[IN_A], *y = &call->out[0];
   int batch = (int)a->dim[0];
   int64_t t = tensor_rows(a) / batch, c = tensor_last(a), k = tensor_last(y);
-  GemmShape forward = {t, k, c, false, turned, batch, p->type, y->type, false, false};
-  GemmShape first = {t, c, k, false, !turned, batch, p->type, a->type, false, false};
-  GemmShape second = {turned ? k : c, turned ? c : k,      t,     true, false, batch,
-                      p->type,        call->in[IN_B].type, false, false};
+  bool tf32 = kernel_mode.tf32 == TF32_ON;
+  GemmShape forward = {t, k, c, false, turned, batch, p->type, y->type, false, false, tf32};
+  GemmShape first = {t, c, k, false, !turned, batch, p->type, a->type, false, false, tf32};
+  GemmShape second = {turned ? k : c, turned ? c : k,      t,     true,  false, batch,
+                      p->type,        call->in[IN_B].type, false, false, tf32};
   if (!call->backward) return (p->forward = gemm_make(&forward, error)) != NULL;
   p->first = gemm_make(&first, error);
   p->second = p->first ? gemm_make(&second, error) : NULL;

@@ -124,6 +124,8 @@ enum {
   OP_INPLACE = 4,     /* out[0] may share the memory of in[0] (backward: din[0] that of dout[0]) */
   OP_AGAIN = 8,       /* out[0] is cheap beside what backward saves of the inputs anyway: it is
                          computed again for the gradients that read it, not kept (Call.again) */
+  OP_UNORDERED = 16,  /* on a GPU the gradients' last bits may differ from call to call, unless
+                         kernel_mode.deterministic (kernels/mode.h) */
 };
 #define SAVES_IN(i)  (1u << (i))
 #define SAVES_OUT(i) (1u << ((i) + SAVES_OUT_SHIFT))

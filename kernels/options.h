@@ -54,7 +54,8 @@ typedef struct AttentionOptions {
  * L levels (N, D_l, H_l, W_l, E). Query tokens are the grids of query_grids one after another; a
  * query's reference point is its cell's centre (i + .5) / size; sample at reference * size_l - .5 +
  * offset, trilinear, zero outside. out: (N, T, E). deterministic: on a GPU the gradient of values
- * repeats to the bit, at a price; on the CPU it always does. */
+ * repeats to the bit, at a price (as kernel_mode asks of a whole process); on the CPU it always
+ * does. */
 typedef struct DeformAttentionOptions {
   int heads, points;
   Ints query_grids; /* 3 numbers a query level: D, H, W */

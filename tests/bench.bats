@@ -91,6 +91,10 @@ d.commit()' "$HARNESS_DB" "$1"
   sql "ALTER TABLE rows DROP COLUMN paper_word"
   sql "DROP TABLE bench_rows"
   sql "DROP TABLE bench_runs"
+  for column in gpu gpu_driver gpu_capability gpu_bytes gpu_libraries deterministic; do
+    sql "ALTER TABLE environments DROP COLUMN $column"
+  done
+  sql "ALTER TABLE attempts DROP COLUMN determinism"
   sql "PRAGMA user_version=1"
   bench expand >out 2>err
   grep -q "stored as run 1" out
@@ -151,6 +155,58 @@ d.commit()' "$HARNESS_DB" "$1"
   holds 'len(d["rows"]) == 4'
   holds 'all(r["baseline"].startswith("torch ") and r["baseline_us"] > 0 for r in d["rows"])'
   holds 'all(math.isclose(r["speedup"], r["baseline_us"] / r["median_us"], rel_tol=1e-3) for r in d["rows"])'
+}
+
+@test "the peer: its matching for GPUs, and a GPU that it does not see" {
+  /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
+  cat >requests <<'END'
+{"do": "setup", "bench": "match", "threads": 1, "device": "cuda:7", "tf32": "off", "dtype": "f32", "seconds": 0.01, "batch": 1, "queries": 4, "classes": 3, "voxels": 99}
+{"do": "setup", "bench": "deform_attention", "threads": 1, "device": "cpu", "tf32": "off", "dtype": "bf16", "seconds": 0.01, "batch": 2, "heads": 2, "points": 2, "width": 8, "query_grids": [[2, 2, 2]], "value_grids": [[4, 3, 2], [2, 2, 2]]}
+{"do": "measure", "repeats": 2}
+END
+  CUDA_VISIBLE_DEVICES= /usr/bin/python3 -B -W ignore "$root/tests/peer/serve.py" <requests >answers
+  python3 - <<'END'
+import json
+ready, blind, seen, measured = map(json.loads, open("answers"))
+assert "sees no GPU" in blind["error"], blind
+assert seen["setting"].startswith("grid_sample"), seen
+assert measured["us"] > 0 and measured["peak"] is None, measured
+END
+  PYTHONPATH="$root/tests/peer" /usr/bin/python3 -B - <<'END'
+import torch, operators
+weights = {"class_weight": 2, "bce_weight": 5, "dice_weight": 5}
+for classes in 3, 5:
+    torch.manual_seed(classes)
+    masks, logits = torch.randn(2, 6, 200), torch.randn(2, 6, classes + 1)
+    labels = torch.randint(classes, (2, 200))
+    labels[1][labels[1] == 2] = 0  # a class that is not there
+    a = operators.assign(masks, logits, labels, classes, weights)
+    b = operators.assign_there(masks, logits, labels, classes, weights)
+    assert (a == b).all() and (a >= 0).any(), (a, b)
+END
+}
+
+@test "a peer is asked on the same device, type and rounding" {
+  cat >peer <<'END'
+#!/bin/sh
+echo '{"ready": true, "version": "9.9", "rss": 1}'
+while read -r line; do
+  echo "$line" >>asked
+  case "$line" in
+  *setup*) echo '{"setting": "as it is", "choices": {}, "parameters": null}' ;;
+  *) echo '{"us": 5000, "rss": 1, "peak": 3145728}' ;;
+  esac
+done
+END
+  chmod +x peer
+  bench --against pytorch --python "$work/peer" --tf32 off match --json >out.json 2>err
+  holds 'd["rows"][0]["baseline_us"] == 5000 and abs(d["rows"][0]["baseline_bytes"] - 3 * 2**20) < 100'
+  python3 -c 'import json
+setup = json.loads(open("asked").readline())
+assert setup["device"] == "cpu" and setup["tf32"] == "off" and setup["dtype"] == "f32", setup'
+  run bench --against pytorch --device cuda:99 match
+  [ "$status" -eq 3 ]
+  [[ "$output" == *cuda* ]]
 }
 
 @test "each --python is a peer with rows of its own; one that is missing is exit 3" {

@@ -63,6 +63,8 @@ run --retyr=failed x.lua|did you mean "--retry"
 run --retry fialed x.lua|nearest: failed
 run --device cdua x.lua|nearest: cuda
 run --dev cpu x.lua|did you mean "--device"
+bench --tf32 yes conv|off, conv, on
+predict --device tpu a b c|cuda:NUMBER
 run --jobs zero x.lua|--jobs needs a number of at least 1, not "zero"
 run --jobs 0 x.lua|--jobs needs a number of at least 1
 run|needs an experiment

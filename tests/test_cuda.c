@@ -2,8 +2,13 @@
  * backward, F32 and where they take it BF16, guards around every block, each call twice with equal
  * bits. Without a GPU: skipped.
  *
- *   build/tests/test_cuda [--bench] [--device cuda:1] [NAME ...]   --bench: the large shapes too */
+ *   build/tests/test_cuda [--bench] [--timed] [--tf32] [--device cuda:1] [NAME ...]
+ *     --bench  the large shapes too
+ *     --timed  as a plain run chooses: library engines by their time, sums in any order; without it
+ *              as `run --deterministic` does
+ *     --tf32   float products in TF32, with the tolerance of its 10 bits; without it in float */
 #include "engine/backend.h"
+#include "kernels/mode.h"
 #include "tests/op_check.h"
 
 #include <string.h>
@@ -11,7 +16,7 @@
 static struct { int passed, failed, skipped; } totals;
 
 /* Sums of a GPU's libraries run in another order than ours. */
-static const double TOLERANCE = 3e-5;
+static const double TOLERANCE = 3e-5, TOLERANCE_TF32 = 3e-3;
 
 static void check_case(const Backend *gpu, OpId id, const OpCase *c, DType type,
                        const OpRun *reference, OpErrors *errors) {
@@ -20,7 +25,7 @@ static void check_case(const Backend *gpu, OpId id, const OpCase *c, DType type,
                    .c = c,
                    .kernel = gpu->kernels[id],
                    .type = type,
-                   .tolerance = TOLERANCE,
+                   .tolerance = kernel_mode.tf32 == TF32_ON ? TOLERANCE_TF32 : TOLERANCE,
                    .reference = reference};
   op_run_on(gpu);
   bool good = op_check(&check, errors, &error);
@@ -72,9 +77,14 @@ int main(int argc, char **argv) {
   const char *device = "cuda";
   char *names[OP_COUNT + 1];
   int count = 0;
+  kernel_mode = (KernelMode){.deterministic = true, .tf32 = TF32_OFF};
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--bench") == 0)
       bench = true;
+    else if (strcmp(argv[i], "--timed") == 0)
+      kernel_mode.deterministic = false;
+    else if (strcmp(argv[i], "--tf32") == 0)
+      kernel_mode.tf32 = TF32_ON;
     else if (strcmp(argv[i], "--device") == 0 && i + 1 < argc)
       device = argv[++i];
     else if (count < OP_COUNT)

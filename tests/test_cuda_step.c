@@ -3,6 +3,7 @@
  * one graph, gradients that do not arrive, and memory shared in place. */
 #include "engine/storage.h"
 #include "kernels/cuda/table.h"
+#include "kernels/mode.h"
 #include "src/bench/step.h"
 
 #include <math.h>
@@ -59,6 +60,30 @@ static void test_bf16(void **state) {
   compare(&maskmed_bf16, 3e-2);
 }
 
+/* With float sums in memory the threads' order shows in the last bits; with kernel_mode's
+ * deterministic it may not. */
+static bool same_bits_in_two_orders(const StepCase *c) {
+  Step step[2];
+  Error error = {""};
+  for (int i = 0; i < 2; i++) {
+    emulator_order((unsigned)(2 * i)); /* as they come, shuffled */
+    if (!step_make_on(&step[i], c, &emulated, ".", 1, &error)) fail_msg("%s", error.text);
+    step_run(&step[i]);
+  }
+  size_t bytes = step[0].params->elements * sizeof(float);
+  bool same = memcmp(step[0].params->weight, step[1].params->weight, bytes) == 0;
+  for (int i = 0; i < 2; i++) step_free(&step[i]);
+  return same;
+}
+
+static void test_deterministic(void **state) {
+  (void)state;
+  assert_false(same_bits_in_two_orders(&maskmed)); /* else the next line says nothing */
+  kernel_mode.deterministic = true;
+  assert_true(same_bits_in_two_orders(&maskmed));
+  kernel_mode.deterministic = false;
+}
+
 static int set_up(void **state) {
   (void)state;
   for (int i = 0; i < OP_COUNT; i++)
@@ -70,6 +95,7 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_float), cmocka_unit_test(test_bf16)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_float), cmocka_unit_test(test_bf16),
+                                     cmocka_unit_test(test_deterministic)};
   return cmocka_run_group_tests(tests, set_up, NULL);
 }

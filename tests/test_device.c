@@ -1,6 +1,7 @@
 /* A device made of the host: memory of its own, a queue that works at once, the CPU's kernels. So
  * what the engine does differently with a device is tested without one: parameters placed there,
  * inputs sent, results fetched, checkpoints written from there and read to there. */
+#include "engine/probe.h"
 #include "engine/stepper.h"
 #include "kernels/options.h"
 
@@ -164,8 +165,53 @@ static void test_checkpoints(void **state) {
   net_free(&second);
 }
 
+/* ---- a step that does not repeat ----------------------------------------------------------------
+ */
+
+static float drift; /* of a gradient, from call to call */
+
+static void drifting_backward(const Call *call) {
+  static int calls;
+  kernels_cpu[OP_linear]->backward(call);
+  float *dw = call->din[0].data;
+  for (int i = 0; dw && i < CLASSES * WIDTH; i++) dw[i] *= 1 + drift * (float)(calls % 2);
+  calls++;
+}
+
+static const char *probe_with(const Backend *backend, float apart) {
+  Net net;
+  drift = apart;
+  net_make(&net, backend);
+  float *x = net.stepper.input[0]->host, kept;
+  int32_t *labels = net.stepper.input[1]->host;
+  for (int i = 0; i < BATCH * QUERIES * WIDTH; i++) x[i] = sinf((float)i);
+  for (int i = 0; i < BATCH * QUERIES; i++) labels[i] = i % CLASSES - 1;
+  kept = x[5];
+  const char *found = probe_run(net.plan, net.stepper.input, 2);
+  assert_true(x[5] == kept);
+  net_free(&net);
+  return found;
+}
+
+static void test_probe(void **state) {
+  (void)state;
+  static const Kernel *table[OP_COUNT];
+  Kernel drifting = *kernels_cpu[OP_linear];
+  drifting.backward = drifting_backward;
+  memcpy(table, kernels_cpu, sizeof table);
+  table[OP_linear] = &drifting;
+  Backend here = backend_cpu, there = backend_there;
+  here.kernels = there.kernels = table;
+  assert_string_equal(probe_with(&backend_cpu, 0), "bitwise");
+  assert_string_equal(probe_with(&there, 0), "bitwise");
+  assert_string_equal(probe_with(&there, 3e-7f), "ulp");
+  assert_string_equal(probe_with(&here, 3e-7f), "ulp");
+  assert_string_equal(probe_with(&there, 1e-3f), "none");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_same_steps),
+                                     cmocka_unit_test(test_probe),
                                      cmocka_unit_test(test_checkpoints)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

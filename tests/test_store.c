@@ -97,7 +97,7 @@ static PlannedTrial *add(Store *store, const json_t *plan, int64_t *id, int *cou
 static int64_t environment_of(Store *store) {
   Error error = {""};
   int64_t id;
-  json_t *environment = environment_capture(".");
+  json_t *environment = environment_capture(".", NULL, false);
   if (!store_environment(store, environment, &id, &error)) fail_msg("%s", error.text);
   json_decref(environment);
   return id;

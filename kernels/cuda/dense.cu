@@ -13,9 +13,9 @@ namespace {
 /* Offsets into the scratch; what is not needed has no place. */
 struct Dense {
   DType type; /* of the products' operands */
-  bool relu;
+  bool relu, tf32;
   int64_t rows, ins, outs;
-  Gemm *forward, *input, *weight;
+  const Gemm *forward, *input, *weight;
   size_t x, w, bias, g, sums, workspace;
 };
 
@@ -46,7 +46,8 @@ static char *scratch_at(const Call *call, size_t offset) {
 static bool prepare_forward(Call *call, Dense *d, Error *error) {
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
   DType out = call->out[0].type;
-  GemmShape shape = {d->rows, d->outs, d->ins, false, true, 1, d->type, out, true, d->relu};
+  GemmShape shape = {d->rows, d->outs, d->ins, false,   true,   1,
+                     d->type, out,     true,   d->relu, d->tf32};
   d->forward = gemm_make(&shape, error);
   if (!d->forward) return false;
   if (call->in[IN_X].type != d->type) d->x = room_add(total, (size_t)(d->rows * d->ins) * unit);
@@ -59,8 +60,9 @@ static bool prepare_forward(Call *call, Dense *d, Error *error) {
 static bool prepare_backward(Call *call, Dense *d, Error *error) {
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
   GemmShape input = {d->rows, d->ins, d->outs, false, false, 1, d->type, call->in[IN_X].type,
-                     false,   false};
-  GemmShape weight = {d->outs, d->ins, d->rows, true, false, 1, d->type, F32, false, false};
+                     false,   false,  d->tf32};
+  GemmShape weight = {d->outs, d->ins, d->rows, true,  false,  1,
+                      d->type, F32,    false,   false, d->tf32};
   d->input = gemm_make(&input, error);
   d->weight = d->input ? gemm_make(&weight, error) : NULL;
   if (!d->weight) return false;
@@ -74,12 +76,13 @@ static bool prepare_backward(Call *call, Dense *d, Error *error) {
   return true;
 }
 
-bool dense_prepare(Call *call, bool relu, Error *error) {
+bool dense_prepare(Call *call, bool relu, bool tf32, Error *error) {
   const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X];
   Dense *d = new (std::nothrow) Dense();
   CHECK(d, "no memory for a layer");
   d->type = x->type == BF16 || call->out[0].type == BF16 ? BF16 : F32;
   d->relu = relu;
+  d->tf32 = tf32;
   d->rows = tensor_rows(x);
   d->ins = tensor_last(x);
   d->outs = w->dim[0];
@@ -92,11 +95,7 @@ bool dense_prepare(Call *call, bool relu, Error *error) {
 }
 
 void dense_release(Call *call) {
-  Dense *d = static_cast<Dense *>(call->state);
-  gemm_free(d->forward);
-  gemm_free(d->input);
-  gemm_free(d->weight);
-  delete d;
+  delete static_cast<Dense *>(call->state);
   call->state = NULL;
 }
 

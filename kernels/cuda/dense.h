@@ -6,7 +6,8 @@
 
 #include "kernels/cuda/launch.h"
 
-bool dense_prepare(Call *call, bool relu, Error *error); /* sets scratch_bytes and state */
+/* Sets scratch_bytes and state. tf32: F32 operands may be rounded to it. */
+bool dense_prepare(Call *call, bool relu, bool tf32, Error *error);
 void dense_forward(const Call *call);
 void dense_backward(const Call *call);
 void dense_release(Call *call);

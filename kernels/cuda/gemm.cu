@@ -2,18 +2,27 @@
  * D^T (n, m) = B^T A^T, and the bias runs along its rows. */
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/libraries.h"
+#include "kernels/cuda/room.h"
 
 #include <new>
 
+extern "C" {
+#include "kernels/contest.h"
+#include "kernels/mode.h"
+}
+
 struct Gemm {
+  GemmShape shape;
+  bool deterministic; /* of the process when it was made */
+  Gemm *next;
   cublasLtMatmulDesc_t what;
   cublasLtMatrixLayout_t a, b, d;
   cublasLtMatmulAlgo_t algorithm;
   size_t workspace;
-  bool bias;
 };
 
 static constexpr size_t MOST_WORKSPACE = (size_t)32 << 20;
+static constexpr int MOST_ALGORITHMS = 8;
 
 static cudaDataType_t type_of(DType type) {
   return type == BF16 ? CUDA_R_16BF : CUDA_R_32F;
@@ -39,7 +48,9 @@ static void describe(Gemm *gemm, const GemmShape *s) {
                                 : s->relu ? CUBLASLT_EPILOGUE_RELU_BIAS
                                           : CUBLASLT_EPILOGUE_BIAS;
   cudaDataType_t bias = type_of(s->out);
-  BLAS_TRY(BLAS(cublasLtMatmulDescCreate)(&gemm->what, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  cublasComputeType_t compute =
+      s->in == F32 && s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  BLAS_TRY(BLAS(cublasLtMatmulDescCreate)(&gemm->what, compute, CUDA_R_32F));
 #define SET(attribute, value)                                                                      \
   BLAS_TRY(BLAS(cublasLtMatmulDescSetAttribute)(gemm->what, attribute, &value, sizeof value))
   SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
@@ -60,46 +71,114 @@ static uint32_t alignment(DType type, int64_t elements, int batch) {
   return align;
 }
 
-static bool choose(Gemm *gemm, const GemmShape *s, Error *error) {
+/* The library's suggestions, best first. Parts of a sum that is split over K meet in float, in an
+ * order that is fixed. */
+static int suggestions(const Gemm *gemm, cublasLtMatmulHeuristicResult_t *found,
+                       cublasStatus_t *status) {
+  const GemmShape *s = &gemm->shape;
   cublasLtMatmulPreference_t wish;
-  cublasLtMatmulHeuristicResult_t found;
   int count = 0;
+  uint32_t sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   uint32_t a = alignment(s->in, s->k * s->n, s->batch), b = alignment(s->in, s->m * s->k, s->batch),
            d = alignment(s->out, s->m * s->n, s->batch);
   BLAS_TRY(BLAS(cublasLtMatmulPreferenceCreate)(&wish));
 #define SET(attribute, value)                                                                      \
   BLAS_TRY(BLAS(cublasLtMatmulPreferenceSetAttribute)(wish, attribute, &value, sizeof value))
   SET(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, MOST_WORKSPACE);
+  SET(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, sums);
   SET(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, a);
   SET(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, b);
   SET(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, d);
   SET(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, d);
 #undef SET
-  cublasStatus_t status =
+  *status =
       BLAS(cublasLtMatmulAlgoGetHeuristic)(libraries.blas_handle, gemm->what, gemm->a, gemm->b,
-                                           gemm->d, gemm->d, wish, 1, &found, &count);
+                                           gemm->d, gemm->d, wish, MOST_ALGORITHMS, found, &count);
   BLAS_TRY(BLAS(cublasLtMatmulPreferenceDestroy)(wish));
-  if (status != CUBLAS_STATUS_SUCCESS || count == 0)
+  return *status == CUBLAS_STATUS_SUCCESS ? count : 0;
+}
+
+/* The description holds the bias's pointer; it is read before the call returns. */
+static cublasStatus_t multiply(const Gemm *gemm, void *stream, const void *a, const void *b,
+                               const void *bias, void *d, void *workspace) {
+  float one = 1, zero = 0;
+  if (gemm->shape.bias)
+    BLAS_TRY(BLAS(cublasLtMatmulDescSetAttribute)(gemm->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                                  &bias, sizeof bias));
+  return BLAS(cublasLtMatmul)(libraries.blas_handle, gemm->what, &one, b, gemm->a, a, gemm->b,
+                              &zero, d, gemm->d, d, gemm->d, &gemm->algorithm, workspace,
+                              gemm->workspace, static_cast<cudaStream_t>(stream));
+}
+
+/* ---- choosing an algorithm --------------------------------------------------------------------
+ */
+
+namespace {
+struct Rehearsal {
+  Gemm *gemm; /* with the algorithm that is timed */
+  void *a, *b, *bias, *d, *workspace;
+};
+} // namespace
+
+static bool rehearse(void *user) {
+  Rehearsal *r = static_cast<Rehearsal *>(user);
+  return multiply(r->gemm, libraries.stream, r->a, r->b, r->bias, r->d, r->workspace) ==
+         CUBLAS_STATUS_SUCCESS;
+}
+
+static double rehearsal_seconds(void *user) {
+  return library_seconds(rehearse, user);
+}
+
+static bool rehearsal_begin(Rehearsal *r, Gemm *gemm) {
+  const GemmShape *s = &gemm->shape;
+  size_t batch = (size_t)s->batch, in = dtype_bytes(s->in), out = dtype_bytes(s->out);
+  *r = Rehearsal{gemm,
+                 library_room(batch * (size_t)(s->m * s->k) * in),
+                 library_room(batch * (size_t)(s->k * s->n) * in),
+                 library_room((size_t)s->n * out),
+                 library_room(batch * (size_t)(s->m * s->n) * out),
+                 library_room(MOST_WORKSPACE)};
+  return r->a && r->b && r->bias && r->d && r->workspace;
+}
+
+static void rehearsal_end(Rehearsal *r) {
+  void *const all[] = {r->a, r->b, r->bias, r->d, r->workspace};
+  for (void *room : all) library_room_free(room);
+}
+
+static bool choose(Gemm *gemm, Error *error) {
+  cublasLtMatmulHeuristicResult_t found[MOST_ALGORITHMS];
+  cublasStatus_t status;
+  const GemmShape *s = &gemm->shape;
+  int count = suggestions(gemm, found, &status), best = -1;
+  Contest contest = contest_begin();
+  Rehearsal rehearsal = {};
+  if (!contest.blind && count > 1) contest.blind = !rehearsal_begin(&rehearsal, gemm);
+  if (count == 1) contest.blind = true;
+  for (int i = 0; i < count && contest_open(&contest); i++) {
+    if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;
+    gemm->algorithm = found[i].algo;
+    gemm->workspace = found[i].workspaceSize;
+    if (contest_try(&contest, rehearsal_seconds, &rehearsal)) best = i;
+  }
+  rehearsal_end(&rehearsal);
+  if (best < 0)
     return fail(error, "cuBLASLt has no algorithm for (%lld, %lld) x (%lld, %lld), batch %d: %s",
                 (long long)s->m, (long long)s->k, (long long)s->k, (long long)s->n, s->batch,
                 BLAS(cublasLtGetStatusString)(status));
-  gemm->algorithm = found.algo;
-  gemm->workspace = found.workspaceSize;
+  gemm->algorithm = found[best].algo;
+  gemm->workspace = found[best].workspaceSize;
   return true;
 }
 
-Gemm *gemm_make(const GemmShape *shape, Error *error) {
-  Gemm *gemm = new (std::nothrow) Gemm();
-  CHECK(gemm, "no memory for a matrix product");
-  gemm->bias = shape->bias;
-  describe(gemm, shape);
-  if (choose(gemm, shape, error)) return gemm;
-  gemm_free(gemm);
-  return NULL;
+static bool same_shape(const GemmShape *a, const GemmShape *b) {
+  return a->m == b->m && a->n == b->n && a->k == b->k && a->turn_a == b->turn_a &&
+         a->turn_b == b->turn_b && a->batch == b->batch && a->in == b->in && a->out == b->out &&
+         a->bias == b->bias && a->relu == b->relu && a->tf32 == b->tf32;
 }
 
-void gemm_free(Gemm *gemm) {
-  if (!gemm) return;
+static void destroy(Gemm *gemm) {
   BLAS_TRY(BLAS(cublasLtMatmulDescDestroy)(gemm->what));
   BLAS_TRY(BLAS(cublasLtMatrixLayoutDestroy)(gemm->a));
   BLAS_TRY(BLAS(cublasLtMatrixLayoutDestroy)(gemm->b));
@@ -107,17 +186,28 @@ void gemm_free(Gemm *gemm) {
   delete gemm;
 }
 
+const Gemm *gemm_make(const GemmShape *shape, Error *error) {
+  static Gemm *made;
+  for (const Gemm *g = made; g; g = g->next)
+    if (same_shape(&g->shape, shape) && g->deterministic == kernel_mode.deterministic) return g;
+  Gemm *gemm = new (std::nothrow) Gemm();
+  CHECK(gemm, "no memory for a matrix product");
+  gemm->shape = *shape;
+  gemm->deterministic = kernel_mode.deterministic;
+  describe(gemm, shape);
+  if (!choose(gemm, error)) {
+    destroy(gemm);
+    return NULL;
+  }
+  gemm->next = made;
+  return made = gemm;
+}
+
 size_t gemm_workspace(const Gemm *gemm) {
-  return gemm->workspace;
+  return room_slack(gemm->workspace);
 }
 
 void gemm_run(const Gemm *gemm, void *stream, const void *a, const void *b, const void *bias,
               void *d, void *workspace) {
-  float one = 1, zero = 0;
-  if (gemm->bias) /* the description holds the pointer; it is read before the call returns */
-    BLAS_TRY(BLAS(cublasLtMatmulDescSetAttribute)(gemm->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                                                  &bias, sizeof bias));
-  BLAS_TRY(BLAS(cublasLtMatmul)(libraries.blas_handle, gemm->what, &one, b, gemm->a, a, gemm->b,
-                                &zero, d, gemm->d, d, gemm->d, &gemm->algorithm, workspace,
-                                gemm->workspace, static_cast<cudaStream_t>(stream)));
+  BLAS_TRY(multiply(gemm, stream, a, b, bias, d, room_aligned(workspace)));
 }

@@ -1,6 +1,6 @@
-/* Matrix products by cuBLASLt, the algorithm chosen when the plan is made. All matrices are dense
- * and row-major, samples of a batch follow each other. BF16 operands accumulate in float; F32 ones
- * multiply in float, not in TF32. */
+/* Matrix products by cuBLASLt, the algorithm chosen when the plan is made, by its time on this
+ * device (kernels/contest.h). All matrices are dense and row-major, samples of a batch follow each
+ * other. BF16 operands accumulate in float; F32 ones multiply in float, or with `tf32` in TF32. */
 #ifndef KERNELS_CUDA_GEMM_H
 #define KERNELS_CUDA_GEMM_H
 
@@ -13,13 +13,13 @@ struct GemmShape {
   int batch;
   DType in, out;   /* of A and B; of D, and of the bias (n) */
   bool bias, relu; /* relu only with a bias */
+  bool tf32;       /* with F32 operands */
 };
 
 struct Gemm;
-/* NULL with the reason. */
-Gemm *gemm_make(const GemmShape *shape, Error *error);
-void gemm_free(Gemm *gemm);              /* NULL is fine */
-size_t gemm_workspace(const Gemm *gemm); /* 256-byte aligned scratch that a run needs */
+/* NULL with the reason. The process keeps it: an equal shape gets the same one. */
+const Gemm *gemm_make(const GemmShape *shape, Error *error);
+size_t gemm_workspace(const Gemm *gemm); /* scratch that a run needs, aligned as any */
 void gemm_run(const Gemm *gemm, void *stream, const void *a, const void *b, const void *bias,
               void *d, void *workspace);
 

@@ -1,6 +1,7 @@
 #include "kernels/cuda/libraries.h"
 
 #include <dlfcn.h>
+#include <math.h>
 
 Libraries libraries;
 
@@ -45,5 +46,45 @@ bool libraries_open(cudaStream_t stream, Error *error) {
   if (dnn != CUDNN_STATUS_SUCCESS)
     return fail(error, "--device cuda: cuDNN cannot start: %s", DNN(cudnnGetErrorString)(dnn));
   DNN_TRY(DNN(cudnnSetStream)(libraries.dnn_handle, stream));
+  libraries.stream = stream;
   return true;
+}
+
+/* ---- timing a candidate -------------------------------------------------------------------------
+ */
+
+void *library_room(size_t bytes) {
+  void *room = NULL;
+  cudaError_t status = cudaMalloc(&room, bytes ? bytes : 1);
+  if (status == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError(); /* told by NULL */
+    return NULL;
+  }
+  CUDA_TRY(status);
+  CUDA_TRY(cudaMemsetAsync(room, 0x3c, bytes, libraries.stream)); /* .0115 in BF16 and in float */
+  return room;
+}
+
+void library_room_free(void *room) {
+  if (!room) return;
+  CUDA_TRY(cudaStreamSynchronize(libraries.stream));
+  CUDA_TRY(cudaFree(room));
+}
+
+double library_seconds(bool (*run)(void *user), void *user) {
+  static cudaEvent_t start, end;
+  cudaStreamCaptureStatus capture;
+  float milliseconds = 0;
+  CUDA_TRY(cudaStreamIsCapturing(libraries.stream, &capture));
+  CHECK(capture == cudaStreamCaptureStatusNone, "a candidate is timed while a step is captured");
+  if (!start) {
+    CUDA_TRY(cudaEventCreate(&start));
+    CUDA_TRY(cudaEventCreate(&end));
+  }
+  CUDA_TRY(cudaEventRecord(start, libraries.stream));
+  bool good = run(user);
+  CUDA_TRY(cudaEventRecord(end, libraries.stream));
+  CUDA_TRY(cudaEventSynchronize(end));
+  CUDA_TRY(cudaEventElapsedTime(&milliseconds, start, end));
+  return good ? 1e-3 * (double)milliseconds : (double)NAN;
 }

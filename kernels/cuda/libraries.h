@@ -51,6 +51,7 @@ struct Libraries {
   DnnFunctions dnn;
   cublasLtHandle_t blas_handle; /* of the open GPU */
   cudnnHandle_t dnn_handle;
+  cudaStream_t stream;
 };
 extern Libraries libraries;
 
@@ -61,6 +62,14 @@ extern Libraries libraries;
 bool libraries_load(Error *error);
 /* Handles for the current device, working in this stream. */
 bool libraries_open(cudaStream_t stream, Error *error);
+
+/* Memory to time a candidate in (kernels/contest.h), filled with some numbers; NULL where there is
+ * none left. Nothing of it is held by a plan. */
+void *library_room(size_t bytes);
+void library_room_free(void *room); /* NULL is fine */
+/* Seconds that what `run` puts into the stream takes on the device; NaN when run says false. Never
+ * while a step is captured. */
+double library_seconds(bool (*run)(void *user), void *user);
 
 #define BLAS_TRY(call)                                                                             \
   do {                                                                                             \

@@ -121,6 +121,9 @@ return {
   { name = "dtype", type = "choice", default = "float32", choices = { "float32", "bf16" },
     doc = "storage of activations and their gradients; bf16: where the kernels allow it, with float weights, sums and "
       .. "losses; wants a processor with avx512_bf16 (harness doctor)" },
+  { name = "tf32", type = "choice", default = "conv", choices = { "off", "conv", "on" },
+    doc = "on a GPU: float32 products that may round their operands to TF32 (10 bits); none, convolutions (as PyTorch), "
+      .. "or matrix products too; no part of a trial on the CPU" },
   { name = "threads", type = "int", default = 2, quick = 1, min = 1, max = 1024,
     doc = "CPU threads of a trial; part of its identity: sums may differ in the last bit" },
 }

@@ -366,6 +366,7 @@ local function add_row(plan, experiment, parsed, scale, row, paper, home, read_p
     for fold = first, last do
       local cell = config_of(experiment, config, seed, fold, plan.data)
       cell.device = plan.device ~= "cpu" and plan.device or nil -- the identity of a trial on the CPU has no device
+      if not cell.device then cell.tf32 = nil end
       plan.cells[#plan.cells + 1] = { row = #plan.rows - 1, seed = seed, fold = fold, config = cell }
     end
   end
@@ -401,6 +402,7 @@ return function(experiment, overrides, file, source, home, read_plan)
     metric = experiment.metric or experiment.kind or "dice", scale = table.concat(scales, "+"), device = parsed.device or "cpu",
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
   }
+  if parsed.values.tf32 and plan.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
   for _, scale in ipairs(scales) do
     for _, row in ipairs(rows_of(experiment, parsed, scale)) do
       add_row(plan, experiment, parsed, scale, row, paper, home, read_plan)

@@ -40,6 +40,27 @@ static const OpCase deform_large = {
     .in = {QUERIES(37440, 160), CUBE(64, 128), CUBE(32, 128), CUBE(16, 128), CUBE(8, 128),
            CUBE(4, 128)}};
 
+/* The bridge's attention at the paper's plan: patch 64x192x160, batch 2, all six scales sampled by
+ * the tokens of the lowest four. */
+#define LEVEL(D, H, W)                                                                             \
+  {                                                                                                \
+    5, {                                                                                           \
+      2, D, H, W, 192                                                                              \
+    }                                                                                              \
+  }
+static const OpCase deform_paper = {
+    .name = "2 x 70200 x 6 levels x 4 x 192",
+    .options = "heads=6 points=4 query_grids=32,48,40,16,24,20,8,12,10,4,6,5",
+    .n_in = 8,
+    .in = {{3, {2, 70200, 3 * 144}, FILL_GRID, 2},
+           {3, {2, 70200, 144}},
+           LEVEL(64, 192, 160),
+           LEVEL(64, 96, 80),
+           LEVEL(32, 48, 40),
+           LEVEL(16, 24, 20),
+           LEVEL(8, 12, 10),
+           LEVEL(4, 6, 5)}};
+
 static const OpCase *match_case(const char *name) {
   const OpCase *c = op_cases[OP_match];
   while (c->name && strcmp(c->name, name) != 0) c++;
@@ -47,10 +68,19 @@ static const OpCase *match_case(const char *name) {
   return c;
 }
 
-static int every(DuelCase *all, char names[][64]) {
+static int every(const Backend *backend, DuelCase *all, char names[][64]) {
+  static const DuelCase paper[] = {{.name = "deform_attention, 2 x 70200 queries",
+                                    .op = OP_deform_attention,
+                                    .c = &deform_paper,
+                                    .dtype = "f32"},
+                                   {.name = "deform_attention, 2 x 70200 queries, bf16",
+                                    .op = OP_deform_attention,
+                                    .c = &deform_paper,
+                                    .dtype = "bf16"}};
+  bool gpu = backend->device != NULL;
   int count = 0;
   for (const StepCase *s = step_cases; s->name; s++)
-    for (int first = 0; first < 2; first++) {
+    for (int first = 0; step_on(s, backend) && first < (gpu ? 1 : 2); first++) {
       snprintf(names[count], 64, "%sstep:%s", first ? "first-" : "", s->name);
       all[count] =
           (DuelCase){.name = names[count], .step = s, .dtype = step_dtype(s), .first = first};
@@ -66,7 +96,8 @@ static int every(DuelCase *all, char names[][64]) {
                             .dtype = "f32"};
   all[count++] = (DuelCase){
       .name = "match", .op = OP_match, .c = match_case("quick, 16 queries"), .dtype = "f32"};
-  all[count++] = (DuelCase){.name = "dice", .dtype = "u8"};
+  if (!gpu) all[count++] = (DuelCase){.name = "dice", .dtype = "u8"};
+  for (int i = 0; gpu && i < 2; i++) all[count++] = paper[i];
   return count;
 }
 
@@ -74,15 +105,19 @@ static int every(DuelCase *all, char names[][64]) {
  */
 
 static double ours_turn(const Work *work, int repeats) {
+  if (work->recorded) return 1e6 * work->device->replay(work->recorded, repeats) / repeats;
   double start = seconds_now();
   for (int i = 0; i < repeats; i++) work->run(work->user);
   return 1e6 * (seconds_now() - start) / repeats;
 }
 
-static double theirs_turn(Peer *peer, int repeats, Error *error) {
+/* `bytes`: the most that the peer's GPU memory held, where it computes there. */
+static double theirs_turn(Peer *peer, int repeats, double *bytes, Error *error) {
   json_t *answer =
       peer_ask(peer, json_pack("{s:s, s:i}", "do", "measure", "repeats", repeats), error);
   double us = answer ? json_number_value(json_object_get(answer, "us")) : NAN;
+  const json_t *peak = json_object_get(answer, "peak");
+  if (json_is_number(peak)) *bytes = json_number_value(peak);
   json_decref(answer);
   return us;
 }
@@ -112,7 +147,7 @@ static bool in_turn(const Session *session, Ours *ours, Peer *peer, Error *error
   BenchRow *row = &ours->row;
   timing_warm(&ours->work, limits);
   int repeats = repeats_for(ours_turn(&ours->work, 1));
-  int their_repeats = repeats_for(theirs_turn(peer, 1, error));
+  int their_repeats = repeats_for(theirs_turn(peer, 1, &row->baseline_bytes, error));
   double start = seconds_now();
   for (int pair = 0; pair < MOST_PAIRS; pair++) {
     bool late = seconds_now() - start > LIMIT_FACTOR * limits->seconds;
@@ -123,7 +158,7 @@ static bool in_turn(const Session *session, Ours *ours, Peer *peer, Error *error
     if (pair && session_interrupted()) break;
     samples_add(&row->hot, ours_turn(&ours->work, repeats));
     usleep(10000); /* our threads stop spinning before the other's start, and the other way round */
-    double us = theirs_turn(peer, their_repeats, error);
+    double us = theirs_turn(peer, their_repeats, &row->baseline_bytes, error);
     if (!(us > 0)) return false;
     samples_add(&row->baseline_hot, us);
     usleep(10000);
@@ -268,7 +303,7 @@ static bool fits(const BenchOptions *options, const char *name) {
 
 static int choose(const BenchOptions *options, DuelCase *all, char names[][64], Error *error) {
   const char *known[DUELS_MAX];
-  int total = every(all, names), count = 0;
+  int total = every(options->backend, all, names), count = 0;
   for (int i = 0; i < total; i++) known[i] = all[i].name;
   for (int i = 0; i < total; i++)
     if (fits(options, all[i].name)) all[count++] = all[i];

@@ -1,4 +1,5 @@
 #include "src/bench/bench.h"
+#include "kernels/mode.h"
 #include "src/bench/against.h"
 #include "src/bench/op_bench.h"
 #include "src/bench/selection.h"
@@ -11,12 +12,9 @@
 /* ---- ops ----------------------------------------------------------------------------------------
  */
 
-/* The ceiling of arithmetic on this row's operands: BF16 is multiplied by the matrix units. */
-static Machine machine_for(const Session *session, const char *dtype) {
-  Machine machine = session->machine;
-  if (!strcmp(dtype, "bf16") && machine.matrix_gflops > 0)
-    machine.fma_gflops = machine.matrix_gflops;
-  return machine;
+/* Marks the rows that show what `--deterministic` costs. */
+static const char *price_text(const Session *session) {
+  return kernel_mode.deterministic && !session->options->deterministic ? ", deterministic" : "";
 }
 
 /* Cold is what counts: within a step the operands of an op were last touched long ago. */
@@ -25,13 +23,13 @@ static void time_op(Session *session, OpBench *bench, const OpCheck *check, cons
   BenchRow row = row_make();
   Cost cost = op_cost(backward ? &bench->backward : &bench->forward);
   const TimingLimits *limits = &session->options->limits;
-  Machine machine = machine_for(session, dtype);
+  Machine machine = machine_for(&session->machine, dtype);
   Work work = {.run = backward ? op_bench_backward : op_bench_forward,
                .user = bench,
                .device = session->machine.device};
   row.dtype = dtype;
   snprintf(row.kernel, sizeof row.kernel, "%s", op_table[bench->id]->name);
-  snprintf(row.name, sizeof row.name, "%s", bench->c->name);
+  snprintf(row.name, sizeof row.name, "%s%s", bench->c->name, price_text(session));
   op_bench_shape(bench, row.shape, sizeof row.shape);
   row.pass = backward ? "backward" : "forward";
   row.error = check->error[backward];
@@ -52,20 +50,27 @@ static void time_op(Session *session, OpBench *bench, const OpCheck *check, cons
 
 static bool bench_typed(Session *session, const Chosen *chosen, DType type, Error *error) {
   const Backend *backend = session->options->backend;
-  const char *dtype = type == BF16 ? "bf16" : "f32";
   OpBench bench;
   OpCheck check;
   if (!op_bench_make(&bench, chosen->op, chosen->c, type, backend->kernels[chosen->op], error))
     return false;
   bool good = (!backend->device || op_bench_place(&bench, backend, error)) &&
               op_bench_check(&bench, &check, error);
-  if (good) time_op(session, &bench, &check, dtype, false);
+  const char *dtype = good ? op_bench_dtype(&bench) : "";
+  if (good && !price_text(session)[0]) time_op(session, &bench, &check, dtype, false);
   if (good && bench.has_backward) time_op(session, &bench, &check, dtype, true);
   op_bench_free(&bench);
   return good;
 }
 
-/* On a GPU in both types, on the CPU in float. */
+static bool bench_types(Session *session, const Chosen *chosen, Error *error) {
+  const Backend *backend = session->options->backend;
+  bool both = backend->device && backend->kernels[chosen->op]->bf16;
+  return bench_typed(session, chosen, F32, error) &&
+         (!both || bench_typed(session, chosen, BF16, error));
+}
+
+/* On a GPU in both types, on the CPU in float; what is not deterministic there, once more so. */
 static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
   const Backend *backend = session->options->backend;
   const Kernel *kernel = backend->kernels[chosen->op];
@@ -76,21 +81,26 @@ static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
     fprintf(stderr, "%s: no %s kernel\n", name, backend->name);
     return true;
   }
-  bool good = bench_typed(session, chosen, F32, &inner);
-  if (good && backend->device && kernel->bf16) good = bench_typed(session, chosen, BF16, &inner);
+  bool unordered = backend->device && op_table[chosen->op]->flags & OP_UNORDERED;
+  bool good = bench_types(session, chosen, &inner);
+  if (good && unordered && !session->options->deterministic) {
+    kernel_mode.deterministic = true;
+    good = bench_types(session, chosen, &inner);
+    kernel_mode.deterministic = false;
+  }
   return good || fail(error, "%s: %s", name, inner.text);
 }
 
 /* ---- whole steps --------------------------------------------------------------------------------
  */
 
-static bool bench_step(Session *session, const StepCase *c, Error *error) {
+static bool time_step(Session *session, const StepCase *c, Error *error) {
   Step step;
   const BenchOptions *o = session->options;
   if (!step_make_on(&step, c, o->backend, o->home, o->threads, error)) return false;
   BenchRow row = row_make();
-  Machine machine = machine_for(session, step_dtype(c));
-  step_describe(&step, c, &machine, &row);
+  step_describe(&step, c, &session->machine, &row);
+  if (price_text(session)[0]) snprintf(row.name, sizeof row.name, "deterministic");
   Work work = {.run = step_run, .user = &step};
   timing_warm(&work, &o->limits);
   timing_run(&work, NULL, &o->limits, &row.hot);
@@ -98,6 +108,16 @@ static bool bench_step(Session *session, const StepCase *c, Error *error) {
               fail(error, "step:%s: the loss is not finite: the times mean nothing", c->name);
   session_add(session, &row);
   step_free(&step);
+  return good;
+}
+
+static bool bench_step(Session *session, const StepCase *c, Error *error) {
+  bool price = session->options->backend->device && !session->options->deterministic;
+  bool good = time_step(session, c, error);
+  if (!good || !price) return good;
+  kernel_mode.deterministic = true;
+  good = time_step(session, c, error);
+  kernel_mode.deterministic = false;
   return good;
 }
 

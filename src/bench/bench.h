@@ -14,7 +14,8 @@ typedef struct BenchOptions {
   int threads;
   TimingLimits limits;
   bool json, list, quiet, against, compile; /* compile: peers may use torch.compile */
-  const char *python[MAX_PEERS];            /* against: each with a PyTorch; none: the default */
+  bool deterministic; /* asked for: every row; else on a GPU a row of its own shows its price */
+  const char *python[MAX_PEERS]; /* against: each with a PyTorch; none: the default */
   int pythons;
   const Backend *backend;          /* where: the CPU's fast kernels or a GPU */
   const char *device;              /* as typed; NULL: cpu */

@@ -1,5 +1,6 @@
 #include "src/bench/machine.h"
 #include "kernels/error.h"
+#include "kernels/mode.h"
 
 #include <math.h>
 #include <omp.h>
@@ -175,11 +176,19 @@ void machine_warning(const Machine *m, char *text, size_t bytes) {
 }
 
 json_t *machine_json(const Machine *m) {
-  return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b}", "threads",
-                   m->threads, "processors", m->processors, "copy_gbps", m->copy_gbps, "fma_gflops",
-                   m->fma_gflops, "fma_end_gflops", m->fma_end_gflops, "mhz", m->mhz, "mhz_end",
-                   m->mhz_end, "load", m->load, "load_end", m->load_end, "others", m->others,
-                   "matrix_gflops", m->matrix_gflops, "slowed", m->slowed);
+  return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:b, s:b, s:s}",
+                   "threads", m->threads, "processors", m->processors, "copy_gbps", m->copy_gbps,
+                   "fma_gflops", m->fma_gflops, "fma_end_gflops", m->fma_end_gflops, "mhz", m->mhz,
+                   "mhz_end", m->mhz_end, "load", m->load, "load_end", m->load_end, "others",
+                   m->others, "matrix_gflops", m->matrix_gflops, "slowed", m->slowed,
+                   "deterministic", kernel_mode.deterministic, "tf32", tf32_name(kernel_mode.tf32));
+}
+
+Machine machine_for(const Machine *m, const char *dtype) {
+  Machine machine = *m;
+  double share = !strcmp(dtype, "bf16") ? 1 : !strcmp(dtype, "tf32") ? .5 : 0;
+  if (share * m->matrix_gflops > 0) machine.fma_gflops = share * m->matrix_gflops;
+  return machine;
 }
 
 double machine_least_us(const Machine *m, double flops, double bytes, const char **bound) {

@@ -29,6 +29,9 @@ void machine_end(Machine *machine, double seconds);
 /* What makes the times doubtful ("the machine is busy: ..."), or an empty text. */
 void machine_warning(const Machine *machine, char *text, size_t bytes);
 json_t *machine_json(const Machine *machine); /* {"threads", "copy_gbps", ...} */
+/* With the ceiling of arithmetic on operands of this type, where a GPU's was measured: BF16 goes to
+ * its matrix units, TF32 at half their rate. */
+Machine machine_for(const Machine *machine, const char *dtype);
 /* The least time in microseconds for this work, and which ceiling binds. */
 double machine_least_us(const Machine *machine, double flops, double bytes, const char **bound);
 

@@ -1,5 +1,6 @@
 #include "src/bench/op_bench.h"
 #include "kernels/bf16.h"
+#include "kernels/mode.h"
 #include "kernels/rng.h"
 
 #include <math.h>
@@ -34,6 +35,9 @@ static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
   }
 }
 
+/* Prime: what is larger than this repeats, but no row of it as another row. */
+static const int64_t PERIOD = 16777213;
+
 /* The same values whatever the type: real ones are rounded to float. */
 static void fill(Tensor *tensor, const CaseInput *input, uint64_t item) {
   Rng rng = rng_make(1, RNG_TEST, item);
@@ -42,12 +46,17 @@ static void fill(Tensor *tensor, const CaseInput *input, uint64_t item) {
     return;
   }
   double scale = input->fill == FILL_GRID ? input->bound : 1;
-  for (int64_t i = 0, count = tensor_count(tensor); i < count; i++) {
+  int64_t count = tensor_count(tensor);
+  for (int64_t i = 0; i < count && i < PERIOD; i++) {
     double value = input->fill == FILL_LABELS     ? rng_below(&rng, (uint32_t)input->bound)
                    : input->fill == FILL_POSITIVE ? rng_between(&rng, .5, 1.5)
                                                   : scale * rng_normal(&rng);
     element_set(tensor, i, (double)(float)value);
   }
+  size_t unit = dtype_bytes(tensor->type);
+  for (int64_t i = PERIOD; i < count; i += PERIOD)
+    memcpy((char *)tensor->data + (size_t)i * unit, tensor->data,
+           (size_t)(count - i < PERIOD ? count - i : PERIOD) * unit);
 }
 
 /* NaN for real numbers, a huge one for whole numbers. */
@@ -261,7 +270,9 @@ static void run_both(OpBench *b) {
 
 /* What rounding to BF16 left of the numbers. */
 static void copy_numbers(Tensor *to, const Tensor *from) {
-  for (int64_t i = 0; to->data && i < tensor_count(to); i++) element_set(to, i, element(from, i));
+  int64_t count = to->data ? tensor_count(to) : 0;
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; i++) element_set(to, i, element(from, i));
 }
 
 static bool stores_bf16(const OpBench *b) {
@@ -277,16 +288,47 @@ static bool double_affordable(const OpBench *b) {
   return cost.flops + cost.bytes < 3e8;
 }
 
+static bool rounds_to_tf32(const OpBench *b) {
+  bool convolves = b->id == OP_conv || b->id == OP_conv_transpose;
+  bool multiplies = convolves || b->id == OP_linear || b->id == OP_matmul;
+  return b->place &&
+         (kernel_mode.tf32 == TF32_ON ? multiplies : kernel_mode.tf32 == TF32_CONV && convolves);
+}
+
+const char *op_bench_dtype(const OpBench *b) {
+  return stores_bf16(b) ? "bf16" : rounds_to_tf32(b) ? "tf32" : "f32";
+}
+
+/* A GPU sums in another order than the reference, and in larger groups. */
+static double tolerance_of(const OpBench *b) {
+  double own = b->c->tolerance > 0 ? b->c->tolerance : 1e-5;
+  if (stores_bf16(b)) return 1e-2;
+  if (rounds_to_tf32(b)) return 3e-3;
+  return b->place ? fmax(own, 3e-5) : own;
+}
+
+size_t op_bench_bytes(const OpBench *b) {
+  size_t bytes = b->forward.scratch_bytes + b->backward.scratch_bytes;
+  for (int i = 0; i < b->forward.n_in; i++)
+    bytes += tensor_bytes(&b->in[i]) + (b->din[i].data ? tensor_bytes(&b->din[i]) : 0);
+  for (int i = 0; i < b->forward.n_out; i++)
+    bytes += tensor_bytes(&b->out[i]) + (b->dout[i].data ? tensor_bytes(&b->dout[i]) : 0);
+  return bytes;
+}
+
 bool op_bench_check(OpBench *b, OpCheck *check, Error *error) {
   bool in_double = double_affordable(b);
+  const Kernel *const *kernels = in_double  ? kernels_reference
+                                 : b->place ? kernels_cpu
+                                            : kernels_portable;
   OpBench reference;
-  if (!op_bench_make(&reference, b->id, b->c, in_double ? F64 : F32,
-                     (in_double ? kernels_reference : kernels_portable)[b->id], error))
+  if (!op_bench_make(&reference, b->id, b->c, in_double ? F64 : F32, kernels[b->id], error))
     return false;
-  *check = (OpCheck){.tolerance = b->c->tolerance > 0 ? b->c->tolerance : 1e-5,
-                     .reference = in_double ? "double" : "portable float"};
+  *check = (OpCheck){.tolerance = tolerance_of(b),
+                     .reference = in_double  ? "double"
+                                  : b->place ? "the CPU's float"
+                                             : "portable float"};
   if (stores_bf16(b)) {
-    check->tolerance = 1e-2;
     for (int i = 0; i < b->forward.n_in; i++) copy_numbers(&reference.in[i], &b->in[i]);
     for (int i = 0; i < b->forward.n_out; i++)
       if (b->dout[i].data) copy_numbers(&reference.dout[i], &b->dout[i]);

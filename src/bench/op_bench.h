@@ -22,7 +22,8 @@ typedef struct OpBench {
 typedef struct OpCheck {
   double error[2]; /* forward, backward */
   double tolerance;
-  const char *reference; /* "double" or "portable float", where double takes too long */
+  const char *reference; /* "double"; where that takes too long "portable float", on a GPU "the
+                            CPU's float" */
 } OpCheck;
 
 /* real BF16: the operands that the kernel takes so, the others F32. */
@@ -35,6 +36,9 @@ void op_bench_forward(void *bench);
 void op_bench_backward(void *bench);
 /* Runs both passes of `bench` and of the reference; afterwards the outputs stand for backward. */
 bool op_bench_check(OpBench *bench, OpCheck *check, Error *error);
+/* Of the products: "bf16", "f32", or "tf32" where a GPU's library may round to it. */
+const char *op_bench_dtype(const OpBench *bench);
+size_t op_bench_bytes(const OpBench *bench); /* operands, gradients and scratch */
 /* "(16,3,3,3,16) (16) (2,32,32,32,16) stride=2,2,2" */
 void op_bench_shape(const OpBench *bench, char *text, size_t bytes);
 

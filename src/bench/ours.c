@@ -1,3 +1,4 @@
+#include "kernels/mode.h"
 #include "kernels/options.h"
 #include "kernels/rng.h"
 #include "src/bench/duel.h"
@@ -62,9 +63,10 @@ static json_t *deform_request(const OpBench *bench) {
   int levels = bench->forward.n_in - 2, value[3 * MAX_IN];
   for (int l = 0; l < levels; l++)
     for (int a = 0; a < 3; a++) value[3 * l + a] = (int)bench->forward.in[2 + l].dim[1 + a];
-  return json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "bench", "deform_attention", "heads", o->heads,
-                   "points", o->points, "width", (int)tensor_last(&bench->forward.in[2]),
-                   "query_grids", grids(o->query_grids.v, o->query_grids.count / 3), "value_grids",
+  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:o, s:o}", "bench", "deform_attention", "batch",
+                   (int)bench->forward.in[0].dim[0], "heads", o->heads, "points", o->points,
+                   "width", (int)tensor_last(&bench->forward.in[2]), "query_grids",
+                   grids(o->query_grids.v, o->query_grids.count / 3), "value_grids",
                    grids(value, levels));
 }
 
@@ -80,7 +82,10 @@ static bool op_make(Ours *ours, const DuelCase *c, const Session *session, Error
   OpBench *bench = &ours->op;
   BenchRow *row = &ours->row;
   OpCheck check;
-  if (!op_bench_make(bench, c->op, c->c, F32, kernels_cpu[c->op], error) ||
+  const Backend *backend = session->options->backend;
+  DType type = strcmp(c->dtype, "bf16") ? F32 : BF16;
+  if (!op_bench_make(bench, c->op, c->c, type, backend->kernels[c->op], error) ||
+      (backend->device && !op_bench_place(bench, backend, error)) ||
       !op_bench_check(bench, &check, error))
     return false;
   Cost cost = op_cost(&bench->forward), back = {0, 0};
@@ -94,8 +99,13 @@ static bool op_make(Ours *ours, const DuelCase *c, const Session *session, Error
   row->reference = check.reference;
   row->flops = cost.flops + back.flops;
   row->bytes = cost.bytes + back.bytes;
+  row->dtype = op_bench_dtype(bench);
   row->least_us = machine_least_us(&session->machine, row->flops, row->bytes, &row->bound);
-  ours->work = (Work){.run = both_run, .user = bench};
+  ours->work = (Work){.run = both_run, .user = bench, .device = backend->device};
+  if (backend->device) {
+    row->peak_bytes = (double)op_bench_bytes(bench);
+    ours->work.recorded = backend->device->record(both_run, bench);
+  }
   ours->request = c->op == OP_match ? match_request(bench) : deform_request(bench);
   return true;
 }
@@ -119,7 +129,7 @@ static json_t *nested(const json_t *list) {
 static bool step_side(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
   Step *step = &ours->step;
   const BenchOptions *o = session->options;
-  if (!step_make(step, c->step, o->home, o->threads, error)) return false;
+  if (!step_make_on(step, c->step, o->backend, o->home, o->threads, error)) return false;
   step_describe(step, c->step, &session->machine, &ours->row);
   ours->work = (Work){.run = step_run, .user = step};
   json_t *config = json_deep_copy(step->config);
@@ -143,12 +153,16 @@ bool ours_make(Ours *ours, const DuelCase *c, const Session *session, Error *err
   }
   json_object_set_new(ours->request, "threads", json_integer(session->options->threads));
   json_object_set_new(ours->request, "dtype", json_string(c->dtype));
+  json_object_set_new(ours->request, "device",
+                      json_string(session->options->device ? session->options->device : "cpu"));
+  json_object_set_new(ours->request, "tf32", json_string(tf32_name(kernel_mode.tf32)));
   json_object_set_new(ours->request, "compile", json_boolean(session->options->compile));
   json_object_set_new(ours->request, "seconds", json_real(session->options->limits.seconds));
   return true;
 }
 
 void ours_free(Ours *ours) {
+  if (ours->work.recorded) ours->work.device->forget(ours->work.recorded);
   if (ours->op.kernel) op_bench_free(&ours->op);
   if (ours->step.config) step_free(&ours->step);
   free(ours->maps);

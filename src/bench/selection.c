@@ -61,7 +61,7 @@ static bool take(const BenchOptions *options, const Chosen *all, int count, bool
   return true;
 }
 
-static int every(Chosen *all) {
+static int every(const Backend *backend, Chosen *all) {
   int count = 0;
   for (int id = 0; id < OP_COUNT; id++)
     for (const OpCase *c = op_cases[id]; c->name; c++) {
@@ -70,6 +70,7 @@ static int every(Chosen *all) {
       count++;
     }
   for (const StepCase *s = step_cases; s->name; s++) {
+    if (!step_on(s, backend)) continue;
     if (all) all[count] = (Chosen){OP_COUNT, NULL, s};
     count++;
   }
@@ -77,11 +78,11 @@ static int every(Chosen *all) {
 }
 
 bool selection_make(const BenchOptions *options, Chosen **list, int *count, Error *error) {
-  int total = every(NULL);
+  int total = every(options->backend, NULL);
   *list = calloc((size_t)total, sizeof **list);
   bool *wanted = calloc((size_t)total, sizeof *wanted);
   CHECK(*list && wanted, "no memory for %d benches", total);
-  every(*list);
+  every(options->backend, *list);
   *count = 0;
   bool good = take(options, *list, total, wanted, error);
   for (int i = 0; good && i < total; i++)

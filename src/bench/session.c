@@ -80,9 +80,11 @@ static bool keep(const Session *session, json_t *environment, int64_t *id, Error
 
 static void print_json(Session *session, json_t *environment, int64_t id) {
   json_t *host = machine_json(&session->machine), *row;
-  const char *const keys[] = {"host",     "cpu",     "cores",    "memory_bytes",
-                              "kernel",   "version", "commit",   "binary_hash",
-                              "compiler", "flags",   "libraries"};
+  const char *const keys[] = {
+      "host",         "cpu",    "cores",       "memory_bytes",   "kernel",
+      "version",      "commit", "binary_hash", "compiler",       "flags",
+      "libraries",    "gpu",    "gpu_driver",  "gpu_capability", "gpu_bytes",
+      "gpu_libraries"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
     if (json_object_get(environment, keys[i]))
       json_object_set(host, keys[i], json_object_get(environment, keys[i]));
@@ -104,7 +106,7 @@ bool session_end(Session *session, Error *error) {
   char warning[512];
   machine_end(&session->machine, ceiling_seconds(o));
   machine_warning(&session->machine, warning, sizeof warning);
-  json_t *environment = environment_capture(o->home);
+  json_t *environment = environment_capture(o->home, o->device, o->deterministic);
   int64_t id = 0;
   bool good = keep(session, environment, &id, error);
   if (good && o->json) print_json(session, environment, id);

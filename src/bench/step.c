@@ -1,4 +1,5 @@
 #include "src/bench/step.h"
+#include "kernels/mode.h"
 #include "kernels/rng.h"
 #include "src/train/config.h"
 
@@ -15,6 +16,10 @@ const StepCase step_cases[] = {
     {"maskmed-quick:bf16", 11, {"dtype=bf16"}},
     {"maskmed-no-bridge", 11, {"bridge=none"}},
     {"maskmed-small", 16, {"scale=small", "key_grid=6,6,6"}},
+    {"unet-paper", 16, {"scale=paper", "head=point_wise", "bridge=none"}},
+    {"unet-paper:bf16", 16, {"scale=paper", "head=point_wise", "bridge=none", "dtype=bf16"}},
+    {"maskmed-paper", 16, {"scale=paper"}},
+    {"maskmed-paper:bf16", 16, {"scale=paper", "dtype=bf16"}},
     {0}};
 
 /* The resolved configuration of the case: one row, one seed. */
@@ -65,10 +70,18 @@ static bool fill(Step *step, Error *error) {
   return true;
 }
 
-const char *step_dtype(const StepCase *c) {
+static bool overrides(const StepCase *c, const char *option) {
   for (int i = 0; c->overrides[i]; i++)
-    if (strcmp(c->overrides[i], "dtype=bf16") == 0) return "bf16";
-  return "f32";
+    if (strcmp(c->overrides[i], option) == 0) return true;
+  return false;
+}
+
+const char *step_dtype(const StepCase *c) {
+  return overrides(c, "dtype=bf16") ? "bf16" : "f32";
+}
+
+bool step_on(const StepCase *c, const Backend *backend) {
+  return backend->device || !overrides(c, "scale=paper");
 }
 
 static void start(Step *step) {
@@ -130,7 +143,10 @@ void step_run(void *user) {
   stepper_wait(&step->stepper);
 }
 
-void step_describe(const Step *step, const StepCase *c, const Machine *machine, BenchRow *row) {
+void step_describe(const Step *step, const StepCase *c, const Machine *ceilings, BenchRow *row) {
+  bool tf32 = step->backend->device && kernel_mode.tf32 != TF32_OFF;
+  row->dtype = tf32 && step->graph->storage != BF16 ? "tf32" : step_dtype(c);
+  Machine machine = machine_for(ceilings, row->dtype);
   const int64_t *dim = step->model.image->tensor.dim;
   double compute = 0, memory = 0;
   snprintf(row->kernel, sizeof row->kernel, "step:%s", c->name);
@@ -139,12 +155,11 @@ void step_describe(const Step *step, const StepCase *c, const Machine *machine, 
   for (int i = 0; c->overrides[i] && used < sizeof row->shape; i++)
     used += (size_t)snprintf(row->shape + used, sizeof row->shape - used, " %s", c->overrides[i]);
   row->pass = "step";
-  row->dtype = step_dtype(c);
   row->least_us = 0;
   for (int i = 0; i < step->graph->node_count; i++) {
     const char *bound;
     Cost cost = op_cost(&step->graph->nodes[i]->call);
-    double least = machine_least_us(machine, cost.flops, cost.bytes, &bound);
+    double least = machine_least_us(&machine, cost.flops, cost.bytes, &bound);
     *(bound[0] == 'c' ? &compute : &memory) += least;
     row->flops += cost.flops;
     row->bytes += cost.bytes;
@@ -152,6 +167,9 @@ void step_describe(const Step *step, const StepCase *c, const Machine *machine, 
   row->least_us = compute + memory;
   row->bound = compute > memory ? "compute" : "memory";
   row->peak_bytes = (double)(step->plan->bytes + params_bytes(step->params));
+  if (step->backend->device) /* the two slots of the stepper */
+    row->peak_bytes += 2 * (double)(tensor_bytes(&step->model.image->tensor) +
+                                    tensor_bytes(&step->model.labels->tensor));
 }
 
 double step_loss(const Step *step) {

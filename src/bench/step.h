@@ -29,6 +29,8 @@ typedef struct Step {
 } Step;
 
 const char *step_dtype(const StepCase *c); /* "f32" or "bf16" */
+/* Whether it is benched there: steps of the paper's plan want a GPU. */
+bool step_on(const StepCase *c, const Backend *backend);
 bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error);
 /* The same elsewhere than on the CPU. */
 bool step_make_on(Step *step, const StepCase *c, const Backend *backend, const char *home,

@@ -1,5 +1,6 @@
 /* harness bench: the work is in src/bench/. */
 #include "src/bench/bench.h"
+#include "kernels/mode.h"
 #include "src/bench/compare.h"
 
 #include <string.h>
@@ -17,7 +18,9 @@ enum {
   KEY_AGAINST,
   KEY_FIRST,
   KEY_PYTHON,
-  KEY_COMPILE
+  KEY_COMPILE,
+  KEY_DETERMINISTIC,
+  KEY_TF32
 };
 
 static const struct argp_option options[] = {
@@ -36,6 +39,12 @@ static const struct argp_option options[] = {
      0},
     {"compile", KEY_COMPILE, 0, 0,
      "Let PyTorch's steps try torch.compile too: minutes a case, and not in first steps", 0},
+    {"deterministic", KEY_DETERMINISTIC, 0, 0,
+     "On a GPU: everything as `run --deterministic`; without it rows of their own show its price",
+     0},
+    {"tf32", KEY_TF32, "off|conv|on", 0,
+     "On a GPU: which float32 products may round to TF32 (default conv: convolutions, as PyTorch)",
+     0},
     {"first-step", KEY_FIRST, "NAME", OPTION_HIDDEN, "", 0},
     {"list", KEY_LIST, 0, 0, "Name what would be timed", 0},
     {0}};
@@ -44,6 +53,11 @@ static bool take_device(const char *value, BenchOptions *o, Error *error) {
   o->device = value;
   if (!strcmp(value, "cpu") || !strncmp(value, "cuda", 4)) return true;
   return fail(error, "--device \"%s\" is unknown; known: cpu, cuda, cuda:NUMBER", value);
+}
+
+static bool take_tf32(const char *value, Error *error) {
+  return tf32_parse(value, &kernel_mode.tf32) ||
+         fail(error, "--tf32 \"%s\" is unknown; known: off, conv, on", value);
 }
 
 static bool take_against(const char *value, BenchOptions *o, Error *error) {
@@ -60,6 +74,8 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_LIST) o->list = true;
   if (key == KEY_FIRST) o->first_step = value;
   if (key == KEY_COMPILE) o->compile = true;
+  if (key == KEY_DETERMINISTIC) o->deterministic = kernel_mode.deterministic = true;
+  if (key == KEY_TF32) return take_tf32(value, error);
   if (key == KEY_PYTHON && o->pythons == MAX_PEERS)
     return fail(error, "--python: at most %d", MAX_PEERS);
   if (key == KEY_PYTHON) o->python[o->pythons++] = value;
@@ -153,10 +169,6 @@ int command_bench(int argc, char **argv) {
   bench.command = command;
   bench.backend = backend_open(bench.device ? bench.device : "cpu", &error);
   if (!bench.backend) return cli_error(EXIT_UNFIT, &error);
-  if (bench.against && bench.backend->device) {
-    fail(&error, "--against pytorch compares on the cpu; on a GPU it is not there yet");
-    return cli_error(EXIT_USAGE, &error);
-  }
   int code = bench_run(&bench, &error);
   if (code == EXIT_INTERRUPTED) fail(&error, "interrupted; the rows so far are stored");
   if (code == EXIT_SOME_FAILED && !error.text[0]) fail(&error, "a kernel is wrong");

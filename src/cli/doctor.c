@@ -95,14 +95,17 @@ static void look_at_processor(Findings *findings) {
 static void look_at_cuda(Findings *findings) {
   DeviceInfo info;
   Error error = {""};
-  bool good = backend_gpu(&info, &error);
+  bool good = backend_gpu(0, &info, &error);
   if (info.libraries[0]) find(findings, GOOD, "cuda", "%s", info.libraries);
-  if (good)
-    find(findings, GOOD, "device", "%d GPU%s; cuda:0 is %s, sm_%d%d, %d multiprocessors, %.1f GiB",
-         info.count, info.count == 1 ? "" : "s", info.name, info.major, info.minor, info.processors,
-         (double)info.bytes / 0x1p30);
-  else
-    find(findings, GOOD, "device", "%s", error.text);
+  if (!good) find(findings, GOOD, "device", "%s", error.text);
+  for (int i = 0, count = info.count; good && i < count; i++) {
+    if (!backend_gpu(i, &info, &error)) break;
+    bool old = info.major < 8; /* backend_open refuses it */
+    find(findings, old ? WARN : GOOD, "device",
+         "cuda:%d is %s, compute capability %d.%d%s, %d multiprocessors, %.1f GiB, driver %s", i,
+         info.name, info.major, info.minor, old ? " (8.0 is needed)" : "", info.processors,
+         (double)info.bytes / 0x1p30, info.release[0] ? info.release : "unknown");
+  }
 }
 
 static void look_at_gpu(Findings *findings) {

@@ -52,6 +52,7 @@ static int config_file(const PlannedTrial *trial, const Launch *launch) {
   if (launch->workers >= 0) json_object_set_new(config, "workers", json_integer(launch->workers));
   if (launch->gpu) json_object_set_new(config, "gpu", json_integer(launch->gpu));
   if (launch->eager) json_object_set_new(config, "no_capture", json_true());
+  if (launch->deterministic) json_object_set_new(config, "deterministic", json_true());
   bool good = json_dumpfd(config, file, JSON_COMPACT) == 0 && lseek(file, 0, SEEK_SET) == 0;
   json_decref(config);
   if (good) return file;

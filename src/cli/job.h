@@ -40,11 +40,12 @@ typedef struct Launch {
   const char *folder;  /* of the database */
   const char *home;    /* of the program */
   int threads;
-  bool pin;     /* bind each trial to processors of its own, where so many are free */
-  int workers;  /* threads that prepare batches, -1: the trial's default */
-  bool profile; /* the trial ends its log with the time of each op */
-  int gpu;      /* of several */
-  bool eager;   /* no captured steps */
+  bool pin;           /* bind each trial to processors of its own, where so many are free */
+  int workers;        /* threads that prepare batches, -1: the trial's default */
+  bool profile;       /* the trial ends its log with the time of each op */
+  int gpu;            /* of several */
+  bool eager;         /* no captured steps */
+  bool deterministic; /* kernels/mode.h */
 } Launch;
 
 double job_now(void); /* seconds, monotonic */

@@ -12,9 +12,10 @@ typedef struct Choice {
   const char *trial;
   PredictionOptions prediction;
   double threads; /* 0: as the trial */
+  int gpu;        /* -1: the CPU */
 } Choice;
 
-enum { KEY_PROBABILITIES = 1, KEY_OVERWRITE, KEY_RAW, KEY_THREADS };
+enum { KEY_PROBABILITIES = 1, KEY_OVERWRITE, KEY_RAW, KEY_THREADS, KEY_DEVICE };
 
 static const struct argp_option options[] = {
     {"probabilities", KEY_PROBABILITIES, 0, 0,
@@ -22,8 +23,15 @@ static const struct argp_option options[] = {
     {"overwrite", KEY_OVERWRITE, 0, 0, "Predict again what is there already", 0},
     {"no-postprocess", KEY_RAW, 0, 0,
      "Keep every component, even where the trial's validation chose the largest", 0},
+    {"device", KEY_DEVICE, "cpu|cuda", 0,
+     "Where (default cpu, wherever the trial was trained); cuda:1 is the second GPU", 0},
     {"threads", KEY_THREADS, "N", 0, "Threads (default: as the trial)", 0},
     {0}};
+
+static bool take_device(const char *value, Choice *choice, Error *error) {
+  if (backend_names_gpu(value, &choice->gpu) || strcmp(value, "cpu") == 0) return true;
+  return fail(error, "--device is cpu, cuda or cuda:NUMBER, not \"%s\"", value);
+}
 
 static bool take(int key, char *value, void *user, Error *error) {
   Choice *choice = user;
@@ -33,6 +41,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_PROBABILITIES) p->probabilities = true;
   if (key == KEY_OVERWRITE) p->overwrite = true;
   if (key == KEY_RAW) p->postprocess = false;
+  if (key == KEY_DEVICE) return take_device(value, choice, error);
   return key != KEY_THREADS || cli_number("--threads", value, 1, &choice->threads, error);
 }
 
@@ -40,7 +49,8 @@ static const Cli cli = {
     "predict",
     "TRIAL IN OUT",
     "  harness predict 3f2a imagesTs predictions\n"
-    "  harness predict 3f2a scan.nii.gz scan_labels.nii.gz --probabilities\n",
+    "  harness predict 3f2a scan.nii.gz scan_labels.nii.gz --probabilities\n"
+    "  harness predict 3f2a imagesTs predictions --device cuda\n",
     "Label maps of new images by a trained trial (leading digits as `harness runs list` prints "
     "them), prepared as its training images were, with the images' geometry. IN is an image or a "
     "folder of them, a file per channel (CASE_0000.nii.gz, as nnU-Net) or one with all (4D, as "
@@ -75,6 +85,8 @@ static int predict(const Choice *choice, Store *store, Error *error) {
   json_t *config = find_trial(choice, store, error);
   if (!config) return EXIT_NOTHING;
   if (choice->threads > 0) omp_set_num_threads((int)choice->threads);
+  json_object_set_new(config, "device", json_string(choice->gpu < 0 ? "cpu" : "cuda"));
+  json_object_set_new(config, "gpu", json_integer(choice->gpu < 0 ? 0 : choice->gpu));
   PredictionOutcome outcome;
   bool good = prediction_run(config, &choice->prediction, &outcome, error);
   json_decref(config);
@@ -86,7 +98,7 @@ static int predict(const Choice *choice, Store *store, Error *error) {
 }
 
 int command_predict(int argc, char **argv) {
-  Choice choice = {.prediction.postprocess = true};
+  Choice choice = {.prediction.postprocess = true, .gpu = -1};
   Error error = {""};
   Store *store = NULL;
   cli_parse(&cli, argc, argv, &choice.common, &choice);

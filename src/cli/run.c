@@ -27,7 +27,7 @@ typedef struct Run {
   double timeout_s;
   int workers; /* -1: not given */
   bool retry[STATUS_COUNT];
-  bool dry_run, json, profile, eager;
+  bool dry_run, json, profile, eager, deterministic;
   const char *place; /* "cuda:1" as given; NULL: cpu */
   Batch batch;
   Store *store;
@@ -42,7 +42,8 @@ enum {
   KEY_JSON = 4,
   KEY_PROFILE = 5,
   KEY_WORKERS = 6,
-  KEY_EAGER = 7
+  KEY_EAGER = 7,
+  KEY_DETERMINISTIC = 8
 };
 
 static const struct argp_option options[] = {
@@ -50,6 +51,11 @@ static const struct argp_option options[] = {
     {"device", KEY_DEVICE, "cpu|cuda", 0, "Where the trials compute; cuda:1 is the second GPU", 0},
     {"no-capture", KEY_EAGER, 0, 0,
      "On a GPU: launch the kernels of a step one by one, not as a captured graph; the same bits",
+     0},
+    {"deterministic", KEY_DETERMINISTIC, 0, 0,
+     "On a GPU: the same bits every time, at a price (`bench` shows it): ordered sums everywhere, "
+     "no "
+     "engine chosen by its time. Recorded with the trial, no part of its identity",
      0},
     {"jobs", 'j', "N", 0, "Trials at a time (default: processors / threads of a trial)", 0},
     {"retry", KEY_RETRY, "CLASS,...", 0,
@@ -141,6 +147,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_JSON) run->json = true;
   if (key == KEY_PROFILE) run->profile = true;
   if (key == KEY_EAGER) run->eager = true;
+  if (key == KEY_DETERMINISTIC) run->deterministic = true;
   return true;
 }
 
@@ -238,7 +245,7 @@ static bool schedule_kind(Run *run, Schedule *work, bool plans, bool *interrupte
                                                     : fitting; /* timed: one by one */
   if (work->jobs > work->count) work->jobs = work->count;
   work->pin = work->jobs * work->threads <= cores;
-  json_t *environment = environment_capture(run->common.home);
+  json_t *environment = environment_capture(run->common.home, run->place, run->deterministic);
   bool good = store_environment(run->store, environment, &work->environment, error) &&
               schedule_run(work, interrupted, error);
   json_decref(environment);
@@ -262,6 +269,7 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
                      .profile = run->profile,
                      .gpu = run->gpu,
                      .eager = run->eager,
+                     .deterministic = run->deterministic,
                      .home = run->common.home,
                      .program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe"};
     collect(run, plans, &work);

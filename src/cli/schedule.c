@@ -84,7 +84,8 @@ static bool hand_out(Sweep *sweep, Job *job, Error *error) {
                    .pin = schedule->pin,
                    .profile = schedule->profile,
                    .gpu = schedule->gpu,
-                   .eager = schedule->eager};
+                   .eager = schedule->eager,
+                   .deterministic = schedule->deterministic};
   job->trial = schedule->todo[sweep->next];
   job->label = schedule->label[sweep->next];
   if (!job_spawn(job, &launch, error)) return false;

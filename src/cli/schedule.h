@@ -18,6 +18,7 @@ typedef struct Schedule {
   bool quiet, profile;
   int gpu;             /* of several */
   bool eager;          /* no captured steps */
+  bool deterministic;  /* kernels/mode.h */
   const char *program; /* what to execute for a trial */
   const char *home;    /* the program's folder */
 } Schedule;

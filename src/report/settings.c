@@ -279,7 +279,8 @@ static const char environments_sql[] =
     "  JOIN v_attempt v ON v.trial_id = t.id"
     "  WHERE r.plan_id IN (SELECT value FROM json_each(?1)))"
     " SELECT n.version, n.commit_hash, n.dirty, n.binary_hash, n.compiler, n.flags, n.libraries,"
-    "  n.cpu, n.cores, n.memory_bytes, n.kernel, k.device, count(*) AS trials,"
+    "  n.cpu, n.cores, n.memory_bytes, n.kernel, n.gpu, n.gpu_driver, n.gpu_capability,"
+    "  n.gpu_bytes, n.gpu_libraries, n.deterministic, k.device, count(*) AS trials,"
     "  sum(a.wall_s) AS wall_s, min(a.started_at) AS first, max(a.ended_at) AS last"
     " FROM counted k JOIN attempts a ON a.id = k.attempt_id"
     " JOIN environments n ON n.id = a.environment_id GROUP BY n.id, k.device ORDER BY n.id";
@@ -304,6 +305,20 @@ static void list_libraries(const char *source, char *list, size_t bytes) {
   json_decref(libraries);
 }
 
+static void put_device(FILE *out, const json_t *e) {
+  char line[1024];
+  if (!field_text(e, "gpu")[0]) {
+    put_fact(out, "device", field_text(e, "device"));
+    return;
+  }
+  snprintf(line, sizeof line, "%s: %s, compute capability %s, %.1f GiB, driver %s; %s%s",
+           field_text(e, "device"), field_text(e, "gpu"), field_text(e, "gpu_capability"),
+           json_number_value(json_object_get(e, "gpu_bytes")) / 0x1p30, field_text(e, "gpu_driver"),
+           field_text(e, "gpu_libraries"),
+           field_whole(e, "deterministic") ? "; --deterministic" : "");
+  put_fact(out, "device", line);
+}
+
 static void put_environment(FILE *out, const json_t *e) {
   char line[1024];
   double memory = json_number_value(json_object_get(e, "memory_bytes"));
@@ -315,7 +330,7 @@ static void put_environment(FILE *out, const json_t *e) {
   snprintf(line, sizeof line, "%s, %d cores, %.1f GiB", field_text(e, "cpu"),
            field_whole(e, "cores"), memory / 0x1p30);
   put_fact(out, "machine", line);
-  put_fact(out, "device", field_text(e, "device"));
+  put_device(out, e);
   put_fact(out, "system", field_text(e, "kernel"));
   snprintf(line, sizeof line, "%s, build %s", field_text(e, "version"),
            field_text(e, "binary_hash"));

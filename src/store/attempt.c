@@ -34,6 +34,7 @@ static const EventKind kinds[] = {
     {"plan",
      "UPDATE attempts SET parameters = ?2, peak_bytes = ?3, flops = ?4 WHERE id = ?1",
      {"parameters", "peak_bytes", "flops"}},
+    {"probe", "UPDATE attempts SET determinism = ?2 WHERE id = ?1", {"determinism"}},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -122,17 +123,21 @@ bool store_finish(Store *store, int64_t attempt, const json_t *events, const Att
 }
 
 bool store_environment(Store *store, const json_t *environment, int64_t *id, Error *error) {
-  static const char *const fields[] = {"version",      "binary_hash", "commit",    "dirty", "diff",
-                                       "compiler",     "flags",       "libraries", "cpu",   "cores",
-                                       "memory_bytes", "host",        "kernel"};
+  static const char *const fields[] = {
+      "version",        "binary_hash", "commit",        "dirty",        "diff",
+      "compiler",       "flags",       "libraries",     "cpu",          "cores",
+      "memory_bytes",   "host",        "kernel",        "gpu",          "gpu_driver",
+      "gpu_capability", "gpu_bytes",   "gpu_libraries", "deterministic"};
   char hash[HASH_BYTES];
   if (!json_hash(environment, hash, error)) return false;
   sqlite3_stmt *statement;
   if (!database_prepare(store,
                         "INSERT OR IGNORE INTO environments(hash, captured_at, version,"
                         " binary_hash, commit_hash, dirty, diff, compiler, flags, libraries, cpu,"
-                        " cores, memory_bytes, host, kernel) VALUES(?1, " NOW ", ?2, ?3, ?4, ?5,"
-                        " ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                        " cores, memory_bytes, host, kernel, gpu, gpu_driver, gpu_capability,"
+                        " gpu_bytes, gpu_libraries, deterministic) VALUES(?1, " NOW ", ?2, ?3, ?4,"
+                        " ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
+                        " ?20)",
                         &statement, error))
     return false;
   sqlite3_bind_text(statement, 1, hash, -1, SQLITE_STATIC);

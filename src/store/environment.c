@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* pipe2, dl_iterate_phdr */
 #include "src/store/environment.h"
+#include "engine/backend.h"
 #include "src/store/processors.h"
 
 #include <dlfcn.h>
@@ -167,7 +168,23 @@ void environment_cpu(char *name, int bytes) {
   if (file) fclose(file);
 }
 
-json_t *environment_capture(const char *home) {
+static void add_gpu(json_t *environment, const char *device) {
+  DeviceInfo info;
+  Error none = {""};
+  int index;
+  char driver[128], capability[16];
+  if (!backend_names_gpu(device, &index) || !backend_gpu(index, &info, &none)) return;
+  snprintf(driver, sizeof driver, "%s, CUDA %d.%d", info.release[0] ? info.release : "unknown",
+           info.driver / 1000, info.driver % 1000 / 10);
+  snprintf(capability, sizeof capability, "%d.%d", info.major, info.minor);
+  json_t *gpu = json_pack("{s:s, s:s, s:s, s:I, s:s}", "gpu", info.name, "gpu_driver", driver,
+                          "gpu_capability", capability, "gpu_bytes", (json_int_t)info.bytes,
+                          "gpu_libraries", info.libraries);
+  json_object_update(environment, gpu);
+  json_decref(gpu);
+}
+
+json_t *environment_capture(const char *home, const char *device, bool deterministic) {
   struct utsname system;
   uname(&system);
   char cpu[256], kernel[160], binary[17];
@@ -184,5 +201,7 @@ json_t *environment_capture(const char *home) {
   environment_binary(binary);
   json_object_set_new(environment, "binary_hash", json_string(binary));
   add_git(environment, home);
+  if (device) add_gpu(environment, device);
+  if (deterministic) json_object_set_new(environment, "deterministic", json_integer(1));
   return environment;
 }

@@ -159,5 +159,17 @@ static const char looks[] = "ALTER TABLE curves ADD COLUMN val_dice REAL;";
 
 static const char *const version_4[] = {looks, NULL};
 
-const char *const *const migrations[] = {version_1, version_2, version_3, version_4};
+/* gpu and the like: NULL on the CPU. deterministic: 1 where `--deterministic` was given.
+ * determinism: bitwise, ulp or none, as a repeated step showed; NULL: not probed. */
+static const char gpus[] = "ALTER TABLE environments ADD COLUMN gpu TEXT;"
+                           "ALTER TABLE environments ADD COLUMN gpu_driver TEXT;"
+                           "ALTER TABLE environments ADD COLUMN gpu_capability TEXT;"
+                           "ALTER TABLE environments ADD COLUMN gpu_bytes INTEGER;"
+                           "ALTER TABLE environments ADD COLUMN gpu_libraries TEXT;"
+                           "ALTER TABLE environments ADD COLUMN deterministic INTEGER;"
+                           "ALTER TABLE attempts ADD COLUMN determinism TEXT;";
+
+static const char *const version_5[] = {gpus, NULL};
+
+const char *const *const migrations[] = {version_1, version_2, version_3, version_4, version_5};
 const int migration_count = sizeof migrations / sizeof migrations[0];

@@ -1,4 +1,5 @@
 #include "src/train/config.h"
+#include "kernels/mode.h"
 
 static json_t *at(const json_t *config, const char *key) {
   json_t *value = json_object_get(config, key);
@@ -25,6 +26,9 @@ const char *config_text(const json_t *config, const char *key) {
 }
 
 const Backend *config_backend(const json_t *config, Error *error) {
+  const char *tf32 = json_string_value(json_object_get(config, "tf32"));
+  if (tf32) CHECK(tf32_parse(tf32, &kernel_mode.tf32), "tf32 is \"%s\"", tf32);
+  kernel_mode.deterministic = json_is_true(json_object_get(config, "deterministic"));
   const char *device = json_string_value(json_object_get(config, "device"));
   int gpu = (int)json_integer_value(json_object_get(config, "gpu"));
   char name[64];

@@ -12,7 +12,7 @@ int64_t config_int(const json_t *config, const char *key);
 double config_number(const json_t *config, const char *key);
 const char *config_text(const json_t *config, const char *key);
 /* Where the trial computes: "device" ("cpu" when absent), and of several GPUs the machine's "gpu".
- */
+ * Sets kernel_mode: "tf32", and the machine's "deterministic". */
 const Backend *config_backend(const json_t *config, Error *error);
 void config_triple(const json_t *config, const char *key, int out[3]);
 

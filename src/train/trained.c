@@ -11,11 +11,13 @@ static bool weights_there(const char *checkpoint, Error *error) {
               checkpoint);
 }
 
-static bool network_open(Trained *t, const json_t *config, int channels, int labels, Error *error) {
-  t->params = params_make(backend_cpu.real);
+static bool network_open(Trained *t, const json_t *config, const Backend *backend, int channels,
+                         int labels, Error *error) {
+  if (!backend) return false;
+  t->params = params_make(backend->real);
   t->graph = network_build(config, channels, labels, false, t->params, &t->model, error);
   if (!t->graph) return false;
-  t->plan = plan_make(t->graph, &backend_cpu, true, error);
+  t->plan = plan_make(t->graph, backend, true, error);
   return t->plan && params_allocate(t->params, 0, error) &&
          params_load(t->params, false, config_text(config, "checkpoint"), error) &&
          plan_bind(t->plan, NULL, error);
@@ -25,7 +27,8 @@ bool trained_open(Trained *t, const json_t *config, Error *error) {
   *t = (Trained){0};
   return weights_there(config_text(config, "checkpoint"), error) &&
          cases_load(&t->cases, config, error) &&
-         network_open(t, config, t->cases.dataset.channels, t->cases.dataset.labels, error);
+         network_open(t, config, &backend_cpu, t->cases.dataset.channels, t->cases.dataset.labels,
+                      error);
 }
 
 bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t **labels,
@@ -40,8 +43,9 @@ bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t
                 "again: `harness runs rm` and `harness run`",
                 checkpoint);
   return recipe_read(recipe, labels, text, checkpoint, error) &&
-         network_open(t, config, recipe->preprocessing.normaliser.channels,
-                      (int)json_array_size(*labels), error);
+         network_open(t, config, config_backend(config, error),
+                      recipe->preprocessing.normaliser.channels, (int)json_array_size(*labels),
+                      error);
 }
 
 void trained_free(Trained *t) {

@@ -1,4 +1,5 @@
 #include "src/train/trial.h"
+#include "engine/probe.h"
 #include "src/bench/machine.h"
 #include "src/train/cases.h"
 #include "src/train/config.h"
@@ -121,6 +122,20 @@ static CollapseRule collapse_rule(const json_t *c) {
   return (CollapseRule){config_number(c, "collapse_dice"), config_number(c, "collapse_at")};
 }
 
+/* On a GPU, where order may be left to chance: whether a step on the first batch repeats. */
+static bool probe(Trial *t, Error *error) {
+  if (!t->backend->device) return true;
+  Value *input[] = {t->train.image, t->train.labels};
+  float *scratch = malloc(sampler_size(t->sampler).scratch * sizeof *scratch + 1);
+  if (!scratch) return fail(error, "no memory for a batch");
+  sampler_batch(t->sampler, 0, scratch, input[0]->host, input[1]->host);
+  free(scratch);
+  const char *found = probe_run(t->train_plan, input, 2);
+  fprintf(stderr, "a step that is repeated: %s\n", found);
+  event_send(t->events, json_pack("{s:s, s:s}", "event", "probe", "determinism", found));
+  return true;
+}
+
 static bool train(Trial *t, TrainingEnd *end, Error *error) {
   const json_t *c = t->config;
   StepProfile profile = {0};
@@ -201,7 +216,7 @@ static const char *run(Trial *t, Error *error) {
   if (!prepare_data(t, error)) return "failed";
   if (!prepare_model(t, error))
     return strncmp(error->text, "out of memory", 13) == 0 ? "oom" : "failed";
-  if (!train(t, &end, error)) return "failed";
+  if (!probe(t, error) || !train(t, &end, error)) return "failed";
   if (end == TRAINING_COLLAPSED) return "collapsed";
   if (end == TRAINING_INTERRUPTED) return "interrupted";
   return evaluate(t, error);

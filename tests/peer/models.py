@@ -241,6 +241,12 @@ class Stage(nn.Module):
         return x, masks, self.classify(final)
 
 
+def matched(assignment, device):
+    """The assignment, and of what is matched sample, query and label."""
+    sample, query = (assignment >= 0).nonzero(as_tuple=True)
+    return [part.to(device, non_blocking=True) for part in (assignment, sample, query, assignment[sample, query])]
+
+
 class Masked(nn.Module):
     def __init__(self, config, grids, classes):
         super().__init__()
@@ -260,18 +266,19 @@ class Masked(nn.Module):
             x, masks, logits = stage(feature, x, self.position, prior)
             prior = masks.detach() if self.config["masked_attention"] else None
             found.append((masks.float().flatten(2), logits.float(), masks.shape[2:]))
-        assignment = operators.assign(found[-1][0], found[-1][1], labels.flatten(1), self.classes, self.config)
+        solve = operators.assign_there if labels.is_cuda else operators.assign
+        assignment = solve(found[-1][0], found[-1][1], labels.flatten(1), self.classes, self.config)
+        matches = matched(assignment, labels.device)
         weights = [.5 ** i for i in reversed(range(len(found)))]
-        return sum(w / sum(weights) * self.loss(masks, logits, labels_at(labels, size), assignment)
+        return sum(w / sum(weights) * self.loss(masks, logits, labels_at(labels, size), *matches)
                    for w, (masks, logits, size) in zip(weights, found))
 
-    def loss(self, masks, logits, labels, assignment):
+    def loss(self, masks, logits, labels, assignment, sample, query, label):
         c = self.config
         target = torch.where(assignment < 0, self.classes, assignment)
         classes = F.cross_entropy(logits.flatten(0, 1), target.flatten(), self.weight)
-        sample, query = (assignment >= 0).nonzero(as_tuple=True)
         x = masks[sample, query]
-        t = (labels.flatten(1)[sample] == assignment[sample, query][:, None]).float()
+        t = (labels.flatten(1)[sample] == label[:, None]).float()
         bce = F.binary_cross_entropy_with_logits(x, t)
         p = x.sigmoid()
         dice = (1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)).mean()
@@ -299,24 +306,32 @@ class Model(nn.Module):
         return self.head(self.net.decode(skips), labels)
 
 
+def sgd(model, config, device):
+    options = {"lr": 1e-4, "momentum": config["momentum"], "nesterov": True, "weight_decay": config["weight_decay"]}
+    try:
+        return torch.optim.SGD(model.parameters(), fused=True, **options) if device.type == "cuda" else torch.optim.SGD(
+            model.parameters(), foreach=True, **options)
+    except (TypeError, RuntimeError):  # a release that has no fused one
+        return torch.optim.SGD(model.parameters(), foreach=True, **options)
+
+
 def training(request, layout, compiled=False):
-    config = request["config"]
+    config, device = request["config"], torch.device(request["device"])
     torch.manual_seed(1)
     shape = [config["batch"], 1] + config["patch"]
-    model = Model(config, 1, request["classes"]).to(memory_format=layout)
-    image = torch.randn(shape).contiguous(memory_format=layout)
+    model = Model(config, 1, request["classes"]).to(device, memory_format=layout)
+    image = torch.randn(shape).to(device).contiguous(memory_format=layout)
     z, y, x = (torch.arange(n).div(8, rounding_mode="floor") for n in config["patch"])
     labels = ((x[None, None] + 3 * y[:, None] + 5 * z[:, None, None]) % request["classes"]).expand(
-        config["batch"], -1, -1, -1).contiguous()
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=config["momentum"], nesterov=True,
-                                weight_decay=config["weight_decay"], foreach=True)
+        config["batch"], -1, -1, -1).contiguous().to(device)
+    optimiser = sgd(model, config, device)
     loss_of = torch.compile(model) if compiled else model
     bf16 = request["dtype"] == "bf16"
 
     def step():
         optimiser.zero_grad(set_to_none=True)
         if bf16:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast(device.type, dtype=torch.bfloat16):
                 loss = loss_of(image, labels)
         else:
             loss = loss_of(image, labels)
@@ -324,8 +339,7 @@ def training(request, layout, compiled=False):
         if config["clip"]:
             nn.utils.clip_grad_norm_(model.parameters(), config["clip"])
         optimiser.step()
-        if not math.isfinite(loss.item()):
-            raise RuntimeError("the loss is not finite")
+        step.loss = loss.detach()
 
     step.parameters = sum(p.numel() for p in model.parameters())
     return step

@@ -1,5 +1,7 @@
 """Single operators as one writes them in PyTorch for speed."""
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
@@ -14,6 +16,12 @@ def centres(grid):
 # ---- deformable attention ------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=None)
+def steps_of(size, device):
+    """A voxel in grid_sample's coordinates, made once: on a GPU a new one would wait for its copy."""
+    return 2 / torch.tensor(size, dtype=torch.float32, device=device)
+
+
 def sample_levels(offsets, shares, values, reference, heads, points):
     """offsets (N, T, heads*L*P*3), shares (N, T, heads*L*P) before the softmax, values (N*heads, C, D, H, W) a
     level, reference (T, 3). One grid_sample a level, the weighted sum as one product."""
@@ -22,8 +30,7 @@ def sample_levels(offsets, shares, values, reference, heads, points):
     shares = shares.view(n, t, heads, -1).softmax(-1).transpose(1, 2).reshape(n * heads, 1, t, -1)
     sampled = []
     for i, value in enumerate(values):
-        size = torch.tensor(value.shape[2:], dtype=torch.float32)
-        at = reference[:, None, None] * 2 - 1 + offsets[:, :, :, i] * (2 / size)
+        at = reference[:, None, None] * 2 - 1 + offsets[:, :, :, i] * steps_of(tuple(value.shape[2:]), value.device)
         grid = at.flip(-1).transpose(1, 2).reshape(n * heads, t, points, 1, 3)
         sampled.append(F.grid_sample(value, grid, padding_mode="zeros", align_corners=False)[..., 0])
     out = (torch.cat(sampled, -1) * shares).sum(-1)  # (N*heads, C, T)
@@ -31,21 +38,22 @@ def sample_levels(offsets, shares, values, reference, heads, points):
 
 
 def deform_attention(request):
-    heads, points = request["heads"], request["points"]
-    reference = torch.cat([centres(grid) for grid in request["query_grids"]])
+    heads, points, batch = request["heads"], request["points"], request["batch"]
+    device, dtype = request["device"], torch.bfloat16 if request["dtype"] == "bf16" else torch.float32
+    reference = torch.cat([centres(grid) for grid in request["query_grids"]]).to(device)
     samples = heads * points * len(request["value_grids"])
 
     def make(layout=torch.contiguous_format):
         torch.manual_seed(1)
-        offsets = (2 * torch.randn(1, len(reference), 3 * samples)).requires_grad_()
-        shares = torch.randn(1, len(reference), samples, requires_grad=True)
-        values = [torch.randn(heads, request["width"] // heads, *grid).contiguous(memory_format=layout).requires_grad_()
-                  for grid in request["value_grids"]]
-        gradient = torch.randn(1, len(reference), request["width"])
+        offsets = (2 * torch.randn(batch, len(reference), 3 * samples, device=device)).requires_grad_()
+        shares = torch.randn(batch, len(reference), samples, device=device, requires_grad=True)
+        values = [torch.randn(batch * heads, request["width"] // heads, *grid, device=device, dtype=dtype)
+                  .contiguous(memory_format=layout).requires_grad_() for grid in request["value_grids"]]
+        gradient = torch.randn(batch, len(reference), request["width"], device=device, dtype=dtype)
 
-        def work():
-            out = sample_levels(offsets, shares, values, reference, heads, points)
-            torch.autograd.grad(out, [offsets, shares] + values, gradient)
+        def work():  # grid_sample wants one type, and locations do not fit bf16
+            out = sample_levels(offsets, shares, [v.float() for v in values], reference, heads, points)
+            torch.autograd.grad(out.to(dtype), [offsets, shares] + values, gradient)
 
         return work
 
@@ -75,15 +83,36 @@ def assign(masks, logits, labels, classes, config):
     return out
 
 
+@torch.no_grad()
+def assign_there(masks, logits, labels, classes, config):
+    """The same for a GPU: every sample and class at once, one copy to the host, where scipy is. The answer is the
+    host's."""
+    one = (labels[..., None] == torch.arange(classes, device=labels.device)).to(masks.dtype)  # (N, V, classes)
+    volume, probability = one.sum(1), masks.sigmoid()
+    bce = (F.softplus(masks).sum(2)[..., None] - masks @ one) / masks.shape[2]
+    dice = 1 - (2 * (probability @ one) + 1) / (probability.sum(2)[..., None] + volume[:, None] + 1)
+    cost = config["bce_weight"] * bce + config["dice_weight"] * dice
+    cost -= config["class_weight"] * logits.softmax(-1)[..., :classes]
+    table = torch.cat([cost, volume[:, None]], 1).cpu()
+    out = torch.full(masks.shape[:2], -1)
+    for i in range(len(table)):
+        present = table[i, -1].nonzero()[:, 0]
+        rows, columns = linear_sum_assignment(table[i, :-1][:, present].numpy())
+        out[i, torch.as_tensor(rows)] = present[torch.as_tensor(columns)]
+    return out
+
+
 def match(request):
     n, k, classes, voxels = request["batch"], request["queries"], request["classes"], request["voxels"]
 
     def make():
         torch.manual_seed(1)
-        masks, logits = torch.randn(n, k, voxels), torch.randn(n, k, classes + 1)
-        labels = torch.randint(classes, (n, voxels))
+        device = request["device"]
+        masks, logits = torch.randn(n, k, voxels, device=device), torch.randn(n, k, classes + 1, device=device)
+        labels = torch.randint(classes, (n, voxels), device=device)
         weights = {"class_weight": 2, "bce_weight": 5, "dice_weight": 5}
-        return lambda: assign(masks, logits, labels, classes, weights)
+        solve = assign_there if masks.is_cuda else assign
+        return lambda: solve(masks, logits, labels, classes, weights)
 
     return {"matmul and scipy": make}
 

@@ -2,21 +2,24 @@
 without importing again. JSON objects, one a line.
 
 started:  {"ready", "version", "rss"}             rss: peak bytes of the process once torch is imported
-request:  {"do": "setup", "bench", "threads", "dtype", "seconds", ...}   what and how, see BENCHES
+request:  {"do": "setup", "bench", "threads", "device", "tf32", "dtype", "seconds", ...}   what and how, see BENCHES
 answer:   {"setting", "choices", "parameters"}    the setting that was fastest here
-request:  {"do": "measure", "repeats"}            answer: {"us", "rss"}: mean time of one call
+request:  {"do": "measure", "repeats"}            answer: {"us", "rss", "peak"}: mean time of one call, the process's
+                                                  peak bytes, and on a GPU those of its memory
 request:  {"do": "first"}                         one call in the plainest setting; answer as measure
 An {"error"} answers what fails. The process ends with its input."""
 
+import gc
 import json
+import math
 import signal
 import sys
-import time
 
 import torch
 
 import models
 import operators
+from place import Place
 
 BENCHES = {"step": models.step, "deform_attention": operators.deform_attention, "match": operators.match,
            "dice": operators.dice}
@@ -28,47 +31,67 @@ def peak_bytes():
         return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 
 
-def timed(work, repeats=1):
-    start = time.perf_counter()
-    for _ in range(repeats):
-        work()
-    return (time.perf_counter() - start) / repeats
+def check(work):
+    """A training step keeps its loss; asking for it after each would make a GPU wait."""
+    loss = getattr(work, "loss", None)
+    if loss is not None and not math.isfinite(float(loss)):
+        raise RuntimeError("the loss is not finite")
 
 
 class Server:
     def __init__(self):
         self.work = None
-        self.request = None
+        self.place = None
+
+    def begin(self, request):
+        torch.set_num_threads(request["threads"])
+        self.work = None
+        self.place = Place(request["device"], request["tf32"])
+        self.clear()
+        return BENCHES[request["bench"]](request)
+
+    def clear(self):
+        gc.collect()
+        self.place.forget()
+
+    def best_time(self, work, seconds):
+        work()
+        first = self.place.timed(work)
+        repeats = max(1, min(20, int(seconds / max(first, 1e-6) / 4)))
+        times = [first] + [self.place.timed(work) for _ in range(repeats)]
+        check(work)
+        return min(times)
 
     def setup(self, request):
-        """BENCHES[...] gives the settings to choose from, name -> function that makes the work."""
-        torch.set_num_threads(request["threads"])
-        self.request = request
-        choices, best = {}, None
-        for name, make in BENCHES[request["bench"]](request).items():
+        """BENCHES[...] gives the settings to choose from, name -> function that makes the work. The fastest is made
+        again at the end, so that its memory is its own."""
+        makers, choices, reason = self.begin(request), {}, ""
+        for name, make in makers.items():
+            work = None
             try:
                 work = make()
-                work()
-                first = timed(work)
-                repeats = max(1, min(20, int(request["seconds"] / max(first, 1e-6) / 4)))
-                choices[name] = 1e6 * min([first] + [timed(work) for _ in range(repeats)])
-            except RuntimeError as error:  # a setting that this release does not know
+                choices[name] = 1e6 * self.best_time(work, request["seconds"])
+            except RuntimeError as error:  # a setting that this release does not know, or too little memory
                 choices[name] = None
                 reason = str(error).splitlines()[0]
-                continue
-            if best is None or choices[name] < choices[best]:
-                best, self.work = name, work
-        if best is None:
+            del work
+            self.clear()
+        known = [name for name in choices if choices[name] is not None]
+        if not known:
             raise RuntimeError(reason)
+        best = min(known, key=choices.get)
+        self.work = makers[best]()
+        self.best_time(self.work, 0)
         return {"setting": best, "choices": choices, "parameters": getattr(self.work, "parameters", None)}
 
     def measure(self, request):
-        return {"us": 1e6 * timed(self.work, request["repeats"]), "rss": peak_bytes()}
+        seconds = self.place.timed(self.work, request["repeats"])
+        check(self.work)
+        return {"us": 1e6 * seconds, "rss": peak_bytes(), "peak": self.place.peak()}
 
     def first(self, request):
-        torch.set_num_threads(request["threads"])
-        work = next(iter(BENCHES[request["bench"]](request).values()))()
-        return {"us": 1e6 * timed(work), "rss": peak_bytes()}
+        work = next(iter(self.begin(request).values()))()
+        return {"us": 1e6 * self.place.timed(work), "rss": peak_bytes()}
 
 
 def answer(value):

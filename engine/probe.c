@@ -1,0 +1,58 @@
+#include "engine/probe.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { INPUTS = 8 };
+static const double ULP_FLOAT = 1e-5, ULP_BF16 = 1e-2;
+
+static void *copy_of(const void *from, size_t bytes) {
+  void *copy = malloc(bytes + 1);
+  CHECK(copy, "no memory to repeat a step");
+  if (from) memcpy(copy, from, bytes);
+  return copy;
+}
+
+/* A step may write over its inputs: they are sent before each. */
+static void gradient_of(Plan *plan, Value *const *input, int inputs, void *const *batch,
+                        float *gradient) {
+  const Params *params = plan->graph->params;
+  const void *from = plan->backend->device ? params->placed[1] : params->gradient;
+  for (int i = 0; i < inputs; i++) {
+    memcpy(input[i]->host, batch[i], tensor_bytes(&input[i]->tensor));
+    plan_send(plan, input[i]);
+  }
+  plan_run(plan, false);
+  backend_read(plan->backend, gradient, from, params->elements * sizeof *gradient);
+}
+
+static double distance(const float *a, const float *b, size_t count) {
+  double worst = 0, largest = 0;
+  for (size_t i = 0; i < count; i++) {
+    double apart = fabs((double)a[i] - (double)b[i]);
+    if (!(apart <= worst)) worst = apart; /* a NaN stays */
+    largest = fmax(largest, fabs((double)a[i]));
+  }
+  return largest > 0 ? worst / largest : worst;
+}
+
+const char *probe_run(Plan *plan, Value *const *input, int inputs) {
+  size_t count = plan->graph->params->elements, bytes = count * sizeof(float);
+  void *batch[INPUTS];
+  float *gradient[2] = {copy_of(NULL, bytes), copy_of(NULL, bytes)};
+  CHECK(plan->graph->real == F32 && inputs <= INPUTS, "a probe of %d inputs", inputs);
+  for (int i = 0; i < inputs; i++)
+    batch[i] = copy_of(input[i]->host, tensor_bytes(&input[i]->tensor));
+  for (int k = 0; k < 2; k++) gradient_of(plan, input, inputs, batch, gradient[k]);
+  double ulp = plan->graph->storage == BF16 ? ULP_BF16 : ULP_FLOAT;
+  const char *found = memcmp(gradient[0], gradient[1], bytes) == 0       ? "bitwise"
+                      : distance(gradient[0], gradient[1], count) <= ulp ? "ulp"
+                                                                         : "none";
+  for (int i = 0; i < inputs; i++) {
+    memcpy(input[i]->host, batch[i], tensor_bytes(&input[i]->tensor));
+    free(batch[i]);
+  }
+  free(gradient[0]);
+  free(gradient[1]);
+  return found;
+}

@@ -1,0 +1,52 @@
+#include "kernels/contest.h"
+#include "kernels/mode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST = 8, TIMES = 3 };
+static const double BUDGET = 1.5; /* seconds for all candidates of one question */
+static const double HOPELESS = 2; /* times the best: not measured again */
+
+Contest contest_begin(void) {
+  const char *wish = getenv("HARNESS_ENGINES");
+  return (Contest){.blind = kernel_mode.deterministic || (wish && strcmp(wish, "first") == 0)};
+}
+
+bool contest_open(const Contest *c) {
+  bool time_left = !c->blind && c->tried < MOST && c->spent < BUDGET;
+  return c->best == 0 || time_left;
+}
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Infinity: it does not work. */
+static double least_of(const Contest *c, double (*seconds)(void *user), void *user) {
+  double least = INFINITY;
+  if (isnan(seconds(user))) return least;
+  for (int i = 0; i < TIMES; i++) {
+    double one = seconds(user);
+    least = fmin(least, one);
+    if (c->best > 0 && one > HOPELESS * c->best) break;
+  }
+  return least;
+}
+
+bool contest_try(Contest *c, double (*seconds)(void *user), void *user) {
+  c->tried++;
+  if (c->blind) {
+    c->best = 1; /* whatever it takes */
+    return true;
+  }
+  double start = now(), least = least_of(c, seconds, user);
+  c->spent += now() - start;
+  if (isinf(least) || (c->best > 0 && least >= c->best)) return false;
+  c->best = fmax(least, 1e-9);
+  return true;
+}
