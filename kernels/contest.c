@@ -7,7 +7,7 @@
 #include <time.h>
 
 enum { MOST = 6, TIMES = 3 };
-static const double BUDGET = .5; /* seconds for all candidates of one question */
+static const double BUDGET = .5;  /* seconds for all candidates of one question */
 static const double HOPELESS = 2; /* times the best: not measured again */
 
 Contest contest_begin(void) {
