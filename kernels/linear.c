@@ -14,7 +14,7 @@ enum { IN_W, IN_B, IN_X };
 
 static bool shape(Call *call, Error *error) {
   const Tensor *w = &call->in[IN_W], *b = &call->in[IN_B], *x = &call->in[IN_X];
-  if (w->rank != 2 || x->rank < 2)
+  if (w->rank != 2 || x->rank < 1)
     return fail(error, "linear: weight is (Eout, Ein) and input (..., Ein), found %s and %s",
                 tensor_shape_text(w), tensor_shape_text(x));
   if (tensor_last(x) != w->dim[1])

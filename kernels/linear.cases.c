@@ -7,6 +7,7 @@ const OpCase linear_cases[] = {
      .n_in = 3,
      .in = {{2, {19, 6}}, {1, {19}}, {3, {3, 5, 6}}}},
     {.name = "feature map", .n_in = 3, .in = {{2, {3, 4}}, {1, {3}}, {5, {2, 3, 1, 5, 4}}}},
+    {.name = "a vector", .n_in = 3, .in = {{2, {5, 7}}, {1, {5}}, {1, {7}}}},
     {.name = "one token, one channel", .n_in = 3, .in = {{2, {1, 1}}, {1, {1}}, {2, {1, 1}}}},
     {.name = "wider than a tile",
      .options = "activation=relu",

@@ -14,19 +14,19 @@ enum { IN_A, IN_B };
 static bool shape(Call *call, Error *error) {
   const MatmulOptions *o = call->options;
   const Tensor *a = &call->in[IN_A], *b = &call->in[IN_B];
-  if (a->rank < 3 || b->rank != 3)
-    return fail(error, "matmul: a is (N, ..., C) and b %s, found %s and %s",
+  if (!(a->rank >= 3 && b->rank == 3) && !(a->rank == 2 && b->rank == 2))
+    return fail(error, "matmul: a is (N, ..., C) and b %s, or both are matrices, found %s and %s",
                 o->transpose ? "(N, K, C)" : "(N, C, K)", tensor_shape_text(a),
                 tensor_shape_text(b));
-  if (a->dim[0] != b->dim[0])
+  if (b->rank == 3 && a->dim[0] != b->dim[0])
     return fail(error, "matmul: a and b have as many samples, found %s and %s",
                 tensor_shape_text(a), tensor_shape_text(b));
-  if (b->dim[o->transpose ? 2 : 1] != tensor_last(a))
+  if (b->dim[b->rank - (o->transpose ? 1 : 2)] != tensor_last(a))
     return fail(error, "matmul: b is %s with C = %lld, found a %s and b %s",
                 o->transpose ? "(N, K, C)" : "(N, C, K)", (long long)tensor_last(a),
                 tensor_shape_text(a), tensor_shape_text(b));
   call->out[0] = tensor_make(a->type, a->rank, a->dim);
-  call->out[0].dim[a->rank - 1] = b->dim[o->transpose ? 1 : 2];
+  call->out[0].dim[a->rank - 1] = b->dim[b->rank - (o->transpose ? 2 : 1)];
   return true;
 }
 
@@ -39,7 +39,7 @@ static void forward(const Call *call) {
   bool transpose = ((const MatmulOptions *)call->options)->transpose;
   const REAL *a = call->in[IN_A].data;
   REAL *y = call->out[0].data;
-  int64_t samples = call->in[IN_A].dim[0], rows = tensor_rows(&call->in[IN_A]);
+  int64_t samples = matmul_samples(&call->in[IN_A]), rows = tensor_rows(&call->in[IN_A]);
   int64_t channels = tensor_last(&call->in[IN_A]), outs = tensor_last(&call->out[0]);
   for (int64_t row = 0; row < rows; row++) {
     const REAL *b = (const REAL *)call->in[IN_B].data + row / (rows / samples) * channels * outs;
@@ -56,7 +56,7 @@ static void backward(const Call *call) {
   bool transpose = ((const MatmulOptions *)call->options)->transpose;
   const REAL *a = call->in[IN_A].data, *dy = call->dout[0].data;
   REAL *da = call->din[IN_A].data, *db = call->din[IN_B].data;
-  int64_t samples = call->in[IN_A].dim[0], rows = tensor_rows(&call->in[IN_A]);
+  int64_t samples = matmul_samples(&call->in[IN_A]), rows = tensor_rows(&call->in[IN_A]);
   int64_t channels = tensor_last(&call->in[IN_A]), outs = tensor_last(&call->out[0]);
   for (int i = 0; i < call->n_in; i++)
     if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));

@@ -13,11 +13,11 @@ typedef struct Sizes {
 
 static Sizes sizes_of(const Call *call) {
   const Tensor *a = &call->in[IN_A], *b = &call->in[IN_B];
-  return (Sizes){.samples = a->dim[0],
-                 .rows = tensor_rows(a) / a->dim[0],
+  return (Sizes){.samples = matmul_samples(a),
+                 .rows = tensor_rows(a) / matmul_samples(a),
                  .channels = tensor_last(a),
                  .outs = tensor_last(&call->out[0]),
-                 .b_step = b->dim[2],
+                 .b_step = tensor_last(b),
                  .transpose = ((const MatmulOptions *)call->options)->transpose};
 }
 

@@ -33,7 +33,7 @@ static void release(Call *call) {
 static bool make_products(Call *call, Products *p, Error *error) {
   bool turned = static_cast<const MatmulOptions *>(call->options)->transpose;
   const Tensor *a = &call->in[IN_A], *y = &call->out[0];
-  int batch = (int)a->dim[0];
+  int batch = (int)matmul_samples(a);
   int64_t t = tensor_rows(a) / batch, c = tensor_last(a), k = tensor_last(y);
   bool tf32 = kernel_mode.tf32 == TF32_ON;
   GemmShape forward = {t, k, c, false, turned, batch, p->type, y->type, false, false, tf32};

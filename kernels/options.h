@@ -24,10 +24,15 @@ typedef struct LinearOptions {
 } LinearOptions;
 
 /* matmul, per sample: in: a (N, ..., C), b (N, K, C) -> (N, ..., K); or, transpose = 0, b (N, C,
- * K). The mask product (a = features, b = mask embeddings) and the class map are this op. */
+ * K). The mask product (a = features, b = mask embeddings) and the class map are this op. Or one
+ * product of two matrices, a (T, C) and b (K, C) or (C, K). */
 typedef struct MatmulOptions {
   int transpose;
 } MatmulOptions;
+
+static inline int64_t matmul_samples(const Tensor *a) {
+  return a->rank > 2 ? a->dim[0] : 1;
+}
 
 /* instance_norm: per (n, c) over D,H,W, affine, then LeakyReLU with this slope (1: none).
  * in: gamma (C), beta (C), x. out: y, mean (N, C), rstd (N, C). */

@@ -23,16 +23,39 @@ Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int wid
   return y;
 }
 
+Linear linear_params(Graph *graph, const char *name, int64_t ins, int width, Group group,
+                     Init weight, Init bias) {
+  int64_t shape[2] = {width, ins};
+  if (name) graph_push(graph, "%s", name);
+  Linear linear = {graph_param(graph, "weight", 2, shape, group, weight),
+                   graph_param(graph, "bias", 1, shape, group, bias)};
+  if (name) graph_pop(graph);
+  return linear;
+}
+
 Value *linear_layer_init(Graph *graph, const char *name, Value *x, int width, Activation activation,
                          Group group, Init weight, Init bias) {
   if (!x) return NULL;
-  if (name) graph_push(graph, "%s", name);
-  int64_t shape[2] = {width, tensor_last(&x->tensor)};
-  Value *w = graph_param(graph, "weight", 2, shape, group, weight);
-  Value *b = graph_param(graph, "bias", 1, shape, group, bias);
   LinearOptions options = {.activation = activation};
-  Value *y = apply(graph, OP_linear, &options, w, b, x);
+  Linear l = linear_params(graph, name, tensor_last(&x->tensor), width, group, weight, bias);
+  if (name) graph_push(graph, "%s", name);
+  Value *y = apply(graph, OP_linear, &options, l.weight, l.bias, x);
   if (name) graph_pop(graph);
+  return y;
+}
+
+Value *linear_layer_after(Graph *graph, const char *name, Linear first, Value *x, int width) {
+  if (!x || !first.weight) return NULL;
+  int64_t between = first.weight->tensor.dim[0];
+  Linear second = linear_params(graph, name, between, width, GROUP_TRANSFORMER,
+                                init_xavier(between, width), (Init){0});
+  LinearOptions none = {.activation = ACT_NONE};
+  MatmulOptions plain = {.transpose = 0};
+  graph_push(graph, "%s", name);
+  Value *w = apply(graph, OP_matmul, &plain, second.weight, first.weight);
+  Value *b = apply(graph, OP_linear, &none, second.weight, second.bias, first.bias);
+  Value *y = apply(graph, OP_linear, &none, w, b, x);
+  graph_pop(graph);
   return y;
 }
 

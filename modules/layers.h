@@ -14,6 +14,17 @@ Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int wid
 Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activation activation);
 Value *linear_layer_init(Graph *graph, const char *name, Value *x, int width, Activation activation,
                          Group group, Init weight, Init bias);
+
+/* The parameters of a linear layer: weight (width, Ein), bias (width). */
+typedef struct Linear {
+  Value *weight, *bias;
+} Linear;
+Linear linear_params(Graph *graph, const char *name, int64_t ins, int width, Group group,
+                     Init weight, Init bias);
+/* linear_layer after `first`, whose result is not stored: one linear layer whose weight is the
+ * product of both, made anew in every step. For x of no more channels than `first` has outputs. */
+Value *linear_layer_after(Graph *graph, const char *name, Linear first, Value *x, int width);
+
 Value *layer_norm(Graph *graph, const char *name, Value *x);
 
 /* Where the norm of a sub-layer f stands. */

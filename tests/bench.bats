@@ -213,6 +213,9 @@ assert setup["device"] == "cpu" and setup["tf32"] == "off" and setup["dtype"] ==
   /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
   bench --against pytorch --python /usr/bin/python3 --python /usr/bin/python3 dice match --json >out.json 2>err
   holds '[r["kernel"] for r in d["rows"]] == ["match", "match", "dice", "dice"]'
+  holds '[sum(r["better_peer"] for r in d["rows"][i:i + 2]) for i in (0, 2)] == [1, 1]'
+  holds 'all(r["baseline_us"] == min(x["baseline_us"] for x in d["rows"] if x["kernel"] == r["kernel"]) for r in d["rows"] if r["better_peer"])'
+  [ "$(grep -c "the better peer: torch" err)" -eq 2 ]
   run bench --against pytorch --python /usr/bin/python3 --python /nonexistent/python dice
   [ "$status" -eq 3 ]
   [[ "$output" == */nonexistent/python* ]]

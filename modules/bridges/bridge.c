@@ -4,6 +4,29 @@ const int64_t *bridge_grid(const Bridge *b, int scale) {
   return &b->level[scale]->tensor.dim[1];
 }
 
+/* A stage that only gives values is read through two linear layers with nothing between them: where
+ * it has fewer channels than tokens have, they are one, and the tokens are not made. */
+static void enter(Graph *graph, Bridge *b, int scale, Value *stage) {
+  if (!stage) return;
+  char name[32];
+  int64_t channels = tensor_last(&stage->tensor);
+  int width = b->o->hidden;
+  snprintf(name, sizeof name, "scale%d.in", scale);
+  b->level[scale] = stage;
+  if (scale < b->query_first && channels < width)
+    b->in[scale] = linear_params(graph, name, channels, width, GROUP_TRANSFORMER,
+                                 init_xavier(channels, width), (Init){0});
+  else
+    b->level[scale] = linear_layer(graph, name, stage, width, ACT_NONE);
+}
+
+Value *bridge_values(Graph *graph, const Bridge *b, int scale) {
+  int width = b->o->hidden;
+  return b->in[scale].weight
+             ? linear_layer_after(graph, "value", b->in[scale], b->level[scale], width)
+             : linear_layer(graph, "value", b->level[scale], width, ACT_NONE);
+}
+
 /* Also of a single scale: its grid becomes a list of tokens, (N, T, E). */
 static Value *join(Graph *graph, Value *const *list, int count) {
   return graph_op(graph, OP_concat, NULL, count, list);
@@ -47,9 +70,7 @@ static bool setup(Graph *graph, Bridge *b, int value_scales, const Values *in) {
     return false;
   }
   for (int s = b->value_first; s < in->count; s++) {
-    char name[32];
-    snprintf(name, sizeof name, "scale%d.in", s);
-    b->level[s] = linear_layer(graph, name, in->v[s], o->hidden, ACT_NONE);
+    enter(graph, b, s, in->v[s]);
     if (!b->level[s]) return false;
     b->tokens[s] = tensor_rows(&b->level[s]->tensor) / b->level[s]->tensor.dim[0];
   }

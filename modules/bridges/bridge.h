@@ -45,6 +45,7 @@ typedef struct Bridge {
   const BridgeOptions *o;
   int scales, query_first, value_first;
   Value *level[MAX_SCALES];   /* (N, D, H, W, E) */
+  Linear in[MAX_SCALES];      /* with a weight: the level is the stage itself, (N, D, H, W, C) */
   int64_t tokens[MAX_SCALES]; /* D*H*W */
 } Bridge;
 
@@ -57,6 +58,9 @@ typedef Value *Mix(Graph *graph, const void *options, const Bridge *bridge, Valu
  * starts with the BridgeOptions and is handed to mix. */
 void bridge_build(Graph *graph, const void *options, int value_scales, Mix *mix, const Values *in,
                   Values *out);
+
+/* The layer "value" (E -> E) on a scale's tokens. */
+Value *bridge_values(Graph *graph, const Bridge *bridge, int scale);
 
 /* D, H, W of a scale. */
 const int64_t *bridge_grid(const Bridge *bridge, int scale);

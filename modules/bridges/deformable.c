@@ -49,8 +49,7 @@ static Value *fsad_attention(Graph *graph, const void *options, const Bridge *b,
   in[1] =
       linear_layer_init(graph, "weights", query, samples, ACT_NONE, GROUP_TRANSFORMER, zero, zero);
   int count = 2;
-  for (int s = b->value_first; s < b->scales; s++)
-    in[count++] = linear_layer(graph, "value", b->level[s], o->common.hidden, ACT_NONE);
+  for (int s = b->value_first; s < b->scales; s++) in[count++] = bridge_values(graph, b, s);
   Value *context = graph_op(graph, OP_deform_attention, &deform, count, in);
   return linear_layer(graph, "output", context, o->common.hidden, ACT_NONE);
 }

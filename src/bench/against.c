@@ -344,8 +344,12 @@ int against_run(const BenchOptions *options, Error *error) {
                       options->home, options->threads, error);
   if (!good) return peers_stop(peer), 3;
   Session session = session_begin(options, WIDTH);
-  for (int i = 0; good && i < count * peers && !session_interrupted(); i++)
-    good = run_case(&session, &cases[i / peers], &peer[i % peers], error);
+  for (int i = 0; good && i < count && !session_interrupted(); i++) {
+    size_t first = json_array_size(session.rows);
+    for (int k = 0; good && k < peers && !session_interrupted(); k++)
+      good = run_case(&session, &cases[i], &peer[k], error);
+    session_better_peer(&session, first);
+  }
   peers_stop(peer);
   int wrong = session.wrong;
   good = session_end(&session, error) && good;

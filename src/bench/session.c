@@ -58,6 +58,27 @@ void session_add(Session *session, BenchRow *row) {
   row_free(row);
 }
 
+void session_better_peer(Session *session, size_t first) {
+  json_t *better = NULL;
+  size_t count = json_array_size(session->rows);
+  for (size_t i = first; i < count; i++) {
+    json_t *row = json_array_get(session->rows, i), *us = json_object_get(row, "baseline_us");
+    const json_t *least = better ? json_object_get(better, "baseline_us") : NULL;
+    if (json_is_number(us) && (!least || json_number_value(us) < json_number_value(least)))
+      better = row;
+  }
+  if (!better || count - first < 2) return;
+  for (size_t i = first; i < count; i++) {
+    json_t *row = json_array_get(session->rows, i);
+    json_object_set_new(row, "better_peer", json_boolean(row == better));
+  }
+  if (!session->text) return;
+  fprintf(session->text, "%*s%6.2fx  the better peer: %s\n", session->width + 80, "",
+          json_number_value(json_object_get(better, "speedup")),
+          json_string_value(json_object_get(better, "baseline")));
+  fflush(session->text);
+}
+
 /* The run as stored: what was typed, under which limits, on what a machine. */
 static json_t *run_json(const Session *session) {
   const BenchOptions *o = session->options;

@@ -19,6 +19,9 @@ typedef struct Session {
 Session session_begin(const BenchOptions *options, int width);
 /* Prints and keeps the row, and frees its samples. */
 void session_add(Session *session, BenchRow *row);
+/* Of the rows from number `first` on, one case timed with several peers: says which peer is the
+ * better one and prints the ratio that was measured in turn with it. */
+void session_better_peer(Session *session, size_t first);
 /* After the first Ctrl-C: no more rows, what was measured is stored; the second ends at once. */
 bool session_interrupted(void);
 /* Measures the machine again, warns, stores the run, prints the JSON. */

@@ -34,8 +34,8 @@ static const struct argp_option options[] = {
     {"against", KEY_AGAINST, "pytorch", 0, "Time an equivalent PyTorch program in turn with ours",
      0},
     {"python", KEY_PYTHON, "PATH", 0,
-     "A Python that has PyTorch and SciPy; again for another release, each gets a row (default: "
-     "HARNESS_PYTHON, or /usr/bin/python3)",
+     "A Python that has PyTorch and SciPy; again for another release: each gets a row, and a line "
+     "says which is the better peer (default: HARNESS_PYTHON, or /usr/bin/python3)",
      0},
     {"compile", KEY_COMPILE, 0, 0,
      "Let PyTorch's steps try torch.compile too: minutes a case, and not in first steps", 0},
