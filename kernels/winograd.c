@@ -156,18 +156,30 @@ static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_
   return lines;
 }
 
-/* Neighbouring tiles share two columns. */
+/* Neighbouring tiles share two columns. Where products run over tiles in pairs, both are stored
+ * together. */
 INLINE void run_in(const Lines *lines, const Run *run, const Planes *to, int64_t tile, int64_t c,
                    DType type) {
-  Vec columns[2][2][16];
+  Vec columns[3][2][16];
+  int at = 0;
   column_in(lines, 2 * run->x - 1, columns[0][0], type);
   column_in(lines, 2 * run->x, columns[0][1], type);
-  for (int64_t i = 0; i < run->count; i++, tile++) {
-    int64_t x = 2 * (run->x + i) + 1;
-    column_in(lines, x, columns[~i & 1][0], type);
-    column_in(lines, x + 1, columns[~i & 1][1], type);
-    PAIRED(columns_to_points, to, tile, columns[i & 1], columns[~i & 1], point_at(to, tile, c),
-           to->plane);
+  for (int64_t i = 0; i < run->count;) {
+    bool pair = POINT_BF16 && to->panels && tile % 2 == 0 && i + 1 < run->count;
+    const Vec(*left)[16] = columns[at];
+    for (int k = 0; k <= pair; k++) {
+      int64_t x = 2 * (run->x + i + k) + 1;
+      at = (at + 1) % 3;
+      column_in(lines, x, columns[at][0], type);
+      column_in(lines, x + 1, columns[at][1], type);
+    }
+    Point *points = point_at(to, tile, c);
+    if (pair)
+      columns_to_points_pair(left, columns[(at + 2) % 3], columns[at], points, to->plane);
+    else
+      PAIRED(columns_to_points, to, tile, left, columns[at], points, to->plane);
+    i += 1 + pair;
+    tile += 1 + pair;
   }
 }
 
@@ -227,13 +239,20 @@ static void gradients_in(const Winograd *g, const Maps *dy, int64_t first, int64
                          int64_t base, const Planes *to) {
   for (int64_t tile = first; tile < end;) {
     Run run = run_at(g, tile, end);
-    for (int64_t i = 0; i < run.count; i++)
+    for (int64_t i = 0; i < run.count;) {
+      int64_t at = tile - base + i;
+      bool pair = POINT_BF16 && at % 2 == 0 && i + 1 < run.count;
       for (int64_t c = 0; c < g->outs; c += VEC) {
-        Vec in[8];
-        int64_t at = tile - base + i;
+        Vec in[8], next[8];
         TYPED(gradient_in, MAP_TYPE(dy, 0), g, &run, i, dy->data[0], c, in);
-        PAIRED(outputs_to_points, to, at, in, point_at(to, at, c), to->plane);
+        if (pair) TYPED(gradient_in, MAP_TYPE(dy, 0), g, &run, i + 1, dy->data[0], c, next);
+        if (pair)
+          outputs_to_points_pair(in, next, point_at(to, at, c), to->plane);
+        else
+          PAIRED(outputs_to_points, to, at, in, point_at(to, at, c), to->plane);
       }
+      i += 1 + pair;
+    }
     tile += run.count;
   }
 }

@@ -41,6 +41,20 @@ INLINE void point_store(Point *to, Vec v, Pairing pairing) {
 #endif
 }
 
+/* point_store of an even tile and the odd one after it, together. */
+INLINE void point_store_pair(Point *to, Vec even, Vec odd) {
+#if POINT_BF16 && defined __AVX512BF16__
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
+  both = _mm512_permutexvar_epi16(order, both);
+  memcpy(to, &both, sizeof both);
+#else
+  point_store(to, even, EVEN);
+  point_store(to, odd, ODD);
+#endif
+}
+
 /* Bt, in place. */
 INLINE void points_of_inputs(Vec *a, Vec *b, Vec *c, Vec *d) {
   Vec p = *a - *c, q = *b + *c, r = *c - *b, s = *b - *d;
@@ -97,9 +111,8 @@ INLINE void points_to_outputs(const float *from, int64_t plane, Vec out[8]) {
   }
 }
 
-/* The transposed At: gradients of 2x2x2 outputs to 64 points. */
-INLINE void outputs_to_points(const Vec in[8], Point *to, int64_t plane, Pairing pairing) {
-  Vec half[2][16]; /* z of the outputs; y and x points */
+/* The transposed At along y and x: half[z of the outputs][y and x points]. */
+INLINE void outputs_to_planes(const Vec in[8], Vec half[2][16]) {
   for (int z = 0; z < 2; z++) {
     Vec line[2][4];
     for (int y = 0; y < 2; y++) {
@@ -111,12 +124,48 @@ INLINE void outputs_to_points(const Vec in[8], Point *to, int64_t plane, Pairing
       half[z][x] = a, half[z][4 + x] = a + b, half[z][8 + x] = a - b, half[z][12 + x] = -b;
     }
   }
+}
+
+/* Gradients of 2x2x2 outputs to 64 points. */
+INLINE void outputs_to_points(const Vec in[8], Point *to, int64_t plane, Pairing pairing) {
+  Vec half[2][16];
+  outputs_to_planes(in, half);
   for (int i = 0; i < 16; i++) {
     Vec a = half[0][i], b = half[1][i];
     point_store(to + i * plane, a, pairing);
     point_store(to + (16 + i) * plane, a + b, pairing);
     point_store(to + (32 + i) * plane, a - b, pairing);
     point_store(to + (48 + i) * plane, -b, pairing);
+  }
+}
+
+/* The same of an even tile and the odd one after it. */
+INLINE void outputs_to_points_pair(const Vec even[8], const Vec odd[8], Point *to, int64_t plane) {
+  Vec half[2][16], next[2][16];
+  outputs_to_planes(even, half);
+  outputs_to_planes(odd, next);
+  for (int i = 0; i < 16; i++) {
+    Vec a = half[0][i], b = half[1][i], c = next[0][i], d = next[1][i];
+    point_store_pair(to + i * plane, a, c);
+    point_store_pair(to + (16 + i) * plane, a + b, c + d);
+    point_store_pair(to + (32 + i) * plane, a - b, c - d);
+    point_store_pair(to + (48 + i) * plane, -b, -d);
+  }
+}
+
+/* columns_to_points of an even tile and the odd one after it. */
+INLINE void columns_to_points_pair(const Vec left[2][16], const Vec middle[2][16],
+                                   const Vec right[2][16], Point *to, int64_t plane) {
+  for (int i = 0; i < 16; i++) {
+    Vec a = left[0][i], b = left[1][i], c = middle[0][i], d = middle[1][i];
+    Vec e = c, f = d, g = right[0][i], h = right[1][i];
+    points_of_inputs(&a, &b, &c, &d);
+    points_of_inputs(&e, &f, &g, &h);
+    Point *point = to + 4 * i * plane;
+    point_store_pair(point, a, e);
+    point_store_pair(point + plane, b, f);
+    point_store_pair(point + 2 * plane, c, g);
+    point_store_pair(point + 3 * plane, d, h);
   }
 }
 
