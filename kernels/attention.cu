@@ -138,8 +138,9 @@ static void mask_read(const Call *call, Heads *h, const Scratch *s) {
   int64_t rows = h->samples * h->queries;
   with_type(mask->type, [&](auto zero) {
     using T = decltype(zero);
-    dim3 grid((unsigned)h->words, (unsigned)(h->queries + MASK_THREADS - 1) / MASK_THREADS,
-              (unsigned)h->samples);
+    int side = mask_words(h->queries);
+    dim3 grid((unsigned)((h->words + side - 1) / side),
+              (unsigned)(h->queries + MASK_THREADS - 1) / MASK_THREADS, (unsigned)h->samples);
     LAUNCH(mask_bits<T>, grid, MASK_THREADS, 0, call->stream, *h, data_of<const T>(mask), s->open);
   });
   LAUNCH(mask_empty, (unsigned)((rows * WARP + MASK_THREADS - 1) / MASK_THREADS), MASK_THREADS, 0,
@@ -199,8 +200,8 @@ static void forward(const Call *call) {
       LAUNCH((rows_forward<T, CHANNELS, LANES>), grid, ROW_THREADS, 0, call->stream, h, q, k, v, y,
              lse, s.part, s.tops, s.totals);
     if (h.splits > 1)
-      LAUNCH(context_combine<T>, heads_grid(&h, h.queries, 1), 128, 0, call->stream, h, s.part,
-             s.tops, s.totals, y, lse);
+      LAUNCH(context_combine<T>, heads_grid(&h, h.queries, 1), COMBINE_THREADS, 0, call->stream, h,
+             s.part, s.tops, s.totals, y, lse);
   });
 }
 
@@ -269,7 +270,8 @@ static void backward(const Call *call) {
     if (!is_mma(call, &h))
       rows_backward<T, decltype(channels)::value, decltype(lanes)::value>(call, h, s, o);
     if (o.dq && h.splits > 1)
-      LAUNCH(rows_combine<T>, heads_grid(&h, h.queries, 1), 128, 0, call->stream, h, s.part, o.dq);
+      LAUNCH(rows_combine<T>, heads_grid(&h, h.queries, 1), COMBINE_THREADS, 0, call->stream, h,
+             s.part, o.dq);
   });
 }
 

@@ -392,7 +392,14 @@ static size_t sums_bytes(const Call *call) {
   return bytes;
 }
 
-static bool prepare(Call *call, Error *) {
+/* Elements of a level are counted in 32 bits within a sample, in 64 from sample to sample. */
+static bool prepare(Call *call, Error *error) {
+  for (int i = IN_VALUES; i < call->n_in; i++)
+    if (tensor_count(&call->in[i]) / call->in[i].dim[0] > INT32_MAX)
+      return fail(error,
+                  "deform_attention: on a GPU a level of one sample has at most 2^31 - 1 elements, "
+                  "found %s",
+                  tensor_shape_text(&call->in[i]));
   if (call->backward && sum_bytes(call)) call->scratch_bytes = sums_bytes(call) + sizeof(unsigned);
   return true;
 }
@@ -414,14 +421,15 @@ static void sums_start(const Call *call, Deform *p) {
 
 template <typename T, typename S>
 static void sums_finish(const Call *call, const Deform *p, const unsigned *most) {
-  for (int i = IN_VALUES; i < call->n_in && sum_bytes(call); i++) {
-    int64_t count = tensor_count(&call->in[i]);
-    if (!call->din[i].data) continue;
-    unsigned grid = grid_blocks(finish<T, S>, THREADS, 0, count / THREADS + 1);
-    LAUNCH((finish<T, S>), grid, THREADS, 0, call->stream, count,
-           static_cast<const S *>(p->level[i - IN_VALUES].sums), most, p->tokens,
-           data_of<T>(&call->din[i]));
-  }
+  if constexpr (!std::is_same_v<T, S>) /* else summed where they are wanted */
+    for (int i = IN_VALUES; i < call->n_in; i++) {
+      int64_t count = tensor_count(&call->in[i]);
+      if (!call->din[i].data) continue;
+      unsigned grid = grid_blocks(finish<T, S>, THREADS, 0, count / THREADS + 1);
+      LAUNCH((finish<T, S>), grid, THREADS, 0, call->stream, count,
+             static_cast<const S *>(p->level[i - IN_VALUES].sums), most, p->tokens,
+             data_of<T>(&call->din[i]));
+    }
 }
 
 template <typename T, int N, int LANES, bool ONE, typename S>

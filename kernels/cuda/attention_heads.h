@@ -42,19 +42,26 @@ static __device__ __forceinline__ bool key_open(const Heads &h, int query, int k
 
 static constexpr int MASK_THREADS = 128;
 
-/* blockIdx.x: 32 keys; a thread takes a query: neighbours read neighbours. */
+/* Words of keys that a block takes: few queries leave threads for several. */
+static __host__ __device__ __forceinline__ int mask_words(int queries) {
+  return queries < MASK_THREADS ? MASK_THREADS / queries : 1;
+}
+
+/* blockIdx.x: mask_words words of 32 keys, .y: MASK_THREADS queries; a thread takes a word of a
+ * query: neighbours read neighbours. */
 template <typename T>
 static __global__ void __launch_bounds__(MASK_THREADS)
     mask_bits(Heads h, const T *mask, unsigned *open) {
-  int first = (int)blockIdx.x * 32, n = (int)blockIdx.z;
-  int query = (int)blockIdx.y * MASK_THREADS + (int)threadIdx.x;
+  int tile = min(MASK_THREADS, h.queries), side = mask_words(h.queries), n = (int)blockIdx.z;
+  int at_word = (int)blockIdx.x * side + (int)threadIdx.x / tile, first = at_word * 32;
+  int query = (int)blockIdx.y * MASK_THREADS + (int)threadIdx.x % tile;
   unsigned word = 0;
-  if (query >= h.queries) return;
+  if (query >= h.queries || at_word >= h.words || (int)threadIdx.x / tile >= side) return;
   const T *at = mask + ((int64_t)n * h.keys + first) * h.queries + query;
 #pragma unroll 8
   for (int i = 0; i < min(32, h.keys - first); i++)
     word |= (load(at + (int64_t)i * h.queries) >= 0 ? 1u : 0u) << i;
-  open[((int64_t)n * h.queries + query) * h.words + blockIdx.x] = word;
+  open[((int64_t)n * h.queries + query) * h.words + at_word] = word;
 }
 
 /* A warp a query: one without an open key sees all. */
@@ -72,35 +79,58 @@ static __global__ void __launch_bounds__(MASK_THREADS)
 /* ---- adding up the parts of the keys ------------------------------------------------------------
  */
 
+static constexpr int COMBINE_THREADS = 128;
+
+/* out (size) = scale * sum over the parts s of weight(s) part[s] (splits, rows, size) at `row`: the
+ * block's threads share channels and parts, whose sums are added in a fixed order. */
+template <typename T, typename F>
+static __device__ __forceinline__ void parts_add(const Heads &h, const float *part, int64_t row,
+                                                 int64_t rows, float scale, T *out, F weight) {
+  SHARED(float, room, [COMBINE_THREADS]);
+  int tile = min(COMBINE_THREADS, h.size), side = COMBINE_THREADS / tile;
+  int group = (int)threadIdx.x / tile;
+  for (int start = 0; start < h.size; start += tile) {
+    int c = start + (int)threadIdx.x % tile;
+    float sum = 0;
+    if (c < h.size && group < side)
+#pragma unroll 4
+      for (int s = group; s < h.splits; s += side)
+        sum += part[(s * rows + row) * h.size + c] * weight(s);
+    __syncthreads();
+    room[threadIdx.x] = sum;
+    __syncthreads();
+    if (group > 0 || c >= h.size) continue;
+    for (int g = 1; g < side; g++) sum += room[g * tile + (int)threadIdx.x];
+    store(out + c, sum * scale);
+  }
+}
+
 /* part (splits, rows, size): sums of e^(s - top) v; tops, totals (splits, rows). out: y, lse. */
 template <typename T>
-static __global__ void __launch_bounds__(128)
+static __global__ void __launch_bounds__(COMBINE_THREADS)
     context_combine(Heads h, const float *part, const float *tops, const float *totals, T *y,
                     float *lse) {
-  int query = (int)blockIdx.x, c = (int)threadIdx.x;
+  SHARED(float, warps, [WARP]);
+  int query = (int)blockIdx.x;
   int64_t row = head_row(h, query), rows = (int64_t)gridDim.z * h.queries;
   float top = -INFINITY, total = 0;
-  for (int s = 0; s < h.splits; s++) top = fmaxf(top, tops[s * rows + row]);
-  for (int s = 0; s < h.splits; s++)
+  for (int s = (int)threadIdx.x; s < h.splits; s += COMBINE_THREADS)
+    top = fmaxf(top, tops[s * rows + row]);
+  top = block_max(top, warps);
+  for (int s = (int)threadIdx.x; s < h.splits; s += COMBINE_THREADS)
     total += totals[s * rows + row] * expf(tops[s * rows + row] - top);
-  for (; c < h.size; c += (int)blockDim.x) {
-    float sum = 0;
-    for (int s = 0; s < h.splits; s++)
-      sum += part[(s * rows + row) * h.size + c] * expf(tops[s * rows + row] - top);
-    store(y + head_element(h, h.queries, query) + c, sum / total);
-  }
+  total = block_sum(total, warps);
+  parts_add(h, part, row, rows, 1 / total, y + head_element(h, h.queries, query),
+            [&](int s) { return expf(tops[s * rows + row] - top); });
   if (threadIdx.x == 0) lse[row] = top + logf(total);
 }
 
 /* out (N, Tq, E) = sum of part (splits, N heads Tq, size). */
 template <typename T>
-static __global__ void __launch_bounds__(128) rows_combine(Heads h, const float *part, T *out) {
-  int64_t row = head_row(h, (int)blockIdx.x), rows = (int64_t)gridDim.z * h.queries;
-  for (int c = (int)threadIdx.x; c < h.size; c += (int)blockDim.x) {
-    float sum = 0;
-    for (int s = 0; s < h.splits; s++) sum += part[(s * rows + row) * h.size + c];
-    store(out + head_element(h, h.queries, (int)blockIdx.x) + c, sum);
-  }
+static __global__ void __launch_bounds__(COMBINE_THREADS)
+    rows_combine(Heads h, const float *part, T *out) {
+  parts_add(h, part, head_row(h, (int)blockIdx.x), (int64_t)gridDim.z * h.queries, 1.f,
+            out + head_element(h, h.queries, (int)blockIdx.x), [](int) { return 1.f; });
 }
 
 /* delta (N, heads, Tq) = y . dy of each head; a warp a row. */
