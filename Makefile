@@ -51,7 +51,8 @@ OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
 EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o \
-                  kernels/cuda/table.o $(addprefix kernels/cuda/,patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o)
+                  kernels/cuda/table.o $(addprefix kernels/cuda/,patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o \
+                  tests/library_rows.o)
 ifeq ($(CPU_ONLY),)
   OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu kernels/cuda/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/table.o
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \

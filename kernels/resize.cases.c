@@ -10,6 +10,7 @@ const OpCase resize_cases[] = {
     {.name = "far down", .options = "size=1,2,3", .n_in = 1, .in = {{5, {1, 9, 11, 13, 2}}}},
     {.name = "from one voxel", .options = "size=3,4,2", .n_in = 1, .in = {{5, {2, 1, 1, 1, 7}}}},
     {.name = "same size", .options = "size=3,5,4", .n_in = 1, .in = {{5, {1, 3, 5, 4, 1}}}},
+    {.name = "whole vectors", .options = "size=5,3,3", .n_in = 1, .in = {{5, {2, 3, 4, 2, 8}}}},
     {.name = "quick features",
      .options = "size=32,32,32",
      .bench = true,

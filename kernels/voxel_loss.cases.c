@@ -17,6 +17,8 @@ const OpCase voxel_loss_cases[] = {
     {.name = "labels beyond the classes", .n_in = 2, .in = VOXEL_IN(2, 4, 3, 5, 4, 7, 1)},
     {.name = "more voxels than a block", .n_in = 2, .in = VOXEL_IN(2, 13, 11, 12, 17, 15, 2)},
     {.name = "more classes than lanes", .n_in = 2, .in = VOXEL_IN(2, 1, 2, 3, 150, 150, 1)},
+    {.name = "13 classes", .n_in = 2, .in = VOXEL_IN(2, 3, 4, 5, 13, 13, 1)},
+    {.name = "23 classes", .n_in = 2, .in = VOXEL_IN(2, 2, 3, 5, 23, 23, 1)},
     {.name = "logits far from zero", .n_in = 2, .in = VOXEL_IN(2, 3, 4, 5, 7, 7, 30)},
     {.name = "quick", .bench = true, .n_in = 2, .in = VOXEL_IN(2, 32, 32, 32, 16, 16, 1)},
     {.name = "three classes", .bench = true, .n_in = 2, .in = VOXEL_IN(2, 40, 56, 40, 3, 3, 1)},

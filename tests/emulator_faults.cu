@@ -80,7 +80,7 @@ static __device__ float b_at(int row, int column) {
   return (float)((row * 5 + column * 9) % 13 - 6);
 }
 
-static __global__ void product(float *out) {
+static __global__ void fragments(float *out) {
   int lane = (int)threadIdx.x;
   unsigned a[4], b[2];
   float c[4] = {1, 2, 3, 4};
@@ -103,7 +103,7 @@ template <typename K> static void launch(K kernel, unsigned threads) {
 }
 
 static void run_product() {
-  launch(product, 32);
+  launch(fragments, 32);
 }
 static void run_right() {
   launch(right, 64);

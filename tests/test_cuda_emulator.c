@@ -8,6 +8,7 @@
 #include "kernels/cuda/table.h"
 #include "kernels/rng.h"
 #include "tests/emulator_faults.h"
+#include "tests/library_rows.h"
 #include "tests/op_check.h"
 #include "tests/sgd_emulated.h"
 
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 void emulator_order(unsigned seed);
+void emulator_report(const char *program);
 
 static struct { int passed, failed; } totals;
 
@@ -142,6 +144,17 @@ static void check_sgd(void) {
   }
 }
 
+static void check_library_rows(void) {
+  for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+    int count = 0;
+    emulator_order(orders[i]);
+    int wrong = library_rows_wrong(&count);
+    totals.passed += !wrong;
+    totals.failed += wrong > 0;
+    if (wrong) printf("FAIL rows around products: %d of %d numbers wrong\n", wrong, count);
+  }
+}
+
 static bool chosen(const char *name, int argc, char **argv) {
   bool any = false;
   for (int i = 1; i < argc; i++) {
@@ -158,6 +171,7 @@ int main(int argc, char **argv) {
   signal(SIGABRT, crashed);
   for (const EmulatorFault *fault = emulator_faults; fault->name; fault++) check_fault(fault);
   check_sgd();
+  check_library_rows();
   for (int id = 0; id < OP_COUNT; id++)
     if (kernels_emulated[id] && chosen(op_table[id]->name, argc, argv))
       check_op((OpId)id, bench, true);
@@ -165,6 +179,7 @@ int main(int argc, char **argv) {
     setenv("HARNESS_ATTENTION", "float", 1); /* instead of tensor cores */
     check_op(OP_attention, bench, false);
   }
+  if (argc == 1) emulator_report(argv[0]);
   printf("%d passed, %d failed\n", totals.passed, totals.failed);
   return totals.failed > 0;
 }

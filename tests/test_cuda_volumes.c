@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 void emulator_order(unsigned seed);
+void emulator_report(const char *program);
 
 enum { CLASSES = 3, BATCH = 2, FILE_D = 13, FILE_H = 11, FILE_W = 10 };
 enum { FILE_VOXELS = FILE_D * FILE_H * FILE_W };
@@ -274,7 +275,8 @@ static void a_device_makes_the_hosts_batches(void **state) {
   }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argc;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_device_predicts_as_the_host),
       cmocka_unit_test(merged_maps_are_the_hosts),
@@ -282,5 +284,7 @@ int main(void) {
       cmocka_unit_test(every_step_is_the_hosts),
       cmocka_unit_test(half_precision_is_read_too),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  emulator_report(argv[0]);
+  return failed;
 }

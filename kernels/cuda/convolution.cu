@@ -1,7 +1,7 @@
 #include "kernels/cuda/convolution.h"
+#include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/libraries.h"
 #include "kernels/cuda/room.h"
-#include "kernels/cuda/vector.h"
 
 #include <new>
 #include <string.h>
@@ -14,7 +14,7 @@ extern "C" {
 typedef cudnnBackendDescriptor_t Descriptor;
 
 enum { ID_X = 1, ID_W, ID_Y, ID_BIAS, ID_SUM };
-static constexpr int THREADS = 256, MOST_CONFIGURATIONS = 64;
+static constexpr int MOST_CONFIGURATIONS = 64;
 
 /* What a graph is made of; a plan may refer to it, so it lives as long. */
 struct Parts {
@@ -189,38 +189,12 @@ static Descriptor graph(Parts *parts, const ConvolutionShape *s, ConvolutionPass
 /* ---- running
  * ------------------------------------------------------------------------------------- */
 
-template <typename T, int N>
-static __global__ void __launch_bounds__(THREADS)
-    add_bias(int64_t items, int width, const float *bias, T *y) {
-  int64_t step = (int64_t)gridDim.x * THREADS;
-  for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < items; i += step) {
-    int column = (int)(i * N % width);
-    Floats<N> v = load_lanes<N>(y + i * N);
-#pragma unroll
-    for (int k = 0; k < N; k++) v.v[k] += bias[column + k];
-    store_lanes<N>(y + i * N, v);
-  }
-}
-
-template <typename T, int N>
-static void launch_bias(void *stream, int64_t count, int width, const float *bias, void *y) {
-  int64_t blocks = (count / N + THREADS - 1) / THREADS;
-  LAUNCH((add_bias<T, N>), grid_blocks(add_bias<T, N>, THREADS, 0, blocks), THREADS, 0, stream,
-         count / N, width, bias, static_cast<T *>(y));
-}
-
 static void run_bias(const Convolution *c, void *stream, const float *bias, void *y) {
   const ConvolutionShape *s = &c->shape;
   const int64_t *size = c->pass == CONVOLUTION_X ? s->in : s->out;
   int64_t rows = s->batch * size[0] * size[1] * size[2];
   int64_t width = c->pass == CONVOLUTION_X ? s->channels : s->outs;
-  with_type(s->type, [&](auto zero) {
-    using T = decltype(zero);
-    if (vectors_fit(width, sizeof(T), y))
-      launch_bias<T, Lanes<T>::COUNT>(stream, rows * width, (int)width, bias, y);
-    else
-      launch_bias<T, 1>(stream, rows * width, (int)width, bias, y);
-  });
+  bias_add(stream, s->type, rows, (int)width, bias, y);
 }
 
 static cudnnStatus_t execute(const Engine *engine, const void *x, const void *w, const void *y,

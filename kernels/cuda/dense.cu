@@ -1,5 +1,6 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/dense.h"
+#include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/room.h"
 #include "kernels/cuda/rows.h"
@@ -20,17 +21,6 @@ struct Dense {
 };
 
 } // namespace
-
-static constexpr int THREADS = 256;
-
-/* dy where the output is positive; y and dy have one type. */
-template <typename T, typename To>
-static __global__ void __launch_bounds__(THREADS)
-    mask(int64_t count, const T *y, const T *dy, To *g) {
-  int64_t step = (int64_t)gridDim.x * THREADS;
-  for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < count; i += step)
-    store(g + i, load(y + i) > 0 ? load(dy + i) : 0);
-}
 
 static const Dense *dense_of(const Call *call) {
   return static_cast<const Dense *>(call->state);
@@ -110,22 +100,12 @@ void dense_forward(const Call *call) {
   gemm_run(d->forward, call->stream, x, w, bias, call->out[0].data, scratch_at(call, d->workspace));
 }
 
-template <typename T> static void mask_into(const Call *call, DType type, void *g) {
-  const T *y = data_of<const T>(&call->out[0]), *dy = data_of<const T>(&call->dout[0]);
-  int64_t count = tensor_count(&call->out[0]), blocks = (count + THREADS - 1) / THREADS;
-  if (type == BF16)
-    LAUNCH((mask<T, bf16>), grid_blocks(mask<T, bf16>, THREADS, 0, blocks), THREADS, 0,
-           call->stream, count, y, dy, static_cast<bf16 *>(g));
-  else
-    LAUNCH((mask<T, float>), grid_blocks(mask<T, float>, THREADS, 0, blocks), THREADS, 0,
-           call->stream, count, y, dy, static_cast<float *>(g));
-}
-
 /* The gradient before the activation, in the products' type. */
 static const void *gradient(const Call *call, const Dense *d) {
   if (!d->relu) return operand_as(call, &call->dout[0], d->type, d->g);
   void *g = scratch_at(call, d->g);
-  with_type(call->dout[0].type, [&](auto zero) { mask_into<decltype(zero)>(call, d->type, g); });
+  relu_gradient(call->stream, tensor_count(&call->out[0]), call->dout[0].type, call->out[0].data,
+                call->dout[0].data, d->type, g);
   return g;
 }
 

@@ -12,7 +12,7 @@ dim3 blockDim, gridDim;
 
 namespace {
 
-enum { MAX_THREADS = 1024, STACK_BYTES = 128 << 10, LANES = 32 };
+enum { MAX_THREADS = 1024, STACK_BYTES = 128 << 10, LANES = 32, MAX_KERNELS = 1024 };
 
 enum State { READY, WAITS_FOR_BLOCK, WAITS_FOR_WARP, ENDED };
 
@@ -36,6 +36,8 @@ const char *kernel_name;
 void (*kernel_body)(void *);
 void *kernel_argument;
 unsigned order_seed, random_state;
+const void *launched[MAX_KERNELS];
+int launched_count;
 int order[MAX_THREADS];
 
 /* ---- shared memory: blocks between guards in one arena ------------------------------------------
@@ -301,8 +303,29 @@ static void check_launch(dim3 grid, dim3 block, size_t shared_bytes) {
     emulator::fault(__FILE__, __LINE__, "over 99 KiB of dynamic shared memory");
 }
 
-void emulator::run(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
+static void remember(const void *kernel) {
+  for (int i = 0; i < launched_count; i++)
+    if (launched[i] == kernel) return;
+  if (launched_count < MAX_KERNELS) launched[launched_count++] = kernel;
+}
+
+extern "C" void emulator_report(const char *program) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s.launched", program);
+  FILE *file = fopen(path, "w");
+  if (!file) {
+    perror(path);
+    abort();
+  }
+  for (int i = 0; i < launched_count; i++)
+    fprintf(file, "%td\n",
+            reinterpret_cast<intptr_t>(launched[i]) - reinterpret_cast<intptr_t>(&emulator_report));
+  fclose(file);
+}
+
+void emulator::run(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
                    void (*body)(void *), void *argument) {
+  remember(kernel);
   kernel_name = name;
   kernel_body = body;
   kernel_argument = argument;

@@ -22,10 +22,13 @@
 #include <string.h>
 #include <tuple>
 
+/* Writes PROGRAM.launched: a line for each kernel that ran so far, the distance of its code from
+ * that of emulator_report (tests/emulator.bats). */
+extern "C" void emulator_report(const char *program);
 /* 0: ascending, 1: descending, else: random, by this seed. */
 extern "C" void emulator_order(unsigned seed);
 
-#define __global__
+#define __global__ __attribute__((noinline))
 #define __device__
 #define __host__
 #define __constant__
@@ -143,8 +146,8 @@ static inline unsigned ballot(const char *file, int line, unsigned mask, bool bi
 
 /* ---- launching ------------------------------------------------------------------------------- */
 
-void run(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (*body)(void *),
-         void *argument);
+void run(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+         void (*body)(void *), void *argument);
 
 /* Arguments are evaluated once and copied, as a launch does. */
 template <typename... P, typename... A>
@@ -155,7 +158,7 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (
     std::tuple<P...> arguments;
   } closure = {kernel, std::tuple<P...>(argument...)};
   run(
-      name, grid, block, shared_bytes,
+      name, reinterpret_cast<const void *>(kernel), grid, block, shared_bytes,
       [](void *at) {
         Closure *c = static_cast<Closure *>(at);
         std::apply(c->kernel, c->arguments);

@@ -277,7 +277,7 @@ static void interleave(void *stream, int64_t voxels, int channels, const float *
          THREADS, 0, stream, voxels, channels, planes, image);
 }
 
-static void statistics(const Plane *plane, Statistics *out) {
+static void measure(const Plane *plane, Statistics *out) {
   unsigned voxels = voxels_of(plane->dim);
   Part *part = room_of(plane)->part;
   LAUNCH(plane_parts, PARTS, THREADS, 0, plane->queue, voxels, plane->value, part);
@@ -299,7 +299,7 @@ static void brightness(const Plane *plane, double factor) {
 
 static void contrast(const Plane *plane, double factor) {
   Statistics *before = &room_of(plane)->before;
-  statistics(plane, before);
+  measure(plane, before);
   LAUNCH(plane_contrast, blocks_of(plane), THREADS, 0, plane->queue, voxels_of(plane->dim),
          (float)factor, before, plane->value);
 }
@@ -307,10 +307,10 @@ static void contrast(const Plane *plane, double factor) {
 static void gamma(const Plane *plane, double exponent, bool inverted) {
   Statistics *before = &room_of(plane)->before, *after = &room_of(plane)->after;
   unsigned voxels = voxels_of(plane->dim);
-  statistics(plane, before);
+  measure(plane, before);
   LAUNCH(plane_curve, blocks_of(plane), THREADS, 0, plane->queue, voxels, (float)exponent, inverted,
          before, plane->value);
-  statistics(plane, after);
+  measure(plane, after);
   LAUNCH(plane_return, blocks_of(plane), THREADS, 0, plane->queue, voxels, before, after,
          plane->value);
 }

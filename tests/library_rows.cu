@@ -1,0 +1,89 @@
+#include "kernels/cuda/epilogues.h"
+#include "kernels/cuda/rows.h"
+#include "tests/library_rows.h"
+
+/* Small whole numbers are exact in BF16 too, and so are their sums. */
+static float number(int64_t i) {
+  return (float)(i * 7 % 23 - 11);
+}
+
+namespace {
+struct Numbers {
+  DType type;
+  alignas(16) unsigned char bytes[4096];
+  float at(int i) const {
+    return type == F32 ? reinterpret_cast<const float *>(bytes)[i]
+                       : load(reinterpret_cast<const bf16 *>(bytes) + i);
+  }
+  void fill(DType as, int count) {
+    type = as;
+    for (int i = 0; i < count; i++)
+      if (as == F32)
+        reinterpret_cast<float *>(bytes)[i] = number(i);
+      else
+        store(reinterpret_cast<bf16 *>(bytes) + i, number(i));
+  }
+};
+} // namespace
+
+static Numbers from, to;
+static const DType types[] = {F32, BF16};
+
+static int compare(bool good, int *count) {
+  ++*count;
+  return !good;
+}
+
+/* Into other types, widths and pitches; zeros up to the padded width. */
+static int move_rows(int width, int padded, int from_pitch, int to_pitch, int *count) {
+  int wrong = 0, rows = 5;
+  for (DType a : types)
+    for (DType b : types) {
+      from.fill(a, rows * from_pitch);
+      to.fill(b, rows * to_pitch);
+      rows_copy(nullptr, rows, width, padded, Rows{a, from_pitch, from.bytes},
+                Rows{b, to_pitch, to.bytes});
+      for (int i = 0; i < rows * to_pitch; i++) {
+        int row = i / to_pitch, column = i % to_pitch;
+        float expected = column < width    ? number(row * from_pitch + column)
+                         : column < padded ? 0
+                                           : number(i);
+        wrong += compare(to.at(i) == expected, count);
+      }
+    }
+  return wrong;
+}
+
+static int add_biases(int width, int *count) {
+  int wrong = 0, rows = 9;
+  alignas(16) float bias[64];
+  for (int c = 0; c < width; c++) bias[c] = (float)(c % 5);
+  for (DType type : types) {
+    to.fill(type, rows * width);
+    bias_add(nullptr, type, rows, width, bias, to.bytes);
+    for (int i = 0; i < rows * width; i++)
+      wrong += compare(to.at(i) == number(i) + bias[i % width], count);
+  }
+  return wrong;
+}
+
+static int mask_gradients(int *count) {
+  static Numbers y;
+  int wrong = 0, all = 301;
+  for (DType a : types)
+    for (DType b : types) {
+      from.fill(a, all);
+      to.fill(b, all);
+      y.fill(a, all + 5);
+      relu_gradient(nullptr, all, a, y.bytes + 5 * dtype_bytes(a), from.bytes, b, to.bytes);
+      for (int i = 0; i < all; i++)
+        wrong += compare(to.at(i) == (number(i + 5) > 0 ? number(i) : 0), count);
+    }
+  return wrong;
+}
+
+int library_rows_wrong(int *count) {
+  return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
+         move_rows(3, 3, 7, 9, count) + add_biases(24, count) + add_biases(7, count) +
+         mask_gradients(count);
+}
