@@ -285,22 +285,36 @@ static void put_curves(FILE *out, const json_t *points, const char *name, int co
   fputc('\n', out);
 }
 
-/* The loss falls over decades; the Dice of the validation patches below it has the same steps. */
+static bool looked(const json_t *points) {
+  const json_t *point;
+  size_t i;
+  json_array_foreach(points, i, point) {
+    if (field_known(point, "val_dice")) return true;
+  }
+  return false;
+}
+
+/* The loss falls over decades; below it, at the same steps, the Dice of the validation patches
+ * where somebody looked (databases of older forms have none). */
 static bool write_curves_script(const json_t *result, const json_t *points, const char *folder,
                                 const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
-  put_frame(out, result, 900, 840 + 20 * (int)json_array_size(json_object_get(result, "rows")));
+  bool dice = looked(points);
+  int rows = (int)json_array_size(json_object_get(result, "rows"));
+  put_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
   fputs("set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
-        "set multiplot layout 2,1\nset xrange [0:]\nset logscale y\nset ylabel \"training loss\"\n"
-        "unset key\n",
+        "set xrange [0:]\nset xlabel \"step\"\nset ylabel \"training loss\"\nset logscale y\n",
         out);
+  if (dice) fputs("set multiplot layout 2,1\nunset key\nunset xlabel\n", out);
   put_curves(out, points, name, 3);
-  fputs("unset logscale\nunset title\nset yrange [0:1]\nset xlabel \"step\"\n"
-        "set ylabel \"Dice of validation patches\"\nset key\n",
-        out);
-  put_curves(out, points, name, 6);
-  fputs("unset multiplot\n", out);
+  if (dice) {
+    fputs("unset logscale\nunset title\nset yrange [0:1]\nset xlabel \"step\"\n"
+          "set ylabel \"Dice of validation patches\"\nset key\n",
+          out);
+    put_curves(out, points, name, 6);
+    fputs("unset multiplot\n", out);
+  }
   return picture_finish(out, name, error);
 }
 
