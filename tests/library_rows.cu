@@ -1,3 +1,4 @@
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/rows.h"
 #include "tests/library_rows.h"
@@ -67,6 +68,22 @@ static int add_biases(int width, int *count) {
   return wrong;
 }
 
+static int sum_columns(int width, int *count) {
+  static float scratch[COLUMN_BLOCKS * 32];
+  int wrong = 0, rows = 40;
+  float sums[32];
+  for (DType type : types) {
+    from.fill(type, rows * width);
+    bias_gradient(nullptr, type, rows, width, from.bytes, scratch, sums);
+    for (int c = 0; c < width; c++) {
+      float expected = 0;
+      for (int row = 0; row < rows; row++) expected += number(row * width + c);
+      wrong += compare(sums[c] == expected, count);
+    }
+  }
+  return wrong;
+}
+
 static int mask_gradients(int *count) {
   static Numbers y;
   int wrong = 0, all = 301;
@@ -85,5 +102,5 @@ static int mask_gradients(int *count) {
 int library_rows_wrong(int *count) {
   return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
          move_rows(3, 3, 7, 9, count) + add_biases(24, count) + add_biases(7, count) +
-         mask_gradients(count);
+         sum_columns(24, count) + sum_columns(7, count) + mask_gradients(count);
 }

@@ -18,8 +18,8 @@ typedef struct Trained {
 /* config: the trial's, with home, data_dir and checkpoint. On the CPU. Whatever it returns,
  * trained_free frees it. */
 bool trained_open(Trained *trained, const json_t *config, Error *error);
-/* The same on the configuration's device and without cases: the data set need not be there. recipe and labels (see recipe.h) are
- * those stored with the weights; labels is a new reference. */
+/* The same on the configuration's device and without cases: the data set need not be there. recipe
+ * and labels (see recipe.h) are those stored with the weights; labels is a new reference. */
 bool trained_open_alone(Trained *trained, const json_t *config, Recipe *recipe, json_t **labels,
                         Error *error);
 void trained_free(Trained *trained);

@@ -152,10 +152,13 @@ static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64
       return true;
     }
     if (!tell(t, &window, step, step == first, rate, error)) return false;
-    if (interrupted) *end = TRAINING_INTERRUPTED;
+    bool stop = interrupted; /* once a step: a signal may come between two looks at it */
     bool due = step + 1 == t->steps || (step + 1) % t->save_every == 0;
-    if ((interrupted || due) && !save(t, step + 1, error)) return false;
-    if (interrupted) return true;
+    if ((stop || due) && !save(t, step + 1, error)) return false;
+    if (stop) {
+      *end = TRAINING_INTERRUPTED;
+      return true;
+    }
     if (!watch(t, step, end, error)) return false;
     if (*end == TRAINING_COLLAPSED) return true;
   }

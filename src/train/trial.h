@@ -11,9 +11,9 @@
  *               that is there already is continued from
  *   home        where lua/ is
  *   workers     (optional, 1) threads that prepare batches
- * Reports as JSON lines on events: plan, on a GPU probe, step, eval, metric and at last end (status, message,
- * train_s, wait_s, eval_s). Returns the exit code: 0 when the trial ended as done, 75 when it was
- * interrupted by SIGTERM or SIGINT (a checkpoint was saved), otherwise 1. */
+ * Reports as JSON lines on events: plan, on a GPU probe, step, eval, metric and at last end
+ * (status, message, train_s, wait_s, eval_s). Returns the exit code: 0 when the trial ended as
+ * done, 75 when it was interrupted by SIGTERM or SIGINT (a checkpoint was saved), otherwise 1. */
 int trial_main(const json_t *config, FILE *events);
 
 #endif
