@@ -2,8 +2,8 @@
 -- slices of 9 mm (ACDC). Patients, not volumes, are split. As hippocampus.lua:
 --   harness data import msd DOWNLOADED/ACDC data/ACDC
 --   harness data plan data/ACDC
--- The plan's patch is a whole slice (10x256x224); a quarter of it trains four times as many steps in the
--- same time, but invents structures far from the heart, which the stored post-processing takes away.
+-- The plan's patch is a whole slice (10x256x224); a quarter of it is a step in a quarter of the time, but
+-- invents structures far from the heart, most of which the stored post-processing takes away.
 return {
   title = "Cardiac MRI (ACDC)",
   seeds = 1,
