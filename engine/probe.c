@@ -30,7 +30,7 @@ static double distance(const float *a, const float *b, size_t count) {
   double worst = 0, largest = 0;
   for (size_t i = 0; i < count; i++) {
     double apart = fabs((double)a[i] - (double)b[i]);
-    if (!(apart <= worst)) worst = apart; /* a NaN stays */
+    if (!isnan(worst) && !(apart <= worst)) worst = apart; /* a NaN stays */
     largest = fmax(largest, fabs((double)a[i]));
   }
   return largest > 0 ? worst / largest : worst;
