@@ -207,6 +207,7 @@ static void test_probe(void **state) {
   assert_string_equal(probe_with(&there, 3e-7f), "ulp");
   assert_string_equal(probe_with(&here, 3e-7f), "ulp");
   assert_string_equal(probe_with(&there, 1e-3f), "none");
+  assert_string_equal(probe_with(&there, INFINITY), "none"); /* NaN among finite gradients */
 }
 
 int main(void) {
