@@ -170,6 +170,7 @@ import json
 ready, blind, seen, measured = map(json.loads, open("answers"))
 assert "sees no GPU" in blind["error"], blind
 assert seen["setting"].startswith("grid_sample"), seen
+assert {"grid_sample", "grid_sample, memory kept"} <= set(seen["choices"]), seen
 assert measured["us"] > 0 and measured["peak"] is None, measured
 END
   PYTHONPATH="$root/tests/peer" /usr/bin/python3 -B - <<'END'

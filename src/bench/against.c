@@ -185,7 +185,7 @@ static bool same_model(const Ours *ours, const json_t *answer, Error *error) {
 static bool duel(Session *session, const DuelCase *c, Ours *ours, Peer *peer, Error *error) {
   json_t *answer = peer_ask(peer, setup_request(ours, "setup"), error);
   if (!answer) return false;
-  snprintf(ours->row.baseline, sizeof ours->row.baseline, "%.20s %s %.24s", peer->version, c->dtype,
+  snprintf(ours->row.baseline, sizeof ours->row.baseline, "%.20s %s %.36s", peer->version, c->dtype,
            json_string_value(json_object_get(answer, "setting")));
   bool good = same_model(ours, answer, error) &&
               (row_wrong(&ours->row) || in_turn(session, ours, peer, error));

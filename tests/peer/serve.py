@@ -66,8 +66,10 @@ class Server:
         """BENCHES[...] gives the settings to choose from, name -> function that makes the work. The fastest is made
         again at the end, so that its memory is its own."""
         makers, choices, reason = self.begin(request), {}, ""
+        makers = self.place.settings(makers)
         for name, make in makers.items():
             work = None
+            self.place.prepare(name)
             try:
                 work = make()
                 choices[name] = 1e6 * self.best_time(work, request["seconds"])
@@ -80,6 +82,7 @@ class Server:
         if not known:
             raise RuntimeError(reason)
         best = min(known, key=choices.get)
+        self.place.prepare(best)
         self.work = makers[best]()
         self.best_time(self.work, 0)
         return {"setting": best, "choices": choices, "parameters": getattr(self.work, "parameters", None)}
