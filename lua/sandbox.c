@@ -11,8 +11,8 @@ static bool readable(const char *path) {
   return file != NULL;
 }
 
-/* require "harness.plan" -> HOME/lua/harness/plan.lua; "paper.maskmed" -> HOME/paper/maskmed.lua.
- */
+/* require "harness.plan" -> HOME/lua/harness/plan.lua; "paper.maskmed" -> HOME/paper/maskmed.lua,
+ * "experiments.seg_heads" -> HOME/experiments/seg_heads.lua. */
 static int require(lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, "loaded");
@@ -20,7 +20,8 @@ static int require(lua_State *L) {
   lua_pop(L, 1);
   const char *home = lua_tostring(L, lua_upvalueindex(1));
   const char *file = luaL_gsub(L, module, ".", "/");
-  const char *folder = strncmp(module, "paper.", 6) == 0 ? "" : "lua/";
+  bool top = strncmp(module, "paper.", 6) == 0 || strncmp(module, "experiments.", 12) == 0;
+  const char *folder = top ? "" : "lua/";
   const char *name = lua_pushfstring(L, "%s%s.lua", folder, file);
   const char *path = lua_pushfstring(L, "%s/%s", home, name);
   if (strstr(module, "..") || !readable(path))
