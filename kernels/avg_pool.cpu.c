@@ -77,13 +77,6 @@ static void backward_float(const Call *call) {
   }
 }
 
-static bool prepare(Call *call, Error *error) {
-  (void)error;
-  call->scratch_bytes = 0;
-  staging_add(call);
-  return true;
-}
-
 static void forward(const Call *call) {
   staging_run(call, forward_float);
 }
@@ -94,5 +87,5 @@ static void backward(const Call *call) {
 
 const Kernel avg_pool_cpu = {.forward = forward,
                              .backward = backward,
-                             .prepare = prepare,
+                             .prepare = staging_prepare,
                              .bf16 = SAVES_IN(0) | SAVES_OUT(0)};

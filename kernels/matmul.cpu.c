@@ -53,13 +53,6 @@ static void backward_float(const Call *call) {
   }
 }
 
-static bool prepare(Call *call, Error *error) {
-  (void)error;
-  call->scratch_bytes = 0;
-  staging_add(call);
-  return true;
-}
-
 static void forward(const Call *call) {
   staging_run(call, forward_float);
 }
@@ -69,4 +62,4 @@ static void backward(const Call *call) {
 }
 
 const Kernel matmul_cpu = {
-    .forward = forward, .backward = backward, .prepare = prepare, .bf16 = SAVES_IN(IN_A)};
+    .forward = forward, .backward = backward, .prepare = staging_prepare, .bf16 = SAVES_IN(IN_A)};

@@ -14,7 +14,7 @@ static bool shape(Call *call, Error *error) {
     return fail(error, "nearest_labels: input is integer labels (N, D, H, W), found %s %s",
                 x->type == I32 ? "integer" : "real", tensor_shape_text(x));
   int64_t dim[MAX_RANK];
-  if (!pool_shape("nearest_labels", &o->factor, x, dim, error)) return false;
+  if (!pool_dims(call, &o->factor, dim, error)) return false;
   call->out[0] = tensor_make(I32, 4, dim);
   return true;
 }
