@@ -1,6 +1,7 @@
 -- MaskMed, Figure 2: encoder, bridge, decoder, segmentation head; and every variant of its Tables 3 and
 -- 4. `m` builds the graph (m.image, and m.labels while training), `c` is the resolved configuration.
 local deep = require "harness.models.deep_supervision"
+local encode = require "harness.models.encoder"
 local fuse = require "harness.models.fusion"
 
 -- Table 3, Figure 1 b-f: where masks and classes come from.
@@ -66,11 +67,8 @@ local function stage(m, c, kind, state, feature, name)
 end
 
 return function(m, c)
-  local scales = m.plain_conv_encoder {
-    m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, convs = c.convs,
-  }
   local features = m.plain_conv_decoder {
-    fuse(m, c, scales), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
+    fuse(m, c, encode(m, c)), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
   }
   -- Figure 2b: queries enter at the lowest decoder stage and are refined upwards, each stage's masks
   -- guiding the attention of the next.
