@@ -25,26 +25,39 @@ static void folder_make(const Scratch *scratch) {
   }
 }
 
-static Dataset dataset_of(const Scratch *scratch) {
-  Dataset dataset;
-  Error error = {0};
-  if (!dataset_open(&dataset, scratch->dir, &error)) fail_msg("%s", error.text);
-  return dataset;
-}
-
 static Preprocessing preprocessing_of(double mm) {
   Preprocessing p = {.orientation = "RAS", .mm = {mm, 2, 1}, .normaliser = {.channels = 1}};
   return p;
 }
 
+/* The folder opened, and what the last preprocessing of it said. */
+typedef struct Fixture {
+  Scratch scratch;
+  Dataset dataset;
+  Preprocessing p;
+  PreprocessOutcome outcome;
+  Error error;
+} Fixture;
+
+static Fixture fixture_make(double mm) {
+  Fixture f = {.scratch = scratch_make(), .p = preprocessing_of(mm)};
+  folder_make(&f.scratch);
+  if (!dataset_open(&f.dataset, f.scratch.dir, &f.error)) fail_msg("%s", f.error.text);
+  return f;
+}
+
+static void fixture_free(Fixture *f) {
+  dataset_free(&f->dataset);
+  scratch_free(&f->scratch);
+}
+
 /* Standard error is thrown away meanwhile: the failures of cases are told there. */
-static bool preprocess(const Dataset *dataset, const Preprocessing *p, PreprocessOutcome *outcome,
-                       bool verify, Error *error) {
+static bool preprocess(Fixture *f, bool verify) {
   PreprocessOptions options = {.jobs = 2, .quiet = true, .verify = verify};
   fflush(stderr);
   int kept = dup(2);
   assert_non_null(freopen("/dev/null", "w", stderr));
-  bool good = preprocess_folder(dataset, p, &options, outcome, error);
+  bool good = preprocess_folder(&f->dataset, &f->p, &options, &f->outcome, &f->error);
   fflush(stderr);
   dup2(kept, 2);
   close(kept);
@@ -53,24 +66,19 @@ static bool preprocess(const Dataset *dataset, const Preprocessing *p, Preproces
 
 static void maps_what_was_prepared(void **state) {
   (void)state;
-  Scratch scratch = scratch_make();
-  folder_make(&scratch);
-  Dataset dataset = dataset_of(&scratch);
-  Preprocessing p = preprocessing_of(1.5);
-  PreprocessOutcome outcome;
-  Error error = {0};
-  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
-  assert_int_equal(outcome.made, 4);
+  Fixture f = fixture_make(1.5);
+  assert_true(preprocess(&f, false));
+  assert_int_equal(f.outcome.made, 4);
   Volume source, prepared, back;
   Frame frame;
-  assert_true(dataset_read(&dataset, 2, &source, &error));
-  assert_true(prepare_volume(&p, &source, &prepared, &frame, &error));
+  assert_true(dataset_read(&f.dataset, 2, &source, &f.error));
+  assert_true(prepare_volume(&f.p, &source, &prepared, &frame, &f.error));
   CacheKey key;
-  assert_true(cache_key(&dataset.item[2], preprocessing_key(&p), &key, &error));
+  assert_true(cache_key(&f.dataset.item[2], preprocessing_key(&f.p), &key, &f.error));
   Cached cached;
-  char *path = preprocess_path(&dataset, 2);
-  if (!cached_open(&cached, path, &key, true, &error)) fail_msg("%s", error.text);
-  assert_true(cached_volume(&cached, "c2", &back, &error));
+  char *path = preprocess_path(&f.dataset, 2);
+  if (!cached_open(&cached, path, &key, true, &f.error)) fail_msg("%s", f.error.text);
+  assert_true(cached_volume(&cached, "c2", &back, &f.error));
   assert_memory_equal(cached.frame.dim, frame.dim, sizeof frame.dim);
   assert_int_equal(frame.dim[0], 10);
   assert_memory_equal(back.label.data, prepared.label.data, grid_voxels(&prepared.label.grid));
@@ -91,37 +99,31 @@ static void maps_what_was_prepared(void **state) {
   volume_free(&prepared, 1);
   volume_free(&back, 1);
   free(path);
-  dataset_free(&dataset);
-  scratch_free(&scratch);
+  fixture_free(&f);
 }
 
 /* Only what is missing, changed, or made by another plan is made again. */
 static void keeps_what_is_there(void **state) {
   (void)state;
-  Scratch scratch = scratch_make();
-  folder_make(&scratch);
-  Dataset dataset = dataset_of(&scratch);
-  Preprocessing p = preprocessing_of(3), q = preprocessing_of(2);
-  PreprocessOutcome outcome;
-  Error error = {0};
-  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
-  assert_true(preprocess(&dataset, &p, &outcome, true, &error));
-  assert_true(outcome.made == 0 && outcome.kept == 4);
-  char *path = preprocess_path(&dataset, 1);
+  Fixture f = fixture_make(3);
+  assert_true(preprocess(&f, false));
+  assert_true(preprocess(&f, true));
+  assert_true(f.outcome.made == 0 && f.outcome.kept == 4);
+  char *path = preprocess_path(&f.dataset, 1);
   assert_int_equal(remove(path), 0);
-  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
-  assert_true(outcome.made == 1 && outcome.kept == 3);
-  image_ramp(scratch_path(&scratch, "imagesTr/c3_0000.nii.gz"), 5, 6, 7, 1, 77);
-  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
-  assert_true(outcome.made == 1 && outcome.kept == 3);
-  assert_int_equal(shell("touch %s/imagesTr/*", scratch.dir), 0); /* as a copy: the same bytes */
-  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
-  assert_true(outcome.made == 0 && outcome.kept == 4);
-  assert_true(preprocess(&dataset, &q, &outcome, false, &error));
-  assert_true(outcome.made == 4);
+  assert_true(preprocess(&f, false));
+  assert_true(f.outcome.made == 1 && f.outcome.kept == 3);
+  image_ramp(scratch_path(&f.scratch, "imagesTr/c3_0000.nii.gz"), 5, 6, 7, 1, 77);
+  assert_true(preprocess(&f, false));
+  assert_true(f.outcome.made == 1 && f.outcome.kept == 3);
+  assert_int_equal(shell("touch %s/imagesTr/*", f.scratch.dir), 0); /* as a copy: the same bytes */
+  assert_true(preprocess(&f, false));
+  assert_true(f.outcome.made == 0 && f.outcome.kept == 4);
+  f.p = preprocessing_of(2);
+  assert_true(preprocess(&f, false));
+  assert_true(f.outcome.made == 4);
   free(path);
-  dataset_free(&dataset);
-  scratch_free(&scratch);
+  fixture_free(&f);
 }
 
 static void bytes_poke(const char *path, long at, int value) {
@@ -136,16 +138,11 @@ static void bytes_poke(const char *path, long at, int value) {
  * again. */
 static void damage_is_seen(void **state) {
   (void)state;
-  Scratch scratch = scratch_make();
-  folder_make(&scratch);
-  Dataset dataset = dataset_of(&scratch);
-  Preprocessing p = preprocessing_of(3);
-  PreprocessOutcome outcome;
-  Error error = {0};
-  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
+  Fixture f = fixture_make(3);
+  assert_true(preprocess(&f, false));
   const long where[] = {20, 100, 8192 + 5, -1};
   for (size_t i = 0; i < sizeof where / sizeof *where; i++) {
-    char *path = preprocess_path(&dataset, 0);
+    char *path = preprocess_path(&f.dataset, 0);
     bytes_poke(path, where[i], 0xA5);
     Cached cached;
     Error damaged = {0}, unseen = {0};
@@ -155,22 +152,21 @@ static void damage_is_seen(void **state) {
     bool opened = cached_open(&cached, path, NULL, false, &unseen);
     assert_int_equal(opened, !in_header);
     if (opened) cached_close(&cached);
-    assert_true(preprocess(&dataset, &p, &outcome, true, &error));
-    assert_true(outcome.made == 1 && outcome.kept == 3);
+    assert_true(preprocess(&f, true));
+    assert_true(f.outcome.made == 1 && f.outcome.kept == 3);
     free(path);
   }
-  char *path = preprocess_path(&dataset, 0);
+  char *path = preprocess_path(&f.dataset, 0);
   Cached cached;
   for (int bytes = 0; bytes < 9000; bytes += 2999) {
     assert_int_equal(truncate(path, bytes), 0);
     Error cut = {0};
     assert_false(cached_open(&cached, path, NULL, false, &cut));
     assert_non_null(strstr(cut.text, "truncated"));
-    assert_true(preprocess(&dataset, &p, &outcome, false, &error));
+    assert_true(preprocess(&f, false));
   }
   free(path);
-  dataset_free(&dataset);
-  scratch_free(&scratch);
+  fixture_free(&f);
 }
 
 static void case_break(const Scratch *scratch, int how) {
@@ -204,32 +200,26 @@ static void a_bad_case_harms_no_other(void **state) {
                                       "not a regular",
                                       "every voxel of the image is 0"};
   for (int how = 0; how < 7; how++) {
-    Scratch scratch = scratch_make();
-    folder_make(&scratch);
-    Dataset dataset = dataset_of(&scratch);
-    Preprocessing p = preprocessing_of(3);
-    PreprocessOutcome outcome;
-    Error error = {0};
-    case_break(&scratch, how);
-    assert_false(preprocess(&dataset, &p, &outcome, false, &error));
-    assert_true(outcome.made == 3 && outcome.failed == 1);
-    if (!strstr(error.text, words[how]) && !strstr(error.text, "cannot read"))
-      fail_msg("break %d says: %s", how, error.text);
-    assert_non_null(strstr(error.text, "case c1"));
+    Fixture f = fixture_make(3);
+    case_break(&f.scratch, how);
+    assert_false(preprocess(&f, false));
+    assert_true(f.outcome.made == 3 && f.outcome.failed == 1);
+    if (!strstr(f.error.text, words[how]) && !strstr(f.error.text, "cannot read"))
+      fail_msg("break %d says: %s", how, f.error.text);
+    assert_non_null(strstr(f.error.text, "case c1"));
     for (int i = 0; i < 4; i++) {
-      char *path = preprocess_path(&dataset, i);
+      char *path = preprocess_path(&f.dataset, i);
       Cached cached;
       Error inner = {0};
       assert_int_equal(cached_open(&cached, path, NULL, true, &inner), i != 1);
       if (i != 1) cached_close(&cached);
       free(path);
     }
-    assert_int_equal(shell("rm -rf %s/imagesTr/c1*", scratch.dir), 0);
-    folder_make(&scratch);
-    assert_true(preprocess(&dataset, &p, &outcome, false, &error));
-    assert_int_equal(outcome.failed, 0);
-    dataset_free(&dataset);
-    scratch_free(&scratch);
+    assert_int_equal(shell("rm -rf %s/imagesTr/c1*", f.scratch.dir), 0);
+    folder_make(&f.scratch);
+    assert_true(preprocess(&f, false));
+    assert_int_equal(f.outcome.failed, 0);
+    fixture_free(&f);
   }
 }
 
@@ -246,61 +236,43 @@ static void rights_back(void) {
 
 static void a_folder_that_cannot_be_written(void **state) {
   (void)state;
-  Scratch scratch = scratch_make();
-  folder_make(&scratch);
-  Dataset dataset = dataset_of(&scratch);
-  Preprocessing p = preprocessing_of(3);
-  PreprocessOutcome outcome;
-  Error error = {0};
-  assert_int_equal(chmod(scratch.dir, 0555), 0);
-  rights_drop(&scratch);
-  bool good = preprocess(&dataset, &p, &outcome, false, &error);
+  Fixture f = fixture_make(3);
+  assert_int_equal(chmod(f.scratch.dir, 0555), 0);
+  rights_drop(&f.scratch);
+  bool good = preprocess(&f, false);
   rights_back();
   assert_false(good);
-  assert_non_null(strstr(error.text, "--cache"));
-  dataset_free(&dataset);
-  scratch_free(&scratch);
+  assert_non_null(strstr(f.error.text, "--cache"));
+  fixture_free(&f);
 }
 
 static void a_file_that_cannot_be_read(void **state) {
   (void)state;
-  Scratch scratch = scratch_make();
-  folder_make(&scratch);
-  Dataset dataset = dataset_of(&scratch);
-  Preprocessing p = preprocessing_of(3);
-  PreprocessOutcome outcome;
-  Error error = {0};
-  assert_int_equal(shell("mkdir %s/preprocessed", scratch.dir), 0);
+  Fixture f = fixture_make(3);
+  assert_int_equal(shell("mkdir %s/preprocessed", f.scratch.dir), 0);
   assert_int_equal(
       shell("chmod -R go+rX %s; chmod 000 %s/labelsTr/c2.nii.gz; chmod 777 %s/preprocessed",
-            scratch.dir, scratch.dir, scratch.dir),
+            f.scratch.dir, f.scratch.dir, f.scratch.dir),
       0);
   if (!geteuid()) assert_int_equal(seteuid(65534), 0);
-  bool good = preprocess(&dataset, &p, &outcome, false, &error);
+  bool good = preprocess(&f, false);
   rights_back();
   assert_false(good);
-  assert_true(outcome.made == 3 && outcome.failed == 1);
-  assert_non_null(strstr(error.text, "c2.nii.gz: cannot open: Permission denied"));
-  dataset_free(&dataset);
-  scratch_free(&scratch);
+  assert_true(f.outcome.made == 3 && f.outcome.failed == 1);
+  assert_non_null(strstr(f.error.text, "c2.nii.gz: cannot open: Permission denied"));
+  fixture_free(&f);
 }
 
 static void a_cache_elsewhere(void **state) {
   (void)state;
-  Scratch scratch = scratch_make();
-  folder_make(&scratch);
-  Dataset dataset = dataset_of(&scratch);
-  Preprocessing p = preprocessing_of(3);
-  PreprocessOutcome outcome;
-  Error error = {0};
-  assert_true(preprocess_place(&dataset, scratch_path(&scratch, "elsewhere"), &error));
-  assert_true(preprocess_place(&dataset, scratch_path(&scratch, "elsewhere"), &error));
-  assert_true(preprocess(&dataset, &p, &outcome, false, &error));
-  assert_int_equal(access(scratch_path(&scratch, "elsewhere/c3.vol"), R_OK), 0);
-  assert_false(preprocess_place(&dataset, scratch_path(&scratch, "third"), &error));
-  assert_non_null(strstr(error.text, "already in"));
-  dataset_free(&dataset);
-  scratch_free(&scratch);
+  Fixture f = fixture_make(3);
+  assert_true(preprocess_place(&f.dataset, scratch_path(&f.scratch, "elsewhere"), &f.error));
+  assert_true(preprocess_place(&f.dataset, scratch_path(&f.scratch, "elsewhere"), &f.error));
+  assert_true(preprocess(&f, false));
+  assert_int_equal(access(scratch_path(&f.scratch, "elsewhere/c3.vol"), R_OK), 0);
+  assert_false(preprocess_place(&f.dataset, scratch_path(&f.scratch, "third"), &f.error));
+  assert_non_null(strstr(f.error.text, "already in"));
+  fixture_free(&f);
 }
 
 int main(void) {

@@ -53,11 +53,34 @@ static void amos_make(const Scratch *s, bool validation_labels) {
 
 typedef bool (*Reader)(Import *import, const ImportOptions *options, Error *error);
 
-static bool run(Reader reader, const ImportOptions *options, ImportOutcome *outcome, Error *error) {
+/* Imports one folder of the scratch folder into another, which `options` need not name. */
+static bool run(Reader reader, const Scratch *s, const char *source, const char *target,
+                ImportOptions options, ImportOutcome *outcome, Error *error) {
+  char from[600], to[600];
+  snprintf(from, sizeof from, "%s/%s", s->dir, source);
+  snprintf(to, sizeof to, "%s/%s", s->dir, target);
+  options.source = from;
+  options.target = to;
   Import import;
-  bool good = reader(&import, options, error) && import_write(&import, options, outcome, error);
+  bool good = reader(&import, &options, error) && import_write(&import, &options, outcome, error);
   import_free(&import);
   return good;
+}
+
+static ImportOutcome imports(Reader reader, const Scratch *s, const char *source,
+                             const char *target, ImportOptions options) {
+  ImportOutcome outcome;
+  Error error = {0};
+  if (!run(reader, s, source, target, options, &outcome, &error)) fail_msg("%s", error.text);
+  return outcome;
+}
+
+static void refuses(Reader reader, const Scratch *s, const char *source, const char *target,
+                    ImportOptions options, const char *words) {
+  ImportOutcome outcome;
+  Error error = {0};
+  assert_false(run(reader, s, source, target, options, &outcome, &error));
+  if (!strstr(error.text, words)) fail_msg("not said that %s: %s", words, error.text);
 }
 
 /* Everything in the source: names, sizes, contents, times. */
@@ -86,13 +109,8 @@ static void amos_of_both_kinds(void **state) {
   Scratch s = scratch_make();
   amos_make(&s, true);
   source_state(&s, "amos22", "before");
-  char source[600], target[600];
-  snprintf(source, sizeof source, "%s", s.dir); /* the folder above amos22/ will do */
-  snprintf(target, sizeof target, "%s/new/AMOS", s.dir);
-  ImportOptions options = {.source = source, .target = target};
-  ImportOutcome outcome;
-  Error error = {0};
-  if (!run(import_amos, &options, &outcome, &error)) fail_msg("%s", error.text);
+  ImportOptions options = {0}; /* the folder above amos22/ will do */
+  ImportOutcome outcome = imports(import_amos, &s, ".", "new/AMOS", options);
   assert_true(outcome.training == 5 && outcome.validation == 2 && outcome.test == 2);
   Dataset dataset = imported(&s, "new/AMOS");
   assert_int_equal(dataset.cases, 5);
@@ -107,9 +125,7 @@ static void amos_of_both_kinds(void **state) {
   assert_int_equal(stat(scratch_path(&s, "amos22/imagesTr/amos_0001.nii.gz"), &a), 0);
   assert_int_equal(stat(scratch_path(&s, "new/AMOS/imagesTr/amos_0001_0000.nii.gz"), &b), 0);
   assert_true(a.st_ino == b.st_ino);
-  Error again = {0};
-  assert_false(run(import_amos, &options, &outcome, &again));
-  assert_non_null(strstr(again.text, "data set already"));
+  refuses(import_amos, &s, ".", "new/AMOS", options, "data set already");
   scratch_free(&s);
 }
 
@@ -117,21 +133,13 @@ static void amos_ct_as_nnunet_converts_it(void **state) {
   (void)state;
   Scratch s = scratch_make();
   amos_make(&s, true);
-  char source[600], target[600];
-  snprintf(source, sizeof source, "%s/amos22", s.dir);
-  snprintf(target, sizeof target, "%s/ct", s.dir);
-  ImportOptions options = {.source = source,
-                           .target = target,
-                           .how = IMPORT_COPY,
-                           .validation = VALIDATION_SPLIT,
-                           .ct_only = true};
-  ImportOutcome outcome;
-  Error error = {0};
-  if (!run(import_amos, &options, &outcome, &error)) fail_msg("%s", error.text);
+  ImportOptions options = {.how = IMPORT_COPY, .validation = VALIDATION_SPLIT, .ct_only = true};
+  ImportOutcome outcome = imports(import_amos, &s, "amos22", "ct", options);
   assert_true(outcome.training == 3 && outcome.validation == 1 && outcome.test == 1);
   Dataset dataset = imported(&s, "ct");
   assert_string_equal(dataset.channel_name[0], "CT");
   Split split;
+  Error error = {0};
   assert_true(split_make(&split, &dataset, 0, &error));
   assert_true(split.trainings == 2 && split.validations == 1);
   assert_string_equal(dataset.item[split.validation[0]].name, "amos_0008");
@@ -149,18 +157,10 @@ static void amos_without_validation_labels(void **state) {
   (void)state;
   Scratch s = scratch_make();
   amos_make(&s, false);
-  char source[600], target[600];
-  snprintf(source, sizeof source, "%s/amos22", s.dir);
-  snprintf(target, sizeof target, "%s/out", s.dir);
-  ImportOptions options = {
-      .source = source, .target = target, .how = IMPORT_SYMLINK, .ct_only = true};
-  ImportOutcome outcome;
-  Error error = {0};
-  assert_false(run(import_amos, &options, &outcome, &error));
-  assert_non_null(strstr(error.text, "--validation leave"));
+  ImportOptions options = {.how = IMPORT_SYMLINK, .ct_only = true};
+  refuses(import_amos, &s, "amos22", "out", options, "--validation leave");
   options.validation = VALIDATION_LEAVE;
-  error.text[0] = 0;
-  if (!run(import_amos, &options, &outcome, &error)) fail_msg("%s", error.text);
+  ImportOutcome outcome = imports(import_amos, &s, "amos22", "out", options);
   assert_true(outcome.training == 2 && outcome.validation == 0);
   Dataset dataset = imported(&s, "out");
   dataset_free(&dataset);
@@ -179,12 +179,8 @@ static void btcv_of_raw_data(void **state) {
   pair_make(&s, "RawData/Training/img/img0040.nii.gz", "RawData/Training/label/label0040.nii.gz",
             14);
   pair_make(&s, "RawData/Testing/img/img0061.nii.gz", NULL, 0);
-  char target[600];
-  snprintf(target, sizeof target, "%s/out", s.dir);
-  ImportOptions options = {.source = s.dir, .target = target};
-  ImportOutcome outcome;
-  Error error = {0};
-  if (!run(import_btcv, &options, &outcome, &error)) fail_msg("%s", error.text);
+  ImportOptions options = {0};
+  ImportOutcome outcome = imports(import_btcv, &s, ".", "out", options);
   assert_true(outcome.training == 2 && outcome.test == 1);
   Dataset dataset = imported(&s, "out");
   assert_int_equal(dataset.labels, 14);
@@ -193,8 +189,7 @@ static void btcv_of_raw_data(void **state) {
   dataset_free(&dataset);
   assert_int_equal(shell("rm -r %s/out %s/RawData/Training/label/label0040.nii.gz", s.dir, s.dir),
                    0);
-  assert_false(run(import_btcv, &options, &outcome, &error));
-  assert_non_null(strstr(error.text, "label0040.nii.gz: missing"));
+  refuses(import_btcv, &s, ".", "out", options, "label0040.nii.gz: missing");
   scratch_free(&s);
 }
 
@@ -207,12 +202,7 @@ static void btcv_of_averaged_images(void **state) {
             "averaged-training-labels/DET0000101_avg_seg.nii.gz", 14);
   pair_make(&s, "averaged-training-images/DET0000201_avg.nii.gz",
             "averaged-training-labels/DET0000201_avg_seg.nii.gz", 14);
-  char target[600];
-  snprintf(target, sizeof target, "%s/out", s.dir);
-  ImportOptions options = {.source = s.dir, .target = target};
-  ImportOutcome outcome;
-  Error error = {0};
-  if (!run(import_btcv, &options, &outcome, &error)) fail_msg("%s", error.text);
+  imports(import_btcv, &s, ".", "out", (ImportOptions){0});
   Dataset dataset = imported(&s, "out");
   assert_int_equal(dataset.cases, 2);
   assert_string_equal(dataset.item[0].name, "DET0000101_avg");
@@ -242,17 +232,12 @@ static void msd_of_two_channels(void **state) {
     image_ramp(scratch_path(&s, "Task05/%s.nii.gz", names[i]), 3, 4, 5, 2, (float)i);
   label_ramp(scratch_path(&s, "Task05/labelsTr/prostate_00.nii.gz"), 3, 4, 5, 3);
   label_ramp(scratch_path(&s, "Task05/labelsTr/prostate_04.nii.gz"), 3, 4, 5, 3);
-  char source[600], target[600];
-  snprintf(source, sizeof source, "%s/Task05", s.dir);
-  snprintf(target, sizeof target, "%s/out", s.dir);
-  ImportOptions options = {.source = source, .target = target};
-  ImportOutcome outcome;
-  Error error = {0};
-  if (!run(import_msd, &options, &outcome, &error)) fail_msg("%s", error.text);
+  imports(import_msd, &s, "Task05", "out", (ImportOptions){0});
   Dataset dataset = imported(&s, "out"), original;
   assert_int_equal(dataset.channels, 2);
   assert_int_equal(access(scratch_path(&s, "out/imagesTs/prostate_03_0001.nii.gz"), R_OK), 0);
-  assert_true(dataset_open(&original, source, &error));
+  Error error = {0};
+  assert_true(dataset_open(&original, scratch_path(&s, "Task05"), &error));
   Volume a, b;
   assert_true(dataset_read(&dataset, 1, &a, &error) && dataset_read(&original, 1, &b, &error));
   assert_memory_equal(a.image.data, b.image.data, 3 * 4 * 5 * 2 * sizeof(float));
@@ -267,25 +252,15 @@ static void what_is_wrong_is_said(void **state) {
   (void)state;
   Scratch s = scratch_make();
   amos_make(&s, true);
-  char source[600], target[600];
-  snprintf(source, sizeof source, "%s/amos22", s.dir);
-  snprintf(target, sizeof target, "%s/out", s.dir);
-  ImportOptions options = {.source = source, .target = source};
-  ImportOutcome outcome;
-  Error same = {0}, shapes = {0}, none = {0}, gone = {0};
-  assert_false(run(import_amos, &options, &outcome, &same));
-  assert_non_null(strstr(same.text, "same folder"));
-  options.target = target;
+  ImportOptions options = {0};
+  refuses(import_amos, &s, "amos22", "amos22", options, "same folder");
   label_ramp(scratch_path(&s, "amos22/labelsTr/amos_0001.nii.gz"), 3, 4, 6, 16);
-  assert_false(run(import_amos, &options, &outcome, &shapes));
-  assert_non_null(strstr(shapes.text, "image is 3x4x5, label 3x4x6"));
+  refuses(import_amos, &s, "amos22", "out", options, "image is 3x4x5, label 3x4x6");
   assert_int_not_equal(access(scratch_path(&s, "out/dataset.json"), F_OK), 0);
-  assert_int_equal(shell("rm %s/imagesTr/amos_0410.nii.gz", source), 0);
+  assert_int_equal(shell("rm %s/amos22/imagesTr/amos_0410.nii.gz", s.dir), 0);
   label_ramp(scratch_path(&s, "amos22/labelsTr/amos_0001.nii.gz"), 3, 4, 5, 16);
-  assert_false(run(import_amos, &options, &outcome, &gone));
-  assert_non_null(strstr(gone.text, "amos_0410.nii.gz"));
-  assert_false(run(import_btcv, &options, &outcome, &none));
-  assert_non_null(strstr(none.text, "neither RawData"));
+  refuses(import_amos, &s, "amos22", "out", options, "amos_0410.nii.gz");
+  refuses(import_btcv, &s, "amos22", "out", options, "neither RawData");
   scratch_free(&s);
 }
 
