@@ -44,13 +44,7 @@ assert [table["table"] for table in tables] == [6, 4] and len(tables[1]["rows"])
 
 @test "an interrupted list ends with 75 and goes on" {
   two_plans seeds=1 step_s=0.1
-  "$harness" run plan.json >out 2>err 3>&- &
-  local pid=$!
-  wait_for 50 is_running
-  kill -INT $pid
-  local code=0
-  wait $pid || code=$?
-  [ "$code" -eq 75 ]
+  run_interrupted
   "$harness" run -q plan.json >/dev/null
   "$harness" run plan.json 2>&1 >/dev/null | grep -q "0 of 4 trials to run"
 }

@@ -1,12 +1,11 @@
 #!/usr/bin/env bats
 # `harness bench` as a user types it, with tiny time limits: what is measured here means nothing.
 
+load work
+
 setup() {
-  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
-  harness="${HARNESS_BINARY:-$root/build/harness}"
-  work="$(mktemp -d)"
-  export HARNESS_DB="$work/results/harness.db" HARNESS_HOME="$root"
-  cd "$work"
+  work_in "$(mktemp -d)"
+  export HARNESS_HOME="$root"
 }
 
 teardown() {

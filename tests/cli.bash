@@ -1,15 +1,13 @@
 # Shared by the tests of the command line: trials are played by tests/fake_trial, plans are made by
 # tests/make_plan, so nothing here trains. Each test works in a folder of its own.
 
+load work
+
 setup() {
-  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
-  harness="${HARNESS_BINARY:-$root/build/harness}"
-  work="$(mktemp -d)"
-  export HARNESS_DB="$work/results/harness.db"
+  work_in "$(mktemp -d)"
   export HARNESS_CLAIMS="$work" # trials that run beside the test hold no processor of its own
   export HARNESS_TRIAL_PROGRAM="$root/tests/fake_trial"
-  unset NO_COLOR HARNESS_HOME
-  cd "$work" || return
+  unset NO_COLOR
 }
 
 teardown() {
@@ -49,4 +47,14 @@ wait_for() { # seconds*10, command...
 
 is_running() {
   "$harness" runs list --status running >/dev/null 2>&1
+}
+
+# Runs the plan until its first trial runs, then interrupts it, which must end with 75.
+run_interrupted() {
+  "$harness" run plan.json >out 2>err 3>&- &
+  local pid=$! code=0
+  wait_for 50 is_running
+  kill -INT $pid
+  wait $pid || code=$?
+  [ "$code" -eq 75 ]
 }

@@ -2,13 +2,10 @@
 # A data set from import to predictions, planned and prepared: one of its validation cases lies in its
 # file in another orientation, all have 2.5 mm thick slices and one is stored finer.
 
+load work
+
 setup_file() {
-  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
-  export harness="${HARNESS_BINARY:-$root/build/harness}"
-  export work="$BATS_FILE_TMPDIR"
-  export HARNESS_DB="$work/results/harness.db"
-  unset HARNESS_HOME HARNESS_TRIAL_PROGRAM
-  cd "$work" || return
+  work_in "$BATS_FILE_TMPDIR"
   "$harness" data phantom source --size 20x24x26 --cases 5 --validation 2 --organs 3 2>/dev/null
   /usr/bin/python3 - <<'END'
 import json, nibabel, numpy

@@ -4,11 +4,7 @@
 load cli
 
 setup() {
-  unset HARNESS_TRIAL_PROGRAM
-  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
-  harness="${HARNESS_BINARY:-$root/build/harness}"
-  work="$(mktemp -d)"
-  cd "$work" || return
+  work_in "$(mktemp -d)"
   "$harness" data phantom data --size 16 --cases 4 --validation 2 --organs 3 -q
 }
 

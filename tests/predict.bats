@@ -2,13 +2,10 @@
 # From a folder of cases to metrics of predictions, as a user does it: train, predict, evaluate. The
 # trial is tiny; what counts is that every number is the same everywhere.
 
+load work
+
 setup_file() {
-  root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
-  export harness="${HARNESS_BINARY:-$root/build/harness}"
-  export work="$BATS_FILE_TMPDIR"
-  export HARNESS_DB="$work/results/harness.db"
-  unset HARNESS_HOME HARNESS_TRIAL_PROGRAM
-  cd "$work" || return
+  work_in "$BATS_FILE_TMPDIR"
   "$harness" data phantom abdomen --size 22x24x28 --cases 5 --validation 2 --organs 3
   cat >tiny.lua <<END
 return { title = "tiny", vary = { head = { "point_wise" } }, seeds = 1, base = {

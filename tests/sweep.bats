@@ -159,13 +159,7 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
   rows >undisturbed
   rm -rf results
   plan rows=2 seeds=2 step_s=0.1
-  "$harness" run plan.json >out 2>err 3>&- &
-  local pid=$!
-  wait_for 50 is_running
-  kill -INT $pid
-  local code=0
-  wait $pid || code=$?
-  [ "$code" -eq 75 ]
+  run_interrupted
   grep -q "stopping" err
   "$harness" runs list --status interrupted
   "$harness" run plan.json >/dev/null 2>&1
