@@ -2,10 +2,10 @@
  * then point by point, vectorised over the head's channels: gather, or products and scatter
  * (deform_lanes.h).
  *
- * Voxels of one head lie a whole row of E channels apart, which leaves a cache only the sets that
- * such a stride hits. So a level that is sampled more often than it has voxels, or is stored in
- * BF16, is copied: the
- * head's channels, voxel after voxel, into a tile; its gradient likewise is summed in a tile that
+ * The head's channels of every level are copied into a tile, voxel after voxel: where they are,
+ * they lie a whole row of E channels apart, which leaves a cache only the sets that such a stride
+ * hits. Around each level the tile has a voxel of zeros, so that no corner needs a test. For
+ * backward the gradient of a voxel lies right behind its values, one cache line for 8 channels; it
  * is copied out at the end.
  *
  * A thread owns (sample, head), so no two write the same channels and every sum has one order: the
@@ -23,36 +23,37 @@ typedef struct Work {
   Points points;
   const Lanes *lanes;
   int levels, heads, channels, width;
-  int group; /* heads that are copied at once */
-  int64_t voxels[MAX_LEVELS];
-  int stride[MAX_LEVELS];  /* floats from voxel to voxel */
-  bool packed[MAX_LEVELS]; /* the level is in the tiles */
-  float *tile, *dtile;     /* of the group's heads one after another */
-  int64_t tile_floats;     /* of a head */
-  bool scatters;           /* some level's gradient is wanted */
+  int padded; /* channels in whole vectors */
+  int voxel;  /* floats of a voxel in a tile */
+  int group;  /* heads that are copied at once */
+  Place place[MAX_LEVELS];
+  float *tile;         /* of the group's heads one after another */
+  int64_t tile_floats; /* of a head */
+  float *row;          /* padded copy of a token's y or dy */
 } Work;
-
-static int64_t level_voxels(const Call *call, int l) {
-  const int64_t *dim = call->in[IN_VALUES + l].dim;
-  return dim[1] * dim[2] * dim[3];
-}
-
-static bool level_packed(const Call *call, int l) {
-  const DeformAttentionOptions *o = call->options;
-  if (call->in[IN_VALUES + l].type == BF16) return true;
-  return o->heads > 1 && 8 * o->points * call->in[IN_OFFSETS].dim[1] >= level_voxels(call, l);
-}
 
 static int head_channels(const Call *call) {
   const DeformAttentionOptions *o = call->options;
   return (int)call->in[IN_VALUES].dim[4] / o->heads;
 }
 
+static int padded_channels(const Call *call) {
+  return (head_channels(call) + 7) / 8 * 8;
+}
+
+static int voxel_floats(const Call *call) {
+  return (call->backward ? 2 : 1) * padded_channels(call);
+}
+
+static int64_t level_floats(const Call *call, int l) {
+  const int64_t *dim = call->in[IN_VALUES + l].dim;
+  return (dim[1] + 2) * (dim[2] + 2) * (dim[3] + 2) * voxel_floats(call);
+}
+
 static int64_t tile_floats(const Call *call) {
-  int64_t voxels = 0;
-  for (int l = 0; l < call->n_in - IN_VALUES; l++)
-    if (level_packed(call, l)) voxels += level_voxels(call, l);
-  return (voxels * head_channels(call) + 15) / 16 * 16;
+  int64_t floats = 0;
+  for (int l = 0; l < call->n_in - IN_VALUES; l++) floats += level_floats(call, l);
+  return (floats + 15) / 16 * 16;
 }
 
 /* Heads that share a cache line of 16 floats. */
@@ -74,17 +75,35 @@ static size_t lines(size_t bytes) {
   return (bytes + 63) / 64 * 64;
 }
 
-/* Of a thread: points, tiles. */
+static size_t row_bytes(const Call *call) {
+  return lines((size_t)padded_channels(call) * sizeof(float));
+}
+
+/* Of a thread: points, row, tiles. */
 static size_t work_bytes(const Call *call) {
-  return lines(points_bytes(call)) + (call->backward ? 2 : 1) * (size_t)heads_a_line(call) *
-                                         (size_t)tile_floats(call) * sizeof(float);
+  return lines(points_bytes(call)) + row_bytes(call) +
+         (size_t)heads_a_line(call) * (size_t)tile_floats(call) * sizeof(float);
 }
 
 static bool prepare(Call *call, Error *error) {
-  (void)error;
+  if (tile_floats(call) / 2 > INT32_MAX)
+    return fail(error,
+                "deform_attention: a head's values, %lld floats with their gradients, exceed 2^32; "
+                "more heads or smaller levels fit",
+                (long long)tile_floats(call));
   call->scratch_bytes =
       lines(places_bytes(call)) + (size_t)omp_get_max_threads() * work_bytes(call);
   return true;
+}
+
+static void places_make(const Call *call, Place *place) {
+  int64_t start = 0, voxel = voxel_floats(call) / 2;
+  for (int l = 0; l < call->n_in - IN_VALUES; start += level_floats(call, l++) / 2) {
+    const int64_t *dim = call->in[IN_VALUES + l].dim;
+    place[l] = (Place){
+        (int)start,
+        {(int)((dim[2] + 2) * (dim[3] + 2) * voxel), (int)((dim[3] + 2) * voxel), (int)voxel}};
+  }
 }
 
 static Work work_make(const Call *call) {
@@ -93,101 +112,115 @@ static Work work_make(const Call *call) {
             .heads = o->heads,
             .channels = head_channels(call),
             .width = (int)call->in[IN_VALUES].dim[4],
+            .padded = padded_channels(call),
+            .voxel = voxel_floats(call),
             .group = group_heads(call),
             .tile_floats = tile_floats(call)};
-  for (w.lanes = lanes_table; w.lanes->channels && w.lanes->channels != w.channels;) w.lanes++;
-  for (int l = 0; l < w.levels; l++) {
-    w.voxels[l] = level_voxels(call, l);
-    w.packed[l] = level_packed(call, l);
-    w.stride[l] = w.packed[l] ? w.channels : w.width;
-    w.scatters = w.scatters || call->din[IN_VALUES + l].data;
-  }
+  for (w.lanes = lanes_table; w.lanes->channels && w.lanes->channels != w.padded;) w.lanes++;
+  places_make(call, w.place);
   char *at = (char *)call->scratch + lines(places_bytes(call)) +
              (size_t)omp_get_thread_num() * work_bytes(call);
-  w.points = points_make(call, at, w.stride);
-  w.tile = (float *)(void *)(at + lines(points_bytes(call)));
-  w.dtile = w.tile + w.group * w.tile_floats;
+  w.points = points_make(call, at, w.place);
+  w.row = (float *)(void *)(at + lines(points_bytes(call)));
+  w.tile = (float *)(void *)(at + lines(points_bytes(call)) + row_bytes(call));
   return w;
 }
 
 /* ---- tiles --------------------------------------------------------------------------------------
  */
 
-/* Between the level of a sample, from the group's first channel, and the level's part of its tile.
- */
-DEFORM_INLINE void rows_copy(const Work *w, int l, void *tensor, int64_t start, float *tile,
-                             bool back, int channels, int group, DType type) {
-  for (int64_t v = 0; v < w->voxels[l]; v++)
-    for (int g = 0; g < group; g++) {
-      int64_t outside = start + v * w->width + g * channels;
-      float *restrict inside = tile + g * w->tile_floats + v * channels;
-      for (int c = 0; c < channels; c++)
-        if (back)
-          real_set(tensor, outside + c, inside[c], type);
-        else
-          inside[c] = real_get(tensor, outside + c, type);
-    }
-}
-
-DEFORM_INLINE void level_copy(const Work *w, int l, void *tensor, int64_t start, float *tile,
-                              bool back, DType type) {
-  if (w->channels == 8 && w->group == 2)
-    rows_copy(w, l, tensor, start, tile, back, 8, 2, type);
-  else if (w->channels == 16)
-    rows_copy(w, l, tensor, start, tile, back, 16, 1, type);
-  else
-    rows_copy(w, l, tensor, start, tile, back, w->channels, w->group, type);
-}
-
-/* `start`: the element of the sample's and the group's first. */
-static void level_pack(const Work *w, int l, const Tensor *values, int64_t start, float *tile) {
-  TYPED(level_copy, values->type, w, l, values->data, start, tile, false);
-}
-
-static void level_unpack(const Work *w, int l, const Tensor *dvalues, int64_t start, float *tile) {
-  TYPED(level_copy, dvalues->type, w, l, dvalues->data, start, tile, true);
-}
-
-/* Copies heads first .. first + group - 1 of sample n into the tiles and clears the gradients'. */
-static void group_open(const Call *call, const Work *w, int64_t n, int first) {
-  int64_t at = 0;
-  for (int l = 0; l < w->levels; l++) {
-    if (!w->packed[l]) continue;
-    int64_t start = n * w->voxels[l] * w->width + (int64_t)first * w->channels;
-    level_pack(w, l, &call->in[IN_VALUES + l], start, w->tile + at);
-    at += w->voxels[l] * w->channels;
+/* `count` voxels of a row of one head, `width` elements apart from `first` on: into the tile, what
+ * is no value being zero. */
+DEFORM_INLINE void voxels_in(const void *values, int64_t first, int64_t count, int width, float *to,
+                             int channels, int voxel, DType type) {
+  for (int64_t v = 0; v < count; v++, first += width, to += voxel) {
+    for (int c = 0; c < channels; c++) to[c] = real_get(values, first + c, type);
+    for (int c = channels; c < voxel; c++) to[c] = 0;
   }
-  if (call->backward) memset(w->dtile, 0, (size_t)(w->group * w->tile_floats) * sizeof *w->dtile);
+}
+
+/* Back from where `from` has the first gradient. */
+DEFORM_INLINE void voxels_out(void *dvalues, int64_t first, int64_t count, int width,
+                              const float *from, int channels, int voxel, DType type) {
+  for (int64_t v = 0; v < count; v++, first += width, from += voxel)
+    for (int c = 0; c < channels; c++) real_set(dvalues, first + c, from[c], type);
+}
+
+/* The same for the usual heads with constants. */
+DEFORM_INLINE void row_in(const Work *w, const void *values, int64_t first, int64_t count,
+                          float *to, DType type) {
+  if (w->channels == 8 && w->voxel == 8)
+    voxels_in(values, first, count, w->width, to, 8, 8, type);
+  else if (w->channels == 8)
+    voxels_in(values, first, count, w->width, to, 8, 16, type);
+  else if (w->channels == 16 && w->voxel == 16)
+    voxels_in(values, first, count, w->width, to, 16, 16, type);
+  else if (w->channels == 16)
+    voxels_in(values, first, count, w->width, to, 16, 32, type);
+  else
+    voxels_in(values, first, count, w->width, to, w->channels, w->voxel, type);
+}
+
+DEFORM_INLINE void row_out(const Work *w, void *dvalues, int64_t first, int64_t count,
+                           const float *from, DType type) {
+  if (w->channels == 8)
+    voxels_out(dvalues, first, count, w->width, from, 8, 16, type);
+  else if (w->channels == 16)
+    voxels_out(dvalues, first, count, w->width, from, 16, 32, type);
+  else
+    voxels_out(dvalues, first, count, w->width, from, w->channels, w->voxel, type);
+}
+
+/* Rows of a level and the zeros around them. `start`: the element of the first voxel of the group's
+ * first head. */
+DEFORM_INLINE void level_in(const Work *w, const Tensor *values, int64_t start, float *tile,
+                            DType type) {
+  int64_t depth = values->dim[1], height = values->dim[2], count = values->dim[3];
+  size_t edge = (size_t)w->voxel * sizeof *tile;
+  for (int64_t z = -1; z <= depth; z++)
+    for (int64_t y = -1; y <= height; y++, tile += (count + 2) * w->voxel)
+      for (int g = 0; g < w->group; g++) {
+        float *row = tile + g * w->tile_floats;
+        int64_t first = start + (z * height + y) * count * w->width + g * w->channels;
+        if (z < 0 || y < 0 || z == depth || y == height) {
+          memset(row, 0, (size_t)(count + 2) * edge);
+          continue;
+        }
+        memset(row, 0, edge);
+        row_in(w, values->data, first, count, row + w->voxel, type);
+        memset(row + (count + 1) * w->voxel, 0, edge);
+      }
+}
+
+DEFORM_INLINE void level_out(const Work *w, const Tensor *dvalues, int64_t start, const float *tile,
+                             DType type) {
+  int64_t height = dvalues->dim[2], count = dvalues->dim[3], step = (count + 2) * w->voxel;
+  for (int64_t z = 0; z < dvalues->dim[1]; z++)
+    for (int64_t y = 0; y < height; y++)
+      for (int g = 0; g < w->group; g++)
+        row_out(w, dvalues->data, start + (z * height + y) * count * w->width + g * w->channels,
+                count,
+                tile + g * w->tile_floats + ((z + 1) * (height + 2) + y + 1) * step + w->voxel +
+                    w->padded,
+                type);
+}
+
+/* Copies heads first .. first + group - 1 of sample n into the tiles. */
+static void group_open(const Call *call, const Work *w, int64_t n, int first) {
+  for (int l = 0; l < w->levels; l++) {
+    const Tensor *values = &call->in[IN_VALUES + l];
+    int64_t start = n * (tensor_count(values) / values->dim[0]) + (int64_t)first * w->channels;
+    TYPED(level_in, values->type, w, values, start, w->tile + 2 * (int64_t)w->place[l].start);
+  }
 }
 
 /* Copies what was summed in the tiles to the gradients. */
 static void group_close(const Call *call, const Work *w, int64_t n, int first) {
-  int64_t at = 0;
   for (int l = 0; l < w->levels; l++) {
-    if (!w->packed[l]) continue;
-    int64_t start = n * w->voxels[l] * w->width + (int64_t)first * w->channels;
-    if (call->din[IN_VALUES + l].data)
-      level_unpack(w, l, &call->din[IN_VALUES + l], start, w->dtile + at);
-    at += w->voxels[l] * w->channels;
-  }
-}
-
-/* Points the work at the g-th head of the group. */
-static void head_open(const Call *call, const Work *w, int64_t n, int first, int g) {
-  const DeformAttentionOptions *o = call->options;
-  int64_t at = g * w->tile_floats;
-  for (int l = 0; l < w->levels; l++) {
-    int64_t start = n * w->voxels[l] * w->width + (int64_t)(first + g) * w->channels;
-    bool packed = w->packed[l];
-    float *dvalues = call->backward ? call->din[IN_VALUES + l].data : NULL;
-    const float *source =
-        packed ? w->tile + at : (const float *)call->in[IN_VALUES + l].data + start;
-    float *target = !dvalues ? NULL : packed ? w->dtile + at : dvalues + start;
-    for (int j = l * o->points; j < (l + 1) * o->points; j++) {
-      w->points.levels[j / BLOCK].source[j % BLOCK] = source;
-      w->points.levels[j / BLOCK].target[j % BLOCK] = target;
-    }
-    at += packed ? w->voxels[l] * w->channels : 0;
+    const Tensor *dvalues = &call->din[IN_VALUES + l];
+    if (!dvalues->data) continue;
+    int64_t start = n * (tensor_count(dvalues) / dvalues->dim[0]) + (int64_t)first * w->channels;
+    TYPED(level_out, dvalues->type, w, dvalues, start, w->tile + 2 * (int64_t)w->place[l].start);
   }
 }
 
@@ -216,67 +249,93 @@ DEFORM_INLINE void fetch(const float *row, int64_t floats, bool write) {
       __builtin_prefetch(row + i);
 }
 
-/* Prepares the points of head m of `batch` tokens from row n T + t on and fetches what the next
- * batch will read. */
-DEFORM_INLINE void batch_points(const Call *call, const Work *w, int64_t row, int m, int batch,
-                                Cursor *cursor, bool backward) {
-  const Points *p = &w->points;
-  int64_t step = (int64_t)w->heads * p->count, first = row * step + (int64_t)m * p->count;
-  const float *offsets = (const float *)call->in[IN_OFFSETS].data + 3 * first;
-  const float *logits = (const float *)call->in[IN_WEIGHTS].data + first;
-  for (int i = 0; i < batch; i++) {
-    token_attention(p, i, logits + i * step);
-    fetch(logits + (i + p->tokens) * step, p->count, false);
-  }
-  for (int i = 0; i < batch; i++, cursor_next(cursor)) {
-    token_corners(p, i, offsets + 3 * i * step, cursor, backward);
-    fetch(offsets + 3 * (i + p->tokens) * step, 3 * p->count, false);
-  }
+/* What the passes over a batch are given: head m of sample n of the tile. */
+typedef struct Head {
+  const Call *call;
+  const Work *work;
+  float *tile;
+  int64_t n;
+  int m;
+} Head;
+
+/* First sample point of a token. */
+static int64_t token_points(const Head *h, int64_t token) {
+  const Points *p = &h->work->points;
+  return ((h->n * h->call->out[0].dim[1] + token) * h->work->heads + h->m) * p->count;
 }
 
-static void batch_forward(const Call *call, const Work *w, int64_t row, int m, int batch,
-                          Cursor *cursor) {
+/* First channel of a token in y. */
+static int64_t token_channels(const Head *h, int64_t token) {
+  return (h->n * h->call->out[0].dim[1] + token) * h->work->width +
+         (int64_t)h->m * h->work->channels;
+}
+
+/* Prepares the points of a batch and fetches what the next one will read. */
+DEFORM_INLINE void batch_points(const Head *h, const Batch *batch, const Batch *next,
+                                bool backward) {
+  const Points *p = &h->work->points;
+  int64_t step = (int64_t)h->work->heads * p->count, first = token_points(h, batch->token);
+  const float *offsets = h->call->in[IN_OFFSETS].data, *logits = h->call->in[IN_WEIGHTS].data;
+  for (int i = 0; i < next->count; i++) {
+    int64_t ahead = token_points(h, next->token) + i * step;
+    fetch(logits + ahead, p->count, false);
+    fetch(offsets + 3 * ahead, 3 * p->count, false);
+  }
+  for (int i = 0; i < batch->count; i++) token_attention(p, i, logits + first + i * step);
+  for (int i = 0; i < batch->count; i++)
+    token_corners(p, i, offsets + 3 * (first + i * step), batch, backward);
+}
+
+static void batch_forward(const Head *h, const Batch *batch, const Batch *next) {
+  const Work *w = h->work;
   const Points *p = &w->points;
-  float *y = (float *)call->out[0].data + row * w->width + (int64_t)m * w->channels;
-  for (int i = 0; i < batch; i++) fetch(y + i * w->width, w->channels, true);
-  batch_points(call, w, row, m, batch, cursor, false);
-  for (int i = 0; i < batch; i++, y += w->width) {
-    memset(y, 0, (size_t)w->channels * sizeof *y);
+  float *y = (float *)h->call->out[0].data + token_channels(h, batch->token);
+  for (int i = 0; i < batch->count; i++) fetch(y + i * w->width, w->channels, true);
+  batch_points(h, batch, next, false);
+  for (int i = 0; i < batch->count; i++, y += w->width) {
+    bool whole = w->channels == w->padded;
+    float *sum = whole ? y : w->row;
+    memset(sum, 0, (size_t)w->padded * sizeof *sum);
     for (int b = 0; b < p->blocks; b++)
-      w->lanes->gather(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b), y,
-                       w->channels);
+      w->lanes->gather(&p->block[i * p->blocks + b], h->tile, block_count(p, b), sum, w->padded);
+    if (!whole) memcpy(y, sum, (size_t)w->channels * sizeof *y);
   }
 }
 
-typedef void BatchPass(const Call *call, const Work *w, int64_t row, int m, int batch,
-                       Cursor *cursor);
+typedef void BatchPass(const Head *head, const Batch *batch, const Batch *next);
 
-/* Head m of tokens first .. last - 1 of sample n. */
-static void tokens_pass(const Call *call, const Work *w, int64_t n, int m, int64_t first,
-                        int64_t last, BatchPass *pass) {
-  int64_t tokens = call->out[0].dim[1], step = w->points.tokens;
-  Cursor cursor = cursor_make(call, call->scratch, first);
-  for (int64_t t = first; t < last; t += step)
-    pass(call, w, n * tokens + t, m, (int)(last - t < step ? last - t : step), &cursor);
+/* Every `parts`-th batch from `part` on. */
+static void tokens_pass(const Head *head, int64_t part, int parts, BatchPass *pass) {
+  Walk walk = walk_make(head->call, head->call->scratch, head->work->points.tokens);
+  Batch batch = walk_next(&walk), next;
+  for (int64_t i = 0; batch.count; batch = next, i++) {
+    next = walk_next(&walk);
+    if (i % parts == part) pass(head, &batch, &next);
+  }
+}
+
+/* A part of head g of the group that is in the tiles. */
+static void head_pass(const Call *call, const Work *w, int64_t n, int first, int g, int64_t part,
+                      int parts, BatchPass *pass) {
+  Head head = {call, w, w->tile + g * w->tile_floats, n, first + g};
+  tokens_pass(&head, part, parts, pass);
 }
 
 static void forward(const Call *call) {
-  int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1];
+  int64_t samples = call->out[0].dim[0];
   places_fill(call, call->scratch);
 #pragma omp parallel
   {
     Work work = work_make(call);
-    int64_t groups = work.heads / work.group, parts = parts_count(samples * groups);
+    int64_t groups = work.heads / work.group;
+    int parts = parts_count(samples * groups);
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < samples * groups * parts; i++) {
-      int64_t n = i / parts / groups, part = i % parts;
+      int64_t n = i / parts / groups;
       int first = (int)(i / parts % groups) * work.group;
       group_open(call, &work, n, first);
-      for (int g = 0; g < work.group; g++) {
-        head_open(call, &work, n, first, g);
-        tokens_pass(call, &work, n, first + g, tokens * part / parts, tokens * (part + 1) / parts,
-                    batch_forward);
-      }
+      for (int g = 0; g < work.group; g++)
+        head_pass(call, &work, n, first, g, i % parts, parts, batch_forward);
     }
   }
 }
@@ -329,28 +388,25 @@ DEFORM_INLINE void block_interleave(const Vector16 axis[3], float *offsets) {
  * attention times dy.ds/dz, dy.ds/dy, dy.ds/dx to the offsets' gradients. Trilinear axis by axis:
  * x first, then y, then z. */
 DEFORM_INLINE void block_slopes(const Block *b, float *sampled, float *doffsets) {
-  Vector16 corner[8], share[6], inside[6], along[2], slope_y[2], slope_x[2];
+  Vector16 corner[8], fraction[3], along[2], slope_y[2], slope_x[2];
   block_corner_rows(b->product[0], corner);
-  for (int s = 0; s < 6; s++) {
-    share[s] = *(const Vector16 *)b->share[s];
-    inside[s] = *(const Vector16 *)b->inside[s];
-  }
+  for (int a = 0; a < 3; a++) fraction[a] = *(const Vector16 *)b->fraction[a];
   for (int z = 0; z < 2; z++) {
     Vector16 line[2], slope[2]; /* at both y */
     for (int y = 0; y < 2; y++) {
-      Vector16 low = corner[2 * z + y], high = corner[4 + 2 * z + y];
-      line[y] = share[4] * low + share[5] * high;
-      slope[y] = inside[5] * high - inside[4] * low;
+      Vector16 low = corner[2 * z + y];
+      slope[y] = corner[4 + 2 * z + y] - low;
+      line[y] = low + fraction[2] * slope[y];
     }
-    along[z] = share[2] * line[0] + share[3] * line[1];
-    slope_y[z] = inside[3] * line[1] - inside[2] * line[0];
-    slope_x[z] = share[2] * slope[0] + share[3] * slope[1];
+    slope_y[z] = line[1] - line[0];
+    slope_x[z] = slope[0] + fraction[1] * (slope[1] - slope[0]);
+    along[z] = line[0] + fraction[1] * slope_y[z];
   }
-  *(Vector16 *)sampled = share[0] * along[0] + share[1] * along[1];
-  Vector16 attention = *(const Vector16 *)b->attention;
-  Vector16 axis[3] = {attention * (inside[1] * along[1] - inside[0] * along[0]),
-                      attention * (share[0] * slope_y[0] + share[1] * slope_y[1]),
-                      attention * (share[0] * slope_x[0] + share[1] * slope_x[1])};
+  Vector16 slope_z = along[1] - along[0], inside = *(const Vector16 *)b->inside;
+  *(Vector16 *)sampled = along[0] + fraction[0] * slope_z;
+  Vector16 axis[3] = {inside * slope_z,
+                      inside * (slope_y[0] + fraction[0] * (slope_y[1] - slope_y[0])),
+                      inside * (slope_x[0] + fraction[0] * (slope_x[1] - slope_x[0]))};
   block_interleave(axis, doffsets);
 }
 
@@ -374,60 +430,45 @@ static void token_gradients(const Points *p, int i, float *doffsets, float *dlog
   }
 }
 
-static void batch_backward(const Call *call, const Work *w, int64_t row, int m, int batch,
-                           Cursor *cursor) {
+static void batch_backward(const Head *h, const Batch *batch, const Batch *next) {
+  const Work *w = h->work;
   const Points *p = &w->points;
-  int64_t step = (int64_t)w->heads * p->count, first = row * step + (int64_t)m * p->count;
-  const float *dy = (const float *)call->dout[0].data + row * w->width + (int64_t)m * w->channels;
-  float *doffsets = call->din[IN_OFFSETS].data, *dlogits = call->din[IN_WEIGHTS].data;
-  for (int i = 0; i < batch; i++) {
+  int64_t step = (int64_t)w->heads * p->count, first = token_points(h, batch->token);
+  const float *dy = (const float *)h->call->dout[0].data + token_channels(h, batch->token);
+  float *doffsets = h->call->din[IN_OFFSETS].data, *dlogits = h->call->din[IN_WEIGHTS].data;
+  for (int i = 0; i < batch->count; i++) {
     fetch(dy + (int64_t)i * w->width, w->channels, false);
     if (doffsets) fetch(doffsets + 3 * (first + i * step), 3 * p->count, true);
     if (dlogits) fetch(dlogits + first + i * step, p->count, true);
   }
-  batch_points(call, w, row, m, batch, cursor, true);
-  for (int i = 0; i < batch; i++)
+  batch_points(h, batch, next, true);
+  for (int i = 0; i < batch->count; i++, dy += w->width) {
+    const float *own = dy;
+    if (w->channels < w->padded) own = memcpy(w->row, dy, (size_t)w->channels * sizeof *dy);
     for (int b = 0; b < p->blocks; b++)
-      w->lanes->products(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b),
-                         dy + (int64_t)i * w->width, w->channels);
-  for (int i = 0; w->scatters && i < batch; i++)
-    for (int b = 0; b < p->blocks; b++)
-      w->lanes->scatter(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b),
-                        dy + (int64_t)i * w->width, w->channels);
-  for (int i = 0; i < batch; i++) {
+      w->lanes->scatter(&p->block[i * p->blocks + b], h->tile, block_count(p, b), own, w->padded);
+  }
+  for (int i = 0; i < batch->count; i++) {
     int64_t index = first + i * step;
     token_gradients(p, i, doffsets ? doffsets + 3 * index : NULL, dlogits ? dlogits + index : NULL);
   }
 }
 
-/* Gradients that are summed where they are, not in tiles, start at zero. */
-static void clear_values(const Call *call, const Work *w, int64_t n) {
-  for (int l = 0; l < w->levels; l++) {
-    float *dvalues = call->din[IN_VALUES + l].data;
-    size_t floats = (size_t)w->voxels[l] * (size_t)w->width;
-    if (dvalues && !w->packed[l]) memset(dvalues + (size_t)n * floats, 0, floats * sizeof *dvalues);
-  }
-}
-
 static void backward(const Call *call) {
-  int64_t samples = call->out[0].dim[0], tokens = call->out[0].dim[1];
+  int64_t samples = call->out[0].dim[0];
   places_fill(call, call->scratch);
 #pragma omp parallel
   {
     Work work = work_make(call);
     int64_t groups = work.heads / work.group;
-#pragma omp for schedule(static)
-    for (int64_t n = 0; n < samples; n++) clear_values(call, &work, n);
+    memset(work.row, 0, row_bytes(call));
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < samples * groups; i++) {
-      int64_t n = i / groups;
       int first = (int)(i % groups) * work.group;
-      group_open(call, &work, n, first);
-      for (int g = 0; g < work.group; g++) {
-        head_open(call, &work, n, first, g);
-        tokens_pass(call, &work, n, first + g, 0, tokens, batch_backward);
-      }
-      group_close(call, &work, n, first);
+      group_open(call, &work, i / groups, first);
+      for (int g = 0; g < work.group; g++)
+        head_pass(call, &work, i / groups, first, g, 0, 1, batch_backward);
+      group_close(call, &work, i / groups, first);
     }
   }
 }

@@ -1,8 +1,12 @@
 /* What deform_attention.cpu.c does point by point, vectorised over a head's channels, for each
- * number of channels: gather, products and scatter (deform_lanes.h). */
+ * number of channels: gather, and products with scatter (deform_lanes.h). */
 #include "kernels/deform_points.h"
 
 typedef float Vector8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+DEFORM_INLINE float *line_at(const Block *b, const float *tile, int k, int j) {
+  return (float *)(uintptr_t)tile + 2 * (int64_t)b->element[k][j];
+}
 
 /* Sums of neighbours: a0 + a1, a2 + a3, b0 + b1, b2 + b3 in each four lanes. */
 DEFORM_INLINE Vector16 pair_sums(Vector16 a, Vector16 b) {
@@ -23,73 +27,61 @@ DEFORM_INLINE void corner_sums(const Vector16 side[4], float sums[8]) {
 #define LANES 16
 #include "kernels/deform_lanes.h"
 
-/* ---- any number of channels -------------------------------------------------------------------
- */
-
-static void gather_any(const Block *b, const BlockLevels *levels, int count, float *restrict y,
-                       int channels) {
-  for (int j = 0; j < count; j++)
-    for (int k = 0; k < 8; k++) {
-      const float *corner = levels->source[j] + b->element[k][j];
-#pragma omp simd
-      for (int c = 0; c < channels; c++) y[c] += b->weight[k][j] * corner[c];
+/* 8 channels: both voxels of a line are one vector. Two sums hide the latency of the additions. */
+static void gather_of_8(const Block *b, const float *tile, int count, float *y, int channels) {
+  (void)channels;
+  Vector16 sum[2] = {{0}};
+  for (int j = 0; j < count; j += 2) /* a block's last points have attention 0 */
+    for (int i = 0; i < 2; i++) {
+      Vector16 both = b->line[0][j + i] * *(const Vector16 *)line_at(b, tile, 0, j + i);
+      for (int k = 1; k < 4; k++)
+        both += b->line[k][j + i] * *(const Vector16 *)line_at(b, tile, k, j + i);
+      Vector16 beside = *(const Vector16 *)b->beside[j + i];
+      sum[i] += both * __builtin_shufflevector(beside, beside, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1,
+                                               1, 1, 1, 1);
     }
+  sum[0] += sum[1];
+  *(Vector8 *)y += __builtin_shufflevector(sum[0], sum[0], 0, 1, 2, 3, 4, 5, 6, 7) +
+                   __builtin_shufflevector(sum[0], sum[0], 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
-static void products_any(Block *b, const BlockLevels *levels, int count, const float *dy,
-                         int channels) {
-  for (int j = 0; j < count; j++)
-    for (int k = 0; k < 8; k++) {
-      const float *corner = levels->source[j] + b->element[k][j];
-      float sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int c = 0; c < channels; c++) sum += dy[c] * corner[c];
-      b->product[j][4 * (k & 1) + (k >> 1)] = sum;
-    }
+static void gather_any(const Block *b, const float *tile, int count, float *y, int channels) {
+  for (int u = 0; u < channels / 8; u++) gather_8(b, tile, count, y, channels / 8, u, 1);
 }
 
-static void scatter_any(const Block *b, const BlockLevels *levels, int count,
-                        const float *restrict dy, int channels) {
-  for (int j = 0; j < count; j++)
-    for (int k = 0; levels->target[j] && k < 8; k++) {
-      float *restrict corner = levels->target[j] + b->element[k][j];
-#pragma omp simd
-      for (int c = 0; c < channels; c++) corner[c] += b->weight[k][j] * dy[c];
-    }
+static void scatter_any(Block *b, float *tile, int count, const float *dy, int channels) {
+  scatter_8(b, tile, count, dy, channels / 8);
 }
 
-/* The inner loops for a number of channels, which they are called with again. */
+/* The inner loops for a number of channels, a multiple of 8, which they are called with again. */
 typedef struct Lanes {
   int channels;
-  void (*gather)(const Block *b, const BlockLevels *levels, int count, float *y, int channels);
-  void (*products)(Block *b, const BlockLevels *levels, int count, const float *dy, int channels);
-  void (*scatter)(const Block *b, const BlockLevels *levels, int count, const float *dy,
-                  int channels);
+  void (*gather)(const Block *b, const float *tile, int count, float *y, int channels);
+  void (*scatter)(Block *b, float *tile, int count, const float *dy, int channels);
 } Lanes;
 
-#define LANES_OF(channels, lanes)                                                                  \
-  static void gather_of_##channels(const Block *b, const BlockLevels *levels, int count, float *y, \
+#define GATHER_OF(channels, lanes)                                                                 \
+  static void gather_of_##channels(const Block *b, const float *tile, int count, float *y,         \
                                    int all) {                                                      \
-    gather_##lanes(b, levels, count, y, ((void)all, channels / lanes));                            \
-  }                                                                                                \
-  static void products_of_##channels(Block *b, const BlockLevels *levels, int count,               \
-                                     const float *dy, int all) {                                   \
-    products_##lanes(b, levels, count, dy, ((void)all, channels / lanes));                         \
-  }                                                                                                \
-  static void scatter_of_##channels(const Block *b, const BlockLevels *levels, int count,          \
-                                    const float *dy, int all) {                                    \
-    scatter_##lanes(b, levels, count, dy, ((void)all, channels / lanes));                          \
+    gather_##lanes(b, tile, count, y, ((void)all, channels / lanes), 0, channels / lanes);         \
   }
-LANES_OF(8, 8)
-LANES_OF(16, 16)
-LANES_OF(24, 8)
-LANES_OF(32, 16)
-LANES_OF(64, 16)
-#undef LANES_OF
+#define SCATTER_OF(channels, lanes)                                                                \
+  static void scatter_of_##channels(Block *b, float *tile, int count, const float *dy, int all) {  \
+    scatter_##lanes(b, tile, count, dy, ((void)all, channels / lanes));                            \
+  }
+SCATTER_OF(8, 8)
+GATHER_OF(16, 16)
+SCATTER_OF(16, 16)
+GATHER_OF(24, 8)
+SCATTER_OF(24, 8)
+GATHER_OF(32, 16)
+SCATTER_OF(32, 16)
+GATHER_OF(64, 16)
+SCATTER_OF(64, 16)
+#undef GATHER_OF
+#undef SCATTER_OF
 
-static const Lanes lanes_table[] = {{8, gather_of_8, products_of_8, scatter_of_8},
-                                    {16, gather_of_16, products_of_16, scatter_of_16},
-                                    {24, gather_of_24, products_of_24, scatter_of_24},
-                                    {32, gather_of_32, products_of_32, scatter_of_32},
-                                    {64, gather_of_64, products_of_64, scatter_of_64},
-                                    {0, gather_any, products_any, scatter_any}};
+static const Lanes lanes_table[] = {
+    {8, gather_of_8, scatter_of_8},    {16, gather_of_16, scatter_of_16},
+    {24, gather_of_24, scatter_of_24}, {32, gather_of_32, scatter_of_32},
+    {64, gather_of_64, scatter_of_64}, {0, gather_any, scatter_any}};

@@ -18,23 +18,25 @@
 enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
 enum { MAX_LEVELS = MAX_IN - IN_VALUES, BLOCK = 16, BATCH_BLOCKS = 8 };
 
-/* 16 points of one token and head; L*P points are padded to whole blocks with attention 0. Axis a =
- * z, y, x; side 0 below, 1 above; corner k = 4 z + 2 y + x. */
+/* 16 points of one token and head; L*P points are padded to whole blocks with attention 0. A
+ * point's eight corners are four lines of two voxels along x: line 2 z + y, side 0 below, 1 above.
+ */
 typedef struct Block {
-  int element[8][BLOCK];  /* where the corner starts in its level */
-  float weight[8][BLOCK]; /* its trilinear weight, 0 outside the grid, times the attention */
+  int element[4][BLOCK];  /* where the line starts in the tile, in pairs of floats */
+  float line[4][BLOCK];   /* its weight along z and y */
+  float beside[BLOCK][2]; /* the attention times the weight along x of both sides */
   float attention[BLOCK];
   /* for backward: */
-  float share[6][BLOCK];   /* [2 a + side]: linear weight, 0 outside the grid */
-  float inside[6][BLOCK];  /* 1 inside, 0 outside */
-  float product[BLOCK][8]; /* dy times the corners' values, in the order of corner_sums */
+  float fraction[3][BLOCK]; /* of a voxel above the cell's lower side: z, y, x */
+  float inside[BLOCK];      /* the attention, 0 where no corner is inside the grid */
+  float product[BLOCK][8];  /* dy times the corners' values, in the order of corner_sums */
 } Block;
 
 /* What is known of a block's points before they are sampled. */
 typedef struct BlockLevels {
-  int size[3][BLOCK], stride[3][BLOCK]; /* of the point's level */
-  const float *source[BLOCK];           /* its values */
-  float *target[BLOCK];                 /* their gradient; NULL: not wanted */
+  float size[3][BLOCK]; /* of the point's level */
+  int stride[3][BLOCK]; /* in the tile, in pairs of floats */
+  int origin[BLOCK];    /* where its first voxel lies */
 } BlockLevels;
 
 /* The points of a batch of tokens of one head. */
@@ -62,8 +64,12 @@ static size_t points_bytes(const Call *call) {
                    5 * BLOCK * sizeof(float));
 }
 
-/* `stride` of each level: elements from voxel to voxel. source and target are left open. */
-static Points points_make(const Call *call, void *memory, const int *stride) {
+/* Where a level lies in a tile: a voxel of zeros on every side of the grid. In pairs of floats. */
+typedef struct Place {
+  int start, stride[3];
+} Place;
+
+static Points points_make(const Call *call, void *memory, const Place *place) {
   const DeformAttentionOptions *o = call->options;
   Points p = {.count = (call->n_in - IN_VALUES) * o->points,
               .blocks = points_blocks(call),
@@ -78,11 +84,12 @@ static Points points_make(const Call *call, void *memory, const int *stride) {
   for (int i = 0; i < all; i++) memset(p.block[i].product, 0, sizeof p.block[i].product);
   for (int j = 0; j < padded; j++) {
     int l = j < p.count ? j / o->points : 0;
-    const int64_t *dim = call->in[IN_VALUES + l].dim;
-    int64_t step[3] = {dim[2] * dim[3] * stride[l], dim[3] * stride[l], stride[l]};
+    BlockLevels *levels = &p.levels[j / BLOCK];
+    levels->origin[j % BLOCK] = place[l].start;
     for (int a = 0; a < 3; a++) {
-      p.levels[j / BLOCK].size[a][j % BLOCK] = (int)dim[1 + a];
-      p.levels[j / BLOCK].stride[a][j % BLOCK] = (int)step[a];
+      levels->size[a][j % BLOCK] = (float)call->in[IN_VALUES + l].dim[1 + a];
+      levels->stride[a][j % BLOCK] = place[l].stride[a];
+      levels->origin[j % BLOCK] += place[l].stride[a];
     }
     p.logits[j] = -INFINITY;
   }
@@ -110,48 +117,77 @@ static void places_fill(const Call *call, float *row) {
         const Tensor *values = &call->in[IN_VALUES + (j < count ? j / o->points : 0)];
         double position = (at + .5) * (double)values->dim[1 + i % 3] / o->query_grids.v[i] - .5;
         double low = floor(position);
-        ((int *)(void *)row)[j] = (int)low;
+        row[j] = (float)low;
         row[padded + j] = (float)(position - low);
       }
 }
 
-/* A token: its coordinates in its grid and the rows of the table they have. */
-typedef struct Cursor {
+/* Tokens that are next to one another along x, prepared together. */
+typedef struct Batch {
+  int64_t token;
+  int count;           /* 0: there is none */
+  const float *row[3]; /* of the table: z, y, x of the first token */
+} Batch;
+
+/* The way through all tokens: bars of few cells along z and x, so that what neighbours sample is
+ * still in the cache; in a bar y is the slowest. */
+typedef struct Walk {
   const int *grid;
-  const float *table; /* first row of the grid's z axis */
-  int at[3], row_floats;
-} Cursor;
+  int grids, row_floats, tokens; /* still to visit; of a row of the table; of a batch */
+  const float *table;            /* first row of the grid's z axis */
+  int64_t token;                 /* the grid's first */
+  int bar[3], at[3];             /* the bar's first cell; where the next batch starts */
+} Walk;
 
-static void cursor_grid(Cursor *c) {
-  c->table += (int64_t)(c->grid[0] + c->grid[1] + c->grid[2]) * c->row_floats;
-  c->grid += 3;
-}
+enum { BAR = 12 }; /* cells across a bar */
 
-static Cursor cursor_make(const Call *call, const float *places, int64_t t) {
+static Walk walk_make(const Call *call, const float *places, int tokens) {
   const DeformAttentionOptions *o = call->options;
-  Cursor c = {o->query_grids.v, places, {0}, 2 * points_blocks(call) * BLOCK};
-  for (int64_t cells; t >= (cells = (int64_t)c.grid[0] * c.grid[1] * c.grid[2]); cursor_grid(&c))
-    t -= cells;
-  c.at[0] = (int)(t / ((int64_t)c.grid[1] * c.grid[2]));
-  c.at[1] = (int)(t / c.grid[2] % c.grid[1]);
-  c.at[2] = (int)(t % c.grid[2]);
-  return c;
+  return (Walk){.grid = o->query_grids.v,
+                .grids = o->query_grids.count / 3,
+                .row_floats = 2 * points_blocks(call) * BLOCK,
+                .tokens = tokens,
+                .table = places};
 }
 
-static void cursor_next(Cursor *c) {
-  for (int a = 2; a >= 0; a--) {
-    if (++c->at[a] < c->grid[a]) return;
-    c->at[a] = 0;
-  }
-  cursor_grid(c);
+/* Where the bar ends that starts at cell `first` of `size`. */
+static int bar_end(int first, int size) {
+  int bars = (size + BAR - 1) / BAR, cells = (size + bars - 1) / bars;
+  return first + cells < size ? first + cells : size;
 }
 
-static void cursor_rows(const Cursor *c, const float *row[3]) {
-  int before = 0;
-  for (int a = 0; a < 3; a++) {
-    row[a] = c->table + (int64_t)(before + c->at[a]) * c->row_floats;
-    before += c->grid[a];
-  }
+static void walk_row(Walk *w) {
+  const int *grid = w->grid;
+  w->at[2] = w->bar[2];
+  if (++w->at[0] < bar_end(w->bar[0], grid[0])) return;
+  w->at[0] = w->bar[0];
+  if (++w->at[1] < grid[1]) return;
+  w->at[1] = 0;
+  w->at[2] = w->bar[2] = bar_end(w->bar[2], grid[2]);
+  if (w->bar[2] < grid[2]) return;
+  w->at[2] = w->bar[2] = 0;
+  w->at[0] = w->bar[0] = bar_end(w->bar[0], grid[0]);
+  if (w->bar[0] < grid[0]) return;
+  w->at[0] = w->bar[0] = 0;
+  w->table += (int64_t)(grid[0] + grid[1] + grid[2]) * w->row_floats;
+  w->token += (int64_t)grid[0] * grid[1] * grid[2];
+  w->grid += 3;
+  w->grids--;
+}
+
+static Batch walk_next(Walk *w) {
+  if (!w->grids) return (Batch){0};
+  const int *grid = w->grid, *at = w->at;
+  int left = bar_end(w->bar[2], grid[2]) - at[2];
+  const float *z = w->table + (int64_t)at[0] * w->row_floats;
+  const float *y = w->table + (int64_t)(grid[0] + at[1]) * w->row_floats;
+  const float *x = w->table + (int64_t)(grid[0] + grid[1] + at[2]) * w->row_floats;
+  Batch batch = {.token = w->token + ((int64_t)at[0] * grid[1] + at[1]) * grid[2] + at[2],
+                 .count = left < w->tokens ? left : w->tokens,
+                 .row = {z, y, x}};
+  w->at[2] += batch.count;
+  if (batch.count == left) walk_row(w);
+  return batch;
 }
 
 /* ---- points of a token --------------------------------------------------------------------------
@@ -219,47 +255,56 @@ DEFORM_INLINE void block_offsets(const float *offsets, Vector16 axis[3]) {
   axis[2] = __builtin_shufflevector(x, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
 }
 
-/* Linear weights, whether inside, and elements on both sides along an axis. */
+/* Along an axis: the fraction, the element of the lower side, and all ones where the cell touches
+ * the grid. */
 typedef struct Axis {
-  Vector16 share[2], inside[2];
-  Integer16 element[2];
+  Vector16 fraction;
+  Integer16 element, touches;
 } Axis;
 
-/* `row`: whole parts of the centre of the token's cell, `rest` the rests. Two voxels outside the
- * grid all weights are zero: positions are clamped there, which also takes NaN. */
-DEFORM_INLINE Axis block_axis(const BlockLevels *levels, int a, const float *row, const float *rest,
-                              Vector16 offset) {
-  Integer16 whole = *(const Integer16 *)row, stride = *(const Integer16 *)levels->stride[a];
-  Integer16 last = *(const Integer16 *)levels->size[a] - 1;
-  Vector16 local = *(const Vector16 *)rest + offset;
-  local = larger(local, __builtin_convertvector(-2 - whole, Vector16));
-  local = smaller(local, __builtin_convertvector(last + 2 - whole, Vector16));
+/* `whole`: of the centre of the token's cell, `rest` the rests. What is farther outside than a
+ * voxel, and NaN, is moved to the zeros below the grid. */
+DEFORM_INLINE Axis block_axis(const BlockLevels *levels, int a, const float *whole,
+                              const float *rest, Vector16 offset) {
+  Vector16 from = *(const Vector16 *)whole, local = *(const Vector16 *)rest + offset;
+  Vector16 low = -1.f - from;
+  Axis axis;
+  axis.touches = (local >= low) & (local < *(const Vector16 *)levels->size[a] - from);
+  local = (Vector16)((axis.touches & (Integer16)local) | (~axis.touches & (Integer16)low));
   Integer16 cell = __builtin_convertvector(local, Integer16);
   cell += local < __builtin_convertvector(cell, Vector16); /* towards zero -> down */
-  Vector16 fraction = local - __builtin_convertvector(cell, Vector16);
-  Axis axis = {.share = {1.f - fraction, fraction}};
-  for (int side = 0; side < 2; side++) {
-    Integer16 at = whole + cell + side, inside = (at >= 0) & (at <= last);
-    axis.inside[side] = __builtin_convertvector(-inside, Vector16);
-    axis.share[side] = (Vector16)(inside & (Integer16)axis.share[side]);
-    at &= at >= 0;
-    at += (last - at) & (at > last);
-    axis.element[side] = at * stride;
-  }
+  axis.fraction = local - __builtin_convertvector(cell, Vector16);
+  axis.element =
+      (cell + __builtin_convertvector(from, Integer16)) * *(const Integer16 *)levels->stride[a];
   return axis;
 }
 
-DEFORM_INLINE void block_corners(Block *b, const Axis axis[3], bool backward) {
+DEFORM_INLINE void block_corners(Block *b, const BlockLevels *levels, const Axis axis[3],
+                                 bool backward) {
   Vector16 attention = *(Vector16 *)b->attention;
-  for (int k = 0; k < 8; k++) {
-    int z = k >> 2, y = k >> 1 & 1, x = k & 1;
-    *(Integer16 *)b->element[k] = axis[0].element[z] + axis[1].element[y] + axis[2].element[x];
-    *(Vector16 *)b->weight[k] = attention * axis[0].share[z] * axis[1].share[y] * axis[2].share[x];
+  Vector16 share[3][2];
+  for (int a = 0; a < 3; a++) {
+    share[a][0] = 1.f - axis[a].fraction;
+    share[a][1] = axis[a].fraction;
+    if (backward) *(Vector16 *)b->fraction[a] = axis[a].fraction;
   }
-  for (int s = 0; backward && s < 6; s++) {
-    *(Vector16 *)b->share[s] = axis[s >> 1].share[s & 1];
-    *(Vector16 *)b->inside[s] = axis[s >> 1].inside[s & 1];
+  Integer16 first =
+      *(const Integer16 *)levels->origin + axis[0].element + axis[1].element + axis[2].element;
+  for (int k = 0; k < 4; k++) {
+    Integer16 element = first;
+    if (k & 2) element += *(const Integer16 *)levels->stride[0];
+    if (k & 1) element += *(const Integer16 *)levels->stride[1];
+    *(Integer16 *)b->element[k] = element;
+    *(Vector16 *)b->line[k] = share[0][k >> 1] * share[1][k & 1];
   }
+  Vector16 low = attention * share[2][0], high = attention * share[2][1];
+  ((Vector16 *)b->beside)[0] =
+      __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  ((Vector16 *)b->beside)[1] = __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12,
+                                                       28, 13, 29, 14, 30, 15, 31);
+  if (backward)
+    *(Integer16 *)b->inside =
+        (Integer16)attention & axis[0].touches & axis[1].touches & axis[2].touches;
 }
 
 /* The attention of the points of a token, the i-th of the batch. */
@@ -270,11 +315,11 @@ static void token_attention(const Points *p, int i, const float *logits) {
 }
 
 /* Everything else about its points that does not need the values. */
-DEFORM_INLINE void token_corners(const Points *p, int i, const float *offsets, const Cursor *cursor,
+DEFORM_INLINE void token_corners(const Points *p, int i, const float *offsets, const Batch *batch,
                                  bool backward) {
-  const float *row[3];
-  cursor_rows(cursor, row);
-  if (p->blocks * BLOCK > p->count)
+  int padded = p->blocks * BLOCK;
+  const float *row[3] = {batch->row[0], batch->row[1], batch->row[2] + 2 * i * padded};
+  if (padded > p->count)
     offsets = memcpy(p->offsets, offsets, 3 * (size_t)p->count * sizeof *offsets);
   for (int b = 0; b < p->blocks; b++) {
     Block *block = &p->block[i * p->blocks + b];
@@ -282,8 +327,8 @@ DEFORM_INLINE void token_corners(const Points *p, int i, const float *offsets, c
     Axis axis[3];
     block_offsets(offsets + 3 * BLOCK * b, offset);
     for (int a = 0; a < 3; a++)
-      axis[a] = block_axis(&p->levels[b], a, row[a] + b * BLOCK, row[a] + (p->blocks + b) * BLOCK,
-                           offset[a]);
-    block_corners(block, axis, backward);
+      axis[a] =
+          block_axis(&p->levels[b], a, row[a] + b * BLOCK, row[a] + padded + b * BLOCK, offset[a]);
+    block_corners(block, &p->levels[b], axis, backward);
   }
 }
