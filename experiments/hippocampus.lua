@@ -10,6 +10,6 @@ return {
   base = { data = "data/Task04_Hippocampus", batch = 2, steps = 1500, lr = 0.2, augment = "nnunet", mirror = "none" },
   rows = {
     { key = "nnunet", label = "nnU-Net", set = { head = "point_wise", bridge = "none" } },
-    { key = "maskmed", label = "MaskMed", set = { lr = 0.3 } }, -- its head learns at a tenth of the rate
+    { key = "maskmed", label = "MaskMed", set = { steps = 2000, lr = 0.3 } }, -- its head learns at a tenth of the rate
   },
 }
