@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-static void *cpu_alloc(size_t bytes) {
-  return aligned_alloc(64, (bytes + 63) / 64 * 64);
-}
+#include "engine/host_memory.h"
 
 /* MemAvailable: what the kernel would give without swapping. */
 static size_t cpu_available(void) {
@@ -18,10 +16,10 @@ static size_t cpu_available(void) {
   return kib ? (size_t)kib << 10 : SIZE_MAX;
 }
 
-const Backend backend_cpu = {"cpu", F32, kernels_cpu, cpu_alloc, free, cpu_available, NULL};
-const Backend backend_portable = {"portable",    F32, kernels_portable, cpu_alloc, free,
+const Backend backend_cpu = {"cpu", F32, kernels_cpu, host_alloc, free, cpu_available, NULL};
+const Backend backend_portable = {"portable",    F32, kernels_portable, host_alloc, free,
                                   cpu_available, NULL};
-const Backend backend_reference = {"reference",   F64, kernels_reference, cpu_alloc, free,
+const Backend backend_reference = {"reference",   F64, kernels_reference, host_alloc, free,
                                    cpu_available, NULL};
 
 const Backend *backend_find(const char *name) {

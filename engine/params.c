@@ -1,5 +1,6 @@
 #include "engine/params.h"
 #include "engine/backend.h"
+#include "engine/host_memory.h"
 #include "kernels/rng.h"
 
 #include <math.h>
@@ -94,7 +95,7 @@ static double draw(const Init *init, Rng *rng, int64_t index) {
 }
 
 static void *block(size_t bytes) {
-  void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+  void *memory = host_alloc(bytes);
   if (memory) memset(memory, 0, bytes);
   return memory;
 }

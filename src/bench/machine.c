@@ -1,4 +1,5 @@
 #include "src/bench/machine.h"
+#include "engine/host_memory.h"
 #include "kernels/error.h"
 #include "kernels/mode.h"
 
@@ -48,7 +49,7 @@ static double fma_rate(int threads, double seconds) {
 
 /* memcpy writes past the cache at this size, so what counts is what is read and written. */
 static double copy_rate(int threads, double seconds, const Flush *flush) {
-  char *from = (char *)flush->memory, *to = aligned_alloc(64, flush->bytes);
+  char *from = (char *)flush->memory, *to = host_alloc(flush->bytes);
   CHECK(to, "no memory for a copy of %zu bytes", flush->bytes);
   memset(to, 0, flush->bytes);
   double best = 0, start = seconds_now();

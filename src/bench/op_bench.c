@@ -1,4 +1,5 @@
 #include "src/bench/op_bench.h"
+#include "engine/host_memory.h"
 #include "kernels/bf16.h"
 #include "kernels/mode.h"
 #include "kernels/rng.h"
@@ -68,9 +69,8 @@ static void poison(Tensor *tensor) {
  */
 
 static bool allocate(Tensor *tensor, Error *error) {
-  size_t bytes = (tensor_bytes(tensor) + 63) / 64 * 64;
-  tensor->data = aligned_alloc(64, bytes ? bytes : 64);
-  if (!tensor->data) return fail(error, "no memory for %zu bytes", bytes);
+  tensor->data = host_alloc(tensor_bytes(tensor));
+  if (!tensor->data) return fail(error, "no memory for %zu bytes", tensor_bytes(tensor));
   poison(tensor);
   return true;
 }
@@ -139,7 +139,7 @@ static bool tensors(OpBench *b, Error *error) {
 static bool prepare(Call *call, const Kernel *kernel, Error *error) {
   if (kernel->prepare && !kernel->prepare(call, error)) return false;
   if (!call->scratch_bytes) return true;
-  call->scratch = aligned_alloc(64, (call->scratch_bytes + 63) / 64 * 64);
+  call->scratch = host_alloc(call->scratch_bytes);
   return call->scratch || fail(error, "no memory for %zu bytes of scratch", call->scratch_bytes);
 }
 

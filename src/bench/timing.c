@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* _SC_LEVEL3_CACHE_SIZE */
 #include "src/bench/timing.h"
+#include "engine/host_memory.h"
 #include "kernels/error.h"
 
 #include <math.h>
@@ -21,7 +22,7 @@ Flush flush_make(void) {
   if (cache <= 0) cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
   if (cache <= 0) cache = 32 << 20;
   Flush flush = {.bytes = 2 * (size_t)cache};
-  flush.memory = aligned_alloc(64, flush.bytes);
+  flush.memory = host_alloc(flush.bytes);
   CHECK(flush.memory, "no memory for a buffer of twice the cache, %zu bytes", flush.bytes);
   for (size_t i = 0; i < flush.bytes / sizeof *flush.memory; i++) flush.memory[i] = 1;
   return flush;
