@@ -1,4 +1,4 @@
-/* Everything found wrong, one sentence each. Private to src/data. */
+/* Everything found wrong, one sentence each. Private to src/data/sets. */
 #ifndef DATA_PROBLEMS_H
 #define DATA_PROBLEMS_H
 
