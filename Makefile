@@ -118,6 +118,7 @@ $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulat
   $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
 $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/sgd_emulated.o
+$(BUILD)/tests/test_events: $(BUILD)/harness
 $(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
 $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)

@@ -97,6 +97,10 @@ crash|failed|Segmentation fault
 kill|failed|killed by signal 9
 silent|failed|exit code 7 and without a result
 garbage|failed|not JSON
+unknown|failed|unknown event "song"
+misspelt|failed|"probe" lacks a proper "determinism"
+foreign|failed|"probe" has no field "mood"
+untrue|failed|null exactly when the structure is absent
 twice|failed|do not fit together
 mute|failed|without a single metric
 badexit|failed|reported done, then ended with exit code 1

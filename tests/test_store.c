@@ -107,7 +107,7 @@ static json_t *metric(const char *name, int label, int at, double value, const c
   char case_name[24];
   snprintf(case_name, sizeof case_name, "case_%d", at);
   json_t *event =
-      json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s}", "event", "metric", "split", "val", "case",
+      json_pack("{s:s,s:s,s:s,s:i,s:s,s:s,s:s}", "event", "metric", "split", "val", "case_name",
                 case_name, "label", label, "name", name, "metric", "dice", "situation", situation);
   json_object_set_new(event, "value", strcmp(situation, "absent") ? json_real(value) : json_null());
   return event;

@@ -163,80 +163,51 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
 
 /* --- events --- */
 
-typedef struct Field {
-  const char *event, *name;
-  char kind; /* s: text, i: integer, n: number or null */
-} Field;
-
-static const Field fields[] = {
-    {"plan", "parameters", 'i'}, {"plan", "peak_bytes", 'i'}, {"plan", "flops", 'n'},
-    {"step", "step", 'i'},       {"step", "steps", 'i'},      {"step", "loss", 'n'},
-    {"eval", "case", 'i'},       {"eval", "cases", 'i'},      {"metric", "split", 's'},
-    {"metric", "case", 's'},     {"metric", "label", 'i'},    {"metric", "name", 's'},
-    {"metric", "metric", 's'},   {"metric", "value", 'n'},    {"metric", "situation", 's'},
-    {"end", "status", 's'},
-};
-
-static bool fits(const json_t *value, char kind) {
-  if (kind == 's') return json_is_string(value);
-  if (kind == 'i') return json_is_integer(value);
-  return json_is_number(value) || json_is_null(value);
-}
-
-static bool check_event(const json_t *event, const char *name, Error *error) {
-  bool known = false;
-  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-    if (!name || strcmp(name, fields[i].event)) continue;
-    known = true;
-    if (fits(json_object_get(event, fields[i].name), fields[i].kind)) continue;
-    return fail(error, "the trial's event \"%s\" lacks a proper \"%s\"", name, fields[i].name);
-  }
-  if (!known) return fail(error, "the trial sent an unknown event \"%s\"", name ? name : "");
-  if (strcmp(name, "metric")) return true;
-  static const char *const situations[] = {"both", "missed", "false_positive", "absent"};
-  const char *situation = json_string_value(json_object_get(event, "situation"));
-  bool declared = false;
-  for (int i = 0; i < 4; i++) declared = declared || !strcmp(situation, situations[i]);
-  if (!declared) return fail(error, "the trial sent a metric with situation \"%s\"", situation);
-  bool absent = strcmp(situation, "absent") == 0;
-  if (absent == json_is_null(json_object_get(event, "value"))) return true;
-  return fail(error,
-              "the trial sent a metric whose value and situation \"%s\" do not fit: a value "
-              "is null exactly when the structure is absent",
-              situation);
-}
-
-static void hear_step(Job *job, const json_t *event) {
-  job->step = (int)field_number(event, "step");
-  job->steps = (int)field_number(event, "steps");
-  job->loss = field_number(event, "loss");
-  if (field_known(event, "val_dice")) job->dice = field_number(event, "val_dice");
+static void hear_step(Job *job, const Event *event) {
+  job->step = (int)event->step.step;
+  job->steps = (int)event->step.steps;
+  job->loss = event->step.loss;
+  if (!isnan(event->step.val_dice)) job->dice = event->step.val_dice;
   if (job->first_step_at > 0) return;
   job->first_step_at = job_now();
   job->first_step = job->step;
 }
 
+static void hear_eval(Job *job, const Event *event) {
+  job->cases_done = (int)event->eval.cases_done;
+  job->cases = (int)event->eval.cases;
+}
+
+static void hear_metric(Job *job, const Event *event) {
+  (void)event;
+  job->metrics++;
+}
+
+/* What is shown of an event, beside what is stored of it. */
+static void (*const hear[EVENT_COUNT])(Job *, const Event *) = {
+    [EVENT_step] = hear_step, [EVENT_eval] = hear_eval, [EVENT_metric] = hear_metric};
+
+/* Its texts live as long as its JSON. */
+static void keep_end(Job *job, const Event *event, json_t *json) {
+  json_decref(job->end_json);
+  job->end_json = json_incref(json);
+  job->end = *event;
+}
+
 static void take_event(Job *job, const char *text, size_t length) {
   json_error_t syntax;
-  json_t *event = json_loadb(text, length, 0, &syntax);
-  if (!event) {
+  Event event;
+  json_t *json = json_loadb(text, length, 0, &syntax);
+  if (!json) {
     fail(&job->broken, "the trial sent an event that is not JSON (%s): %.60s", syntax.text, text);
     return;
   }
-  const char *name = json_string_value(json_object_get(event, "event"));
-  bool good = check_event(event, name, &job->broken);
-  if (good && !strcmp(name, "step")) hear_step(job, event);
-  if (good && !strcmp(name, "eval")) {
-    job->cases_done = (int)field_number(event, "case");
-    job->cases = (int)field_number(event, "cases");
+  if (event_read(json, &event, &job->broken)) {
+    if (hear[event.kind]) hear[event.kind](job, &event);
+    if (event.kind == EVENT_end) keep_end(job, &event, json);
+    json_array_append(job->pending, json);
   }
-  if (good && !strcmp(name, "metric")) job->metrics++;
-  if (good && !strcmp(name, "end")) {
-    json_decref(job->end);
-    job->end = json_incref(event);
-  }
-  if (good) json_array_append(job->pending, event);
-  json_decref(event);
+  json_decref(json);
 }
 
 static void take_lines(Job *job) {
@@ -304,9 +275,8 @@ static Status judge_silent(int wait_status, int64_t rss, char *message) {
 }
 
 static Status judge_event(const Job *job, int wait_status, char *message) {
-  const char *word = json_string_value(json_object_get(job->end, "status"));
-  const char *text = json_string_value(json_object_get(job->end, "message"));
-  snprintf(message, ERROR_BYTES, "%s", text ? text : "");
+  const char *word = job->end.end.status;
+  snprintf(message, ERROR_BYTES, "%s", job->end.end.message);
   Status status;
   if (!status_parse(word, &status) || status == STATUS_PLANNED || status == STATUS_RUNNING) {
     snprintf(message, ERROR_BYTES, "ended with the unknown status \"%s\"", word);
@@ -326,9 +296,9 @@ static Status judge_event(const Job *job, int wait_status, char *message) {
   return STATUS_FAILED;
 }
 
-static double seconds(const json_t *event, const char *name) {
-  const json_t *value = json_object_get(event, name);
-  return json_is_number(value) ? json_number_value(value) : -1;
+/* As AttemptEnd has it: negative where it is not known. */
+static double seconds(const Job *job, Event_NUMBER told) {
+  return job->end_json && !isnan(told) ? told : -1;
 }
 
 void job_judge(const Job *job, int wait_status, const struct rusage *usage, char *message,
@@ -338,11 +308,11 @@ void job_judge(const Job *job, int wait_status, const struct rusage *usage, char
   end->signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
   end->wall_s = job_now() - job->started;
   end->max_rss_bytes = (int64_t)usage->ru_maxrss * 1024;
-  end->train_s = seconds(job->end, "train_s");
-  end->eval_s = seconds(job->end, "eval_s");
+  end->train_s = seconds(job, job->end.end.train_s);
+  end->eval_s = seconds(job, job->end.end.eval_s);
   end->message = message;
-  bool done =
-      job->end && !job->broken.text[0] && judge_event(job, wait_status, message) == STATUS_DONE;
+  bool done = job->end_json && !job->broken.text[0] &&
+              judge_event(job, wait_status, message) == STATUS_DONE;
   if (job->broken.text[0]) {
     snprintf(message, ERROR_BYTES, "%s", job->broken.text);
     end->status = STATUS_FAILED;
@@ -352,7 +322,7 @@ void job_judge(const Job *job, int wait_status, const struct rusage *usage, char
              job->stopped_as == STATUS_TIMEOUT ? "stopped after %.0f s"
                                                : "stopped on request after %.0f s",
              end->wall_s);
-  } else if (job->end) {
+  } else if (job->end_json) {
     end->status = judge_event(job, wait_status, message);
   } else {
     end->status = judge_silent(wait_status, end->max_rss_bytes, message);
@@ -363,7 +333,7 @@ void job_free(Job *job) {
   if (job->events >= 0) close(job->events);
   free(job->line);
   json_decref(job->pending);
-  json_decref(job->end);
+  json_decref(job->end_json);
   int slot = job->slot;
   *job = (Job){.slot = slot, .events = -1, .dice = NAN};
 }

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "src/store/event.h"
 #include "src/store/store.h"
 
 typedef struct Job {
@@ -24,7 +25,8 @@ typedef struct Job {
   char *line;     /* an event not yet complete */
   size_t line_used, line_room;
   json_t *pending;         /* events not yet stored */
-  json_t *end;             /* the "end" event, NULL: none came */
+  Event end;               /* the event of that name, its texts in end_json */
+  json_t *end_json;        /* NULL: none came */
   Error broken;            /* an event that cannot be understood; empty: none */
   double started, stop_at; /* seconds; stop_at: when a stopped job is killed, 0: not stopped */
   Status stopped_as;       /* interrupted or timeout, when stop_at is set */

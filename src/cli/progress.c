@@ -129,11 +129,10 @@ static void show_log(const Job *job, int most) {
 
 /* ", waited 1.2 % for data" of the training's time, when the trial told it. */
 static void wait_text(const Job *job, char *text, size_t bytes) {
-  const json_t *wait = json_object_get(job->end, "wait_s");
-  double train_s = json_number_value(json_object_get(job->end, "train_s"));
+  const Event *end = &job->end;
   text[0] = 0;
-  if (wait && train_s > 0)
-    snprintf(text, bytes, ", waited %.1f %% for data", 100 * json_number_value(wait) / train_s);
+  if (job->end_json && !isnan(end->end.wait_s) && end->end.train_s > 0)
+    snprintf(text, bytes, ", waited %.1f %% for data", 100 * end->end.wait_s / end->end.train_s);
 }
 
 void progress_end(Progress *progress, const Job *job, const AttemptEnd *end) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "src/store/database.h"
+#include "src/store/event.h"
 
 static void bind_number(sqlite3_stmt *statement, int at, const json_t *value) {
   if (json_is_integer(value)) sqlite3_bind_int64(statement, at, json_integer_value(value));
@@ -13,56 +14,40 @@ static void bind_text(sqlite3_stmt *statement, int at, const json_t *value) {
     sqlite3_bind_text(statement, at, json_string_value(value), -1, SQLITE_TRANSIENT);
 }
 
-enum { FIELDS = 9 };
-
-/* One kind of event: its statement, whose ?1 is the attempt and ?2 ... are the fields. */
-typedef struct EventKind {
-  const char *name;
-  const char *sql;
-  const char *fields[FIELDS];
-} EventKind;
-
-static const EventKind kinds[] = {
-    {"step",
-     "INSERT OR REPLACE INTO curves(attempt_id, step, loss, class_loss, bce_loss, dice_loss, lr,"
-     " grad_norm, clipped, val_dice) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-     {"step", "loss", "class", "bce", "dice", "lr", "grad_norm", "clipped", "val_dice"}},
-    {"metric",
-     "INSERT INTO metrics(attempt_id, split, case_name, label, name, metric, value, situation)"
-     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-     {"split", "case", "label", "name", "metric", "value", "situation"}},
-    {"plan",
-     "UPDATE attempts SET parameters = ?2, peak_bytes = ?3, flops = ?4 WHERE id = ?1",
-     {"parameters", "peak_bytes", "flops"}},
-    {"probe", "UPDATE attempts SET determinism = ?2 WHERE id = ?1", {"determinism"}},
-};
-enum { KINDS = sizeof kinds / sizeof kinds[0] };
-
-static bool store_event(Store *store, const EventKind *kind, sqlite3_stmt *statement,
-                        int64_t attempt, const json_t *event, Error *error) {
-  sqlite3_bind_int64(statement, 1, attempt);
-  for (int i = 0; i < FIELDS && kind->fields[i]; i++) {
-    const json_t *value = json_object_get(event, kind->fields[i]);
-    bind_number(statement, i + 2, value);
-    bind_text(statement, i + 2, value);
+static bool store_event(Store *store, const EventRow *row, sqlite3_stmt *statement, int64_t attempt,
+                        const json_t *event, Error *error) {
+  int at = 1;
+  sqlite3_bind_int64(statement, at++, attempt);
+  for (const EventField *field = row->field; field->name; field++) {
+    if (!field->stored) continue;
+    const json_t *value = json_object_get(event, field->name);
+    bind_number(statement, at, value);
+    bind_text(statement, at++, value);
   }
   return database_step(store, statement, error);
 }
 
-static bool insert_events(Store *store, int64_t attempt, const json_t *events, Error *error) {
+static bool insert_kind(Store *store, const EventRow *row, int64_t attempt, const json_t *events,
+                        Error *error) {
+  sqlite3_stmt *statement = NULL;
+  char *sql = event_sql(row);
   bool good = true;
-  for (int k = 0; good && k < KINDS; k++) {
-    sqlite3_stmt *statement = NULL;
-    for (size_t i = 0; good && i < json_array_size(events); i++) {
-      const json_t *event = json_array_get(events, i);
-      const char *name = json_string_value(json_object_get(event, "event"));
-      if (!name || strcmp(name, kinds[k].name)) continue;
-      good = statement || database_prepare(store, kinds[k].sql, &statement, error);
-      good = good && store_event(store, &kinds[k], statement, attempt, event, error);
-    }
-    sqlite3_finalize(statement);
+  for (size_t i = 0; sql && good && i < json_array_size(events); i++) {
+    const json_t *event = json_array_get(events, i);
+    const char *name = json_string_value(json_object_get(event, "event"));
+    if (!name || strcmp(name, row->name)) continue;
+    good = statement || database_prepare(store, sql, &statement, error);
+    good = good && store_event(store, row, statement, attempt, event, error);
   }
+  sqlite3_finalize(statement);
+  free(sql);
   return good;
+}
+
+static bool insert_events(Store *store, int64_t attempt, const json_t *events, Error *error) {
+  for (int k = 0; k < EVENT_COUNT; k++)
+    if (!insert_kind(store, &event_table[k], attempt, events, error)) return false;
+  return true;
 }
 
 bool store_refused_data(const Store *store) {

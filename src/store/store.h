@@ -99,7 +99,7 @@ bool store_environment(Store *store, const json_t *environment, int64_t *id, Err
 /* A new attempt, status running. log is relative to the database's folder. */
 bool store_start(Store *store, int64_t trial, int64_t environment, int pid, const char *log,
                  int64_t *attempt, Error *error);
-/* Stores an array of events (plan, step, metric; others are skipped) in one transaction. */
+/* Stores an array of events (see event.h; those only told are skipped) in one transaction. */
 bool store_events(Store *store, int64_t attempt, const json_t *events, Error *error);
 /* The last refusal was about the data (a metric twice, a situation unknown), not about the disk. */
 bool store_refused_data(const Store *store);

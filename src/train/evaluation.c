@@ -1,6 +1,6 @@
 #include "src/train/evaluation.h"
 #include "src/data/metrics/score.h"
-#include "src/train/events.h"
+#include "src/store/event.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,12 +17,14 @@ static void send_metrics(const Dataset *dataset, const Volume *volume, const Sco
                          FILE *events) {
   for (int label = 1; label < dataset->labels; label++)
     for (size_t m = 0; m < sizeof stored / sizeof *stored; m++) {
-      double value = score[label].value[stored[m].metric];
-      event_send(events, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:o, s:s}", "event", "metric",
-                                   "split", "val", "case", volume->name, "label", label, "name",
-                                   dataset->label_name[label], "metric", stored[m].name, "value",
-                                   isnan(value) ? json_null() : json_real(value), "situation",
-                                   dice_status_name(score[label].status)));
+      Event event = {EVENT_metric, .metric = {.split = "val",
+                                              .case_name = volume->name,
+                                              .label = label,
+                                              .name = dataset->label_name[label],
+                                              .metric = stored[m].name,
+                                              .value = score[label].value[stored[m].metric],
+                                              .situation = dice_status_name(score[label].status)}};
+      event_send(events, &event);
     }
 }
 
@@ -53,8 +55,8 @@ bool evaluation_run(Plan *plan, const Model *model, const Cases *cases,
     Score score[DATASET_LABELS_MAX];
     if (!one_case(plan, model, cases, i, options, score, &tally, error)) return false;
     send_metrics(dataset, &cases->validation[i], score, events);
-    event_send(events, json_pack("{s:s, s:i, s:i}", "event", "eval", "case", i + 1, "cases",
-                                 cases->validations));
+    event_send(events,
+               &(Event){EVENT_eval, .eval = {.cases_done = i + 1, .cases = cases->validations}});
   }
   evaluated->postprocess =
       postprocess_choose(&tally, dataset->labels, &evaluated->mean, &evaluated->postprocessed);

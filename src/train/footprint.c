@@ -1,11 +1,13 @@
 #include "src/train/footprint.h"
 #include "engine/stepper.h"
 #include "kernels/rng.h"
+#include "src/data/metrics/metric.h"
+#include "src/store/event.h"
 #include "src/train/config.h"
-#include "src/train/events.h"
 #include "src/train/network.h"
 
 #include <malloc.h>
+#include <math.h>
 #include <omp.h>
 #include <time.h>
 #include <unistd.h>
@@ -162,9 +164,12 @@ bool footprint_run(Footprint *f, const json_t *config, double seconds, Error *er
  */
 
 static void send(FILE *events, const char *metric, double value) {
-  event_send(events, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:f, s:s}", "event", "metric",
-                               "split", "plan", "case", "step", "label", 0, "name", "step",
-                               "metric", metric, "value", value, "situation", "both"));
+  event_send(events, &(Event){EVENT_metric, .metric = {.split = "plan",
+                                                       .case_name = "step",
+                                                       .name = "step",
+                                                       .metric = metric,
+                                                       .value = value,
+                                                       .situation = dice_status_name(DICE_BOTH)}});
 }
 
 /* What the libraries allocate once, on first use (some hundred KiB), would weigh on a small graph:
@@ -191,9 +196,9 @@ int footprint_trial(const json_t *config, FILE *events) {
   omp_set_num_threads((int)config_int(config, "threads"));
   bool good = footprint_make(&f, config, channels, classes, &error);
   if (good) {
-    event_send(events, json_pack("{s:s, s:I, s:I, s:f}", "event", "plan", "parameters",
-                                 (json_int_t)f.parameters, "peak_bytes",
-                                 (json_int_t)footprint_peak(&f), "flops", f.flops));
+    event_send(events, &(Event){EVENT_plan, .plan = {.parameters = (int64_t)f.parameters,
+                                                     .peak_bytes = (int64_t)footprint_peak(&f),
+                                                     .flops = (int64_t)f.flops}});
     send(events, "planned_bytes", footprint_peak(&f));
   }
   if (good && footprint_fits(&f, TRIAL_FLOPS)) {
@@ -201,8 +206,11 @@ int footprint_trial(const json_t *config, FILE *events) {
     if (good) send_measured(events, &f);
   }
   if (good) footprint_free(&f);
-  event_send(events, json_pack("{s:s, s:s, s:s}", "event", "end", "status",
-                               good ? "done" : "failed", "message", error.text));
+  event_send(events, &(Event){EVENT_end, .end = {.status = good ? "done" : "failed",
+                                                 .message = error.text,
+                                                 .train_s = NAN,
+                                                 .wait_s = NAN,
+                                                 .eval_s = NAN}});
   if (!good) fprintf(stderr, "failed: %s\n", error.text);
   return good ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 #include "src/train/training.h"
 #include "src/data/batches/device_batches.h"
-#include "src/train/events.h"
+#include "src/store/event.h"
 
 #include <math.h>
 #include <signal.h>
@@ -17,10 +17,6 @@ void training_interrupt(int signal) {
   interrupted = 1;
 }
 
-static json_t *number(double value) {
-  return isfinite(value) ? json_real(value) : json_null();
-}
-
 /* What is told of the steps since the last report: means, so that a curve shows the training and
  * not the draw of one batch. */
 typedef struct Window {
@@ -35,17 +31,24 @@ static void window_add(Window *w, const Stepper *s, double clip) {
   w->steps++;
 }
 
+/* Of a loss, NaN where the model has no such part. */
+static double mean_part(const Training *t, const Window *w, int part) {
+  return part == 0 || t->model->part[part - 1] ? w->value[part] / w->steps : NAN;
+}
+
 /* dice: of the validation patches after this step; NaN when nobody looked. */
 static void report(const Training *t, Window *w, int64_t step, double rate, double dice) {
-  const char *const names[] = {"loss", "class", "bce", "dice"};
-  json_t *event =
-      json_pack("{s:s, s:I, s:I, s:f, s:o, s:i, s:o}", "event", "step", "step",
-                (json_int_t)step + 1, "steps", (json_int_t)t->steps, "lr", rate, "grad_norm",
-                number(w->norm / w->steps), "clipped", w->clipped, "val_dice", number(dice));
-  for (int i = 0; i < STEPPER_RESULTS; i++)
-    if (i == 0 || t->model->part[i - 1])
-      json_object_set_new(event, names[i], number(w->value[i] / w->steps));
-  event_send(t->events, event);
+  Event event = {EVENT_step, .step = {.step = step + 1,
+                                      .steps = t->steps,
+                                      .loss = mean_part(t, w, 0),
+                                      .class_loss = mean_part(t, w, 1),
+                                      .bce_loss = mean_part(t, w, 2),
+                                      .dice_loss = mean_part(t, w, 3),
+                                      .lr = rate,
+                                      .grad_norm = w->norm / w->steps,
+                                      .clipped = w->clipped,
+                                      .val_dice = dice}};
+  event_send(t->events, &event);
   *w = (Window){0};
 }
 

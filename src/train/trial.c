@@ -1,10 +1,10 @@
 #include "src/train/trial.h"
 #include "engine/probe.h"
 #include "src/bench/machine.h"
+#include "src/store/event.h"
 #include "src/train/cases.h"
 #include "src/train/config.h"
 #include "src/train/evaluation.h"
-#include "src/train/events.h"
 #include "src/train/network.h"
 #include "src/train/training.h"
 
@@ -84,10 +84,11 @@ static bool prepare_model(Trial *t, Error *error) {
   if (!t->infer_graph) return false;
   t->train_plan = plan_make(t->train_graph, t->backend, true, error);
   if (!t->train_plan) return false;
-  event_send(t->events, json_pack("{s:s, s:I, s:I, s:f}", "event", "plan", "parameters",
-                                  (json_int_t)params_total(t->params), "peak_bytes",
-                                  (json_int_t)(t->train_plan->bytes + params_bytes(t->params)),
-                                  "flops", graph_cost(t->train_graph).flops));
+  Event event = {EVENT_plan,
+                 .plan = {.parameters = (int64_t)params_total(t->params),
+                          .peak_bytes = (int64_t)(t->train_plan->bytes + params_bytes(t->params)),
+                          .flops = (int64_t)graph_cost(t->train_graph).flops}};
+  event_send(t->events, &event);
   return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
          plan_bind(t->train_plan, NULL, error);
 }
@@ -132,7 +133,7 @@ static bool probe(Trial *t, Error *error) {
   free(scratch);
   const char *found = probe_run(t->train_plan, input, 2);
   fprintf(stderr, "a step that is repeated: %s\n", found);
-  event_send(t->events, json_pack("{s:s, s:s}", "event", "probe", "determinism", found));
+  event_send(t->events, &(Event){EVENT_probe, .probe = {.determinism = found}});
   return true;
 }
 
@@ -230,9 +231,11 @@ int trial_main(const json_t *config, FILE *events) {
   Error error = {0};
   trial.backend = config_backend(config, &error);
   const char *status = trial.backend ? run(&trial, &error) : "failed";
-  event_send(events, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f}", "event", "end", "status", status,
-                               "message", error.text, "train_s", trial.train_s, "wait_s",
-                               trial.waited_s, "eval_s", trial.eval_s));
+  event_send(events, &(Event){EVENT_end, .end = {.status = status,
+                                                 .message = error.text,
+                                                 .train_s = trial.train_s,
+                                                 .wait_s = trial.waited_s,
+                                                 .eval_s = trial.eval_s}});
   if (error.text[0]) fprintf(stderr, "%s: %s\n", status, error.text);
   release(&trial);
   return strcmp(status, "done") == 0 ? 0 : strcmp(status, "interrupted") == 0 ? 75 : 1;
