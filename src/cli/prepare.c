@@ -64,6 +64,19 @@ static bool make_cache(const Dataset *dataset, const json_t *wanted, bool quiet,
   return preprocess_folder(dataset, &preprocessing, &options, &outcome, error);
 }
 
+/* Whether training could go on to its end: what is prepared already was read when it was made. */
+static bool judge(const Dataset *dataset, const json_t *wanted, Error *error) {
+  if (!wanted) return dataset_sound(dataset, NULL, error);
+  Preprocessing preprocessing;
+  if (!preprocessing_read(&preprocessing, wanted, dataset->dir, error)) return false;
+  bool *fresh = calloc((size_t)dataset->cases, sizeof *fresh);
+  CHECK(fresh, "out of memory for %d cases", dataset->cases);
+  preprocess_fresh(dataset, &preprocessing, fresh);
+  bool sound = dataset_sound(dataset, fresh, error);
+  free(fresh);
+  return sound;
+}
+
 bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTES], Error *error) {
   const char *kind = json_string_value(json_object_get(data, "kind"));
   const char *dir = json_string_value(json_object_get(data, "dir"));
@@ -85,6 +98,7 @@ bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTE
   bool good = dataset_hash(&dataset, hash, error);
   const json_t *wanted = json_object_get(data, "preprocessing");
   if (good && make && wanted) good = make_cache(&dataset, wanted, quiet, error);
+  if (good && !phantom && !(make && wanted)) good = judge(&dataset, wanted, error);
   dataset_free(&dataset);
   return good;
 }

@@ -44,7 +44,9 @@ static bool orientation_vote(Fingerprint *fingerprint, const Dataset *dataset, E
   for (int i = 0; good && i < dataset->cases; i++) {
     Grid grid;
     int channels;
-    good = volume_inspect(dataset->item[i].image[0], &grid, &channels, error);
+    Error inner = {""};
+    good = volume_inspect(dataset->item[i].image[0], &grid, &channels, &inner) ||
+           fail(error, "case %s: %s", dataset->item[i].name, inner.text);
     if (good) grid_orientation(&grid, code[i]);
   }
   for (int i = 0; good && i < dataset->cases; i++) {
@@ -136,14 +138,14 @@ static bool intensities_find(Fingerprint *fingerprint, const Dataset *dataset, c
     if (count) fingerprint->intensity[channel] = intensity_of(value, count);
   }
   free(value);
-  return count || fail(error, "%s: no case has a foreground voxel", dataset->dir);
+  return count || fail(error, DATASET_NO_FOREGROUND, dataset->dir);
 }
 
 static bool cases_measure(Fingerprint *fingerprint, const Dataset *dataset, const Survey *survey,
                           int jobs, bool quiet, Error *error) {
   size_t channels = (size_t)dataset->channels;
-  int done = 0;
-  bool good = true, terminal = isatty(STDERR_FILENO);
+  int done = 0, first = dataset->cases; /* that is bad */
+  bool terminal = isatty(STDERR_FILENO);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(jobs)
   for (int i = 0; i < dataset->cases; i++) {
     Error inner = {""};
@@ -153,13 +155,17 @@ static bool cases_measure(Fingerprint *fingerprint, const Dataset *dataset, cons
 #pragma omp critical
     {
       done++;
-      if (!fine) good = fail(error, "case %s: %s", dataset->item[i].name, inner.text);
+      if (!fine && i < first) {
+        first = i;
+        error->text[0] = 0;
+        fail(error, "case %s: %s", dataset->item[i].name, inner.text);
+      }
       if (!quiet && terminal)
         fprintf(stderr, "\rreading: %d of %d cases\033[K", done, dataset->cases);
     }
   }
   if (!quiet && terminal) fputs("\r\033[K", stderr);
-  return good;
+  return first == dataset->cases;
 }
 
 bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs, bool quiet,

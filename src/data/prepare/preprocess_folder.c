@@ -69,17 +69,34 @@ static bool case_make(const Dataset *dataset, int index, const Preprocessing *pr
   return good;
 }
 
+static bool is_fresh(const char *path, const CacheKey *key, bool verify) {
+  Cached cached;
+  Error stale = {""};
+  if (!cached_open(&cached, path, key, verify, &stale)) return false;
+  cached_close(&cached);
+  return true;
+}
+
+void preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing, bool *fresh) {
+  for (int i = 0; i < dataset->cases; i++) {
+    CacheKey key;
+    Error unread = {""};
+    char *path = preprocess_path(dataset, i);
+    fresh[i] = cache_key(&dataset->item[i], preprocessing_key(preprocessing), &key, &unread) &&
+               is_fresh(path, &key, false);
+    free(path);
+  }
+}
+
 static CaseEnd case_do(const Dataset *dataset, int index, const Preprocessing *preprocessing,
                        bool verify, Error *error) {
   CacheKey key;
   if (!cache_key(&dataset->item[index], preprocessing_key(preprocessing), &key, error))
     return CASE_FAILED;
   char *path = preprocess_path(dataset, index);
-  Cached cached;
-  Error stale = {""};
   CaseEnd end = CASE_KEPT;
-  if (cached_open(&cached, path, &key, verify, &stale))
-    cached_close(&cached);
+  if (is_fresh(path, &key, verify))
+    end = CASE_KEPT;
   else if (case_make(dataset, index, preprocessing, &key, path, error))
     end = CASE_MADE;
   else
@@ -149,7 +166,7 @@ bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessin
   *outcome = (PreprocessOutcome){0};
   if (!cache_make(dataset, error)) return false;
   Telling telling = {now(), now(), isatty(STDERR_FILENO), dataset->cases};
-  int jobs = jobs_that_fit(dataset, preprocessing, options->jobs);
+  int jobs = jobs_that_fit(dataset, preprocessing, options->jobs), first = dataset->cases;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(jobs)
   for (int i = 0; i < dataset->cases; i++) {
     Error inner = {""};
@@ -161,7 +178,11 @@ bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessin
       if (end == CASE_FAILED) {
         fprintf(stderr, "%sharness: case %s: %s\n", telling.terminal ? "\r\033[K" : "",
                 dataset->item[i].name, inner.text);
-        fail(error, "case %s: %s", dataset->item[i].name, inner.text);
+        if (i < first) {
+          first = i;
+          error->text[0] = 0;
+          fail(error, "case %s: %s", dataset->item[i].name, inner.text);
+        }
       } else
         outcome->bytes += file_bytes(dataset, i);
       if (!options->quiet && (outcome->made || outcome->failed)) tell(&telling, outcome);

@@ -21,6 +21,8 @@ typedef struct PreprocessOutcome {
  * next. */
 bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessing,
                        const PreprocessOptions *options, PreprocessOutcome *outcome, Error *error);
+/* Which cases (dataset->cases) have a volume that is neither stale nor damaged. */
+void preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing, bool *fresh);
 /* The cached case, to be freed: "DIR/preprocessed/CASE.vol". */
 char *preprocess_path(const Dataset *dataset, int index);
 /* Puts the cache elsewhere: makes `target` and links DIR/preprocessed to it. Errors: the cache is

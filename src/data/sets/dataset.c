@@ -204,11 +204,7 @@ bool dataset_scan(Dataset *dataset, const char *dir, Problems *problems) {
 bool dataset_open(Dataset *dataset, const char *dir, Error *error) {
   Problems problems = {0};
   dataset_scan(dataset, dir, &problems);
-  bool fine = problems.count == 0;
-  if (problems.count == 1) fail(error, "%s", problems.text[0]);
-  if (problems.count > 1)
-    fail(error, "%s (and %d more: `harness data check %s` lists them)", problems.text[0],
-         problems.count - 1, dir);
+  bool fine = problems_told(&problems, dir, error);
   problems_free(&problems);
   if (!fine) dataset_free(dataset);
   return fine;

@@ -44,7 +44,8 @@ void dataset_free(Dataset *dataset);
  * image_read, other channels, channels of different shape; nothing is owned then. */
 bool case_image(const Case *item, int channels, Image *image, Error *error);
 /* Reads one case as it is in the files. Errors: those of image_read and label_read, image and label
- * (or two channels) of different shape, label values that dataset.json does not name. */
+ * (or two channels) of different shape, label values that dataset.json does not name, an image of
+ * one value. */
 bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error);
 /* The labels of one case alone. */
 bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *error);
@@ -52,6 +53,14 @@ bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *er
 bool dataset_load(const Dataset *dataset, const int *index, int count, Volume *volume,
                   Error *error);
 void volume_free(Volume *volume, int count);
+
+/* What is said where nothing can be learned; of the folder. */
+#define DATASET_NO_FOREGROUND "%s: no case has a foreground voxel"
+
+/* Whether every case can be trained on: all are read, several at a time, but those that are `known`
+ * (cases; NULL: none) to be good. The error is the first bad case's, "case NAME: WHY", as every
+ * command that meets it words it. */
+bool dataset_sound(const Dataset *dataset, const bool *known, Error *error);
 
 /* 32 hexadecimal digits (xxh3-128) over names, sizes and bytes of dataset.json, splits_final.json
  * when there is one, and every file of every case: the identity of the data of a trial. */

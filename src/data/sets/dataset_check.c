@@ -85,15 +85,6 @@ static void affine_check(const Volume *volume, Problems *problems) {
                  volume->name, worst);
 }
 
-/* An image with one value has nothing to learn from, and no sd to divide by. */
-static void constant_check(const Volume *volume, Problems *problems) {
-  size_t values = grid_voxels(&volume->image.grid) * (size_t)volume->image.channels;
-  for (size_t i = 1; i < values; i++)
-    if (volume->image.data[i] != volume->image.data[0]) return;
-  problems_add(problems, "case %s: every voxel of the image is %g", volume->name,
-               volume->image.data[0]);
-}
-
 static void cases_read(const Dataset *dataset, Census *census, Problems *problems) {
   for (int i = 0; i < dataset->cases; i++) {
     Error error = {0};
@@ -104,9 +95,10 @@ static void cases_read(const Dataset *dataset, Census *census, Problems *problem
     }
     census_count(census, &volume);
     affine_check(&volume, problems);
-    constant_check(&volume, problems);
     volume_free(&volume, 1);
   }
+  if (census->read == dataset->cases && census->voxels[0] == census->total)
+    problems_add(problems, DATASET_NO_FOREGROUND, dataset->dir);
 }
 
 static void print_range(FILE *out, const char *name, double *value, int count, const char *format) {

@@ -57,13 +57,23 @@ static bool labels_known(const Dataset *dataset, const Case *item, const LabelMa
               item->label, list, dataset->labels - 1);
 }
 
+/* An image with one value has nothing to learn from, and no sd to divide by. */
+static bool image_varies(const Case *item, const Image *image, Error *error) {
+  size_t values = grid_voxels(&image->grid) * (size_t)image->channels;
+  for (size_t i = 1; i < values; i++)
+    if (image->data[i] != image->data[0]) return true;
+  return fail(error, "%s: every voxel of the image is %g: there is nothing to learn from",
+              item->image[0], image->data[0]);
+}
+
 bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error) {
   const Case *item = &dataset->item[index];
   *volume = (Volume){.name = item->name};
   if (case_image(item, dataset->channels, &volume->image, error) &&
       label_read(&volume->label, item->label, error) &&
       same_dim(item->image[0], &volume->image.grid, item->label, &volume->label.grid, error) &&
-      labels_known(dataset, item, &volume->label, error))
+      labels_known(dataset, item, &volume->label, error) &&
+      image_varies(item, &volume->image, error))
     return true;
   volume_free(volume, 1);
   return false;

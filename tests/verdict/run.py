@@ -1,0 +1,152 @@
+"""Walks data sets, bad ones and good ones, through every command that reads them: the verdict must be one.
+
+    python3 tests/verdict/run.py [--harness build/harness] [WORD ...]     only rows whose names hold a WORD
+
+To add a row: append to ROWS of a file in rows/ (or make rows/KIND.py with a list ROWS of its own; every file there is
+read). A row is a dict of
+
+    name      what the folder is, in words
+    make      function of a path that does not exist yet: makes the data set there (nii.py has the bricks:
+              `sound` makes a good folder, `listed` one with a list of cases as MSD has it; damage it then)
+    says      what is wrong, as part of one of the sentences of `data check`; without it the folder is good
+    msd       True: there is a list of cases, so `data import msd` must say the same
+    evaluate  `evaluate DIR DIR/labelsTr` must accept (True) or refuse with `says` (False); left out: as the folder
+    predict   True, False: the same for `predict TRIAL DIR/imagesTr`; left out: not asked
+    skip      a reason for which this machine cannot ask, or None
+
+A bad folder must be refused by data check, plan, preprocess, run and run --dry-run (before any trial starts), each time
+with the same whole sentence, one of those that `data check` lists. A good one must be checked, planned, prepared and
+trained, as it is and as planned."""
+import argparse
+import glob
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+
+EXPERIMENT = """return { title = "t", seeds = 1, base = { data = [[%s]], head = "point_wise", bridge = "none", steps = 1, batch = 2,
+  collapse_dice = 0, augment = "none", widths = { 4, 8 }, strides = { { 1, 1, 1 }, { 2, 2, 2 } },
+  kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, patch = { 8, 8, 8 } %s }, rows = { { key = "a", label = "a", set = {} } } }
+"""
+
+
+class Walk:
+    def __init__(self, harness, work, row):
+        self.harness, self.row, self.work = harness, row, work
+        self.data = work + "/data"
+        self.wrong, self.sentences = [], []
+        with open(work + "/t.lua", "w") as file:
+            file.write(EXPERIMENT % (self.data, ""))
+        with open(work + "/unplanned.lua", "w") as file:
+            file.write(EXPERIMENT % (self.data, ', plan = "none"'))
+        row["make"](self.data)
+
+    def call(self, *words):
+        process = subprocess.run([self.harness, *words], cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 timeout=300)
+        return process.returncode, process.stdout.decode("utf8", "replace")
+
+    def ask(self, *words, good=None, whole=True):
+        """Runs a command and judges it. whole: the sentence must be one that `data check` lists."""
+        good = "says" not in self.row if good is None else good
+        code, text = self.call(*words)
+        told = code != 0 and self.row.get("says", "") in text and (not whole or any(s in text for s in self.sentences))
+        if (code == 0) != good or (not good and not told):
+            self.wrong.append("%s: ended with %d:\n      %s" % (" ".join(words), code, text.strip()[-700:].replace("\n", "\n      ")))
+
+    def check(self):
+        code, text = self.call("data", "check", self.data)
+        bad = "says" in self.row
+        lines = text[text.rfind(" problem(s)"):].splitlines()[1:]
+        self.sentences = [line.strip() for line in lines]
+        if (code != 0) != bad or (bad and not any(self.row["says"] in s for s in self.sentences)):
+            self.wrong.append("data check: ended with %d:\n      %s" % (code, text.strip()[-700:]))
+
+    def unplan(self):
+        for name in ("plan.json", "fingerprint.json"):
+            if os.path.exists(self.data + "/" + name):
+                os.remove(self.data + "/" + name)
+
+    def go(self):
+        self.check()
+        self.ask("run", "unplanned.lua", "-n")
+        self.ask("run", "unplanned.lua", "-q")
+        self.ask("data", "plan", self.data)
+        self.ask("run", "t.lua", "-n")
+        self.unplan()
+        self.ask("data", "preprocess", self.data)
+        self.ask("run", "t.lua", "-n")
+        self.ask("run", "t.lua", "-q")
+        if self.row.get("msd"):
+            self.ask("data", "import", "msd", self.data, self.work + "/imported")
+        self.unplan()
+        if "says" not in self.row or "evaluate" in self.row:
+            self.ask("evaluate", self.data, self.data + "/labelsTr", good=self.row.get("evaluate"), whole=False)
+        if "predict" in self.row:
+            self.ask("predict", trial(self.harness), self.data + "/imagesTr", self.work + "/predicted",
+                     "--db", TRIAL["db"], good=self.row["predict"], whole=False)
+        return self.wrong
+
+
+TRIAL = {}
+
+
+def trial(harness):
+    """A trained trial of one channel, made when it is first asked for."""
+    if not TRIAL:
+        work = tempfile.mkdtemp(prefix="harness-verdict-")
+        with open(work + "/p.lua", "w") as file:
+            file.write(EXPERIMENT.replace("data = [[%s]],", "") % ", phantom_size = { 12, 12, 12 }, phantom_cases = 6, "
+                       "phantom_validation = 2, phantom_organs = 2")
+        TRIAL.update(work=work, db=work + "/h.db")
+        environment = dict(os.environ, HARNESS_DB=TRIAL["db"])
+        subprocess.run([harness, "run", work + "/p.lua", "-q"], env=environment, stdout=subprocess.DEVNULL, check=True)
+        listing = subprocess.run([harness, "runs", "list"], env=environment, stdout=subprocess.PIPE, check=True).stdout.decode()
+        TRIAL["hash"] = next(w for w in listing.split() if len(w) == 8 and set(w) <= set("0123456789abcdef"))
+    return TRIAL["hash"]
+
+
+def rows():
+    for path in sorted(glob.glob(HERE + "/rows/*.py")):
+        spec = importlib.util.spec_from_file_location("rows_" + os.path.basename(path)[:-3], path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield from module.ROWS
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--harness", default=os.environ.get("HARNESS_BINARY", "build/harness"))
+    parser.add_argument("words", nargs="*")
+    arguments = parser.parse_args()
+    harness = os.path.abspath(arguments.harness)
+    count = {"passed": 0, "failed": 0, "skipped": 0}
+    os.environ.pop("HARNESS_TRIAL_PROGRAM", None)
+    for row in rows():
+        if arguments.words and not any(word in row["name"] for word in arguments.words):
+            continue
+        if row.get("skip"):
+            print("skip  %s: %s" % (row["name"], row["skip"]))
+            count["skipped"] += 1
+            continue
+        work = tempfile.mkdtemp(prefix="harness-verdict-")
+        os.environ["HARNESS_DB"] = work + "/h.db"
+        wrong = Walk(harness, work, row).go()
+        shutil.rmtree(work, ignore_errors=True)
+        count["failed" if wrong else "passed"] += 1
+        print("%s  %s" % ("WRONG" if wrong else "ok   ", row["name"]))
+        for line in wrong:
+            print("    " + line)
+    if TRIAL:
+        shutil.rmtree(TRIAL["work"], ignore_errors=True)
+    print("%d passed, %d failed, %d skipped" % (count["passed"], count["failed"], count["skipped"]))
+    return 1 if count["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
