@@ -212,8 +212,8 @@ static void folds_check(const Dataset *dataset, int folds, size_t patient) {
   int *seen = calloc((size_t)dataset->cases, sizeof(int));
   for (int fold = 0; fold < folds; fold++) {
     Split split, again;
-    if (!split_make(&split, dataset, fold, &error)) fail_msg("%s", error.text);
-    assert_true(split_make(&again, dataset, fold, &error));
+    if (!split_make(&split, dataset, NULL, fold, &error)) fail_msg("%s", error.text);
+    assert_true(split_make(&again, dataset, NULL, fold, &error));
     assert_memory_equal(split.validation, again.validation,
                         (size_t)split.validations * sizeof(int));
     assert_int_equal(split.trainings + split.validations, dataset->cases);
@@ -258,7 +258,8 @@ static void folds_keep_patients_together(void **state) {
               strlen("patient001_"));
   Error error = {0};
   Split split;
-  assert_false(split_make(&split, &(Dataset){.dir = "here", .cases = 8, .item = item}, 0, &error));
+  assert_false(
+      split_make(&split, &(Dataset){.dir = "here", .cases = 8, .item = item}, NULL, 0, &error));
   assert_non_null(strstr(error.text, "4 independent case(s)"));
 }
 
@@ -274,15 +275,15 @@ static void folds_from_blocks_and_files(void **state) {
   Dataset dataset;
   Split split;
   assert_true(dataset_open(&dataset, scratch.dir, &error));
-  assert_true(split_make(&split, &dataset, 0, &error));
+  assert_true(split_make(&split, &dataset, NULL, 0, &error));
   assert_int_equal(split.validations, 2);
   assert_string_equal(dataset.item[split.validation[0]].name, "f");
   assert_string_equal(dataset.item[split.validation[1]].name, "g");
   split_free(&split);
-  assert_true(split_make(&split, &dataset, 2, &error));
+  assert_true(split_make(&split, &dataset, NULL, 2, &error));
   assert_string_equal(dataset.item[split.validation[0]].name, "b");
   split_free(&split);
-  assert_false(split_make(&split, &dataset, 3, &error));
+  assert_false(split_make(&split, &dataset, NULL, 3, &error));
   assert_non_null(strstr(error.text, "folds 0..2"));
   static const struct {
     const char *json, *says;
@@ -294,13 +295,13 @@ static void folds_from_blocks_and_files(void **state) {
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     text_write(scratch_path(&scratch, "splits_final.json"), bad[i].json);
     error = (Error){0};
-    assert_false(split_make(&split, &dataset, 0, &error));
+    assert_false(split_make(&split, &dataset, NULL, 0, &error));
     if (!strstr(error.text, bad[i].says)) fail_msg("%s", error.text);
   }
   text_write(scratch_path(&scratch, "splits_final.json"),
              "[{\"train\": [\"c\", \"a\"], \"val\": [\"b\"]}]");
   error = (Error){0};
-  assert_true(split_make(&split, &dataset, 0, &error));
+  assert_true(split_make(&split, &dataset, NULL, 0, &error));
   assert_int_equal(split.trainings, 2);
   assert_int_equal(split.training[0], 0);
   assert_int_equal(split.training[1], 2);
@@ -374,10 +375,10 @@ static void a_split_patient_is_refused(void **state) {
              "[{\"train\": [\"patient001_a\", \"patient002_a\"], \"val\": [\"patient001_b\"]},"
              "{\"train\": [\"patient003_a\", \"patient002_a\"], "
              "\"val\": [\"patient001_b\", \"patient001_a\"]}]");
-  assert_false(split_make(&split, &dataset, 0, &error));
+  assert_false(split_make(&split, &dataset, NULL, 0, &error));
   assert_non_null(strstr(error.text, "of one patient"));
   error.text[0] = 0;
-  if (!split_make(&split, &dataset, 1, &error)) fail_msg("%s", error.text);
+  if (!split_make(&split, &dataset, NULL, 1, &error)) fail_msg("%s", error.text);
   split_free(&split);
   scratch_free(&scratch);
 }

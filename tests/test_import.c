@@ -140,7 +140,7 @@ static void amos_ct_as_nnunet_converts_it(void **state) {
   assert_string_equal(dataset.channel_name[0], "CT");
   Split split;
   Error error = {0};
-  assert_true(split_make(&split, &dataset, 0, &error));
+  assert_true(split_make(&split, &dataset, NULL, 0, &error));
   assert_true(split.trainings == 2 && split.validations == 1);
   assert_string_equal(dataset.item[split.validation[0]].name, "amos_0008");
   split_free(&split);

@@ -135,7 +135,7 @@ static void folder_reads_back(void **state) {
   assert_int_equal(dataset.cases, 4);
   assert_int_equal(dataset.labels, 6);
   assert_string_equal(dataset.label_name[4], "liver");
-  assert_true(split_make(&split, &dataset, 0, &error));
+  assert_true(split_make(&split, &dataset, NULL, 0, &error));
   assert_int_equal(split.validations, 1);
   assert_int_equal(split.validation[0], 3);
   assert_true(dataset_load(&dataset, split.training, split.trainings, volume, &error));

@@ -44,9 +44,11 @@ static bool read_list(Batch *batch, const json_t *names, const char *home, const
   batch->list = true;
   for (size_t i = 0; i < json_array_size(names); i++) {
     char path[4200];
-    json_t *name = json_array_get(names, i), **plan = &batch->part[batch->parts++].plan;
+    Part *part = &batch->part[batch->parts++];
+    json_t *name = json_array_get(names, i), **plan = &part->plan;
     if (json_is_object(name)) { /* of a list of finished plans */
       *plan = json_incref(name);
+      part->finished = true;
       continue;
     }
     snprintf(path, sizeof path, "%.*s%.80s.lua", folder, file, json_string_value(name));
@@ -69,7 +71,7 @@ bool batch_read(Batch *batch, const char *home, const char *file, int count, cha
     return good;
   }
   make_room(batch, 1);
-  batch->part[batch->parts++].plan = plan;
+  batch->part[batch->parts++] = (Part){.plan = plan, .finished = ends_with(file, ".json")};
   return true;
 }
 
@@ -92,6 +94,7 @@ bool batch_prepare(Batch *batch, bool make, bool quiet, Error *error) {
       strcpy(batch->part[p].data_hash, same->data_hash);
     else if (!data_prepare(data, make, quiet, batch->part[p].data_hash, error))
       return false;
+    if (!data_settle(batch->part[p].plan, batch->part[p].finished, error)) return false;
   }
   return true;
 }

@@ -7,6 +7,7 @@
 
 typedef struct Part {
   json_t *plan;
+  bool finished; /* read as a plan: its cells are what they are */
   char data_hash[HASH_BYTES];
   int64_t plan_id;
   PlannedTrial *trial;
@@ -25,7 +26,8 @@ bool batch_read(Batch *batch, const char *home, const char *file, int count, cha
                 Error *error);
 void batch_free(Batch *batch);
 
-/* Data sets on disk and their hashes, each once; make: phantoms that are not there. */
+/* Data sets on disk and their hashes, each once; make: phantoms that are not there. Puts what a
+ * data set decides into the cells of its plans (data_settle). */
 bool batch_prepare(Batch *batch, bool make, bool quiet, Error *error);
 
 /* An earlier cell is the same trial. */

@@ -8,7 +8,7 @@
 #include "kernels/nearest.h"
 #include "src/data/phantom/phantom.h"
 #include "src/data/prepare/preprocess_folder.h"
-#include "src/data/sets/dataset.h"
+#include "src/data/sets/split.h"
 
 static bool take_size(const json_t *value, int size[3], Error *error) {
   for (size_t i = 0; i < 3; i++) {
@@ -99,6 +99,35 @@ bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTE
   const json_t *wanted = json_object_get(data, "preprocessing");
   if (good && make && wanted) good = make_cache(&dataset, wanted, quiet, error);
   if (good && !phantom && !(make && wanted)) good = judge(&dataset, wanted, error);
+  dataset_free(&dataset);
+  return good;
+}
+
+static bool cells_settle(json_t *cells, bool finished, const Dataset *dataset, Error *error) {
+  const char *rule = split_rule(dataset);
+  json_t *cell;
+  size_t i;
+  json_array_foreach(cells, i, cell) {
+    json_t *config = json_object_get(cell, "config");
+    if (!finished && rule) json_object_set_new(config, "split", json_string(rule));
+    Split split;
+    if (!split_make(&split, dataset, json_string_value(json_object_get(config, "split")),
+                    (int)json_integer_value(json_object_get(cell, "fold")), error))
+      return false;
+    split_free(&split);
+  }
+  return true;
+}
+
+bool data_settle(json_t *plan, bool finished, Error *error) {
+  const json_t *data = json_object_get(plan, "data");
+  const char *kind = json_string_value(json_object_get(data, "kind"));
+  const char *dir = json_string_value(json_object_get(data, "dir"));
+  if (!kind || !dir || !strcmp(kind, "none") || (!strcmp(kind, "phantom") && access(dir, F_OK)))
+    return true;
+  Dataset dataset;
+  if (!dataset_open(&dataset, dir, error)) return false;
+  bool good = cells_settle(json_object_get(plan, "cells"), finished, &dataset, error);
   dataset_free(&dataset);
   return good;
 }

@@ -186,11 +186,20 @@ static void print_object(const json_t *object, const char *const *without) {
   }
 }
 
+/* Which rule made the folds of a trial on real data: see src/data/sets/split.h. */
+static const char *folds_of(const json_t *trial) {
+  if (!strcmp(field_text(trial, "dataset"), "phantom")) return NULL;
+  return !strcmp(field_text(json_object_get(trial, "config"), "split"), "kfold")
+             ? "nnU-Net's: KFold, shuffled with 12345"
+             : "the data set's own; without any, those of before they were nnU-Net's";
+}
+
 static void print_trial(const json_t *trial, const char *folder) {
   static const char *const parts[] = {"config", "attempts", "labels", "id", NULL};
   static const char *const nothing[] = {"number", "log", NULL};
   printf("trial\n");
   print_object(trial, parts);
+  if (folds_of(trial)) printf("  %-16s %s\n", "folds", folds_of(trial));
   printf("config\n");
   print_object(json_object_get(trial, "config"), parts + 3);
   const json_t *item;

@@ -64,7 +64,8 @@ static const char stored_sql[] =
     " WHERE r.plan_id = ?1";
 
 static const char counts_sql[] =
-    "SELECT count(DISTINCT t.seed) AS seeds, count(DISTINCT t.fold) AS folds"
+    "SELECT count(DISTINCT t.seed) AS seeds, count(DISTINCT t.fold) AS folds,"
+    " min(coalesce(json_extract(t.config, '$.split'), '')) AS split"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
     " WHERE r.plan_id = ?1";
 

@@ -143,6 +143,7 @@ void table_head(const json_t *result, const char *gap, FILE *out) {
           field_text(result, "dataset"), field_text(result, "device"), field_whole(result, "seeds"),
           field_whole(result, "seeds") == 1 ? "" : "s");
   if (field_whole(result, "folds") > 1) fprintf(out, " x %d folds", field_whole(result, "folds"));
+  if (!strcmp(field_text(result, "split"), "kfold")) fputs(", nnU-Net's folds", out);
   fputc('\n', out);
 }
 

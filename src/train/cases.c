@@ -74,7 +74,8 @@ bool cases_load(Cases *c, const json_t *config, Error *error) {
   const json_t *preprocessing = json_object_get(config, "preprocessing");
   *c = (Cases){.recipe.planned = preprocessing != NULL};
   if (!dataset_open(&c->dataset, dir, error) ||
-      !split_make(&c->split, &c->dataset, (int)config_int(config, "fold"), error) ||
+      !split_make(&c->split, &c->dataset, json_string_value(json_object_get(config, "split")),
+                  (int)config_int(config, "fold"), error) ||
       !room(c->split.validations, &c->validation, error))
     return false;
   if (!preprocessing) return room(c->split.trainings, &c->training, error) && read_files(c, error);

@@ -1,11 +1,16 @@
 #include "src/data/sets/split.h"
 
 #include "kernels/rng.h"
+#include "src/data/sets/numpy_shuffle.h"
+
+#include "src/data/sets/problems.h"
 
 #include <ctype.h>
 #include <jansson.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char KFOLD[] = "kfold";
 
 /* Length of "patientNNN_", 0 without it. */
 static size_t patient_length(const char *name) {
@@ -28,9 +33,21 @@ static int groups_find(const Dataset *dataset, int *group) {
   return groups;
 }
 
+/* The shuffle of trials stored before the folds were nnU-Net's. order (count). */
+static void own_shuffle(int *order, int count) {
+  Rng rng = rng_make(SPLIT_SEED, RNG_SPLIT, 0);
+  for (int i = 0; i < count; i++) order[i] = i;
+  for (int i = count - 1; i > 0; i--) {
+    int other = (int)rng_below(&rng, (uint32_t)i + 1), kept = order[i];
+    order[i] = order[other];
+    order[other] = kept;
+  }
+}
+
 /* validates (cases): true where the case validates. As scikit-learn's KFold: the first n mod k
  * folds are one larger. */
-static bool from_folds(const Dataset *dataset, int fold, bool *validates, Error *error) {
+static bool from_folds(const Dataset *dataset, bool kfold, int fold, bool *validates,
+                       Error *error) {
   if (fold >= SPLIT_FOLDS) return fail(error, "fold %d: expected 0..%d", fold, SPLIT_FOLDS - 1);
   int *group = malloc(2 * (size_t)dataset->cases * sizeof(int));
   int *order = group + dataset->cases;
@@ -42,13 +59,10 @@ static bool from_folds(const Dataset *dataset, int fold, bool *validates, Error 
                 "write splits_final.json",
                 dataset->dir, groups, SPLIT_FOLDS);
   }
-  Rng rng = rng_make(SPLIT_SEED, RNG_SPLIT, 0);
-  for (int i = 0; i < groups; i++) order[i] = i;
-  for (int i = groups - 1; i > 0; i--) {
-    int other = (int)rng_below(&rng, (uint32_t)i + 1), kept = order[i];
-    order[i] = order[other];
-    order[other] = kept;
-  }
+  if (kfold)
+    numpy_shuffle(SPLIT_SEED, order, groups);
+  else
+    own_shuffle(order, groups);
   int size = groups / SPLIT_FOLDS, larger = groups % SPLIT_FOLDS;
   int first = fold * size + (fold < larger ? fold : larger);
   int past = first + size + (fold < larger);
@@ -134,24 +148,44 @@ static bool from_file(const Dataset *dataset, const char *path, int fold, int *u
   return fine;
 }
 
-static bool uses_find(const Dataset *dataset, int fold, int *uses, Error *error) {
-  char path[4096];
-  snprintf(path, sizeof path, "%s/splits_final.json", dataset->dir);
-  if (access(path, F_OK) == 0) return from_file(dataset, path, fold, uses, error);
+static char *file_path(const Dataset *dataset) {
+  return path_join(dataset->dir, "splits_final.json");
+}
+
+const char *split_rule(const Dataset *dataset) {
+  char *path = file_path(dataset);
+  bool said = access(path, F_OK) == 0 || dataset->validation;
+  free(path);
+  return said ? NULL : KFOLD;
+}
+
+static bool from_rule(const Dataset *dataset, bool kfold, int fold, int *uses, Error *error) {
   bool *validates = calloc((size_t)dataset->cases, sizeof(bool));
-  bool fine = dataset->validation ? from_blocks(dataset, fold, validates, error)
-                                  : from_folds(dataset, fold, validates, error);
+  CHECK(validates, "out of memory for %d cases", dataset->cases);
+  bool fine = !kfold && dataset->validation ? from_blocks(dataset, fold, validates, error)
+                                            : from_folds(dataset, kfold, fold, validates, error);
   for (int i = 0; i < dataset->cases; i++) uses[i] = validates[i] ? 2 : 1;
   free(validates);
   return fine;
 }
 
-bool split_make(Split *split, const Dataset *dataset, int fold, Error *error) {
+static bool uses_find(const Dataset *dataset, const char *rule, int fold, int *uses, Error *error) {
+  if (rule && strcmp(rule, KFOLD))
+    return fail(error, "split = \"%s\": this program knows %s alone", rule, KFOLD);
+  char *path = file_path(dataset);
+  bool fine = !rule && access(path, F_OK) == 0
+                  ? from_file(dataset, path, fold, uses, error)
+                  : from_rule(dataset, rule != NULL, fold, uses, error);
+  free(path);
+  return fine;
+}
+
+bool split_make(Split *split, const Dataset *dataset, const char *rule, int fold, Error *error) {
   *split = (Split){0};
   if (fold < 0) return fail(error, "fold %d: expected 0 or more", fold);
   size_t cases = (size_t)dataset->cases;
   int *uses = calloc(cases, sizeof(int));
-  if (uses_find(dataset, fold, uses, error)) {
+  if (uses_find(dataset, rule, fold, uses, error)) {
     split->training = malloc(cases * sizeof(int));
     split->validation = malloc(cases * sizeof(int));
     for (int i = 0; i < dataset->cases; i++) {

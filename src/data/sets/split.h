@@ -1,8 +1,12 @@
 /* Which cases train and which validate. In this order of precedence: splits_final.json in the
  * folder (nnU-Net's file: a list of {train, val}), "harness_validation": V in dataset.json (fold f
- * takes the f-th block of V cases counted from the end), else k folds over shuffled cases as
- * nnU-Net (there KFold, shuffle, seed 12345). Cases of one patient (name prefix patientNNN_) are
- * never divided; a splits_final.json that does, or that has a case twice in a fold, is an error. */
+ * takes the f-th block of V cases counted from the end), else nnU-Net's own five folds: scikit-
+ * learn's KFold(5, shuffle=True, random_state=12345) over the sorted cases. Cases of one patient
+ * (name prefix patientNNN_) are never divided: there patients are shuffled, not cases. A
+ * splits_final.json that divides one, or that has a case twice in a fold, is an error.
+ *
+ * Trials that were stored before the folds were nnU-Net's keep theirs: those of this program's own
+ * shuffle with the same seed. So the rule is part of a trial's configuration ("split"). */
 #ifndef DATA_SPLIT_H
 #define DATA_SPLIT_H
 
@@ -17,7 +21,12 @@ typedef struct Split {
   int validations;
 } Split;
 
-bool split_make(Split *split, const Dataset *dataset, int fold, Error *error);
+/* What a new trial's "split" is: "kfold", or NULL where the data set says itself how it is split.
+ */
+const char *split_rule(const Dataset *dataset);
+/* rule: a trial's "split"; "kfold" is nnU-Net's folds whatever the folder says by now; NULL: as the
+ * data set says, else the folds of before. */
+bool split_make(Split *split, const Dataset *dataset, const char *rule, int fold, Error *error);
 void split_free(Split *split);
 
 #endif
