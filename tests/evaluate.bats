@@ -122,3 +122,32 @@ nibabel.save(nibabel.Nifti1Image(numpy.zeros((6, 7, 9), 'uint8'), numpy.eye(4)),
   [ "$status" -eq 0 ]
   [[ "$output" == *" 0 failed"* ]]
 }
+
+@test "ignored voxels count nowhere, regions by their name" {
+  mkdir -p set/labelsTr predicted
+  nifti set/labelsTr/a.nii.gz 1,1,1 "1 * (i < 3) + 1 * (i < 2) + 3 * (k > 5) * (i > 2)"
+  nifti predicted/a.nii.gz 1,1,1 "1 * (i < 3) + 1 * (j < 4) * (i < 2) + 2 * (k > 5) * (i > 2)"
+  echo '{"labels": {"background": 0, "a": 1, "b": 2, "ignore": 3}, "channel_names": {"0": "MRI"}}' >set/dataset.json
+  run "$harness" evaluate set predicted
+  echo "$output"
+  [ "$status" -eq 0 ]
+  grep -Eq '^1 a +1 +0 +0 +0 +0\.7000' <<<"$output"
+  grep -Eq '^2 b +1 +0 +0 +0 +0\.7273' <<<"$output"
+  [[ "$output" != *ignore* ]]
+  echo '{"labels": {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}, "regions_class_order": [1, 2],
+    "channel_names": {"0": "MRI"}}' >set/dataset.json
+  run "$harness" evaluate set predicted
+  echo "$output"
+  grep -Eq '^1 whole +1 +0 +0 +0 +1\.0000' <<<"$output"
+  grep -Eq '^2 core +1 +0 +0 +0 +0\.7273' <<<"$output"
+  "$harness" evaluate set predicted --json >scores.json
+  /usr/bin/python3 - <<'END'
+import json
+rows = json.load(open("scores.json"))["rows"]
+assert [(r["label"], r["name"], r["reference_voxels"]) for r in rows] == [(1, "whole", 168), (2, "core", 112)], rows
+END
+  nifti predicted/a.nii.gz 1,1,1 "4 * (i < 3)"
+  run "$harness" evaluate set predicted
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"a.nii.gz: holds the value 4 (168 voxels), which"*"dataset.json does not name"* ]]
+}

@@ -155,9 +155,10 @@ static void post_processing_keeps_what_gains(void **state) {
   uint8_t predicted[20] = {1, 1, 1, 0, 0, 0, 0, 2, 2, 2, 0, 0, 0, 2, 2, 0, 0, 0, 1, 0};
   PostprocessTally tally = {0};
   Error error = {""};
+  Labelling plain = labelling_plain(3);
   double before, after;
   for (int i = 0; i < 2; i++)
-    assert_true(postprocess_look(&tally, predicted, truth, dim, 3, &error));
+    assert_true(postprocess_look(&tally, predicted, truth, dim, &plain, &error));
   Postprocess chosen = postprocess_choose(&tally, 3, &before, &after);
   assert_false(chosen.foreground);
   assert_true(chosen.label[1] && !chosen.label[2]);
@@ -174,8 +175,9 @@ static void post_processing_begins_with_the_foreground(void **state) {
   uint8_t predicted[16] = {1, 1, 2, 2, 0, 0, 0, 2, 1, 1, 2, 2};
   PostprocessTally tally = {0};
   Error error = {""};
+  Labelling plain = labelling_plain(3);
   double before, after;
-  assert_true(postprocess_look(&tally, predicted, truth, dim, 3, &error));
+  assert_true(postprocess_look(&tally, predicted, truth, dim, &plain, &error));
   Postprocess chosen = postprocess_choose(&tally, 3, &before, &after), back;
   assert_true(chosen.foreground && !chosen.label[1] && !chosen.label[2]);
   chosen.label[7] = true;
@@ -195,7 +197,8 @@ static void post_processing_begins_with_the_foreground(void **state) {
 static void a_recipe_comes_back_as_it_was(void **state) {
   (void)state;
   char *channels[] = {"CT", "T1"}, *text;
-  Dataset dataset = {.channels = 2, .channel_name = channels, .labels = 2};
+  Dataset dataset = {
+      .channels = 2, .channel_name = channels, .labels = 2, .labelling = labelling_plain(2)};
   dataset.label_name[0] = "background";
   dataset.label_name[1] = "liver";
   Recipe recipe = {0}, back;

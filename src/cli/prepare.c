@@ -95,7 +95,9 @@ bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTE
   if (phantom && make && !make_phantom(data, dir, quiet, error)) return false;
   Dataset dataset;
   if (!dataset_open(&dataset, dir, error)) return false;
-  bool good = dataset_hash(&dataset, hash, error);
+  bool good = labelling_is_plain(&dataset.labelling) ||
+              fail(error, "%s: regions and ignored voxels are scored, but not yet trained", dir);
+  good = good && dataset_hash(&dataset, hash, error);
   const json_t *wanted = json_object_get(data, "preprocessing");
   if (good && make && wanted) good = make_cache(&dataset, wanted, quiet, error);
   if (good && !phantom && !(make && wanted)) good = judge(&dataset, wanted, error);

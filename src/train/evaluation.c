@@ -1,5 +1,5 @@
 #include "src/train/evaluation.h"
-#include "src/data/metrics/score.h"
+#include "src/data/metrics/structures.h"
 #include "src/store/event.h"
 
 #include <math.h>
@@ -39,9 +39,9 @@ static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
   bool good = label || fail(&inner, "no memory for %zu labels", voxels);
   good = good && inference_run(plan, model, &volume->image, &frame, options, label, NULL, &inner);
   const uint8_t *truth = cases_truth(cases, i);
-  int labels = cases->dataset.labels;
-  good = good && score_labels(truth, label, &frame.file, labels, &surface, score, &inner) &&
-         postprocess_look(tally, label, truth, frame.file.dim, labels, &inner);
+  const Labelling *labelling = &cases->dataset.labelling;
+  good = good && score_structures(labelling, truth, label, &frame.file, &surface, score, &inner) &&
+         postprocess_look(tally, label, truth, frame.file.dim, labelling, &inner);
   free(label);
   return good || fail(error, "%s: %s", volume->name, inner.text);
 }

@@ -1,5 +1,5 @@
 #include "src/train/postprocess.h"
-#include "src/data/metrics/metric.h"
+#include "src/data/metrics/structures.h"
 #include "src/data/predict/components.h"
 
 #include <errno.h>
@@ -26,27 +26,30 @@ static bool keep_each(uint8_t *map, const int dim[3], int labels, Error *error) 
   return true;
 }
 
-static void count(PostprocessTally *tally, int way, const uint8_t *map, const uint8_t *truth,
-                  size_t voxels, int labels) {
+static bool count(PostprocessTally *tally, int way, const uint8_t *map, const uint8_t *truth,
+                  size_t voxels, const Labelling *labelling, Error *error) {
   Dice dice[DATASET_LABELS_MAX];
-  dice_count(map, truth, voxels, labels, dice);
-  for (int l = 1; l < labels; l++) {
+  if (!dice_structures(labelling, map, truth, voxels, dice, error)) return false;
+  for (int l = 1; l < labelling_structures(labelling); l++) {
     if (dice[l].status == DICE_ABSENT) continue;
     tally->sum[way][l] += dice[l].value;
     tally->counted[way][l]++;
   }
+  return true;
 }
 
 bool postprocess_look(PostprocessTally *tally, const uint8_t *predicted, const uint8_t *truth,
-                      const int dim[3], int labels, Error *error) {
+                      const int dim[3], const Labelling *labelling, Error *error) {
+  int labels = labelling_structures(labelling),
+      ways = labelling->regions ? OF_LABEL : POSTPROCESS_WAYS;
   size_t voxels = (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2];
   uint8_t *map = malloc(voxels);
   bool good = map || fail(error, "no memory for the post-processing of %zu voxels", voxels);
-  for (int way = 0; good && way < POSTPROCESS_WAYS; way++) {
+  for (int way = 0; good && way < ways; way++) {
     memcpy(map, predicted, voxels);
     good = (!(way & OF_FOREGROUND) || keep_largest(map, dim, 0, error)) &&
-           (!(way & OF_LABEL) || keep_each(map, dim, labels, error));
-    if (good) count(tally, way, map, truth, voxels, labels);
+           (!(way & OF_LABEL) || keep_each(map, dim, labels, error)) &&
+           count(tally, way, map, truth, voxels, labelling, error);
   }
   free(map);
   return good;

@@ -21,10 +21,11 @@ typedef struct PostprocessTally {
   int counted[POSTPROCESS_WAYS][DATASET_LABELS_MAX]; /* cases in which the label is not absent */
 } PostprocessTally;
 
-/* predicted, truth (dim). */
+/* predicted, truth (dim). Of regions only the foreground's ways are counted: what is taken from one
+ * is taken from others too. */
 bool postprocess_look(PostprocessTally *tally, const uint8_t *predicted, const uint8_t *truth,
-                      const int dim[3], int labels, Error *error);
-/* before, after: mean Dice over labels of the mean over cases. */
+                      const int dim[3], const Labelling *labelling, Error *error);
+/* labels: structures with background; before, after: mean Dice over them of the mean over cases. */
 Postprocess postprocess_choose(const PostprocessTally *tally, int labels, double *before,
                                double *after);
 bool postprocess_apply(const Postprocess *chosen, uint8_t *map, const int dim[3], Error *error);

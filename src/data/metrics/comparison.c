@@ -135,6 +135,7 @@ static char *find_description(const ComparisonOptions *options) {
 static bool name_labels(Comparison *c, const ComparisonOptions *options, Error *error) {
   Problems problems = {0};
   char *folder = find_description(options);
+  c->labelling = labelling_plain(LABEL_VALUES);
   if (!folder) return true;
   Dataset dataset = {.dir = folder};
   json_t *root = dataset_json_load(folder, &problems);
@@ -145,6 +146,7 @@ static bool name_labels(Comparison *c, const ComparisonOptions *options, Error *
     c->label_name[l] = strdup(dataset.label_name[l]);
   }
   if (good) c->dataset = path_join(folder, "dataset.json");
+  if (good) c->labelling = dataset.labelling;
   json_decref(root);
   problems_free(&problems);
   dataset_free(&dataset);
@@ -196,14 +198,14 @@ static bool same_geometry(const CompareCase *item, const Grid *a, const Grid *b,
               b->spacing[0], b->spacing[1], b->spacing[2]);
 }
 
-static bool values_known(const Comparison *c, const CompareCase *item, Error *error) {
-  for (int l = 1; l < LABEL_VALUES && c->dataset; l++) {
-    const Score *s = &item->score[l];
-    if (c->scored[l] || !(s->reference + s->prediction)) continue;
-    return fail(error, "%s: holds the value %d (%lld voxels), which %s does not name",
-                s->reference ? item->reference : item->prediction, l,
-                (long long)(s->reference ? s->reference : s->prediction), c->dataset);
-  }
+static bool values_known(const Comparison *c, const char *path, const LabelMap *map, Error *error) {
+  int64_t count[LABEL_VALUES] = {0};
+  size_t voxels = c->dataset ? grid_voxels(&map->grid) : 0;
+  for (size_t i = 0; i < voxels; i++) count[map->data[i]]++;
+  for (int value = c->labelling.values; value < LABEL_VALUES; value++)
+    if (count[value])
+      return fail(error, "%s: holds the value %d (%lld voxels), which %s does not name", path,
+                  value, (long long)count[value], c->dataset);
   return true;
 }
 
@@ -215,10 +217,10 @@ static bool case_score(const Comparison *c, CompareCase *item, const SurfaceOpti
               label_read(&prediction, item->prediction, error) &&
               same_geometry(item, &reference.grid, &prediction.grid, error);
   double read = now();
-  good = good &&
-         score_labels(reference.data, prediction.data, &reference.grid, LABEL_VALUES, options,
-                      item->score, error) &&
-         values_known(c, item, error);
+  good = good && values_known(c, item->reference, &reference, error) &&
+         values_known(c, item->prediction, &prediction, error) &&
+         score_structures(&c->labelling, reference.data, prediction.data, &reference.grid, options,
+                          item->score, error);
   seconds[0] = read - start;
   seconds[1] = now() - read;
   label_free(&reference);

@@ -3,10 +3,8 @@
 #ifndef DATA_COMPARISON_H
 #define DATA_COMPARISON_H
 
-#include "src/data/metrics/score.h"
+#include "src/data/metrics/structures.h"
 #include "src/data/sets/dataset.h"
-
-enum { LABEL_VALUES = 256 };
 
 typedef struct ComparisonOptions {
   const char *reference;  /* file, folder, or data set folder (its labelsTr are meant) */
@@ -28,6 +26,7 @@ typedef struct Comparison {
   bool scored[LABEL_VALUES]; /* the labels: those of dataset.json, else those in any reference */
   char *label_name[LABEL_VALUES]; /* NULL: none given */
   char *dataset;                  /* the dataset.json that named the labels; NULL: none */
+  Labelling labelling;            /* what it says; regions are labels 1, 2, .. in its order */
   double read_s, score_s;         /* summed over cases */
 } Comparison;
 

@@ -1,12 +1,14 @@
 /* A folder of labelled volumes with a dataset.json, in the layout of the Medical Segmentation
  * Decathlon (labels: {"1": "liver"}, training: [{image, label}]) or of nnU-Net v2 (labels:
- * {"liver": 1}, channel_names, file_ending, imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz). */
+ * {"liver": 1}, channel_names, file_ending, imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz), with
+ * an ignore label and regions or without (labelling.h). */
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 
 #include "src/data/nifti/volume.h"
+#include "src/data/sets/labelling.h"
 
-enum { DATASET_LABELS_MAX = 256, DATASET_HASH_BYTES = 33, CHANNELS_MAX = 16 };
+enum { DATASET_LABELS_MAX = LABEL_VALUES, DATASET_HASH_BYTES = 33, CHANNELS_MAX = 16 };
 
 typedef struct Case {
   char *name;   /* file name of the label without its ending */
@@ -18,8 +20,9 @@ typedef struct Case {
 typedef struct Dataset {
   char *dir;
   char *name; /* of dataset.json, else of the folder */
-  int labels; /* classes with background: values 0 .. labels-1 */
-  char *label_name[DATASET_LABELS_MAX];
+  Labelling labelling;
+  int labels;                           /* structures with background */
+  char *label_name[DATASET_LABELS_MAX]; /* (labels) */
   int channels;
   char **channel_name;
   int cases;
@@ -35,8 +38,9 @@ typedef struct Volume {
 } Volume;
 
 /* Reads dataset.json and finds every file; opens no volume. Errors: missing or empty folder, no
- * dataset.json, its syntax (line and column), labels that are not 0..N-1, an image without label or
- * the other way round. On failure nothing is owned. */
+ * dataset.json, its syntax (line and column), labels that are not 0..N-1, an ignore label that is
+ * not the highest, regions without their order, an image without label or the other way round. On
+ * failure nothing is owned. */
 bool dataset_open(Dataset *dataset, const char *dir, Error *error);
 void dataset_free(Dataset *dataset);
 

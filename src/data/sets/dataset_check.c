@@ -7,9 +7,9 @@
 /* What the cases that could be read hold. */
 typedef struct Census {
   int read;
-  double *shape[3], *spacing[3]; /* (cases) */
-  double low, high;              /* intensity */
-  int64_t voxels[DATASET_LABELS_MAX];
+  double *shape[3], *spacing[3];      /* (cases) */
+  double low, high;                   /* intensity */
+  int64_t voxels[DATASET_LABELS_MAX]; /* by structure; ignored ones at [labels] */
   int cases[DATASET_LABELS_MAX];
   int64_t total;
 } Census;
@@ -46,7 +46,17 @@ static void census_free(Census *census) {
   }
 }
 
-static void census_count(Census *census, const Volume *volume) {
+/* The voxels of a structure, or with structure = labels those that are ignored. */
+static int64_t voxels_of(const Dataset *dataset, int structure, const int64_t *by_value) {
+  const Labelling *labelling = &dataset->labelling;
+  if (structure == dataset->labels) return labelling->ignore ? by_value[labelling->ignore] : 0;
+  int64_t sum = 0;
+  for (int value = 0; value < labelling->values; value++)
+    sum += labelling_holds(labelling, structure, value) ? by_value[value] : 0;
+  return sum;
+}
+
+static void census_count(Census *census, const Dataset *dataset, const Volume *volume) {
   const Grid *grid = &volume->image.grid;
   for (int axis = 0; axis < 3; axis++) {
     census->shape[axis][census->read] = grid->dim[axis];
@@ -58,11 +68,12 @@ static void census_count(Census *census, const Volume *volume) {
     census->low = fmin(census->low, volume->image.data[i]);
     census->high = fmax(census->high, volume->image.data[i]);
   }
-  int64_t here[DATASET_LABELS_MAX] = {0};
-  for (size_t i = 0; i < voxels; i++) here[volume->label.data[i]]++;
-  for (int label = 0; label < DATASET_LABELS_MAX; label++) {
-    census->voxels[label] += here[label];
-    census->cases[label] += here[label] > 0;
+  int64_t by_value[LABEL_VALUES] = {0};
+  for (size_t i = 0; i < voxels; i++) by_value[volume->label.data[i]]++;
+  for (int s = 0; s <= dataset->labels && s < DATASET_LABELS_MAX; s++) {
+    int64_t here = voxels_of(dataset, s, by_value);
+    census->voxels[s] += here;
+    census->cases[s] += here > 0;
   }
   census->total += (int64_t)voxels;
 }
@@ -93,7 +104,7 @@ static void cases_read(const Dataset *dataset, Census *census, Problems *problem
       problems_add(problems, "case %s: %s", dataset->item[i].name, error.text);
       continue;
     }
-    census_count(census, &volume);
+    census_count(census, dataset, &volume);
     affine_check(&volume, problems);
     volume_free(&volume, 1);
   }
@@ -110,6 +121,35 @@ static void print_range(FILE *out, const char *name, double *value, int count, c
   fputc('\n', out);
 }
 
+/* "2", or of a region "2+3". */
+static void values_text(const Labelling *labelling, int structure, char *text, size_t bytes) {
+  size_t used = 0;
+  for (int value = 0; value < labelling->values; value++)
+    if (labelling_holds(labelling, structure, value) && used + 8 < bytes)
+      used += (size_t)snprintf(text + used, bytes - used, "%s%d", used ? "+" : "", value);
+}
+
+static void print_label(FILE *out, const Census *census, int at, const char *values,
+                        const char *name) {
+  fprintf(out, "%5s  %-24s%8d%14lld%10.4f\n", values, name, census->cases[at],
+          (long long)census->voxels[at],
+          100.0 * (double)census->voxels[at] / (double)census->total);
+}
+
+static void print_labels(FILE *out, const Dataset *dataset, const Census *census) {
+  const Labelling *labelling = &dataset->labelling;
+  char values[64];
+  fprintf(out, "\n%5s  %-24s%8s%14s%10s\n", labelling->regions ? "of" : "label",
+          labelling->regions ? "region" : "name", "cases", "voxels", "share %");
+  for (int i = 0; i < dataset->labels; i++) {
+    values_text(labelling, i, values, sizeof values);
+    print_label(out, census, i, values, dataset->label_name[i]);
+  }
+  if (!labelling->ignore) return;
+  snprintf(values, sizeof values, "%d", labelling->ignore);
+  print_label(out, census, dataset->labels, values, "(ignored)");
+}
+
 static void print_census(FILE *out, const Dataset *dataset, Census *census) {
   fprintf(out, "%s (%s)\n%d case(s), %d read; %d channel(s):", dataset->name, dataset->dir,
           dataset->cases, census->read, dataset->channels);
@@ -124,11 +164,7 @@ static void print_census(FILE *out, const Dataset *dataset, Census *census) {
   for (int axis = 0; axis < 3; axis++)
     print_range(out, spacing[axis], census->spacing[axis], census->read, "%10.3f");
   fprintf(out, "%-10s%10.6g%10s%10.6g\n", "intensity", census->low, "", census->high);
-  fprintf(out, "\n%5s  %-24s%8s%14s%10s\n", "label", "name", "cases", "voxels", "share %");
-  for (int i = 0; i < dataset->labels; i++)
-    fprintf(out, "%5d  %-24s%8d%14lld%10.4f\n", i, dataset->label_name[i], census->cases[i],
-            (long long)census->voxels[i],
-            100.0 * (double)census->voxels[i] / (double)census->total);
+  print_labels(out, dataset, census);
 }
 
 static void print_problems(FILE *out, const Problems *problems) {
@@ -161,6 +197,12 @@ static void json_census(json_t *root, const Dataset *dataset, Census *census) {
   json_object_set_new(root, "cases_read", json_integer(census->read));
   json_object_set_new(root, "channels", channels);
   json_object_set_new(root, "labels", labels);
+  json_t *sets = labelling_json(&dataset->labelling);
+  json_object_update(root, sets);
+  json_decref(sets);
+  if (dataset->labelling.ignore)
+    json_object_set_new(root, "ignored_voxels",
+                        json_integer((json_int_t)census->voxels[dataset->labels]));
   if (!census->read) return;
   json_object_set_new(root, "shape_dhw", json_axes(census->shape, census->read));
   json_object_set_new(root, "spacing_mm_dhw", json_axes(census->spacing, census->read));

@@ -23,53 +23,6 @@ json_t *dataset_json_load(const char *dir, Problems *problems) {
   return root;
 }
 
-/* The whole of `text` as a number, else -1. */
-static long number_of(const char *text) {
-  char *end;
-  long value = strtol(text, &end, 10);
-  return *text >= '0' && *text <= '9' && !*end ? value : -1;
-}
-
-/* MSD writes {"1": "liver"}, nnU-Net {"liver": 1}, and some converters {"liver": "1"}. */
-static bool label_pair(const char *key, const json_t *value, const char **name, long *number) {
-  bool msd = number_of(key) >= 0 && json_is_string(value);
-  *name = msd ? json_string_value(value) : key;
-  if (msd)
-    *number = number_of(key);
-  else if (json_is_string(value))
-    *number = number_of(json_string_value(value));
-  else
-    *number = json_is_integer(value) ? (long)json_integer_value(value) : -1;
-  return *number >= 0;
-}
-
-static bool labels_read(Dataset *dataset, const json_t *labels, Problems *problems) {
-  if (!json_is_object(labels) || json_object_size(labels) < 2) {
-    problems_add(problems,
-                 "%s/dataset.json: \"labels\" must name background and at least one label",
-                 dataset->dir);
-    return false;
-  }
-  int count = (int)json_object_size(labels);
-  if (count > DATASET_LABELS_MAX) count = DATASET_LABELS_MAX;
-  const char *key;
-  json_t *value;
-  json_object_foreach((json_t *)labels, key, value) {
-    const char *name;
-    long number;
-    if (!label_pair(key, value, &name, &number) || number >= count || dataset->label_name[number]) {
-      problems_add(problems,
-                   "%s/dataset.json: label \"%s\" is not one of the values 0..%d, each used "
-                   "once (regions and ignore labels are not supported)",
-                   dataset->dir, key, count - 1);
-      return false;
-    }
-    dataset->label_name[number] = strdup(name);
-  }
-  dataset->labels = count;
-  return true;
-}
-
 static bool channels_read(Dataset *dataset, const json_t *root, Problems *problems) {
   const json_t *names = json_object_get(root, "channel_names");
   if (!names) names = json_object_get(root, "modality");
@@ -104,6 +57,6 @@ bool dataset_json_describe(Dataset *dataset, const json_t *root, Problems *probl
   const char *name = json_string_value(json_object_get(root, "name"));
   dataset->name = strdup(name && *name ? name : folder_name(dataset->dir));
   dataset->validation = (int)json_integer_value(json_object_get(root, "harness_validation"));
-  bool labels = labels_read(dataset, json_object_get(root, "labels"), problems);
+  bool labels = labels_json_read(dataset, root, problems);
   return channels_read(dataset, root, problems) && labels;
 }

@@ -48,13 +48,13 @@ static bool labels_known(const Dataset *dataset, const Case *item, const LabelMa
   for (size_t i = 0; i < voxels; i++) count[label->data[i]]++;
   char list[256] = "";
   size_t used = 0;
-  for (int value = dataset->labels; value < 256; value++)
+  for (int value = dataset->labelling.values; value < 256; value++)
     if (count[value] && used + 40 < sizeof list)
       used += (size_t)snprintf(list + used, sizeof list - used, "%s%d (%lld voxels)",
                                used ? ", " : "", value, (long long)count[value]);
   if (!used) return true;
   return fail(error, "%s: holds values that dataset.json does not name: %s; known are 0..%d",
-              item->label, list, dataset->labels - 1);
+              item->label, list, dataset->labelling.values - 1);
 }
 
 /* An image with one value has nothing to learn from, and no sd to divide by. */

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/import.h"
 
+#include "src/data/sets/dataset_json.h"
 #include "src/data/sets/json_text.h"
 
 #include <errno.h>
@@ -178,16 +179,17 @@ static bool json_write(const ImportOptions *options, const char *name, json_t *j
 
 static json_t *dataset_json(const Import *import, int training, const char *ending) {
   const Dataset *about = &import->about;
-  json_t *channels = json_object(), *labels = json_object();
+  json_t *channels = json_object();
   for (int i = 0; i < about->channels; i++) {
     char key[16];
     snprintf(key, sizeof key, "%d", i);
     json_object_set_new(channels, key, json_string(about->channel_name[i]));
   }
-  for (int i = 0; i < about->labels; i++)
-    json_object_set_new(labels, about->label_name[i], json_integer(i));
-  return json_pack("{s:s, s:o, s:o, s:i, s:s}", "name", about->name, "channel_names", channels,
-                   "labels", labels, "numTraining", training, "file_ending", ending);
+  json_t *json = json_pack("{s:s, s:o}", "name", about->name, "channel_names", channels);
+  labels_json_write(about, json);
+  json_object_set_new(json, "numTraining", json_integer(training));
+  json_object_set_new(json, "file_ending", json_string(ending));
+  return json;
 }
 
 static json_t *split_json(const Import *import) {

@@ -185,6 +185,7 @@ static void btcv_describe(Import *import, const char *root) {
   about->channel_name = calloc(1, sizeof(char *));
   about->channel_name[0] = strdup("CT");
   about->labels = BTCV_LABELS;
+  about->labelling = labelling_plain(BTCV_LABELS);
   for (int i = 0; i < BTCV_LABELS; i++) about->label_name[i] = strdup(btcv_labels[i]);
 }
 
