@@ -2,7 +2,8 @@
 """nibabel as the judge of our NIfTI reading and writing.
 
 make DIR          writes files of every type, slope, byte order and geometry, beside each NAME.raw
-                  (float64, (D,H,W,C)) and NAME.txt (dims, channels, affine, spacing); prints the names
+                  (float64, (D,H,W,C)) and NAME.txt (dims, channels, affine, spacing, Grid's remarks);
+                  prints the names
 verify FILE RAW   fails unless nibabel reads from FILE the grid and values described by RAW and RAW's
                   .txt; prints the stored type
 """
@@ -28,15 +29,16 @@ def orthogonal(angle, spacing, origin):
     return affine
 
 
-def describe(stem, values, affine):
-    """values (W,H,D) or (W,H,D,C), as nibabel indexes them."""
+def describe(stem, values, affine, spacing=None, remarks=0):
+    """values (W,H,D) or (W,H,D,C), as nibabel indexes them; spacing W,H,D."""
     if values.ndim == 3:
         values = values[..., None]
     numpy.ascontiguousarray(values.transpose(2, 1, 0, 3), dtype="<f8").tofile(stem + ".raw")
     w, h, d, c = values.shape
-    spacing = numpy.sqrt((affine[:3, :3] ** 2).sum(0))[::-1]
+    if spacing is None:
+        spacing = numpy.sqrt((affine[:3, :3] ** 2).sum(0))
     with open(stem + ".txt", "w") as out:
-        print(d, h, w, c, *affine.ravel(), *spacing, file=out)
+        print(d, h, w, c, *affine.ravel(), *[float(x) for x in spacing[::-1]], remarks, file=out)
 
 
 def save(folder, name, raw, affine, slope=None, inter=0.0, kind=nibabel.Nifti1Image, geometry="both", order="<"):
@@ -61,7 +63,7 @@ def save(folder, name, raw, affine, slope=None, inter=0.0, kind=nibabel.Nifti1Im
     expected = affine
     if geometry == "none":
         expected = numpy.diag(numpy.append(numpy.sqrt((affine[:3, :3] ** 2).sum(0)), 1))
-    describe(os.path.join(folder, stem), values, numpy.asarray(expected))
+    describe(os.path.join(folder, stem), values, numpy.asarray(expected), remarks=int(geometry == "none"))
     print(name)
 
 
@@ -85,7 +87,7 @@ def make(folder):
     shape = (5, 4, 3)
     straight = orthogonal(0.3, (0.75, 1.5, 3.0), (-11, 22, -33))
     limits = {"u1": (0, 255), "i1": (-128, 127), "u2": (0, 65535), "i2": (-32768, 32767),
-              "u4": (0, 2**24), "i4": (-(2**24), 2**24)}
+              "u4": (0, 2**24), "i4": (-(2**24), 2**24), "u8": (0, 2**52), "i8": (-(2**52), 2**53)}
     for code, (low, high) in limits.items():
         raw = random.integers(low, high, shape, dtype="i8", endpoint=True).astype(code)
         raw[0, 0, 0], raw[-1, -1, -1] = low, high

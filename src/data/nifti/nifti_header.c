@@ -8,10 +8,35 @@
 #include <zlib.h>
 
 enum { DIM_MAX = 1 << 20, HEADER_BYTES = 544, DEFLATE_RATIO_MAX = 1032 };
+static const double PIXDIM_AGREES = 1e-4; /* of the affine's spacing */
 
-static const int supported[] = {NIFTI_TYPE_UINT8,   NIFTI_TYPE_INT8,   NIFTI_TYPE_UINT16,
-                                NIFTI_TYPE_INT16,   NIFTI_TYPE_UINT32, NIFTI_TYPE_INT32,
-                                NIFTI_TYPE_FLOAT32, NIFTI_TYPE_FLOAT64};
+static const int supported[] = {
+    NIFTI_TYPE_UINT8, NIFTI_TYPE_INT8,   NIFTI_TYPE_UINT16, NIFTI_TYPE_INT16,   NIFTI_TYPE_UINT32,
+    NIFTI_TYPE_INT32, NIFTI_TYPE_UINT64, NIFTI_TYPE_INT64,  NIFTI_TYPE_FLOAT32, NIFTI_TYPE_FLOAT64};
+
+/* What users meet besides, and what becomes of it. */
+static const struct {
+  int datatype;
+  const char *instead;
+} unsupported[] = {{NIFTI_TYPE_FLOAT128, "save it as 32 or 64 bit floats"},
+                   {NIFTI_TYPE_COMPLEX64, "save its magnitude, or two channels, as 32 bit floats"},
+                   {NIFTI_TYPE_COMPLEX128, "save its magnitude, or two channels, as 32 bit floats"},
+                   {NIFTI_TYPE_COMPLEX256, "save its magnitude, or two channels, as 32 bit floats"},
+                   {NIFTI_TYPE_RGB24, "save a grey value per voxel, or a channel per colour"},
+                   {NIFTI_TYPE_RGBA32, "save a grey value per voxel, or a channel per colour"},
+                   {DT_BINARY, "save it as 8 bit integers"}};
+
+static bool datatype_check(int datatype, const char *path, Error *error) {
+  for (size_t i = 0; i < sizeof supported / sizeof *supported; i++)
+    if (supported[i] == datatype) return true;
+  const char *instead = "convert it to one of these";
+  for (size_t i = 0; i < sizeof unsupported / sizeof *unsupported; i++)
+    if (unsupported[i].datatype == datatype) instead = unsupported[i].instead;
+  return fail(error,
+              "%s: voxel type %d (%s) cannot be read; expected 8 to 64 bit integers or 32 or 64 "
+              "bit floats: %s",
+              path, datatype, nifti_datatype_string(datatype), instead);
+}
 
 /* The raw dimensions: libnifti silently repairs some that are negative. */
 static bool dims_check(const int64_t dim[8], const char *path, Error *error) {
@@ -26,23 +51,36 @@ static bool dims_check(const int64_t dim[8], const char *path, Error *error) {
     if (dim[axis] != 1)
       return fail(error,
                   "%s: header says dimension %d is %lld; only 3D and 4D (channels) volumes "
-                  "can be read",
+                  "can be read: save its channels in the fourth dimension",
                   path, axis, (long long)dim[axis]);
   return true;
 }
 
 static bool offset_check(double offset, int header_bytes, const char *path, Error *error) {
   if (offset >= header_bytes && offset < 0x1p50) return true;
-  return fail(error, "%s: header says that voxels start at byte %g; expected %d or more", path,
-              offset, header_bytes);
+  return fail(error,
+              "%s: header says that voxels start at byte %g; expected %d or more: write the file "
+              "again, or set vox_offset to %d",
+              path, offset, header_bytes, header_bytes + 4);
 }
 
-static nifti_image *parse_1(const void *raw, const char *path, bool *swapped, Error *error) {
+/* No slope or none that is a number: values as stored. libnifti takes a bad intercept for 0. */
+static bool scale_find(NiftiHeader *header, double slope, double inter, const char *path,
+                       Error *error) {
+  bool scaled = isfinite(slope) && slope != 0;
+  header->slope = scaled ? slope : 1;
+  header->add = scaled ? inter : 0;
+  return isfinite(header->add) ||
+         fail(error, "%s: header says scl_slope %g, but scl_inter %g; set scl_inter to a number",
+              path, slope, inter);
+}
+
+static nifti_image *parse_1(NiftiHeader *out, const void *raw, const char *path, Error *error) {
   nifti_1_header header;
   memcpy(&header, raw, sizeof header);
-  *swapped = header.sizeof_hdr != (int)sizeof header;
+  out->swapped = header.sizeof_hdr != (int)sizeof header;
   nifti_1_header native = header;
-  if (*swapped) swap_nifti_header(&native, 1);
+  if (out->swapped) swap_nifti_header(&native, 1);
   int64_t dim[8];
   for (int i = 0; i < 8; i++) dim[i] = native.dim[i];
   if (memcmp(header.magic, "n+1", 4)) {
@@ -52,19 +90,25 @@ static nifti_image *parse_1(const void *raw, const char *path, bool *swapped, Er
   }
   if (!dims_check(dim, path, error)) return NULL;
   if (!offset_check(native.vox_offset, sizeof header, path, error)) return NULL;
+  if (!datatype_check(native.datatype, path, error) ||
+      !scale_find(out, native.scl_slope, native.scl_inter, path, error))
+    return NULL;
   return nifti_convert_n1hdr2nim(header, path);
 }
 
-static nifti_image *parse_2(const void *raw, const char *path, bool *swapped, Error *error) {
+static nifti_image *parse_2(NiftiHeader *out, const void *raw, const char *path, Error *error) {
   nifti_2_header header;
   memcpy(&header, raw, sizeof header);
-  *swapped = header.sizeof_hdr != (int)sizeof header;
+  out->swapped = header.sizeof_hdr != (int)sizeof header;
   nifti_2_header native = header;
-  if (*swapped) swap_nifti_header(&native, 2);
+  if (out->swapped) swap_nifti_header(&native, 2);
   int64_t dim[8];
   memcpy(dim, native.dim, sizeof dim);
   if (!dims_check(dim, path, error)) return NULL;
   if (!offset_check((double)native.vox_offset, sizeof header, path, error)) return NULL;
+  if (!datatype_check(native.datatype, path, error) ||
+      !scale_find(out, native.scl_slope, native.scl_inter, path, error))
+    return NULL;
   return nifti_convert_n2hdr2nim(header, path);
 }
 
@@ -89,38 +133,70 @@ static Geometry affine_judge(double affine[4][4]) {
   return GEOMETRY_FINE;
 }
 
-/* sform, else qform, else pixdim (libnifti puts pixdim on qto_xyz's diagonal without a qform). */
-static bool geometry(Grid *grid, const nifti_image *nim, const char *path, Error *error) {
+/* mm per unit of length of the header. */
+static double unit_mm(int unit, unsigned *remarks) {
+  if (unit == NIFTI_UNITS_METER) return 1000;
+  if (unit == NIFTI_UNITS_MICRON) return 0.001;
+  if (unit != NIFTI_UNITS_MM && unit != NIFTI_UNITS_UNKNOWN) *remarks |= GRID_UNIT_UNKNOWN;
+  return 1;
+}
+
+static void affine_in_mm(const nifti_dmat44 *stored, double unit, double affine[4][4]) {
+  for (int i = 0; i < 12; i++) affine[i / 4][i % 4] = stored->m[i / 4][i % 4] * unit;
+  affine[3][0] = affine[3][1] = affine[3][2] = 0, affine[3][3] = 1;
+}
+
+/* The affine: sform, else qform, else pixdim (libnifti puts pixdim on qto_xyz's diagonal without a
+ * qform). */
+static bool affine_find(Grid *grid, const nifti_image *nim, double unit, const char *path,
+                        Error *error) {
   Geometry found = GEOMETRY_FLAT;
-  memcpy(grid->affine, nim->sto_xyz.m, sizeof grid->affine);
+  affine_in_mm(&nim->sto_xyz, unit, grid->affine);
   if (nim->sform_code > 0) found = affine_judge(grid->affine);
+  if (found == GEOMETRY_FINE) return true;
   if (found == GEOMETRY_SHEARED && nim->qform_code <= 0)
     return fail(error,
                 "%s: its sform's axes are not at right angles (more than 3 degrees off) and it has "
                 "no qform; resample it to an upright grid first",
                 path);
-  if (found != GEOMETRY_FINE) memcpy(grid->affine, nim->qto_xyz.m, sizeof grid->affine);
-  if (affine_judge(grid->affine) != GEOMETRY_FINE)
-    return fail(error, "%s: neither sform, qform nor pixdim gives a spacing above zero", path);
-  for (int column = 0; column < 3; column++)
-    grid->spacing[2 - column] = sqrt(grid->affine[0][column] * grid->affine[0][column] +
-                                     grid->affine[1][column] * grid->affine[1][column] +
-                                     grid->affine[2][column] * grid->affine[2][column]);
+  affine_in_mm(&nim->qto_xyz, unit, grid->affine);
+  if (nim->qform_code <= 0) grid->remarks |= GRID_UNORIENTED;
+  return affine_judge(grid->affine) == GEOMETRY_FINE ||
+         fail(error, "%s: neither sform, qform nor pixdim gives a spacing above zero", path);
+}
+
+static void spacing_find(Grid *grid, const nifti_image *nim, double unit) {
+  const double pixdim[3] = {nim->dx, nim->dy, nim->dz};
+  for (int column = 0; column < 3; column++) {
+    double square = 0;
+    for (int row = 0; row < 3; row++)
+      square += grid->affine[row][column] * grid->affine[row][column];
+    double length = sqrt(square), stated = fabs(pixdim[column]);
+    if (unit != 1) stated = (float)(stated * unit); /* 0.001 m, a float, is 1 mm and no more */
+    bool same = fabs(stated - length) <= PIXDIM_AGREES * length;
+    grid->spacing[2 - column] = same ? stated : length;
+    if (!same) grid->remarks |= GRID_PIXDIM_OTHER;
+  }
+}
+
+static void forms_compare(Grid *grid, const nifti_image *nim, double unit) {
+  Grid other = *grid;
+  if (nim->sform_code <= 0 || nim->qform_code <= 0) return;
+  affine_in_mm(&nim->qto_xyz, unit, other.affine);
+  double voxel = fmin(grid->spacing[0], fmin(grid->spacing[1], grid->spacing[2]));
+  if (grid_apart(grid, &other) > voxel / 2) grid->remarks |= GRID_FORMS_DIFFER;
+}
+
+/* grid->dim is there. */
+static bool geometry(Grid *grid, const nifti_image *nim, const char *path, Error *error) {
+  double unit = unit_mm(nim->xyz_units, &grid->remarks);
+  if (!affine_find(grid, nim, unit, path, error)) return false;
+  spacing_find(grid, nim, unit);
+  forms_compare(grid, nim, unit);
   return true;
 }
 
-static bool is_supported(int datatype) {
-  for (size_t i = 0; i < sizeof supported / sizeof *supported; i++)
-    if (supported[i] == datatype) return true;
-  return false;
-}
-
 static bool fill(NiftiHeader *header, const nifti_image *nim, const char *path, Error *error) {
-  if (!is_supported(nim->datatype))
-    return fail(error,
-                "%s: voxel type %s cannot be read; expected 8, 16 or 32 bit integers or "
-                "32 or 64 bit floats",
-                path, nifti_datatype_string(nim->datatype));
   int64_t dim[4] = {nim->nz, nim->ny, nim->nx, nim->nt};
   header->bytes = nim->nbyper;
   for (int axis = 0; axis < 4; axis++) {
@@ -134,10 +210,14 @@ static bool fill(NiftiHeader *header, const nifti_image *nim, const char *path, 
   header->datatype = nim->datatype;
   header->width = nim->nbyper;
   header->offset = nim->iname_offset;
-  bool scaled = isfinite(nim->scl_slope) && nim->scl_slope != 0 && isfinite(nim->scl_inter);
-  header->slope = scaled ? nim->scl_slope : 1;
-  header->add = scaled ? nim->scl_inter : 0;
   return geometry(&header->grid, nim, path, error);
+}
+
+const char *gzip_error(gzFile file, const char *path, int *code) {
+  const char *why = gzerror(file, code);
+  size_t length = strlen(path);
+  bool named = !strncmp(why, path, length) && !strncmp(why + length, ": ", 2);
+  return named ? why + length + 2 : why;
 }
 
 /* How many uncompressed bytes the gzip file really holds, at most `enough`. */
@@ -183,7 +263,8 @@ static bool size_check(const NiftiHeader *header, const char *path, bool gzip, i
               header->width, (long long)expected, gzip ? " uncompressed" : "", (long long)found);
 }
 
-static nifti_image *parse(const void *raw, int got, const char *path, bool *swapped, Error *error) {
+static nifti_image *parse(NiftiHeader *header, const void *raw, int got, const char *path,
+                          Error *error) {
   int version = nifti_header_version(raw, (size_t)got);
   bool whole = (version == 1 && got >= (int)sizeof(nifti_1_header)) ||
                (version == 2 && got >= (int)sizeof(nifti_2_header));
@@ -192,7 +273,7 @@ static nifti_image *parse(const void *raw, int got, const char *path, bool *swap
     return NULL;
   }
   nifti_image *nim =
-      version == 1 ? parse_1(raw, path, swapped, error) : parse_2(raw, path, swapped, error);
+      version == 1 ? parse_1(header, raw, path, error) : parse_2(header, raw, path, error);
   if (!nim) fail(error, "%s: its NIfTI header cannot be understood", path);
   return nim;
 }
@@ -210,11 +291,11 @@ bool nifti_header_read(NiftiHeader *header, const char *path, Error *error) {
   int got = gzread(file, raw, sizeof raw);
   bool gzip = !gzdirect(file);
   int code;
-  const char *why = gzerror(file, &code);
+  const char *why = gzip_error(file, path, &code);
   if (got < 0) fail(error, "%s: corrupt (%s); copy or export the file again", path, why);
   gzclose_r(file);
   if (got < 0) return false;
-  nifti_image *nim = parse(raw, got, path, &header->swapped, error);
+  nifti_image *nim = parse(header, raw, got, path, error);
   if (!nim) return false;
   bool fine = fill(header, nim, path, error);
   nifti_image_free(nim);

@@ -4,6 +4,8 @@
 
 #include "src/data/nifti/volume.h"
 
+#include <zlib.h>
+
 typedef struct NiftiHeader {
   Grid grid;
   int channels;
@@ -18,5 +20,8 @@ typedef struct NiftiHeader {
 /* Everything that can be wrong is found here, before anything the size of the volume is allocated:
  * the file really holds offset + bytes bytes once uncompressed. */
 bool nifti_header_read(NiftiHeader *header, const char *path, Error *error);
+
+/* gzerror without the path that zlib puts before it: our sentences begin with it. */
+const char *gzip_error(gzFile file, const char *path, int *code);
 
 #endif

@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 enum { CHUNK = 1 << 14 }; /* voxels */
+static const double LABEL_ROUNDING = 1e-3;
 
 #define TYPES(X)                                                                                   \
   X(NIFTI_TYPE_UINT8, uint8_t)                                                                     \
@@ -18,18 +19,33 @@ enum { CHUNK = 1 << 14 }; /* voxels */
   X(NIFTI_TYPE_FLOAT32, float)                                                                     \
   X(NIFTI_TYPE_FLOAT64, double)
 
+/* 64-bit integers that a double does not hold exactly become NaN, which no sink accepts. */
+#define LONG_TYPES(X)                                                                              \
+  X(NIFTI_TYPE_UINT64, uint64_t)                                                                   \
+  X(NIFTI_TYPE_INT64, int64_t)
+
 #define WIDEN(code, type)                                                                          \
   static void widen_##type(const void *raw, int count, double *value) {                            \
     for (int i = 0; i < count; i++) value[i] = ((const type *)raw)[i];                             \
   }
 TYPES(WIDEN)
 
+#define WIDEN_LONG(code, type)                                                                     \
+  static void widen_##type(const void *raw, int count, double *value) {                            \
+    for (int i = 0; i < count; i++) {                                                              \
+      type whole = ((const type *)raw)[i];                                                         \
+      value[i] = (double)whole;                                                                    \
+      if (value[i] >= 0x1p63 || (type)value[i] != whole) value[i] = NAN;                           \
+    }                                                                                              \
+  }
+LONG_TYPES(WIDEN_LONG)
+
 typedef struct Widener {
   int datatype;
   void (*widen)(const void *raw, int count, double *value);
 } Widener;
 #define ROW(code, type) {code, widen_##type},
-static const Widener wideners[] = {TYPES(ROW)};
+static const Widener wideners[] = {TYPES(ROW) LONG_TYPES(ROW)};
 
 /* Where the values go, and what was wrong with them. */
 typedef struct Sink {
@@ -45,8 +61,10 @@ static bool image_accepts(double value) {
   return isfinite((float)value);
 }
 
+/* Saving as 16-bit integers with a slope, or resampling without change, leaves 1.9999999 for 2. */
 static bool label_accepts(double value) {
-  return value >= 0 && value <= 255 && value == floor(value);
+  double whole = rint(value);
+  return whole >= 0 && whole <= 255 && fabs(value - whole) <= LABEL_ROUNDING;
 }
 
 static void sink_take(Sink *sink, int64_t first, int count, const double *value) {
@@ -57,7 +75,7 @@ static void sink_take(Sink *sink, int64_t first, int count, const double *value)
       continue;
     }
     if (sink->label)
-      sink->label[at] = (uint8_t)value[i];
+      sink->label[at] = (uint8_t)rint(value[i]);
     else
       sink->image[at % sink->voxels * sink->channels + at / sink->voxels] = (float)value[i];
   }
@@ -65,7 +83,7 @@ static void sink_take(Sink *sink, int64_t first, int count, const double *value)
 
 static bool read_failed(gzFile file, const char *path, int64_t at, Error *error) {
   int code;
-  const char *why = gzerror(file, &code);
+  const char *why = gzip_error(file, path, &code);
   if (code == Z_ERRNO) why = strerror(errno);
   if (code == Z_OK || code == Z_BUF_ERROR) why = "unexpected end of file";
   return fail(error,
@@ -108,14 +126,22 @@ static bool stream(gzFile file, const NiftiHeader *header, const char *path, Sin
   return finish(file, path, at, error);
 }
 
-static bool sink_check(const Sink *sink, const Grid *grid, const char *path, Error *error) {
+static bool sink_check(const Sink *sink, const NiftiHeader *header, const char *path,
+                       Error *error) {
   if (!sink->bad) return true;
+  const Grid *grid = &header->grid;
   int64_t at = sink->first_bad % sink->voxels;
   int w = (int)(at % grid->dim[2]), h = (int)(at / grid->dim[2] % grid->dim[1]);
   int d = (int)(at / grid->dim[2] / grid->dim[1]);
-  const char *expected = sink->image ? "a finite number" : "a whole number from 0 to 255";
-  return fail(error, "%s: %lld voxel(s) are not %s; the first is %g at (d,h,w) = (%d,%d,%d)", path,
-              (long long)sink->bad, expected, sink->bad_value, d, h, w);
+  if (isnan(sink->bad_value) && header->width == 8 && header->datatype != NIFTI_TYPE_FLOAT64)
+    return fail(error,
+                "%s: %lld voxel(s) are integers too large for a 64 bit float (beyond 2^53); the "
+                "first is at (d,h,w) = (%d,%d,%d)",
+                path, (long long)sink->bad, d, h, w);
+  const char *expected =
+      sink->image ? "a finite number" : "a whole number from 0 to 255 (within 0.001)";
+  return fail(error, "%s: %lld voxel(s) are not %s; the first is %.9g at (d,h,w) = (%d,%d,%d)",
+              path, (long long)sink->bad, expected, sink->bad_value, d, h, w);
 }
 
 static bool voxels_read(const NiftiHeader *header, const char *path, Sink *sink, Error *error) {
@@ -126,7 +152,7 @@ static bool voxels_read(const NiftiHeader *header, const char *path, Sink *sink,
   gzbuffer(file, 1 << 17);
   bool fine = stream(file, header, path, sink, error);
   gzclose_r(file);
-  return fine && sink_check(sink, &header->grid, path, error);
+  return fine && sink_check(sink, header, path, error);
 }
 
 bool image_read(Image *image, const char *path, Error *error) {

@@ -1,5 +1,7 @@
 #include "src/data/nifti/volume.h"
 
+#include <math.h>
+
 size_t grid_voxels(const Grid *grid) {
   return (size_t)grid->dim[0] * (size_t)grid->dim[1] * (size_t)grid->dim[2];
 }
@@ -17,6 +19,24 @@ Grid grid_make(const int dim[3], const double spacing[3]) {
 
 bool grid_same_dim(const Grid *a, const Grid *b) {
   return a->dim[0] == b->dim[0] && a->dim[1] == b->dim[1] && a->dim[2] == b->dim[2];
+}
+
+static double corner_place(const Grid *grid, int corner, int row) {
+  double sum = grid->affine[row][3];
+  for (int i = 0; i < 3; i++)
+    sum += grid->affine[row][i] * (corner >> i & 1 ? grid->dim[2 - i] - 1 : 0);
+  return sum;
+}
+
+double grid_apart(const Grid *a, const Grid *b) {
+  double worst = 0;
+  for (int corner = 0; corner < 8; corner++) {
+    double square = 0;
+    for (int row = 0; row < 3; row++)
+      square += pow(corner_place(a, corner, row) - corner_place(b, corner, row), 2);
+    worst = fmax(worst, sqrt(square));
+  }
+  return worst;
 }
 
 static void *zeros(const Grid *grid, size_t bytes_per_voxel, Error *error) {

@@ -11,10 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a header leaves open, or where it contradicts itself. */
+typedef enum GridRemark {
+  GRID_UNORIENTED = 1, /* no sform and no qform: the affine is spacing on the diagonal, and to which
+                          sides the axes run is not known */
+  GRID_PIXDIM_OTHER = 2, /* pixdim is not the affine's spacing, which holds */
+  GRID_FORMS_DIFFER = 4, /* sform and qform place the voxels differently; the sform holds */
+  GRID_UNIT_UNKNOWN = 8  /* a unit of length that the format does not have: mm are meant */
+} GridRemark;
+
 typedef struct Grid {
   int dim[3];          /* D, H, W */
   double spacing[3];   /* mm, D, H, W */
   double affine[4][4]; /* voxel (i,j,k,1) = (w,h,d,1) -> RAS+ mm, last row 0 0 0 1 */
+  unsigned remarks;    /* of GridRemark */
 } Grid;
 
 typedef struct Image {
@@ -34,14 +44,19 @@ size_t grid_voxels(const Grid *grid);
 /* A grid of this size and spacing whose affine is spacing on the diagonal, origin 0. */
 Grid grid_make(const int dim[3], const double spacing[3]);
 bool grid_same_dim(const Grid *a, const Grid *b);
+/* The greatest distance in mm between a corner voxel of one and the same one of the other. */
+double grid_apart(const Grid *a, const Grid *b);
 
 /* Reads 3D (one channel) and 4D (channels in the fourth dimension, as MSD) files of type u8 i8 u16
- * i16 u32 i32 f32 f64, applies scl_slope and scl_inter (slope 0: none). Geometry: sform, else
- * qform, else pixdim. Errors: no NIfTI file, more voxels promised than the file holds (checked
- * before the voxels are allocated), truncated or corrupt data, NaN or Inf (the first and how many).
- * On failure nothing is owned. */
+ * i16 u32 i32 u64 i64 f32 f64, applies scl_slope and scl_inter (slope 0 or no number: none).
+ * Geometry: sform, else qform, else pixdim; lengths in the header's unit (m, mm, micron; none: mm)
+ * become mm. The spacing is pixdim's where that is the affine's to 1e-4 (the affine of an oblique
+ * file has it only to the rounding of its floats), else the affine's. Errors: no NIfTI file, more
+ * voxels promised than the file holds (checked before the voxels are allocated), truncated or
+ * corrupt data, NaN or Inf (the first and how many), 64-bit integers that a double cannot hold. On
+ * failure nothing is owned. */
 bool image_read(Image *image, const char *path, Error *error);
-/* As image_read; 3D, whole numbers 0..255, whatever the file's type. */
+/* As image_read; 3D, numbers within 1e-3 of 0..255, whatever the file's type. */
 bool label_read(LabelMap *label, const char *path, Error *error);
 /* Header only: the grid and the channels, checked against the file's size. */
 bool volume_inspect(const char *path, Grid *grid, int *channels, Error *error);
