@@ -12,7 +12,7 @@
 #include <xxhash.h>
 
 enum { HEADER_BYTES = 8192, ALIGNMENT = 64, PATH_BYTES = 4096 };
-static const char magic[8] = "HRNSVOL2";
+static const char magic[8] = "HRNSVOL3";
 
 /* The first page of the file; what is not used is 0. `hash` is over the header with hash 0. */
 typedef struct Header {
