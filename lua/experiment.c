@@ -4,7 +4,7 @@
 #include "lua/sandbox.h"
 
 #include <lauxlib.h>
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,7 +30,16 @@ static int read_plan(lua_State *L) {
   return 1;
 }
 
-/* plan(experiment, overrides, file, source, home, read_plan) */
+/* folder_name(dir): what "." or "a/.." is called; nil where there is no such folder. */
+static int folder_name(lua_State *L) {
+  char *path = realpath(luaL_checkstring(L, 1), NULL);
+  const char *slash = path ? strrchr(path, '/') : NULL;
+  if (slash && slash[1]) lua_pushstring(L, slash + 1);
+  free(path);
+  return slash && slash[1] ? 1 : 0;
+}
+
+/* plan(experiment, overrides, file, source, home, read_plan, folder_name) */
 static bool call_plan(lua_State *L, const char *home, const char *path, int count, char **overrides,
                       Error *error) {
   lua_getglobal(L, "require");
@@ -49,7 +58,8 @@ static bool call_plan(lua_State *L, const char *home, const char *path, int coun
   push_source(L, path);
   lua_pushstring(L, home);
   lua_pushcfunction(L, read_plan);
-  return sandbox_call(L, 6, error);
+  lua_pushcfunction(L, folder_name);
+  return sandbox_call(L, 7, error);
 }
 
 bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,

@@ -84,22 +84,6 @@ d.commit()' "$HARNESS_DB" "$1"
   [ "$(sql "SELECT count(*) FROM bench_runs JOIN environments e ON e.id = environment_id WHERE machine ->> '\$.load' >= 0")" = 1 ]
 }
 
-@test "an older database is brought forward" {
-  bench expand >out 2>err
-  sql "ALTER TABLE curves DROP COLUMN val_dice"
-  sql "ALTER TABLE rows DROP COLUMN paper_word"
-  sql "DROP TABLE bench_rows"
-  sql "DROP TABLE bench_runs"
-  for column in gpu gpu_driver gpu_capability gpu_bytes gpu_libraries deterministic; do
-    sql "ALTER TABLE environments DROP COLUMN $column"
-  done
-  sql "ALTER TABLE attempts DROP COLUMN determinism"
-  sql "PRAGMA user_version=1"
-  bench expand >out 2>err
-  grep -q "stored as run 1" out
-  [ -e "$HARNESS_DB.v1.bak" ]
-}
-
 @test "compare: slower is 4, same or faster 0, nothing 5, unknown 2" {
   run "$harness" bench compare prev last
   [ "$status" -eq 5 ]

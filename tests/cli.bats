@@ -82,6 +82,61 @@ plot|needs an experiment
 END
 }
 
+@test "what an unset variable leaves behind is refused, as an option, an operand and a key" {
+  plan rows=1 seeds=1
+  printf 'return { title = "t", rows = { { key = "a", set = {} } } }' >e.lua
+  while IFS='|' read -r words expected; do
+    eval "run '$harness' $words"
+    echo "$words: $output"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"$expected"* ]]
+  done <<'END'
+run plan.json --db ""|--db needs a FILE
+run plan.json --db=|--db needs a FILE
+table 6 --db ""|--db needs a FILE
+run ""|an operand is empty
+predict 1234 "" out|an operand is empty
+data check ""|an operand is empty
+data preprocess set --cache ""|--cache needs a DIR
+bench --python "" conv|--python needs a PATH
+run plan.json -j ""|--jobs needs a N
+run e.lua data=|data=: nothing is given
+END
+  [ "$(ls)" = "$(printf 'e.lua\nplan.json')" ]
+}
+
+@test "an empty variable is none, and no name means anything to SQLite" {
+  HARNESS_DB="" HARNESS_HOME="$work" run "$harness" doctor
+  [[ "$output" == *"$work/results/harness.db"* ]]
+  plan rows=1 seeds=1
+  for name in ":memory:" "file:h.db?mode=memory" "run#2 100%25.db"; do
+    "$harness" run -q plan.json --db "$name" >first
+    "$harness" table 6 --db "$name" >second
+    cmp first second
+    [ -f "$name" ]
+  done
+  run "$harness" doctor --db "$(printf 'x%.0s' {1..5000})"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"5000 characters"* ]]
+}
+
+@test "a decimal comma is asked back, a value given twice refused" {
+  printf 'return { title = "t", seeds = 1, rows = { { key = "a", set = {} } } }' >e.lua
+  while IFS='|' read -r words expected; do
+    run "$harness" run e.lua "$words"
+    echo "$words: $output"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"$expected"* ]]
+  done <<'END'
+lr=0,5|did you mean lr=0.5? A comma separates values; write lr=0.0,5.0
+lr=0,1,0,01|did you mean lr=0.1,0.01?
+lr=0.1,0.1|0.1 stands there twice
+END
+  for words in lr=0.1,0.5 lr=0.0,5.0 clip=1,5,12 queries=1,2 patch=16,16,16; do
+    "$harness" run e.lua -n "$words"
+  done
+}
+
 @test "nothing stored ends with 5" {
   for words in "table 6" "plot query_count" "plot curves" "runs list" "runs show 1234abcd"; do
     # shellcheck disable=SC2086

@@ -286,6 +286,19 @@ END
   umount small
 }
 
+@test "a limit on the size of files is told like a full disk" {
+  plan rows=1 seeds=1
+  "$harness" run -q plan.json >/dev/null
+  plan rows=1 seeds=2 steps=20000
+  run bash -c "ulimit -f 300; exec '$harness' run plan.json"
+  echo "$output"
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"file-size limit (ulimit -f)"* ]]
+  wait_for 30 no_orphans
+  "$harness" run -q plan.json >/dev/null
+  [[ "$(rows)" == *",2,done"* ]]
+}
+
 @test "a read-only disk: tables are still printed, a run ends with 3" {
   [ "$(id -u)" -eq 0 ] || skip "needs root to mount"
   mkdir small

@@ -191,6 +191,46 @@ static void test_older_database_is_migrated(void **state) {
   store_close(store);
 }
 
+/* A database as the program of that form left it: three plans of one kind, used in another order
+ * than they were made. */
+static void make_older(int version) {
+  char sql[200], results[128];
+  snprintf(results, sizeof results, "%s/results", folder);
+  assert_true(mkdir(results, 0777) == 0 || version > 1);
+  unlink(path);
+  for (int v = 0; v < version; v++)
+    for (int i = 0; migrations[v][i]; i++) outside(migrations[v][i]);
+  snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d",
+           STORE_APPLICATION_ID, version);
+  outside(sql);
+  outside("INSERT INTO experiments(id, name, table_no, title, metric, file)"
+          " VALUES(1, 'query_count', 6, 't', 'dice', 'q.lua')");
+  for (int id = 1; id <= 3; id++) {
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO plans(id, experiment_id, hash, scale, dataset, data_hash, device, notes,"
+        " created_at, used_at) VALUES(%d, 1, 'h%d', 'quick', 'd', 'x', 'cpu', '[]', '2024-0%d',"
+        " '2025-0%d')",
+        id, id, id, id == 2 ? 9 : id);
+    outside(sql);
+  }
+}
+
+static void test_every_older_form_is_brought_forward(void **state) {
+  (void)state;
+  for (int version = 1; version < 6; version++) { /* with 6 they are numbered */
+    make_older(version);
+    Store *store = open_store(STORE_WRITE);
+    assert_int_equal((int)ask(store, "PRAGMA user_version"), migration_count);
+    assert_int_equal((int)ask(store, "SELECT plan_id FROM v_newest"), 2);
+    assert_int_equal((int)ask(store, "SELECT used FROM plans WHERE id = 1"), 1);
+    assert_int_equal((int)ask(store, "SELECT used FROM plans WHERE id = 3"), 2);
+    assert_int_equal((int)ask(store, "SELECT count(*) FROM bench_rows"), 0);
+    assert_int_equal((int)ask(store, "SELECT count(*) FROM v_table6"), 0);
+    store_close(store);
+  }
+}
+
 static void refuse(const char *expected) {
   Error error = {""};
   Store *store;
@@ -433,17 +473,19 @@ static void test_which_plan_is_shown(void **state) {
   size_t others;
   assert_int_equal(plan_shown(store, NULL, &others), 0);
   free(add(store, three, &a, &count));
-  usleep(2000); /* the clock of used_at ticks in milliseconds */
+  outside("UPDATE plans SET used_at = '2199-01-01T00:00:00.000Z'"); /* the clock was ahead */
   free(add(store, one, &b, &count));
   assert_int_not_equal(a, b);
   assert_int_equal(plan_shown(store, NULL, &others), a); /* one seed is part of three */
   assert_int_equal(others, 0);
-  usleep(2000);
   free(add(store, small, &c, &count));
   assert_int_equal(plan_shown(store, NULL, &others), c); /* never mixed with the other scale */
   assert_int_equal(others, 1);
+  assert_int_equal((int)ask(store, "SELECT count(*) FROM v_newest"), 2);
   assert_int_equal(plan_shown(store, "quick", &others), a);
   assert_int_equal(plan_shown(store, "paper", &others), 0);
+  free(add(store, one, &b, &count)); /* used again */
+  assert_int_equal(plan_shown(store, NULL, &others), a);
   json_decref(three);
   json_decref(one);
   json_decref(small);
@@ -468,6 +510,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       CASE(test_new_database),
       CASE(test_older_database_is_migrated),
+      CASE(test_every_older_form_is_brought_forward),
       CASE(test_newer_database_is_refused),
       CASE(test_strangers_are_refused),
       CASE(test_place_of_results_is_a_file),

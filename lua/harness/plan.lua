@@ -105,20 +105,39 @@ local function triples(list)
   return nested
 end
 
+-- "0,5" for an option that takes fractions: a decimal comma, or two values? Also "0,1,0,01".
+local function ask_comma(row, text, parts)
+  if row.type ~= "number" or #parts % 2 == 1 then return end
+  local pairs_of, fraction, seen = {}, #parts == 2, {}
+  for i, part in ipairs(parts) do
+    if not part:find("^%d+$") then return end
+    fraction = fraction or part:find("^0%d") or seen[part]
+    seen[part] = true
+    if i % 2 == 0 then pairs_of[#pairs_of + 1] = parts[i - 1] .. "." .. part end
+  end
+  if not fraction then return end
+  error(("%s=%s: did you mean %s=%s? A comma separates values; write %s=%s for %d of them"):format(row.name, text, row.name,
+    table.concat(pairs_of, ","), row.name, table.concat(parts, ".0,") .. ".0", #parts), 0)
+end
+
 -- "queries=1,2": a list of values of the row's type; a list option takes all of them as one value.
 local function read_override(row, text)
-  local values = {}
+  local values, seen = {}, {}
   if row.type == "list" then
     for i, part in ipairs(split(text)) do values[i] = math.tointeger(tonumber(part)) or part end
     values = { row.triples and triples(values) or values }
   elseif row.type == "text" then
     values = { text }
   else
-    for i, part in ipairs(split(text)) do values[i] = read(row, part) end
+    local parts = split(text)
+    ask_comma(row, text, parts)
+    for i, part in ipairs(parts) do values[i] = read(row, part) end
   end
   for i, value in ipairs(values) do
     local result, why = check(row, value)
     if result == nil then error(("%s=%s: %s (%s)"):format(row.name, text, why, row.doc), 0) end
+    if seen[result] then error(("%s=%s: %s stands there twice"):format(row.name, text, flat_text(result)), 0) end
+    seen[result] = true
     values[i] = result
   end
   return values
@@ -137,6 +156,7 @@ local function parse_overrides(overrides)
   for _, text in ipairs(overrides) do
     local key, value = text:match("^([%w_]+)=(.*)$")
     if not key then error(("'%s': an override is written key=value"):format(text), 0) end
+    if value == "" then error(("%s=: nothing is given; is a variable unset?"):format(key), 0) end
     if key == "scale" then
       if not SCALES[value] then error(("scale=%s: expected quick, small or paper"):format(value), 0) end
       parsed.scale = value
@@ -294,11 +314,15 @@ local function paper_of(experiment)
   return { name = paper.name, axis = printed.title, numbers = numbers, words = words, notes = printed.notes or {} }
 end
 
+local folder_name -- of lua/experiment.c
+
 -- The phantom's folder carries its options in its name: another size is another data set.
 local function data_of(config, home)
   if config.data ~= "phantom" then
-    local dir = config.data:gsub("/+$", "")
-    return { kind = "folder", dir = dir, name = dir:match("([^/]+)$") }
+    local dir = config.data:gsub("(.)/+$", "%1")
+    local name = dir:match("([^/]+)$")
+    if not name or name == "." or name == ".." then name = folder_name(dir) or dir end
+    return { kind = "folder", dir = dir, name = name }
   end
   local name = ("phantom-%s-%dorgans-%dcases-%gHU-seed%d"):format(
     table.concat(config.phantom_size, "x"), config.phantom_organs, config.phantom_cases, config.phantom_noise,
@@ -390,8 +414,9 @@ local function list_of(experiment, file, source)
   return { experiments = names }
 end
 
--- read_plan(dir): the table of dir/plan.json, nil without one.
-return function(experiment, overrides, file, source, home, read_plan)
+-- read_plan(dir): the table of dir/plan.json, nil without one. name_of(dir): what "." is called.
+return function(experiment, overrides, file, source, home, read_plan, name_of)
+  folder_name = name_of
   if experiment.experiments ~= nil then return list_of(experiment, file, source) end
   validate(experiment, file, source)
   local parsed = parse_overrides(overrides)

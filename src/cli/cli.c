@@ -61,10 +61,22 @@ void cli_home(char home[4096]) {
   if (strcmp(strrchr(build, '/'), "/build") == 0) snprintf(home, 4096, "%.4000s", dirname(build));
 }
 
+/* from: "--db" or "HARNESS_DB". */
+static void take_database(const char *from, const char *value, Common *common) {
+  Error error = {""};
+  if (strlen(value) >= sizeof common->db) {
+    fail(&error, "%s: the path has %zu characters, at most %zu are taken", from, strlen(value),
+         sizeof common->db - 1);
+    exit(cli_error(EXIT_USAGE, &error));
+  }
+  strcpy(common->db, value);
+}
+
+/* An empty variable is none: unlike an option it says nothing of the wish to give one. */
 static void find_database(Common *common) {
   const char *given = getenv("HARNESS_DB");
   if (given && given[0])
-    snprintf(common->db, sizeof common->db, "%s", given);
+    take_database("HARNESS_DB", given, common);
   else
     snprintf(common->db, sizeof common->db, "%.4000s/results/harness.db", common->home);
 }
@@ -76,15 +88,36 @@ static _Noreturn void show_help(const Cli *cli, struct argp_state *state) {
   exit(EXIT_DONE);
 }
 
+static const struct argp_option *option_of(const struct argp *argp, int key) {
+  const struct argp_option *option = argp->options;
+  while ((option->name || option->doc) && option->key != key) option++;
+  return option->name ? option : NULL;
+}
+
+/* What an unset variable leaves behind: no option and no operand means anything by it. SQLite takes
+ * an empty name for a database of its own, which it deletes at the end. */
+static bool check_empty(const struct argp_state *state, int key, const char *value, Error *error) {
+  const Parsing *parsing = state->input;
+  if (!value || value[0] || key == ARGP_KEY_ARGS || key == ARGP_KEY_ERROR) return true;
+  if (key == ARGP_KEY_ARG)
+    return fail(error, "harness %s: an operand is empty; is a variable unset?", parsing->cli->name);
+  const struct argp_option *option = option_of(state->root_argp, key);
+  return !option || fail(error,
+                         "harness %s: --%s needs a %s, and what is given is empty; is a "
+                         "variable unset?",
+                         parsing->cli->name, option->name, option->arg ? option->arg : "value");
+}
+
 static error_t take(int key, char *value, struct argp_state *state) {
   Parsing *parsing = state->input;
   Error error = {""};
+  if (!check_empty(state, key, value, &error)) exit(cli_error(EXIT_USAGE, &error));
   if (key == 'h') show_help(parsing->cli, state);
   if (key == 'V') {
     printf("harness %s\n", VERSION);
     exit(EXIT_DONE);
   }
-  if (key == KEY_DB) snprintf(parsing->common->db, sizeof parsing->common->db, "%s", value);
+  if (key == KEY_DB) take_database("--db", value, parsing->common);
   if (key == 'q') parsing->common->quiet = true;
   if (key == KEY_NO_COLOR) progress_no_color = true;
   if (key == KEY_DB || key == 'q' || key == KEY_NO_COLOR) return 0;

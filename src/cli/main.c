@@ -1,4 +1,5 @@
 /* The program: one table of subcommands. */
+#include <signal.h>
 #include <string.h>
 
 #include "lua/bind.h"
@@ -110,6 +111,7 @@ static int command_main(int argc, char **argv) {
 
 /* A result that could not be written whole must not end as success (a full disk, a closed pipe). */
 int main(int argc, char **argv) {
+  signal(SIGXFSZ, SIG_IGN); /* a write past `ulimit -f` fails and is told, here and in trials */
   int code = command_main(argc, argv);
   if (fflush(stdout) == 0 && !ferror(stdout)) return code;
   Error error = {""};

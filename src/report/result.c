@@ -16,7 +16,7 @@ static const char plans_sql[] =
     " WHERE (e.name = ?1 OR CAST(e.table_no AS TEXT) = ?1 OR ?1 IS NULL)"
     " AND (p.scale = ?2 OR ?2 IS NULL) AND (p.dataset = ?3 OR ?3 IS NULL)"
     " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0)"
-    " ORDER BY p.used_at DESC, p.id DESC";
+    " ORDER BY p.used DESC";
 
 /* The plan with the most trials among those that contain every trial of plan ?1 in the same row. */
 static const char larger_sql[] =
@@ -28,7 +28,7 @@ static const char larger_sql[] =
     "  SELECT 1 FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = p.id"
     "  AND NOT EXISTS (SELECT 1 FROM rows s JOIN cells d ON d.row_id = s.id"
     "   WHERE s.plan_id = q.id AND s.key = r.key AND d.trial_id = c.trial_id))"
-    " ORDER BY size DESC, q.used_at DESC LIMIT 1";
+    " ORDER BY size DESC, q.used DESC LIMIT 1";
 
 /* Parameters: of the newest attempt that got so far as to plan its graph. */
 static const char rows_sql[] =
@@ -73,7 +73,7 @@ static const char environment_sql[] =
     "SELECT n.version, n.commit_hash, n.dirty, n.cpu, n.cores, a.ended_at"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN v_attempt v ON v.trial_id = c.trial_id"
     " JOIN attempts a ON a.id = v.attempt_id JOIN environments n ON n.id = a.environment_id"
-    " WHERE r.plan_id = ?1 ORDER BY a.ended_at DESC LIMIT 1";
+    " WHERE r.plan_id = ?1 ORDER BY a.id DESC LIMIT 1";
 
 /* Runs a query about one plan, and about one metric (may be NULL). */
 static bool about_metric(Store *store, const char *sql, json_int_t plan, const char *metric,

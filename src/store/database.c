@@ -2,6 +2,13 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
+
+/* SQLite does not tell EFBIG from other errors of writing. */
+static bool files_are_limited(void) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
 
 bool database_fail(Store *store, const char *what, Error *error) {
   int code = sqlite3_errcode(store->db) & 0xff;
@@ -9,6 +16,9 @@ bool database_fail(Store *store, const char *what, Error *error) {
   store->refused_data = code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH;
   if (code == SQLITE_FULL)
     advice = "; free some disk space, then run again: nothing stored is lost";
+  if (code == SQLITE_IOERR && files_are_limited())
+    advice = "; the file-size limit (ulimit -f) stops it: raise it, then run again: nothing stored "
+             "is lost";
   if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM)
     advice = "; make the file and its folder writable, or name another with --db FILE";
   if (code == SQLITE_BUSY) advice = "; another program holds the database, try again";

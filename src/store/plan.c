@@ -147,7 +147,9 @@ static bool add_rows(Store *store, const json_t *plan, int64_t plan_id, Error *e
   return true;
 }
 
-/* Inserts the plan, or marks an equal one as used now. *fresh: it was not there. */
+#define NEXT_USE "(SELECT coalesce(max(used), 0) + 1 FROM plans)"
+
+/* Inserts the plan, or marks an equal one as used last. *fresh: it was not there. */
 static bool add_plan(Store *store, const json_t *plan, const char *data_hash, const char *hash,
                      int64_t *id, bool *fresh, Error *error) {
   int64_t experiment;
@@ -159,16 +161,18 @@ static bool add_plan(Store *store, const json_t *plan, const char *data_hash, co
   char *notes = list ? json_dumps(list, JSON_COMPACT) : strdup("[]");
   bool good = notes != NULL;
   if (good && *fresh)
-    good = database_run(
-        store, error,
-        "INSERT INTO plans(experiment_id, hash, scale, dataset, data_hash, device,"
-        " notes, created_at, used_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, " NOW ", " NOW ")",
-        "issssss", experiment, hash, text(plan, "scale"),
-        text(json_object_get(plan, "data"), "name"), data_hash, text(plan, "device"), notes);
+    good = database_run(store, error,
+                        "INSERT INTO plans(experiment_id, hash, scale, dataset, data_hash, device,"
+                        " notes, created_at, used_at, used)"
+                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, " NOW ", " NOW ", " NEXT_USE ")",
+                        "issssss", experiment, hash, text(plan, "scale"),
+                        text(json_object_get(plan, "data"), "name"), data_hash,
+                        text(plan, "device"), notes);
   else if (good)
-    good =
-        database_run(store, error, "UPDATE plans SET used_at = " NOW ", notes = ?2 WHERE id = ?1",
-                     "is", *id, notes);
+    good = database_run(store, error,
+                        "UPDATE plans SET used_at = " NOW ", used = " NEXT_USE ", notes = ?2"
+                        " WHERE id = ?1",
+                        "is", *id, notes);
   if (good && *fresh) *id = sqlite3_last_insert_rowid(store->db);
   free(notes);
   return good;

@@ -171,5 +171,20 @@ static const char gpus[] = "ALTER TABLE environments ADD COLUMN gpu TEXT;"
 
 static const char *const version_5[] = {gpus, NULL};
 
-const char *const *const migrations[] = {version_1, version_2, version_3, version_4, version_5};
+/* Which plan was used last must not follow the clock, which may be set back: each use takes the
+ * next number. Older plans are numbered in the order of used_at, which stays for the eye. */
+static const char uses[] =
+    "ALTER TABLE plans ADD COLUMN used INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE plans SET used = (SELECT count(*) FROM plans q WHERE q.used_at < plans.used_at"
+    " OR (q.used_at = plans.used_at AND q.id <= plans.id));"
+    "DROP VIEW v_newest;"
+    "CREATE VIEW v_newest AS"
+    " SELECT id AS plan_id FROM plans p WHERE NOT EXISTS ("
+    "  SELECT 1 FROM plans q WHERE q.experiment_id = p.experiment_id AND q.scale = p.scale"
+    "  AND q.dataset = p.dataset AND q.device = p.device AND q.used > p.used);";
+
+static const char *const version_6[] = {uses, NULL};
+
+const char *const *const migrations[] = {version_1, version_2, version_3,
+                                         version_4, version_5, version_6};
 const int migration_count = sizeof migrations / sizeof migrations[0];

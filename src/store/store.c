@@ -1,6 +1,7 @@
 /* Opening: application id, migrations, journal mode by filesystem, the sweep's lock. */
 #include "src/store/store.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -79,6 +80,22 @@ static bool on_network(const char *folder) {
   return false;
 }
 
+/* Nothing in a path means anything to SQLite: not "", not ":memory:", not "file:x". */
+static char *plain_name(const char *path) {
+  return sqlite3_mprintf(path[0] == '/' ? "%s" : "./%s", path);
+}
+
+/* The path as an URI: whatever could end it or stand for another byte is written as %XX. */
+static char *uri_of(const char *path, const char *query) {
+  char *uri = sqlite3_mprintf("file:%s", path[0] == '/' ? "" : "./");
+  for (; uri && *path; path++) {
+    bool plain = strchr("/-_.~", *path) || isalnum((unsigned char)*path);
+    char *longer = sqlite3_mprintf(plain ? "%z%c" : "%z%%%02X", uri, (unsigned char)*path);
+    uri = longer;
+  }
+  return sqlite3_mprintf("%z?%s", uri, query);
+}
+
 /* A copy through SQLite's own backup, so that a journal not yet merged is part of it. */
 static bool backup(Store *store, int64_t version, Error *error) {
   char path[4200];
@@ -88,7 +105,9 @@ static bool backup(Store *store, int64_t version, Error *error) {
   snprintf(partial, sizeof partial, "%s.part", path);
   unlink(partial);
   sqlite3 *copy = NULL;
-  bool good = sqlite3_open(partial, &copy) == SQLITE_OK;
+  char *name = plain_name(partial);
+  bool good = name && sqlite3_open(name, &copy) == SQLITE_OK;
+  sqlite3_free(name);
   sqlite3_backup *work = good ? sqlite3_backup_init(copy, "main", store->db, "main") : NULL;
   good = work && sqlite3_backup_step(work, -1) == SQLITE_DONE;
   if (work) sqlite3_backup_finish(work);
@@ -151,16 +170,15 @@ static bool recognise(Store *store, StoreMode mode, Error *error) {
 /* A reader needs the -shm file beside a WAL database; where it cannot be made (a read-only disk),
  * the file cannot change either, and SQLite may be told so. */
 static int open_file(Store *store, StoreMode mode) {
-  if (mode == STORE_WRITE)
-    return sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
-                           NULL);
   char wal[4200];
   snprintf(wal, sizeof wal, "%s-wal", store->path);
-  if (access(store->folder, W_OK) == 0 || store_exists(wal))
-    return sqlite3_open_v2(store->path, &store->db, SQLITE_OPEN_READONLY, NULL);
-  char *uri = sqlite3_mprintf("file:%s?immutable=1", store->path);
-  int code = sqlite3_open_v2(uri, &store->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
-  sqlite3_free(uri);
+  bool still = mode == STORE_READ && access(store->folder, W_OK) && !store_exists(wal);
+  int flags = mode == STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+              : still             ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
+                                  : SQLITE_OPEN_READONLY;
+  char *name = still ? uri_of(store->path, "immutable=1") : plain_name(store->path);
+  int code = name ? sqlite3_open_v2(name, &store->db, flags, NULL) : SQLITE_NOMEM;
+  sqlite3_free(name);
   return code;
 }
 
