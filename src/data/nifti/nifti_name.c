@@ -2,7 +2,9 @@
 #include "src/data/nifti/nifti_name.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 bool is_folder(const char *path) {
@@ -25,14 +27,96 @@ size_t nifti_stem(const char *name) {
   return 0;
 }
 
-static int nifti_file(const struct dirent *entry) {
-  return entry->d_name[0] != '.' && nifti_stem(entry->d_name);
+const char *volume_ending(const char *name) {
+  static const char *const endings[] = {".nii.gz", ".nii", ".nii.bz2", ".nrrd",   ".nhdr",
+                                        ".mha",    ".mhd", ".hdr",     ".hdr.gz", ".img",
+                                        ".img.gz", ".mgz", ".mgh",     ".mnc",    ".dcm"};
+  size_t length = strlen(name);
+  for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+    size_t end = strlen(endings[i]);
+    if (length > end && !strcasecmp(name + length - end, endings[i])) return name + length - end;
+  }
+  return NULL;
+}
+
+static int volume_file(const struct dirent *entry) {
+  return entry->d_name[0] != '.' && volume_ending(entry->d_name);
+}
+
+/* By the names without ending, so that "a.nii", "a.nii.gz" and "a.nrrd" are neighbours. */
+static int by_stem(const struct dirent **a, const struct dirent **b) {
+  const char *x = (*a)->d_name, *y = (*b)->d_name;
+  size_t p = (size_t)(volume_ending(x) - x), q = (size_t)(volume_ending(y) - y);
+  int order = memcmp(x, y, p < q ? p : q);
+  return order ? order : p != q ? (p > q) - (p < q) : strcmp(x + p, y + q);
+}
+
+static bool same_stem(const char *a, const char *b) {
+  size_t length = (size_t)(volume_ending(a) - a);
+  return length == (size_t)(volume_ending(b) - b) && !strncmp(a, b, length);
+}
+
+/* Every volume of the folder in the order of by_stem, and what is wrong with them. */
+typedef struct Volumes {
+  struct dirent **entry;
+  int count;
+  const char *twin[2]; /* two NIfTI files of one case; NULL: none */
+  const char *strange; /* the first without a NIfTI file of its name; NULL: none */
+  int strangers;
+} Volumes;
+
+static bool volumes_list(Volumes *v, const char *folder, Error *error) {
+  *v = (Volumes){0};
+  v->count = scandir(folder, &v->entry, volume_file, by_stem);
+  if (v->count < 0) return fail(error, "%s: cannot list the folder: %s", folder, strerror(errno));
+  for (int i = 0, past; i < v->count; i = past) {
+    const char *nifti = NULL;
+    for (past = i; past < v->count; past++) {
+      const char *name = v->entry[past]->d_name;
+      if (!same_stem(v->entry[i]->d_name, name)) break;
+      if (!nifti_stem(name)) continue;
+      if (nifti && !v->twin[0]) v->twin[0] = nifti, v->twin[1] = name;
+      nifti = name;
+    }
+    if (nifti) continue;
+    if (!v->strange) v->strange = v->entry[i]->d_name;
+    v->strangers += past - i;
+  }
+  return true;
+}
+
+static bool twins_refuse(const Volumes *v, const char *folder, Error *error) {
+  return !v->twin[0] || fail(error, "%s/%s and %s/%s are the same case; take one of them away",
+                             folder, v->twin[0], folder, v->twin[1]);
+}
+
+bool nifti_twins(const char *folder, Error *error) {
+  Volumes v;
+  bool good = volumes_list(&v, folder, error) && twins_refuse(&v, folder, error);
+  nifti_list_free(v.entry, v.count);
+  return good;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp((*(struct dirent *const *)a)->d_name, (*(struct dirent *const *)b)->d_name);
 }
 
 int nifti_list(const char *folder, struct dirent ***entry, Error *error) {
-  int count = scandir(folder, entry, nifti_file, alphasort);
-  if (count < 0) fail(error, "%s: cannot list the folder: %s", folder, strerror(errno));
-  return count;
+  Volumes v;
+  int kept = 0;
+  bool good = volumes_list(&v, folder, error) && twins_refuse(&v, folder, error) &&
+              (!v.strange || fail(error, "%s: %d volume(s) are not NIfTI, first %s; " NIFTI_ALONE,
+                                  folder, v.strangers, v.strange));
+  for (int i = 0; i < v.count; i++) {
+    if (good && nifti_stem(v.entry[i]->d_name))
+      v.entry[kept++] = v.entry[i];
+    else
+      free(v.entry[i]);
+  }
+  if (!good) free(v.entry);
+  *entry = good ? v.entry : NULL;
+  if (kept) qsort(*entry, (size_t)kept, sizeof **entry, by_name);
+  return good ? kept : -1;
 }
 
 void nifti_list_free(struct dirent **entry, int count) {

@@ -1,22 +1,84 @@
 #define _GNU_SOURCE
 #include "src/data/predict/new_images.h"
 #include "src/data/nifti/nifti_name.h"
+#include "src/data/sets/case_files.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { SUFFIX = 5 }; /* _0000 */
 
-/* The channel a name (of `length` characters, without ending) ends in, or -1. */
-static int channel_of(const char *name, size_t length, int channels) {
+/* A file to predict. */
+typedef struct File {
+  char *path;
+  size_t folder, stem; /* lengths: of what stands before the name, of the name without ending */
+  int channel;         /* the number the name ends in; -1: none, or the file holds every channel */
+} File;
+
+typedef struct Files {
+  File *item;
+  int count;
+} Files;
+
+/* The number NNNN of a name that ends in _NNNN, or -1. */
+static int number_of(const char *name, size_t length) {
   if (length <= SUFFIX || name[length - SUFFIX] != '_') return -1;
-  int channel = 0;
-  for (size_t i = length - SUFFIX + 1; i < length; i++) {
-    if (name[i] < '0' || name[i] > '9') return -1;
-    channel = channel * 10 + name[i] - '0';
+  for (size_t i = length - SUFFIX + 1; i < length; i++)
+    if (!isdigit((unsigned char)name[i])) return -1;
+  return atoi(name + length - SUFFIX + 1);
+}
+
+/* Takes the path. A file that holds all of several channels is no channel, whatever its name. */
+static bool file_add(Files *files, char *path, int channels, Error *error) {
+  const char *name = nifti_base(path);
+  File file = {.path = path, .folder = (size_t)(name - path), .stem = nifti_stem(name)};
+  files->item = realloc(files->item, ((size_t)files->count + 1) * sizeof *files->item);
+  CHECK(files->item, "no memory for %d files", files->count + 1);
+  Error unread = {""};
+  Grid grid;
+  int held;
+  file.channel = number_of(name, file.stem);
+  if (file.channel >= 0 && channels > 1 && volume_inspect(path, &grid, &held, &unread) &&
+      held == channels)
+    file.channel = -1;
+  files->item[files->count++] = file;
+  return file.stem || fail(error, "%s: " NIFTI_ALONE, path);
+}
+
+static bool files_find(Files *files, const char *path, int channels, Error *error) {
+  if (!is_folder(path))
+    return access(path, F_OK) == 0 ? file_add(files, strdup(path), channels, error)
+                                   : fail(error, "%s: cannot open: %s", path, strerror(errno));
+  struct dirent **entry = NULL;
+  int count = nifti_list(path, &entry, error);
+  bool good = count >= 0;
+  for (int i = 0; good && i < count; i++)
+    good = file_add(files, path_join(path, entry[i]->d_name), channels, error);
+  nifti_list_free(entry, count);
+  return good && (files->count ||
+                  fail(error, "%s: no image (.nii.gz, .nii) in the folder; " NIFTI_ALONE, path));
+}
+
+/* Names end in _0000 wherever channels have files of their own. Without one, other numbers are the
+ * names' own (amos_0042), and with one, none may lie beyond the trial's channels: that may be
+ * another channel or another case, and only the user knows. */
+static bool numbers_settle(Files *files, bool folder, int channels, Error *error) {
+  bool channel = !folder && files->item[0].channel >= 0 && files->item[0].channel < channels;
+  for (int i = 0; folder && i < files->count; i++) channel = channel || files->item[i].channel == 0;
+  for (int i = 0; i < files->count; i++) {
+    File *file = &files->item[i];
+    if (!channel) file->channel = -1;
+    if (file->channel < channels) continue;
+    return fail(error,
+                "%s: channel %d of the case %.*s, or a case of its own? The trial was trained on "
+                "%d channel(s), which names number from _0000; take other channels away, and "
+                "give cases names that do not end in _ and four digits",
+                file->path, file->channel, (int)(file->stem - SUFFIX), file->path + file->folder,
+                channels);
   }
-  return channel < channels ? channel : -1;
+  return true;
 }
 
 static Case *case_of(NewImages *images, const char *name, size_t length) {
@@ -29,17 +91,19 @@ static Case *case_of(NewImages *images, const char *name, size_t length) {
   return &images->item[images->cases++];
 }
 
-/* All channels of a case in files of their own, `first` being one of them. */
-static bool add_channels(NewImages *images, const char *first, int channels, Error *error) {
-  const char *name = nifti_base(first);
-  size_t stem = nifti_stem(name) - SUFFIX, folder = (size_t)(name - first);
+/* All channels of a case in files of their own, the given one among them. */
+static bool add_channels(NewImages *images, const File *file, int channels, Error *error) {
+  const char *name = file->path + file->folder;
+  size_t stem = file->stem - SUFFIX;
   Case *item = case_of(images, name, stem);
-  if (item->images) return true; /* by another of its channels */
+  for (int i = 0; i < item->images; i++)
+    if (!strcmp(item->image[i], file->path)) return true; /* by another of its channels */
+  if (item->images) return fail(error, "%s and %s are the same case", item->image[0], file->path);
   item->image = calloc((size_t)channels, sizeof *item->image);
   for (int channel = 0; channel < channels; channel++) {
     char **path = &item->image[channel];
-    if (asprintf(path, "%.*s_%04d%s", (int)(folder + stem), first, channel, name + stem + SUFFIX) <
-        0)
+    if (asprintf(path, "%.*s_%04d%s", (int)(file->folder + stem), file->path, channel,
+                 name + file->stem) < 0)
       abort();
     item->images++;
     if (access(*path, F_OK) != 0)
@@ -49,42 +113,28 @@ static bool add_channels(NewImages *images, const char *first, int channels, Err
   return true;
 }
 
-static bool add(NewImages *images, const char *path, int channels, Error *error) {
-  const char *name = nifti_base(path);
-  size_t stem = nifti_stem(name);
-  if (!stem) return fail(error, "%s: expected a name that ends in .nii.gz or .nii", path);
-  if (channel_of(name, stem, channels) >= 0) return add_channels(images, path, channels, error);
-  Case *item = case_of(images, name, stem);
-  if (item->images) return fail(error, "%s and %s are the same case", item->image[0], path);
+static bool add(NewImages *images, const File *file, int channels, Error *error) {
+  if (file->channel >= 0) return add_channels(images, file, channels, error);
+  Case *item = case_of(images, file->path + file->folder, file->stem);
+  if (item->images) return fail(error, "%s and %s are the same case", item->image[0], file->path);
   item->image = calloc(1, sizeof *item->image);
-  item->image[item->images++] = strdup(path);
+  item->image[item->images++] = strdup(file->path);
   return true;
 }
 
 bool new_images_find(NewImages *images, const char *path, int channels, Error *error) {
+  Files files = {0};
   *images = (NewImages){0};
-  if (!is_folder(path))
-    return (access(path, F_OK) == 0 || fail(error, "%s: cannot open: %s", path, strerror(errno))) &&
-           add(images, path, channels, error);
-  struct dirent **entry = NULL;
-  int count = nifti_list(path, &entry, error);
-  bool good = count >= 0;
-  for (int i = 0; good && i < count; i++) {
-    char *file = NULL;
-    if (asprintf(&file, "%s/%s", path, entry[i]->d_name) < 0) abort();
-    good = add(images, file, channels, error);
-    free(file);
-  }
-  nifti_list_free(entry, count);
-  return good && (images->cases || fail(error, "%s: no image (.nii.gz, .nii) in the folder", path));
+  bool good = files_find(&files, path, channels, error) &&
+              numbers_settle(&files, is_folder(path), channels, error);
+  for (int i = 0; good && i < files.count; i++) good = add(images, &files.item[i], channels, error);
+  for (int i = 0; i < files.count; i++) free(files.item[i].path);
+  free(files.item);
+  return good;
 }
 
 void new_images_free(NewImages *images) {
-  for (int i = 0; i < images->cases; i++) {
-    for (int k = 0; k < images->item[i].images; k++) free(images->item[i].image[k]);
-    free(images->item[i].image);
-    free(images->item[i].name);
-  }
+  for (int i = 0; i < images->cases; i++) case_free(&images->item[i]);
   free(images->item);
   *images = (NewImages){0};
 }

@@ -10,9 +10,10 @@ typedef struct NewImages {
   int cases;
 } NewImages;
 
-/* A name that ends in _NNNN below `channels` is a channel's. A file CASE_0000.nii.gz given by
- * itself brings its other channels along. Errors: nothing there, a channel missing. Whatever it
- * returns, new_images_free frees it. */
+/* A name that ends in _NNNN below `channels` is a channel's, in a folder where any ends in _0000;
+ * else it is a case's own. A file CASE_0000.nii.gz given by itself brings its other channels along.
+ * Errors: nothing there, a channel missing, a number beyond the channels beside _0000, a case
+ * twice, a volume that is no NIfTI. Whatever it returns, new_images_free frees it. */
 bool new_images_find(NewImages *images, const char *path, int channels, Error *error);
 void new_images_free(NewImages *images);
 

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/dataset.h"
 
+#include "src/data/nifti/nifti_name.h"
+#include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
 
 #include <dirent.h>
@@ -22,13 +24,6 @@ static char *stem_of(const char *path, const char *ending) {
   return strndup(base, length);
 }
 
-static void case_free(Case *item) {
-  for (int i = 0; i < item->images; i++) free(item->image[i]);
-  free(item->image);
-  free(item->name);
-  free(item->label);
-}
-
 static void case_add(Dataset *dataset, Case item) {
   size_t count = (size_t)dataset->cases + 1;
   dataset->item = realloc(dataset->item, count * sizeof(Case));
@@ -37,40 +32,66 @@ static void case_add(Dataset *dataset, Case item) {
 
 /* A case none of whose files is missing is kept; else it is named as a problem and dropped. */
 static void case_keep_whole(Dataset *dataset, Case item, Problems *problems) {
-  bool whole = true;
-  for (int i = 0; i <= item.images; i++) {
-    const char *path = i < item.images ? item.image[i] : item.label;
-    if (access(path, R_OK) == 0) continue;
-    problems_add(problems, "case %s: its %s %s is missing or not readable", item.name,
-                 i < item.images ? "image" : "label", path);
-    whole = false;
-  }
-  if (whole)
+  if (case_whole(&item, problems))
     case_add(dataset, item);
   else
     case_free(&item);
 }
 
-static void cases_from_list(Dataset *dataset, const json_t *list, const char *ending,
-                            Problems *problems) {
+/* One sentence for the whole list where files are of another format. */
+static bool list_is_nifti(const Dataset *dataset, Problems *problems) {
+  int others = 0, files = 0;
+  const char *first = "";
+  for (int i = 0; i < dataset->cases; i++) {
+    const Case *item = &dataset->item[i];
+    for (int k = 0; k <= item->images; k++, files++) {
+      const char *path = k < item->images ? item->image[k] : item->label;
+      if (!nifti_stem(nifti_base(path)) && !others++) first = path;
+    }
+  }
+  if (others)
+    problems_add(problems,
+                 "%s/dataset.json: %d of %d listed files are not NIfTI, first %s; " NIFTI_ALONE
+                 ", and change the list (and file_ending)",
+                 dataset->dir, others, files, first);
+  return !others;
+}
+
+static void list_read(Dataset *dataset, const json_t *list, Problems *problems) {
   size_t i;
   json_t *entry;
   json_array_foreach((json_t *)list, i, entry) {
-    const char *image = json_string_value(json_object_get(entry, "image"));
     const char *label = json_string_value(json_object_get(entry, "label"));
-    if (!image || !label) {
-      problems_add(problems,
-                   "%s/dataset.json: training[%zu] must be {\"image\": file, \"label\": "
-                   "file}",
-                   dataset->dir, i);
+    Case item = {0};
+    if (label &&
+        listed_images(&item, dataset->dir, json_object_get(entry, "image"), dataset->channels)) {
+      item.label = listed_path(dataset->dir, label);
+      item.name = case_name(item.label);
+      case_add(dataset, item);
       continue;
     }
-    Case item = {.name = stem_of(label, ending), .images = 1};
-    item.image = calloc(1, sizeof(char *));
-    item.image[0] = path_join(dataset->dir, strncmp(image, "./", 2) ? image : image + 2);
-    item.label = path_join(dataset->dir, strncmp(label, "./", 2) ? label : label + 2);
-    case_keep_whole(dataset, item, problems);
+    problems_add(problems,
+                 "%s/dataset.json: training[%zu] must be {\"image\": file, \"label\": file}, or a "
+                 "list of %d images, one per channel",
+                 dataset->dir, i, dataset->channels);
+    case_free(&item);
   }
+}
+
+static void cases_from_list(Dataset *dataset, const json_t *list, Problems *problems) {
+  list_read(dataset, list, problems);
+  bool known = list_is_nifti(dataset, problems);
+  Case *listed = dataset->item;
+  int count = dataset->cases;
+  dataset->item = NULL;
+  dataset->cases = 0;
+  for (int i = 0; i < count; i++) {
+    if (known)
+      case_keep_whole(dataset, listed[i], problems);
+    else
+      case_free(&listed[i]);
+  }
+  free(listed);
 }
 
 static int visible(const struct dirent *entry) {
@@ -98,22 +119,80 @@ static char *file_path(const Dataset *dataset, const char *folder, const char *n
   return path;
 }
 
+static bool there(const Dataset *dataset, const char *folder, const char *name, const char *suffix,
+                  const char *ending) {
+  char *path = file_path(dataset, folder, name, suffix, ending);
+  bool found = access(path, F_OK) == 0;
+  free(path);
+  return found;
+}
+
+/* "scan_0000" of a case "scan", whose first channel it is. */
+static bool is_channel(const Dataset *dataset, const char *name, const char *ending) {
+  size_t length = strlen(name);
+  if (length <= 5 || name[length - 5] != '_') return false;
+  char *whole = strndup(name, length - 5);
+  bool found = there(dataset, "labelsTr", whole, "", ending);
+  free(whole);
+  return found;
+}
+
+/* Whether NAME_0000 is what the case is read from, and not NAME, a file with all channels. Both may
+ * be there where names end in digits: each then belongs to the case that has a label. */
+static bool has_channels(const Dataset *dataset, const char *name, const char *ending,
+                         Problems *problems) {
+  if (!there(dataset, "imagesTr", name, "", ending)) return true;
+  if (!there(dataset, "imagesTr", name, "_0000", ending)) return false;
+  if (there(dataset, "labelsTr", name, "_0000", ending)) return false;
+  if (!is_channel(dataset, name, ending))
+    problems_add(problems, "case %s: imagesTr holds both %s%s and %s_0000%s; take one of them away",
+                 name, name, ending, name, ending);
+  return true;
+}
+
 /* nnU-Net: one file per channel, NAME_0000 ...; a file NAME with all channels is accepted too. */
 static void case_find(Dataset *dataset, char *name, const char *ending, Problems *problems) {
   Case item = {.name = name, .label = file_path(dataset, "labelsTr", name, "", ending)};
+  bool channels = has_channels(dataset, name, ending, problems);
+  char suffix[16] = "";
   item.image = calloc((size_t)dataset->channels, sizeof(char *));
-  char *single = file_path(dataset, "imagesTr", name, "", ending);
-  if (access(single, R_OK) == 0) {
-    item.image[item.images++] = single;
-  } else {
-    free(single);
-    for (int channel = 0; channel < dataset->channels; channel++) {
-      char suffix[16];
-      snprintf(suffix, sizeof suffix, "_%04d", channel);
-      item.image[item.images++] = file_path(dataset, "imagesTr", name, suffix, ending);
-    }
+  CHECK(item.image, "out of memory for %d channels", dataset->channels);
+  while (item.images < (channels ? dataset->channels : 1)) {
+    if (channels) snprintf(suffix, sizeof suffix, "_%04d", item.images);
+    item.image[item.images++] = file_path(dataset, "imagesTr", name, suffix, ending);
   }
+  snprintf(suffix, sizeof suffix, "_%04d", dataset->channels);
+  if (channels && there(dataset, "imagesTr", name, suffix, ending) &&
+      !there(dataset, "labelsTr", name, suffix, ending))
+    problems_add(problems, "case %s: imagesTr holds %s%s%s, but dataset.json names %d channel(s)",
+                 name, name, suffix, ending, dataset->channels);
   case_keep_whole(dataset, item, problems);
+}
+
+/* One sentence for a folder that holds a case twice, or volumes with another ending than the data
+ * set's: they would be passed over. */
+static void strangers_tell(const Dataset *dataset, const char *folder, const char *ending,
+                           Problems *problems) {
+  struct dirent **entry = NULL;
+  Error twins = {""};
+  char *path = path_join(dataset->dir, folder);
+  int count = scandir(path, &entry, visible, alphasort), strangers = 0;
+  const char *first = NULL;
+  for (int i = 0; i < count; i++) {
+    const char *found = volume_ending(entry[i]->d_name);
+    if (!found || !strcmp(found, ending)) continue;
+    char *stem = strndup(entry[i]->d_name, (size_t)(found - entry[i]->d_name));
+    if (!there(dataset, folder, stem, "", ending) && !strangers++) first = entry[i]->d_name;
+    free(stem);
+  }
+  if (first)
+    problems_add(problems,
+                 "%s: %d volume(s) do not end in %s, the data set's \"file_ending\", first "
+                 "%s; give all files one ending (" NIFTI_ALONE ")",
+                 path, strangers, ending, first);
+  if (count >= 0 && !nifti_twins(path, &twins)) problems_add(problems, "%s", twins.text);
+  folder_list_free(entry, count);
+  free(path);
 }
 
 static void images_without_label(const Dataset *dataset, const char *ending, Problems *problems) {
@@ -145,6 +224,8 @@ static void cases_from_folder(Dataset *dataset, const json_t *root, const char *
       case_find(dataset, stem_of(entry[i]->d_name, ending), ending, problems);
   folder_list_free(entry, count);
   images_without_label(dataset, ending, problems);
+  strangers_tell(dataset, "imagesTr", ending, problems);
+  strangers_tell(dataset, "labelsTr", ending, problems);
   const json_t *stated = json_object_get(root, "numTraining");
   if (json_is_integer(stated) && json_integer_value(stated) != dataset->cases)
     problems_add(problems,
@@ -172,16 +253,26 @@ static bool folder_check(const char *dir, Problems *problems) {
 static void cases_find(Dataset *dataset, const json_t *root, Problems *problems) {
   const char *ending = json_string_value(json_object_get(root, "file_ending"));
   if (!ending) ending = ".nii.gz";
+  if (strcmp(ending, ".nii.gz") && strcmp(ending, ".nii")) {
+    problems_add(problems,
+                 "%s/dataset.json: \"file_ending\" is \"%s\", but " NIFTI_ALONE
+                 ", and write \"file_ending\": \".nii.gz\"",
+                 dataset->dir, ending);
+    return;
+  }
   const json_t *list = json_object_get(root, "training");
   if (json_array_size(list))
-    cases_from_list(dataset, list, ending, problems);
+    cases_from_list(dataset, list, problems);
   else
     cases_from_folder(dataset, root, ending, problems);
   if (dataset->cases) qsort(dataset->item, (size_t)dataset->cases, sizeof(Case), by_name);
   for (int i = 1; i < dataset->cases; i++)
     if (!by_name(&dataset->item[i - 1], &dataset->item[i]))
-      problems_add(problems, "case %s is listed twice", dataset->item[i].name);
-  if (!dataset->cases)
+      problems_add(problems,
+                   "case %s is listed twice, with the labels %s and %s; a case is named by its "
+                   "label's file",
+                   dataset->item[i].name, dataset->item[i - 1].label, dataset->item[i].label);
+  if (!dataset->cases && !problems->count)
     problems_add(problems, "%s: no labelled case; expected files *%s in imagesTr and labelsTr",
                  dataset->dir, ending);
   if (dataset->validation < 0 || dataset->validation >= dataset->cases + !dataset->cases)

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/import.h"
 
+#include "src/data/nifti/nifti_name.h"
+#include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
 #include "src/data/sets/json_text.h"
 
@@ -12,19 +14,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-void import_add(Import *import, char *name, char *image, char *label, bool validation) {
+void import_add(Import *import, Case item, bool validation) {
   size_t count = (size_t)import->entries + 1;
   import->entry = realloc(import->entry, count * sizeof *import->entry);
   CHECK(import->entry, "out of memory for %zu cases", count);
-  import->entry[import->entries++] = (ImportEntry){name, image, label, validation};
+  import->entry[import->entries++] = (ImportEntry){item, validation};
 }
 
 void import_free(Import *import) {
-  for (int i = 0; i < import->entries; i++) {
-    free(import->entry[i].name);
-    free(import->entry[i].image);
-    free(import->entry[i].label);
-  }
+  for (int i = 0; i < import->entries; i++) case_free(&import->entry[i].item);
   free(import->entry);
   dataset_free(&import->about);
   *import = (Import){0};
@@ -83,16 +81,16 @@ static char *file_name(const ImportOptions *options, const char *folder, const c
 }
 
 /* A file with several channels as one file each. */
-static bool channels_split(const ImportOptions *options, const ImportEntry *entry,
-                           const char *folder, const char *ending, Error *error) {
+static bool channels_split(const ImportOptions *options, const Case *item, const char *folder,
+                           const char *ending, Error *error) {
   Image image, one;
-  if (!image_read(&image, entry->image, error)) return false;
+  if (!image_read(&image, item->image[0], error)) return false;
   bool good = image_alloc(&one, &image.grid, 1, error);
   size_t voxels = grid_voxels(&image.grid);
   for (int channel = 0; good && channel < image.channels; channel++) {
     for (size_t i = 0; i < voxels; i++)
       one.data[i] = image.data[i * (size_t)image.channels + (size_t)channel];
-    char *path = file_name(options, folder, entry->name, channel, ending);
+    char *path = file_name(options, folder, item->name, channel, ending);
     unlink(path);
     good = image_write(&one, VOXEL_F32, path, error);
     free(path);
@@ -102,42 +100,56 @@ static bool channels_split(const ImportOptions *options, const ImportEntry *entr
   return good;
 }
 
-static bool entry_check(const Import *import, const ImportEntry *entry, int *channels,
-                        Error *error) {
-  Grid image, label;
-  int one;
-  if (!volume_inspect(entry->image, &image, channels, error)) return false;
-  if (*channels != import->about.channels)
-    return fail(error, "%s: %d channel(s), but dataset.json names %d", entry->image, *channels,
-                import->about.channels);
-  if (!entry->label) return true;
-  if (!volume_inspect(entry->label, &label, &one, error)) return false;
-  return grid_same_dim(&image, &label) ||
-         fail(error, "case %s: image is %dx%dx%d, label %dx%dx%d", entry->name, image.dim[0],
-              image.dim[1], image.dim[2], label.dim[0], label.dim[1], label.dim[2]);
+/* A file under its new name, in the set's one ending. */
+static bool file_place(const ImportOptions *options, const char *from, const char *folder,
+                       const char *name, int channel, const char *ending, ImportHow *how,
+                       Error *error) {
+  const char *found = ending_of(from);
+  if (!found || strcmp(found, ending))
+    return fail(error, "%s: expected a name that ends in %s as the first one does", from, ending);
+  char *path = file_name(options, folder, name, channel, ending);
+  bool good = place(from, path, how, error);
+  free(path);
+  return good;
 }
 
-static bool entry_write(const Import *import, const ImportOptions *options,
-                        const ImportEntry *entry, const char *ending, ImportHow *how,
-                        Error *error) {
-  const char *folder = entry->label ? "imagesTr" : "imagesTs";
-  const char *found = ending_of(entry->image);
-  int channels;
-  if (!found || strcmp(found, ending))
-    return fail(error, "%s: expected a name that ends in %s as the first one does", entry->image,
-                ending);
-  if (!entry_check(import, entry, &channels, error)) return false;
-  bool good;
-  if (channels == 1) {
-    char *path = file_name(options, folder, entry->name, 0, ending);
-    good = place(entry->image, path, how, error);
-    free(path);
-  } else
-    good = channels_split(options, entry, folder, ending, error);
-  if (!good || !entry->label) return good;
-  char *path = file_name(options, "labelsTr", entry->name, -1, ending);
-  good = place(entry->label, path, how, error);
-  free(path);
+static bool entry_write(const Import *import, const ImportOptions *options, const Case *item,
+                        const char *ending, ImportHow *how, Error *error) {
+  const char *folder = item->label ? "imagesTr" : "imagesTs";
+  Grid grid;
+  int wanted = import->about.channels, held;
+  if (!volume_inspect(item->image[0], &grid, &held, error)) return false;
+  if (held * item->images != wanted)
+    return fail(error, "%s: %d channel(s), but dataset.json names %d", item->image[0],
+                held * item->images, wanted);
+  bool good = true;
+  if (held > 1) good = channels_split(options, item, folder, ending, error);
+  for (int i = 0; good && held == 1 && i < item->images; i++)
+    good = file_place(options, item->image[i], folder, item->name, i, ending, how, error);
+  return good && (!item->label ||
+                  file_place(options, item->label, "labelsTr", item->name, -1, ending, how, error));
+}
+
+static bool is_wanted(const ImportEntry *entry, const ImportOptions *options) {
+  return !entry->validation || options->validation != VALIDATION_LEAVE;
+}
+
+/* The labelled cases must be such that the folder can be trained on. */
+static bool cases_sound(const Import *import, const ImportOptions *options, Error *error) {
+  Problems problems = {0};
+  Dataset view = import->about;
+  view.cases = 0;
+  view.item = calloc((size_t)import->entries, sizeof *view.item);
+  CHECK(view.item, "out of memory for %d cases", import->entries);
+  for (int i = 0; i < import->entries; i++) {
+    const Case *item = &import->entry[i].item;
+    if (item->label && is_wanted(&import->entry[i], options) && case_whole(item, &problems))
+      view.item[view.cases++] = *item;
+  }
+  bool good = problems_told(&problems, view.dir, error) &&
+              (!view.cases || dataset_sound(&view, NULL, error));
+  problems_free(&problems);
+  free(view.item);
   return good;
 }
 
@@ -196,8 +208,8 @@ static json_t *split_json(const Import *import) {
   json_t *train = json_array(), *validate = json_array();
   for (int i = 0; i < import->entries; i++) {
     const ImportEntry *entry = &import->entry[i];
-    if (entry->label)
-      json_array_append_new(entry->validation ? validate : train, json_string(entry->name));
+    if (entry->item.label)
+      json_array_append_new(entry->validation ? validate : train, json_string(entry->item.name));
   }
   return json_pack("[{s:o, s:o}]", "train", train, "val", validate);
 }
@@ -206,16 +218,16 @@ bool import_write(const Import *import, const ImportOptions *options, ImportOutc
                   Error *error) {
   *outcome = (ImportOutcome){.how = options->how};
   if (!import->entries) return fail(error, "%s: no case found", options->source);
-  const char *ending = ending_of(import->entry[0].image);
-  if (!ending) return fail(error, "%s: expected .nii.gz or .nii", import->entry[0].image);
-  if (!folders_make(options, error)) return false;
+  const char *ending = ending_of(import->entry[0].item.image[0]);
+  if (!ending) return fail(error, "%s: " NIFTI_ALONE, import->entry[0].item.image[0]);
+  if (!cases_sound(import, options, error) || !folders_make(options, error)) return false;
   for (int i = 0; i < import->entries; i++) {
     const ImportEntry *entry = &import->entry[i];
-    if (entry->validation && options->validation == VALIDATION_LEAVE) continue;
-    if (!entry_write(import, options, entry, ending, &outcome->how, error)) return false;
-    outcome->training += entry->label != NULL;
-    outcome->test += entry->label == NULL;
-    outcome->validation += entry->label && entry->validation;
+    if (!is_wanted(entry, options)) continue;
+    if (!entry_write(import, options, &entry->item, ending, &outcome->how, error)) return false;
+    outcome->training += entry->item.label != NULL;
+    outcome->test += entry->item.label == NULL;
+    outcome->validation += entry->item.label && entry->validation;
   }
   if (outcome->validation && options->validation == VALIDATION_SPLIT &&
       !json_write(options, "splits_final.json", split_json(import), error))

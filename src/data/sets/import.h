@@ -23,8 +23,7 @@ typedef struct ImportOptions {
 } ImportOptions;
 
 typedef struct ImportEntry {
-  char *name;
-  char *image, *label; /* paths in the source; label NULL: a test image */
+  Case item; /* paths in the source; label NULL: a test image */
   bool validation;
 } ImportEntry;
 
@@ -50,12 +49,12 @@ typedef struct ImportOutcome {
 } ImportOutcome;
 
 /* Makes the folder; dataset.json comes last, so a call that was interrupted can be repeated.
- * Errors: the target holds a dataset already or lies in the source, files missing in the source,
- * image and label of different shapes, no space. */
+ * Errors: whatever dataset_sound says of the cases (before anything is made), the target holds a
+ * dataset already or lies in the source, files missing in the source, no space. */
 bool import_write(const Import *import, const ImportOptions *options, ImportOutcome *outcome,
                   Error *error);
 
-/* Takes ownership of the three texts. For the readers of layouts. */
-void import_add(Import *import, char *name, char *image, char *label, bool validation);
+/* Takes ownership of the case. For the readers of layouts. */
+void import_add(Import *import, Case item, bool validation);
 
 #endif

@@ -1,4 +1,6 @@
 #define _GNU_SOURCE /* asprintf */
+#include "src/data/nifti/nifti_name.h"
+#include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
 #include "src/data/sets/import.h"
 
@@ -17,22 +19,11 @@ static bool is_there(const char *dir, const char *name) {
 /* The first of the folders below `source` that holds `mark`; to be freed, NULL: none. */
 static char *root_find(const char *source, const char *const *below, int count, const char *mark) {
   for (int i = 0; i < count; i++) {
-    char *root = path_join(source, below[i]);
+    char *root = strcmp(below[i], ".") ? path_join(source, below[i]) : strdup(source);
     if (is_there(root, mark)) return root;
     free(root);
   }
   return NULL;
-}
-
-/* The file name without folder and .nii.gz or .nii. */
-static char *stem_of(const char *path) {
-  const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-  const char *end = strstr(base, ".nii");
-  return strndup(base, end ? (size_t)(end - base) : strlen(base));
-}
-
-static char *below(const char *root, const char *path) {
-  return path_join(root, strncmp(path, "./", 2) ? path : path + 2);
 }
 
 /* ---- AMOS22 and MSD: dataset.json lists the files ----------------------------------------------
@@ -64,21 +55,23 @@ static bool everything(const char *name, const ImportOptions *options) {
 static bool list_add(Import *import, const ImportOptions *options, const char *root,
                      const json_t *list, Role role, Wanted wanted, Error *error) {
   size_t i;
-  json_t *item;
-  json_array_foreach((json_t *)list, i, item) {
-    const char *image = json_is_string(item) ? json_string_value(item)
-                                             : json_string_value(json_object_get(item, "image"));
+  json_t *entry;
+  json_array_foreach((json_t *)list, i, entry) {
+    const json_t *image = json_is_object(entry) ? json_object_get(entry, "image") : entry;
     const char *label =
-        role == ROLE_TEST ? NULL : json_string_value(json_object_get(item, "label"));
-    if (!image) return fail(error, "%s/dataset.json: entry %zu names no image", root, i);
-    char *name = stem_of(label ? label : image); /* an image may carry its channel's number */
-    size_t length = strlen(name);
-    if (!label && length > 5 && !strcmp(name + length - 5, "_0000")) name[length - 5] = 0;
-    if (wanted(name, options))
-      import_add(import, name, below(root, image), label ? below(root, label) : NULL,
-                 role == ROLE_VALIDATION);
+        role == ROLE_TEST ? NULL : json_string_value(json_object_get(entry, "label"));
+    Case item = {.label = label ? listed_path(root, label) : NULL};
+    if (!listed_images(&item, root, image, import->about.channels)) {
+      case_free(&item);
+      return fail(error, "%s/dataset.json: entry %zu of a list names no image", root, i);
+    }
+    item.name = case_name(label ? label : item.image[0]); /* may carry its channel's number */
+    size_t length = strlen(item.name);
+    if (!label && length > 5 && !strcmp(item.name + length - 5, "_0000")) item.name[length - 5] = 0;
+    if (wanted(item.name, options))
+      import_add(import, item, role == ROLE_VALIDATION);
     else
-      free(name);
+      case_free(&item);
   }
   return true;
 }
@@ -98,16 +91,17 @@ static bool amos_wanted(const char *name, const ImportOptions *options) {
 static bool amos_check(const Import *import, const ImportOptions *options, Error *error) {
   for (int i = 0; i < import->entries; i++) {
     const ImportEntry *entry = &import->entry[i];
-    if (number_of(entry->name) < 0)
+    const char *label = entry->item.label;
+    if (number_of(entry->item.name) < 0)
       return fail(error,
                   "%s: expected a name like amos_0001.nii.gz, whose number tells CT from MRI",
-                  entry->image);
-    if (entry->validation && options->validation != VALIDATION_LEAVE && entry->label &&
-        access(entry->label, F_OK))
+                  entry->item.image[0]);
+    if (entry->validation && options->validation != VALIDATION_LEAVE && label &&
+        access(label, F_OK))
       return fail(error,
                   "%s: missing; a download without the validation labels is imported with "
                   "--validation leave",
-                  entry->label);
+                  label);
   }
   return true;
 }
@@ -117,7 +111,7 @@ static bool amos_check(const Import *import, const ImportOptions *options, Error
 static const char *amos_channel(const Import *import) {
   bool ct = false, mri = false;
   for (int i = 0; i < import->entries; i++) {
-    bool is_ct = number_of(import->entry[i].name) <= AMOS_CT_LAST;
+    bool is_ct = number_of(import->entry[i].item.name) <= AMOS_CT_LAST;
     ct |= is_ct, mri |= !is_ct;
   }
   return ct && mri ? "CT or MRI" : mri ? "MRI" : "CT";
@@ -146,14 +140,17 @@ bool import_amos(Import *import, const ImportOptions *options, Error *error) {
   return good;
 }
 
+/* A task folder is a data set as it is: what is wrong with one is said as of any other. */
 bool import_msd(Import *import, const ImportOptions *options, Error *error) {
   *import = (Import){0};
-  json_t *json = description_read(import, options->source, error);
-  bool good = json &&
-              list_add(import, options, options->source, json_object_get(json, "training"),
-                       ROLE_TRAINING, everything, error) &&
-              list_add(import, options, options->source, json_object_get(json, "test"), ROLE_TEST,
+  if (!dataset_open(&import->about, options->source, error)) return false;
+  for (int i = 0; i < import->about.cases; i++) import_add(import, import->about.item[i], false);
+  import->about.cases = 0; /* they are the entries' now */
+  Problems none = {0};
+  json_t *json = dataset_json_load(options->source, &none);
+  bool good = list_add(import, options, options->source, json_object_get(json, "test"), ROLE_TEST,
                        everything, error);
+  problems_free(&none);
   json_decref(json);
   return good;
 }
@@ -190,7 +187,7 @@ static void btcv_describe(Import *import, const char *root) {
 }
 
 static int visible(const struct dirent *entry) {
-  return entry->d_name[0] != '.' && strstr(entry->d_name, ".nii");
+  return entry->d_name[0] != '.' && nifti_stem(entry->d_name);
 }
 
 /* Every image of a folder; its label is the file whose name has `image` replaced by `label` at the
@@ -202,14 +199,17 @@ static bool folder_add(Import *import, const char *root, const char *images, con
   int count = scandir(dir, &entry, visible, alphasort);
   bool good = count > 0 || !labels || fail(error, "%s: no image found there", dir);
   for (int i = 0; i < count; i++) {
-    char *name = stem_of(entry[i]->d_name), *path = NULL;
+    char *name = case_name(entry[i]->d_name), *path = NULL;
     const char *rest = strncmp(name, image, strlen(image)) ? name : name + strlen(image);
     const char *ending = strstr(entry[i]->d_name, ".nii");
     if (labels && asprintf(&path, "%s/%s/%s%s%s%s", root, labels, label, rest, tail, ending) < 0)
       abort();
     if (good && path && access(path, F_OK))
       good = fail(error, "%s: missing; it is the label of %s/%s", path, dir, entry[i]->d_name);
-    import_add(import, name, path_join(dir, entry[i]->d_name), path, false);
+    Case item = {.name = name, .image = calloc(1, sizeof(char *)), .images = 1, .label = path};
+    CHECK(item.image, "out of memory");
+    item.image[0] = path_join(dir, entry[i]->d_name);
+    import_add(import, item, false);
     free(entry[i]);
   }
   free(entry);

@@ -2,6 +2,7 @@
 #include "src/data/sets/dataset_json.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const char IGNORE[] = "ignore";
 
@@ -77,6 +78,49 @@ static bool entries_read(Entries *entries, const Dataset *dataset, const json_t 
       entries->regions |= entry->count > 1;
   }
   return true;
+}
+
+/* What 0 is called where nothing is labelled; nnU-Net knows the first alone. */
+static bool means_background(const char *name) {
+  static const char *const words[] = {"background",  "bg",         "none",    "nothing",
+                                      "other",       "unlabeled",  "void",    "outside",
+                                      "clear label", "unlabelled", "exterior"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (!strcasecmp(name, words[i])) return true;
+  return false;
+}
+
+static bool background_check(const Dataset *dataset, const Entries *entries, Problems *problems) {
+  const Entry *zero = NULL;
+  int before = problems->count;
+  for (int i = 0; i < entries->count; i++) {
+    const Entry *entry = &entries->item[i];
+    if (entry->holds[0]) zero = entry;
+    if (entry->least != 0 && !strcasecmp(entry->name, "background"))
+      problems_add(problems,
+                   "%s/dataset.json: \"%s\" has the value %d, but the background must be 0, in "
+                   "the label files too: it is neither trained nor scored",
+                   dataset->dir, entry->name, entry->least);
+  }
+  if (problems->count == before && (!zero || (zero->count == 1 && !means_background(zero->name))))
+    problems_add(problems,
+                 "%s/dataset.json: %s%s%s; 0 is what is not labelled, and must be named "
+                 "\"background\"",
+                 dataset->dir, zero ? "the value 0 is named \"" : "no label has the value 0",
+                 zero ? zero->name : "", zero ? "\"" : "");
+  return problems->count == before;
+}
+
+/* Tables and reports know a label by its name. */
+static bool names_differ(const Dataset *dataset, const Entries *entries, Problems *problems) {
+  int before = problems->count;
+  for (int i = 1; i < entries->count; i++)
+    for (int k = 0; k < i; k++)
+      if (!strcmp(entries->item[i].name, entries->item[k].name))
+        problems_add(problems, "%s/dataset.json: the labels %d and %d are both named \"%s\"",
+                     dataset->dir, entries->item[k].least, entries->item[i].least,
+                     entries->item[i].name);
+  return problems->count == before;
 }
 
 /* ---- plain -----------------------------------------------------------------------------------*/
@@ -195,7 +239,9 @@ bool labels_json_read(Dataset *dataset, const json_t *root, Problems *problems) 
     return false;
   }
   const json_t *order = json_object_get(root, "regions_class_order");
-  bool good = entries_read(&entries, dataset, labels, problems);
+  bool good = entries_read(&entries, dataset, labels, problems) &&
+              background_check(dataset, &entries, problems) &&
+              names_differ(dataset, &entries, problems);
   if (good)
     good = entries.regions ? regions_read(dataset, &entries, order, problems)
                            : plain_read(dataset, &entries, problems);

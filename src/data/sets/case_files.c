@@ -1,0 +1,93 @@
+#define _GNU_SOURCE /* asprintf */
+#include "src/data/sets/case_files.h"
+
+#include "src/data/nifti/nifti_name.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { SUFFIX = 5 }; /* _0000 */
+
+char *listed_path(const char *dir, const char *text) {
+  if (text[0] == '/') return strdup(text);
+  while (!strncmp(text, "./", 2))
+    for (text += 2; *text == '/'; text++) continue;
+  return path_join(dir, text);
+}
+
+char *case_name(const char *path) {
+  const char *name = nifti_base(path);
+  size_t stem = nifti_stem(name);
+  return stem ? strndup(name, stem) : strdup(name);
+}
+
+void case_free(Case *item) {
+  for (int i = 0; i < item->images; i++) free(item->image[i]);
+  free(item->image);
+  free(item->name);
+  free(item->label);
+}
+
+bool case_whole(const Case *item, Problems *problems) {
+  int before = problems->count;
+  for (int i = 0; i < item->images + (item->label != NULL); i++) {
+    const char *path = i < item->images ? item->image[i] : item->label;
+    if (access(path, R_OK) != 0)
+      problems_add(problems, "case %s: its %s %s is missing or not readable", item->name,
+                   i < item->images ? "image" : "label", path);
+  }
+  return problems->count == before;
+}
+
+static void image_add(Case *item, char *path) {
+  item->image = realloc(item->image, (size_t)(item->images + 1) * sizeof *item->image);
+  CHECK(item->image, "out of memory for %d images", item->images + 1);
+  item->image[item->images++] = path;
+}
+
+/* The file of a channel beside `path`: its ending, `stem` characters, and the channel's number. */
+static char *channel_path(const char *path, size_t stem, int channel, const char *ending) {
+  char *file = NULL;
+  if (asprintf(&file, "%.*s_%04d%s", (int)stem, path, channel, ending) < 0) abort();
+  return file;
+}
+
+/* Whether the channel is in a file of its own. */
+static bool channel_there(const char *path, size_t stem, int channel, const char *ending) {
+  char *file = channel_path(path, stem, channel, ending);
+  bool there = access(file, F_OK) == 0;
+  free(file);
+  return there;
+}
+
+/* Takes the path. */
+static void image_of_path(Case *item, char *path, int channels) {
+  const char *name = nifti_base(path);
+  size_t stem = nifti_stem(name), folder = (size_t)(name - path);
+  const char *ending = name + stem;
+  bool first = stem > SUFFIX && !strncmp(name + stem - SUFFIX, "_0000", SUFFIX) && channels > 1;
+  size_t length = folder + stem - (first ? SUFFIX : 0);
+  bool parts = stem && (first ? channel_there(path, length, 1, ending)
+                              : access(path, F_OK) && channel_there(path, length, 0, ending));
+  for (int channel = 0; parts && channel < channels; channel++)
+    image_add(item, channel_path(path, length, channel, ending));
+  if (parts)
+    free(path);
+  else
+    image_add(item, path);
+}
+
+bool listed_images(Case *item, const char *dir, const json_t *image, int channels) {
+  size_t count = json_array_size(image), i;
+  json_t *part;
+  if (json_is_array(image) && count == 1) image = json_array_get(image, 0);
+  if (json_is_string(image)) {
+    image_of_path(item, listed_path(dir, json_string_value(image)), channels);
+    return true;
+  }
+  json_array_foreach((json_t *)image, i, part) {
+    if (!json_is_string(part)) return false;
+    image_add(item, listed_path(dir, json_string_value(part)));
+  }
+  return count > 0 && count == (size_t)channels;
+}
