@@ -7,6 +7,9 @@
 
 #include <jansson.h>
 
+/* The plan.json of a data set's folder as a new reference, NULL without one. */
+typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Error *error);
+
 /* Runs an experiment file with "key=value" overrides and resolves it into the plan document:
  *   {"experiment", "file", "table", "title", "metric", "scale", "device",
  *    "data": {"kind": "phantom"|"folder", "name", "dir", "options", "preprocessing"},
@@ -14,10 +17,10 @@
  *    "notes": [..]}
  * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on
  * prepared volumes. A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside
- * it, overrides unread. New reference in *plan. On false the error names the file and line, or the
- * override. */
-bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,
-                     Error *error);
+ * it, overrides unread. reader NULL: data sets have no plans. New reference in *plan. On false the
+ * error names the file and line, or the override. */
+bool experiment_plan(const char *home, const char *file, int count, char **overrides,
+                     PlanReader reader, json_t **plan, Error *error);
 
 /* Every option of experiments, for help: [{"name", "type", "default", "doc", ...}]. */
 json_t *experiment_options(const char *home, Error *error);

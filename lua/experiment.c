@@ -18,13 +18,15 @@ static void push_source(lua_State *L, const char *path) {
   luaL_pushresult(&buffer);
 }
 
-/* read_plan(dir): the table of dir/plan.json, nil without one. */
+/* read_plan(dir): the table of the data set's plan.json, nil without one. */
 static int read_plan(lua_State *L) {
-  const char *path = lua_pushfstring(L, "%s/plan.json", luaL_checkstring(L, 1));
-  if (access(path, F_OK)) return 0;
-  json_error_t where;
-  json_t *plan = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
-  if (!plan) return luaL_error(L, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  const PlanReader *reader = lua_touserdata(L, lua_upvalueindex(1));
+  Error error = {""};
+  json_t *plan = NULL;
+  if (*reader &&
+      !(*reader)(luaL_checkstring(L, 1), lua_tostring(L, lua_upvalueindex(2)), &plan, &error))
+    return luaL_error(L, "%s", error.text);
+  if (!plan) return 0;
   sandbox_push_json(L, plan);
   json_decref(plan);
   return 1;
@@ -41,7 +43,7 @@ static int folder_name(lua_State *L) {
 
 /* plan(experiment, overrides, file, source, home, read_plan, folder_name) */
 static bool call_plan(lua_State *L, const char *home, const char *path, int count, char **overrides,
-                      Error *error) {
+                      PlanReader *reader, Error *error) {
   lua_getglobal(L, "require");
   lua_pushstring(L, "harness.plan");
   if (!sandbox_call(L, 1, error)) return false;
@@ -57,16 +59,18 @@ static bool call_plan(lua_State *L, const char *home, const char *path, int coun
   lua_pushstring(L, path);
   push_source(L, path);
   lua_pushstring(L, home);
-  lua_pushcfunction(L, read_plan);
+  lua_pushlightuserdata(L, reader);
+  lua_pushstring(L, home);
+  lua_pushcclosure(L, read_plan, 2);
   lua_pushcfunction(L, folder_name);
   return sandbox_call(L, 7, error);
 }
 
-bool experiment_plan(const char *home, const char *file, int count, char **overrides, json_t **plan,
-                     Error *error) {
+bool experiment_plan(const char *home, const char *file, int count, char **overrides,
+                     PlanReader reader, json_t **plan, Error *error) {
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
-  bool good = call_plan(L, home, file, count, overrides, error);
+  bool good = call_plan(L, home, file, count, overrides, &reader, error);
   if (good) *plan = sandbox_to_json(L, -1);
   lua_close(L);
   return good;

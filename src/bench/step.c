@@ -31,7 +31,7 @@ static bool configure(Step *step, const StepCase *c, const char *home, int threa
   snprintf(file, sizeof file, "%.4000s/experiments/query_count.lua", home);
   for (int i = 0; c->overrides[i]; i++) overrides[count++] = (char *)c->overrides[i];
   json_t *plan = NULL;
-  if (!experiment_plan(home, file, count, overrides, &plan, error)) return false;
+  if (!experiment_plan(home, file, count, overrides, NULL, &plan, error)) return false;
   step->config =
       json_incref(json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config"));
   json_decref(plan);

@@ -6,6 +6,7 @@
 
 #include "lua/bind.h"
 #include "src/cli/prepare.h"
+#include "src/data/plan/plan_file.h"
 
 static bool ends_with(const char *text, const char *end) {
   size_t a = strlen(text), b = strlen(end);
@@ -28,7 +29,7 @@ static bool read_file(const char *home, const char *file, int count, char **over
   if (access(file, R_OK))
     return fail(error, "%s: cannot read the experiment: %s", file, strerror(errno));
   if (ends_with(file, ".json")) return read_json(file, count, plan, error);
-  return experiment_plan(home, file, count, overrides, plan, error);
+  return experiment_plan(home, file, count, overrides, plan_of_data, plan, error);
 }
 
 static void make_room(Batch *batch, size_t parts) {
@@ -84,7 +85,7 @@ void batch_free(Batch *batch) {
   *batch = (Batch){NULL, 0, false};
 }
 
-bool batch_prepare(Batch *batch, bool make, bool quiet, Error *error) {
+bool batch_prepare(Batch *batch, const char *home, bool make, bool quiet, Error *error) {
   for (int p = 0; p < batch->parts; p++) {
     const json_t *data = json_object_get(batch->part[p].plan, "data");
     const Part *same = NULL;
@@ -92,7 +93,7 @@ bool batch_prepare(Batch *batch, bool make, bool quiet, Error *error) {
       if (json_equal(data, json_object_get(batch->part[i].plan, "data"))) same = &batch->part[i];
     if (same)
       strcpy(batch->part[p].data_hash, same->data_hash);
-    else if (!data_prepare(data, make, quiet, batch->part[p].data_hash, error))
+    else if (!data_prepare(data, home, make, quiet, batch->part[p].data_hash, error))
       return false;
     if (!data_settle(batch->part[p].plan, batch->part[p].finished, error)) return false;
   }

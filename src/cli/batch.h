@@ -28,7 +28,7 @@ void batch_free(Batch *batch);
 
 /* Data sets on disk and their hashes, each once; make: phantoms that are not there. Puts what a
  * data set decides into the cells of its plans (data_settle). */
-bool batch_prepare(Batch *batch, bool make, bool quiet, Error *error);
+bool batch_prepare(Batch *batch, const char *home, bool make, bool quiet, Error *error);
 
 /* An earlier cell is the same trial. */
 bool batch_repeated(const Batch *batch, int part, int trial);

@@ -8,7 +8,9 @@
 #include "src/cli/data.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/prepare/preprocess_folder.h"
+#include "src/data/sets/derived.h"
 #include "src/data/sets/json_text.h"
+#include "src/data/sets/problems.h"
 #include "src/train/plan_budget.h"
 
 typedef struct Request {
@@ -47,6 +49,16 @@ static bool take(int key, char *value, void *user, Error *error) {
   return true;
 }
 
+/* Also of later commands, by HARNESS_CACHE. */
+#define CACHE_OPTION                                                                               \
+  {                                                                                                \
+    "cache", KEY_CACHE, "DIR", 0,                                                                  \
+        "Below DIR, in a folder of the data set's own: the prepared volumes, and the plan too "    \
+        "where "                                                                                   \
+        "the data set cannot be written to (default: beside the data; HARNESS_CACHE is the same)", \
+        0                                                                                          \
+  }
+
 static const struct argp_option plan_options[] = {
     {"budget", KEY_BUDGET, "nnunet|GIB", 0,
      "nnU-Net's estimate for 8 GB (default), or the exact memory of a training process here", 0},
@@ -54,6 +66,7 @@ static const struct argp_option plan_options[] = {
      "Instead of reading the volumes; nnU-Net's dataset_fingerprint.json will do", 0},
     {"jobs", KEY_JOBS, "N", 0, "Volumes read at a time (default: the processors)", 0},
     {"json", KEY_JSON, 0, 0, "Print the plan as JSON", 0},
+    CACHE_OPTION,
     {0}};
 
 static const Cli plan_cli = {
@@ -68,7 +81,7 @@ static const Cli plan_cli = {
     take};
 
 static const struct argp_option preprocess_options[] = {
-    {"cache", KEY_CACHE, "DIR", 0, "Where the prepared volumes lie (default DIR/preprocessed)", 0},
+    CACHE_OPTION,
     {"jobs", KEY_JOBS, "N", 0, "Volumes at a time (default: what processors and memory allow)", 0},
     {"verify", KEY_VERIFY, 0, 0, "Hash every byte of what is there already", 0},
     {0}};
@@ -102,7 +115,7 @@ static bool plan_find(const Request *request, const char *home, const Dataset *d
 static bool fingerprint_find(const Request *request, const Dataset *dataset,
                              Fingerprint *fingerprint, Error *error) {
   char path[PATH_MAX];
-  snprintf(path, sizeof path, "%.4000s/fingerprint.json", dataset->dir);
+  snprintf(path, sizeof path, "%.4000s/fingerprint.json", dataset->derived);
   if (!request->fingerprint)
     return fingerprint_make(fingerprint, dataset, request->jobs, false, error) &&
            fingerprint_write(fingerprint, path, error);
@@ -114,16 +127,24 @@ static bool fingerprint_find(const Request *request, const Dataset *dataset,
   return false;
 }
 
-/* Makes DIR/plan.json; *plan is the caller's. */
-static bool plan_make_file(const Request *request, const char *home, const Dataset *dataset,
+/* Where everything that is made of the data set goes. */
+static bool place(const Request *request, const char *home, Dataset *dataset, Error *error) {
+  free(dataset->derived);
+  dataset->derived = derived_make(dataset->dir, home, request->cache, error);
+  return dataset->derived != NULL;
+}
+
+/* Makes plan.json; *plan is the caller's. */
+static bool plan_make_file(const Request *request, const char *home, Dataset *dataset,
                            json_t **plan, Error *error) {
   Fingerprint fingerprint;
   Planned planned;
+  if (!place(request, home, dataset, error)) return false;
   if (!fingerprint_find(request, dataset, &fingerprint, error)) return false;
   bool good = plan_find(request, home, dataset, &fingerprint, &planned, error);
   if (good) {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%.4000s/plan.json", dataset->dir);
+    snprintf(path, sizeof path, "%.4000s/plan.json", dataset->derived);
     *plan = plan_file_json(dataset, &fingerprint, &planned, request->budget);
     good = json_text_write(*plan, path, error);
     if (!good) json_decref(*plan);
@@ -132,22 +153,41 @@ static bool plan_make_file(const Request *request, const char *home, const Datas
   return good;
 }
 
-static bool preprocess(const Request *request, const char *home, const Dataset *dataset,
-                       Error *error) {
+/* A cache elsewhere of a data set whose own folder can be written to: a link there leads to it. */
+static bool cache_link(const Request *request, const Dataset *dataset, Error *error) {
+  const char *given = getenv("HARNESS_CACHE");
+  const char *root = request->cache ? request->cache : given && given[0] ? given : NULL;
+  if (!root || strcmp(dataset->derived, dataset->dir)) return true;
+  char *folder = derived_below(root, dataset->dir), *target = path_join(folder, "preprocessed");
+  bool good = preprocess_place(dataset, target, error);
+  free(folder);
+  free(target);
+  return good;
+}
+
+/* What is all there already needs no place to write. */
+static bool place_volumes(const Request *request, const char *home, Dataset *dataset,
+                          const Preprocessing *preprocessing, Error *error) {
+  free(dataset->derived);
+  dataset->derived = derived_find(dataset->dir, home);
+  if (!request->cache && preprocess_fresh(dataset, preprocessing, NULL)) return true;
+  return place(request, home, dataset, error) && cache_link(request, dataset, error);
+}
+
+static bool preprocess(const Request *request, const char *home, Dataset *dataset, Error *error) {
   json_t *plan;
-  if (!plan_file_load(dataset->dir, &plan, error)) return false;
+  if (!plan_of_data(dataset->dir, home, &plan, error)) return false;
   if (!plan && !plan_make_file(request, home, dataset, &plan, error)) return false;
   Preprocessing preprocessing;
   bool good = preprocessing_read(&preprocessing, json_object_get(plan, "preprocessing"),
                                  "plan.json", error);
   json_decref(plan);
-  if (good && request->cache) good = preprocess_place(dataset, request->cache, error);
-  if (!good) return false;
+  if (!good || !place_volumes(request, home, dataset, &preprocessing, error)) return false;
   PreprocessOptions options = {.jobs = request->jobs, .verify = request->verify};
   PreprocessOutcome outcome;
   good = preprocess_folder(dataset, &preprocessing, &options, &outcome, error);
-  fprintf(stderr, "%s/preprocessed: %d made, %d there already, %d failed; %.1f MiB\n", dataset->dir,
-          outcome.made, outcome.kept, outcome.failed, outcome.bytes / 0x1p20);
+  fprintf(stderr, "%s/preprocessed: %d made, %d there already, %d failed; %.1f MiB\n",
+          dataset->derived, outcome.made, outcome.kept, outcome.failed, outcome.bytes / 0x1p20);
   return good;
 }
 

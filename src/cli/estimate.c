@@ -5,6 +5,7 @@
 
 #include "lua/bind.h"
 #include "src/cli/cli.h"
+#include "src/data/plan/plan_file.h"
 
 enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE, KEY_DEVICE };
 
@@ -66,8 +67,8 @@ int command_estimate(int argc, char **argv) {
   if (request.device[0] && request.overrides < OVERRIDES_MAX)
     request.override[request.overrides++] = request.device;
   json_t *plan = NULL, *estimate = NULL;
-  if (!experiment_plan(common.home, request.file, request.overrides, request.override, &plan,
-                       &error))
+  if (!experiment_plan(common.home, request.file, request.overrides, request.override, plan_of_data,
+                       &plan, &error))
     return cli_error(EXIT_USAGE, &error);
   bool good = !json_object_get(plan, "experiments") ||
               fail(&error, "%s lists experiments; estimate one of them", request.file);

@@ -34,10 +34,13 @@ static int print_help(FILE *out) {
   fprintf(out, "  %-9s %s\n  %-9s %s\n", "help",
           "this text; `help NAME` for a subcommand, a building block or an op", "version",
           "the version");
-  fprintf(out, "\nResults go to standard output, everything else to standard error.\n"
-               "Environment: HARNESS_HOME (the program's folder), HARNESS_DB (the database).\n"
-               "Exit codes: 0 ok, 1 ran but some trials failed, 2 usage, 3 environment unfit,\n"
-               "4 regression, 5 nothing to compare, 75 interrupted (the same command goes on).\n");
+  fprintf(
+      out,
+      "\nResults go to standard output, everything else to standard error.\n"
+      "Environment: HARNESS_HOME (the program's folder), HARNESS_DB (the database), HARNESS_CACHE\n"
+      "(where what is made of data sets goes, as `data preprocess --cache`).\n"
+      "Exit codes: 0 ok, 1 ran but some trials failed, 2 usage, 3 environment unfit,\n"
+      "4 regression, 5 nothing to compare, 75 interrupted (the same command goes on).\n");
   return EXIT_DONE;
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/nearest.h"
 #include "src/data/phantom/phantom.h"
 #include "src/data/prepare/preprocess_folder.h"
+#include "src/data/sets/derived.h"
 #include "src/data/sets/split.h"
 
 static bool take_size(const json_t *value, int size[3], Error *error) {
@@ -56,9 +57,14 @@ static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error 
 }
 
 /* What the plan's trials need of the prepared volumes and is not there yet. */
-static bool make_cache(const Dataset *dataset, const json_t *wanted, bool quiet, Error *error) {
+static bool make_cache(Dataset *dataset, const json_t *wanted, const char *home, bool quiet,
+                       Error *error) {
   Preprocessing preprocessing;
   if (!preprocessing_read(&preprocessing, wanted, dataset->dir, error)) return false;
+  if (preprocess_fresh(dataset, &preprocessing, NULL)) return true;
+  free(dataset->derived);
+  dataset->derived = derived_make(dataset->dir, home, NULL, error);
+  if (!dataset->derived) return false;
   PreprocessOptions options = {.jobs = omp_get_num_procs(), .quiet = quiet};
   PreprocessOutcome outcome;
   return preprocess_folder(dataset, &preprocessing, &options, &outcome, error);
@@ -77,7 +83,8 @@ static bool judge(const Dataset *dataset, const json_t *wanted, Error *error) {
   return sound;
 }
 
-bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTES], Error *error) {
+bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
+                  char hash[HASH_BYTES], Error *error) {
   const char *kind = json_string_value(json_object_get(data, "kind"));
   const char *dir = json_string_value(json_object_get(data, "dir"));
   if (kind && !strcmp(kind, "none")) {
@@ -99,7 +106,8 @@ bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTE
               fail(error, "%s: regions and ignored voxels are scored, but not yet trained", dir);
   good = good && dataset_hash(&dataset, hash, error);
   const json_t *wanted = json_object_get(data, "preprocessing");
-  if (good && make && wanted) good = make_cache(&dataset, wanted, quiet, error);
+  dataset.derived = derived_find(dir, home);
+  if (good && make && wanted) good = make_cache(&dataset, wanted, home, quiet, error);
   if (good && !phantom && !(make && wanted)) good = judge(&dataset, wanted, error);
   dataset_free(&dataset);
   return good;

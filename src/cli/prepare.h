@@ -12,7 +12,8 @@
 /* data: {"kind": "phantom" | "folder" | "none", "name", "dir", "options", "preprocessing"}. A
  * phantom is made when it is not there, unless make is false: then its hash is the text "not made
  * yet". Volumes to be prepared by a plan's preprocessing are, with make. */
-bool data_prepare(const json_t *data, bool make, bool quiet, char hash[HASH_BYTES], Error *error);
+bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
+                  char hash[HASH_BYTES], Error *error);
 /* Puts into a plan's cells what is known with the data set alone: "split" (src/data/sets/split.h).
  * A finished plan's are left as they are. Errors, before any trial starts: a fold of a cell that
  * the data set does not have. A phantom that is not made yet settles nothing. */

@@ -8,6 +8,7 @@
 #include "lua/bind.h"
 #include "src/cli/figures.h"
 #include "src/cli/report.h"
+#include "src/data/plan/plan_file.h"
 #include "src/store/field.h"
 
 /* ---- experiments --------------------------------------------------------------------------------
@@ -22,7 +23,7 @@ static json_t *wanted_plan(const char *home, const char *name, const char *scale
   snprintf(path, sizeof path, "%.4000s/experiments/%.80s.lua", home, name);
   snprintf(override, sizeof override, "scale=%.80s", scale);
   bool one = scale[0] && !strchr(scale, '+');
-  bool good = experiment_plan(home, path, one, overrides, &plan, &error);
+  bool good = experiment_plan(home, path, one, overrides, plan_of_data, &plan, &error);
   return good && plan ? plan : json_null();
 }
 
@@ -50,7 +51,7 @@ static bool find_experiments(const Common *common, Store *store, const ResultCho
   json_t *list = NULL, *stored = NULL, *name, *row;
   Error unread = {""};
   snprintf(path, sizeof path, "%.4000s/experiments/all.lua", common->home);
-  if (!experiment_plan(common->home, path, 0, NULL, &list, &unread)) list = json_object();
+  if (!experiment_plan(common->home, path, 0, NULL, NULL, &list, &unread)) list = json_object();
   bool good =
       store_query(store, "SELECT name, file FROM experiments ORDER BY id", NULL, &stored, error);
   const json_t *names = json_object_get(list, "experiments");

@@ -201,7 +201,7 @@ static void print_plans(const Run *run) {
 
 static int dry_run(Run *run, Error *error) {
   bool exists = store_exists(run->common.db);
-  bool good = batch_prepare(&run->batch, false, true, error) &&
+  bool good = batch_prepare(&run->batch, run->common.home, false, true, error) &&
               (!exists || store_open(&run->store, run->common.db, STORE_READ, error));
   for (int p = 0; good && p < run->batch.parts; p++) {
     Part *part = &run->batch.part[p];
@@ -390,7 +390,7 @@ static int execute(Run *run, Error *error) {
     if (!strcmp(json_string_value(json_object_get(run->batch.part[p].plan, "device")), "cuda"))
       run->place = "cuda";
   if (run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
-  bool good = batch_prepare(&run->batch, true, run->common.quiet, error) &&
+  bool good = batch_prepare(&run->batch, run->common.home, true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               store_lock(run->store, &stale, error);
   if (good && stale && !run->common.quiet)

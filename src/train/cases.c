@@ -1,5 +1,6 @@
 #include "src/train/cases.h"
 #include "src/data/prepare/preprocess_folder.h"
+#include "src/data/sets/derived.h"
 #include "src/train/config.h"
 
 /* ---- files as they are -----------------------------------------------------------------------*/
@@ -72,12 +73,14 @@ static bool room(int count, Volume **volumes, Error *error) {
 bool cases_load(Cases *c, const json_t *config, Error *error) {
   const char *dir = config_text(config, "data_dir");
   const json_t *preprocessing = json_object_get(config, "preprocessing");
+  const char *home = json_string_value(json_object_get(config, "home"));
   *c = (Cases){.recipe.planned = preprocessing != NULL};
   if (!dataset_open(&c->dataset, dir, error) ||
       !split_make(&c->split, &c->dataset, json_string_value(json_object_get(config, "split")),
                   (int)config_int(config, "fold"), error) ||
       !room(c->split.validations, &c->validation, error))
     return false;
+  c->dataset.derived = derived_find(dir, home ? home : ".");
   if (!preprocessing) return room(c->split.trainings, &c->training, error) && read_files(c, error);
   return preprocessing_read(&c->recipe.preprocessing, preprocessing, "configuration", error) &&
          read_cache(c, error);

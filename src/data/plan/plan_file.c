@@ -1,6 +1,7 @@
 #include "src/data/plan/plan_file.h"
 
 #include "src/data/prepare/preprocess.h"
+#include "src/data/sets/derived.h"
 
 #include <limits.h>
 #include <strings.h>
@@ -130,4 +131,11 @@ bool plan_file_load(const char *dir, json_t **plan, Error *error) {
   json_decref(*plan);
   *plan = NULL;
   return false;
+}
+
+bool plan_of_data(const char *dir, const char *home, json_t **plan, Error *error) {
+  char *folder = derived_find_file(dir, home, "plan.json");
+  bool good = plan_file_load(folder, plan, error);
+  free(folder);
+  return good;
 }

@@ -13,6 +13,8 @@ json_t *plan_file_json(const Dataset *dataset, const Fingerprint *fingerprint,
                        const Planned *planned, const char *budget);
 /* The plan as a table of a dozen lines. */
 void plan_file_print(const json_t *plan, FILE *out);
+/* The plan of a data set wherever derived.h says it is; NULL without one. */
+bool plan_of_data(const char *dir, const char *home, json_t **plan, Error *error);
 /* DIR/plan.json; a folder without one: true with *plan NULL. Errors: unreadable, no plan. */
 bool plan_file_load(const char *dir, json_t **plan, Error *error);
 

@@ -2,6 +2,7 @@
 #include "src/data/prepare/preprocess_folder.h"
 
 #include "engine/backend.h"
+#include "src/data/sets/problems.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -18,9 +19,13 @@ static double now(void) {
   return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+static const char *home_of(const Dataset *dataset) {
+  return dataset->derived ? dataset->derived : dataset->dir;
+}
+
 char *preprocess_path(const Dataset *dataset, int index) {
   char *path = NULL;
-  if (asprintf(&path, "%s/preprocessed/%s.vol", dataset->dir, dataset->item[index].name) < 0)
+  if (asprintf(&path, "%s/preprocessed/%s.vol", home_of(dataset), dataset->item[index].name) < 0)
     abort();
   return path;
 }
@@ -29,11 +34,13 @@ bool preprocess_place(const Dataset *dataset, const char *target, Error *error) 
   char link[PATH_MAX], absolute[PATH_MAX], there[PATH_MAX];
   if (snprintf(link, sizeof link, "%s/preprocessed", dataset->dir) >= (int)sizeof link)
     return fail(error, "%s: path too long", dataset->dir);
-  if (mkdir(target, 0777) && errno != EEXIST)
+  if (!path_make(target))
     return fail(error, "%s: cannot make the folder of the cache: %s", target, strerror(errno));
   if (!realpath(target, absolute)) return fail(error, "%s: %s", target, strerror(errno));
   if (realpath(link, there)) {
-    if (!strcmp(there, absolute)) return true;
+    size_t length = strlen(there);
+    bool above = !strncmp(absolute, there, length) && absolute[length] == '/';
+    if (!strcmp(there, absolute) || above) return true; /* above: as it was placed formerly */
     return fail(error, "%s: the cache is already in %s; remove it to have it in %s", link, there,
                 absolute);
   }
@@ -44,7 +51,7 @@ bool preprocess_place(const Dataset *dataset, const char *target, Error *error) 
 
 static bool cache_make(const Dataset *dataset, Error *error) {
   char path[PATH_MAX];
-  if (snprintf(path, sizeof path, "%s/preprocessed", dataset->dir) >= (int)sizeof path)
+  if (snprintf(path, sizeof path, "%s/preprocessed", home_of(dataset)) >= (int)sizeof path)
     return fail(error, "%s: path too long", dataset->dir);
   if (mkdir(path, 0777) && errno != EEXIST)
     return fail(error, "%s: cannot make the folder: %s; `--cache DIR` puts the cache elsewhere",
@@ -77,15 +84,19 @@ static bool is_fresh(const char *path, const CacheKey *key, bool verify) {
   return true;
 }
 
-void preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing, bool *fresh) {
-  for (int i = 0; i < dataset->cases; i++) {
+bool preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing, bool *which) {
+  bool all = true;
+  for (int i = 0; i < dataset->cases && (all || which); i++) {
     CacheKey key;
     Error unread = {""};
     char *path = preprocess_path(dataset, i);
-    fresh[i] = cache_key(&dataset->item[i], preprocessing_key(preprocessing), &key, &unread) &&
-               is_fresh(path, &key, false);
+    bool fresh = cache_key(&dataset->item[i], preprocessing_key(preprocessing), &key, &unread) &&
+                 is_fresh(path, &key, false);
+    all = all && fresh;
+    if (which) which[i] = fresh;
     free(path);
   }
+  return all;
 }
 
 static CaseEnd case_do(const Dataset *dataset, int index, const Preprocessing *preprocessing,

@@ -1,4 +1,4 @@
-/* The cache of a whole data set: DIR/preprocessed/CASE.vol. */
+/* The cache of a whole data set: a file preprocessed/CASE.vol each, where derived.h says. */
 #ifndef DATA_PREPROCESS_FOLDER_H
 #define DATA_PREPROCESS_FOLDER_H
 
@@ -21,9 +21,10 @@ typedef struct PreprocessOutcome {
  * next. */
 bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessing,
                        const PreprocessOptions *options, PreprocessOutcome *outcome, Error *error);
-/* Which cases (dataset->cases) have a volume that is neither stale nor damaged. */
-void preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing, bool *fresh);
-/* The cached case, to be freed: "DIR/preprocessed/CASE.vol". */
+/* Whether all cases have a volume that is neither stale nor damaged; which do (dataset->cases), if
+ * not NULL. */
+bool preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing, bool *which);
+/* The cached case, to be freed: "preprocessed/CASE.vol" in dataset->derived. */
 char *preprocess_path(const Dataset *dataset, int index);
 /* Puts the cache elsewhere: makes `target` and links DIR/preprocessed to it. Errors: the cache is
  * already somewhere else. */

@@ -308,6 +308,7 @@ void dataset_free(Dataset *dataset) {
   free(dataset->item);
   free(dataset->channel_name);
   free(dataset->dir);
+  free(dataset->derived);
   free(dataset->name);
   *dataset = (Dataset){0};
 }

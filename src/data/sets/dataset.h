@@ -27,6 +27,7 @@ typedef struct Dataset {
   char **channel_name;
   int cases;
   Case *item;     /* sorted by name */
+  char *derived;  /* where what is made of it lies (derived.h); NULL: dir */
   int validation; /* "harness_validation" of dataset.json, 0: none given */
 } Dataset;
 

@@ -1,8 +1,11 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/problems.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 void problems_add(Problems *problems, const char *format, ...) {
   char *text = NULL;
@@ -18,6 +21,19 @@ void problems_free(Problems *problems) {
   for (int i = 0; i < problems->count; i++) free(problems->text[i]);
   free(problems->text);
   *problems = (Problems){0};
+}
+
+bool path_make(const char *path) {
+  char *part = strdup(path), *slash = part[0] ? strchr(part + 1, '/') : NULL;
+  bool good = true;
+  for (; good; slash = strchr(slash + 1, '/')) {
+    if (slash) *slash = 0;
+    good = mkdir(part, 0777) == 0 || errno == EEXIST;
+    if (!slash) break;
+    *slash = '/';
+  }
+  free(part);
+  return good;
 }
 
 char *path_join(const char *dir, const char *name) {

@@ -1,4 +1,4 @@
-/* Everything found wrong, one sentence each. Private to src/data/sets. */
+/* Everything found wrong, one sentence each. Private to src/data. */
 #ifndef DATA_PROBLEMS_H
 #define DATA_PROBLEMS_H
 
@@ -19,6 +19,8 @@ bool problems_told(const Problems *problems, const char *dir, Error *error);
  * can be said about cases at all. The dataset must be freed in both cases. */
 bool dataset_scan(Dataset *dataset, const char *dir, Problems *problems);
 
+/* Makes a folder and those above it; errno says why not. */
+bool path_make(const char *path);
 /* "A/B", to be freed. */
 char *path_join(const char *dir, const char *name);
 
