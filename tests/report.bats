@@ -183,7 +183,7 @@ json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json
   rm -r results/plots
   env PATH=/nowhere "$harness" report >/dev/null
   page >text
-  grep -q "gnuplot did not draw" text
+  grep -q "gnuplot cannot be started; is it installed" text
   grep -q "./harness plot curves query_count" text
   grep -q "0.550" text
   run grep -q "<svg" results/report.html

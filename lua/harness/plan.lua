@@ -29,7 +29,7 @@ end
 
 -- The line of a key in the file's source, for messages.
 local function line_of(source, key)
-  local at = source:find("%f[%w_]" .. key .. "%f[^%w_]%s*=")
+  local at = source:find("%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*=")
   if not at then return 1 end
   local _, lines = source:sub(1, at):gsub("\n", "")
   return lines + 1

@@ -1,4 +1,5 @@
 #include "src/report/coverage.h"
+#include "src/report/quote.h"
 #include "src/store/field.h"
 
 #include <string.h>
@@ -87,15 +88,19 @@ void coverage_print(const json_t *result, const char *format, FILE *out) {
   if (!strcmp(format, "csv")) {
     sheet_csv(&sheet, out);
   } else if (!strcmp(format, "tex")) {
-    fprintf(out, "%% needs \\usepackage{booktabs}\n%% %s; %s\n", field_text(result, "title"),
-            coverage_note);
+    fputs("% needs \\usepackage{booktabs}\n% ", out);
+    quote_line(field_text(result, "title"), out);
+    fprintf(out, "; %s\n", coverage_note);
     sheet_tex(&sheet, false, out);
   } else if (!strcmp(format, "md")) {
-    fprintf(out, "**%s**\n\n", field_text(result, "title"));
+    fputs("**", out);
+    quote_markdown(field_text(result, "title"), out);
+    fputs("**\n\n", out);
     sheet_markdown(&sheet, false, out);
     fprintf(out, "\n- %s\n", coverage_note);
   } else {
-    fprintf(out, "%s\n\n", field_text(result, "title"));
+    quote_line(field_text(result, "title"), out);
+    fputs("\n\n", out);
     sheet_text(&sheet, false, out);
     fprintf(out, "\n  %s\n", coverage_note);
   }
@@ -117,6 +122,14 @@ static void put_figure(FILE *out, const json_t *point, const char *key, double d
     fputs("\tNaN", out);
 }
 
+static void put_head(FILE *out, const json_t *point) {
+  fputs("# ", out);
+  picture_field(out, field_text(point, "scale"));
+  fputs(", ", out);
+  picture_field(out, field_text(point, "bridge"));
+  fputc('\n', out);
+}
+
 /* One gnuplot index a line. */
 static bool write_points(const json_t *points, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".tsv", error);
@@ -126,8 +139,7 @@ static bool write_points(const json_t *points, const char *folder, const char *n
   fputs("# covered scales\tplanned GB\tGFLOP\tstep s\tallocated GB\n", out);
   json_array_foreach(points, i, point) {
     if (before && !same_line(before, point)) fputs("\n\n", out);
-    if (!before || !same_line(before, point))
-      fprintf(out, "# %s, %s\n", field_text(point, "scale"), field_text(point, "bridge"));
+    if (!before || !same_line(before, point)) put_head(out, point);
     fprintf(out, "%d", (int)field_number(point, "covered"));
     put_figure(out, point, "planned_bytes", 1e9);
     put_figure(out, point, "flops", 1e9);
@@ -174,10 +186,9 @@ static void put_lines(FILE *out, const json_t *points, const char *scale, const 
     before = point;
     index += first;
     if (!first || strcmp(field_text(point, "scale"), scale)) continue;
-    fprintf(out, "%s\"%s.tsv\" index %d using 1:%d with linespoints lw 2 ps 1 %s title \"",
+    fprintf(out, "%s\"%s.tsv\" index %d using 1:%d with linespoints lw 2 ps 1 %s title ",
             line ? ", \\\n  " : "plot ", name, index, panel->column, looks[line % 4]);
-    picture_label(out, field_text(point, "bridge"));
-    fputs("\"", out);
+    picture_text(out, field_text(point, "bridge"));
     line++;
   }
   fputc('\n', out);
@@ -198,8 +209,9 @@ static void put_row(FILE *out, const json_t *points, const char *scale, const ch
       fputs("set multiplot next\n", out);
       continue;
     }
-    fprintf(out, "set title \"%s: %s\"\nset ylabel \"%s\" offset 1,0\n", scale, panels[i].title,
-            panels[i].axis);
+    fputs("set title ", out);
+    picture_text(out, scale);
+    fprintf(out, " . ': %s'\nset ylabel \"%s\" offset 1,0\n", panels[i].title, panels[i].axis);
     fputs(panels[i].cards ? "set key bottom right reverse Left samplen 1 font \",10\"\n"
                           : "unset key\n",
           out);

@@ -63,9 +63,9 @@ static bool first_of_row(const HeatSheet *s, int input, int head) {
 
 static void put_map(FILE *out, const HeatSheet *s, int input, int head, int index) {
   const HeatMap *map = &s->map[input][head];
-  fputs("set title \"", out);
-  picture_label(out, s->head[head]);
-  fputs("\" font \",11\"\n", out);
+  fputs("set title ", out);
+  picture_text(out, s->head[head]);
+  fputs(" font \",11\"\n", out);
   put_range(out, s, head);
   fprintf(out,
           "set xrange [-0.5:%.1f]\nset yrange [%.1f:-0.5]\nset xlabel \"%s\"\n"
@@ -101,10 +101,10 @@ static bool write_script(const HeatSheet *s, const char *folder, Error *error) {
   if (!out) return false;
   int wide = 330 * (s->heads + 1);
   picture_terminal(out, wide, 720, 11, 11);
-  fprintf(out, "set multiplot layout 2,%d title \"", s->heads + 1);
-  picture_label(out, s->title);
+  fprintf(out, "set multiplot layout 2,%d title ", s->heads + 1);
+  picture_text(out, s->title);
   /* viridis: high values are yellow, as in the paper's figures */
-  fputs("\" font \",15\"\nset palette defined (0 \"#440154\", 1 \"#414487\", 2 \"#2a788e\", "
+  fputs(" font \",15\"\nset palette defined (0 \"#440154\", 1 \"#414487\", 2 \"#2a788e\", "
         "3 \"#22a884\", 4 \"#7ad151\", 5 \"#fde725\")\nunset key\nset datafile separator \"\\t\"\n",
         out);
   fputs(margins, out);

@@ -1,4 +1,5 @@
 #include "src/report/html.h"
+#include "src/report/quote.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -8,24 +9,11 @@
 /* ---- text ---------------------------------------------------------------------------------------
  */
 
-/* Bytes of the UTF-8 character at text; 0: it is none (cut short, overlong, a surrogate). */
-static int utf8_length(const unsigned char *text) {
-  static const unsigned char least[] = {0, 0, 0, 0xa0, 0x90}; /* of the second byte */
-  unsigned char first = text[0];
-  if (first < 0x80) return 1;
-  int length = first >= 0xf5 ? 0 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-  for (int i = 1; i < length; i++)
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  bool overlong = (first == 0xe0 || first == 0xf0) && text[1] < least[length];
-  bool beyond = (first == 0xed && text[1] >= 0xa0) || (first == 0xf4 && text[1] >= 0x90);
-  return overlong || beyond ? 0 : length;
-}
-
 void html_text(const char *text, FILE *out) {
   static const char special[] = "&<>\"'", *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;",
                                                                "&#39;"};
   while (*text) {
-    int length = utf8_length((const unsigned char *)text);
+    int length = utf8_length(text);
     const char *found = strchr(special, *text);
     if (length == 0)
       fputs("\xef\xbf\xbd", out);

@@ -1,25 +1,46 @@
 #include "src/report/picture.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "src/report/quote.h"
 #include "src/store/environment.h"
 
-void picture_label(FILE *out, const char *label) {
-  for (; *label; label++) {
-    if (strchr("_^{}@~", *label)) fputs("\\\\", out);
-    if (*label == '"' || *label == '\\' || *label == '`') continue; /* `...` would be a command */
-    if (*label == '&') {
+/* Between single quotes only the quote itself means something to gnuplot; to its enhanced text what
+ * stands in `marks`, which a backslash takes as it is. */
+static void put_string(FILE *out, const char *text, bool tic) {
+  static const char marks[] = "_^{}@~\\";
+  fputc('\'', out);
+  for (int length; *text; text += length ? length : 1) {
+    length = utf8_length(text);
+    if (strchr(marks, *text)) fputc('\\', out);
+    if (*text == '\'' || (tic && *text == '%')) fputc(*text, out);
+    if (length == 0)
+      fputs("\xef\xbf\xbd", out);
+    else if (*text == '&')
       fputs("and", out); /* gnuplot 5.4 writes it into an SVG as it is: no XML any more */
-      continue;
-    }
-    fputc((unsigned char)*label < ' ' ? ' ' : *label, out);
+    else if ((unsigned char)*text < ' ')
+      fputc(' ', out);
+    else
+      fwrite(text, 1, (size_t)length, out);
   }
+  fputc('\'', out);
+}
+
+void picture_text(FILE *out, const char *text) {
+  put_string(out, text, false);
+}
+
+void picture_tic(FILE *out, const char *text) {
+  put_string(out, text, true);
+}
+
+void picture_field(FILE *out, const char *text) {
+  for (; *text; text++) fputc((unsigned char)*text < ' ' ? ' ' : *text == '"' ? '\'' : *text, out);
 }
 
 const char *const picture_colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
@@ -63,24 +84,29 @@ bool picture_finish(FILE *file, const char *name, Error *error) {
   return fail(error, "%s: the plot's files could not be written whole: is the disk full?", name);
 }
 
-/* Runs the script for one ending inside the plots folder; the picture appears whole or not at all.
- */
-static bool draw(const char *folder, const char *name, const char *ending) {
-  char command[4600], setting[1024];
-  snprintf(command, sizeof command, "%.4000s/plots", folder);
-  snprintf(setting, sizeof setting, "ending=\"%s\"; set output \"%s.%s.part\"", ending, name,
-           ending);
-  char change[4700], part[PLOT_PATH], whole[PLOT_PATH], script[512];
-  snprintf(change, sizeof change, "cd \"%s\"", command);
-  snprintf(script, sizeof script, "%s.gp", name);
-  const char *arguments[] = {"gnuplot", "-e", change, "-e", setting, script, NULL};
-  char *output = environment_command(arguments, 4096);
-  free(output);
-  snprintf(part, sizeof part, "%.3900s/%s.%s.part", command, name, ending);
-  snprintf(whole, sizeof whole, "%.3900s/%s.%s", command, name, ending);
-  if (output && rename(part, whole) == 0) return true;
-  unlink(part);
-  return false;
+/* Runs the script for one ending in the plots' folder, so that no path stands in a command; without
+ * the user's own settings, which could change any picture (a GNUTERM that it lacks even ends
+ * gnuplot 5.4). The picture appears whole or not at all. */
+static bool draw(const char *folder, const char *name, const char *ending, Error *error) {
+  char plots[PLOT_PATH], setting[1024], script[512], part[PLOT_PATH], whole[PLOT_PATH];
+  snprintf(plots, sizeof plots, "%.4000s/plots", folder);
+  snprintf(setting, sizeof setting, "ending='%s'; set output '%s.%s.part'", ending, name, ending);
+  snprintf(script, sizeof script, "./%s.gp", name);
+  snprintf(part, sizeof part, "%.3900s/%s.%s.part", plots, name, ending);
+  snprintf(whole, sizeof whole, "%.3900s/%s.%s", plots, name, ending);
+  const char *arguments[] = {"env", "-u", "GNUTERM", "gnuplot", "-d", "-e", setting, script, NULL};
+  int code;
+  char *said = environment_command_in(plots, arguments, 4096, &code);
+  bool good = code == 0 && rename(part, whole) == 0;
+  if (!good) unlink(part);
+  if (!good && (code == 127 || code < 0))
+    fail(error, "%s/%s.gp: gnuplot cannot be started; is it installed (apt install gnuplot-nox)?",
+         plots, name);
+  if (!good)
+    fail(error, "%s/%s.gp: gnuplot could not draw it: %.400s", plots, name,
+         said && said[0] ? said + strspn(said, "\n ") : "it ended without a word");
+  free(said);
+  return good;
 }
 
 /* --- what is drawn already --- */
@@ -88,32 +114,25 @@ static bool draw(const char *folder, const char *name, const char *ending) {
 static const char mark[] = "<!-- drawn from %016llx -->\n";
 enum { MARK_BYTES = 37 };
 
-static void add_file(XXH3_state_t *state, const char *path) {
-  char block[4096];
+static void add_file(XXH3_state_t *state, const char *folder, const char *name,
+                     const char *ending) {
+  char path[PLOT_PATH], block[4096];
   size_t got;
+  snprintf(path, sizeof path, "%.4000s/plots/%s%s", folder, name, ending);
   FILE *file = fopen(path, "r");
-  XXH3_64bits_update(state, path, strlen(path));
+  XXH3_64bits_update(state, ending, strlen(ending));
   while (file && (got = fread(block, 1, sizeof block, file)) > 0)
     XXH3_64bits_update(state, block, got);
   if (file) fclose(file);
 }
 
-/* The mark of all files that NAME's picture may be made of. */
+/* The mark of the files that NAME's picture is made of. */
 static void inputs_mark(const char *folder, const char *name, char text[MARK_BYTES + 1]) {
-  char pattern[PLOT_PATH];
-  glob_t found = {0};
   XXH3_state_t *state = XXH3_createState();
   CHECK(state, "no memory for a hash");
   XXH3_64bits_reset(state);
-  snprintf(pattern, sizeof pattern, "%.4000s/plots/%s.*", folder, name);
-  glob(pattern, 0, NULL, &found);
-  for (size_t i = 0; i < found.gl_pathc; i++) {
-    const char *ending = strrchr(found.gl_pathv[i], '.');
-    bool picture =
-        ending && (!strcmp(ending, ".svg") || !strcmp(ending, ".png") || !strcmp(ending, ".part"));
-    if (!picture) add_file(state, found.gl_pathv[i]);
-  }
-  globfree(&found);
+  add_file(state, folder, name, ".gp");
+  add_file(state, folder, name, ".tsv");
   snprintf(text, MARK_BYTES + 1, mark, (unsigned long long)XXH3_64bits_digest(state));
   XXH3_freeState(state);
 }
@@ -132,12 +151,9 @@ bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Er
   inputs_mark(folder, name, text);
   snprintf(path, PLOT_PATH, "%.4000s/plots/%s.svg", folder, name);
   if (drawn(path, text)) return true;
-  draw(folder, name, "png"); /* without pngcairo there is the SVG */
-  if (!draw(folder, name, "svg"))
-    return fail(error,
-                "gnuplot did not draw %.4000s/plots/%s.gp; is gnuplot installed (apt install "
-                "gnuplot-nox)?",
-                folder, name);
+  Error none = {""};
+  draw(folder, name, "png", &none); /* without pngcairo there is the SVG */
+  if (!draw(folder, name, "svg", error)) return false;
   FILE *file = fopen(path, "a");
   if (file) fputs(text, file);
   return file && fclose(file) == 0 ? true : fail(error, "%s: cannot be written whole", path);

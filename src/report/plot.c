@@ -12,16 +12,17 @@ static const char *metric_word(const json_t *result) {
 }
 
 static void put_title(FILE *out, const json_t *result) {
-  fputs("set title \"", out);
-  if (field_known(result, "table")) fprintf(out, "Table %d: ", (int)field_number(result, "table"));
-  picture_label(out, field_text(result, "title"));
-  fputs("\\n{/*0.8 scale ", out);
-  picture_label(out, field_text(result, "scale"));
-  fputs(", ", out);
-  picture_label(out, field_text(result, "dataset"));
-  fputs(", ", out);
-  picture_label(out, field_text(result, "device"));
-  fprintf(out, ", %d seed%s}\"\n", (int)field_number(result, "seeds"),
+  fputs("set title ", out);
+  if (field_known(result, "table"))
+    fprintf(out, "'Table %d: ' . ", (int)field_number(result, "table"));
+  picture_text(out, field_text(result, "title"));
+  fputs(" . \"\\n{/*0.8 scale \" . ", out);
+  picture_text(out, field_text(result, "scale"));
+  fputs(" . ', ' . ", out);
+  picture_text(out, field_text(result, "dataset"));
+  fputs(" . ', ' . ", out);
+  picture_text(out, field_text(result, "device"));
+  fprintf(out, " . ', %d seed%s}'\n", (int)field_number(result, "seeds"),
           field_number(result, "seeds") > 1 ? "s" : "");
 }
 
@@ -50,7 +51,7 @@ static bool write_rows(const json_t *result, const char *folder, const char *nam
   size_t i;
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     fprintf(out, "%zu\t", i);
-    picture_label(out, field_text(row, "label"));
+    picture_field(out, field_text(row, "label"));
     put_value(out, row, "paper");
     put_value(out, row, "mean");
     put_value(out, row, "sd");
@@ -92,9 +93,9 @@ static void put_tics(FILE *out, const json_t *result) {
   size_t i;
   fputs("set ytics (", out);
   json_array_foreach(json_object_get(result, "rows"), i, row) {
-    fputs(i ? ", \"" : "\"", out);
-    picture_label(out, field_text(row, "label"));
-    fprintf(out, "\" %zu", i);
+    fputs(i ? ", " : "", out);
+    picture_tic(out, field_text(row, "label"));
+    fprintf(out, " %zu", i);
   }
   fputs(")\nset ytics scale 0\n", out);
 }
@@ -107,10 +108,10 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   range(result, &low, &high);
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
   put_frame(out, result, 900, 190 + 56 * rows);
-  fputs("set xlabel \"", out);
-  picture_label(out, metric_word(result));
+  fputs("set xlabel ", out);
+  picture_text(out, metric_word(result));
   fprintf(out,
-          "\"\nset yrange [%.1f:-0.6]\nset xrange [%.4f:%.4f]\nunset grid\n"
+          "\nset yrange [%.1f:-0.6]\nset xrange [%.4f:%.4f]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
           rows - 0.4, low, high);
   put_tics(out, result);
@@ -136,7 +137,7 @@ bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PA
 
 static void write_organ(FILE *out, const json_t *item, int line) {
   fprintf(out, "%d\t", line);
-  picture_label(out, field_text(item, "name"));
+  picture_field(out, field_text(item, "name"));
   put_value(out, item, "mean");
   put_value(out, item, "low");
   put_value(out, item, "high");
@@ -173,9 +174,9 @@ static void put_organ_tics(FILE *out, const json_t *result) {
   json_array_foreach(json_object_get(result, "labels"), i, item) {
     if ((int)field_number(item, "label") == last) continue;
     last = (int)field_number(item, "label");
-    fputs(++line ? ", \"" : "\"", out);
-    picture_label(out, field_text(item, "name"));
-    fprintf(out, "\" %d", line);
+    fputs(++line ? ", " : "", out);
+    picture_tic(out, field_text(item, "name"));
+    fprintf(out, " %d", line);
   }
   fputs(")\nset ytics scale 0\n", out);
 }
@@ -193,10 +194,10 @@ static void put_organ_rows(FILE *out, const json_t *result, const char *name, in
       fprintf(out, "\"%s.tsv\" index %d using 3:($1%+.3f):4:5 with xerrorbars", name, r, shift);
     else
       fprintf(out, "NaN with points");
-    fprintf(out, " pt %d ps 0.9 lw 1.5 lc rgb \"%s\" title \"", shapes[r % PICTURE_COLOURS],
+    fprintf(out, " pt %d ps 0.9 lw 1.5 lc rgb \"%s\" title ", shapes[r % PICTURE_COLOURS],
             picture_colours[r % PICTURE_COLOURS]);
-    picture_label(out, field_text(row, "label"));
-    fputs(measured ? "\"" : " (no figure)\"", out);
+    picture_text(out, field_text(row, "label"));
+    fputs(measured ? "" : " . ' (no figure)'", out);
   }
   fputc('\n', out);
 }
@@ -212,10 +213,10 @@ bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH],
   FILE *out = lines ? picture_create(folder, name, ".gp", error) : NULL;
   if (!out) return false;
   put_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
-  fputs("set xlabel \"", out);
-  picture_label(out, metric_word(result));
+  fputs("set xlabel ", out);
+  picture_text(out, metric_word(result));
   fprintf(out,
-          " per structure: mean and range over seeds\"\nset yrange [%.1f:-0.5]\nunset grid\n"
+          " . ' per structure: mean and range over seeds'\nset yrange [%.1f:-0.5]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n"
           "set autoscale xfix\nset offsets graph 0.02, graph 0.02, 0, 0\nset errorbars 0\n",
           lines - 0.5);
@@ -275,11 +276,9 @@ static void put_curves(FILE *out, const json_t *points, const char *name, int co
     if (field_number(point, "position") == position) continue;
     position = field_number(point, "position");
     if (index) fputs(", \\\n  ", out);
-    fprintf(out, "\"%s.tsv\" index %d using 2:%d with lines lw 2 dt %s lc rgb \"%s\" title \"",
-            name, index, column, index % 2 ? "(14,4)" : "1",
-            picture_colours[index % PICTURE_COLOURS]);
-    picture_label(out, field_text(point, "label"));
-    fputc('"', out);
+    fprintf(out, "\"%s.tsv\" index %d using 2:%d with lines lw 2 dt %s lc rgb \"%s\" title ", name,
+            index, column, index % 2 ? "(14,4)" : "1", picture_colours[index % PICTURE_COLOURS]);
+    picture_text(out, field_text(point, "label"));
     index++;
   }
   fputc('\n', out);

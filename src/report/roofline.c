@@ -57,10 +57,11 @@ static bool write_script(const json_t *run, const json_t *points, const char *fo
   FILE *out = picture_create(folder, NAME, ".gp", error);
   if (!out) return false;
   picture_frame(out);
-  fprintf(out, "set title \"Bench run %d, %d threads, ", (int)field_number(run, "id"),
+  fprintf(out, "set title 'Bench run %d, %d threads, ' . ", (int)field_number(run, "id"),
           (int)field_number(run, "threads"));
-  picture_label(out, field_text(run, "cpu"));
-  fprintf(out, "\\n{/*0.8 ceilings measured in the same run: %.1f GB/s copied, %.0f GFLOP/s}\"\n",
+  picture_text(out, field_text(run, "cpu"));
+  fprintf(out,
+          " . \"\\n{/*0.8 ceilings measured in the same run: %.1f GB/s copied, %.0f GFLOP/s}\"\n",
           field_number(run, "copy_gbps"), field_number(run, "fma_gflops"));
   fputs("set key outside right top vertical\nset datafile separator \"\\t\"\n"
         "set xlabel \"FLOP per byte that must move\"\nset ylabel \"GFLOP/s\"\n",
@@ -73,10 +74,9 @@ static bool write_script(const json_t *run, const json_t *points, const char *fo
   int block = 0;
   for (size_t i = 0; i < json_array_size(points); i++) {
     if (!new_block(points, i)) continue;
-    fprintf(out, ", \\\n  \"%s.tsv\" index %d using 1:2 with points pt %d lc rgb \"%s\" title \"",
+    fprintf(out, ", \\\n  \"%s.tsv\" index %d using 1:2 with points pt %d lc rgb \"%s\" title ",
             NAME, block, 4 + block % 10, picture_colours[block % PICTURE_COLOURS]);
-    picture_label(out, field_text(json_array_get(points, i), "kernel"));
-    fputc('"', out);
+    picture_text(out, field_text(json_array_get(points, i), "kernel"));
     block++;
   }
   fputc('\n', out);

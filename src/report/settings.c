@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/report/html.h"
+#include "src/report/quote.h"
 #include "src/report/report.h"
 #include "src/store/field.h"
 
@@ -38,6 +39,26 @@ static void put_value(const json_t *value, FILE *out) {
                     ? strdup(json_string_value(value))
                     : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
   fputs(words ? words : "-", out);
+  free(words);
+}
+
+/* name=value, malloced. */
+static char *option_words(const char *name, const json_t *value) {
+  char *words = NULL;
+  size_t bytes = 0;
+  FILE *memory = open_memstream(&words, &bytes);
+  CHECK(memory, "no memory for an option");
+  fprintf(memory, "%s=", name);
+  put_value(value, memory);
+  CHECK(fclose(memory) == 0 && words, "no memory for an option");
+  return words;
+}
+
+/* The same as a word of a command line. */
+static void put_option(const char *name, const json_t *value, FILE *out) {
+  char *words = option_words(name, value);
+  fputc(' ', out);
+  quote_shell(words, out);
   free(words);
 }
 
@@ -118,8 +139,7 @@ static void put_overrides(const Report *report, const json_t *firsts, const json
       other = other && asked && !same(asked, value);
     }
     if (!other) continue;
-    fprintf(out, " %s=", name);
-    put_value(value, out);
+    put_option(name, value, out);
   }
 }
 
@@ -132,14 +152,20 @@ static int wanted_seeds(const json_t *wanted) {
   return most;
 }
 
-/* The data's folder when it is not the one that the file asks for; where it lies is no matter. */
-static void put_data(const json_t *trial, const json_t *wanted, FILE *out) {
+static const char *name_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+/* The data's folder when it is not the one that the file asks for, where the file is known; where
+ * it lies is no matter. The phantom makes itself. */
+static void put_data(const json_t *trial, const json_t *result, const json_t *wanted, FILE *out) {
   const char *own = json_string_value(option(trial, "data_dir"));
   const char *asked = field_text(wanted_config(wanted, field_text(trial, "key")), "data_dir");
-  if (!own || !asked[0]) return;
-  const char *own_name = strrchr(own, '/'), *asked_name = strrchr(asked, '/');
-  if (strcmp(own_name ? own_name : own, asked_name ? asked_name : asked))
-    fprintf(out, " data=%s", own);
+  bool made = !strcmp(field_text(result, "dataset"), "phantom");
+  if (!own || !own[0] || (asked[0] ? !strcmp(name_of(own), name_of(asked)) : made)) return;
+  const json_t *found = option(trial, "data_path");
+  put_option("data", found ? found : option(trial, "data_dir"), out);
 }
 
 static void put_stored(const Report *report, const json_t *experiment, const json_t *result,
@@ -149,7 +175,7 @@ static void put_stored(const Report *report, const json_t *experiment, const jso
   bool one = !strchr(field_text(result, "scale"), '+'); /* several: the file itself says which */
   if (one && strcmp(field_text(result, "scale"), "quick"))
     fprintf(out, " scale=%s", field_text(result, "scale"));
-  put_data(json_array_get(firsts, 0), wanted, out);
+  put_data(json_array_get(firsts, 0), result, wanted, out);
   if (json_is_object(wanted) && field_whole(result, "seeds") != wanted_seeds(wanted))
     fprintf(out, " seeds=%d", field_whole(result, "seeds"));
   put_overrides(report, firsts, wanted, out);
@@ -165,7 +191,8 @@ char *settings_command(const Report *report, const json_t *experiment, const cha
   const json_t *result = json_object_get(experiment, "result");
   FILE *out = open_memstream(&command, &bytes);
   CHECK(out, "no memory for a command");
-  fprintf(out, "./harness run %s", field_text(experiment, "file"));
+  fputs("./harness run ", out);
+  quote_shell(field_text(experiment, "file"), out);
   if (json_is_object(result)) put_stored(report, experiment, result, out);
   fprintf(out, "%s%s", more[0] ? " " : "", more);
   CHECK(fclose(out) == 0 && command, "no memory for a command");
@@ -195,13 +222,7 @@ static void put_differences(const Report *report, const json_t *firsts, const js
     bool all = common(firsts, name);
     if (!value || all != shared) continue;
     if ((all || scales) && same(value, default_of(row, scales && own ? own : scale))) continue;
-    char *words = NULL;
-    size_t bytes = 0;
-    FILE *memory = open_memstream(&words, &bytes);
-    CHECK(memory, "no memory for an option");
-    fprintf(memory, "%s=", name);
-    put_value(value, memory);
-    CHECK(fclose(memory) == 0 && words, "no memory for an option");
+    char *words = option_words(name, value);
     fputs(count++ ? " <code>" : "<code>", report->out);
     html_text(words, report->out);
     fputs("</code>", report->out);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/error.h"
+#include "src/report/quote.h"
 
 Sheet sheet_make(int rows, int columns) {
   Sheet sheet = {rows, columns, calloc((size_t)(rows * columns), SHEET_CELL)};
@@ -83,18 +84,11 @@ void sheet_text(const Sheet *sheet, bool text_last, FILE *out) {
   }
 }
 
-static void escaped(const char *text, const char *special, FILE *out) {
-  for (; *text; text++) {
-    if (strchr(special, *text)) fputc('\\', out);
-    fputc(*text, out);
-  }
-}
-
 void sheet_markdown(const Sheet *sheet, bool text_last, FILE *out) {
   for (int row = 0; row < sheet->rows; row++) {
     for (int column = 0; column < sheet->columns; column++) {
       fputs("| ", out);
-      escaped(sheet_get(sheet, row, column), "|", out);
+      quote_markdown(sheet_get(sheet, row, column), out);
       fputc(' ', out);
     }
     fputs("|\n", out);

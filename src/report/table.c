@@ -4,6 +4,7 @@
 
 #include "src/report/claim.h"
 #include "src/report/coverage.h"
+#include "src/report/quote.h"
 #include "src/store/field.h"
 
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
@@ -137,14 +138,23 @@ Sheet table_labels(const json_t *result) {
 
 void table_head(const json_t *result, const char *gap, FILE *out) {
   if (field_known(result, "table")) fprintf(out, "Table %d  ", field_whole(result, "table"));
-  fprintf(out, "%s%s", field_text(result, "title"), gap);
-  if (field_text(result, "model")[0]) fprintf(out, "%s, ", field_text(result, "model"));
-  fprintf(out, "scale %s, %s, %s, %d seed%s", field_text(result, "scale"),
-          field_text(result, "dataset"), field_text(result, "device"), field_whole(result, "seeds"),
+  quote_line(field_text(result, "title"), out);
+  fputs(gap, out);
+  quote_line(field_text(result, "model"), out);
+  fputs(field_text(result, "model")[0] ? ", scale " : "scale ", out);
+  quote_line(field_text(result, "scale"), out);
+  fputs(", ", out);
+  quote_line(field_text(result, "dataset"), out);
+  fprintf(out, ", %s, %d seed%s", field_text(result, "device"), field_whole(result, "seeds"),
           field_whole(result, "seeds") == 1 ? "" : "s");
   if (field_whole(result, "folds") > 1) fprintf(out, " x %d folds", field_whole(result, "folds"));
   if (!strcmp(field_text(result, "split"), "kfold")) fputs(", nnU-Net's folds", out);
   fputc('\n', out);
+}
+
+static void put_marked(const char *mark, const char *text, FILE *out) {
+  fputs(mark, out);
+  quote_line(text, out);
 }
 
 static void note_collapsed(const json_t *result, const char *mark, FILE *out) {
@@ -153,9 +163,9 @@ static void note_collapsed(const json_t *result, const char *mark, FILE *out) {
     const json_t *row = json_array_get(rows, i);
     int collapsed = field_whole(row, "collapsed");
     if (collapsed == 0) continue;
-    fprintf(out, "%s%s: %d collapsed trial%s left out of the mean; counted as 0 the mean is %.3f\n",
-            mark, field_text(row, "label"), collapsed, collapsed == 1 ? " is" : "s are",
-            field_number(row, "with_collapsed"));
+    put_marked(mark, field_text(row, "label"), out);
+    fprintf(out, ": %d collapsed trial%s left out of the mean; counted as 0 the mean is %.3f\n",
+            collapsed, collapsed == 1 ? " is" : "s are", field_number(row, "with_collapsed"));
   }
 }
 
@@ -235,14 +245,18 @@ void table_notes(const json_t *result, const char *mark, FILE *out) {
   note_claims(result, mark, out);
   note_collapsed(result, mark, out);
   const json_t *rows = json_object_get(result, "rows");
-  for (size_t i = 0; i < json_array_size(rows); i++)
-    if (field_whole(json_array_get(rows, i), "builds") > 1)
-      fprintf(out, "%s%s: mixed, its trials ran with %d builds of the program\n", mark,
-              field_text(json_array_get(rows, i), "label"),
-              field_whole(json_array_get(rows, i), "builds"));
+  for (size_t i = 0; i < json_array_size(rows); i++) {
+    const json_t *row = json_array_get(rows, i);
+    if (field_whole(row, "builds") < 2) continue;
+    put_marked(mark, field_text(row, "label"), out);
+    fprintf(out, ": mixed, its trials ran with %d builds of the program\n",
+            field_whole(row, "builds"));
+  }
   const json_t *notes = json_object_get(result, "notes");
-  for (size_t i = 0; i < json_array_size(notes); i++)
-    fprintf(out, "%s%s\n", mark, json_string_value(json_array_get(notes, i)));
+  for (size_t i = 0; i < json_array_size(notes); i++) {
+    put_marked(mark, json_string_value(json_array_get(notes, i)), out);
+    fputc('\n', out);
+  }
   note_environment(result, mark, out);
 }
 
@@ -303,27 +317,29 @@ static void print_csv(const json_t *result, FILE *out) {
   sheet_free(&sheet);
 }
 
-/* Title and notes as comments; a line break within one of them must not end the comment. */
-static void put_comments(const json_t *result, FILE *out) {
+static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
+  fputs("% needs \\usepackage{booktabs}\n% ", out);
+  table_head(result, "; ", out);
+  table_notes(result, "% ", out);
+  sheet_tex(sheet, true, out);
+}
+
+/* What print writes, each line with its texts quoted; the marks stay as they are. */
+static void put_markdown(void (*print)(const json_t *, const char *, FILE *), const json_t *result,
+                         const char *before, const char *after, FILE *out) {
   char *lines = NULL;
   size_t bytes = 0;
   FILE *memory = open_memstream(&lines, &bytes);
   CHECK(memory, "no memory for notes");
-  table_head(result, "; ", memory);
-  table_notes(result, "", memory);
+  print(result, print == table_head ? "\n" : "", memory);
   CHECK(fclose(memory) == 0 && lines, "no memory for notes");
-  for (const char *line = lines; *line;) {
-    int length = (int)strcspn(line, "\r\n");
-    fprintf(out, "%% %.*s\n", length, line);
-    line += length + (line[length] != 0);
+  for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
+    fputs(before, out);
+    quote_markdown(line, out);
+    fputs(after, out);
+    if (print == table_head) before = "", after = "\n"; /* the second line is no title */
   }
   free(lines);
-}
-
-static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
-  fputs("% needs \\usepackage{booktabs}\n", out);
-  put_comments(result, out);
-  sheet_tex(sheet, true, out);
 }
 
 void table_print(const json_t *result, const char *format, FILE *out) {
@@ -343,12 +359,11 @@ void table_print(const json_t *result, const char *format, FILE *out) {
   if (!strcmp(format, "tex")) {
     print_tex(result, &sheet, out);
   } else if (!strcmp(format, "md")) {
-    fputs("**", out);
-    table_head(result, "**  \n", out);
+    put_markdown(table_head, result, "**", "**  \n", out);
     fputc('\n', out);
     sheet_markdown(&sheet, true, out);
     fputc('\n', out);
-    table_notes(result, "- ", out);
+    put_markdown(table_notes, result, "- ", "\n", out);
   } else {
     table_head(result, "        ", out);
     fputc('\n', out);

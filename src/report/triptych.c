@@ -111,9 +111,9 @@ static void put_names(FILE *out, const Triptych *t) {
         out,
         "set label %d \"■ \" at screen 0.835,%.3f right tc rgb \"#%02x%02x%02x\" font \",16\"\n",
         2 * label, 0.88 - 0.036 * line, rgb[0], rgb[1], rgb[2]);
-    fprintf(out, "set label %d \"", 2 * label + 1);
-    picture_label(out, t->label_name[label]);
-    fprintf(out, "\" at screen 0.84,%.3f left\n", 0.88 - 0.036 * line++);
+    fprintf(out, "set label %d ", 2 * label + 1);
+    picture_text(out, t->label_name[label]);
+    fprintf(out, " at screen 0.84,%.3f left\n", 0.88 - 0.036 * line++);
   }
 }
 
@@ -137,10 +137,10 @@ static bool write_script(const Triptych *t, const char *folder, Error *error) {
   if (!out) return false;
   picture_terminal(out, 980, 860, 12, 12);
   fputs("set multiplot layout 3,3 margins screen 0.05,0.80,0.02,0.90 spacing screen 0.01,0.012 "
-        "title \"",
+        "title ",
         out);
-  picture_label(out, t->title);
-  fputs("\" font \",13\"\nunset tics\nunset key\nset size ratio -1\nset border lc rgb \"#bbbbbb\"\n"
+  picture_text(out, t->title);
+  fputs(" font \",13\"\nunset tics\nunset key\nset size ratio -1\nset border lc rgb \"#bbbbbb\"\n"
         "set datafile separator \"\\t\"\n",
         out);
   put_names(out, t);

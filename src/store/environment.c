@@ -40,25 +40,50 @@ static char *read_all(int file, size_t limit) {
   return text;
 }
 
-char *environment_command(const char *const argv[], size_t limit) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC)) return NULL;
+/* Starts argv[0] from PATH in the folder (NULL: here) with its output, and where `errors` its
+ * errors, in the pipe. Returns whether it was started. */
+static bool start(const char *folder, const char *const argv[], bool errors, const int ends[2],
+                  pid_t *pid) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
+  if (folder) posix_spawn_file_actions_addchdir_np(&actions, folder);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  pid_t pid;
-  int failed = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+  if (errors)
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+  else
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  int failed = posix_spawnp(pid, argv[0], &actions, NULL, (char *const *)argv, environ);
   posix_spawn_file_actions_destroy(&actions);
+  return !failed;
+}
+
+static char *command(const char *folder, const char *const argv[], bool errors, size_t limit,
+                     int *code) {
+  int ends[2], status = 0;
+  pid_t pid;
+  *code = -1;
+  if (pipe2(ends, O_CLOEXEC)) return NULL;
+  bool started = start(folder, argv, errors, ends, &pid);
   close(ends[1]);
-  char *text = failed ? NULL : read_all(ends[0], limit);
+  char *text = started ? read_all(ends[0], limit) : NULL;
   close(ends[0]);
-  int status = 1;
-  if (!failed) waitpid(pid, &status, 0);
-  if (status == 0) return text;
+  if (started && waitpid(pid, &status, 0) == pid)
+    *code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return text;
+}
+
+char *environment_command(const char *const argv[], size_t limit) {
+  int code;
+  char *text = command(NULL, argv, false, limit, &code);
+  if (code == 0) return text;
   free(text);
   return NULL;
+}
+
+char *environment_command_in(const char *folder, const char *const argv[], size_t limit,
+                             int *code) {
+  return command(folder, argv, true, limit, code);
 }
 
 static void add_git(json_t *environment, const char *home) {

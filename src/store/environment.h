@@ -8,6 +8,9 @@
 /* Runs argv[0] from PATH with its errors silenced and returns at most limit bytes of its standard
  * output (malloced), or NULL when it could not be started or ended with another code than 0. */
 char *environment_command(const char *const argv[], size_t limit);
+/* The same in a folder, with its errors among its output whatever its end; code: of its end (128
+ * and more: a signal), -1: it could not be started. */
+char *environment_command_in(const char *folder, const char *const argv[], size_t limit, int *code);
 
 /* {version, binary_hash, commit, dirty, diff, compiler, flags, libraries, cpu, cores,
  * memory_bytes, host, kernel}; commit, dirty and diff are absent outside a git checkout. home is
