@@ -61,6 +61,17 @@ import json, sys
 assert 'split' not in json.load(sys.stdin)['cells'][0]['config']"
 }
 
+@test "channels that are not scaled as before make another trial" {
+  cp -r data left
+  sed -i 's/"CT"/"noNorm"/' left/dataset.json
+  "$harness" run tiny.lua data=left -n --json | python3 -c "
+import json, sys
+assert json.load(sys.stdin)['cells'][0]['config']['schemes'] == ['none']"
+  "$harness" run tiny.lua -n --json | python3 -c "
+import json, sys
+assert 'schemes' not in json.load(sys.stdin)['cells'][0]['config']"
+}
+
 @test "a fold that is not there is an error before any trial starts" {
   run "$harness" run tiny.lua fold=5 -n
   [ "$status" -eq 3 ]

@@ -74,7 +74,7 @@ static void maps_what_was_prepared(void **state) {
   assert_true(dataset_read(&f.dataset, 2, &source, &f.error));
   assert_true(prepare_volume(&f.p, &source, &prepared, &frame, &f.error));
   CacheKey key;
-  assert_true(cache_key(&f.dataset.item[2], preprocessing_key(&f.p), &key, &f.error));
+  assert_true(cache_key(&f.dataset.item[2], preprocessing_key(&f.p, &f.dataset), &key, &f.error));
   Cached cached;
   char *path = preprocess_path(&f.dataset, 2);
   if (!cached_open(&cached, path, &key, true, &f.error)) fail_msg("%s", f.error.text);
@@ -123,6 +123,36 @@ static void keeps_what_is_there(void **state) {
   assert_true(preprocess(&f, false));
   assert_true(f.outcome.made == 4);
   free(path);
+  fixture_free(&f);
+}
+
+static void describe(Fixture *f, const char *labels) {
+  char text[512];
+  snprintf(text, sizeof text,
+           "{\"channel_names\": {\"0\": \"MR\"}, \"labels\": {\"background\": 0, %s}, "
+           "\"file_ending\": \".nii.gz\"}",
+           labels);
+  text_write(scratch_path(&f->scratch, "dataset.json"), text);
+  dataset_free(&f->dataset);
+  if (!dataset_open(&f->dataset, f->scratch.dir, &f->error)) fail_msg("%s", f->error.text);
+}
+
+/* Volumes follow dataset.json: prepared with a label that is taken away afterwards, they are not
+ * taken for good. */
+static void follows_the_labels(void **state) {
+  (void)state;
+  Fixture f = fixture_make(3);
+  assert_true(preprocess(&f, false));
+  describe(&f, "\"A\": 1, \"B\": 2"); /* other names are the same volumes */
+  assert_true(preprocess(&f, false));
+  assert_int_equal(f.outcome.kept, 4);
+  describe(&f, "\"a\": 1, \"b\": 2, \"c\": 3");
+  assert_true(preprocess(&f, false));
+  assert_int_equal(f.outcome.made, 4);
+  describe(&f, "\"a\": 1");
+  assert_false(preprocess(&f, false));
+  assert_int_equal(f.outcome.failed, 4);
+  assert_non_null(strstr(f.error.text, "holds values that dataset.json does not name: 2 ("));
   fixture_free(&f);
 }
 
@@ -279,6 +309,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(maps_what_was_prepared),
       cmocka_unit_test(keeps_what_is_there),
+      cmocka_unit_test(follows_the_labels),
       cmocka_unit_test(damage_is_seen),
       cmocka_unit_test(a_bad_case_harms_no_other),
       cmocka_unit_test(a_folder_that_cannot_be_written),

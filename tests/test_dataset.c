@@ -321,15 +321,15 @@ static void normalises_as_nnunet(void **state) {
   assert_true(dataset_open(&dataset, scratch.dir, &error));
   assert_true(dataset_load(&dataset, (int[]){0, 1}, 2, volume, &error));
   assert_true(normaliser_fit(&normaliser, &dataset, volume, 2, &error));
-  assert_true(normaliser.channel[0].ct);
-  assert_false(normaliser.channel[1].ct);
+  assert_true(normaliser.channel[0].scheme == SCHEME_CT);
+  assert_int_equal(normaliser.channel[1].scheme, SCHEME_ZSCORE);
   /* Foreground of case a: 1 2 4 5 7 8 .. 22 23; of case b each one more. numpy gives these. */
   assert_true(fabs(normaliser.channel[0].mean - 12.5) < 1e-12);
   assert_true(fabs(normaliser.channel[0].sd - sqrt(0.25 + 0.25 + 47.25)) < 1e-12);
   assert_true(fabs(normaliser.channel[0].low - 1.155) < 1e-9);
   assert_true(fabs(normaliser.channel[0].high - 23.845) < 1e-9);
   double ct = normaliser.channel[0].sd, mr = sqrt((24 * 24 - 1) / 12.0);
-  normaliser_apply(&normaliser, &volume[0].image);
+  assert_true(normaliser_apply(&normaliser, NULL, &volume[0].image, &error));
   assert_true(fabs(volume[0].image.data[0] - (1.155 - 12.5) / ct) < 1e-6);
   assert_true(fabs(volume[0].image.data[2 * 10] - (10 - 12.5) / ct) < 1e-6);
   assert_true(fabs(volume[0].image.data[2 * 10 + 1] - (10 - 11.5) / mr) < 1e-6);

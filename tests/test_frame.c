@@ -210,15 +210,26 @@ static void a_mask_scales_its_inside(void **state) {
 static void keys_tell_plans_apart(void **state) {
   (void)state;
   Preprocessing a = plan_of(plan), b = plan_of(plan);
-  assert_true(preprocessing_key(&a) == preprocessing_key(&b));
+  const Dataset two = {.labels = 2, .channels = 1, .labelling = labelling_plain(2)};
+  Dataset other = two;
+  const uint64_t key = preprocessing_key(&a, &two);
+  assert_true(key == preprocessing_key(&b, &other));
   b.mm[1] += 1e-9;
-  assert_true(preprocessing_key(&a) != preprocessing_key(&b));
+  assert_true(key != preprocessing_key(&b, &two));
   b = a;
   b.normaliser.channel[0].sd++;
-  assert_true(preprocessing_key(&a) != preprocessing_key(&b));
+  assert_true(key != preprocessing_key(&b, &two));
+  b = a;
+  b.normaliser.channel[0].scheme = SCHEME_NONE;
+  assert_true(key != preprocessing_key(&b, &two));
   b = a;
   strcpy(b.orientation, "LPS");
-  assert_true(preprocessing_key(&a) != preprocessing_key(&b));
+  assert_true(key != preprocessing_key(&b, &two));
+  other.labels = 3, other.labelling = labelling_plain(3);
+  assert_true(key != preprocessing_key(&a, &other));
+  other = two;
+  other.labelling.values = 3, other.labelling.ignore = 2;
+  assert_true(key != preprocessing_key(&a, &other));
 }
 
 int main(void) {

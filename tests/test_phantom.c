@@ -149,7 +149,7 @@ static void folder_reads_back(void **state) {
     assert_true(fabs(volume[1].image.grid.affine[i / 4][i % 4] - image.grid.affine[i / 4][i % 4]) <
                 1e-4);
   assert_true(normaliser_fit(&normaliser, &dataset, volume, 3, &error));
-  assert_true(normaliser.channel[0].ct);
+  assert_true(normaliser.channel[0].scheme == SCHEME_CT);
   assert_true(normaliser.channel[0].mean > 50 && normaliser.channel[0].mean < 150);
   image_free(&image);
   label_free(&label);

@@ -185,7 +185,7 @@ static void files_read_back(void **state) {
   assert_true(json_equal(plan, back));
   Preprocessing p;
   assert_true(preprocessing_read(&p, json_object_get(back, "preprocessing"), "plan.json", &error));
-  assert_true(p.normaliser.channel[0].ct && p.normaliser.channel[0].high == 379);
+  assert_true(p.normaliser.channel[0].scheme == SCHEME_CT && p.normaliser.channel[0].high == 379);
   json_decref(plan);
   json_decref(back);
   fingerprint_free(&f);

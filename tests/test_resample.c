@@ -88,7 +88,7 @@ static void agrees_with_scipy(void **state) {
     free(expected);
   }
   fclose(list);
-  assert_int_equal(count, 22);
+  assert_int_equal(count, 26);
   scratch_free(&scratch);
 }
 

@@ -196,7 +196,7 @@ static void post_processing_begins_with_the_foreground(void **state) {
 
 static void a_recipe_comes_back_as_it_was(void **state) {
   (void)state;
-  char *channels[] = {"CT", "T1"}, *text;
+  char *channels[] = {"CT", "noNorm"}, *text;
   Dataset dataset = {
       .channels = 2, .channel_name = channels, .labels = 2, .labelling = labelling_plain(2)};
   dataset.label_name[0] = "background";
@@ -204,7 +204,8 @@ static void a_recipe_comes_back_as_it_was(void **state) {
   Recipe recipe = {0}, back;
   Normaliser *n = &recipe.preprocessing.normaliser;
   n->channels = 2;
-  n->channel[0].ct = true;
+  n->channel[1].scheme = SCHEME_NONE;
+  n->channel[0].scheme = SCHEME_CT;
   n->channel[0].low = -985.1;
   n->channel[0].high = 1.0 / 3;
   n->channel[0].mean = 1e-7;

@@ -180,7 +180,8 @@ static bool preprocess(const Request *request, const char *home, Dataset *datase
   if (!plan && !plan_make_file(request, home, dataset, &plan, error)) return false;
   Preprocessing preprocessing;
   bool good = preprocessing_read(&preprocessing, json_object_get(plan, "preprocessing"),
-                                 "plan.json", error);
+                                 "plan.json", error) &&
+              preprocessing_fits(json_object_get(plan, "preprocessing"), dataset, error);
   json_decref(plan);
   if (!good || !place_volumes(request, home, dataset, &preprocessing, error)) return false;
   PreprocessOptions options = {.jobs = request->jobs, .verify = request->verify};

@@ -56,11 +56,17 @@ static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error 
   return phantom_make(&options, dir, error);
 }
 
+static bool preprocessing_of(const Dataset *dataset, const json_t *wanted, Preprocessing *p,
+                             Error *error) {
+  return preprocessing_read(p, wanted, dataset->dir, error) &&
+         preprocessing_fits(wanted, dataset, error);
+}
+
 /* What the plan's trials need of the prepared volumes and is not there yet. */
 static bool make_cache(Dataset *dataset, const json_t *wanted, const char *home, bool quiet,
                        Error *error) {
   Preprocessing preprocessing;
-  if (!preprocessing_read(&preprocessing, wanted, dataset->dir, error)) return false;
+  if (!preprocessing_of(dataset, wanted, &preprocessing, error)) return false;
   if (preprocess_fresh(dataset, &preprocessing, NULL)) return true;
   free(dataset->derived);
   dataset->derived = derived_make(dataset->dir, home, NULL, error);
@@ -74,7 +80,7 @@ static bool make_cache(Dataset *dataset, const json_t *wanted, const char *home,
 static bool judge(const Dataset *dataset, const json_t *wanted, Error *error) {
   if (!wanted) return dataset_sound(dataset, NULL, error);
   Preprocessing preprocessing;
-  if (!preprocessing_read(&preprocessing, wanted, dataset->dir, error)) return false;
+  if (!preprocessing_of(dataset, wanted, &preprocessing, error)) return false;
   bool *fresh = calloc((size_t)dataset->cases, sizeof *fresh);
   CHECK(fresh, "out of memory for %d cases", dataset->cases);
   preprocess_fresh(dataset, &preprocessing, fresh);
@@ -113,13 +119,38 @@ bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
   return good;
 }
 
-static bool cells_settle(json_t *cells, bool finished, const Dataset *dataset, Error *error) {
+/* The schemes of files that are trained on as they are; NULL where all are as they were before
+ * channels' names could ask for others. */
+static json_t *schemes_of(const Dataset *dataset) {
+  json_t *schemes = json_array();
+  bool others = false;
+  for (int i = 0; i < dataset->channels; i++) {
+    Scheme scheme = scheme_of_channel(dataset->channel_name[i]);
+    others |= scheme != SCHEME_CT && scheme != SCHEME_ZSCORE;
+    json_array_append_new(schemes, json_string(scheme_names[scheme]));
+  }
+  if (others) return schemes;
+  json_decref(schemes);
+  return NULL;
+}
+
+static void cell_settle(json_t *config, bool finished, const Dataset *dataset) {
+  json_t *preprocessing = json_object_get(config, "preprocessing");
+  if (preprocessing)
+    json_object_set_new(preprocessing, "method", json_integer(PREPROCESSING_METHOD));
+  if (finished) return;
   const char *rule = split_rule(dataset);
+  json_t *schemes = preprocessing ? NULL : schemes_of(dataset);
+  if (rule) json_object_set_new(config, "split", json_string(rule));
+  if (schemes) json_object_set_new(config, "schemes", schemes);
+}
+
+static bool cells_settle(json_t *cells, bool finished, const Dataset *dataset, Error *error) {
   json_t *cell;
   size_t i;
   json_array_foreach(cells, i, cell) {
     json_t *config = json_object_get(cell, "config");
-    if (!finished && rule) json_object_set_new(config, "split", json_string(rule));
+    cell_settle(config, finished, dataset);
     Split split;
     if (!split_make(&split, dataset, json_string_value(json_object_get(config, "split")),
                     (int)json_integer_value(json_object_get(cell, "fold")), error))

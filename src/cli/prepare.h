@@ -14,9 +14,11 @@
  * yet". Volumes to be prepared by a plan's preprocessing are, with make. */
 bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
                   char hash[HASH_BYTES], Error *error);
-/* Puts into a plan's cells what is known with the data set alone: "split" (src/data/sets/split.h).
- * A finished plan's are left as they are. Errors, before any trial starts: a fold of a cell that
- * the data set does not have. A phantom that is not made yet settles nothing. */
+/* Puts into a plan's cells what is known with the data set alone: "split" (src/data/sets/split.h);
+ * of planned volumes the "method" of preprocess.h; of others "schemes" of intensities that no
+ * channel could have before. A finished plan's are left as they are, but for the method, since
+ * volumes are made by today's. Errors, before any trial starts: a fold of a cell that the data set
+ * does not have. A phantom that is not made yet settles nothing. */
 bool data_settle(json_t *plan, bool finished, Error *error);
 
 #endif

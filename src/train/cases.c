@@ -5,6 +5,15 @@
 
 /* ---- files as they are -----------------------------------------------------------------------*/
 
+static bool all_normalise(const Normaliser *normaliser, Volume *volume, int count, Error *error) {
+  for (int i = 0; i < count; i++) {
+    Error inner = {""};
+    if (!normaliser_apply(normaliser, NULL, &volume[i].image, &inner))
+      return fail(error, "case %s: %s", volume[i].name, inner.text);
+  }
+  return true;
+}
+
 static bool read_files(Cases *c, Error *error) {
   const Split *split = &c->split;
   if (!dataset_load(&c->dataset, split->training, split->trainings, c->training, error))
@@ -15,9 +24,8 @@ static bool read_files(Cases *c, Error *error) {
   c->validations = split->validations;
   Normaliser *normaliser = &c->recipe.preprocessing.normaliser;
   if (!normaliser_fit(normaliser, &c->dataset, c->training, c->trainings, error)) return false;
-  for (int i = 0; i < c->trainings; i++) normaliser_apply(normaliser, &c->training[i].image);
-  for (int i = 0; i < c->validations; i++) normaliser_apply(normaliser, &c->validation[i].image);
-  return true;
+  return all_normalise(normaliser, c->training, c->trainings, error) &&
+         all_normalise(normaliser, c->validation, c->validations, error);
 }
 
 /* ---- prepared volumes ------------------------------------------------------------------------*/
@@ -25,7 +33,8 @@ static bool read_files(Cases *c, Error *error) {
 static bool map_cached(const Cases *c, int index, Cached *cached, Error *error) {
   const Case *item = &c->dataset.item[index];
   CacheKey key;
-  if (!cache_key(item, preprocessing_key(&c->recipe.preprocessing), &key, error)) return false;
+  if (!cache_key(item, preprocessing_key(&c->recipe.preprocessing, &c->dataset), &key, error))
+    return false;
   char *path = preprocess_path(&c->dataset, index);
   Error inner = {""};
   bool good = cached_open(cached, path, &key, true, &inner);

@@ -5,8 +5,8 @@
 
 static json_t *channel_json(const Normaliser *normaliser, int i, const char *name) {
   const typeof(normaliser->channel[0]) *c = &normaliser->channel[i];
-  json_t *channel = json_pack("{s:s, s:s}", "name", name, "scheme", c->ct ? "ct" : "zscore");
-  if (!c->ct) return channel;
+  json_t *channel = json_pack("{s:s, s:s}", "name", name, "scheme", scheme_names[c->scheme]);
+  if (c->scheme != SCHEME_CT) return channel;
   json_t *range = json_pack("{s:f, s:f, s:f, s:f}", "low", c->low, "high", c->high, "mean", c->mean,
                             "sd", c->sd);
   json_object_update(channel, range);
@@ -69,7 +69,8 @@ bool recipe_prepare(const Recipe *recipe, const Image *source, Image *prepared, 
   if (!image_alloc(prepared, &source->grid, source->channels, error)) return false;
   memcpy(prepared->data, source->data,
          grid_voxels(&source->grid) * (size_t)source->channels * sizeof(float));
-  normaliser_apply(&p->normaliser, prepared);
   *frame = frame_identity(&source->grid);
-  return true;
+  if (normaliser_apply(&p->normaliser, NULL, prepared, error)) return true;
+  image_free(prepared);
+  return false;
 }

@@ -20,13 +20,16 @@ def zoom(array, shape, order):
 
 
 def resize_labels(labels, shape, order):
-    """batchgenerators.augmentations.utils.resize_segmentation."""
+    """batchgenerators.augmentations.utils.resize_segmentation from release 0.25.4 on: the largest of the labels'
+    maps; of equal ones the nearest voxel's label if it is among them, else the smallest."""
     if order == 0:
         return zoom(labels, shape, 0)
-    out = numpy.zeros(shape, "u1")
-    for value in numpy.unique(labels):
-        out[zoom(labels == value, shape, order) >= 0.5] = value
-    return out
+    values = numpy.unique(labels)
+    score = numpy.stack([zoom(labels == value, shape, order) for value in values])
+    tied = score > score.max(0) - 1e-9
+    nearest = numpy.searchsorted(values, zoom(labels, shape, 0))
+    chosen = numpy.where(numpy.take_along_axis(tied, nearest[None], 0)[0], nearest, tied.argmax(0))
+    return values[chosen]
 
 
 def resample(array, shape, order, separate, resize):
@@ -57,6 +60,8 @@ CASES = [  # dim, channels, output dim, order, separate axis
     ((6, 20, 20), 1, (6, 25, 25), 3, 0),
     ((1, 9, 9), 1, (1, 14, 7), 3, None),
     ((5, 9, 9), 1, (9, 9, 9), 1, 0),
+    ((15, 16, 14), 1, (5, 24, 28), 3, None),
+    ((5, 16, 14), 1, (9, 8, 21), 3, 0),
 ]
 
 

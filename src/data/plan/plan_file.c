@@ -4,7 +4,6 @@
 #include "src/data/sets/derived.h"
 
 #include <limits.h>
-#include <strings.h>
 #include <unistd.h>
 
 static json_t *ints(const int value[3]) {
@@ -42,12 +41,16 @@ static json_t *preprocessing_json(const Dataset *dataset, const Fingerprint *f,
   for (int i = 0; i < dataset->channels; i++) {
     const char *name = dataset->channel_name[i];
     const Intensity *v = &f->intensity[i];
-    bool ct = !strcasecmp(name, "CT");
-    any_zscore |= !ct;
-    json_array_append_new(channels, ct ? json_pack("{s:s, s:s, s:f, s:f, s:f, s:f}", "name", name,
-                                                   "scheme", "ct", "low", v->low, "high", v->high,
-                                                   "mean", v->mean, "sd", v->sd)
-                                       : json_pack("{s:s, s:s}", "name", name, "scheme", "zscore"));
+    Scheme scheme = scheme_of_channel(name);
+    any_zscore |= scheme == SCHEME_ZSCORE;
+    json_t *channel = json_pack("{s:s, s:s}", "name", name, "scheme", scheme_names[scheme]);
+    if (scheme == SCHEME_CT) {
+      json_t *scale = json_pack("{s:f, s:f, s:f, s:f}", "low", v->low, "high", v->high, "mean",
+                                v->mean, "sd", v->sd);
+      json_object_update(channel, scale);
+      json_decref(scale);
+    }
+    json_array_append_new(channels, channel);
   }
   return json_pack("{s:s, s:o, s:b, s:o}", "orientation", f->orientation, "spacing_mm", reals(mm),
                    "nonzero_mask", any_zscore && f->relative < 0.75, "channels", channels);
@@ -82,6 +85,24 @@ static void list_print(const char *name, const json_t *list, FILE *out) {
   fputc('\n', out);
 }
 
+static void channel_print(int i, const json_t *channel, bool masked, FILE *out) {
+  static const char *const words[SCHEMES] = {
+      "mean and sd of each volume", "", "left as it is (noNorm)",
+      "to 0 .. 1 by each volume's least and most", "divided by 255"};
+  const char *name = json_string_value(json_object_get(channel, "name"));
+  Scheme scheme = SCHEME_ZSCORE;
+  scheme_parse(json_string_value(json_object_get(channel, "scheme")), &scheme);
+  if (scheme == SCHEME_CT)
+    fprintf(out, "channel %-6d%s: clipped to %.6g .. %.6g, mean %.6g, sd %.6g\n", i, name,
+            json_number_value(json_object_get(channel, "low")),
+            json_number_value(json_object_get(channel, "high")),
+            json_number_value(json_object_get(channel, "mean")),
+            json_number_value(json_object_get(channel, "sd")));
+  else
+    fprintf(out, "channel %-6d%s: %s%s\n", i, name, words[scheme],
+            scheme == SCHEME_ZSCORE && masked ? "'s nonzero part" : "");
+}
+
 void plan_file_print(const json_t *plan, FILE *out) {
   const json_t *preprocessing = json_object_get(plan, "preprocessing");
   fprintf(out, "%-14s%s, %lld cases\n", "data set",
@@ -101,18 +122,8 @@ void plan_file_print(const json_t *plan, FILE *out) {
   size_t i;
   json_t *channel;
   json_array_foreach(json_object_get(preprocessing, "channels"), i, channel) {
-    const char *name = json_string_value(json_object_get(channel, "name"));
-    if (!json_object_get(channel, "low")) {
-      fprintf(out, "channel %-6zu%s: mean and sd of each volume%s\n", i, name,
-              json_is_true(json_object_get(preprocessing, "nonzero_mask")) ? "'s nonzero part"
-                                                                           : "");
-      continue;
-    }
-    fprintf(out, "channel %-6zu%s: clipped to %.6g .. %.6g, mean %.6g, sd %.6g\n", i, name,
-            json_number_value(json_object_get(channel, "low")),
-            json_number_value(json_object_get(channel, "high")),
-            json_number_value(json_object_get(channel, "mean")),
-            json_number_value(json_object_get(channel, "sd")));
+    channel_print((int)i, channel, json_is_true(json_object_get(preprocessing, "nonzero_mask")),
+                  out);
   }
 }
 

@@ -12,7 +12,8 @@
 #include <xxhash.h>
 
 enum { HEADER_BYTES = 8192, ALIGNMENT = 64, PATH_BYTES = 4096 };
-static const char magic[8] = "HRNSVOL3";
+/* The last letter counts the format's versions. */
+static const char magic[8] = "HRNSVOL4";
 
 /* The first page of the file; what is not used is 0. `hash` is over the header with hash 0. */
 typedef struct Header {
@@ -92,23 +93,33 @@ bool cache_key(const Case *item, uint64_t preprocessing, CacheKey *key, Error *e
 
 /* ---- writing ---------------------------------------------------------------------------------*/
 
+uint32_t cache_positions(uint32_t voxels) {
+  enum { ENOUGH = 10000 };
+  uint32_t share = voxels / 100 + (voxels % 100 != 0);
+  return voxels < ENOUGH ? voxels : share > ENOUGH ? share : ENOUGH;
+}
+
 /* Every voxel of a class is kept with equal chance (Knuth's selection sampling), order stays.
- * position (labels, CACHE_POSITIONS_MAX). */
-static void positions_pick(const LabelMap *map, int labels, uint32_t *count, uint32_t *position) {
-  uint32_t left[DATASET_LABELS_MAX] = {0}, wanted[DATASET_LABELS_MAX];
+ * count (labels); returns the positions of one class after the other, to be freed. */
+static uint32_t *positions_pick(const LabelMap *map, int labels, uint32_t *count) {
+  uint32_t left[DATASET_LABELS_MAX] = {0}, first[DATASET_LABELS_MAX + 1] = {0};
   size_t voxels = grid_voxels(&map->grid);
   for (size_t i = 0; i < voxels; i++) left[map->data[i]]++;
+  left[0] = 0; /* background is not asked for */
   for (int label = 0; label < labels; label++)
-    wanted[label] = left[label] < CACHE_POSITIONS_MAX ? left[label] : CACHE_POSITIONS_MAX;
+    first[label + 1] = first[label] + cache_positions(left[label]);
+  uint32_t *position = malloc(first[labels] * sizeof *position + 1);
+  CHECK(position, "out of memory for %u voxel positions", first[labels]);
   Rng rng = rng_make(1234, RNG_BATCH, UINT64_MAX);
   for (size_t i = 0; i < voxels; i++) {
     int label = map->data[i];
-    if (!label || count[label] == wanted[label]) continue;
-    uint32_t missing = wanted[label] - count[label];
+    uint32_t missing = label < labels ? first[label + 1] - first[label] - count[label] : 0;
+    if (!missing) continue;
     if (missing == left[label] || rng_below(&rng, left[label]) < missing)
-      position[(size_t)label * CACHE_POSITIONS_MAX + count[label]++] = (uint32_t)i;
+      position[first[label] + count[label]++] = (uint32_t)i;
     left[label]--;
   }
+  return position;
 }
 
 /* The whole file in memory. */
@@ -116,8 +127,6 @@ static char *file_build(const CacheKey *key, const uint64_t source[2], int label
                         const Volume *prepared, const Frame *frame, uint64_t *bytes, Error *error) {
   size_t voxels = grid_voxels(&prepared->image.grid);
   size_t values = voxels * (size_t)prepared->image.channels;
-  uint32_t *position = malloc((size_t)labels * CACHE_POSITIONS_MAX * sizeof *position);
-  CHECK(position, "out of memory for voxel positions");
   Header header;
   memset(&header, 0, sizeof header);
   memcpy(header.magic, magic, sizeof magic);
@@ -125,7 +134,7 @@ static char *file_build(const CacheKey *key, const uint64_t source[2], int label
   header.source[0] = source[0], header.source[1] = source[1];
   header.frame = *frame;
   header.channels = prepared->image.channels, header.labels = labels;
-  positions_pick(&prepared->label, labels, header.count, position);
+  uint32_t *position = positions_pick(&prepared->label, labels, header.count);
   uint64_t positions = 0;
   for (int label = 0; label < labels; label++) positions += header.count[label];
   header.image = HEADER_BYTES;
@@ -140,12 +149,7 @@ static char *file_build(const CacheKey *key, const uint64_t source[2], int label
       image[i] = (_Float16)(value > 65504 ? 65504 : value < -65504 ? -65504 : value);
     }
     memcpy(file + header.label, prepared->label.data, voxels);
-    char *to = file + header.position;
-    for (int label = 0; label < labels; label++) {
-      size_t size = header.count[label] * sizeof(uint32_t);
-      memcpy(to, position + (size_t)label * CACHE_POSITIONS_MAX, size);
-      to += size;
-    }
+    memcpy(file + header.position, position, positions * sizeof *position);
     XXH128_hash_t digest = XXH3_128bits(file + HEADER_BYTES, header.bytes - HEADER_BYTES);
     header.payload[0] = digest.low64, header.payload[1] = digest.high64;
     header.hash = header_hash(&header);
@@ -203,13 +207,15 @@ static bool file_map(Cached *cached, const char *path, Error *error) {
 
 static bool header_check(const Header *header, size_t bytes, const CacheKey *key, const char *path,
                          Error *error) {
-  if (memcmp(header->magic, magic, sizeof magic))
+  if (memcmp(header->magic, magic, sizeof magic - 1))
     return fail(error, "%s: no cached case of this program", path);
+  if (memcmp(header->magic, magic, sizeof magic))
+    return fail(error, "%s: made by another version of this program", path);
   if (header->hash != header_hash(header) || header->bytes != bytes)
     return fail(error, "%s: damaged or truncated (%zu bytes)", path, bytes);
   if (!key) return true;
   if (header->preprocessing != key->preprocessing)
-    return fail(error, "%s: made by another plan", path);
+    return fail(error, "%s: made by another plan, or with other labels in dataset.json", path);
   uint64_t source[2];
   if (header->stamp == key->stamp) return true;
   if (key->item && !source_hash(key->item, source, error)) return false;

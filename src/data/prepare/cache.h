@@ -2,7 +2,8 @@
  *
  *   image     half precision (D,H,W,C), little-endian
  *   label     bytes (D,H,W)
- *   position  up to 10,000 voxels of each class, flat indices into (D,H,W), ascending
+ *   position  of each class all voxels, or of more than 10,000 so many or 1 %, whichever is more:
+ *             flat indices into (D,H,W), ascending
  *
  * each beginning at a multiple of 64 bytes. Half precision keeps 11 bits: 0.05 % of a normalised
  * intensity, far below its noise. The header names what the file was made from (stamp and hash of
@@ -12,7 +13,8 @@
 
 #include "src/data/prepare/preprocess.h"
 
-enum { CACHE_POSITIONS_MAX = 10000 };
+/* How many of a class's voxels are kept: nnU-Net's class_locations. */
+uint32_t cache_positions(uint32_t voxels);
 
 /* What a cached case must have been made from, and how. */
 typedef struct CacheKey {

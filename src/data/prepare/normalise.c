@@ -2,7 +2,8 @@
 
 #include <math.h>
 #include <string.h>
-#include <strings.h>
+
+/* ---- what the training cases say -------------------------------------------------------------*/
 
 static int by_value(const void *a, const void *b) {
   float x = *(const float *)a, y = *(const float *)b;
@@ -51,8 +52,10 @@ bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume
                     int count, Error *error) {
   *normaliser = (Normaliser){.channels = dataset->channels};
   bool any = false;
-  for (int i = 0; i < dataset->channels; i++)
-    any |= normaliser->channel[i].ct = !strcasecmp(dataset->channel_name[i], "CT");
+  for (int i = 0; i < dataset->channels; i++) {
+    normaliser->channel[i].scheme = scheme_of_channel(dataset->channel_name[i]);
+    any |= normaliser->channel[i].scheme == SCHEME_CT;
+  }
   if (!any) return true;
   size_t total = foreground_count(training, count);
   if (!total)
@@ -63,7 +66,7 @@ bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume
   float *value = malloc(total * sizeof *value);
   if (!value) return fail(error, "out of memory for %zu foreground intensities", total);
   for (int i = 0; i < dataset->channels; i++) {
-    if (!normaliser->channel[i].ct) continue;
+    if (normaliser->channel[i].scheme != SCHEME_CT) continue;
     foreground_gather(training, count, i, value);
     mean_sd(value, total, 1, &normaliser->channel[i].mean, &normaliser->channel[i].sd);
     qsort(value, total, sizeof *value, by_value);
@@ -74,77 +77,70 @@ bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume
   return true;
 }
 
-/* inside (voxels): 1 where any channel is not 0, and in holes that such voxels close off. */
-static uint8_t *mask_make(const Image *image) {
-  size_t voxels = grid_voxels(&image->grid), channels = (size_t)image->channels;
-  uint8_t *inside = malloc(voxels);
-  size_t *open = malloc(voxels * sizeof *open),
-         opens = 0; /* empty voxels reached from the border */
-  CHECK(inside && open, "out of memory for a mask of %zu voxels", voxels);
-  const int *dim = image->grid.dim;
-  const size_t stride[3] = {(size_t)dim[1] * (size_t)dim[2], (size_t)dim[2], 1};
-  for (size_t i = 0; i < voxels; i++) {
-    bool used = false;
-    for (size_t c = 0; c < channels; c++) used |= image->data[i * channels + c] != 0;
-    inside[i] = used ? 1 : 2; /* 2: perhaps a hole */
-    if (used) continue;
-    for (int axis = 0; axis < 3; axis++) {
-      int at = (int)(i / stride[axis] % (size_t)dim[axis]);
-      if (inside[i] == 2 && (at == 0 || at == dim[axis] - 1)) inside[i] = 0, open[opens++] = i;
-    }
+/* ---- one volume ------------------------------------------------------------------------------*/
+
+/* One channel of a volume. */
+typedef struct Values {
+  float *value;
+  size_t count, stride;
+} Values;
+
+/* (clipped to low .. high - mean) * scale. */
+static void values_map(const Values *v, double low, double high, double mean, double scale) {
+  for (size_t i = 0; i < v->count; i++) {
+    double clipped = fmin(fmax(v->value[i * v->stride], low), high);
+    v->value[i * v->stride] = (float)((clipped - mean) * scale);
   }
-  while (opens) {
-    size_t i = open[--opens];
-    for (int axis = 0; axis < 3; axis++) {
-      int at = (int)(i / stride[axis] % (size_t)dim[axis]);
-      if (at > 0 && inside[i - stride[axis]] == 2)
-        inside[i - stride[axis]] = 0, open[opens++] = i - stride[axis];
-      if (at < dim[axis] - 1 && inside[i + stride[axis]] == 2)
-        inside[i + stride[axis]] = 0, open[opens++] = i + stride[axis];
-    }
-  }
-  free(open);
-  return inside;
 }
 
-/* The z-score of one channel from the voxels of the mask. */
-static void masked_apply(const uint8_t *inside, size_t voxels, size_t channels, float *value) {
+/* nnU-Net's guard for a constant volume. */
+static double inverse(double sd) {
+  return 1 / fmax(sd, 1e-8);
+}
+
+/* The z-score from the voxels of the mask, for them alone. */
+static void masked_zscore(const Values *v, const uint8_t *inside) {
   double sum = 0, square = 0, count = 0;
-  for (size_t i = 0; i < voxels; i++)
-    if (inside[i]) sum += value[i * channels], count++;
+  for (size_t i = 0; i < v->count; i++)
+    if (inside[i]) sum += v->value[i * v->stride], count++;
   double mean = sum / fmax(count, 1);
-  for (size_t i = 0; i < voxels; i++) {
-    double difference = value[i * channels] - mean;
+  for (size_t i = 0; i < v->count; i++) {
+    double difference = v->value[i * v->stride] - mean;
     if (inside[i]) square += difference * difference;
   }
-  double scale = 1 / fmax(sqrt(square / fmax(count, 1)), 1e-8);
-  for (size_t i = 0; i < voxels; i++)
-    value[i * channels] = inside[i] ? (float)((value[i * channels] - mean) * scale) : 0;
+  double scale = inverse(sqrt(square / fmax(count, 1)));
+  for (size_t i = 0; i < v->count; i++)
+    if (inside[i]) v->value[i * v->stride] = (float)((v->value[i * v->stride] - mean) * scale);
 }
 
-void normaliser_apply(const Normaliser *normaliser, Image *image) {
-  size_t voxels = grid_voxels(&image->grid), channels = (size_t)image->channels;
+static void rescale(const Values *v) {
+  double least = HUGE_VAL, most = -HUGE_VAL;
+  for (size_t i = 0; i < v->count; i++) {
+    least = fmin(least, v->value[i * v->stride]);
+    most = fmax(most, v->value[i * v->stride]);
+  }
+  values_map(v, -HUGE_VAL, HUGE_VAL, least, inverse(most - least));
+}
+
+static void zscore(const Values *v) {
+  double mean, sd;
+  mean_sd(v->value, v->count, v->stride, &mean, &sd);
+  values_map(v, -HUGE_VAL, HUGE_VAL, mean, inverse(sd));
+}
+
+bool normaliser_apply(const Normaliser *normaliser, const uint8_t *inside, Image *image,
+                      Error *error) {
   CHECK(image->channels == normaliser->channels, "normaliser of %d channels, image of %d",
         normaliser->channels, image->channels);
-  uint8_t *inside = normaliser->masked ? mask_make(image) : NULL;
-  for (size_t channel = 0; channel < channels; channel++) {
-    float *value = image->data + channel;
-    if (inside && !normaliser->channel[channel].ct) {
-      masked_apply(inside, voxels, channels, value);
-      continue;
-    }
-    double low = -HUGE_VAL, high = HUGE_VAL, mean, sd;
-    if (normaliser->channel[channel].ct) {
-      low = normaliser->channel[channel].low, high = normaliser->channel[channel].high;
-      mean = normaliser->channel[channel].mean, sd = normaliser->channel[channel].sd;
-    } else {
-      mean_sd(value, voxels, channels, &mean, &sd);
-    }
-    double scale = 1 / fmax(sd, 1e-8); /* nnU-Net's guard for a constant volume */
-    for (size_t i = 0; i < voxels; i++) {
-      double clipped = fmin(fmax(value[i * channels], low), high);
-      value[i * channels] = (float)((clipped - mean) * scale);
-    }
+  for (int i = 0; i < normaliser->channels; i++) {
+    const typeof(normaliser->channel[0]) *c = &normaliser->channel[i];
+    Values values = {image->data + i, grid_voxels(&image->grid), (size_t)image->channels};
+    if (!scheme_takes(c->scheme, image, i, error)) return false;
+    if (c->scheme == SCHEME_CT) values_map(&values, c->low, c->high, c->mean, inverse(c->sd));
+    if (c->scheme == SCHEME_RESCALE) rescale(&values);
+    if (c->scheme == SCHEME_RGB) values_map(&values, -HUGE_VAL, HUGE_VAL, 0, 1 / 255.);
+    if (c->scheme == SCHEME_ZSCORE && normaliser->masked) masked_zscore(&values, inside);
+    if (c->scheme == SCHEME_ZSCORE && !normaliser->masked) zscore(&values);
   }
-  free(inside);
+  return true;
 }

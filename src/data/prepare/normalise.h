@@ -1,25 +1,26 @@
-/* Intensities as nnU-Net v2 scales them. A channel named "CT" (any case): clipped to the 0.5 and
- * 99.5 percentile of the foreground voxels of the training cases, minus their mean, divided by
- * their standard deviation. Any other channel: minus mean, divided by sd of its own volume, or of
- * what is not 0 in it. */
+/* Intensities as nnU-Net v2 scales them: see scheme.h for what a channel's name says. */
 #ifndef DATA_NORMALISE_H
 #define DATA_NORMALISE_H
 
 #include "src/data/sets/dataset.h"
+#include "src/data/sets/scheme.h"
 
 typedef struct Normaliser {
   int channels;
-  bool masked; /* z-scores from the voxels with any channel not 0 (holes filled), 0 elsewhere:
-                  nnU-Net's rule where cropping removes more than a quarter of the median case */
+  bool masked; /* z-scores from the voxels of a mask, others stay: nnU-Net's rule where cropping
+                  removes more than a quarter of the median case */
   struct {
-    bool ct;                    /* false: z-score per volume, the numbers below unused */
-    double low, high, mean, sd; /* of the foreground of the training cases */
+    Scheme scheme;
+    double low, high, mean, sd; /* CT: of the foreground of the training cases */
   } channel[CHANNELS_MAX];
 } Normaliser;
 
 /* Fit on the training cases as read; the validation cases must not be among them. */
 bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume *training,
                     int count, Error *error);
-void normaliser_apply(const Normaliser *normaliser, Image *image);
+/* inside (D,H,W): the mask; may be NULL where it is not `masked`. Errors: those of
+ * scheme_takes. */
+bool normaliser_apply(const Normaliser *normaliser, const uint8_t *inside, Image *image,
+                      Error *error);
 
 #endif

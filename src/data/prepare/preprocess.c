@@ -1,6 +1,8 @@
 #define XXH_INLINE_ALL
 #include "src/data/prepare/preprocess.h"
 
+#include "src/data/prepare/nonzero.h"
+
 #include <math.h>
 #include <string.h>
 #include <xxhash.h>
@@ -18,13 +20,15 @@ static bool number_read(const json_t *json, const char *key, const char *where, 
 
 static bool channel_read(Normaliser *normaliser, const json_t *json, const char *where,
                          Error *error) {
-  const char *scheme = json_string_value(json_object_get(json, "scheme"));
+  const char *name = json_string_value(json_object_get(json, "scheme"));
   int i = normaliser->channels++;
-  normaliser->channel[i].ct = scheme && !strcmp(scheme, "ct");
-  if (!normaliser->channel[i].ct)
-    return (scheme && !strcmp(scheme, "zscore")) ||
-           fail(error, "%s: preprocessing: channel %d: scheme \"%s\": expected ct or zscore", where,
-                i, scheme ? scheme : "");
+  Scheme *scheme = &normaliser->channel[i].scheme;
+  if (!scheme_parse(name, scheme))
+    return fail(error,
+                "%s: preprocessing: channel %d: scheme \"%s\": expected %s, %s, %s, %s or %s",
+                where, i, name ? name : "", scheme_names[0], scheme_names[1], scheme_names[2],
+                scheme_names[3], scheme_names[4]);
+  if (*scheme != SCHEME_CT) return true;
   return number_read(json, "low", where, &normaliser->channel[i].low, error) &&
          number_read(json, "high", where, &normaliser->channel[i].high, error) &&
          number_read(json, "mean", where, &normaliser->channel[i].mean, error) &&
@@ -57,20 +61,52 @@ bool preprocessing_read(Preprocessing *p, const json_t *json, const char *where,
   return true;
 }
 
-uint64_t preprocessing_key(const Preprocessing *p) {
-  enum { METHOD = 1 }; /* counts up when the same plan gives other voxels */
-  double value[6 + 5 * CHANNELS_MAX] = {METHOD, p->mm[0], p->mm[1], p->mm[2], p->normaliser.masked};
-  size_t used = 6;
-  for (int i = 0; i < p->normaliser.channels; i++) {
-    bool ct = p->normaliser.channel[i].ct;
-    value[used++] = ct;
-    value[used++] = ct ? p->normaliser.channel[i].low : 0;
-    value[used++] = ct ? p->normaliser.channel[i].high : 0;
-    value[used++] = ct ? p->normaliser.channel[i].mean : 0;
-    value[used++] = ct ? p->normaliser.channel[i].sd : 0;
+bool preprocessing_fits(const json_t *json, const Dataset *dataset, Error *error) {
+  const json_t *channels = json_object_get(json, "channels");
+  int count = (int)json_array_size(channels);
+  if (count != dataset->channels)
+    return fail(error,
+                "%s: the plan is for %d channel(s), dataset.json names %d; `harness data plan` "
+                "makes another",
+                dataset->dir, count, dataset->channels);
+  for (int i = 0; i < count; i++) {
+    const json_t *channel = json_array_get(channels, (size_t)i);
+    const char *name = json_string_value(json_object_get(channel, "name"));
+    if (name && strcmp(name, dataset->channel_name[i]))
+      return fail(error,
+                  "%s: the plan is for channel %d being \"%s\", dataset.json names it \"%s\", and "
+                  "the name decides over its intensities; `harness data plan` makes another",
+                  dataset->dir, i, name, dataset->channel_name[i]);
   }
-  uint64_t seed = XXH3_64bits(p->orientation, 3);
-  return XXH3_64bits_withSeed(value, used * sizeof *value, seed);
+  return true;
+}
+
+static void hash_json(XXH3_state_t *state, json_t *json) {
+  char *text = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
+  CHECK(text, "a labelling cannot be written as JSON");
+  XXH3_64bits_update(state, text, strlen(text));
+  free(text);
+  json_decref(json);
+}
+
+uint64_t preprocessing_key(const Preprocessing *p, const Dataset *dataset) {
+  const double value[] = {PREPROCESSING_METHOD, p->mm[0], p->mm[1], p->mm[2], p->normaliser.masked};
+  const int32_t count[] = {dataset->channels, dataset->labels, dataset->labelling.values};
+  XXH3_state_t state;
+  XXH3_INITSTATE(&state);
+  XXH3_64bits_reset(&state);
+  XXH3_64bits_update(&state, p->orientation, 3);
+  XXH3_64bits_update(&state, value, sizeof value);
+  XXH3_64bits_update(&state, count, sizeof count);
+  hash_json(&state, labelling_json(&dataset->labelling));
+  for (int i = 0; i < p->normaliser.channels; i++) {
+    const typeof(p->normaliser.channel[0]) *c = &p->normaliser.channel[i];
+    bool ct = c->scheme == SCHEME_CT;
+    const double scale[] = {c->scheme, ct ? c->low : 0, ct ? c->high : 0, ct ? c->mean : 0,
+                            ct ? c->sd : 0};
+    XXH3_64bits_update(&state, scale, sizeof scale);
+  }
+  return XXH3_64bits_digest(&state);
 }
 
 /* ---- volumes ---------------------------------------------------------------------------------*/
@@ -85,47 +121,101 @@ static bool frame_of(const Preprocessing *p, const Image *source, Frame *frame, 
   return true;
 }
 
-bool prepare_image(const Preprocessing *p, const Image *source, Image *prepared, Frame *frame,
-                   Error *error) {
-  *prepared = (Image){0};
-  if (!frame_of(p, source, frame, error)) return false;
-  Image box;
-  Grid box_grid = grid_make(frame->box_dim, frame->box_mm), grid = grid_make(frame->dim, frame->mm);
-  if (!image_alloc(&box, &box_grid, source->channels, error)) return false;
-  frame_take(frame, source->data, (size_t)source->channels * sizeof(float), box.data);
-  normaliser_apply(&p->normaliser, &box);
+/* What the frame's box holds, before it is resampled. label.data is NULL where there is none;
+ * inside: of nonzero_mask and every labelled voxel, NULL where nobody asks. */
+typedef struct Box {
+  Image image;
+  LabelMap label;
+  uint8_t *inside;
+} Box;
+
+static bool box_take(Box *box, const Preprocessing *p, const Frame *frame, const Image *image,
+                     const LabelMap *label, Error *error) {
+  Grid grid = grid_make(frame->box_dim, frame->box_mm);
+  *box = (Box){0};
+  if (!image_alloc(&box->image, &grid, image->channels, error)) return false;
+  frame_take(frame, image->data, (size_t)image->channels * sizeof(float), box->image.data);
+  if (label && !label_alloc(&box->label, &grid, error)) return false;
+  if (label) frame_take(frame, label->data, 1, box->label.data);
+  if (!label && !p->normaliser.masked) return true;
+  box->inside = nonzero_mask(&box->image, error);
+  if (!box->inside) return false;
+  for (size_t i = 0; label && i < grid_voxels(&grid); i++)
+    box->inside[i] |= box->label.data[i] != 0;
+  return true;
+}
+
+static void box_free(Box *box) {
+  if (box->image.data) image_free(&box->image);
+  if (box->label.data) label_free(&box->label);
+  free(box->inside);
+}
+
+static bool image_resample(const Frame *frame, const Image *box, Image *prepared, Error *error) {
+  Grid grid = grid_make(frame->dim, frame->mm);
   Interpolation order[3];
   resample_orders(frame->box_mm, frame->mm, CUBIC, order);
-  bool good = image_alloc(prepared, &grid, source->channels, error) &&
-              resample_values(box.data, frame->box_dim, source->channels, frame->dim, order,
-                              prepared->data, error);
-  image_free(&box);
-  if (!good) image_free(prepared);
+  if (!image_alloc(prepared, &grid, box->channels, error)) return false;
+  if (resample_values(box->data, frame->box_dim, box->channels, frame->dim, order, prepared->data,
+                      error))
+    return true;
+  image_free(prepared);
+  return false;
+}
+
+/* The values in use, ascending, become 1, 2, ...; 0 is what lies outside. A map that uses all 256
+ * keeps them, outside being 0 as well. */
+static void outside_mark(LabelMap *map, const uint8_t *inside, uint8_t value_of[256]) {
+  size_t voxels = grid_voxels(&map->grid);
+  bool used[256] = {0};
+  uint8_t mark[256] = {0};
+  int marks = 0;
+  for (size_t i = 0; i < voxels; i++) used[map->data[i]] = true;
+  for (int value = 0; value < 256; value++) marks += used[value];
+  int next = marks < 256;
+  for (int value = 0; value < 256; value++)
+    if (used[value]) mark[value] = (uint8_t)next, value_of[next++] = (uint8_t)value;
+  for (size_t i = 0; i < voxels; i++)
+    map->data[i] = marks == 256 || inside[i] ? mark[map->data[i]] : 0;
+}
+
+static bool label_resample(const Frame *frame, Box *box, LabelMap *prepared, Error *error) {
+  Grid grid = grid_make(frame->dim, frame->mm);
+  Interpolation order[3];
+  uint8_t value_of[256] = {0};
+  resample_orders(frame->box_mm, frame->mm, LINEAR, order);
+  if (!label_alloc(prepared, &grid, error)) return false;
+  outside_mark(&box->label, box->inside, value_of);
+  resample_labels(box->label.data, frame->box_dim, frame->dim, order, prepared->data);
+  for (size_t i = 0; i < grid_voxels(&grid); i++) prepared->data[i] = value_of[prepared->data[i]];
+  return true;
+}
+
+/* label and prepared_label may be NULL, both. */
+static bool prepare(const Preprocessing *p, const Image *image, const LabelMap *label,
+                    Image *prepared, LabelMap *prepared_label, Frame *frame, Error *error) {
+  *prepared = (Image){0};
+  if (!frame_of(p, image, frame, error)) return false;
+  Box box;
+  bool good = box_take(&box, p, frame, image, label, error) &&
+              normaliser_apply(&p->normaliser, box.inside, &box.image, error) &&
+              image_resample(frame, &box.image, prepared, error);
+  if (good && label && !label_resample(frame, &box, prepared_label, error)) {
+    image_free(prepared);
+    good = false;
+  }
+  box_free(&box);
   return good;
 }
 
-static bool prepare_label(const Frame *frame, const LabelMap *source, LabelMap *prepared,
-                          Error *error) {
-  LabelMap box;
-  Grid box_grid = grid_make(frame->box_dim, frame->box_mm), grid = grid_make(frame->dim, frame->mm);
-  if (!label_alloc(&box, &box_grid, error)) return false;
-  bool good = label_alloc(prepared, &grid, error);
-  if (good) {
-    frame_take(frame, source->data, 1, box.data);
-    Interpolation order[3];
-    resample_orders(frame->box_mm, frame->mm, LINEAR, order);
-    resample_labels(box.data, frame->box_dim, frame->dim, order, prepared->data);
-  }
-  label_free(&box);
-  return good;
+bool prepare_image(const Preprocessing *p, const Image *source, Image *prepared, Frame *frame,
+                   Error *error) {
+  return prepare(p, source, NULL, prepared, NULL, frame, error);
 }
 
 bool prepare_volume(const Preprocessing *p, const Volume *source, Volume *prepared, Frame *frame,
                     Error *error) {
   *prepared = (Volume){.name = source->name};
-  if (prepare_image(p, &source->image, &prepared->image, frame, error) &&
-      prepare_label(frame, &source->label, &prepared->label, error))
-    return true;
-  volume_free(prepared, 1);
-  return false;
+  return prepare(p, &source->image, &source->label, &prepared->image, &prepared->label, frame,
+                 error);
 }

@@ -9,6 +9,10 @@
 
 #include <jansson.h>
 
+/* Counts up when the same plan gives other voxels: part of caches' keys and of trials. 2: labels by
+ * the largest weight, what lies outside apart from background, labelled voxels inside the mask. */
+enum { PREPROCESSING_METHOD = 2 };
+
 typedef struct Preprocessing {
   char orientation[ORIENTATION_BYTES]; /* of the prepared volumes, see grid_orientation */
   double mm[3];                        /* their spacing, D,H,W */
@@ -16,18 +20,23 @@ typedef struct Preprocessing {
 } Preprocessing;
 
 /* {"orientation": "RAS", "spacing_mm": [z,y,x], "nonzero_mask": false, "channels": [{"name": "CT",
- * "scheme": "ct", "low", "high", "mean", "sd"} or {"name", "scheme": "zscore"}]}. `where` begins
- * the error: the file's name, say. */
+ * "scheme": "ct", "low", "high", "mean", "sd"} or {"name", "scheme": one of the other
+ * scheme_names}]}. `where` begins the error: the file's name, say. */
 bool preprocessing_read(Preprocessing *preprocessing, const json_t *json, const char *where,
                         Error *error);
-/* What decides over the voxels, hashed: the key of a cache. */
-uint64_t preprocessing_key(const Preprocessing *preprocessing);
+/* Whether it was planned for this data set's channels. Errors: others in number or name. */
+bool preprocessing_fits(const json_t *json, const Dataset *dataset, Error *error);
+/* What decides over a prepared volume beside its files, hashed: this and what the data set's values
+ * stand for. The key of a cache. */
+uint64_t preprocessing_key(const Preprocessing *preprocessing, const Dataset *dataset);
 
 /* The image as read -> prepared (D,H,W,C) and its frame. The source is only read. Errors: other
  * channels than the plan's, no voxel but 0, memory. On failure nothing is owned. */
 bool prepare_image(const Preprocessing *preprocessing, const Image *source, Image *prepared,
                    Frame *frame, Error *error);
-/* The same with its labels (linear one-hot, see resample_labels). `prepared` keeps the name. */
+/* The same with its labels (see resample_labels). Labelled voxels count as recorded, whatever their
+ * intensity; what lies outside (nonzero.h) is resampled as a label of its own, smaller than all,
+ * and is background afterwards. `prepared` keeps the name. */
 bool prepare_volume(const Preprocessing *preprocessing, const Volume *source, Volume *prepared,
                     Frame *frame, Error *error);
 

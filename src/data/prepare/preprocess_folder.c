@@ -76,10 +76,9 @@ static bool case_make(const Dataset *dataset, int index, const Preprocessing *pr
   return good;
 }
 
-static bool is_fresh(const char *path, const CacheKey *key, bool verify) {
+static bool is_fresh(const char *path, const CacheKey *key, bool verify, Error *stale) {
   Cached cached;
-  Error stale = {""};
-  if (!cached_open(&cached, path, key, verify, &stale)) return false;
+  if (!cached_open(&cached, path, key, verify, stale)) return false;
   cached_close(&cached);
   return true;
 }
@@ -90,8 +89,9 @@ bool preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing
     CacheKey key;
     Error unread = {""};
     char *path = preprocess_path(dataset, i);
-    bool fresh = cache_key(&dataset->item[i], preprocessing_key(preprocessing), &key, &unread) &&
-                 is_fresh(path, &key, false);
+    bool fresh =
+        cache_key(&dataset->item[i], preprocessing_key(preprocessing, dataset), &key, &unread) &&
+        is_fresh(path, &key, false, &unread);
     all = all && fresh;
     if (which) which[i] = fresh;
     free(path);
@@ -99,19 +99,22 @@ bool preprocess_fresh(const Dataset *dataset, const Preprocessing *preprocessing
   return all;
 }
 
+/* stale: why what was there is made anew, empty where nothing was. */
 static CaseEnd case_do(const Dataset *dataset, int index, const Preprocessing *preprocessing,
-                       bool verify, Error *error) {
+                       bool verify, Error *stale, Error *error) {
   CacheKey key;
-  if (!cache_key(&dataset->item[index], preprocessing_key(preprocessing), &key, error))
+  if (!cache_key(&dataset->item[index], preprocessing_key(preprocessing, dataset), &key, error))
     return CASE_FAILED;
   char *path = preprocess_path(dataset, index);
   CaseEnd end = CASE_KEPT;
-  if (is_fresh(path, &key, verify))
+  bool there = access(path, F_OK) == 0;
+  if (is_fresh(path, &key, verify, stale))
     end = CASE_KEPT;
   else if (case_make(dataset, index, preprocessing, &key, path, error))
     end = CASE_MADE;
   else
     end = CASE_FAILED;
+  if (!there) stale->text[0] = 0;
   free(path);
   return end;
 }
@@ -178,14 +181,18 @@ bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessin
   if (!cache_make(dataset, error)) return false;
   Telling telling = {now(), now(), isatty(STDERR_FILENO), dataset->cases};
   int jobs = jobs_that_fit(dataset, preprocessing, options->jobs), first = dataset->cases;
+  int anew = 0;
+  Error why = {""};
 #pragma omp parallel for schedule(dynamic, 1) num_threads(jobs)
   for (int i = 0; i < dataset->cases; i++) {
     Error inner = {""};
     omp_set_num_threads(1); /* the cases share the processors, each works with one */
-    CaseEnd end = case_do(dataset, i, preprocessing, options->verify, &inner);
+    Error stale = {""};
+    CaseEnd end = case_do(dataset, i, preprocessing, options->verify, &stale, &inner);
 #pragma omp critical
     {
       count_end(outcome, end);
+      if (end == CASE_MADE && stale.text[0] && !anew++) why = stale;
       if (end == CASE_FAILED) {
         fprintf(stderr, "%sharness: case %s: %s\n", telling.terminal ? "\r\033[K" : "",
                 dataset->item[i].name, inner.text);
@@ -199,5 +206,8 @@ bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessin
       if (!options->quiet && (outcome->made || outcome->failed)) tell(&telling, outcome);
     }
   }
+  if (anew && !options->quiet)
+    fprintf(stderr, "harness: %d prepared case%s made anew: %s%s\n", anew,
+            anew == 1 ? " was" : "s were", why.text, anew > 1 ? "; and the like" : "");
   return outcome->failed == 0;
 }

@@ -39,8 +39,11 @@ void resample_dim(const int dim[3], const double from_mm[3], const double to_mm[
   }
 }
 
+/* The product is rounded before 0.5 is taken away, not fused with it, as in SciPy: what lies in the
+ * middle between two voxels does for both. */
 static double coordinate(int i, int size, int out_size) {
-  return (i + 0.5) * ((double)size / out_size) - 0.5;
+  volatile double scaled = (i + 0.5) * ((double)size / out_size);
+  return scaled - 0.5;
 }
 
 static int clamp(int i, int size) {
@@ -262,16 +265,24 @@ bool resample_values(const float *in, const int dim[3], int channels, const int 
 
 /* ---- labels ----------------------------------------------------------------------------------*/
 
+/* Sums of the same weights in another order are no different votes. */
+static const double TIE = 1e-9;
+
 /* The label of eight corners with their weights: the rule of resample_labels. */
-static uint8_t label_vote(const uint8_t corner[8], const double weight[8]) {
-  int chosen = 0;
+static uint8_t label_vote(const uint8_t corner[8], const double weight[8], uint8_t nearest) {
+  double sum[8], most = 0;
   for (int i = 0; i < 8; i++) {
-    if (corner[i] <= chosen) continue;
-    double sum = 0;
-    for (int k = 0; k < 8; k++) sum += corner[k] == corner[i] ? weight[k] : 0;
-    if (sum >= 0.5) chosen = corner[i];
+    sum[i] = 0;
+    for (int k = 0; k < 8; k++) sum[i] += corner[k] == corner[i] ? weight[k] : 0;
+    most = sum[i] > most ? sum[i] : most;
   }
-  return (uint8_t)chosen;
+  int smallest = UINT8_MAX;
+  for (int i = 0; i < 8; i++) {
+    if (sum[i] < most - TIE) continue;
+    if (corner[i] == nearest) return nearest;
+    smallest = corner[i] < smallest ? corner[i] : smallest;
+  }
+  return (uint8_t)smallest;
 }
 
 static void row_labels(const uint8_t *in, const int dim[3], const Tap *d, const Tap *h,
@@ -283,6 +294,7 @@ static void row_labels(const uint8_t *in, const int dim[3], const Tap *d, const 
     row[i] = in + ((size_t)(i & 2 ? d->above : d->below) * (size_t)dim[1] +
                    (size_t)(i & 1 ? h->above : h->below)) *
                       (size_t)dim[2];
+  const int near_row = (d->share >= 0.5) * 4 + (h->share >= 0.5) * 2;
   for (int x = 0; x < width; x++) {
     uint8_t corner[8];
     double weight[8];
@@ -292,7 +304,8 @@ static void row_labels(const uint8_t *in, const int dim[3], const Tap *d, const 
       weight[2 * i] = plane[i] * (1 - w[x].share), weight[2 * i + 1] = plane[i] * w[x].share;
       differs |= (corner[2 * i] ^ corner[0]) | (corner[2 * i + 1] ^ corner[0]);
     }
-    out[x] = differs ? label_vote(corner, weight) : corner[0];
+    out[x] =
+        differs ? label_vote(corner, weight, corner[near_row + (w[x].share >= 0.5)]) : corner[0];
   }
 }
 

@@ -33,8 +33,9 @@ void resample_dim(const int dim[3], const double from_mm[3], const double to_mm[
  * arrays between the sizes). */
 bool resample_values(const float *in, const int dim[3], int channels, const int out_dim[3],
                      const Interpolation order[3], float *out, Error *error);
-/* in (dim) -> out (out_dim). LINEAR: the label whose one-hot map, interpolated, reaches 1/2 (of two
- * with exactly 1/2 the larger), 0 where none does: nnU-Net's labels. With NEAREST on the separate
+/* in (dim) -> out (out_dim). LINEAR: the label whose one-hot map, interpolated, is largest; of
+ * equal ones the nearest voxel's if that is among them, else the smallest: nnU-Net's labels since
+ * batchgenerators 0.25.4 (before: what reached 1/2, else background). With NEAREST on the separate
  * axis, slice by slice. CUBIC is not for labels. Needs no scratch. */
 void resample_labels(const uint8_t *in, const int dim[3], const int out_dim[3],
                      const Interpolation order[3], uint8_t *out);

@@ -1,5 +1,6 @@
 #define XXH_INLINE_ALL
 #include "src/data/sets/problems.h"
+#include "src/data/sets/scheme.h"
 
 #include <errno.h>
 #include <string.h>
@@ -66,6 +67,16 @@ static bool image_varies(const Case *item, const Image *image, Error *error) {
               item->image[0], image->data[0]);
 }
 
+static bool schemes_take(const Dataset *dataset, const Case *item, const Image *image,
+                         Error *error) {
+  for (int i = 0; i < dataset->channels; i++) {
+    Error inner = {""};
+    if (!scheme_takes(scheme_of_channel(dataset->channel_name[i]), image, i, &inner))
+      return fail(error, "%s: %s", item->image[i < item->images ? i : 0], inner.text);
+  }
+  return true;
+}
+
 bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error) {
   const Case *item = &dataset->item[index];
   *volume = (Volume){.name = item->name};
@@ -73,7 +84,8 @@ bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *erro
       label_read(&volume->label, item->label, error) &&
       same_dim(item->image[0], &volume->image.grid, item->label, &volume->label.grid, error) &&
       labels_known(dataset, item, &volume->label, error) &&
-      image_varies(item, &volume->image, error))
+      image_varies(item, &volume->image, error) &&
+      schemes_take(dataset, item, &volume->image, error))
     return true;
   volume_free(volume, 1);
   return false;
