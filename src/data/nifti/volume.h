@@ -22,9 +22,9 @@ typedef enum GridRemark {
 
 typedef struct Grid {
   int dim[3];          /* D, H, W */
+  unsigned remarks;    /* of GridRemark */
   double spacing[3];   /* mm, D, H, W */
   double affine[4][4]; /* voxel (i,j,k,1) = (w,h,d,1) -> RAS+ mm, last row 0 0 0 1 */
-  unsigned remarks;    /* of GridRemark */
 } Grid;
 
 typedef struct Image {
