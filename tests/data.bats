@@ -68,6 +68,42 @@ END
   [[ "$output" == *"0 made, 5 there already, 0 failed"* ]]
 }
 
+@test "labels stored otherwise than their images prepare the same volumes; headers without orientation are told" {
+  cp -rL data/turned mixed && rm -r mixed/preprocessed mixed/plan.json mixed/fingerprint.json
+  /usr/bin/python3 - <<'END'
+import nibabel
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+for case, code in enumerate(["LPS", "SAR", "RAS", "IPL", "RAS"]):
+    path = "mixed/labelsTr/phantom_%03d.nii.gz" % case
+    image = nibabel.load(path)
+    nibabel.save(image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(code))), path)
+END
+  run "$harness" data check mixed
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"1 remark(s):"*"4 file(s): stored in another orientation than the first image"* ]]
+  "$harness" data plan mixed >/dev/null
+  cmp data/turned/fingerprint.json mixed/fingerprint.json
+  "$harness" data preprocess mixed
+  for case in 0 1 2 3 4; do # behind the header, which names the files
+    cmp -i 8192 "data/turned/preprocessed/phantom_00$case.vol" "mixed/preprocessed/phantom_00$case.vol"
+  done
+  /usr/bin/python3 - <<'END'
+import nibabel
+for path in ("mixed/imagesTr/phantom_002_0000.nii.gz", "mixed/labelsTr/phantom_002.nii.gz"):
+    image = nibabel.load(path)
+    image.header.set_sform(None, 0), image.header.set_qform(None, 0)
+    nibabel.save(nibabel.Nifti1Image(image.dataobj, None, image.header), path)
+END
+  run "$harness" data check mixed
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"1 case(s) have no orientation in their header, while the others' differ (RAS, but "* ]]
+  rm mixed/*/phantom_004* mixed/splits_final.json && sed -i 's/"numTraining": 5/"numTraining": 4/' mixed/dataset.json
+  run "$harness" data plan mixed
+  echo "$output"
+  [[ "$output" == *"RAS (0 case(s) are turned to it)"*"1 case(s) have no orientation in their header: taken as stored"* ]]
+}
+
 @test "a budget in GiB gives a plan that fits it" {
   "$harness" data plan data/turned --budget 0.02 --json >small.json
   "$harness" data plan data/turned --json >large.json

@@ -101,6 +101,35 @@ nibabel.save(nibabel.Nifti1Image(numpy.zeros((6, 7, 9), 'uint8'), numpy.eye(4)),
   [[ "$output" == *"a.nii.gz is 8x7x6, longer.nii is 9x7x6"* ]]
 }
 
+@test "microns are 0.001 mm; a prediction stored in another orientation is turned; labels a rounding off are whole" {
+  folders
+  /usr/bin/python3 - <<'END'
+import nibabel, numpy
+image = nibabel.load("set/labelsTr/a.nii.gz")
+turned = image.as_reoriented(nibabel.orientations.axcodes2ornt("PSL"))
+assert turned.shape != image.shape
+nibabel.save(turned, "turned.nii.gz")
+values = numpy.asarray(image.dataobj)
+fine = nibabel.Nifti1Image(values.astype(numpy.int64), numpy.diag([1000, 1000, 2000, 1.0]), dtype="int64")
+fine.header.set_xyzt_units("micron")
+nibabel.save(fine, "fine.nii.gz")
+nibabel.save(nibabel.Nifti1Image(values * 0.9999999, image.affine), "float.nii.gz")
+END
+  for map in turned fine float; do
+    "$harness" evaluate set/labelsTr/a.nii.gz $map.nii.gz --json >scores.json
+    grep -q '"dice": 1.0' scores.json
+    grep -q '"hd95": 0.0' scores.json
+  done
+  "$harness" evaluate fine.nii.gz predicted/a.nii.gz --dataset set/dataset.json --json >micron.json
+  "$harness" evaluate set/labelsTr/a.nii.gz predicted/a.nii.gz --json >mm.json
+  /usr/bin/python3 - <<'END'
+import json
+micron, mm = (json.load(open(name + ".json"))["rows"] for name in ("micron", "mm"))
+assert [r["hd95"] for r in micron] == [r["hd95"] for r in mm] and max(r["hd95"] or 0 for r in mm) == 1, (micron, mm)
+assert [r["reference_ml"] for r in micron] == [r["reference_ml"] for r in mm]
+END
+}
+
 @test "usage errors" {
   run "$harness" evaluate one
   [ "$status" -eq 2 ]

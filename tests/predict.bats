@@ -102,6 +102,28 @@ END
   [ "$(ls out)" = "$(printf 'phantom_003.nii.gz\nphantom_004.nii.gz')" ]
 }
 
+@test "an image of zeros gets an empty map, one without orientation a map without" {
+  /usr/bin/python3 - <<'END' || skip "python3-nibabel is missing"
+import nibabel, numpy, os
+os.makedirs("odd")
+image = nibabel.load("images/phantom_003_0000.nii.gz")
+nibabel.save(nibabel.Nifti1Image(numpy.zeros(image.shape, numpy.int16), image.affine), "odd/zero.nii.gz")
+nibabel.save(nibabel.Nifti1Image(image.get_fdata().astype(numpy.int16), None, None), "odd/lost.nii.gz")
+END
+  run "$harness" predict "$trial" odd maps --no-postprocess --probabilities
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"odd/zero.nii.gz: every voxel is the same: an empty label map"* ]]
+  "$harness" predict "$trial" images raw --no-postprocess -q
+  /usr/bin/python3 - <<'END'
+import nibabel
+zero, lost, maps = (nibabel.load("maps/" + n + ".nii.gz") for n in ("zero", "lost", "probabilities/zero"))
+assert not zero.get_fdata().any() and (maps.get_fdata()[..., 0] == 1).all()
+assert lost.header["sform_code"] == 0 and lost.header["qform_code"] == 0
+assert (lost.get_fdata() == nibabel.load("raw/phantom_003.nii.gz").get_fdata()).all() and lost.get_fdata().any()
+END
+}
+
 @test "wrong inputs are refused by name" {
   run "$harness" predict "$trial" images
   [ "$status" -eq 2 ]
@@ -157,6 +179,21 @@ END
   "$harness" predict "$trial" joined whole --no-postprocess -q
   rm split/p[012].nii.gz
   cmp split/p3.nii.gz whole/p3.nii.gz
+  mkdir crossed # the second channel is stored otherwise than the first, the third image nowhere in space
+  /usr/bin/python3 - <<'END'
+import nibabel, numpy
+first, second = (nibabel.load("varied/imagesTr/p3_000%d.nii.gz" % i) for i in (0, 1))
+nibabel.save(first, "crossed/p3_0000.nii.gz"), nibabel.save(first, "crossed/far_0000.nii.gz")
+nibabel.save(second.as_reoriented(nibabel.orientations.axcodes2ornt("SPL")), "crossed/p3_0001.nii.gz")
+nibabel.save(nibabel.Nifti1Image(second.dataobj, first.affine + numpy.eye(4, k=3)), "crossed/far_0001.nii.gz")
+nibabel.save(nibabel.Nifti1Image(first.get_fdata(), None), "crossed/lost_0000.nii.gz")
+nibabel.save(nibabel.Nifti1Image(second.get_fdata(), None), "crossed/lost_0001.nii.gz")
+END
+  run "$harness" predict "$trial" crossed crossed --no-postprocess
+  echo "$output"
+  cmp split/p3.nii.gz crossed/p3.nii.gz
+  [[ "$output" == *"far: not predicted: crossed/far_0000.nii.gz and crossed/far_0001.nii.gz lie differently in space: a voxel up to 1 mm"* ]]
+  [[ "$output" == *"crossed/lost_0000.nii.gz has no orientation in its header: taken as it is stored, where the trial's images lie RAS"* ]]
   "$harness" evaluate varied split --partial --json >varied.json
   "$harness" runs show "$trial" --json >trial.json
   /usr/bin/python3 - <<'END'

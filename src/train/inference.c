@@ -46,6 +46,10 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
   memcpy(window.mirror, options->mirror, sizeof window.mirror);
   Restore restore;
   bool good = restore_begin(&restore, frame, window.classes, label, probability, error);
+  if (good && image_is_constant(prepared)) { /* all is background by now */
+    restore_end(&restore);
+    return true;
+  }
   if (good && plan->backend->device) {
     window.backend = plan->backend;
     window.predicted = model->map->tensor.data;

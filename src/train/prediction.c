@@ -73,6 +73,18 @@ static bool write_maps(const Predicting *p, const Case *item, const LabelMap *la
   return good;
 }
 
+/* What a user would not expect of this image. */
+static void tell(const Predicting *p, const Case *item, const Image *prepared, const Frame *frame) {
+  if (p->options->quiet) return;
+  if (p->recipe.planned && frame->file.remarks & GRID_UNORIENTED)
+    fprintf(stderr,
+            "harness: %s has no orientation in its header: taken as it is stored, where the "
+            "trial's images lie %s\n",
+            item->image[0], p->recipe.preprocessing.orientation);
+  if (image_is_constant(prepared))
+    fprintf(stderr, "harness: %s: every voxel is the same: an empty label map\n", item->image[0]);
+}
+
 static bool one_image(Predicting *p, const Case *item, Error *error) {
   Image source = {0}, prepared = {0}, probability = {0};
   LabelMap label = {0};
@@ -81,6 +93,7 @@ static bool one_image(Predicting *p, const Case *item, Error *error) {
   bool good = case_image(item, p->recipe.preprocessing.normaliser.channels, &source, error) &&
               recipe_prepare(&p->recipe, &source, &prepared, &frame, error);
   Grid grid = source.grid;
+  if (good) tell(p, item, &prepared, &frame);
   image_free(&source);
   good = good && label_alloc(&label, &grid, error) &&
          (!wanted || image_alloc(&probability, &grid, p->labels, error)) &&

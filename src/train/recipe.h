@@ -19,7 +19,7 @@ bool recipe_read(Recipe *recipe, json_t **labels, const char *text, const char *
                  Error *error);
 
 /* The image as read -> prepared, and how it lies in its file. Errors: channels other than the
- * training's, no voxel but 0 (planned), memory; nothing is owned then. */
+ * training's, memory; nothing is owned then. */
 bool recipe_prepare(const Recipe *recipe, const Image *source, Image *prepared, Frame *frame,
                     Error *error);
 

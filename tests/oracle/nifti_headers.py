@@ -23,7 +23,7 @@ logging.disable(logging.CRITICAL)
 CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768, "i8": 1024, "u8": 1280}
 ODD = {"RGB24": (128, 3), "RGBA32": (2304, 4), "COMPLEX64": (32, 8), "COMPLEX128": (1792, 16), "FLOAT128": (1536, 16)}
 UNITS = {0: 1, 1: 1000, 2: 1, 3: 0.001}
-UNORIENTED, PIXDIM_OTHER, FORMS_DIFFER, UNIT_UNKNOWN = 1, 2, 4, 8
+UNORIENTED, PIXDIM_OTHER, FORMS_DIFFER, UNIT_UNKNOWN, UNIT_OTHER = 1, 2, 4, 8, 16
 
 
 def rotation(random):
@@ -94,6 +94,8 @@ def expected(image, h):
     scale, zooms = UNITS.get(unit, 1), numpy.array((*(float(x) for x in header["pixdim"][1:4]),))
     if unit not in UNITS:
         remarks |= UNIT_UNKNOWN
+    elif scale != 1:
+        remarks |= UNIT_OTHER
     affine = image.affine.copy()
     if not h["qcode"] and not h["scode"]:
         remarks |= UNORIENTED

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "src/data/metrics/comparison.h"
 #include "src/data/nifti/nifti_name.h"
+#include "src/data/nifti/placement.h"
 #include "src/data/sets/dataset_json.h"
 
 #include <errno.h>
@@ -171,33 +172,6 @@ static bool find_labels(Comparison *c, Error *error) {
 /* ---- one case -----------------------------------------------------------------------------------
  */
 
-static double voxel_position(const Grid *grid, int corner, int row) {
-  double sum = grid->affine[row][3];
-  for (int i = 0; i < 3; i++)
-    sum += grid->affine[row][i] * (corner >> i & 1 ? grid->dim[2 - i] - 1 : 0);
-  return sum;
-}
-
-static bool same_geometry(const CompareCase *item, const Grid *a, const Grid *b, Error *error) {
-  if (!grid_same_dim(a, b))
-    return fail(error, "different shapes (D,H,W): %s is %dx%dx%d, %s is %dx%dx%d", item->reference,
-                a->dim[0], a->dim[1], a->dim[2], item->prediction, b->dim[0], b->dim[1], b->dim[2]);
-  double worst = 0, least = fmin(a->spacing[0], fmin(a->spacing[1], a->spacing[2]));
-  for (int corner = 0; corner < 8; corner++) {
-    double square = 0;
-    for (int row = 0; row < 3; row++)
-      square += pow(voxel_position(a, corner, row) - voxel_position(b, corner, row), 2);
-    worst = fmax(worst, sqrt(square));
-  }
-  if (worst <= least / 10) return true;
-  return fail(error,
-              "%s and %s lie differently in space: a voxel up to %.3g mm from where the "
-              "reference has it (spacing %.3gx%.3gx%.3g and %.3gx%.3gx%.3g); write the prediction "
-              "with the affine of its image",
-              item->reference, item->prediction, worst, a->spacing[0], a->spacing[1], a->spacing[2],
-              b->spacing[0], b->spacing[1], b->spacing[2]);
-}
-
 static bool values_known(const Comparison *c, const char *path, const LabelMap *map, Error *error) {
   int64_t count[LABEL_VALUES] = {0};
   size_t voxels = c->dataset ? grid_voxels(&map->grid) : 0;
@@ -213,9 +187,10 @@ static bool case_score(const Comparison *c, CompareCase *item, const SurfaceOpti
                        double seconds[2], Error *error) {
   LabelMap reference = {0}, prediction = {0};
   double start = now();
-  bool good = label_read(&reference, item->reference, error) &&
-              label_read(&prediction, item->prediction, error) &&
-              same_geometry(item, &reference.grid, &prediction.grid, error);
+  bool good =
+      label_read(&reference, item->reference, error) &&
+      label_read(&prediction, item->prediction, error) &&
+      label_onto((Placed){&reference.grid, item->reference}, &prediction, item->prediction, error);
   double read = now();
   good = good && values_known(c, item->reference, &reference, error) &&
          values_known(c, item->prediction, &prediction, error) &&

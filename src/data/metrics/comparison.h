@@ -31,7 +31,8 @@ typedef struct Comparison {
 } Comparison;
 
 /* Errors: nothing to compare (*nothing), references without prediction or the other way round,
- * different shape or geometry (any voxel more than a tenth of one off), values that are no label.
+ * those of placed_alike (the same voxels stored in another orientation are turned), values that are
+ * no label.
  * Whatever it returns, comparison_free frees it. */
 bool comparison_run(Comparison *comparison, const ComparisonOptions *options, bool *nothing,
                     Error *error);

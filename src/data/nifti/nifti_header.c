@@ -135,10 +135,10 @@ static Geometry affine_judge(double affine[4][4]) {
 
 /* mm per unit of length of the header. */
 static double unit_mm(int unit, unsigned *remarks) {
-  if (unit == NIFTI_UNITS_METER) return 1000;
-  if (unit == NIFTI_UNITS_MICRON) return 0.001;
-  if (unit != NIFTI_UNITS_MM && unit != NIFTI_UNITS_UNKNOWN) *remarks |= GRID_UNIT_UNKNOWN;
-  return 1;
+  if (unit == NIFTI_UNITS_MM || unit == NIFTI_UNITS_UNKNOWN) return 1;
+  bool known = unit == NIFTI_UNITS_METER || unit == NIFTI_UNITS_MICRON;
+  *remarks |= known ? GRID_UNIT_OTHER : GRID_UNIT_UNKNOWN;
+  return unit == NIFTI_UNITS_METER ? 1000 : known ? 0.001 : 1;
 }
 
 static void affine_in_mm(const nifti_dmat44 *stored, double unit, double affine[4][4]) {

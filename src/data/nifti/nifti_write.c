@@ -25,6 +25,7 @@ static nifti_1_header header_make(const Grid *grid, int channels, VoxelType type
   header.bitpix = (short)(8 * types[type].bytes);
   header.xyzt_units = NIFTI_UNITS_MM;
   memcpy(header.magic, "n+1", 4);
+  if (grid->remarks & GRID_UNORIENTED) return header; /* no more is known than pixdim */
   header.sform_code = NIFTI_XFORM_SCANNER_ANAT;
   float *row[3] = {header.srow_x, header.srow_y, header.srow_z};
   nifti_dmat44 affine;

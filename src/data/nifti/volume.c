@@ -59,6 +59,13 @@ bool label_alloc(LabelMap *label, const Grid *grid, Error *error) {
   return label->data != NULL;
 }
 
+bool image_is_constant(const Image *image) {
+  size_t channels = (size_t)image->channels, values = grid_voxels(&image->grid) * channels;
+  for (size_t i = channels; i < values; i++)
+    if (image->data[i] != image->data[i - channels]) return false;
+  return true;
+}
+
 void image_free(Image *image) {
   free(image->data);
   *image = (Image){0};

@@ -17,7 +17,8 @@ typedef enum GridRemark {
                           sides the axes run is not known */
   GRID_PIXDIM_OTHER = 2, /* pixdim is not the affine's spacing, which holds */
   GRID_FORMS_DIFFER = 4, /* sform and qform place the voxels differently; the sform holds */
-  GRID_UNIT_UNKNOWN = 8  /* a unit of length that the format does not have: mm are meant */
+  GRID_UNIT_UNKNOWN = 8, /* a unit of length that the format does not have: mm are meant */
+  GRID_UNIT_OTHER = 16   /* metres or microns, which became mm */
 } GridRemark;
 
 typedef struct Grid {
@@ -62,12 +63,15 @@ bool label_read(LabelMap *label, const char *path, Error *error);
 bool volume_inspect(const char *path, Grid *grid, int *channels, Error *error);
 
 /* Write the file whole or not at all (temporary file beside it, then rename); compressed when the
- * name ends in .gz. VOXEL_I16 and VOXEL_U8 round and saturate. */
+ * name ends in .gz. Lengths are in mm; a grid without orientation is written without one.
+ * VOXEL_I16 and VOXEL_U8 round and saturate. */
 bool image_write(const Image *image, VoxelType type, const char *path, Error *error);
 bool label_write(const LabelMap *label, const char *path, Error *error);
 
 bool image_alloc(Image *image, const Grid *grid, int channels, Error *error); /* zeros */
 bool label_alloc(LabelMap *label, const Grid *grid, Error *error);            /* zeros */
+/* Whether every channel has one value: nothing can be seen in it. */
+bool image_is_constant(const Image *image);
 void image_free(Image *image);
 void label_free(LabelMap *label);
 

@@ -1,6 +1,7 @@
 #include "src/data/plan/fingerprint.h"
 
 #include "kernels/rng.h"
+#include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/json_text.h"
 
 #include <math.h>
@@ -35,30 +36,14 @@ static void fingerprint_room(Fingerprint *fingerprint, int cases) {
 
 /* ---- measuring -------------------------------------------------------------------------------*/
 
-/* The orientation of most files, the first case's where two are equally frequent. */
-static bool orientation_vote(Fingerprint *fingerprint, const Dataset *dataset, Error *error) {
-  char(*code)[ORIENTATION_BYTES] = calloc((size_t)dataset->cases, sizeof *code);
-  CHECK(code, "out of memory");
-  bool good = true;
-  int best = 0;
-  for (int i = 0; good && i < dataset->cases; i++) {
-    Grid grid;
-    int channels;
-    Error inner = {""};
-    good = volume_inspect(dataset->item[i].image[0], &grid, &channels, &inner) ||
-           fail(error, "case %s: %s", dataset->item[i].name, inner.text);
-    if (good) grid_orientation(&grid, code[i]);
-  }
-  for (int i = 0; good && i < dataset->cases; i++) {
-    int same = 0;
-    for (int k = 0; k < dataset->cases; k++) same += !strcmp(code[i], code[k]);
-    if (same <= best) continue;
-    best = same;
-    strcpy(fingerprint->orientation, code[i]);
-  }
-  fingerprint->turned = dataset->cases - best;
-  free(code);
-  return good;
+/* The orientation of most files. */
+static bool orientation_find(Fingerprint *fingerprint, const Dataset *dataset, Error *error) {
+  DatasetGeometry geometry;
+  if (!dataset_geometry(dataset, &geometry, error)) return false;
+  strcpy(fingerprint->orientation, geometry.orientation);
+  fingerprint->turned = geometry.turned;
+  fingerprint->unoriented = geometry.unoriented;
+  return true;
 }
 
 /* FINGERPRINT_SAMPLES intensities of each channel, from foreground voxels; how many. out (channels,
@@ -85,17 +70,15 @@ static bool case_measure(Fingerprint *fingerprint, const Dataset *dataset, int i
   Volume volume;
   Frame frame;
   if (!dataset_read(dataset, index, &volume, error)) return false;
-  Error inner = {""};
-  bool good = frame_make(&frame, &volume.image.grid, fingerprint->orientation, &inner) &&
-              frame_crop(&frame, &volume.image, &inner);
+  bool good = frame_make(&frame, &volume.image.grid, fingerprint->orientation, error);
   if (good) {
+    frame_crop(&frame, &volume.image);
     memcpy(fingerprint->mm[index], frame.box_mm, sizeof frame.box_mm);
     memcpy(fingerprint->dim[index], frame.box_dim, sizeof frame.box_dim);
     *relative = (double)frame.box_dim[0] * frame.box_dim[1] * frame.box_dim[2] /
                 (double)grid_voxels(&frame.file);
     *samples = sample_foreground(&volume, index, sample);
-  } else
-    fail(error, "%s: %s", dataset->item[index].image[0], inner.text);
+  }
   volume_free(&volume, 1);
   return good;
 }
@@ -179,7 +162,7 @@ bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs
       .samples = calloc(cases, sizeof(int))};
   bool good = (survey.relative && survey.sample && survey.samples) ||
               fail(error, "out of memory for the intensities of %d cases", dataset->cases);
-  good = good && orientation_vote(fingerprint, dataset, error) &&
+  good = good && orientation_find(fingerprint, dataset, error) &&
          cases_measure(fingerprint, dataset, &survey, jobs, quiet, error) &&
          intensities_find(fingerprint, dataset, &survey, error);
   if (good) fingerprint->relative = percentile(survey.relative, dataset->cases, 50);
@@ -281,8 +264,9 @@ static json_t *fingerprint_json(const Fingerprint *f) {
                                   v->median, "std", v->sd, "min", v->least, "max", v->most,
                                   "percentile_00_5", v->low, "percentile_99_5", v->high));
   }
-  return json_pack("{s:s, s:i, s:f, s:o, s:o, s:o}", "orientation", f->orientation, "turned_cases",
-                   f->turned, "median_relative_size_after_cropping", f->relative,
+  return json_pack("{s:s, s:i, s:i, s:f, s:o, s:o, s:o}", "orientation", f->orientation,
+                   "turned_cases", f->turned, "unoriented_cases", f->unoriented,
+                   "median_relative_size_after_cropping", f->relative,
                    "foreground_intensity_properties_per_channel", channels, "spacings", mm,
                    "shapes_after_crop", dim);
 }

@@ -22,11 +22,12 @@ typedef struct Fingerprint {
   Intensity intensity[CHANNELS_MAX]; /* of FINGERPRINT_SAMPLES foreground voxels a case, drawn with
                                         replacement from each */
   char orientation[ORIENTATION_BYTES];
-  int turned; /* cases whose file has another orientation */
+  int turned;     /* cases whose file has another orientation */
+  int unoriented; /* cases whose file does not say how it lies: taken as it is stored */
 } Fingerprint;
 
 /* Reads every case, `jobs` at a time, with progress on standard error unless quiet. Errors: those
- * of dataset_read, an empty image, no foreground at all where a channel is CT. */
+ * of dataset_read and dataset_geometry, no foreground at all where a channel is CT. */
 bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs, bool quiet,
                       Error *error);
 void fingerprint_free(Fingerprint *fingerprint);

@@ -58,9 +58,10 @@ static json_t *preprocessing_json(const Dataset *dataset, const Fingerprint *f,
 
 json_t *plan_file_json(const Dataset *dataset, const Fingerprint *f, const Planned *planned,
                        const char *budget) {
-  json_t *root = json_pack("{s:i, s:s, s:i, s:i, s:s, s:o}", "schema", 1, "dataset", dataset->name,
-                           "cases", f->cases, "turned_cases", f->turned, "budget", budget,
-                           "preprocessing", preprocessing_json(dataset, f, planned->fullres.mm));
+  json_t *root = json_pack("{s:i, s:s, s:i, s:i, s:i, s:s, s:o}", "schema", 1, "dataset",
+                           dataset->name, "cases", f->cases, "turned_cases", f->turned,
+                           "unoriented_cases", f->unoriented, "budget", budget, "preprocessing",
+                           preprocessing_json(dataset, f, planned->fullres.mm));
   configuration_set(root, &planned->fullres);
   json_t *lowres = planned->has_lowres ? json_object() : json_null();
   if (planned->has_lowres) {
@@ -111,6 +112,10 @@ void plan_file_print(const json_t *plan, FILE *out) {
   fprintf(out, "%-14s%s (%lld case(s) are turned to it)\n", "orientation",
           json_string_value(json_object_get(preprocessing, "orientation")),
           (long long)json_integer_value(json_object_get(plan, "turned_cases")));
+  long long unoriented = json_integer_value(json_object_get(plan, "unoriented_cases"));
+  if (unoriented)
+    fprintf(out, "%-14s%lld case(s) have no orientation in their header: taken as stored\n", "",
+            unoriented);
   list_print("spacing mm", json_object_get(preprocessing, "spacing_mm"), out);
   list_print("median shape", json_object_get(plan, "median_shape"), out);
   list_print("patch", json_object_get(plan, "patch"), out);

@@ -5,31 +5,6 @@
 
 static const char growing[] = "RAS", falling[] = "LPI";
 
-/* Which world axis each of the columns i, j, k runs along: the assignment of largest total. */
-static void columns_assign(const Grid *grid, int world[3]) {
-  static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
-                                   {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
-  double best = -1;
-  for (int i = 0; i < 6; i++) {
-    double total = 0;
-    for (int column = 0; column < 3; column++) {
-      double part = grid->affine[orders[i][column]][column] / grid->spacing[2 - column];
-      total += part * part;
-    }
-    if (total <= best + 1e-9) continue;
-    best = total;
-    memcpy(world, orders[i], 3 * sizeof *world);
-  }
-}
-
-void grid_orientation(const Grid *grid, char code[ORIENTATION_BYTES]) {
-  int world[3];
-  columns_assign(grid, world);
-  for (int column = 0; column < 3; column++)
-    code[column] = (grid->affine[world[column]][column] < 0 ? falling : growing)[world[column]];
-  code[3] = 0;
-}
-
 /* 0..2 for R/L, A/P, S/I, or -1. */
 static int world_of(char letter) {
   for (int i = 0; i < 3; i++)
@@ -66,6 +41,7 @@ bool frame_make(Frame *frame, const Grid *file, const char *orientation, Error *
   char own[ORIENTATION_BYTES];
   *frame = frame_identity(file);
   if (!code_check(orientation, error)) return false;
+  if (file->remarks & GRID_UNORIENTED) return true; /* as the others' arrays lie */
   grid_orientation(file, own);
   for (int letter = 0; letter < 3; letter++) /* letter 0 is i, which is axis 2 (W) */
     for (int from = 0; from < 3; from++) {
@@ -107,15 +83,14 @@ static bool used_range(const Image *image, int first[3], int last[3]) {
   return last[0] >= 0;
 }
 
-bool frame_crop(Frame *frame, const Image *image, Error *error) {
+void frame_crop(Frame *frame, const Image *image) {
   int first[3], last[3];
-  if (!used_range(image, first, last)) return fail(error, "every voxel of the image is 0");
+  if (!used_range(image, first, last)) return;
   for (int axis = 0; axis < 3; axis++) {
     int from = frame->axis[axis], size = frame->file.dim[from];
     frame->box_first[axis] = frame->flip[axis] ? size - 1 - last[from] : first[from];
     frame->box_dim[axis] = frame->dim[axis] = last[from] - first[from] + 1;
   }
-  return true;
 }
 
 void frame_resample(Frame *frame, const double mm[3]) {
@@ -136,19 +111,8 @@ int64_t frame_walk(const Frame *frame, int64_t step[3]) {
 }
 
 void frame_take(const Frame *frame, const void *file, size_t bytes, void *box) {
-  const int *dim = frame->box_dim;
   int64_t step[3], start = frame_walk(frame, step);
-  char *out = box;
-  for (int d = 0; d < dim[0]; d++)
-    for (int h = 0; h < dim[1]; h++) {
-      int64_t row = start + d * step[0] + h * step[1];
-      if (step[2] == 1) {
-        memcpy(out, (const char *)file + row * (int64_t)bytes, (size_t)dim[2] * bytes);
-        out += (size_t)dim[2] * bytes;
-      } else
-        for (int w = 0; w < dim[2]; w++, out += bytes)
-          memcpy(out, (const char *)file + (row + w * step[2]) * (int64_t)bytes, bytes);
-    }
+  voxels_walk(file, start, step, frame->box_dim, bytes, box);
 }
 
 void frame_restore(const Frame *frame, const uint8_t *box, uint8_t *file) {

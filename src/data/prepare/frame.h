@@ -6,10 +6,8 @@
 #ifndef DATA_FRAME_H
 #define DATA_FRAME_H
 
-#include "src/data/nifti/volume.h"
+#include "src/data/nifti/placement.h"
 #include "src/data/prepare/resample.h"
-
-enum { ORIENTATION_BYTES = 4 };
 
 typedef struct Frame {
   Grid file;        /* of the image as read */
@@ -22,18 +20,14 @@ typedef struct Frame {
   double mm[3];     /* its spacing: the plan's */
 } Frame;
 
-/* "RAS": to which side (Right, Left, Anterior, Posterior, Superior, Inferior) the file's i, j and k
- * grow, that is W, H and D; the nearest for an oblique grid. */
-void grid_orientation(const Grid *grid, char code[ORIENTATION_BYTES]);
-
-/* The frame of a whole file that is only turned, neither cropped nor resampled. Errors: a code that
- * is none. */
+/* The frame of a whole file that is only turned, neither cropped nor resampled; not even turned
+ * where the file does not say how it lies. Errors: a code that is none. */
 bool frame_make(Frame *frame, const Grid *file, const char *orientation, Error *error);
 /* The frame of a file that is taken as it is. */
 Frame frame_identity(const Grid *file);
 /* The frame's box becomes the smallest that holds every voxel of the image (as in the file) with
- * any channel that is not 0. Errors: there is none. */
-bool frame_crop(Frame *frame, const Image *image, Error *error);
+ * any channel that is not 0; without one it stays whole, as nnU-Net's does. */
+void frame_crop(Frame *frame, const Image *image);
 /* The prepared size at this spacing. */
 void frame_resample(Frame *frame, const double mm[3]);
 

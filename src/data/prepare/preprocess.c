@@ -115,8 +115,8 @@ static bool frame_of(const Preprocessing *p, const Image *source, Frame *frame, 
   if (source->channels != p->normaliser.channels)
     return fail(error, "%d channel(s), but the plan is for %d", source->channels,
                 p->normaliser.channels);
-  if (!frame_make(frame, &source->grid, p->orientation, error) || !frame_crop(frame, source, error))
-    return false;
+  if (!frame_make(frame, &source->grid, p->orientation, error)) return false;
+  frame_crop(frame, source);
   frame_resample(frame, p->mm);
   return true;
 }

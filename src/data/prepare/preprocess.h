@@ -31,7 +31,7 @@ bool preprocessing_fits(const json_t *json, const Dataset *dataset, Error *error
 uint64_t preprocessing_key(const Preprocessing *preprocessing, const Dataset *dataset);
 
 /* The image as read -> prepared (D,H,W,C) and its frame. The source is only read. Errors: other
- * channels than the plan's, no voxel but 0, memory. On failure nothing is owned. */
+ * channels than the plan's, memory. On failure nothing is owned. */
 bool prepare_image(const Preprocessing *preprocessing, const Image *source, Image *prepared,
                    Frame *frame, Error *error);
 /* The same with its labels (see resample_labels). Labelled voxels count as recorded, whatever their

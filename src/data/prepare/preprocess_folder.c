@@ -2,6 +2,7 @@
 #include "src/data/prepare/preprocess_folder.h"
 
 #include "engine/backend.h"
+#include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
 
 #include <errno.h>
@@ -178,7 +179,8 @@ static int jobs_that_fit(const Dataset *dataset, const Preprocessing *preprocess
 bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessing,
                        const PreprocessOptions *options, PreprocessOutcome *outcome, Error *error) {
   *outcome = (PreprocessOutcome){0};
-  if (!cache_make(dataset, error)) return false;
+  DatasetGeometry geometry;
+  if (!cache_make(dataset, error) || !dataset_geometry(dataset, &geometry, error)) return false;
   Telling telling = {now(), now(), isatty(STDERR_FILENO), dataset->cases};
   int jobs = jobs_that_fit(dataset, preprocessing, options->jobs), first = dataset->cases;
   int anew = 0;

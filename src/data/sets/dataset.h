@@ -45,14 +45,14 @@ typedef struct Volume {
 bool dataset_open(Dataset *dataset, const char *dir, Error *error);
 void dataset_free(Dataset *dataset);
 
-/* The image of a case: its files side by side, or its one file with all channels. Errors: those of
- * image_read, other channels, channels of different shape; nothing is owned then. */
+/* The image of a case: its files side by side on the first one's grid, or its one file with all
+ * channels. Errors: those of image_read and placed_alike, other channels; nothing is owned then. */
 bool case_image(const Case *item, int channels, Image *image, Error *error);
-/* Reads one case as it is in the files. Errors: those of image_read and label_read, image and label
- * (or two channels) of different shape, label values that dataset.json does not name, an image of
- * one value. */
+/* Reads one case as its first image is stored; its label and other channels are turned to that
+ * where they are stored otherwise (placed_alike). Errors: those of image_read, label_read and
+ * placed_alike, label values that dataset.json does not name, an image of one value. */
 bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *error);
-/* The labels of one case alone. */
+/* The labels of one case alone, on its image's grid. */
 bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *error);
 /* Reads the listed cases into volume[0..count-1]; on failure none is owned. */
 bool dataset_load(const Dataset *dataset, const int *index, int count, Volume *volume,
@@ -68,7 +68,8 @@ void volume_free(Volume *volume, int count);
 bool dataset_sound(const Dataset *dataset, const bool *known, Error *error);
 
 /* 32 hexadecimal digits (xxh3-128) over names, sizes and bytes of dataset.json, splits_final.json
- * when there is one, and every file of every case: the identity of the data of a trial. */
+ * when there is one, and every file of every case: the identity of the data of a trial. It is
+ * another where headers change what the files are taken for (geometry_matters). */
 bool dataset_hash(const Dataset *dataset, char hex[DATASET_HASH_BYTES], Error *error);
 
 /* Prints what is in the folder (shapes, spacing, intensities, voxels and cases of each label) and

@@ -1,3 +1,4 @@
+#include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
 
 #include <jansson.h>
@@ -78,24 +79,6 @@ static void census_count(Census *census, const Dataset *dataset, const Volume *v
   census->total += (int64_t)voxels;
 }
 
-/* Image and label must lie in the same place; 1 % of a voxel is rounding of the stored numbers. */
-static void affine_check(const Volume *volume, Problems *problems) {
-  const Grid *image = &volume->image.grid, *label = &volume->label.grid;
-  double worst = 0;
-  for (int corner = 0; corner < 8; corner++)
-    for (int row = 0; row < 3; row++) {
-      double apart = image->affine[row][3] - label->affine[row][3];
-      for (int column = 0; column < 3; column++)
-        apart += (corner >> column & 1) * (image->dim[2 - column] - 1) *
-                 (image->affine[row][column] - label->affine[row][column]);
-      worst = fmax(worst, fabs(apart));
-    }
-  double voxel = fmin(image->spacing[0], fmin(image->spacing[1], image->spacing[2]));
-  if (worst > 0.01 * voxel)
-    problems_add(problems, "case %s: image and label lie in different places, up to %.3g mm apart",
-                 volume->name, worst);
-}
-
 static void cases_read(const Dataset *dataset, Census *census, Problems *problems) {
   for (int i = 0; i < dataset->cases; i++) {
     Error error = {0};
@@ -105,7 +88,6 @@ static void cases_read(const Dataset *dataset, Census *census, Problems *problem
       continue;
     }
     census_count(census, dataset, &volume);
-    affine_check(&volume, problems);
     volume_free(&volume, 1);
   }
   if (census->read == dataset->cases && census->voxels[0] == census->total)
@@ -167,9 +149,9 @@ static void print_census(FILE *out, const Dataset *dataset, Census *census) {
   print_labels(out, dataset, census);
 }
 
-static void print_problems(FILE *out, const Problems *problems) {
-  fprintf(out, "\n%d problem(s)%s\n", problems->count, problems->count ? ":" : "");
-  for (int i = 0; i < problems->count; i++) fprintf(out, "  %s\n", problems->text[i]);
+static void print_list(FILE *out, const char *what, const Problems *list) {
+  fprintf(out, "\n%d %s(s)%s\n", list->count, what, list->count ? ":" : "");
+  for (int i = 0; i < list->count; i++) fprintf(out, "  %s\n", list->text[i]);
 }
 
 static json_t *json_range(double *value, int count) {
@@ -210,34 +192,53 @@ static void json_census(json_t *root, const Dataset *dataset, Census *census) {
                       json_pack("{s:f, s:f}", "min", census->low, "max", census->high));
 }
 
-static void print_json(FILE *out, const char *dir, const Dataset *dataset, Census *census,
-                       const Problems *problems) {
-  json_t *root = json_pack("{s:i}", "schema", 1);
-  json_object_set_new(root, "dir", json_string_nocheck(dir)); /* paths may be no UTF-8 */
-  if (dataset) json_census(root, dataset, census);
+static json_t *json_list(const Problems *problems) {
   json_t *list = json_array();
   for (int i = 0; i < problems->count; i++)
     json_array_append_new(list, json_string_nocheck(problems->text[i]));
-  json_object_set_new(root, "problems", list);
+  return list;
+}
+
+static void print_json(FILE *out, const char *dir, const Dataset *dataset, Census *census,
+                       const Problems *remarks, const Problems *problems) {
+  json_t *root = json_pack("{s:i}", "schema", 1);
+  json_object_set_new(root, "dir", json_string_nocheck(dir)); /* paths may be no UTF-8 */
+  if (dataset) json_census(root, dataset, census);
+  json_object_set_new(root, "remarks", json_list(remarks));
+  json_object_set_new(root, "problems", json_list(problems));
   json_dumpf(root, out, JSON_INDENT(1));
   fputc('\n', out);
   json_decref(root);
 }
 
+static void headers_read(const Dataset *dataset, Problems *remarks, Problems *problems) {
+  DatasetGeometry geometry;
+  Error error = {""};
+  if (!dataset_geometry(dataset, &geometry, &error)) problems_add(problems, "%s", error.text);
+  for (int i = 0; i < GEOMETRY_REMARKS; i++) {
+    char *text = geometry_remark(&geometry, i);
+    if (text) problems_add(remarks, "%s", text);
+    free(text);
+  }
+}
+
 int dataset_check(const char *dir, FILE *out, bool json) {
   Dataset dataset;
-  Problems problems = {0};
+  Problems problems = {0}, remarks = {0};
   bool found = dataset_scan(&dataset, dir, &problems);
   Census census;
   census_make(&census, dataset.cases);
+  if (found) headers_read(&dataset, &remarks, &problems);
   if (found) cases_read(&dataset, &census, &problems);
   if (json) {
-    print_json(out, dir, found ? &dataset : NULL, &census, &problems);
+    print_json(out, dir, found ? &dataset : NULL, &census, &remarks, &problems);
   } else {
     if (found) print_census(out, &dataset, &census);
-    print_problems(out, &problems);
+    if (remarks.count) print_list(out, "remark", &remarks);
+    print_list(out, "problem", &problems);
   }
   int count = problems.count;
+  problems_free(&remarks);
   census_free(&census);
   problems_free(&problems);
   dataset_free(&dataset);

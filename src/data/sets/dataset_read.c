@@ -1,4 +1,5 @@
 #define XXH_INLINE_ALL
+#include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
 #include "src/data/sets/scheme.h"
 
@@ -6,14 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-static bool same_dim(const char *a_path, const Grid *a, const char *b_path, const Grid *b,
-                     Error *error) {
-  if (grid_same_dim(a, b)) return true;
-  return fail(error, "different shapes (D,H,W): %s is %dx%dx%d, %s is %dx%dx%d", a_path, a->dim[0],
-              a->dim[1], a->dim[2], b_path, b->dim[0], b->dim[1], b->dim[2]);
-}
-
-/* One file per channel, put side by side. */
+/* One file per channel, put side by side on the grid of the first. */
 static bool channels_join(int channels, const Case *item, Image *image, Error *error) {
   for (int channel = 0; channel < item->images; channel++) {
     Image one;
@@ -22,7 +16,7 @@ static bool channels_join(int channels, const Case *item, Image *image, Error *e
     bool fine = one.channels == 1 ||
                 fail(error, "%s: expected one channel per file, found %d", path, one.channels);
     if (fine && channel == 0) fine = image_alloc(image, &one.grid, channels, error);
-    fine = fine && same_dim(item->image[0], &image->grid, path, &one.grid, error);
+    fine = fine && image_onto((Placed){&image->grid, item->image[0]}, &one, path, error);
     size_t voxels = fine ? grid_voxels(&one.grid) : 0;
     for (size_t i = 0; i < voxels; i++)
       image->data[i * (size_t)channels + (size_t)channel] = one.data[i];
@@ -60,9 +54,7 @@ static bool labels_known(const Dataset *dataset, const Case *item, const LabelMa
 
 /* An image with one value has nothing to learn from, and no sd to divide by. */
 static bool image_varies(const Case *item, const Image *image, Error *error) {
-  size_t values = grid_voxels(&image->grid) * (size_t)image->channels;
-  for (size_t i = 1; i < values; i++)
-    if (image->data[i] != image->data[0]) return true;
+  if (!image_is_constant(image)) return true;
   return fail(error, "%s: every voxel of the image is %g: there is nothing to learn from",
               item->image[0], image->data[0]);
 }
@@ -82,7 +74,8 @@ bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *erro
   *volume = (Volume){.name = item->name};
   if (case_image(item, dataset->channels, &volume->image, error) &&
       label_read(&volume->label, item->label, error) &&
-      same_dim(item->image[0], &volume->image.grid, item->label, &volume->label.grid, error) &&
+      label_onto((Placed){&volume->image.grid, item->image[0]}, &volume->label, item->label,
+                 error) &&
       labels_known(dataset, item, &volume->label, error) &&
       image_varies(item, &volume->image, error) &&
       schemes_take(dataset, item, &volume->image, error))
@@ -93,8 +86,13 @@ bool dataset_read(const Dataset *dataset, int index, Volume *volume, Error *erro
 
 bool dataset_label(const Dataset *dataset, int index, LabelMap *label, Error *error) {
   const Case *item = &dataset->item[index];
+  Grid image;
+  int channels;
+  if (!volume_inspect(item->image[0], &image, &channels, error)) return false;
   if (!label_read(label, item->label, error)) return false;
-  if (labels_known(dataset, item, label, error)) return true;
+  if (label_onto((Placed){&image, item->image[0]}, label, item->label, error) &&
+      labels_known(dataset, item, label, error))
+    return true;
   label_free(label);
   return false;
 }
@@ -141,6 +139,9 @@ static bool hash_named(XXH3_state_t *state, const Dataset *dataset, const char *
   return fine;
 }
 
+/* Earlier trials took such files as they are stored, and lengths as mm. */
+static const char geometry_read[] = "turned by headers, lengths in mm";
+
 bool dataset_hash(const Dataset *dataset, char hex[DATASET_HASH_BYTES], Error *error) {
   XXH3_state_t state;
   XXH3_INITSTATE(&state);
@@ -153,6 +154,10 @@ bool dataset_hash(const Dataset *dataset, char hex[DATASET_HASH_BYTES], Error *e
       if (!hash_file(&state, item->image[k], true, error)) return false;
     if (!hash_file(&state, item->label, true, error)) return false;
   }
+  DatasetGeometry geometry;
+  Error mixed = {""};
+  if (!dataset_geometry(dataset, &geometry, &mixed) || geometry_matters(&geometry, dataset->cases))
+    XXH3_128bits_update(&state, geometry_read, sizeof geometry_read);
   XXH128_hash_t hash = XXH3_128bits_digest(&state);
   snprintf(hex, DATASET_HASH_BYTES, "%016llx%016llx", (unsigned long long)hash.high64,
            (unsigned long long)hash.low64);

@@ -1,3 +1,4 @@
+#include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
 
 #include <omp.h>
@@ -48,6 +49,9 @@ bool dataset_sound(const Dataset *dataset, const bool *known, Error *error) {
     free(text[i]);
   }
   free(text);
+  DatasetGeometry geometry;
+  Error mixed = {""};
+  if (!dataset_geometry(dataset, &geometry, &mixed)) problems_add(&problems, "%s", mixed.text);
   if (!any && !problems.count) problems_add(&problems, DATASET_NO_FOREGROUND, dataset->dir);
   bool sound = problems_told(&problems, dataset->dir, error);
   problems_free(&problems);

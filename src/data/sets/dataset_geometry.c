@@ -1,0 +1,94 @@
+#define _GNU_SOURCE /* asprintf */
+#include "src/data/sets/dataset_geometry.h"
+
+#include <string.h>
+
+/* Of GridRemark, bit by bit, and the last of the grids of a case to each other. */
+static const char *const meaning[GEOMETRY_REMARKS] = {
+    "no orientation in the header (sform_code = qform_code = 0): taken as the others are stored",
+    "pixdim is not the spacing of sform or qform, which is taken",
+    "sform and qform place the voxels differently: the sform is taken",
+    "the header's unit of length is none that NIfTI knows: taken as mm",
+    "the header's lengths are in metres or microns: converted to mm",
+    "stored in another orientation than the first image of the case: turned to it, which loses "
+    "nothing"};
+enum { TURNED = GEOMETRY_REMARKS - 1, UNIT = 4 };
+
+static void remark_add(DatasetGeometry *geometry, int i, const char *path) {
+  if (!geometry->remark[i].files++) geometry->remark[i].first = path;
+}
+
+/* One case: its headers' remarks, and the orientation of its first image ("": none). */
+static void case_look(const Case *item, DatasetGeometry *geometry, char code[ORIENTATION_BYTES]) {
+  Grid first = {0};
+  for (int i = 0; i <= item->images; i++) {
+    const char *path = i < item->images ? item->image[i] : item->label;
+    Grid grid;
+    int channels;
+    Error unread = {""}; /* told when its turn to be read comes */
+    if (!volume_inspect(path, &grid, &channels, &unread)) continue;
+    for (int bit = 0; bit < TURNED; bit++)
+      if (grid.remarks >> bit & 1) remark_add(geometry, bit, path);
+    Turn turn;
+    if (i == 0) {
+      first = grid;
+      if (grid.remarks & GRID_UNORIENTED)
+        geometry->unoriented++;
+      else
+        grid_orientation(&grid, code);
+    } else if (first.dim[0] &&
+               placed_alike((Placed){&first, ""}, (Placed){&grid, ""}, &turn, &unread) &&
+               !turn_is_none(&turn))
+      remark_add(geometry, TURNED, path);
+  }
+}
+
+/* The most frequent of the codes that are not empty. */
+static void vote(DatasetGeometry *geometry, char (*code)[ORIENTATION_BYTES], int cases) {
+  int best = 0, known = 0;
+  strcpy(geometry->orientation, "RAS");
+  for (int i = 0; i < cases; i++) {
+    if (!code[i][0]) continue;
+    known++;
+    int same = 0;
+    for (int k = 0; k < cases; k++) same += !strcmp(code[i], code[k]);
+    if (same <= best) continue;
+    best = same;
+    strcpy(geometry->orientation, code[i]);
+  }
+  geometry->turned = known - best;
+}
+
+bool dataset_geometry(const Dataset *dataset, DatasetGeometry *geometry, Error *error) {
+  *geometry = (DatasetGeometry){.turned = 0};
+  char(*code)[ORIENTATION_BYTES] = calloc((size_t)dataset->cases + 1, sizeof *code);
+  CHECK(code, "out of memory for %d cases", dataset->cases);
+  int other = 0; /* a case that lies otherwise than most */
+  for (int i = 0; i < dataset->cases; i++) case_look(&dataset->item[i], geometry, code[i]);
+  vote(geometry, code, dataset->cases);
+  while (geometry->turned && (!code[other][0] || !strcmp(code[other], geometry->orientation)))
+    other++;
+  bool clear = !geometry->turned || !geometry->unoriented;
+  if (!clear)
+    fail(error,
+         "%s: %d case(s) have no orientation in their header, while the others' differ (%s, but %s "
+         "in case %s): which of them lie alike cannot be known; write an sform into them, first %s",
+         dataset->dir, geometry->unoriented, geometry->orientation, code[other],
+         dataset->item[other].name, geometry->remark[0].first);
+  free(code);
+  return clear;
+}
+
+char *geometry_remark(const DatasetGeometry *geometry, int i) {
+  char *text = NULL;
+  if (!geometry->remark[i].files) return NULL;
+  if (asprintf(&text, "%d file(s): %s; first %s", geometry->remark[i].files, meaning[i],
+               geometry->remark[i].first) < 0)
+    abort();
+  return text;
+}
+
+bool geometry_matters(const DatasetGeometry *geometry, int cases) {
+  return geometry->remark[TURNED].files || geometry->remark[UNIT].files ||
+         (geometry->unoriented && geometry->unoriented < cases);
+}
