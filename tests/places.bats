@@ -102,3 +102,55 @@ END
   "$harness" evaluate "$set" "$place/out [1]" --partial --json | /usr/bin/python3 -c 'import json, sys; json.load(sys.stdin)'
   "$harness" evaluate "$set" "$place/out [1]" --partial --csv | /usr/bin/python3 -c 'import csv, sys; list(csv.reader(sys.stdin))'
 }
+
+# --- data that were given relative to a folder ---
+
+# Two folders with a data set of the same name, and a trial on the first one's.
+relative() {
+  mkdir -p one two
+  "$harness" data phantom one/data --size 22x24x28 --cases 5 --validation 2 --organs 2
+  "$harness" data phantom two/data --size 22x24x28 --cases 5 --validation 2 --organs 2 --seed 7
+  (cd one && "$harness" run "$place/tiny.lua" data=data --db "$work/relative.db" -q >/dev/null)
+  export HARNESS_DB="$work/relative.db"
+}
+
+@test "a trial's picture is of its own data, from wherever it is asked for, or an error that says where they were" {
+  relative
+  (cd one && "$harness" plot triptych)
+  "$harness" plot triptych
+  cd two
+  run "$harness" plot triptych
+  echo "$output"
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"data: these are not the data of trial"*"they were in $work/one/data: go there"* ]]
+  cd ..
+  mv one/data one/moved
+  run "$harness" plot triptych
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"$work/one/data: the data of trial"*"no longer there"* ]]
+  # The same data at another place are the same trials, which know the place from then on.
+  run "$harness" run "$place/tiny.lua" data=one/moved
+  [[ "$output" == *"0 of 2 trials to run"* ]]
+  "$harness" plot triptych
+  (cd two && "$harness" plot triptych)
+  printf 'x' >>one/moved/labelsTr/phantom_000.nii.gz
+  run "$harness" plot triptych
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"and have changed"* ]]
+}
+
+@test "a data set given as . or .. or with slashes has its folder's name" {
+  relative
+  cd one/data
+  for word in . ../data// ./imagesTr/..; do
+    "$harness" run "$place/tiny.lua" data=$word -n --json | /usr/bin/python3 -c '
+import json, sys
+assert json.load(sys.stdin)["data"]["name"] == "data"'
+  done
+  cd labelsTr
+  "$harness" run "$place/tiny.lua" data=.. -n --json | /usr/bin/python3 -c '
+import json, sys
+assert json.load(sys.stdin)["data"]["name"] == "data"'
+  run "$harness" run "$place/tiny.lua" data=..
+  [[ "$output" == *"0 of 2 trials to run"* ]] # they are those that were trained from the other folder
+}

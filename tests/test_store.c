@@ -304,7 +304,9 @@ static void test_hash(void **state) {
   char a[HASH_BYTES], b[HASH_BYTES];
   hash_of("{\"lr\": 0.25, \"queries\": 2, \"size\": [40, 48, 48]}", "d", a);
   assert_string_equal(a, "814d5b35ea52af6da157289961b7de2f"); /* stored results stay found */
-  hash_of("{\"size\":[40,48,48],\"queries\":2.0,\"lr\":2.5e-1,\"data_dir\":\"/x\"}", "d", b);
+  hash_of("{\"size\":[40,48,48],\"queries\":2.0,\"lr\":2.5e-1,\"data_dir\":\"/x\",\"data_path\":\"/"
+          "y\"}",
+          "d", b);
   assert_string_equal(a, b); /* order, number form and place of the data do not matter */
   static const char *const others[] = {"{\"lr\": 0.25, \"queries\": 3, \"size\": [40, 48, 48]}",
                                        "{\"lr\": 0.25, \"queries\": 2, \"size\": [48, 40, 48]}",

@@ -23,6 +23,7 @@ typedef struct Request {
   const char *what; /* a trial, or an experiment */
   const char *scale;
   double number; /* of the validation case, from 1 */
+  DataSeen *seen;
 } Request;
 
 enum { KEY_CASE = 1, KEY_SCALE };
@@ -41,7 +42,7 @@ static bool take(int key, char *value, void *user, Error *error) {
 
 /* Trials that are done, newest first: all, one by its hash, or those of a plan by row. */
 static const char trials_sql[] =
-    "SELECT t.hash, t.config, t.seed, coalesce(r.label, '') AS label, r.position"
+    "SELECT t.hash, t.data_hash, t.config, t.seed, coalesce(r.label, '') AS label, r.position"
     " FROM v_attempt v JOIN trials t ON t.id = v.trial_id"
     " LEFT JOIN cells c ON c.trial_id = t.id LEFT JOIN rows r ON r.id = c.row_id"
     " WHERE (t.hash = ?1 OR ?1 IS NULL) AND (r.plan_id = ?2 OR ?2 = 0)"
@@ -50,6 +51,14 @@ static const char trials_sql[] =
 static json_t *config_of(const Request *r, Store *store, const json_t *trial) {
   return weights_config(r->common.home, store, config_text(trial, "hash"),
                         config_text(trial, "config"));
+}
+
+static bool open_trial(const Request *r, Trained *trained, const json_t *trial, json_t *config,
+                       Error *error) {
+  *trained = (Trained){0};
+  return weights_data(config, config_text(trial, "hash"), config_text(trial, "data_hash"), r->seen,
+                      error) &&
+         trained_open(trained, config, error);
 }
 
 static bool list_trials(Store *store, const char *hash, int64_t plan, json_t **trials,
@@ -119,7 +128,7 @@ static bool draw_case(const Trained *trained, int index, const json_t *trial,
 static bool draw_trial(const Request *r, Store *store, const json_t *trial, json_t *config,
                        char path[PLOT_PATH], Error *error) {
   Trained trained;
-  bool good = trained_open(&trained, config, error);
+  bool good = open_trial(r, &trained, trial, config, error);
   int index = (int)r->number - 1;
   if (good && index >= trained.cases.validations)
     good = fail(error, "--case %d: there are %d validation cases", index + 1,
@@ -238,13 +247,14 @@ static bool add_inputs(Gallery *g, const Trained *trained, const char *label, Er
   return true;
 }
 
-static bool add_trial(Gallery *g, bool quiet, const json_t *trial, const json_t *config,
+static bool add_trial(Gallery *g, const Request *r, const json_t *trial, json_t *config,
                       Error *error) {
   Trained trained;
   const char *label = config_text(trial, "label");
-  if (!quiet)
+  if (!r->common.quiet)
     fprintf(stderr, "harness: running %s, trial %.8s\n", label, config_text(trial, "hash"));
-  bool good = trained_open(&trained, config, error) && add_inputs(g, &trained, label, error);
+  bool good =
+      open_trial(r, &trained, trial, config, error) && add_inputs(g, &trained, label, error);
   trained_free(&trained);
   return good;
 }
@@ -275,7 +285,7 @@ static bool collect(const Request *r, Store *store, const json_t *result, Galler
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     json_t *config = NULL;
     const json_t *trial = pick(r, store, trials, config_int(row, "position"), &config);
-    if (trial && good) good = add_trial(g, r->common.quiet, trial, config, error);
+    if (trial && good) good = add_trial(g, r, trial, config, error);
     if (!trial && !r->common.quiet)
       fprintf(stderr, "harness: %s has no trial with weights yet: left out\n",
               config_text(row, "label"));
@@ -438,7 +448,8 @@ static void report_embeddings(const Request *r, Store *store, const json_t *resu
 void figures_report(const Common *common, Store *store, const json_t *result, json_t *pictures,
                     json_t *open) {
   const char *experiment = config_text(result, "experiment");
-  const Request request = {.common = *common, .number = 1};
+  DataSeen seen = {.dir = ""};
+  const Request request = {.common = *common, .number = 1, .seen = &seen};
   if (!strcmp(experiment, "comparison")) report_triptychs(&request, store, result, pictures, open);
   if (!strcmp(experiment, "embeddings")) report_embeddings(&request, store, result, pictures, open);
 }
@@ -456,7 +467,8 @@ static const Figure figures[] = {{"triptych", &triptych_cli, triptych},
                                  {"embeddings", &embeddings_cli, embeddings}};
 
 static int run(const Figure *figure, int argc, char **argv) {
-  Request request = {.number = 1};
+  DataSeen seen = {.dir = ""};
+  Request request = {.number = 1, .seen = &seen};
   Error error = {""};
   Store *store = NULL;
   cli_parse(figure->cli, argc, argv, &request.common, &request);

@@ -1,7 +1,10 @@
 #include "src/cli/weights.h"
+#include "src/data/sets/dataset.h"
 #include "src/train/config.h"
 
 #include <omp.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 json_t *weights_config(const char *home, const Store *store, const char *hash, const char *text) {
@@ -14,4 +17,45 @@ json_t *weights_config(const char *home, const Store *store, const char *hash, c
   json_object_set_new(config, "checkpoint", json_string(path));
   omp_set_num_threads((int)config_int(config, "threads"));
   return config;
+}
+
+static bool is_dataset(const char *dir) {
+  char path[4400];
+  snprintf(path, sizeof path, "%.4200s/dataset.json", dir);
+  return access(path, F_OK) == 0;
+}
+
+static bool same_folder(const char *a, const char *b) {
+  struct stat one, other;
+  return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
+}
+
+static bool look(const char *dir, DataSeen *seen, Error *error) {
+  Dataset dataset;
+  if (!strcmp(dir, seen->dir)) return true;
+  if (!dataset_open(&dataset, dir, error)) return false;
+  bool good = dataset_hash(&dataset, seen->hash, error);
+  dataset_free(&dataset);
+  snprintf(seen->dir, sizeof seen->dir, "%s", good ? dir : "");
+  return good;
+}
+
+bool weights_data(json_t *config, const char *hash, const char *data_hash, DataSeen *seen,
+                  Error *error) {
+  const char *typed = config_text(config, "data_dir");
+  const char *kept = json_string_value(json_object_get(config, "data_path"));
+  const char *place = kept ? kept : typed, *dir = is_dataset(typed) ? typed : place;
+  if (!is_dataset(dir))
+    return fail(error, "%s: the data of trial %.8s are no longer there%s", dir, hash,
+                kept ? "" : ", or were given relative to another folder: go there");
+  if (!look(dir, seen, error)) return false;
+  if (strcmp(seen->hash, data_hash))
+    return fail(error,
+                "%s: these are not the data of trial %.8s: the content is %.8s, expected %.8s; "
+                "they were in %s%s",
+                dir, hash, seen->hash, data_hash, place,
+                same_folder(dir, place) ? " and have changed" : ": go there");
+  json_object_set_new(config, "data_dir", json_string(dir));
+  return true;
 }

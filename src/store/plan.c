@@ -1,5 +1,6 @@
 /* A plan document becomes rows, cells and trials; the same plan again is found by its hash. */
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/store/database.h"
@@ -178,26 +179,46 @@ static bool add_plan(Store *store, const json_t *plan, const char *data_hash, co
   return good;
 }
 
+static char *kept_config(const json_t *config) {
+  json_t *kept = json_copy((json_t *)config);
+  const char *dir = text(config, "data_dir");
+  char *path = dir && dir[0] ? realpath(dir, NULL) : NULL;
+  json_t *found = path ? json_string(path) : NULL;
+  if (found) json_object_set_new(kept, "data_path", found);
+  char *words = json_dumps(kept, JSON_SORT_KEYS | JSON_COMPACT);
+  free(path);
+  json_decref(kept);
+  return words;
+}
+
+static bool insert_trial(Store *store, const json_t *plan, const char *data_hash,
+                         PlannedTrial *trial, const char *config, Error *error) {
+  bool good =
+      database_run(store, error,
+                   "INSERT INTO trials(hash, config, scale, dataset, data_hash, device,"
+                   " seed, fold, created_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NOW ")",
+                   "ssssssii", trial->hash, config, text(plan, "scale"),
+                   text(json_object_get(plan, "data"), "name"), data_hash, text(plan, "device"),
+                   (int64_t)trial->seed, (int64_t)trial->fold);
+  if (good) trial->id = sqlite3_last_insert_rowid(store->db);
+  return good;
+}
+
+/* The configuration of a trial that is there differs by no more than the machine's keys. */
 static bool add_trial(Store *store, const json_t *plan, const char *data_hash, int64_t plan_id,
                       PlannedTrial *trial, Error *error) {
   if (!look_up(store, trial, error)) return false;
-  if (trial->id == 0) {
-    char *config = json_dumps(trial->config, JSON_SORT_KEYS | JSON_COMPACT);
-    bool good =
-        database_run(store, error,
-                     "INSERT INTO trials(hash, config, scale, dataset, data_hash, device,"
-                     " seed, fold, created_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NOW ")",
-                     "ssssssii", trial->hash, config, text(plan, "scale"),
-                     text(json_object_get(plan, "data"), "name"), data_hash, text(plan, "device"),
-                     (int64_t)trial->seed, (int64_t)trial->fold);
-    free(config);
-    if (!good) return false;
-    trial->id = sqlite3_last_insert_rowid(store->db);
-  }
-  return database_run(store, error,
-                      "INSERT OR IGNORE INTO cells(row_id, trial_id)"
-                      " SELECT id, ?3 FROM rows WHERE plan_id = ?1 AND position = ?2",
-                      "iii", plan_id, (int64_t)trial->row, trial->id);
+  char *config = kept_config(trial->config);
+  bool good = trial->id ? database_run(store, error,
+                                       "UPDATE trials SET config = ?2 WHERE id = ?1"
+                                       " AND config <> ?2",
+                                       "is", trial->id, config)
+                        : insert_trial(store, plan, data_hash, trial, config, error);
+  free(config);
+  return good && database_run(store, error,
+                              "INSERT OR IGNORE INTO cells(row_id, trial_id)"
+                              " SELECT id, ?3 FROM rows WHERE plan_id = ?1 AND position = ?2",
+                              "iii", plan_id, (int64_t)trial->row, trial->id);
 }
 
 static bool add_all(Store *store, const json_t *plan, const char *data_hash, int64_t *plan_id,

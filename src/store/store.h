@@ -75,7 +75,9 @@ typedef struct PlannedTrial {
 } PlannedTrial;
 
 /* Records the plan document (see experiment_plan), inserting trials that are missing, and fills
- * trials[0 .. *count-1] in the document's order (malloced, the caller frees). One transaction. */
+ * trials[0 .. *count-1] in the document's order (malloced, the caller frees). One transaction. A
+ * trial's configuration is kept with "data_path", where data_dir, which may be relative, was found
+ * this time. */
 bool store_add_plan(Store *store, const json_t *plan, const char *data_hash, int64_t *plan_id,
                     PlannedTrial **trials, int *count, Error *error);
 /* The same without writing: statuses as stored, ids 0 where not stored. store may be NULL. */
