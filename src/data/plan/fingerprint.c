@@ -1,6 +1,5 @@
 #include "src/data/plan/fingerprint.h"
 
-#include "kernels/rng.h"
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/json_text.h"
 
@@ -46,27 +45,9 @@ static bool orientation_find(Fingerprint *fingerprint, const Dataset *dataset, E
   return true;
 }
 
-/* FINGERPRINT_SAMPLES intensities of each channel, from foreground voxels; how many. out (channels,
- * FINGERPRINT_SAMPLES). */
-static int sample_foreground(const Volume *volume, int index, double *out) {
-  size_t voxels = grid_voxels(&volume->label.grid), channels = (size_t)volume->image.channels;
-  uint32_t *position = malloc(voxels * sizeof *position), found = 0;
-  CHECK(position, "out of memory for %zu voxel positions", voxels);
-  for (size_t i = 0; i < voxels; i++)
-    if (volume->label.data[i]) position[found++] = (uint32_t)i;
-  for (size_t channel = 0; found && channel < channels; channel++) {
-    Rng rng = rng_make(1234 + channel, RNG_BATCH, (uint64_t)index);
-    for (size_t i = 0; i < FINGERPRINT_SAMPLES; i++)
-      out[channel * FINGERPRINT_SAMPLES + i] =
-          volume->image.data[position[rng_below(&rng, found)] * channels + channel];
-  }
-  free(position);
-  return found ? FINGERPRINT_SAMPLES : 0;
-}
-
 /* One case's row of the fingerprint. */
 static bool case_measure(Fingerprint *fingerprint, const Dataset *dataset, int index,
-                         double *relative, double *sample, int *samples, Error *error) {
+                         double *relative, Foreground *foreground, Error *error) {
   Volume volume;
   Frame frame;
   if (!dataset_read(dataset, index, &volume, error)) return false;
@@ -77,64 +58,39 @@ static bool case_measure(Fingerprint *fingerprint, const Dataset *dataset, int i
     memcpy(fingerprint->dim[index], frame.box_dim, sizeof frame.box_dim);
     *relative = (double)frame.box_dim[0] * frame.box_dim[1] * frame.box_dim[2] /
                 (double)grid_voxels(&frame.file);
-    *samples = sample_foreground(&volume, index, sample);
+    int room = foreground_room(dataset->cases, dataset->channels);
+    good = foreground_take(foreground, &volume, &frame, room, error);
   }
   volume_free(&volume, 1);
   return good;
 }
 
-static Intensity intensity_of(double *value, int count) {
-  Intensity intensity = {0};
-  for (int i = 0; i < count; i++) intensity.mean += value[i];
-  intensity.mean /= count;
-  for (int i = 0; i < count; i++)
-    intensity.sd += (value[i] - intensity.mean) * (value[i] - intensity.mean);
-  intensity.sd = sqrt(intensity.sd / count);
-  intensity.median = percentile(value, count, 50);
-  intensity.low = percentile(value, count, 0.5);
-  intensity.high = percentile(value, count, 99.5);
-  intensity.least = value[0], intensity.most = value[count - 1]; /* sorted by now */
-  return intensity;
-}
-
 /* What the cases' measuring shares. */
 typedef struct Survey {
-  double *relative; /* (cases) */
-  double *sample;   /* (cases, channels, FINGERPRINT_SAMPLES) */
-  int *samples;     /* (cases): FINGERPRINT_SAMPLES or 0 */
+  double *relative;       /* (cases) */
+  Foreground *foreground; /* (cases, channels) */
 } Survey;
 
 static bool intensities_find(Fingerprint *fingerprint, const Dataset *dataset, const Survey *survey,
                              Error *error) {
-  size_t channels = (size_t)dataset->channels;
-  double *value = malloc((size_t)dataset->cases * FINGERPRINT_SAMPLES * sizeof *value);
-  if (!value) return fail(error, "out of memory for the intensities of %d cases", dataset->cases);
-  int count = 0;
-  for (size_t channel = 0; channel < channels; channel++) {
-    count = 0;
-    for (int i = 0; i < dataset->cases; i++) {
-      if (!survey->samples[i]) continue;
-      memcpy(value + count, survey->sample + ((size_t)i * channels + channel) * FINGERPRINT_SAMPLES,
-             FINGERPRINT_SAMPLES * sizeof *value);
-      count += FINGERPRINT_SAMPLES;
-    }
-    if (count) fingerprint->intensity[channel] = intensity_of(value, count);
-  }
-  free(value);
-  return count || fail(error, DATASET_NO_FOREGROUND, dataset->dir);
+  bool any = false;
+  for (int i = 0; i < dataset->cases; i++)
+    any |= survey->foreground[i * dataset->channels].voxels > 0;
+  for (int channel = 0; channel < dataset->channels; channel++)
+    fingerprint->intensity[channel] =
+        foreground_intensity(survey->foreground + channel, dataset->cases, dataset->channels);
+  return any || fail(error, DATASET_NO_FOREGROUND, dataset->dir);
 }
 
 static bool cases_measure(Fingerprint *fingerprint, const Dataset *dataset, const Survey *survey,
                           int jobs, bool quiet, Error *error) {
-  size_t channels = (size_t)dataset->channels;
   int done = 0, first = dataset->cases; /* that is bad */
   bool terminal = isatty(STDERR_FILENO);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(jobs)
   for (int i = 0; i < dataset->cases; i++) {
     Error inner = {""};
     bool fine = case_measure(fingerprint, dataset, i, &survey->relative[i],
-                             survey->sample + (size_t)i * channels * FINGERPRINT_SAMPLES,
-                             &survey->samples[i], &inner);
+                             survey->foreground + i * dataset->channels, &inner);
 #pragma omp critical
     {
       done++;
@@ -156,19 +112,17 @@ bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs
   *fingerprint = (Fingerprint){.channels = dataset->channels};
   fingerprint_room(fingerprint, dataset->cases);
   size_t cases = (size_t)dataset->cases;
-  Survey survey = {
-      .relative = calloc(cases, sizeof(double)),
-      .sample = malloc(cases * (size_t)dataset->channels * FINGERPRINT_SAMPLES * sizeof(double)),
-      .samples = calloc(cases, sizeof(int))};
-  bool good = (survey.relative && survey.sample && survey.samples) ||
-              fail(error, "out of memory for the intensities of %d cases", dataset->cases);
-  good = good && orientation_find(fingerprint, dataset, error) &&
-         cases_measure(fingerprint, dataset, &survey, jobs, quiet, error) &&
-         intensities_find(fingerprint, dataset, &survey, error);
+  int kept = dataset->cases * dataset->channels;
+  Survey survey = {.relative = calloc(cases, sizeof(double)),
+                   .foreground = calloc((size_t)kept, sizeof(Foreground))};
+  CHECK(survey.relative && survey.foreground, "out of memory for %d cases", dataset->cases);
+  bool good = orientation_find(fingerprint, dataset, error) &&
+              cases_measure(fingerprint, dataset, &survey, jobs, quiet, error) &&
+              intensities_find(fingerprint, dataset, &survey, error);
   if (good) fingerprint->relative = percentile(survey.relative, dataset->cases, 50);
+  foreground_free(survey.foreground, kept);
+  free(survey.foreground);
   free(survey.relative);
-  free(survey.sample);
-  free(survey.samples);
   if (!good) fingerprint_free(fingerprint);
   return good;
 }

@@ -4,14 +4,8 @@
 #ifndef DATA_FINGERPRINT_H
 #define DATA_FINGERPRINT_H
 
-#include "src/data/prepare/frame.h"
+#include "src/data/plan/foreground.h"
 #include "src/data/prepare/normalise.h"
-
-enum { FINGERPRINT_SAMPLES = 10000 };
-
-typedef struct Intensity {
-  double mean, median, sd, least, most, low, high; /* low, high: 0.5 and 99.5 percentile */
-} Intensity;
 
 typedef struct Fingerprint {
   int cases;
@@ -19,8 +13,7 @@ typedef struct Fingerprint {
   int (*dim)[3];   /* (cases) after cropping to what is not 0 */
   double relative; /* median share of a case's voxels that cropping leaves */
   int channels;
-  Intensity intensity[CHANNELS_MAX]; /* of FINGERPRINT_SAMPLES foreground voxels a case, drawn with
-                                        replacement from each */
+  Intensity intensity[CHANNELS_MAX]; /* of the foreground */
   char orientation[ORIENTATION_BYTES];
   int turned;     /* cases whose file has another orientation */
   int unoriented; /* cases whose file does not say how it lies: taken as it is stored */
