@@ -115,6 +115,8 @@ fine.header.set_xyzt_units("micron")
 nibabel.save(fine, "fine.nii.gz")
 nibabel.save(nibabel.Nifti1Image(values * 0.9999999, image.affine), "float.nii.gz")
 END
+  run "$harness" evaluate set/labelsTr/a.nii.gz turned.nii.gz
+  [[ "$output" == *"1 file(s): stored in another orientation than the first file of the case"*"first turned.nii.gz"* ]]
   for map in turned fine float; do
     "$harness" evaluate set/labelsTr/a.nii.gz $map.nii.gz --json >scores.json
     grep -q '"dice": 1.0' scores.json

@@ -193,7 +193,8 @@ END
   echo "$output"
   cmp split/p3.nii.gz crossed/p3.nii.gz
   [[ "$output" == *"far: not predicted: crossed/far_0000.nii.gz and crossed/far_0001.nii.gz lie differently in space: a voxel up to 1 mm"* ]]
-  [[ "$output" == *"crossed/lost_0000.nii.gz has no orientation in its header: taken as it is stored, where the trial's images lie RAS"* ]]
+  [[ "$output" == *"2 file(s): no orientation in the header"*"taken as the others are stored; first crossed/lost_0000.nii.gz"* ]]
+  [[ "$output" == *"1 file(s): stored in another orientation than the first file of the case"*"first crossed/p3_0001.nii.gz"* ]]
   "$harness" evaluate varied split --partial --json >varied.json
   "$harness" runs show "$trial" --json >trial.json
   /usr/bin/python3 - <<'END'

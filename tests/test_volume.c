@@ -379,6 +379,36 @@ static void an_oblique_file_has_its_pixdim(void **state) {
   scratch_free(&scratch);
 }
 
+/* Microns written without their unit, or millimetres as metres. */
+static void a_missing_unit_is_remarked(void **state) {
+  (void)state;
+  static const struct {
+    float mm;
+    char unit;
+    unsigned remarks;
+  } rows[] = {{1, NIFTI_UNITS_MM, 0},
+              {2000, NIFTI_UNITS_MM, GRID_SIZE_ODD},
+              {2000, NIFTI_UNITS_MICRON, GRID_UNIT_OTHER},
+              {1, NIFTI_UNITS_METER | NIFTI_UNITS_SEC, GRID_UNIT_OTHER},
+              {2, NIFTI_UNITS_METER, GRID_UNIT_OTHER | GRID_SIZE_ODD},
+              {0.2f, 0, GRID_SIZE_ODD},
+              {1, 7, GRID_UNIT_UNKNOWN}};
+  Scratch scratch = scratch_make();
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    nifti_1_header header = header_of(4, 1, 1, DT_UINT8, 8);
+    header.pixdim[1] = header.pixdim[2] = header.pixdim[3] = rows[i].mm;
+    header.qform_code = 1;
+    header.xyzt_units = rows[i].unit;
+    header_write(&scratch, "unit.nii", header, "1234", 4);
+    Grid grid;
+    int channels;
+    Error error = {0};
+    assert_true(volume_inspect(scratch_path(&scratch, "unit.nii"), &grid, &channels, &error));
+    assert_int_equal(grid.remarks, rows[i].remarks);
+  }
+  scratch_free(&scratch);
+}
+
 static void writes_whole_or_not_at_all(void **state) {
   (void)state;
   Scratch scratch = scratch_make();
@@ -457,6 +487,7 @@ int main(void) {
       cmocka_unit_test(reads_headers_as_nibabel),
       cmocka_unit_test(reads_labels_of_wide_and_rounded_types),
       cmocka_unit_test(an_oblique_file_has_its_pixdim),
+      cmocka_unit_test(a_missing_unit_is_remarked),
       cmocka_unit_test(refuses_what_is_no_volume),
       cmocka_unit_test(refuses_headers_that_lie),
       cmocka_unit_test(refuses_damaged_files),

@@ -78,6 +78,7 @@ int command_evaluate(int argc, char **argv) {
   }
   Comparison comparison;
   bool nothing, good = comparison_run(&comparison, options_given, &nothing, &error);
+  if (!common.quiet) comparison_tell(&comparison, stderr);
   if (good && choice.json)
     scores_json(&comparison, &options_given->surface, stdout);
   else if (good && choice.csv)

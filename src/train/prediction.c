@@ -2,6 +2,7 @@
 #include "src/train/prediction.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/predict/new_images.h"
+#include "src/data/sets/dataset_geometry.h"
 #include "src/train/config.h"
 #include "src/train/inference.h"
 
@@ -73,18 +74,6 @@ static bool write_maps(const Predicting *p, const Case *item, const LabelMap *la
   return good;
 }
 
-/* What a user would not expect of this image. */
-static void tell(const Predicting *p, const Case *item, const Image *prepared, const Frame *frame) {
-  if (p->options->quiet) return;
-  if (p->recipe.planned && frame->file.remarks & GRID_UNORIENTED)
-    fprintf(stderr,
-            "harness: %s has no orientation in its header: taken as it is stored, where the "
-            "trial's images lie %s\n",
-            item->image[0], p->recipe.preprocessing.orientation);
-  if (image_is_constant(prepared))
-    fprintf(stderr, "harness: %s: every voxel is the same: an empty label map\n", item->image[0]);
-}
-
 static bool one_image(Predicting *p, const Case *item, Error *error) {
   Image source = {0}, prepared = {0}, probability = {0};
   LabelMap label = {0};
@@ -93,7 +82,8 @@ static bool one_image(Predicting *p, const Case *item, Error *error) {
   bool good = case_image(item, p->recipe.preprocessing.normaliser.channels, &source, error) &&
               recipe_prepare(&p->recipe, &source, &prepared, &frame, error);
   Grid grid = source.grid;
-  if (good) tell(p, item, &prepared, &frame);
+  if (good && !p->options->quiet && image_is_constant(&prepared))
+    fprintf(stderr, "harness: %s: every voxel is the same: an empty label map\n", item->image[0]);
   image_free(&source);
   good = good && label_alloc(&label, &grid, error) &&
          (!wanted || image_alloc(&probability, &grid, p->labels, error)) &&
@@ -155,6 +145,7 @@ bool prediction_run(const json_t *config, const PredictionOptions *options,
     if (!options->quiet && strcmp(chosen, "nothing"))
       fprintf(stderr, "harness: keeping the largest component of %s (--no-postprocess: all)\n",
               chosen);
+    if (!options->quiet) geometry_tell(p.images.item, p.images.cases, stderr);
     each_image(&p, outcome);
   }
   trained_free(&p.trained);

@@ -2,6 +2,7 @@
 #include "src/data/metrics/comparison.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/nifti/placement.h"
+#include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/dataset_json.h"
 
 #include <errno.h>
@@ -225,6 +226,15 @@ bool comparison_run(Comparison *c, const ComparisonOptions *options, bool *nothi
     }
   }
   return good && (c->dataset || find_labels(c, error));
+}
+
+void comparison_tell(const Comparison *c, FILE *out) {
+  Case *pairs = calloc((size_t)c->cases + 1, sizeof *pairs);
+  CHECK(pairs, "no memory for %d cases", c->cases);
+  for (int i = 0; i < c->cases; i++)
+    pairs[i] = (Case){.image = &c->item[i].reference, .images = 1, .label = c->item[i].prediction};
+  geometry_tell(pairs, c->cases, out);
+  free(pairs);
 }
 
 void comparison_free(Comparison *c) {

@@ -32,10 +32,11 @@ typedef struct Comparison {
 
 /* Errors: nothing to compare (*nothing), references without prediction or the other way round,
  * those of placed_alike (the same voxels stored in another orientation are turned), values that are
- * no label.
- * Whatever it returns, comparison_free frees it. */
+ * no label. Whatever it returns, comparison_free frees it. */
 bool comparison_run(Comparison *comparison, const ComparisonOptions *options, bool *nothing,
                     Error *error);
+/* What the files' headers leave open or contradict, a line each. */
+void comparison_tell(const Comparison *comparison, FILE *out);
 void comparison_free(Comparison *comparison);
 
 #endif

@@ -177,6 +177,10 @@ static void spacing_find(Grid *grid, const nifti_image *nim, double unit) {
     grid->spacing[2 - column] = same ? stated : length;
     if (!same) grid->remarks |= GRID_PIXDIM_OTHER;
   }
+  double longest = 0;
+  for (int axis = 0; axis < 3; axis++)
+    longest = fmax(longest, grid->spacing[axis] * grid->dim[axis]);
+  if (longest > 5000 || longest < 0.999) grid->remarks |= GRID_SIZE_ODD;
 }
 
 static void forms_compare(Grid *grid, const nifti_image *nim, double unit) {

@@ -18,7 +18,8 @@ typedef enum GridRemark {
   GRID_PIXDIM_OTHER = 2, /* pixdim is not the affine's spacing, which holds */
   GRID_FORMS_DIFFER = 4, /* sform and qform place the voxels differently; the sform holds */
   GRID_UNIT_UNKNOWN = 8, /* a unit of length that the format does not have: mm are meant */
-  GRID_UNIT_OTHER = 16   /* metres or microns, which became mm */
+  GRID_UNIT_OTHER = 16,  /* metres or microns, which became mm */
+  GRID_SIZE_ODD = 32     /* its longest axis is above 5 m or below 1 mm: a unit is missing */
 } GridRemark;
 
 typedef struct Grid {

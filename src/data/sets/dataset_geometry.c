@@ -10,7 +10,8 @@ static const char *const meaning[GEOMETRY_REMARKS] = {
     "sform and qform place the voxels differently: the sform is taken",
     "the header's unit of length is none that NIfTI knows: taken as mm",
     "the header's lengths are in metres or microns: converted to mm",
-    "stored in another orientation than the first image of the case: turned to it, which loses "
+    "by the header its longest side is above 5 m or below 1 mm: is the unit of its lengths right?",
+    "stored in another orientation than the first file of the case: turned to it, which loses "
     "nothing"};
 enum { TURNED = GEOMETRY_REMARKS - 1, UNIT = 4 };
 
@@ -23,6 +24,7 @@ static void case_look(const Case *item, DatasetGeometry *geometry, char code[ORI
   Grid first = {0};
   for (int i = 0; i <= item->images; i++) {
     const char *path = i < item->images ? item->image[i] : item->label;
+    if (!path) break; /* an image to be predicted */
     Grid grid;
     int channels;
     Error unread = {""}; /* told when its turn to be read comes */
@@ -86,6 +88,18 @@ char *geometry_remark(const DatasetGeometry *geometry, int i) {
                geometry->remark[i].first) < 0)
     abort();
   return text;
+}
+
+void geometry_tell(Case *item, int cases, FILE *out) {
+  DatasetGeometry geometry;
+  Error each_on_its_own = {""};
+  Dataset view = {.dir = "", .item = item, .cases = cases};
+  dataset_geometry(&view, &geometry, &each_on_its_own);
+  for (int i = 0; i < GEOMETRY_REMARKS; i++) {
+    char *text = geometry_remark(&geometry, i);
+    if (text) fprintf(out, "harness: %s\n", text);
+    free(text);
+  }
 }
 
 bool geometry_matters(const DatasetGeometry *geometry, int cases) {

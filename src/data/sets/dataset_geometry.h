@@ -5,7 +5,7 @@
 #include "src/data/nifti/placement.h"
 #include "src/data/sets/dataset.h"
 
-enum { GEOMETRY_REMARKS = 6 };
+enum { GEOMETRY_REMARKS = 7 };
 
 typedef struct DatasetGeometry {
   char orientation[ORIENTATION_BYTES]; /* of most cases' first images, the first case's where two
@@ -25,6 +25,9 @@ bool dataset_geometry(const Dataset *dataset, DatasetGeometry *geometry, Error *
 /* One line for remark i: how many files, the first of them, what it means; NULL: no file has it. To
  * be freed. */
 char *geometry_remark(const DatasetGeometry *geometry, int i);
+
+/* The remarks on cases that need not be of one set, a line each. */
+void geometry_tell(Case *item, int cases, FILE *out);
 
 /* Whether anything in the headers makes more of a file than its bytes say: lengths that are not in
  * mm, files turned onto the first of their case, cases without orientation beside others. */
