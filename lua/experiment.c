@@ -1,5 +1,6 @@
 /* From an experiment file to its plan. The rules live in lua/harness/plan.lua; here are the files
  * and the way back. */
+#include "kernels/utf8.h"
 #include "lua/bind.h"
 #include "lua/sandbox.h"
 
@@ -68,10 +69,14 @@ static bool call_plan(lua_State *L, const char *home, const char *path, int coun
 
 bool experiment_plan(const char *home, const char *file, int count, char **overrides,
                      PlanReader reader, json_t **plan, Error *error) {
-  lua_State *L = sandbox_open(home, error);
+  lua_State *L = utf8_check(home, error) ? sandbox_open(home, error) : NULL;
   if (!L) return false;
   bool good = call_plan(L, home, file, count, overrides, &reader, error);
-  if (good) *plan = sandbox_to_json(L, -1);
+  if (good) {
+    *plan = sandbox_to_json(L, -1, error);
+    good = !error->text[0];
+    if (!good) json_decref(*plan);
+  }
   lua_close(L);
   return good;
 }
@@ -81,7 +86,7 @@ json_t *experiment_options(const char *home, Error *error) {
   if (!L) return NULL;
   lua_getglobal(L, "require");
   lua_pushstring(L, "harness.options");
-  json_t *options = sandbox_call(L, 1, error) ? sandbox_to_json(L, -1) : NULL;
+  json_t *options = sandbox_call(L, 1, error) ? sandbox_to_json(L, -1, error) : NULL;
   lua_close(L);
   return options;
 }

@@ -1,5 +1,6 @@
 #include "lua/sandbox.h"
 #include "kernels/nearest.h"
+#include "kernels/utf8.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -111,6 +112,7 @@ bool sandbox_run(lua_State *L, const char *path, const char *name, Error *error)
   luaL_pushresult(&buffer);
   size_t length;
   const char *source = lua_tolstring(L, -1, &length);
+  if (length >= 3 && !memcmp(source, "\xef\xbb\xbf", 3)) source += 3, length -= 3;
   const char *chunk = lua_pushfstring(L, "@%s", name);
   bool good = luaL_loadbufferx(L, source, length, chunk, "t") == LUA_OK;
   if (!good) return report(L, error);
@@ -149,20 +151,20 @@ void sandbox_push_json(lua_State *L, const json_t *value) {
     lua_pushnil(L);
 }
 
-static json_t *table_to_json(lua_State *L, int index) {
+static json_t *table_to_json(lua_State *L, int index, Error *error) {
   lua_Integer count = luaL_len(L, index);
   if (count > 0) {
     json_t *array = json_array();
     for (lua_Integer i = 1; i <= count; i++) {
       lua_geti(L, index, i);
-      json_array_append_new(array, sandbox_to_json(L, -1));
+      json_array_append_new(array, sandbox_to_json(L, -1, error));
       lua_pop(L, 1);
     }
     return array;
   }
   json_t *object = json_object();
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    json_t *item = sandbox_to_json(L, -1);
+    json_t *item = sandbox_to_json(L, -1, error);
     if (lua_type(L, -2) == LUA_TSTRING && item)
       json_object_set_new(object, lua_tostring(L, -2), item);
     else
@@ -171,14 +173,15 @@ static json_t *table_to_json(lua_State *L, int index) {
   return object;
 }
 
-json_t *sandbox_to_json(lua_State *L, int index) {
+json_t *sandbox_to_json(lua_State *L, int index, Error *error) {
   index = lua_absindex(L, index);
   luaL_checkstack(L, 8, "table nested too deeply");
   switch (lua_type(L, index)) {
   case LUA_TTABLE:
-    return table_to_json(L, index);
+    return table_to_json(L, index, error);
   case LUA_TSTRING:
-    return json_string(lua_tostring(L, index));
+    return utf8_check(lua_tostring(L, index), error) ? json_string(lua_tostring(L, index))
+                                                     : json_null();
   case LUA_TBOOLEAN:
     return json_boolean(lua_toboolean(L, index));
   case LUA_TNUMBER:

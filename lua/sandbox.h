@@ -17,7 +17,8 @@ bool sandbox_call(lua_State *L, int arguments, Error *error);
 
 void sandbox_push_json(lua_State *L, const json_t *value);
 /* The value at the index: tables with t[1] are arrays, others objects. New reference. NULL for a
- * function or userdata. */
-json_t *sandbox_to_json(lua_State *L, int index);
+ * function or userdata. A text that is not UTF-8 (a path may be) is an error: null is in its
+ * place. */
+json_t *sandbox_to_json(lua_State *L, int index, Error *error);
 
 #endif

@@ -167,7 +167,24 @@ END
   run "$harness" run tiny.lua steps=3 -q
   [ "$status" -eq 2 ]
   [[ "$output" == *"plan.json: patch: expected"* ]]
+  { printf '\xef\xbb\xbf' && sed 's/$/\r/' kept.json; } >data/turned/plan.json # as an editor of Windows leaves it
+  run "$harness" run tiny.lua steps=2 -n
+  [[ "$output" == *"0 of 1 trials would run"* ]]
   cp kept.json data/turned/plan.json
+}
+
+@test "names that are not UTF-8 are refused before anything is written, or shown" {
+  bad="$(printf 'M\374nchen')"
+  run "$harness" run tiny.lua steps=2 --db "$bad/h.db"
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"M%FCnchen: this name is not UTF-8"* ]]
+  run "$harness" data import msd source "$bad"
+  [ "$status" -eq 3 ]
+  run "$harness" data phantom "$bad" --size 16 --cases 1
+  [ "$status" -eq 3 ]
+  [ ! -e "$bad" ]
+  mkdir ref && cp data/turned/labelsTr/phantom_000.nii.gz "ref/$bad.nii.gz"
+  "$harness" evaluate ref ref --json | /usr/bin/python3 -c "import json, sys; assert json.load(sys.stdin)['rows'][0]['case'] == 'M%FCnchen'"
 }
 
 @test "usage of data" {

@@ -1,5 +1,6 @@
 #include "src/bench/compare.h"
 #include "src/bench/statistics.h"
+#include "src/data/sets/json_text.h"
 #include "src/report/sheet.h"
 #include "src/store/bench.h"
 #include "src/store/field.h"
@@ -119,8 +120,7 @@ static void print_json(const Pair *pairs, int count, int64_t old_run, int64_t ne
   }
   json_t *document = json_pack("{s:i, s:I, s:I, s:o}", "schema", 1, "old_run", (json_int_t)old_run,
                                "new_run", (json_int_t)new_run, "rows", rows);
-  json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-  fputc('\n', stdout);
+  json_document(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
   json_decref(document);
 }
 

@@ -1,4 +1,5 @@
 #include "src/bench/session.h"
+#include "src/data/sets/json_text.h"
 #include "src/store/bench.h"
 #include "src/store/environment.h"
 
@@ -117,8 +118,7 @@ static void print_json(Session *session, json_t *environment, int64_t id) {
   }
   json_t *document = json_pack("{s:i, s:I, s:o, s:O}", "schema", 1, "run", (json_int_t)id, "host",
                                host, "rows", session->rows);
-  json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-  fputc('\n', stdout);
+  json_document(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
   json_decref(document);
 }
 

@@ -7,6 +7,7 @@
 #include "lua/bind.h"
 #include "src/cli/prepare.h"
 #include "src/data/plan/plan_file.h"
+#include "src/data/sets/json_text.h"
 
 static bool ends_with(const char *text, const char *end) {
   size_t a = strlen(text), b = strlen(end);
@@ -14,14 +15,11 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 static bool read_json(const char *file, int overrides, json_t **plan, Error *error) {
-  json_error_t syntax;
   if (overrides)
     return fail(error, "%s: a finished plan takes no overrides; give them to the experiment file",
                 file);
-  *plan = json_load_file(file, 0, &syntax);
-  if (*plan) return true;
-  return fail(error, "%s:%d:%d: the plan is not JSON: %s", file, syntax.line, syntax.column,
-              syntax.text);
+  *plan = json_file_load(file, 0, error);
+  return *plan != NULL;
 }
 
 static bool read_file(const char *home, const char *file, int count, char **overrides,

@@ -9,6 +9,7 @@
 #include "engine/storage.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
+#include "src/data/sets/json_text.h"
 #include "src/store/environment.h"
 #include "src/store/store.h"
 
@@ -226,8 +227,7 @@ int command_doctor(int argc, char **argv) {
     json_t *document =
         json_pack("{s:i,s:b,s:s,s:O}", "schema", 1, "fit", !findings.bad, "install",
                   findings.install[0] ? findings.install + 1 : "", "findings", findings.list);
-    json_dumpf(document, stdout, JSON_INDENT(1));
-    putchar('\n');
+    json_document(document, stdout, JSON_INDENT(1));
     json_decref(document);
   } else {
     print_findings(&findings);

@@ -6,6 +6,7 @@
 #include "lua/bind.h"
 #include "src/cli/cli.h"
 #include "src/data/plan/plan_file.h"
+#include "src/data/sets/json_text.h"
 
 enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE, KEY_DEVICE };
 
@@ -76,8 +77,7 @@ int command_estimate(int argc, char **argv) {
   json_decref(plan);
   if (!good) return cli_error(EXIT_UNFIT, &error);
   if (request.json) {
-    json_dumpf(estimate, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    putchar('\n');
+    json_document(estimate, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
   } else {
     estimate_print(estimate, stdout);
   }

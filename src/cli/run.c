@@ -3,12 +3,14 @@
 
 #include "engine/backend.h"
 #include "kernels/nearest.h"
+#include "kernels/utf8.h"
 #include "src/cli/batch.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
 #include "src/cli/report.h"
 #include "src/cli/schedule.h"
 #include "src/data/batches/loader.h"
+#include "src/data/sets/json_text.h"
 #include "src/report/plot.h"
 #include "src/report/table.h"
 #include "src/store/environment.h"
@@ -193,8 +195,7 @@ static void print_plans(const Run *run) {
   for (int p = 0; p < run->batch.parts; p++) json_array_append(plans, run->batch.part[p].plan);
   json_t *document = run->batch.list ? json_pack("{s:O}", "experiments", plans)
                                      : json_incref(json_array_get(plans, 0));
-  json_dumpf(document, stdout, JSON_INDENT(1));
-  putchar('\n');
+  json_document(document, stdout, JSON_INDENT(1));
   json_decref(document);
   json_decref(plans);
 }
@@ -390,7 +391,8 @@ static int execute(Run *run, Error *error) {
     if (!strcmp(json_string_value(json_object_get(run->batch.part[p].plan, "device")), "cuda"))
       run->place = "cuda";
   if (run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
-  bool good = batch_prepare(&run->batch, run->common.home, true, run->common.quiet, error) &&
+  bool good = utf8_check(run->common.db, error) &&
+              batch_prepare(&run->batch, run->common.home, true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               store_lock(run->store, &stale, error);
   if (good && stale && !run->common.quiet)

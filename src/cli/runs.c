@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "src/cli/cli.h"
+#include "src/data/sets/json_text.h"
 #include "src/report/sheet.h"
 #include "src/store/field.h"
 #include "src/store/store.h"
@@ -84,8 +85,7 @@ static bool query(Store *store, const char *sql, const char *a, const char *b, j
 
 static void print_document(const char *name, json_t *value) {
   json_t *document = json_pack("{s:i,s:O}", "schema", 1, name, value);
-  json_dumpf(document, stdout, JSON_INDENT(1));
-  putchar('\n');
+  json_document(document, stdout, JSON_INDENT(1));
   json_decref(document);
 }
 

@@ -1,4 +1,5 @@
 #include "src/report/coverage.h"
+#include "src/data/sets/json_text.h"
 #include "src/report/quote.h"
 #include "src/store/field.h"
 
@@ -74,8 +75,7 @@ static void print_json(const json_t *result, FILE *out) {
   json_t *document = json_pack(
       "{s:i, s:O, s:O, s:O}", "schema", 1, "experiment", json_object_get(result, "experiment"),
       "scale", json_object_get(result, "scale"), "rows", json_object_get(result, "points"));
-  json_dumpf(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-  fputc('\n', out);
+  json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
   json_decref(document);
 }
 

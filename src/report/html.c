@@ -1,5 +1,6 @@
 #include "src/report/html.h"
-#include "src/report/quote.h"
+
+#include "kernels/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -4,19 +4,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-int utf8_length(const char *at) {
-  const unsigned char *text = (const unsigned char *)at;
-  static const unsigned char least[] = {0, 0, 0, 0xa0, 0x90}; /* of the second byte */
-  unsigned char first = text[0];
-  if (first < 0x80) return 1;
-  int length = first >= 0xf5 ? 0 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-  for (int i = 1; i < length; i++)
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  bool overlong = (first == 0xe0 || first == 0xf0) && text[1] < least[length];
-  bool beyond = (first == 0xed && text[1] >= 0xa0) || (first == 0xf4 && text[1] >= 0x90);
-  return overlong || beyond ? 0 : length;
-}
-
 static int plain(char c) {
   return (unsigned char)c < ' ' ? ' ' : c;
 }

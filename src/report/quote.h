@@ -1,12 +1,10 @@
 /* Texts of others - names of files, labels, titles - as a part of what we write: one way for each
- * language. (TeX, CSV: sheet.h; HTML: html.h; gnuplot: picture.h; JSON: jansson; SQLite: bound.) */
+ * language. (TeX, CSV: sheet.h; HTML: html.h; gnuplot: picture.h; JSON: json_text.h; SQLite:
+ * bound.) */
 #ifndef REPORT_QUOTE_H
 #define REPORT_QUOTE_H
 
 #include <stdio.h>
-
-/* Bytes of the UTF-8 character at text; 0: it is none (cut short, overlong, a surrogate). */
-int utf8_length(const char *text);
 
 /* One line of plain text: control characters become blanks. */
 void quote_line(const char *text, FILE *out);

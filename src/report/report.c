@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "src/data/sets/json_text.h"
 #include "src/report/claim.h"
 #include "src/report/coverage.h"
 #include "src/report/html.h"
@@ -42,9 +43,9 @@ static json_t *mended(const char *words) {
   char *copy = strdup(words);
   CHECK(copy, "no memory for a text");
   sheet_trim(copy);
-  json_t *string = json_string(copy);
+  json_t *string = json_name(copy);
   free(copy);
-  return string ? string : json_string("?");
+  return string;
 }
 
 void report_add_open(json_t *open, const char *what, const char *state, const char *why,

@@ -1,4 +1,5 @@
 #include "src/report/scores.h"
+#include "src/data/sets/json_text.h"
 #include "src/report/sheet.h"
 
 #include <jansson.h>
@@ -213,8 +214,8 @@ static json_t *json_rows(const Comparison *c) {
       const Score *s = &c->item[i].score[l];
       if (!c->scored[l]) continue;
       json_t *row =
-          json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:I}", "case", c->item[i].name, "label", l,
-                    "name", label_text(c, l), "situation", dice_status_name(s->status),
+          json_pack("{s:o, s:i, s:s, s:s, s:I, s:I, s:I}", "case", json_name(c->item[i].name),
+                    "label", l, "name", label_text(c, l), "situation", dice_status_name(s->status),
                     "reference_voxels", (json_int_t)s->reference, "prediction_voxels",
                     (json_int_t)s->prediction, "overlap_voxels", (json_int_t)s->overlap);
       for (int m = 0; m < METRICS; m++)
@@ -263,15 +264,14 @@ void scores_json(const Comparison *c, const SurfaceOptions *surface, FILE *out) 
   json_t *mean = json_object();
   for (int m = 0; m < METRICS; m++)
     json_object_set_new(mean, metric_name(m), number(mean_of_labels(list, count, m)));
-  json_t *document =
-      json_pack("{s:i, s:s, s:f, s:s?, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "schema", 1,
-                "surface", surface_name(surface->kind), "tolerance_mm", surface->tolerance,
-                "dataset", c->dataset, "cases", c->cases, "unpredicted", c->unpredicted, "rules",
-                json_rules(), "rows", json_rows(c), "labels", json_labels(c, list, count), "mean",
-                mean, "read_s", c->read_s, "score_s", c->score_s);
+  json_t *document = json_pack(
+      "{s:i, s:s, s:f, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "schema", 1, "surface",
+      surface_name(surface->kind), "tolerance_mm", surface->tolerance, "dataset",
+      c->dataset ? json_name(c->dataset) : json_null(), "cases", c->cases, "unpredicted",
+      c->unpredicted, "rules", json_rules(), "rows", json_rows(c), "labels",
+      json_labels(c, list, count), "mean", mean, "read_s", c->read_s, "score_s", c->score_s);
   CHECK(document, "the scores cannot be written as JSON");
-  json_dumpf(document, out, JSON_INDENT(1));
-  fputc('\n', out);
+  json_document(document, out, JSON_INDENT(1));
   json_decref(document);
   free(list);
 }

@@ -1,4 +1,5 @@
 #include "src/report/table.h"
+#include "src/data/sets/json_text.h"
 
 #include <string.h>
 
@@ -283,8 +284,7 @@ static void print_json(const json_t *result, FILE *out) {
       json_object_get(result, "device"), "rows", lines);
   if (json_object_get(result, "tau"))
     json_object_set(document, "tau", json_object_get(result, "tau"));
-  json_dumpf(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-  fputc('\n', out);
+  json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
   json_decref(document);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/data/metrics/metric.h"
+#include "src/data/sets/json_text.h"
 
 enum { PASSED = false, COLUMN = true };
 
@@ -29,19 +30,6 @@ const EventRow *event_find(const char *name) {
 /* ---- sending ------------------------------------------------------------------------------------
  */
 
-/* JSON is UTF-8; a name of a file need not be. */
-static json_t *text_of(const char *text) {
-  json_t *string = json_string(text);
-  if (string) return string;
-  char *safe = malloc(3 * strlen(text) + 1), *to = safe;
-  CHECK(safe, "no memory for an event");
-  for (; *text; text++) to += sprintf(to, (*text & 0x80) ? "%%%02X" : "%c", (unsigned char)*text);
-  *to = 0;
-  string = json_string(safe);
-  free(safe);
-  return string;
-}
-
 static json_t *value_of(const Event *event, const EventField *field) {
   const void *at = (const char *)event + field->offset;
   if (field->kind == EVENT_WHOLE) return json_integer(*(const Event_WHOLE *)at);
@@ -49,7 +37,7 @@ static json_t *value_of(const Event *event, const EventField *field) {
   if (field->kind == EVENT_NUMBER) return isfinite(number) ? json_real(number) : json_null();
   Event_TEXT text = *(const Event_TEXT *)at;
   CHECK(text, "the event's %s is NULL", field->name);
-  return text_of(text);
+  return json_name(text);
 }
 
 void event_send(FILE *events, const Event *event) {
@@ -58,8 +46,7 @@ void event_send(FILE *events, const Event *event) {
   json_object_set_new(json, "event", json_string(row->name));
   for (const EventField *field = row->field; field->name; field++)
     json_object_set_new(json, field->name, value_of(event, field));
-  json_dumpf(json, events, JSON_COMPACT);
-  fputc('\n', events);
+  json_document(json, events, JSON_COMPACT);
   fflush(events);
   json_decref(json);
 }

@@ -18,7 +18,7 @@ static json_t *options_config(const json_t *options, const char *home) {
     json_object_set(config, json_string_value(json_object_get(row, "name")), value);
   }
   json_object_set_new(config, "scale", json_string("paper"));
-  json_object_set_new(config, "home", json_string(home));
+  json_object_set_new(config, "home", json_string_nocheck(home));
   json_object_set_new(config, "model", json_string("maskmed"));
   json_object_set_new(config, "head", json_string("point_wise"));
   json_object_set_new(config, "bridge", json_string("none"));

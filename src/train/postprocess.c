@@ -1,6 +1,7 @@
 #include "src/train/postprocess.h"
 #include "src/data/metrics/structures.h"
 #include "src/data/predict/components.h"
+#include "src/data/sets/json_text.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -123,8 +124,7 @@ bool postprocess_read(Postprocess *chosen, const char *checkpoint, Error *error)
   *chosen = (Postprocess){0};
   path_of(checkpoint, path);
   if (access(path, F_OK) != 0) return true;
-  json_error_t where;
-  json_t *json = json_load_file(path, 0, &where), *label;
+  json_t *json = json_file_load(path, 0, error), *label;
   const json_t *labels = json_object_get(json, "labels"),
                *foreground = json_object_get(json, "foreground");
   bool good = json_is_boolean(foreground) && json_is_array(labels);

@@ -13,6 +13,7 @@ read). A row is a dict of
     evaluate  `evaluate DIR DIR/labelsTr` must accept (True) or refuse (False), or is not asked (None: the default of
               a bad folder; of a good one: True)
     predict   the same for `predict TRIAL DIR/imagesTr` by a trial of one channel; left out: not asked
+    folder    what the folder is called, instead of "data"
     skip      a reason for which this machine cannot ask, or None
 
 A bad folder must be refused by data check, plan, preprocess, run and run --dry-run (before any trial starts), each time
@@ -39,11 +40,11 @@ EXPERIMENT = """return { title = "t", seeds = 1, base = { data = [[%s]], head = 
 class Walk:
     def __init__(self, harness, work, row):
         self.harness, self.row, self.work = harness, row, work
-        self.data = work + "/data"
+        self.data = work + "/" + row.get("folder", "data")
         self.wrong, self.sentences = [], []
-        with open(work + "/t.lua", "w") as file:
+        with open(work + "/t.lua", "w", errors="surrogateescape") as file:
             file.write(EXPERIMENT % (self.data, ""))
-        with open(work + "/unplanned.lua", "w") as file:
+        with open(work + "/unplanned.lua", "w", errors="surrogateescape") as file:
             file.write(EXPERIMENT % (self.data, ', plan = "none"'))
         row["make"](self.data)
 

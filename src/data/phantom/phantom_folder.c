@@ -1,6 +1,8 @@
 #define _GNU_SOURCE /* nftw, asprintf */
 #include "src/data/phantom/phantom.h"
 
+#include "kernels/utf8.h"
+
 #include <errno.h>
 #include <ftw.h>
 #include <jansson.h>
@@ -133,7 +135,7 @@ static bool folder_place(const PhantomOptions *options, const char *temporary, c
 }
 
 bool phantom_make(const PhantomOptions *options, const char *given, Error *error) {
-  if (!options_check(options, error)) return false;
+  if (!options_check(options, error) || !utf8_check(given, error)) return false;
   char dir[PATH_BYTES - 64], temporary[PATH_BYTES];
   if (snprintf(dir, sizeof dir, "%s", given) >= (int)sizeof dir)
     return fail(error, "%s: path too long", given);

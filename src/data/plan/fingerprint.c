@@ -189,9 +189,8 @@ static bool channels_read(Fingerprint *fingerprint, const json_t *root, const ch
 
 bool fingerprint_read(Fingerprint *fingerprint, const char *path, Error *error) {
   *fingerprint = (Fingerprint){.orientation = "RAS", .relative = 1};
-  json_error_t where;
-  json_t *root = json_load_file(path, 0, &where);
-  if (!root) return fail(error, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  json_t *root = json_file_load(path, 0, error);
+  if (!root) return false;
   const char *orientation = json_string_value(json_object_get(root, "orientation"));
   if (orientation && strlen(orientation) == 3) strcpy(fingerprint->orientation, orientation);
   const json_t *relative = json_object_get(root, "median_relative_size_after_cropping");

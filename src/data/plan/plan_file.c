@@ -2,6 +2,7 @@
 
 #include "src/data/prepare/preprocess.h"
 #include "src/data/sets/derived.h"
+#include "src/data/sets/json_text.h"
 
 #include <limits.h>
 #include <unistd.h>
@@ -138,9 +139,8 @@ bool plan_file_load(const char *dir, json_t **plan, Error *error) {
   if (snprintf(path, sizeof path, "%s/plan.json", dir) >= (int)sizeof path)
     return fail(error, "%s: path too long", dir);
   if (access(path, F_OK)) return true;
-  json_error_t where;
-  *plan = json_load_file(path, JSON_REJECT_DUPLICATES, &where);
-  if (!*plan) return fail(error, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  *plan = json_file_load(path, JSON_REJECT_DUPLICATES, error);
+  if (!*plan) return false;
   Preprocessing preprocessing;
   if (preprocessing_read(&preprocessing, json_object_get(*plan, "preprocessing"), path, error))
     return true;

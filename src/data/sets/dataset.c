@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/dataset.h"
 
+#include "kernels/utf8.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
@@ -215,12 +216,19 @@ static void images_without_label(const Dataset *dataset, const char *ending, Pro
   folder_list_free(entry, count);
 }
 
+static bool name_check(const char *name, Problems *problems) {
+  Error error = {""};
+  if (utf8_check(name, &error)) return true;
+  problems_add(problems, "%s", error.text);
+  return false;
+}
+
 static void cases_from_folder(Dataset *dataset, const json_t *root, const char *ending,
                               Problems *problems) {
   struct dirent **entry = NULL;
   int count = folder_list(dataset->dir, "labelsTr", &entry, problems);
   for (int i = 0; i < count; i++)
-    if (ends_with(entry[i]->d_name, ending))
+    if (ends_with(entry[i]->d_name, ending) && name_check(entry[i]->d_name, problems))
       case_find(dataset, stem_of(entry[i]->d_name, ending), ending, problems);
   folder_list_free(entry, count);
   images_without_label(dataset, ending, problems);
@@ -283,7 +291,7 @@ static void cases_find(Dataset *dataset, const json_t *root, Problems *problems)
 bool dataset_scan(Dataset *dataset, const char *dir, Problems *problems) {
   *dataset = (Dataset){.dir = strdup(dir)};
   for (size_t end = strlen(dir); end > 1 && dir[end - 1] == '/'; end--) dataset->dir[end - 1] = 0;
-  if (!folder_check(dataset->dir, problems)) return false;
+  if (!name_check(dir, problems) || !folder_check(dataset->dir, problems)) return false;
   json_t *root = dataset_json_load(dataset->dir, problems);
   if (!root) return false;
   bool fine = dataset_json_describe(dataset, root, problems);

@@ -1,4 +1,5 @@
 #include "src/data/sets/dataset_geometry.h"
+#include "src/data/sets/json_text.h"
 #include "src/data/sets/problems.h"
 
 #include <jansson.h>
@@ -195,19 +196,18 @@ static void json_census(json_t *root, const Dataset *dataset, Census *census) {
 static json_t *json_list(const Problems *problems) {
   json_t *list = json_array();
   for (int i = 0; i < problems->count; i++)
-    json_array_append_new(list, json_string_nocheck(problems->text[i]));
+    json_array_append_new(list, json_name(problems->text[i]));
   return list;
 }
 
 static void print_json(FILE *out, const char *dir, const Dataset *dataset, Census *census,
                        const Problems *remarks, const Problems *problems) {
   json_t *root = json_pack("{s:i}", "schema", 1);
-  json_object_set_new(root, "dir", json_string_nocheck(dir)); /* paths may be no UTF-8 */
+  json_object_set_new(root, "dir", json_name(dir));
   if (dataset) json_census(root, dataset, census);
   json_object_set_new(root, "remarks", json_list(remarks));
   json_object_set_new(root, "problems", json_list(problems));
-  json_dumpf(root, out, JSON_INDENT(1));
-  fputc('\n', out);
+  json_document(root, out, JSON_INDENT(1));
   json_decref(root);
 }
 

@@ -1,19 +1,22 @@
 #include "src/data/sets/dataset_json.h"
 
+#include "kernels/utf8.h"
+#include "src/data/sets/json_text.h"
+
 #include <string.h>
 #include <unistd.h>
 
 json_t *dataset_json_load(const char *dir, Problems *problems) {
   char *path = path_join(dir, "dataset.json");
-  json_error_t where;
+  Error error = {""};
   json_t *root = NULL;
   if (access(path, R_OK) != 0)
     problems_add(problems,
                  "%s: not found or not readable; expected a folder in nnU-Net v2 or "
                  "Medical Segmentation Decathlon layout",
                  path);
-  else if (!(root = json_load_file(path, JSON_REJECT_DUPLICATES, &where)))
-    problems_add(problems, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  else if (!(root = json_file_load(path, JSON_REJECT_DUPLICATES, &error)))
+    problems_add(problems, "%s", error.text);
   else if (!json_is_object(root)) {
     problems_add(problems, "%s: expected a JSON object at the top", path);
     json_decref(root);
@@ -48,14 +51,19 @@ static bool channels_read(Dataset *dataset, const json_t *root, Problems *proble
   return true;
 }
 
-static const char *folder_name(const char *dir) {
-  const char *slash = strrchr(dir, '/');
-  return slash ? slash + 1 : dir;
+/* What the folder is called, "." or ".." too; to be freed. */
+static char *folder_name(const char *dir) {
+  const char *slash = strrchr(dir, '/'), *name = slash && slash[1] ? slash + 1 : dir;
+  char *real = strcmp(name, ".") && strcmp(name, "..") ? NULL : realpath(dir, NULL);
+  if (real && strrchr(real, '/')[1]) name = strrchr(real, '/') + 1;
+  char *shown = utf8_shown(name);
+  free(real);
+  return shown;
 }
 
 bool dataset_json_describe(Dataset *dataset, const json_t *root, Problems *problems) {
   const char *name = json_string_value(json_object_get(root, "name"));
-  dataset->name = strdup(name && *name ? name : folder_name(dataset->dir));
+  dataset->name = name && *name ? strdup(name) : folder_name(dataset->dir);
   dataset->validation = (int)json_integer_value(json_object_get(root, "harness_validation"));
   bool labels = labels_json_read(dataset, root, problems);
   return channels_read(dataset, root, problems) && labels;

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/import.h"
 
+#include "kernels/utf8.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
@@ -217,6 +218,7 @@ static json_t *split_json(const Import *import) {
 bool import_write(const Import *import, const ImportOptions *options, ImportOutcome *outcome,
                   Error *error) {
   *outcome = (ImportOutcome){.how = options->how};
+  if (!utf8_check(options->target, error)) return false;
   if (!import->entries) return fail(error, "%s: no case found", options->source);
   const char *ending = ending_of(import->entry[0].item.image[0]);
   if (!ending) return fail(error, "%s: " NIFTI_ALONE, import->entry[0].item.image[0]);

@@ -1,9 +1,66 @@
 #include "src/data/sets/json_text.h"
 
+#include "kernels/utf8.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
+
+/* ---- reading ---------------------------------------------------------------------------------*/
+
+/* The whole file, to be freed; NULL: it cannot be read (errno). */
+static char *bytes_read(const char *path, size_t *length) {
+  FILE *file = fopen(path, "rb");
+  char *text = NULL;
+  *length = 0;
+  for (size_t got = 1, room = 0; file && got;) {
+    if (*length == room) text = realloc(text, room = 2 * room + 4096);
+    CHECK(text, "out of memory for %s", path);
+    *length += got = fread(text + *length, 1, room - *length, file);
+  }
+  if (!file) return NULL;
+  bool bad = ferror(file);
+  fclose(file);
+  if (!bad) return text;
+  free(text);
+  return NULL;
+}
+
+json_t *json_file_load(const char *path, size_t flags, Error *error) {
+  json_error_t where;
+  size_t length, mark = 0;
+  char *text = bytes_read(path, &length);
+  if (!text) {
+    fail(error, "%s: cannot read: %s", path, strerror(errno));
+    return NULL;
+  }
+  if (length >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) mark = 3;
+  bool wide = length >= 2 && (!memcmp(text, "\xff\xfe", 2) || !memcmp(text, "\xfe\xff", 2));
+  json_t *json = wide ? NULL : json_loadb(text + mark, length - mark, flags, &where);
+  if (wide)
+    fail(error, "%s: is UTF-16; save it as UTF-8", path);
+  else if (!json)
+    fail(error, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  free(text);
+  return json;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------*/
+
+json_t *json_name(const char *text) {
+  char *shown = utf8_shown(text);
+  json_t *string = json_string(shown);
+  free(shown);
+  return string;
+}
+
+void json_document(const json_t *json, FILE *out, size_t flags) {
+  char *text = json_dumps(json, flags);
+  CHECK(text, "a document holds a text that is not UTF-8, or a number that is not finite");
+  fprintf(out, "%s\n", text);
+  free(text);
+}
 
 static void number_print(double value, FILE *out) {
   char text[40];
@@ -74,6 +131,7 @@ static void print(const json_t *json, int depth, FILE *out) {
 }
 
 void json_text_print(const json_t *json, FILE *out) {
+  CHECK(json, "a document holds a text that is not UTF-8, or a number that is not finite");
   print(json, 0, out);
   fputc('\n', out);
 }

@@ -1,12 +1,12 @@
 #include "src/data/sets/split.h"
 
 #include "kernels/rng.h"
+#include "src/data/sets/json_text.h"
 #include "src/data/sets/numpy_shuffle.h"
 
 #include "src/data/sets/problems.h"
 
 #include <ctype.h>
-#include <jansson.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -134,9 +134,8 @@ static bool patients_apart(const Dataset *dataset, const char *path, int fold, c
 
 /* uses (cases): 0 unused, 1 training, 2 validation. */
 static bool from_file(const Dataset *dataset, const char *path, int fold, int *uses, Error *error) {
-  json_error_t where;
-  json_t *root = json_load_file(path, 0, &where);
-  if (!root) return fail(error, "%s:%d:%d: %s", path, where.line, where.column, where.text);
+  json_t *root = json_file_load(path, 0, error);
+  if (!root) return false;
   const json_t *entry = json_array_get(root, (size_t)fold);
   bool fine = entry || fail(error, "%s: fold %d asked for, but it lists %zu fold(s)", path, fold,
                             json_array_size(root));

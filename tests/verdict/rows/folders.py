@@ -107,6 +107,12 @@ def without_numbers(d):
     sound(d, names=["amos_%04d" % i for i in (7, 8, 12, 13, 500)], image="imagesTr/%s.nii.gz")
 
 
+def folds_marked(d):
+    sound(d)
+    with open(d + "/splits_final.json", "wb") as file:
+        file.write(b"\xef\xbb\xbf" + json.dumps([{"train": NAMES[:4], "val": NAMES[4:]}]).encode())
+
+
 ROWS = [
     dict(name="sound", make=sound, predict=True),
     dict(name="sound list", make=listed, msd=True, predict=True),
@@ -128,6 +134,13 @@ ROWS = [
          make=damaged(rewrite(lambda t: t.replace(b"{", b"{\n// a comment\n", 1)))),
     dict(name="a comma too many in JSON", evaluate=False, says="dataset.json:1:",
          make=damaged(rewrite(lambda t: t[:-1] + b",}"))),
+    dict(name="a byte-order mark and the line ends of Windows", msd=True,
+         make=damaged(rewrite(lambda t: b"\xef\xbb\xbf" + t.replace(b", ", b",\r\n")), listed)),
+    dict(name="UTF-16", evaluate=False, says="dataset.json: is UTF-16",
+         make=damaged(rewrite(lambda t: b"\xff\xfe" + t.decode().encode("utf-16-le")))),
+    dict(name="Latin-1 in JSON", evaluate=False, says="dataset.json:1:",
+         make=damaged(rewrite(lambda t: t.replace(b"organ", b"f\xfc\xdfe")))),
+    dict(name="folds with a byte-order mark", make=folds_marked),
     dict(name="numTraining out of date", make=described(numTraining=6), says="numTraining is 6", evaluate=True),
     dict(name="background that is not 0", make=described(labels={"organ": 0, "background": 1}), evaluate=False,
          says='"background" has the value 1, but the background must be 0'),
@@ -167,4 +180,9 @@ ROWS = [
          make=damaged(both(renamed("imagesTr", "3_0000.nii.gz", "3_0000.nii"), renamed("labelsTr", "3.nii.gz", "3.nii")))),
     dict(name="capital endings", says="do not end in .nii.gz", evaluate=False, predict=False,
          make=damaged(both(renamed("imagesTr", "2_0000.nii.gz", "2_0000.NII.GZ"), renamed("labelsTr", "2.nii.gz", "2.NII.GZ")))),
+    dict(name="a folder that is not UTF-8", folder="M\udcfcnchen", make=sound, evaluate=None,
+         says="M%FCnchen: this name is not UTF-8 (byte FC)"),
+    dict(name="a folder of blanks, quotes and UTF-8", folder="M\u00fcn chen's #1 [a] %41 `x`", make=listed, msd=True, predict=True),
+    dict(name="a case that is not UTF-8", says="caf%E9.nii.gz: this name is not UTF-8", evaluate=True, predict=True,
+         make=lambda d: sound(d, names=NAMES + ["caf\udce9"])),
 ]

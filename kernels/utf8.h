@@ -1,0 +1,14 @@
+/* Names of files are bytes; what is stored and exchanged (JSON, SQLite, HTML) is UTF-8. */
+#ifndef KERNELS_UTF8_H
+#define KERNELS_UTF8_H
+
+#include "kernels/error.h"
+
+/* Bytes of the UTF-8 character at text; 0: it is none (cut short, overlong, a surrogate). */
+int utf8_length(const char *text);
+/* The text with %XX in place of each byte that is of no character; to be freed. */
+char *utf8_shown(const char *text);
+/* Refuses a path that could not be stored, naming the part of it, and says what helps. */
+bool utf8_check(const char *name, Error *error);
+
+#endif
