@@ -199,7 +199,10 @@ static void hash_follows_content_alone(void **state) {
   label_ramp(scratch_path(&scratch, "labelsTr/b.nii.gz"), 4, 3, 2, 2);
   identity(scratch.dir, second);
   assert_string_not_equal(first, second);
-  assert_int_equal(shell("echo '[]' > %s/moved/splits_final.json", scratch.dir), 0);
+  assert_int_equal(shell("echo '[{\"train\": [\"a\"], \"val\": [\"b\"]}]' "
+                         "> %s/moved/splits_final.json",
+                         scratch.dir),
+                   0);
   identity(scratch_path(&scratch, "moved"), second);
   assert_string_not_equal(first, second);
   scratch_free(&scratch);
@@ -290,7 +293,7 @@ static void folds_from_blocks_and_files(void **state) {
   } bad[] = {{"[{\"train\": [\"a\"], \"val\": [\"a\"]}]", "case a stands twice"},
              {"[{\"train\": [\"a\"], \"val\": [\"z\"]}]", "names case z"},
              {"[{\"train\": [\"a\"]}]", "\"val\" is missing"},
-             {"[]", "fold 0 asked for, but it lists 0"},
+             {"[]", "expected a list of folds"},
              {"[\n", "splits_final.json:"}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     text_write(scratch_path(&scratch, "splits_final.json"), bad[i].json);

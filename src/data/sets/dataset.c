@@ -297,6 +297,7 @@ bool dataset_scan(Dataset *dataset, const char *dir, Problems *problems) {
   bool fine = dataset_json_describe(dataset, root, problems);
   if (fine) cases_find(dataset, root, problems);
   json_decref(root);
+  if (fine && dataset->cases && !problems->count) split_check(dataset, problems);
   return fine && dataset->cases;
 }
 

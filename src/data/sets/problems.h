@@ -21,6 +21,9 @@ bool dataset_scan(Dataset *dataset, const char *dir, Problems *problems);
 
 /* Makes a folder and those above it; errno says why not. */
 bool path_make(const char *path);
+/* What is wrong with any fold of splits_final.json, where there is one. */
+void split_check(const Dataset *dataset, Problems *problems);
+
 /* "A/B", to be freed. */
 char *path_join(const char *dir, const char *name);
 

@@ -90,23 +90,37 @@ static int case_index(const Dataset *dataset, const char *name) {
   return -1;
 }
 
+/* " (names are without their ending: c1)" where that is what a name lacks, or nothing. */
+static void ending_hint(const Dataset *dataset, const char *name, char *hint, size_t bytes) {
+  *hint = 0;
+  for (int i = 0; name && i < dataset->cases; i++) {
+    const char *known = dataset->item[i].name;
+    size_t length = strlen(known);
+    if (!strncmp(name, known, length) && name[length] == '.')
+      snprintf(hint, bytes, " (names are without their ending: %.80s)", known);
+  }
+}
+
 /* Marks the named cases; `role` is "train" or "val". */
-static bool names_mark(const Dataset *dataset, const char *path, const json_t *names,
+static bool names_mark(const Dataset *dataset, const char *path, int fold, const json_t *names,
                        const char *role, int mark, int *uses, Error *error) {
   size_t i;
   json_t *item;
-  if (!json_array_size(names)) return fail(error, "%s: \"%s\" is missing or empty", path, role);
+  if (!json_array_size(names))
+    return fail(error, "%s: fold %d: \"%s\" is missing or empty", path, fold, role);
   json_array_foreach((json_t *)names, i, item) {
     const char *name = json_string_value(item);
     int index = name ? case_index(dataset, name) : -1;
+    char hint[128];
+    ending_hint(dataset, name, hint, sizeof hint);
     if (index < 0)
-      return fail(error, "%s: \"%s\" names case %s, which the folder does not hold", path, role,
-                  name ? name : "(not a string)");
+      return fail(error, "%s: fold %d: \"%s\" names case %s, which the folder does not hold%s",
+                  path, fold, role, name ? name : "(not a string)", hint);
     if (uses[index])
       return fail(error,
-                  "%s: case %s stands twice in one fold (training and validation must not "
+                  "%s: fold %d: case %s stands twice in it (training and validation must not "
                   "share cases)",
-                  path, name);
+                  path, fold, name);
     uses[index] = mark;
   }
   return true;
@@ -133,22 +147,52 @@ static bool patients_apart(const Dataset *dataset, const char *path, int fold, c
 }
 
 /* uses (cases): 0 unused, 1 training, 2 validation. */
-static bool from_file(const Dataset *dataset, const char *path, int fold, int *uses, Error *error) {
+static bool from_entry(const Dataset *dataset, const char *path, const json_t *entry, int fold,
+                       int *uses, Error *error) {
+  return names_mark(dataset, path, fold, json_object_get(entry, "train"), "train", 1, uses,
+                    error) &&
+         names_mark(dataset, path, fold, json_object_get(entry, "val"), "val", 2, uses, error) &&
+         patients_apart(dataset, path, fold, uses, error);
+}
+
+static json_t *file_load(const char *path, Error *error) {
   json_t *root = json_file_load(path, 0, error);
+  if (!root || json_array_size(root)) return root;
+  fail(error, "%s: expected a list of folds, [{\"train\": [names], \"val\": [names]}]", path);
+  json_decref(root);
+  return NULL;
+}
+
+static bool from_file(const Dataset *dataset, const char *path, int fold, int *uses, Error *error) {
+  json_t *root = file_load(path, error);
   if (!root) return false;
   const json_t *entry = json_array_get(root, (size_t)fold);
   bool fine = entry || fail(error, "%s: fold %d asked for, but it lists %zu fold(s)", path, fold,
                             json_array_size(root));
-  fine = fine &&
-         names_mark(dataset, path, json_object_get(entry, "train"), "train", 1, uses, error) &&
-         names_mark(dataset, path, json_object_get(entry, "val"), "val", 2, uses, error) &&
-         patients_apart(dataset, path, fold, uses, error);
+  fine = fine && from_entry(dataset, path, entry, fold, uses, error);
   json_decref(root);
   return fine;
 }
 
 static char *file_path(const Dataset *dataset) {
   return path_join(dataset->dir, "splits_final.json");
+}
+
+void split_check(const Dataset *dataset, Problems *problems) {
+  char *path = file_path(dataset);
+  Error error = {""};
+  json_t *root = access(path, F_OK) == 0 ? file_load(path, &error) : NULL;
+  if (error.text[0]) problems_add(problems, "%s", error.text);
+  for (size_t fold = 0; fold < json_array_size(root); fold++) {
+    int *uses = calloc((size_t)dataset->cases, sizeof(int));
+    Error inner = {""};
+    CHECK(uses, "out of memory for %d cases", dataset->cases);
+    if (!from_entry(dataset, path, json_array_get(root, fold), (int)fold, uses, &inner))
+      problems_add(problems, "%s", inner.text);
+    free(uses);
+  }
+  json_decref(root);
+  free(path);
 }
 
 const char *split_rule(const Dataset *dataset) {
