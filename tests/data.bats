@@ -102,6 +102,19 @@ END
   run "$harness" data plan mixed
   echo "$output"
   [[ "$output" == *"RAS (0 case(s) are turned to it)"*"1 case(s) have no orientation in their header: taken as stored"* ]]
+  # nnU-Net's fingerprint says nothing of orientations: the headers do
+  sed -i '/orientation/d' mixed/fingerprint.json
+  "$harness" data plan mixed --fingerprint mixed/fingerprint.json | grep -q "RAS (0 case(s)"
+  /usr/bin/python3 - <<'END'
+import glob, nibabel
+for path in glob.glob("mixed/imagesTr/*"):
+    image = nibabel.load(path)
+    image.header.set_sform(None, 0), image.header.set_qform(None, 0)
+    nibabel.save(nibabel.Nifti1Image(image.dataobj, None, image.header), path)
+END
+  run "$harness" data plan mixed --fingerprint mixed/fingerprint.json
+  grep -Eq "^orientation +any$" <<<"$output"
+  [[ "$output" == *"4 case(s) have no orientation in their header: taken as stored"* ]]
 }
 
 @test "a budget in GiB gives a plan that fits it" {

@@ -144,6 +144,9 @@ static void an_unoriented_file_stays_as_it_is(void **state) {
   assert_true(frame_make(&frame, &file, "LPS", &error));
   assert_memory_equal(frame.axis, whole.axis, sizeof whole.axis);
   assert_memory_equal(frame.flip, whole.flip, sizeof whole.flip);
+  file.remarks = 0;
+  assert_true(frame_make(&frame, &file, ORIENTATION_ANY, &error));
+  assert_memory_equal(frame.axis, whole.axis, sizeof whole.axis);
 }
 
 static const char plan[] = "{\"orientation\": \"RAS\", \"spacing_mm\": [1.5, 2, 1], \"channels\": "

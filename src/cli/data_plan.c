@@ -120,9 +120,11 @@ static bool fingerprint_find(const Request *request, const Dataset *dataset,
     return fingerprint_make(fingerprint, dataset, request->jobs, false, error) &&
            fingerprint_write(fingerprint, path, error);
   if (!fingerprint_read(fingerprint, request->fingerprint, error)) return false;
-  if (fingerprint->channels == dataset->channels) return true;
-  fail(error, "%s: %d channel(s), but dataset.json names %d", request->fingerprint,
-       fingerprint->channels, dataset->channels);
+  if (fingerprint->channels == dataset->channels) {
+    if (fingerprint_orient(fingerprint, dataset, error)) return true;
+  } else
+    fail(error, "%s: %d channel(s), but dataset.json names %d", request->fingerprint,
+         fingerprint->channels, dataset->channels);
   fingerprint_free(fingerprint);
   return false;
 }

@@ -146,6 +146,11 @@ bool prediction_run(const json_t *config, const PredictionOptions *options,
       fprintf(stderr, "harness: keeping the largest component of %s (--no-postprocess: all)\n",
               chosen);
     if (!options->quiet) geometry_tell(p.images.item, p.images.cases, stderr);
+    const Preprocessing *prepared = &p.recipe.preprocessing;
+    if (!options->quiet && p.recipe.planned && !strcmp(prepared->orientation, ORIENTATION_ANY))
+      fputs("harness: the training images had no orientation in their headers: whatever these say, "
+            "they are taken as they are stored\n",
+            stderr);
     each_image(&p, outcome);
   }
   trained_free(&p.trained);

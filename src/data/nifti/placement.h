@@ -6,6 +6,8 @@
 #include "src/data/nifti/volume.h"
 
 enum { ORIENTATION_BYTES = 4 };
+/* In an orientation's place: as the files are stored. */
+#define ORIENTATION_ANY "any"
 
 /* "RAS": to which side (Right, Left, Anterior, Posterior, Superior, Inferior) the file's i, j and k
  * grow, that is W, H and D; the nearest for an oblique grid. */

@@ -35,11 +35,10 @@ static void fingerprint_room(Fingerprint *fingerprint, int cases) {
 
 /* ---- measuring -------------------------------------------------------------------------------*/
 
-/* The orientation of most files. */
-static bool orientation_find(Fingerprint *fingerprint, const Dataset *dataset, Error *error) {
+bool fingerprint_orient(Fingerprint *fingerprint, const Dataset *dataset, Error *error) {
   DatasetGeometry geometry;
   if (!dataset_geometry(dataset, &geometry, error)) return false;
-  strcpy(fingerprint->orientation, geometry.orientation);
+  if (!fingerprint->orientation[0]) strcpy(fingerprint->orientation, geometry.orientation);
   fingerprint->turned = geometry.turned;
   fingerprint->unoriented = geometry.unoriented;
   return true;
@@ -116,7 +115,7 @@ bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs
   Survey survey = {.relative = calloc(cases, sizeof(double)),
                    .foreground = calloc((size_t)kept, sizeof(Foreground))};
   CHECK(survey.relative && survey.foreground, "out of memory for %d cases", dataset->cases);
-  bool good = orientation_find(fingerprint, dataset, error) &&
+  bool good = fingerprint_orient(fingerprint, dataset, error) &&
               cases_measure(fingerprint, dataset, &survey, jobs, quiet, error) &&
               intensities_find(fingerprint, dataset, &survey, error);
   if (good) fingerprint->relative = percentile(survey.relative, dataset->cases, 50);
@@ -188,7 +187,7 @@ static bool channels_read(Fingerprint *fingerprint, const json_t *root, const ch
 }
 
 bool fingerprint_read(Fingerprint *fingerprint, const char *path, Error *error) {
-  *fingerprint = (Fingerprint){.orientation = "RAS", .relative = 1};
+  *fingerprint = (Fingerprint){.relative = 1};
   json_t *root = json_file_load(path, 0, error);
   if (!root) return false;
   const char *orientation = json_string_value(json_object_get(root, "orientation"));

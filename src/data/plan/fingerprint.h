@@ -23,10 +23,14 @@ typedef struct Fingerprint {
  * of dataset_read and dataset_geometry, no foreground at all where a channel is CT. */
 bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs, bool quiet,
                       Error *error);
+/* Orientation (unless it has one), turned and unoriented by the cases' headers. Errors: those of
+ * dataset_geometry. */
+bool fingerprint_orient(Fingerprint *fingerprint, const Dataset *dataset, Error *error);
 void fingerprint_free(Fingerprint *fingerprint);
 
 /* nnU-Net's keys: spacings, shapes_after_crop, foreground_intensity_properties_per_channel,
- * median_relative_size_after_cropping; orientation is ours (RAS where it is missing). */
+ * median_relative_size_after_cropping; orientation is ours ("" where it is missing:
+ * nnU-Net takes files as they are stored). */
 bool fingerprint_read(Fingerprint *fingerprint, const char *path, Error *error);
 bool fingerprint_write(const Fingerprint *fingerprint, const char *path, Error *error);
 

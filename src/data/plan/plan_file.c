@@ -5,6 +5,7 @@
 #include "src/data/sets/json_text.h"
 
 #include <limits.h>
+#include <string.h>
 #include <unistd.h>
 
 static json_t *ints(const int value[3]) {
@@ -110,9 +111,12 @@ void plan_file_print(const json_t *plan, FILE *out) {
   fprintf(out, "%-14s%s, %lld cases\n", "data set",
           json_string_value(json_object_get(plan, "dataset")),
           (long long)json_integer_value(json_object_get(plan, "cases")));
-  fprintf(out, "%-14s%s (%lld case(s) are turned to it)\n", "orientation",
-          json_string_value(json_object_get(preprocessing, "orientation")),
-          (long long)json_integer_value(json_object_get(plan, "turned_cases")));
+  const char *orientation = json_string_value(json_object_get(preprocessing, "orientation"));
+  fprintf(out, "%-14s%s", "orientation", orientation);
+  if (strcmp(orientation, ORIENTATION_ANY))
+    fprintf(out, " (%lld case(s) are turned to it)",
+            (long long)json_integer_value(json_object_get(plan, "turned_cases")));
+  fputc('\n', out);
   long long unoriented = json_integer_value(json_object_get(plan, "unoriented_cases"));
   if (unoriented)
     fprintf(out, "%-14s%lld case(s) have no orientation in their header: taken as stored\n", "",

@@ -40,6 +40,7 @@ Frame frame_identity(const Grid *file) {
 bool frame_make(Frame *frame, const Grid *file, const char *orientation, Error *error) {
   char own[ORIENTATION_BYTES];
   *frame = frame_identity(file);
+  if (!strcmp(orientation, ORIENTATION_ANY)) return true;
   if (!code_check(orientation, error)) return false;
   if (file->remarks & GRID_UNORIENTED) return true; /* as the others' arrays lie */
   grid_orientation(file, own);

@@ -21,7 +21,7 @@ typedef struct Frame {
 } Frame;
 
 /* The frame of a whole file that is only turned, neither cropped nor resampled; not even turned
- * where the file does not say how it lies. Errors: a code that is none. */
+ * where the file does not say how it lies, or with ORIENTATION_ANY. Errors: a code that is none. */
 bool frame_make(Frame *frame, const Grid *file, const char *orientation, Error *error);
 /* The frame of a file that is taken as it is. */
 Frame frame_identity(const Grid *file);

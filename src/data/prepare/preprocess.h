@@ -14,7 +14,7 @@
 enum { PREPROCESSING_METHOD = 2 };
 
 typedef struct Preprocessing {
-  char orientation[ORIENTATION_BYTES]; /* of the prepared volumes, see grid_orientation */
+  char orientation[ORIENTATION_BYTES]; /* of the prepared volumes (grid_orientation), or ANY */
   double mm[3];                        /* their spacing, D,H,W */
   Normaliser normaliser;
 } Preprocessing;

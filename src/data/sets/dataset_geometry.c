@@ -48,7 +48,7 @@ static void case_look(const Case *item, DatasetGeometry *geometry, char code[ORI
 /* The most frequent of the codes that are not empty. */
 static void vote(DatasetGeometry *geometry, char (*code)[ORIENTATION_BYTES], int cases) {
   int best = 0, known = 0;
-  strcpy(geometry->orientation, "RAS");
+  strcpy(geometry->orientation, ORIENTATION_ANY);
   for (int i = 0; i < cases; i++) {
     if (!code[i][0]) continue;
     known++;

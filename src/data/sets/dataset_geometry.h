@@ -9,7 +9,7 @@ enum { GEOMETRY_REMARKS = 7 };
 
 typedef struct DatasetGeometry {
   char orientation[ORIENTATION_BYTES]; /* of most cases' first images, the first case's where two
-                                          are equally frequent; RAS where none has one */
+                                          are equally frequent; ORIENTATION_ANY: none has one */
   int turned;                          /* cases whose first image has another */
   int unoriented;                      /* cases whose first image has none */
   struct {
