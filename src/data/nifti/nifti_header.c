@@ -160,7 +160,10 @@ static bool affine_find(Grid *grid, const nifti_image *nim, double unit, const c
                 "no qform; resample it to an upright grid first",
                 path);
   affine_in_mm(&nim->qto_xyz, unit, grid->affine);
-  if (nim->qform_code <= 0) grid->remarks |= GRID_UNORIENTED;
+  if (nim->qform_code <= 0)
+    grid->remarks |= GRID_UNORIENTED;
+  else if (nim->sform_code > 0)
+    grid->remarks |= GRID_SFORM_UNFIT;
   return affine_judge(grid->affine) == GEOMETRY_FINE ||
          fail(error, "%s: neither sform, qform nor pixdim gives a spacing above zero", path);
 }

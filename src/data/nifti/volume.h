@@ -19,7 +19,8 @@ typedef enum GridRemark {
   GRID_FORMS_DIFFER = 4, /* sform and qform place the voxels differently; the sform holds */
   GRID_UNIT_UNKNOWN = 8, /* a unit of length that the format does not have: mm are meant */
   GRID_UNIT_OTHER = 16,  /* metres or microns, which became mm */
-  GRID_SIZE_ODD = 32     /* its longest axis is above 5 m or below 1 mm: a unit is missing */
+  GRID_SFORM_UNFIT = 32, /* the sform is no box with right angles: the qform holds */
+  GRID_SIZE_ODD = 64     /* its longest axis is above 5 m or below 1 mm: a unit is missing */
 } GridRemark;
 
 typedef struct Grid {

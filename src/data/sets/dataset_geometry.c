@@ -10,6 +10,7 @@ static const char *const meaning[GEOMETRY_REMARKS] = {
     "sform and qform place the voxels differently: the sform is taken",
     "the header's unit of length is none that NIfTI knows: taken as mm",
     "the header's lengths are in metres or microns: converted to mm",
+    "the sform is no box with right angles: the qform is taken",
     "by the header its longest side is above 5 m or below 1 mm: is the unit of its lengths right?",
     "stored in another orientation than the first file of the case: turned to it, which loses "
     "nothing"};

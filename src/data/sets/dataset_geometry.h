@@ -5,7 +5,7 @@
 #include "src/data/nifti/placement.h"
 #include "src/data/sets/dataset.h"
 
-enum { GEOMETRY_REMARKS = 7 };
+enum { GEOMETRY_REMARKS = 8 };
 
 typedef struct DatasetGeometry {
   char orientation[ORIENTATION_BYTES]; /* of most cases' first images, the first case's where two
