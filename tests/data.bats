@@ -81,7 +81,7 @@ END
   run "$harness" data check mixed
   echo "$output"
   [ "$status" -eq 0 ]
-  [[ "$output" == *"1 remark(s):"*"4 file(s): stored in another orientation than the first file"* ]]
+  [[ "$output" == *"2 remark(s):"*"1 case(s) are stored in another orientation than most (RAS)"*"4 file(s): stored in another orientation than the first file"* ]]
   "$harness" data plan mixed >/dev/null
   cmp data/turned/fingerprint.json mixed/fingerprint.json
   "$harness" data preprocess mixed

@@ -215,6 +215,11 @@ static void headers_read(const Dataset *dataset, Problems *remarks, Problems *pr
   DatasetGeometry geometry;
   Error error = {""};
   if (!dataset_geometry(dataset, &geometry, &error)) problems_add(problems, "%s", error.text);
+  if (geometry.turned)
+    problems_add(remarks,
+                 "%d case(s) are stored in another orientation than most (%s): turned to it by a "
+                 "plan, without one trained as they are stored",
+                 geometry.turned, geometry.orientation);
   for (int i = 0; i < GEOMETRY_REMARKS; i++) {
     char *text = geometry_remark(&geometry, i);
     if (text) problems_add(remarks, "%s", text);

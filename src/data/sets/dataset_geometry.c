@@ -48,18 +48,21 @@ static void case_look(const Case *item, DatasetGeometry *geometry, char code[ORI
 
 /* The most frequent of the codes that are not empty. */
 static void vote(DatasetGeometry *geometry, char (*code)[ORIENTATION_BYTES], int cases) {
-  int best = 0, known = 0;
-  strcpy(geometry->orientation, ORIENTATION_ANY);
+  enum { KINDS = 48 };
+  char kind[KINDS][ORIENTATION_BYTES];
+  int count[KINDS] = {0}, kinds = 0, best = 0, known = 0;
   for (int i = 0; i < cases; i++) {
     if (!code[i][0]) continue;
+    int k = 0;
+    while (k < kinds && strcmp(kind[k], code[i]) != 0) k++;
+    if (k == kinds) strcpy(kind[kinds++], code[i]);
+    count[k]++;
     known++;
-    int same = 0;
-    for (int k = 0; k < cases; k++) same += !strcmp(code[i], code[k]);
-    if (same <= best) continue;
-    best = same;
-    strcpy(geometry->orientation, code[i]);
   }
-  geometry->turned = known - best;
+  for (int k = 1; k < kinds; k++)
+    if (count[k] > count[best]) best = k;
+  strcpy(geometry->orientation, kinds ? kind[best] : ORIENTATION_ANY);
+  geometry->turned = known - count[best];
 }
 
 bool dataset_geometry(const Dataset *dataset, DatasetGeometry *geometry, Error *error) {
