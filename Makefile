@@ -119,6 +119,10 @@ $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulat
 $(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
 $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/sgd_emulated.o
 $(BUILD)/tests/test_events: $(BUILD)/harness
+ifeq ($(CPU_ONLY),)
+$(BUILD)/tests/test_plans: $(BUILD)/tests/gemm_stand_in.cu.o
+$(BUILD)/tests/test_plans: CPPFLAGS += -DWITH_CUDA
+endif
 $(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
 $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)

@@ -33,6 +33,8 @@ const Backend *backend_find(const char *name) {
 #ifdef WITH_CUDA
 const Backend *cuda_open(int index, Error *error);
 bool cuda_info(int index, DeviceInfo *info, Error *error);
+const Backend *cuda_plan(const char *properties, Error *error);
+void convolution_choices(void (*visit)(const ConvolutionChoice *choice, void *user), void *user);
 #else
 static const Backend *cuda_open(int index, Error *error) {
   (void)index;
@@ -43,6 +45,16 @@ static const Backend *cuda_open(int index, Error *error) {
 static bool cuda_info(int index, DeviceInfo *info, Error *error) {
   *info = (DeviceInfo){0};
   return cuda_open(index, error) != NULL;
+}
+static const Backend *cuda_plan(const char *properties, Error *error) {
+  (void)properties;
+  fail(error, "this program was built without CUDA, whose cuDNN plans for a GPU that is not here; "
+              "`make CUDA=1` builds it where nvcc and cuDNN are");
+  return NULL;
+}
+static void convolution_choices(void (*visit)(const ConvolutionChoice *choice, void *user),
+                                void *user) {
+  (void)visit, (void)user;
 }
 #endif
 
@@ -73,10 +85,44 @@ bool backend_gpu(int index, DeviceInfo *info, Error *error) {
   return cuda_info(index, info, error);
 }
 
+/* pytorch/pytorch #163539, #166480 (half types) and #167024 (TF32): without an error. */
+const char *backend_dnn_warning(int version) {
+  bool half = version >= 90800 && version < 91500, tf32 = version >= 91002 && version < 91600;
+  return half && tf32 ? "cuDNN 9.10.2 to 9.14 give wrong 3D convolutions in bf16 and in TF32: take "
+                        "9.16 or later"
+         : half       ? "cuDNN 9.8 to 9.14 give wrong 3D convolutions in bf16: take 9.16 or later"
+         : tf32 ? "cuDNN 9.10.2 to 9.15 give wrong 3D convolutions in TF32: take 9.16 or later"
+                : NULL;
+}
+
 bool backend_names_gpu(const char *name, int *index) {
   Error none = {""};
   *index = device_index(name, &none);
   return *index >= 0;
+}
+
+static bool read_properties(const char *home, const char *name, char *text, size_t bytes,
+                            Error *error) {
+  char path[4200];
+  snprintf(path, sizeof path, "%.4000s/kernels/cuda/devices/%.32s.json", home, name);
+  FILE *file = strchr(name, '/') ? NULL : fopen(path, "r");
+  size_t count = file ? fread(text, 1, bytes - 1, file) : 0;
+  if (file) fclose(file);
+  text[count] = 0;
+  return count > 0 || fail(error,
+                           "no GPU \"%s\" is known: a100, h100 or h200, the files of "
+                           "kernels/cuda/devices/",
+                           name);
+}
+
+const Backend *backend_planned(const char *home, const char *name, Error *error) {
+  char properties[4096];
+  if (!read_properties(home, name, properties, sizeof properties, error)) return NULL;
+  return cuda_plan(properties, error);
+}
+
+void backend_engines(void (*visit)(const ConvolutionChoice *choice, void *user), void *user) {
+  convolution_choices(visit, user);
 }
 
 void backend_write(const Backend *backend, void *to, const void *from, size_t bytes) {

@@ -3,6 +3,7 @@
 #ifndef ENGINE_BACKEND_H
 #define ENGINE_BACKEND_H
 
+#include "kernels/cuda/choice.h"
 #include "kernels/op.h"
 
 struct Stepper;
@@ -42,6 +43,12 @@ typedef struct Device {
   double (*replay)(void *recorded, int repeats);
   void (*forget)(void *recorded);
   void (*flush)(void);
+  /* Moments of the queue, by number: `count` of them are made ready; mark enters one, also into a
+   * step that is being captured; between: seconds from one to another of the last run, which has
+   * ended. */
+  void (*marks)(int count);
+  void (*mark)(int number);
+  double (*between)(int first, int last);
   void (*rates)(DeviceRates *rates);
   void (*clocks)(DeviceClocks *clocks);
   const struct PatchOps *patches; /* kernels/volume_ops.h */
@@ -74,6 +81,7 @@ typedef struct DeviceInfo {
   char libraries[192]; /* "CUDA runtime 13.0, cuDNN 9.13.0, cuBLASLt 13.0.2" */
   char release[80];    /* of the driver, "580.65.06"; empty: not to be read */
   int count, major, minor, processors;
+  int dnn;                   /* cuDNN's version, 91900; 0: none was found */
   int driver;                /* the newest CUDA that it can run: 13000 */
   size_t bytes, cache_bytes; /* memory; level 2 */
 } DeviceInfo;
@@ -81,8 +89,19 @@ typedef struct DeviceInfo {
 /* The GPU of this number and what stands under it; false with the reason. Holds no memory of the
  * GPU's. `libraries` is filled in every CUDA build that finds them, empty otherwise. */
 bool backend_gpu(int index, DeviceInfo *info, Error *error);
+/* What is known to be wrong with this version of cuDNN; NULL: nothing. */
+const char *backend_dnn_warning(int version);
 /* The GPU that a device's name means; false: the CPU, or no name of a device. */
 bool backend_names_gpu(const char *name, int *index);
+
+/* A GPU that is not here, of the name of a file of HOME/kernels/cuda/devices: plans can be made and
+ * bound, not run: plan_run only counts (kernels/planned.h). cuDNN's engines and workspaces are its
+ * own; cuBLASLt's, which wants a GPU to be asked, the most that it may take. From then on this
+ * process plans; NULL with the reason: no such name, a build without CUDA, cuDNN older than 9.11.
+ */
+const Backend *backend_planned(const char *home, const char *name, Error *error);
+/* The engines of cuDNN that the plans of this process use; none in a build without CUDA. */
+void backend_engines(void (*visit)(const ConvolutionChoice *choice, void *user), void *user);
 
 /* memcpy where the memory is the host's. */
 void backend_write(const Backend *backend, void *to, const void *from, size_t bytes);

@@ -94,6 +94,9 @@ static const Device device_cuda = {queue_get,
                                    cuda_replay,
                                    cuda_forget,
                                    cuda_flush,
+                                   cuda_marks,
+                                   cuda_mark,
+                                   cuda_between,
                                    cuda_rates,
                                    cuda_clocks,
                                    &patch_ops_cuda,
@@ -164,6 +167,7 @@ extern "C" bool cuda_info(int index, DeviceInfo *info, Error *error) {
   *info = DeviceInfo();
   if (!libraries_load(error)) return false;
   describe_libraries(info->libraries, sizeof info->libraries);
+  info->dnn = (int)DNN(cudnnGetVersion)();
   if (!find_device(index, &info->count, error)) return false;
   cudaDeviceProp properties;
   CUDA_TRY(cudaGetDeviceProperties(&properties, index));

@@ -63,6 +63,36 @@ void cuda_flush(void) {
   CUDA_TRY(cudaMemsetAsync(memory, 0, bytes, cuda_queue()));
 }
 
+/* ---- moments in a step
+ * --------------------------------------------------------------------------- */
+
+namespace {
+cudaEvent_t *marked;
+int marks_made;
+} // namespace
+
+void cuda_marks(int count) {
+  if (count <= marks_made) return;
+  marked = static_cast<cudaEvent_t *>(realloc(marked, (size_t)count * sizeof *marked));
+  CHECK(marked, "no memory for %d events", count);
+  for (; marks_made < count; marks_made++) CUDA_TRY(cudaEventCreate(&marked[marks_made]));
+}
+
+/* In a capture an event belongs to the graph, unless it is recorded as one that others read. */
+void cuda_mark(int number) {
+  cudaStreamCaptureStatus capture;
+  CUDA_TRY(cudaStreamIsCapturing(cuda_queue(), &capture));
+  CUDA_TRY(cudaEventRecordWithFlags(
+      marked[number], cuda_queue(),
+      capture == cudaStreamCaptureStatusNone ? cudaEventRecordDefault : cudaEventRecordExternal));
+}
+
+double cuda_between(int first, int last) {
+  float milliseconds = 0;
+  CUDA_TRY(cudaEventElapsedTime(&milliseconds, marked[first], marked[last]));
+  return 1e-3 * (double)milliseconds;
+}
+
 /* ---- rates
  * --------------------------------------------------------------------------------------- */
 

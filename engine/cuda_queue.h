@@ -19,6 +19,9 @@ void *cuda_record(void (*run)(void *), void *user);
 double cuda_replay(void *recorded, int repeats);
 void cuda_forget(void *recorded);
 void cuda_flush(void);
+void cuda_marks(int count);
+void cuda_mark(int number);
+double cuda_between(int first, int last);
 void cuda_rates(struct DeviceRates *rates);
 void cuda_clocks(struct DeviceClocks *clocks);
 /* The driver's release, empty where NVML is not. */

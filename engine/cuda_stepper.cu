@@ -13,7 +13,6 @@
 #include <math.h>
 #include <new>
 #include <string.h>
-#include <time.h>
 
 extern "C" {
 #include "engine/sgd.h"
@@ -45,20 +44,14 @@ struct State {
   SgdCall sgd;
   uint8_t *group;
   cudaGraphExec_t graph;
+  bool marked; /* the captured step has a profile's marks */
   int64_t steps;
-  double graph_s, update_s;
 };
 
 } // namespace
 
 static State *state_of(Stepper *stepper) {
   return static_cast<State *>(stepper->state);
-}
-
-static double now() {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 static void *device_memory(size_t bytes) {
@@ -218,49 +211,69 @@ static void enqueue_results(Stepper *stepper) {
                            cudaMemcpyDeviceToHost, cuda_queue()));
 }
 
+/* Marks: one before each node and after the last, one after the update. */
+static int update_mark(const Stepper *stepper) {
+  return stepper->plan->graph->node_count + 1;
+}
+
 static void enqueue_step(Stepper *stepper) {
-  plan_run(stepper->plan, false);
+  plan_run(stepper->plan, stepper->profile);
   sgd_launch(&state_of(stepper)->sgd, cuda_queue());
+  if (stepper->profile) cuda_mark(update_mark(stepper));
   enqueue_results(stepper);
+}
+
+/* What of a captured graph is work. */
+static int count_launches(cudaGraph_t graph) {
+  size_t count = 0;
+  int launches = 0;
+  CUDA_TRY(cudaGraphGetNodes(graph, NULL, &count));
+  cudaGraphNode_t *nodes = static_cast<cudaGraphNode_t *>(calloc(count + 1, sizeof *nodes));
+  CHECK(nodes, "no memory for %zu nodes", count);
+  CUDA_TRY(cudaGraphGetNodes(graph, nodes, &count));
+  for (size_t i = 0; i < count; i++) {
+    cudaGraphNodeType type;
+    CUDA_TRY(cudaGraphNodeGetType(nodes[i], &type));
+    launches += type == cudaGraphNodeTypeKernel || type == cudaGraphNodeTypeMemcpy ||
+                type == cudaGraphNodeTypeMemset;
+  }
+  free(nodes);
+  return launches;
 }
 
 static void capture(Stepper *stepper) {
   State *state = state_of(stepper);
   cudaGraph_t graph;
+  if (state->graph) CUDA_TRY(cudaGraphExecDestroy(state->graph));
   CUDA_TRY(cudaStreamBeginCapture(cuda_queue(), cudaStreamCaptureModeThreadLocal));
   enqueue_step(stepper);
   CUDA_TRY(cudaStreamEndCapture(cuda_queue(), &graph));
+  stepper->launches = count_launches(graph);
   CUDA_TRY(cudaGraphInstantiate(&state->graph, graph, 0));
   CUDA_TRY(cudaGraphDestroy(graph));
-}
-
-static void run_profiled(Stepper *stepper) {
-  State *state = state_of(stepper);
-  CUDA_TRY(cudaStreamSynchronize(cuda_queue()));
-  double start = now();
-  plan_run(stepper->plan, true);
-  double ran = now();
-  sgd_launch(&state->sgd, cuda_queue());
-  CUDA_TRY(cudaStreamSynchronize(cuda_queue()));
-  state->graph_s = ran - start;
-  state->update_s = now() - ran;
-  enqueue_results(stepper);
+  state->marked = stepper->profile;
 }
 
 void cuda_step_start(Stepper *stepper, double rate) {
   State *state = state_of(stepper);
   send_batch(stepper);
   send_rates(stepper, rate);
-  bool captured = !stepper->eager && !stepper->profile && state->steps > 0;
-  if (captured && !state->graph) capture(stepper);
+  if (stepper->profile) cuda_marks(update_mark(stepper) + 1);
+  bool captured = !stepper->eager && state->steps > 0;
+  if (captured && (!state->graph || state->marked != stepper->profile)) capture(stepper);
   if (captured)
     CUDA_TRY(cudaGraphLaunch(state->graph, cuda_queue()));
-  else if (stepper->profile)
-    run_profiled(stepper);
   else
     enqueue_step(stepper);
   CUDA_TRY(cudaEventRecord(state->done, cuda_queue()));
   state->steps++;
+}
+
+static void read_profile(Stepper *stepper) {
+  int last = update_mark(stepper);
+  plan_marks(stepper->plan);
+  stepper->graph_s = cuda_between(0, last - 1);
+  stepper->update_s = cuda_between(last - 1, last);
 }
 
 void cuda_step_wait(Stepper *stepper) {
@@ -269,6 +282,5 @@ void cuda_step_wait(Stepper *stepper) {
   for (int i = 0; i < STEPPER_RESULTS; i++)
     stepper->value[i] = stepper->result[i] ? (double)state->told->value[i] : NAN;
   stepper->norm = isfinite(stepper->value[0]) ? state->told->sgd.norm : NAN;
-  stepper->graph_s = state->graph_s;
-  stepper->update_s = state->update_s;
+  if (stepper->profile) read_profile(stepper);
 }

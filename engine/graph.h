@@ -47,6 +47,7 @@ struct Node {
   const char *scope, *where; /* "encoder.stage0", "lua/harness/maskmed.lua:12" */
   size_t scratch_offset;
   double seconds; /* summed over runs when profiling */
+  int launches;   /* of a run on a device, when profiling */
 };
 
 enum { MAX_SCOPES = 32 };

@@ -35,13 +35,18 @@ void plan_free(Plan *plan); /* releases kernels' states and memory, not the grap
 /* The tensors alive at the peak, largest first, at most `rows`. */
 void plan_print(const Plan *plan, FILE *out, int rows);
 
-/* Runs the graph's nodes in order; with `profile`, adds each node's time to node->seconds. */
+/* Runs the graph's nodes in order; with `profile`, adds each node's time to node->seconds. On a
+ * device they are marks in its queue, number i before node i, one after the last, to be read by
+ * plan_marks when the run has ended; node->launches is then what the node put into the queue. */
 void plan_run(Plan *plan, bool profile);
-/* After profiling `runs` runs: time per op, forward and backward, its share, GFLOP/s, GB/s, and the
- * share of the nearer ceiling. */
+void plan_marks(Plan *plan);
+/* After profiling `runs` runs: time per op, forward and backward, its share, GFLOP/s, GB/s, the
+ * share of the nearer ceiling, launches on a device. */
 typedef struct Ceiling {
   double gflops, gbps;
 } Ceiling;
 void plan_profile_print(const Plan *plan, int runs, const Ceiling *ceiling, FILE *out);
+/* The same for single nodes, those that took longest, at most `rows`. */
+void plan_profile_nodes(const Plan *plan, int runs, const Ceiling *ceiling, int rows, FILE *out);
 
 #endif

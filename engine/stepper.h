@@ -18,7 +18,7 @@ typedef struct Stepper {
   Value
       *result[STEPPER_RESULTS]; /* scalars, kept; result[0] is the loss; NULL where there is none */
   bool eager;                   /* no capture: the same launches, one by one */
-  bool profile;                 /* time per node; eager, waiting for each */
+  bool profile;                 /* time per node; on a GPU by marks in the step as it is captured */
   /* A device's alone, NULL: none. Enters into `queue` what makes the next inputs, in the device's
    * memory; called by stepper_fill, in place of the writing at stepper_input. */
   void (*fill)(void *user, void *const input[STEPPER_INPUTS], void *queue);
@@ -27,6 +27,7 @@ typedef struct Stepper {
   double value[STEPPER_RESULTS]; /* NaN where there is none */
   double norm;                   /* of the gradient before clipping */
   double graph_s, update_s;      /* of the last step, when profiling */
+  int launches;                  /* kernels, copies and fills of the captured step; 0: of none */
   void *state;                   /* the device's */
 } Stepper;
 

@@ -21,7 +21,7 @@ struct Conv {
   int64_t channels, padded, outs, taps;
   bool whole_x, whole_w; /* the operand is used as it is */
   const Convolution *forward, *input, *weight;
-  size_t x, w, y, sums, workspace;
+  size_t x, w, bias, y, sums, workspace;
 };
 } // namespace
 
@@ -91,6 +91,7 @@ static void make_room(Call *call, Conv *c) {
   if (!c->whole_w) c->w = room_add(total, (size_t)(c->outs * c->taps * c->padded) * unit);
   if (call->out[0].type != c->type)
     c->y = room_add(total, (size_t)tensor_count(&call->out[0]) * unit);
+  if (!call->backward && c->type == BF16) c->bias = room_add(total, (size_t)c->outs * unit);
   if (call->backward) c->sums = room_add(total, column_sums_scratch(c->outs, 1));
   for (int i = 0; i < 3; i++)
     if (all[i] && convolution_workspace(all[i]) > most) most = convolution_workspace(all[i]);
@@ -176,7 +177,8 @@ static void forward(const Call *call) {
   bool whole = y->type == c->type;
   void *to = whole ? y->data : scratch_at(call, c->y);
   convolution_run(c->forward, call->stream, joined(call), weights(call), to,
-                  data_of<const float>(&call->in[IN_B]), scratch_at(call, c->workspace));
+                  operand_as(call, &call->in[IN_B], c->type, c->bias),
+                  scratch_at(call, c->workspace));
   if (!whole) cast(call->stream, tensor_count(y), c->type, to, y->type, y->data);
 }
 

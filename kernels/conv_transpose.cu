@@ -14,7 +14,7 @@ namespace {
 struct Transpose {
   DType type; /* in which it is computed */
   const Convolution *forward, *input, *weight;
-  size_t x, w, y, sums, workspace;
+  size_t x, w, bias, y, sums, workspace;
 };
 } // namespace
 
@@ -80,6 +80,7 @@ static bool prepare(Call *call, Error *error) {
   if (x->type != t->type) t->x = room_add(total, (size_t)tensor_count(x) * unit);
   if (w->type != t->type) t->w = room_add(total, (size_t)tensor_count(w) * unit);
   if (y->type != t->type) t->y = room_add(total, (size_t)tensor_count(y) * unit);
+  if (!call->backward && t->type == BF16) t->bias = room_add(total, (size_t)w->dim[4] * unit);
   if (call->backward) t->sums = room_add(total, column_sums_scratch(w->dim[4], 1));
   for (int i = 0; i < 3; i++)
     if (all[i] && convolution_workspace(all[i]) > most) most = convolution_workspace(all[i]);
@@ -106,8 +107,8 @@ static void forward(const Call *call) {
   void *y = result(call, &call->out[0], t->y);
   const void *x = operand_as(call, &call->in[IN_X], t->type, t->x);
   const void *w = operand_as(call, &call->in[IN_W], t->type, t->w);
-  convolution_run(t->forward, call->stream, y, w, x, data_of<const float>(&call->in[IN_B]),
-                  scratch_at(call, t->workspace));
+  const void *bias = operand_as(call, &call->in[IN_B], t->type, t->bias);
+  convolution_run(t->forward, call->stream, y, w, x, bias, scratch_at(call, t->workspace));
   settle(call, &call->out[0], y);
 }
 

@@ -406,14 +406,12 @@ static bool prepare(Call *call, Error *error) {
 
 /* Points p at the sums, all zero. */
 static void sums_start(const Call *call, Deform *p) {
-  cudaStream_t stream = static_cast<cudaStream_t>(call->stream);
   char *at = static_cast<char *>(call->scratch);
-  if (sum_bytes(call))
-    CUDA_TRY(cudaMemsetAsync(at, 0, sums_bytes(call) + sizeof(unsigned), stream));
+  if (sum_bytes(call)) zero_bytes(call, at, sums_bytes(call) + sizeof(unsigned));
   for (int i = IN_VALUES; i < call->n_in; i++) {
     const Tensor *dx = &call->din[i];
     size_t bytes = ((size_t)tensor_count(dx) * sum_bytes(call) + 15) / 16 * 16;
-    if (dx->data && !bytes) CUDA_TRY(cudaMemsetAsync(dx->data, 0, tensor_bytes(dx), stream));
+    if (dx->data && !bytes) zero_bytes(call, dx->data, tensor_bytes(dx));
     p->level[i - IN_VALUES].sums = !dx->data ? NULL : bytes ? at : dx->data;
     at += bytes;
   }

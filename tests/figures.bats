@@ -55,6 +55,28 @@ END
   [[ "$output" == *"did you mean 'bridge'"* ]]
 }
 
+@test "estimate --gpu plans for a GPU that is not here: memory with cuDNN's workspaces, launches, traffic" {
+  unet="queries=1 head=point_wise bridge=none scale=paper dtype=bf16"
+  # shellcheck disable=SC2086
+  run "$harness" estimate "$root/experiments/query_count.lua" --gpu h200 $unet --json
+  [[ "$output" != *"built without CUDA"* && "$output" != *"cuDNN 9.11"* && "$output" != *libcu* ]] || skip "$output"
+  [ "$status" -eq 0 ]
+  echo "$output" >gpu.json
+  python3 - <<'END'
+import json
+estimate = json.load(open("gpu.json"))
+row, = estimate["rows"]
+assert estimate["gpu"] == "h200" and estimate["gpu_bytes"] > 1.4e11 and "hours" not in estimate
+assert 300 < row["launches"] < 1000 and 2e10 < row["least_bytes"] < 4e10, row
+assert row["scratch_bytes"] < row["train_bytes"] < 8e9 and row["infer_bytes"] < row["train_bytes"]
+END
+  # shellcheck disable=SC2086
+  "$harness" estimate "$root/experiments/query_count.lua" --gpu a100 $unet | grep -q "planned for one a100"
+  run "$harness" estimate "$root/experiments/query_count.lua" --gpu b200
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"a100, h100 or h200"* ]]
+}
+
 @test "estimate times steps that fit and multiplies a rate for those that do not, without a step's memory" {
   own_trials
   options="queries=1,2 patch=16,16,16 widths=4,8,8,8 hidden=12 key_grid=2,2,2 seeds=2"

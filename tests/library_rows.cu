@@ -1,5 +1,6 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/epilogues.h"
+#include "kernels/cuda/noise.h"
 #include "kernels/cuda/rows.h"
 #include "tests/library_rows.h"
 
@@ -56,16 +57,34 @@ static int move_rows(int width, int padded, int from_pitch, int to_pitch, int *c
 }
 
 static int add_biases(int width, int *count) {
+  static Numbers bias;
   int wrong = 0, rows = 9;
-  alignas(16) float bias[64];
-  for (int c = 0; c < width; c++) bias[c] = (float)(c % 5);
-  for (DType type : types) {
-    to.fill(type, rows * width);
-    bias_add(nullptr, type, rows, width, bias, to.bytes);
-    for (int i = 0; i < rows * width; i++)
-      wrong += compare(to.at(i) == number(i) + bias[i % width], count);
-  }
+  for (DType type : types)
+    for (int relu = 0; relu < 2; relu++) {
+      to.fill(type, rows * width);
+      bias.fill(type, width);
+      bias_add(nullptr, type, rows, width, bias.bytes, relu, to.bytes);
+      for (int i = 0; i < rows * width; i++) {
+        float sum = number(i) + number(i % width);
+        wrong += compare(to.at(i) == (relu && sum < 0 ? 0 : sum), count);
+      }
+    }
   return wrong;
+}
+
+/* Of many values, none of them far from 1, whichever type they are read as. */
+static int make_noise(int *count) {
+  int wrong = 0, negative = 0, words = 512;
+  noise_fill(nullptr, (size_t)words * 4, to.bytes);
+  const float *single = reinterpret_cast<const float *>(to.bytes);
+  const bf16 *half = reinterpret_cast<const bf16 *>(to.bytes);
+  for (int i = 0; i < words; i++) {
+    float sizes[] = {fabsf(single[i]), fabsf(load(half + 2 * i)), fabsf(load(half + 2 * i + 1))};
+    for (float size : sizes) wrong += compare(size >= 1.f / 128 && size < 2, count);
+    negative += single[i] < 0;
+    for (int k = 0; k < i; k++) wrong += single[i] == single[k];
+  }
+  return wrong + compare(negative > words / 3 && negative < 2 * words / 3, count);
 }
 
 static int sum_columns(int width, int *count) {
@@ -102,5 +121,5 @@ static int mask_gradients(int *count) {
 int library_rows_wrong(int *count) {
   return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
          move_rows(3, 3, 7, 9, count) + add_biases(24, count) + add_biases(7, count) +
-         sum_columns(24, count) + sum_columns(7, count) + mask_gradients(count);
+         sum_columns(24, count) + sum_columns(7, count) + mask_gradients(count) + make_noise(count);
 }

@@ -61,11 +61,46 @@ static void test_few_are_tried(void **state) {
   Candidate list[20];
   for (int i = 0; i < 20; i++) list[i] = (Candidate){1, 1e-3 * (20 - i), 0};
   Contest contest = contest_begin();
-  assert_int_equal(winner(&contest, list, 20), 5);
+  assert_int_equal(winner(&contest, list, 20), 11);
   assert_false(contest_open(&contest));
   contest = contest_begin();
   contest.spent = 100; /* late, but nothing was found yet */
   assert_int_equal(winner(&contest, list + 8, 12), 0);
+}
+
+/* cuDNN's suggestions are settings of engines, one engine often many times in a row. */
+static void test_two_of_an_engine(void **state) {
+  (void)state;
+  static const int64_t suggested[] = {28, 28, 28, 22, 22, 22, 7, 28};
+  static const bool admitted[] = {true, true, false, true, true, false, true, false};
+  Contest contest = contest_begin();
+  for (int i = 0; i < 8; i++) assert_int_equal(contest_admits(&contest, suggested[i]), admitted[i]);
+  contest_again(&contest);
+  assert_true(contest_admits(&contest, 28));
+  for (int64_t engine = 100; engine < 111; engine++) assert_true(contest_admits(&contest, engine));
+  assert_false(contest_admits(&contest, 111)); /* twelve are enough */
+  contest.blind = true;
+  assert_true(contest_admits(&contest, 28)); /* each is taken that can be had */
+}
+
+/* What is made before it is timed costs too. */
+static void test_making_is_counted(void **state) {
+  (void)state;
+  Candidate one = {1e-3, 1e-3, 0};
+  Contest contest = contest_begin();
+  assert_int_equal(winner(&contest, &one, 1), 0);
+  assert_true(contest_open(&contest));
+  contest.spent += 1;
+  assert_false(contest_open(&contest));
+  contest_again(&contest);
+  assert_true(contest_open(&contest) && contest.best > 0);
+}
+
+static void test_compiled_when_asked(void **state) {
+  (void)state;
+  assert_false(contest_compiled());
+  setenv("HARNESS_ENGINES", "compiled", 1);
+  assert_true(contest_compiled() && !contest_begin().blind);
 }
 
 static void test_the_first_of_the_same_choice(void **state) {
@@ -97,6 +132,9 @@ int main(void) {
       cmocka_unit_test_setup(test_the_fastest_wins, set_up),
       cmocka_unit_test_setup(test_what_fails_is_no_winner, set_up),
       cmocka_unit_test_setup(test_few_are_tried, set_up),
+      cmocka_unit_test_setup(test_two_of_an_engine, set_up),
+      cmocka_unit_test_setup(test_making_is_counted, set_up),
+      cmocka_unit_test_setup(test_compiled_when_asked, set_up),
       cmocka_unit_test_setup(test_the_first_of_the_same_choice, set_up),
       cmocka_unit_test_setup(test_names_of_tf32, set_up),
   };

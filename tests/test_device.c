@@ -4,12 +4,14 @@
 #include "engine/probe.h"
 #include "engine/stepper.h"
 #include "kernels/options.h"
+#include "kernels/planned.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -38,6 +40,20 @@ static void zero(void *to, size_t bytes) {
 }
 static void wait(void) {
 }
+static double marked[64];
+static int marks_ready;
+static void marks(int count) {
+  marks_ready = count;
+}
+static void mark(int number) {
+  struct timespec time;
+  assert_true(number < marks_ready);
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  marked[number] = (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+static double between(int first, int last) {
+  return marked[last] - marked[first];
+}
 static void *host_alloc(size_t bytes) {
   return malloc(bytes + 1);
 }
@@ -50,7 +66,9 @@ static void *step_input(Stepper *s, int input) {
 /* The CPU's optimiser on the device's blocks. */
 static void step_start(Stepper *s, double rate) {
   for (int i = 0; i < STEPPER_INPUTS && s->input[i]; i++) plan_send(s->plan, s->input[i]);
+  if (s->profile) marks(s->plan->graph->node_count + 1);
   plan_run(s->plan, s->profile);
+  if (s->profile) plan_marks(s->plan);
   Params there = *s->params;
   there.weight = s->params->placed[0];
   there.gradient = s->params->placed[1];
@@ -65,6 +83,9 @@ static const Device device = {.queue = queue,
                               .wait = wait,
                               .host_alloc = host_alloc,
                               .host_release = free,
+                              .marks = marks,
+                              .mark = mark,
+                              .between = between,
                               .step_make = step_nothing,
                               .step_input = step_input,
                               .step_start = step_start,
@@ -210,9 +231,63 @@ static void test_probe(void **state) {
   assert_string_equal(probe_with(&there, INFINITY), "none"); /* NaN among finite gradients */
 }
 
+/* ---- a profile ----------------------------------------------------------------------------------
+ */
+
+static void counted_forward(const Call *call) {
+  gpu_launches += 3;
+  kernels_cpu[OP_linear]->forward(call);
+}
+
+/* Each node has the time between its marks, and its launches; the printed shares add up. */
+static void test_profile(void **state) {
+  (void)state;
+  static const Kernel *table[OP_COUNT];
+  Kernel counted = *kernels_cpu[OP_linear];
+  counted.forward = counted_forward;
+  memcpy(table, kernels_cpu, sizeof table);
+  table[OP_linear] = &counted;
+  Backend there = backend_there;
+  there.kernels = table;
+  Net net;
+  net_make(&net, &there);
+  double plain = net_step(&net, 0), sum = 0;
+  net.stepper.profile = true;
+  assert_true(isfinite(plain) && isfinite(net_step(&net, 1)));
+  for (int i = 0; i < net.graph->node_count; i++) {
+    const Node *node = net.graph->nodes[i];
+    assert_true(node->seconds > 0);
+    assert_int_equal(node->launches, node->op == OP_linear && !node->call.backward ? 3 : 0);
+    sum += node->seconds;
+  }
+  assert_true(fabs(sum / between(0, net.graph->node_count) - 1) < 1e-6);
+  char *text = NULL;
+  size_t bytes;
+  FILE *out = open_memstream(&text, &bytes);
+  Ceiling ceiling = {100, 10};
+  plan_profile_print(net.plan, 1, &ceiling, out);
+  plan_profile_nodes(net.plan, 1, &ceiling, 2, out);
+  fclose(out);
+  print_message("%s", text);
+  assert_non_null(strstr(text, " launches\n"));
+  assert_non_null(strstr(text, "%        3\n"));
+  free(text);
+  net_free(&net);
+}
+
+static void test_wrong_libraries(void **state) {
+  (void)state;
+  const int good[] = {0, 90701, 91600, 91900}, bad[] = {90800, 91001, 91002, 91300, 91400, 91500};
+  for (int i = 0; i < 4; i++) assert_null(backend_dnn_warning(good[i]));
+  for (int i = 0; i < 6; i++) assert_non_null(strstr(backend_dnn_warning(bad[i]), "9.16 or later"));
+  assert_non_null(strstr(backend_dnn_warning(91500), "TF32"));
+  assert_null(strstr(backend_dnn_warning(90800), "TF32"));
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_same_steps),
-                                     cmocka_unit_test(test_probe),
-                                     cmocka_unit_test(test_checkpoints)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_the_same_steps), cmocka_unit_test(test_probe),
+      cmocka_unit_test(test_checkpoints), cmocka_unit_test(test_profile),
+      cmocka_unit_test(test_wrong_libraries)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

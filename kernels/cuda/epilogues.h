@@ -9,20 +9,23 @@ static constexpr int EPILOGUE_THREADS = 256;
 
 template <typename T, int N>
 static __global__ void __launch_bounds__(EPILOGUE_THREADS)
-    add_bias(int64_t items, int width, const float *bias, T *y) {
+    add_bias(int64_t items, int width, const T *bias, bool relu, T *y) {
   int64_t step = (int64_t)gridDim.x * EPILOGUE_THREADS;
   for (int64_t i = (int64_t)blockIdx.x * EPILOGUE_THREADS + threadIdx.x; i < items; i += step) {
     int column = (int)(i * N % width);
     Floats<N> v = load_lanes<N>(y + i * N);
 #pragma unroll
-    for (int k = 0; k < N; k++) v.v[k] += bias[column + k];
+    for (int k = 0; k < N; k++) {
+      v.v[k] += load(bias + column + k);
+      if (relu && v.v[k] < 0) v.v[k] = 0;
+    }
     store_lanes<N>(y + i * N, v);
   }
 }
 
-/* y (rows, width) += bias (width) */
-static inline void bias_add(void *stream, DType type, int64_t rows, int width, const float *bias,
-                            void *y) {
+/* y (rows, width) += bias (width) of its type, then perhaps max(y, 0) */
+static inline void bias_add(void *stream, DType type, int64_t rows, int width, const void *bias,
+                            bool relu, void *y) {
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     constexpr int N = Lanes<T>::COUNT;
@@ -30,11 +33,13 @@ static inline void bias_add(void *stream, DType type, int64_t rows, int width, c
     if (vectors_fit(width, sizeof(T), y))
       LAUNCH((add_bias<T, N>),
              grid_blocks(add_bias<T, N>, EPILOGUE_THREADS, 0, count / N / EPILOGUE_THREADS + 1),
-             EPILOGUE_THREADS, 0, stream, count / N, width, bias, static_cast<T *>(y));
+             EPILOGUE_THREADS, 0, stream, count / N, width, static_cast<const T *>(bias), relu,
+             static_cast<T *>(y));
     else
       LAUNCH((add_bias<T, 1>),
              grid_blocks(add_bias<T, 1>, EPILOGUE_THREADS, 0, count / EPILOGUE_THREADS + 1),
-             EPILOGUE_THREADS, 0, stream, count, width, bias, static_cast<T *>(y));
+             EPILOGUE_THREADS, 0, stream, count, width, static_cast<const T *>(bias), relu,
+             static_cast<T *>(y));
   });
 }
 

@@ -1,5 +1,6 @@
 /* cuBLASLt is column-major: a row-major D is the transpose of what it sees, so it is asked for
  * D^T (n, m) = B^T A^T, and the bias runs along its rows. */
+#include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/libraries.h"
 #include "kernels/cuda/room.h"
@@ -14,6 +15,7 @@ extern "C" {
 struct Gemm {
   GemmShape shape;
   bool deterministic; /* of the process when it was made */
+  bool apart;         /* bias and ReLU by a kernel of ours: no algorithm has them */
   Gemm *next;
   cublasLtMatmulDesc_t what;
   cublasLtMatrixLayout_t a, b, d;
@@ -41,12 +43,16 @@ static cublasLtMatrixLayout_t layout(DType type, int64_t rows, int64_t columns, 
   return made;
 }
 
+/* An address that no call uses: the library looks at what the bias's is aligned to. */
+static const void *const ALIGNED = reinterpret_cast<const void *>((uintptr_t)ROOM_ALIGN);
+
 static void describe(Gemm *gemm, const GemmShape *s) {
+  bool epilogue_bias = s->bias && !gemm->apart;
   cublasOperation_t first = s->turn_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   cublasOperation_t second = s->turn_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-  cublasLtEpilogue_t epilogue = !s->bias  ? CUBLASLT_EPILOGUE_DEFAULT
-                                : s->relu ? CUBLASLT_EPILOGUE_RELU_BIAS
-                                          : CUBLASLT_EPILOGUE_BIAS;
+  cublasLtEpilogue_t epilogue = !epilogue_bias ? CUBLASLT_EPILOGUE_DEFAULT
+                                : s->relu      ? CUBLASLT_EPILOGUE_RELU_BIAS
+                                               : CUBLASLT_EPILOGUE_BIAS;
   cudaDataType_t bias = type_of(s->out);
   cublasComputeType_t compute =
       s->in == F32 && s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -56,8 +62,12 @@ static void describe(Gemm *gemm, const GemmShape *s) {
   SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
   SET(CUBLASLT_MATMUL_DESC_TRANSB, second);
   SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-  if (s->bias) SET(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias);
+  if (epilogue_bias) SET(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias);
+  if (epilogue_bias) SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, ALIGNED);
 #undef SET
+}
+
+static void describe_operands(Gemm *gemm, const GemmShape *s) {
   gemm->a = s->turn_b ? layout(s->in, s->k, s->n, s->batch) : layout(s->in, s->n, s->k, s->batch);
   gemm->b = s->turn_a ? layout(s->in, s->m, s->k, s->batch) : layout(s->in, s->k, s->m, s->batch);
   gemm->d = layout(s->out, s->n, s->m, s->batch);
@@ -102,12 +112,19 @@ static int suggestions(const Gemm *gemm, cublasLtMatmulHeuristicResult_t *found,
 static cublasStatus_t multiply(const Gemm *gemm, void *stream, const void *a, const void *b,
                                const void *bias, void *d, void *workspace) {
   float one = 1, zero = 0;
-  if (gemm->shape.bias)
+  if (gemm->shape.bias && !gemm->apart)
     BLAS_TRY(BLAS(cublasLtMatmulDescSetAttribute)(gemm->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                   &bias, sizeof bias));
+  gpu_launches++;
+  if (planned_gpu.processors) return CUBLAS_STATUS_SUCCESS;
   return BLAS(cublasLtMatmul)(libraries.blas_handle, gemm->what, &one, b, gemm->a, a, gemm->b,
                               &zero, d, gemm->d, d, gemm->d, &gemm->algorithm, workspace,
                               gemm->workspace, static_cast<cudaStream_t>(stream));
+}
+
+static void add_apart(const Gemm *gemm, void *stream, const void *bias, void *d) {
+  const GemmShape *s = &gemm->shape;
+  bias_add(stream, s->out, s->batch * s->m, (int)s->n, bias, s->relu, d);
 }
 
 /* ---- choosing an algorithm --------------------------------------------------------------------
@@ -122,8 +139,10 @@ struct Rehearsal {
 
 static bool rehearse(void *user) {
   Rehearsal *r = static_cast<Rehearsal *>(user);
-  return multiply(r->gemm, libraries.stream, r->a, r->b, r->bias, r->d, r->workspace) ==
-         CUBLAS_STATUS_SUCCESS;
+  bool good = multiply(r->gemm, libraries.stream, r->a, r->b, r->bias, r->d, r->workspace) ==
+              CUBLAS_STATUS_SUCCESS;
+  if (good && r->gemm->apart) add_apart(r->gemm, libraries.stream, r->bias, r->d);
+  return good;
 }
 
 static double rehearsal_seconds(void *user) {
@@ -147,11 +166,25 @@ static void rehearsal_end(Rehearsal *r) {
   for (void *room : all) library_room_free(room);
 }
 
+/* The library's suggestions, at last without the epilogue. */
+static int ask(Gemm *gemm, cublasLtMatmulHeuristicResult_t *found, cublasStatus_t *status) {
+  int count = suggestions(gemm, found, status);
+  if (count || !gemm->shape.bias) return count;
+  gemm->apart = true;
+  BLAS_TRY(BLAS(cublasLtMatmulDescDestroy)(gemm->what));
+  describe(gemm, &gemm->shape);
+  return suggestions(gemm, found, status);
+}
+
 static bool choose(Gemm *gemm, Error *error) {
   cublasLtMatmulHeuristicResult_t found[MOST_ALGORITHMS];
   cublasStatus_t status;
   const GemmShape *s = &gemm->shape;
-  int count = suggestions(gemm, found, &status), best = -1;
+  if (!libraries.blas_handle) { /* planned: the library wants a GPU to say which, and how much */
+    gemm->workspace = MOST_WORKSPACE;
+    return true;
+  }
+  int count = ask(gemm, found, &status), best = -1;
   Contest contest = contest_begin();
   Rehearsal rehearsal = {};
   if (!contest.blind && count > 1) contest.blind = !rehearsal_begin(&rehearsal, gemm);
@@ -195,6 +228,7 @@ const Gemm *gemm_make(const GemmShape *shape, Error *error) {
   gemm->shape = *shape;
   gemm->deterministic = kernel_mode.deterministic;
   describe(gemm, shape);
+  describe_operands(gemm, shape);
   if (!choose(gemm, error)) {
     destroy(gemm);
     return NULL;
@@ -210,4 +244,5 @@ size_t gemm_workspace(const Gemm *gemm) {
 void gemm_run(const Gemm *gemm, void *stream, const void *a, const void *b, const void *bias,
               void *d, void *workspace) {
   BLAS_TRY(multiply(gemm, stream, a, b, bias, d, room_aligned(workspace)));
+  if (gemm->apart) add_apart(gemm, stream, bias, d);
 }

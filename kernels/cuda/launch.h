@@ -22,6 +22,7 @@
 
 extern "C" {
 #include "kernels/options.h"
+#include "kernels/planned.h"
 }
 
 #ifdef CUDA_EMULATOR
@@ -66,7 +67,7 @@ static inline void cuda_try(cudaError_t status, const char *what, const char *fi
   extern "C" const type name##_emulated;                                                           \
   const type name##_emulated
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
-  ((void)(stream),                                                                                 \
+  ((void)(stream), gpu_launches++,                                                                 \
    emulator::launch(#kernel, dim3(grid), dim3(block), shared_bytes, kernel, __VA_ARGS__))
 #else
 #define CUDA_TABLE(type, name)                                                                     \
@@ -74,6 +75,8 @@ static inline void cuda_try(cudaError_t status, const char *what, const char *fi
   const type name##_cuda
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
   do {                                                                                             \
+    gpu_launches++;                                                                                \
+    if (planned_gpu.processors) break;                                                             \
     kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__);         \
     cuda_try(cudaGetLastError(), "launch of " #kernel, __FILE__, __LINE__);                        \
   } while (0)
@@ -88,13 +91,15 @@ template <typename K> static inline void allow_shared(K kernel, size_t bytes) {
   (void)kernel;
   CHECK(bytes <= 99 << 10, "%zu bytes of shared memory: sm_80 and sm_89 share 99 KiB", bytes);
 #else
+  if (planned_gpu.processors) return;
   CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                 static_cast<int>(bytes)));
 #endif
 }
 
 /* The blocks of `threads` that the device holds at once. The emulator holds six, so that a loop
- * over the grid is taken more than once even in small tests. */
+ * over the grid is taken more than once even in small tests; a planned GPU as many as have room
+ * without regard to registers. */
 template <typename K>
 static inline int resident_blocks(K kernel, int threads, size_t shared_bytes) {
 #ifdef CUDA_EMULATOR
@@ -102,6 +107,7 @@ static inline int resident_blocks(K kernel, int threads, size_t shared_bytes) {
   return 6;
 #else
   int device = 0, processors = 0, each = 0;
+  if (planned_gpu.processors) return planned_gpu.processors * (planned_gpu.threads / threads);
   CUDA_TRY(cudaGetDevice(&device));
   CUDA_TRY(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
   CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared_bytes));
@@ -128,16 +134,22 @@ template <typename F> static inline void with_type(DType type, F launch) {
     launch(bf16());
 }
 
+/* In the order of the call's stream, within the device's memory. */
+static inline void zero_bytes(const Call *call, void *to, size_t bytes) {
+  gpu_launches++;
+  if (planned_gpu.processors) return;
+  CUDA_TRY(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(call->stream)));
+}
+
 /* No gradient arrives: all that is wanted of the inputs' gradients is zero. */
 static inline void zero_gradients(const Call *call) {
   for (int i = 0; i < call->n_in; i++)
-    if (call->din[i].data)
-      CUDA_TRY(cudaMemsetAsync(call->din[i].data, 0, tensor_bytes(&call->din[i]),
-                               static_cast<cudaStream_t>(call->stream)));
+    if (call->din[i].data) zero_bytes(call, call->din[i].data, tensor_bytes(&call->din[i]));
 }
 
-/* Within the device's memory, in the order of the call's stream. */
 static inline void copy_bytes(const Call *call, void *to, const void *from, size_t bytes) {
+  gpu_launches++;
+  if (planned_gpu.processors) return;
   CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
                            static_cast<cudaStream_t>(call->stream)));
 }

@@ -1,7 +1,9 @@
 #include "kernels/cuda/libraries.h"
+#include "kernels/cuda/noise.h"
 
 #include <dlfcn.h>
 #include <math.h>
+#include <string.h>
 
 Libraries libraries;
 
@@ -50,6 +52,31 @@ bool libraries_open(cudaStream_t stream, Error *error) {
   return true;
 }
 
+#if CUDNN_VERSION >= 91100
+bool libraries_plan(const char *properties, Error *error) {
+  if (!libraries_load(error)) return false;
+  size_t version = DNN(cudnnGetVersion)();
+  if (version < 91100)
+    return fail(error, "planning for a GPU that is not here wants cuDNN 9.11, found %zu.%zu.%zu",
+                version / 10000, version / 100 % 100, version % 100);
+  cudnnBackendDescriptor_t device;
+  DNN_TRY(DNN(cudnnBackendCreateDescriptor)(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &device));
+  DNN_TRY(DNN(cudnnBackendSetAttribute)(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                        CUDNN_TYPE_CHAR, (int64_t)strlen(properties), properties));
+  DNN_TRY(DNN(cudnnBackendFinalize)(device));
+  libraries.dnn_device = device; /* plans that were made refer to the one before */
+  planned_gpu.processors = (int)planned_property(properties, "multiProcessorCount");
+  planned_gpu.threads = (int)planned_property(properties, "maxThreadsPerSM");
+  CHECK(planned_gpu.processors > 0 && planned_gpu.threads > 0, "a GPU without multiprocessors");
+  return true;
+}
+#else
+bool libraries_plan(const char *, Error *error) {
+  return fail(error, "planning for a GPU that is not here wants cuDNN 9.11, built with " TEXT(
+                         CUDNN_MAJOR) "." TEXT(CUDNN_MINOR));
+}
+#endif
+
 /* ---- timing a candidate -------------------------------------------------------------------------
  */
 
@@ -61,7 +88,7 @@ void *library_room(size_t bytes) {
     return NULL;
   }
   CUDA_TRY(status);
-  CUDA_TRY(cudaMemsetAsync(room, 0x3c, bytes, libraries.stream)); /* .0115 in BF16 and in float */
+  noise_fill(libraries.stream, bytes, room);
   return room;
 }
 

@@ -52,6 +52,8 @@ struct Libraries {
   cublasLtHandle_t blas_handle; /* of the open GPU */
   cudnnHandle_t dnn_handle;
   cudaStream_t stream;
+  cudnnBackendDescriptor_t
+      dnn_device; /* what is planned for, without handles; NULL: the open GPU */
 };
 extern Libraries libraries;
 
@@ -63,8 +65,12 @@ bool libraries_load(Error *error);
 /* Handles for the current device, working in this stream. */
 bool libraries_open(cudaStream_t stream, Error *error);
 
-/* Memory to time a candidate in (kernels/contest.h), filled with some numbers; NULL where there is
- * none left. Nothing of it is held by a plan. */
+/* Plans for a GPU that is not here, known by its properties: the text of a file of
+ * kernels/cuda/devices/. Wants cuDNN 9.11. May be called again with another. */
+bool libraries_plan(const char *properties, Error *error);
+
+/* Memory to time a candidate in (kernels/contest.h), filled with numbers of no pattern; NULL where
+ * there is none left. Nothing of it is held by a plan. */
 void *library_room(size_t bytes);
 void library_room_free(void *room); /* NULL is fine */
 /* Seconds that what `run` puts into the stream takes on the device; NaN when run says false. Never

@@ -83,7 +83,7 @@ static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
   }
   bool unordered = backend->device && op_table[chosen->op]->flags & OP_UNORDERED;
   bool good = bench_types(session, chosen, &inner);
-  if (good && unordered && !session->options->deterministic) {
+  if (good && unordered && !session->options->deterministic && !session->options->no_price) {
     kernel_mode.deterministic = true;
     good = bench_types(session, chosen, &inner);
     kernel_mode.deterministic = false;
@@ -93,6 +93,24 @@ static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
 
 /* ---- whole steps --------------------------------------------------------------------------------
  */
+
+/* On a GPU by marks in the captured step. */
+static void profile_step(const Session *session, const StepCase *c, Step *step) {
+  enum { STEPS = 10, NODES = 40 };
+  Machine machine = machine_for(&session->machine, step_dtype(c));
+  Ceiling ceiling = {machine.fma_gflops, machine.copy_gbps};
+  step->stepper.profile = true;
+  step_run(step); /* captures it anew */
+  for (int i = 0; i < step->graph->node_count; i++) step->graph->nodes[i]->seconds = 0;
+  for (int i = 0; i < STEPS; i++) step_run(step);
+  step->stepper.profile = false;
+  fprintf(stderr, "step:%s, profile of %d steps; update %.3f ms", c->name, STEPS,
+          1e3 * step->stepper.update_s);
+  if (step->stepper.launches) fprintf(stderr, ", %d launches captured", step->stepper.launches);
+  fprintf(stderr, "\n");
+  plan_profile_print(step->plan, STEPS, &ceiling, stderr);
+  plan_profile_nodes(step->plan, STEPS, &ceiling, NODES, stderr);
+}
 
 static bool time_step(Session *session, const StepCase *c, Error *error) {
   Step step;
@@ -107,12 +125,14 @@ static bool time_step(Session *session, const StepCase *c, Error *error) {
   bool good = isfinite(step_loss(&step)) ||
               fail(error, "step:%s: the loss is not finite: the times mean nothing", c->name);
   session_add(session, &row);
+  if (good && session->options->profile && !price_text(session)[0]) profile_step(session, c, &step);
   step_free(&step);
   return good;
 }
 
 static bool bench_step(Session *session, const StepCase *c, Error *error) {
-  bool price = session->options->backend->device && !session->options->deterministic;
+  const BenchOptions *o = session->options;
+  bool price = o->backend->device && !o->deterministic && !o->no_price;
   bool good = time_step(session, c, error);
   if (!good || !price) return good;
   kernel_mode.deterministic = true;

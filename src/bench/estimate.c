@@ -100,12 +100,32 @@ static bool time_row(Footprint *f, const json_t *config, const char *home, const
   return true;
 }
 
-static bool fill_row(const json_t *plan, const json_t *config, const char *home, const char *db,
-                     Rate *rate, json_t *row, Error *error) {
+/* What a step does on a GPU that is not here, and the scratch of its greediest node. */
+static bool gpu_row(Footprint *f, json_t *row, Error *error) {
+  int64_t launches;
+  size_t scratch = 0;
+  if (!footprint_launches(f, &launches, error)) return false;
+  for (int i = 0; i < f->graph->node_count; i++)
+    if (f->graph->nodes[i]->call.scratch_bytes > scratch)
+      scratch = f->graph->nodes[i]->call.scratch_bytes;
+  json_object_set_new(row, "launches", json_integer(launches));
+  json_object_set_new(row, "least_bytes", json_real(f->least_bytes));
+  json_object_set_new(row, "scratch_bytes", json_integer((json_int_t)scratch));
+  return true;
+}
+
+static bool make(Footprint *f, const json_t *config, const Backend *gpu, int channels, int classes,
+                 Error *error) {
+  return gpu ? footprint_make_on(f, config, gpu, channels, classes, error)
+             : footprint_make(f, config, channels, classes, error);
+}
+
+static bool fill_row(const json_t *plan, const json_t *config, const EstimatePlace *place,
+                     const Backend *gpu, Rate *rate, json_t *row, Error *error) {
   int channels, classes;
   Footprint f;
   if (!data_shape(plan, config, &channels, &classes, error) ||
-      !footprint_make(&f, config, channels, classes, error))
+      !make(&f, config, gpu, channels, classes, error))
     return false;
   double weights = (double)dtype_bytes(f.params->real) * (double)f.parameters;
   json_object_set_new(row, "parameters", json_integer(f.parameters));
@@ -113,7 +133,8 @@ static bool fill_row(const json_t *plan, const json_t *config, const char *home,
   json_object_set_new(row, "train_bytes", json_real(footprint_peak(&f)));
   json_object_set_new(row, "infer_bytes", json_real((double)f.infer_bytes + weights));
   json_object_set_new(row, "weight_bytes", json_real(weights));
-  bool good = time_row(&f, config, home, db, rate, row, error);
+  bool good = gpu ? gpu_row(&f, row, error)
+                  : time_row(&f, config, place->home, place->db, rate, row, error);
   footprint_free(&f);
   return good;
 }
@@ -131,8 +152,11 @@ static json_t *cell_of(const json_t *plan, size_t index, int *cells) {
   return found;
 }
 
-bool estimate_make(const json_t *plan, const char *home, const char *db, json_t **estimate,
+bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **estimate,
                    Error *error) {
+  const Backend *gpu = place->gpu ? backend_planned(place->home, place->gpu, error) : NULL;
+  *estimate = NULL;
+  if (place->gpu && !gpu) return false;
   json_t *rows = json_array(), *line;
   Rate rate = {0};
   double hours = 0;
@@ -143,22 +167,25 @@ bool estimate_make(const json_t *plan, const char *home, const char *db, json_t 
     json_t *config = json_copy(json_object_get(cell_of(plan, i, &cells), "config"));
     json_t *row = json_pack("{s:O, s:O}", "key", json_object_get(line, "key"), "label",
                             json_object_get(line, "label"));
-    json_object_set_new(config, "home", json_string(home));
+    json_object_set_new(config, "home", json_string(place->home));
     threads = (int)config_int(config, "threads");
     omp_set_num_threads(threads);
-    good = fill_row(plan, config, home, db, &rate, row, error);
+    good = fill_row(plan, config, place, gpu, &rate, row, error);
     json_decref(config);
     json_array_append_new(rows, row);
     if (!good) break;
     hours += cells * json_number_value(json_object_get(row, "hours"));
   }
   *estimate =
-      json_pack("{s:i, s:O, s:O, s:i, s:i, s:f, s:o}", "schema", 1, "experiment",
+      json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
                 json_object_get(plan, "experiment"), "scale", json_object_get(plan, "scale"),
-                "threads", threads, "seeds", cells, "hours", hours, "rows", rows);
+                "threads", threads, "seeds", cells, "rows", rows);
+  if (!gpu) json_object_set_new(*estimate, "hours", json_real(hours));
   if (rate.gflops > 0)
     json_object_set_new(*estimate, "rate",
                         json_pack("{s:f, s:s}", "gflops", rate.gflops, "from", rate.from));
+  if (gpu) json_object_set_new(*estimate, "gpu", json_string(place->gpu));
+  if (gpu) json_object_set_new(*estimate, "gpu_bytes", json_real((double)gpu->available()));
   if (good) return true;
   json_decref(*estimate);
   *estimate = NULL;
@@ -176,6 +203,45 @@ static void hours_text(double hours, char text[32]) {
     snprintf(text, 32, "%.1f min", 60 * hours);
   else
     snprintf(text, 32, hours < 1000 ? "%.1f h" : "%.0f h", hours);
+}
+
+static Sheet gpu_sheet(const json_t *rows) {
+  static const char *const heads[] = {"variant",      "parameters",        "weights MiB",
+                                      "GFLOP a step", "least GB a step",   "launches",
+                                      "training MiB", "of it scratch MiB", "inference MiB"};
+  int count = (int)json_array_size(rows), columns = sizeof heads / sizeof *heads;
+  Sheet sheet = sheet_make(count + 1, columns);
+  for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
+  for (int i = 0; i < count; i++) {
+    const json_t *row = json_array_get(rows, (size_t)i);
+    sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
+    sheet_set(&sheet, i + 1, 1, "%.0f", field_number(row, "parameters"));
+    sheet_set(&sheet, i + 1, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 3, "%.1f", field_number(row, "flops") / 1e9);
+    sheet_set(&sheet, i + 1, 4, "%.1f", field_number(row, "least_bytes") / 1e9);
+    sheet_set(&sheet, i + 1, 5, "%.0f", field_number(row, "launches"));
+    sheet_set(&sheet, i + 1, 6, "%.0f", field_number(row, "train_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 7, "%.0f", field_number(row, "scratch_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 8, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
+  }
+  return sheet;
+}
+
+static void gpu_print(const json_t *estimate, FILE *out) {
+  Sheet sheet = gpu_sheet(json_object_get(estimate, "rows"));
+  fprintf(out, "%s, scale %s, planned for one %s\n\n",
+          json_string_value(json_object_get(estimate, "experiment")),
+          json_string_value(json_object_get(estimate, "scale")),
+          json_string_value(json_object_get(estimate, "gpu")));
+  sheet_text(&sheet, false, out);
+  fprintf(out,
+          "\n  training: arena, weights, gradients, momenta, of %.0f MiB; the driver's and the "
+          "libraries' own memory comes on top\n"
+          "  scratch: the most that one node's kernels take beside its operands: cuDNN's "
+          "workspaces as its engines ask for, cuBLASLt's at the most it may take\n"
+          "  least GB: each operand of each node moved once; launches: without the optimiser's\n",
+          field_number(estimate, "gpu_bytes") / 0x1p20);
+  sheet_free(&sheet);
 }
 
 static Sheet sheet_of(const json_t *rows) {
@@ -203,6 +269,10 @@ static Sheet sheet_of(const json_t *rows) {
 }
 
 void estimate_print(const json_t *estimate, FILE *out) {
+  if (json_object_get(estimate, "gpu")) {
+    gpu_print(estimate, out);
+    return;
+  }
   double load[1] = {0};
   const json_t *rows = json_object_get(estimate, "rows"), *rate = json_object_get(estimate, "rate");
   Sheet sheet = sheet_of(rows);

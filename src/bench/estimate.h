@@ -8,14 +8,22 @@
 
 #include "kernels/error.h"
 
+/* Where it is estimated. gpu: a name of kernels/cuda/devices, for which cuDNN plans here without
+ * it; NULL: this machine. */
+typedef struct EstimatePlace {
+  const char *home, *db, *gpu;
+} EstimatePlace;
+
 /* plan: of experiment_plan. One object that the caller decrefs:
  * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells), "rate": {"gflops",
  *  "from"} where it was needed, "rows": [{"key", "label", "parameters", "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
  * train_bytes: arena, weights, gradients, momenta; infer_bytes: arena and weights; from: "measured"
- * or "rate". db: where a bench may be stored. False: a row cannot be built, with the reason. */
-bool estimate_make(const json_t *plan, const char *home, const char *db, json_t **estimate,
-                   Error *error);
+ * or "rate". db: where a bench may be stored. With a GPU: {"gpu", "gpu_bytes"}, and of each row in
+ * place of times "launches" and "least_bytes" (moved if each operand of a node is, once), of a
+ * step; "scratch_bytes", the most that a node's kernels and libraries take beside its operands.
+ * False: a row cannot be built, with the reason. */
+bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **estimate, Error *error);
 void estimate_print(const json_t *estimate, FILE *out);
 
 #endif

@@ -20,7 +20,9 @@ enum {
   KEY_PYTHON,
   KEY_COMPILE,
   KEY_DETERMINISTIC,
-  KEY_TF32
+  KEY_TF32,
+  KEY_PROFILE,
+  KEY_NO_PRICE
 };
 
 static const struct argp_option options[] = {
@@ -45,6 +47,9 @@ static const struct argp_option options[] = {
     {"tf32", KEY_TF32, "off|conv|on", 0,
      "On a GPU: which float32 products may round to TF32 (default conv: convolutions, as PyTorch)",
      0},
+    {"no-price", KEY_NO_PRICE, 0, 0, "On a GPU: without those rows", 0},
+    {"profile", KEY_PROFILE, 0, 0,
+     "After a step: time per op and of the nodes that take longest, on standard error", 0},
     {"first-step", KEY_FIRST, "NAME", OPTION_HIDDEN, "", 0},
     {"list", KEY_LIST, 0, 0, "Name what would be timed", 0},
     {0}};
@@ -73,6 +78,8 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_JSON) o->json = true;
   if (key == KEY_LIST) o->list = true;
   if (key == KEY_FIRST) o->first_step = value;
+  if (key == KEY_PROFILE) o->profile = true;
+  if (key == KEY_NO_PRICE) o->no_price = true;
   if (key == KEY_COMPILE) o->compile = true;
   if (key == KEY_DETERMINISTIC) o->deterministic = kernel_mode.deterministic = true;
   if (key == KEY_TF32) return take_tf32(value, error);

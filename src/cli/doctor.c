@@ -97,7 +97,10 @@ static void look_at_cuda(Findings *findings) {
   DeviceInfo info;
   Error error = {""};
   bool good = backend_gpu(0, &info, &error);
-  if (info.libraries[0]) find(findings, GOOD, "cuda", "%s", info.libraries);
+  const char *warning = backend_dnn_warning(info.dnn);
+  if (info.libraries[0])
+    find(findings, warning ? WARN : GOOD, "cuda", "%s%s%s", info.libraries, warning ? "; " : "",
+         warning ? warning : "");
   if (!good) find(findings, GOOD, "device", "%s", error.text);
   for (int i = 0, count = info.count; good && i < count; i++) {
     if (!backend_gpu(i, &info, &error)) break;

@@ -8,7 +8,7 @@
 #include "src/data/plan/plan_file.h"
 #include "src/data/sets/json_text.h"
 
-enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE, KEY_DEVICE };
+enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE, KEY_DEVICE, KEY_GPU };
 
 typedef struct Request {
   const char *file;
@@ -16,18 +16,26 @@ typedef struct Request {
   int overrides;
   char scale[64]; /* "scale=paper", empty: not given */
   char device[64];
+  const char *gpu;
   bool json;
 } Request;
 
 static const struct argp_option options[] = {
     {"scale", KEY_SCALE, "NAME", 0, "The same as scale=NAME", 0},
     {"device", KEY_DEVICE, "cpu|cuda", 0, "Where it would run", 0},
+    {"gpu", KEY_GPU, "a100|h100|h200", 0,
+     "Memory, launches and traffic of a step on a GPU that need not be here, with cuDNN's own "
+     "plans "
+     "for it",
+     0},
     {"json", KEY_JSON, 0, 0, "One JSON document on standard output", 0},
     {0}};
 
 static bool take(int key, char *value, void *user, Error *error) {
   Request *r = user;
   if (key == KEY_JSON) r->json = true;
+  if (key == KEY_GPU) r->gpu = value;
+  if (key == KEY_GPU) snprintf(r->device, sizeof r->device, "device=cuda");
   if (key == KEY_DEVICE) snprintf(r->device, sizeof r->device, "device=%s", value);
   if (key == KEY_SCALE) snprintf(r->scale, sizeof r->scale, "scale=%s", value);
   if (key != ' ') return true;
@@ -46,7 +54,8 @@ static const Cli cli = {
     "estimate",
     "FILE [key=value ...]",
     "  harness estimate experiments/query_count.lua scale=paper\n"
-    "  harness estimate experiments/seg_heads.lua --json\n",
+    "  harness estimate experiments/seg_heads.lua --json\n"
+    "  harness estimate experiments/query_count.lua --gpu h200 scale=paper dtype=bf16\n",
     "Plans each variant of an experiment and prints parameters, work and memory of a training "
     "step, "
     "and how long the training would take on this machine: from a few steps where they fit, "
@@ -73,7 +82,8 @@ int command_estimate(int argc, char **argv) {
     return cli_error(EXIT_USAGE, &error);
   bool good = !json_object_get(plan, "experiments") ||
               fail(&error, "%s lists experiments; estimate one of them", request.file);
-  good = good && estimate_make(plan, common.home, common.db, &estimate, &error);
+  const EstimatePlace place = {common.home, common.db, request.gpu};
+  good = good && estimate_make(plan, &place, &estimate, &error);
   json_decref(plan);
   if (!good) return cli_error(EXIT_UNFIT, &error);
   if (request.json) {

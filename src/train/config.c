@@ -25,10 +25,14 @@ const char *config_text(const json_t *config, const char *key) {
   return json_string_value(value);
 }
 
-const Backend *config_backend(const json_t *config, Error *error) {
+void config_mode(const json_t *config) {
   const char *tf32 = json_string_value(json_object_get(config, "tf32"));
   if (tf32) CHECK(tf32_parse(tf32, &kernel_mode.tf32), "tf32 is \"%s\"", tf32);
   kernel_mode.deterministic = json_is_true(json_object_get(config, "deterministic"));
+}
+
+const Backend *config_backend(const json_t *config, Error *error) {
+  config_mode(config);
   const char *device = json_string_value(json_object_get(config, "device"));
   int gpu = (int)json_integer_value(json_object_get(config, "gpu"));
   char name[64];

@@ -11,8 +11,10 @@
 int64_t config_int(const json_t *config, const char *key);
 double config_number(const json_t *config, const char *key);
 const char *config_text(const json_t *config, const char *key);
+/* Sets kernel_mode: "tf32", and the machine's "deterministic". */
+void config_mode(const json_t *config);
 /* Where the trial computes: "device" ("cpu" when absent), and of several GPUs the machine's "gpu".
- * Sets kernel_mode: "tf32", and the machine's "deterministic". */
+ * Sets kernel_mode too. */
 const Backend *config_backend(const json_t *config, Error *error);
 void config_triple(const json_t *config, const char *key, int out[3]);
 

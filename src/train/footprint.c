@@ -1,5 +1,6 @@
 #include "src/train/footprint.h"
 #include "engine/stepper.h"
+#include "kernels/planned.h"
 #include "kernels/rng.h"
 #include "src/data/metrics/metric.h"
 #include "src/store/event.h"
@@ -32,8 +33,13 @@ static bool plan_inference(Footprint *f, const json_t *config, int channels, Err
 
 bool footprint_make(Footprint *f, const json_t *config, int channels, int classes, Error *error) {
   const Backend *backend = config_backend(config, error);
+  return backend && footprint_make_on(f, config, backend, channels, classes, error);
+}
+
+bool footprint_make_on(Footprint *f, const json_t *config, const Backend *backend, int channels,
+                       int classes, Error *error) {
+  config_mode(config);
   *f = (Footprint){.backend = backend, .classes = classes};
-  if (!backend) return false;
   f->params = params_make(backend->real);
   f->graph = network_build(config, channels, classes, true, f->params, &f->model, error);
   if (f->graph) f->plan = plan_make(f->graph, f->backend, true, error);
@@ -42,7 +48,9 @@ bool footprint_make(Footprint *f, const json_t *config, int channels, int classe
     return false;
   }
   f->parameters = params_total(f->params);
-  f->flops = graph_cost(f->graph).flops;
+  Cost cost = graph_cost(f->graph);
+  f->flops = cost.flops;
+  f->least_bytes = cost.bytes;
   f->train_bytes = f->plan->bytes;
   f->weight_bytes = params_bytes(f->params);
   return true;
@@ -59,6 +67,14 @@ void footprint_free(Footprint *f) {
 
 double footprint_peak(const Footprint *f) {
   return (double)f->train_bytes + (double)f->weight_bytes;
+}
+
+bool footprint_launches(Footprint *f, int64_t *launches, Error *error) {
+  if (!plan_bind(f->plan, NULL, error)) return false;
+  int64_t before = gpu_launches;
+  plan_run(f->plan, false);
+  *launches = gpu_launches - before;
+  return true;
 }
 
 bool footprint_fits(const Footprint *f, double flops) {

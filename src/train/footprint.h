@@ -22,11 +22,15 @@ typedef struct Footprint {
   double allocated_bytes, resident_bytes; /* by how much the heap and the process grew; the latter
                                              includes some MiB of the libraries' own */
   double infer_flops;
+  double least_bytes; /* a training step has to move, each operand of a node once */
 } Footprint;
 
 /* Plans the training and the inference graph. config: a cell's, with "home". */
 bool footprint_make(Footprint *footprint, const json_t *config, int channels, int classes,
                     Error *error);
+/* The same for another backend than the configuration's device. */
+bool footprint_make_on(Footprint *footprint, const json_t *config, const Backend *backend,
+                       int channels, int classes, Error *error);
 void footprint_free(Footprint *footprint);
 /* Bytes of a training process beyond its program: the step's arena and the weights. */
 double footprint_peak(const Footprint *footprint);
@@ -35,6 +39,10 @@ bool footprint_fits(const Footprint *footprint, double flops);
 /* Allocates, fills every input with noise (labels with blocks of 8 voxels), and runs steps with
  * their update for about `seconds`, two at least. */
 bool footprint_run(Footprint *footprint, const json_t *config, double seconds, Error *error);
+
+/* Of a backend_planned: the launches of a training step without its update, counted by walking
+ * through it. */
+bool footprint_launches(Footprint *footprint, int64_t *launches, Error *error);
 
 /* A trial of an experiment of kind "plan": events plan, metric (planned_bytes, and where the step
  * fits step_s, allocated_bytes and resident_bytes, split "plan") and end; returns the exit code. */

@@ -99,10 +99,13 @@ static bool prepare_model(Trial *t, Error *error) {
 /* The ceilings are measured after the training: the trial has the machine to itself by then. */
 static void print_profile(const Trial *t, const StepProfile *profile) {
   if (!profile->steps) return;
-  Flush flush = flush_make();
-  Machine machine = machine_begin((int)config_int(t->config, "threads"), .1, &flush);
+  const Device *device = t->backend->device;
+  int threads = (int)config_int(t->config, "threads");
+  Flush flush = device ? (Flush){0} : flush_make();
+  Machine machine = device ? machine_begin_on(device, threads) : machine_begin(threads, .1, &flush);
+  machine = machine_for(&machine, t->train_graph->storage == BF16 ? "bf16" : "f32");
   Ceiling ceiling = {machine.fma_gflops, machine.copy_gbps};
-  flush_free(&flush);
+  if (!device) flush_free(&flush);
   fprintf(stderr,
           "profile of %d training steps, %d threads; outside the graph: batch %.3f ms, "
           "clip and SGD %.3f ms\n",
