@@ -22,8 +22,9 @@ typedef struct OpBench {
 typedef struct OpCheck {
   double error[2]; /* forward, backward */
   double tolerance;
-  const char *reference; /* "double"; where that takes too long "portable float", on a GPU "the
-                            CPU's float" */
+  const char *reference; /* "double"; where that takes too long "double, sampled" if the op's single
+                            elements can be computed (src/bench/sample.h), else "portable float",
+                            on a GPU "the CPU's float" */
 } OpCheck;
 
 /* real BF16: the operands that the kernel takes so, the others F32. */
@@ -36,6 +37,8 @@ void op_bench_forward(void *bench);
 void op_bench_backward(void *bench);
 /* Runs both passes of `bench` and of the reference; afterwards the outputs stand for backward. */
 bool op_bench_check(OpBench *bench, OpCheck *check, Error *error);
+/* The same by samples alone, of an op that sample_knows. */
+void op_bench_sample(OpBench *bench, OpCheck *check);
 /* Of the products: "bf16", "f32", or "tf32" where a GPU's library may round to it. */
 const char *op_bench_dtype(const OpBench *bench);
 size_t op_bench_bytes(const OpBench *bench); /* operands, gradients and scratch */
