@@ -61,7 +61,7 @@ endif
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all paper check gpu-check sanitize sanitize-run memcheck quickstart clean deps deps-test size format
+.PHONY: all paper check gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
@@ -165,6 +165,14 @@ check: deps-test
 # libraries are not the system's: PKG_CONFIG_PATH, CPPFLAGS, LDLIBS, CUDNN_INCLUDE, CUDNN_LIB say where they are.
 gpu-check:
 	@MAKE='$(MAKE)' BUILD='$(BUILD)' tests/gpu-check
+
+# What a machine with a GPU needs to run that without a compiler or our libraries, in one archive: built for any x86-64 of
+# the last ten years and for GPU_ARCH.
+GPU_ARCH ?= 90
+gpu-bundle:
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/gpu CUDA=1 CUDA_ARCH='$(GPU_ARCH)' CFLAGS='-O3 -g -march=x86-64-v3' \
+	  LDFLAGS="-Wl,--disable-new-dtags,-rpath,'\$$\$$ORIGIN/lib'" all $(BUILD)/gpu/tests/test_cuda $(BUILD)/gpu/tests/test_sampled
+	@tests/gpu-bundle $(BUILD)/gpu $(BUILD)/gpu-bundle.tar.gz
 
 # The C tests and the oracles under the address and undefined-behaviour sanitizers (which make gcc see
 # truncation and uninitialised values where there are none); the ops, the engine and a few models under

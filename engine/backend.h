@@ -51,6 +51,8 @@ typedef struct Device {
   double (*between)(int first, int last);
   void (*rates)(DeviceRates *rates);
   void (*clocks)(DeviceClocks *clocks);
+  /* What backend_planned would want to know of it, JSON; empty where cuDNN cannot tell. */
+  void (*properties)(char *text, size_t bytes);
   const struct PatchOps *patches; /* kernels/volume_ops.h */
   const struct SlabOps *slabs;
 } Device;

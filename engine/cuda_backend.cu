@@ -99,6 +99,7 @@ static const Device device_cuda = {queue_get,
                                    cuda_between,
                                    cuda_rates,
                                    cuda_clocks,
+                                   libraries_properties,
                                    &patch_ops_cuda,
                                    &slab_ops_cuda};
 

@@ -3,9 +3,11 @@
  * bits. Without a GPU: skipped.
  *
  *   build/tests/test_cuda [--bench] [--timed] [--tf32] [--device cuda:1] [NAME ...]
- *     --bench  the large shapes too
+ *     --bench  the large shapes too, where the reference is quick enough; tests/test_sampled.c
+ * looks at those of whole nets
  *     --timed  as a plain run chooses: library engines by their time, sums in any order; without it
  *              as `run --deterministic` does
+ *     --properties  only says what the card is, as kernels/cuda/devices/ would have it
  *     --tf32   float products in TF32, with the tolerance of its 10 bits; without it in float */
 #include "engine/backend.h"
 #include "kernels/mode.h"
@@ -73,7 +75,7 @@ static bool chosen(const char *name, int count, char **names) {
 }
 
 int main(int argc, char **argv) {
-  bool bench = false;
+  bool bench = false, properties = false;
   const char *device = "cuda";
   char *names[OP_COUNT + 1];
   int count = 0;
@@ -81,6 +83,8 @@ int main(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--bench") == 0)
       bench = true;
+    else if (strcmp(argv[i], "--properties") == 0)
+      properties = true;
     else if (strcmp(argv[i], "--timed") == 0)
       kernel_mode.deterministic = false;
     else if (strcmp(argv[i], "--tf32") == 0)
@@ -94,6 +98,12 @@ int main(int argc, char **argv) {
   const Backend *gpu = backend_open(device, &error);
   if (!gpu || !gpu->device) {
     printf("SKIP: %s\n0 passed, 0 failed, 1 skipped\n", error.text);
+    return 0;
+  }
+  if (properties) {
+    char text[4096];
+    gpu->device->properties(text, sizeof text);
+    puts(text);
     return 0;
   }
   printf("largest error relative to a result's largest element, forward and backward\n");

@@ -181,7 +181,7 @@ static void collect_graph(bool paper, char *head, char *bridge) {
                        bridge ? 5
                        : head ? 4
                               : 3,
-                       overrides, &plan, &error))
+                       overrides, NULL, &plan, &error))
     CHECK(false, "%s", error.text);
   json_t *config = json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config");
   json_object_set_new(config, "home", json_string("."));

@@ -70,7 +70,24 @@ bool libraries_plan(const char *properties, Error *error) {
   CHECK(planned_gpu.processors > 0 && planned_gpu.threads > 0, "a GPU without multiprocessors");
   return true;
 }
+
+void libraries_properties(char *text, size_t bytes) {
+  cudnnBackendDescriptor_t device;
+  int64_t count = 0;
+  memset(text, 0, bytes);
+  if (DNN(cudnnGetVersion)() < 91100) return;
+  DNN_TRY(DNN(cudnnBackendCreateDescriptor)(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &device));
+  DNN_TRY(DNN(cudnnBackendSetAttribute)(device, CUDNN_ATTR_DEVICEPROP_HANDLE, CUDNN_TYPE_HANDLE, 1,
+                                        &libraries.dnn_handle));
+  DNN_TRY(DNN(cudnnBackendFinalize)(device));
+  DNN_TRY(DNN(cudnnBackendGetAttribute)(device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                        CUDNN_TYPE_CHAR, (int64_t)bytes - 1, &count, text));
+  DNN_TRY(DNN(cudnnBackendDestroyDescriptor)(device));
+}
 #else
+void libraries_properties(char *text, size_t) {
+  text[0] = 0;
+}
 bool libraries_plan(const char *, Error *error) {
   return fail(error, "planning for a GPU that is not here wants cuDNN 9.11, built with " TEXT(
                          CUDNN_MAJOR) "." TEXT(CUDNN_MINOR));

@@ -68,6 +68,8 @@ bool libraries_open(cudaStream_t stream, Error *error);
 /* Plans for a GPU that is not here, known by its properties: the text of a file of
  * kernels/cuda/devices/. Wants cuDNN 9.11. May be called again with another. */
 bool libraries_plan(const char *properties, Error *error);
+/* The open GPU's, as such a file; the text is empty where cuDNN is older. */
+void libraries_properties(char *text, size_t bytes);
 
 /* Memory to time a candidate in (kernels/contest.h), filled with numbers of no pattern; NULL where
  * there is none left. Nothing of it is held by a plan. */
