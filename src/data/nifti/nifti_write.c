@@ -51,8 +51,9 @@ static void pack(VoxelType type, double value, int at, void *chunk) {
   if (type == VOXEL_F32) ((float *)chunk)[at] = (float)value;
 }
 
-/* Exactly one of image and label is given. */
+/* Exactly one of file, image and label is given; the last two with the rest. */
 typedef struct Source {
+  const char *file;
   const Grid *grid;
   const float *image;
   const uint8_t *label;
@@ -60,8 +61,22 @@ typedef struct Source {
   VoxelType type;
 } Source;
 
+static bool copy(gzFile file, const char *from) {
+  static _Thread_local char chunk[CHUNK];
+  gzFile in = gzopen(from, "rb");
+  int got = in ? 1 : -1, code = Z_OK;
+  while (got > 0) {
+    got = gzread(in, chunk, sizeof chunk);
+    if (got > 0 && gzwrite(file, chunk, (unsigned)got) != got) got = -1;
+  }
+  if (in) gzerror(in, &code);
+  if (in) gzclose_r(in);
+  return got == 0 && code == Z_OK;
+}
+
 static bool stream(gzFile file, const Source *source) {
   static _Thread_local float chunk[CHUNK];
+  if (source->file) return copy(file, source->file);
   nifti_1_header header = header_make(source->grid, source->channels, source->type);
   char no_extension[DATA_OFFSET - sizeof header] = {0};
   if (gzwrite(file, &header, sizeof header) != (int)sizeof header) return false;
@@ -87,7 +102,7 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 static bool source_check(const Source *source, const char *path, Error *error) {
-  for (int axis = 0; axis < 3; axis++)
+  for (int axis = 0; source->grid && axis < 3; axis++)
     if (source->grid->dim[axis] < 1 || source->grid->dim[axis] > INT16_MAX)
       return fail(error, "%s: NIfTI-1 holds 1..32767 voxels along an axis, not %d", path,
                   source->grid->dim[axis]);
@@ -125,4 +140,8 @@ bool image_write(const Image *image, VoxelType type, const char *path, Error *er
 bool label_write(const LabelMap *label, const char *path, Error *error) {
   Source source = {.grid = &label->grid, .label = label->data, .channels = 1, .type = VOXEL_U8};
   return write_whole(&source, path, error);
+}
+
+bool nifti_repack(const char *from, const char *path, Error *error) {
+  return write_whole(&(Source){.file = from}, path, error);
 }

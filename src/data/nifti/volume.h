@@ -69,6 +69,8 @@ bool volume_inspect(const char *path, Grid *grid, int *channels, Error *error);
  * VOXEL_I16 and VOXEL_U8 round and saturate. */
 bool image_write(const Image *image, VoxelType type, const char *path, Error *error);
 bool label_write(const LabelMap *label, const char *path, Error *error);
+/* The bytes of another file, packed or not as the name asks. */
+bool nifti_repack(const char *from, const char *path, Error *error);
 
 bool image_alloc(Image *image, const Grid *grid, int channels, Error *error); /* zeros */
 bool label_alloc(LabelMap *label, const Grid *grid, Error *error);            /* zeros */

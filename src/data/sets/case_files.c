@@ -4,6 +4,7 @@
 #include "src/data/nifti/nifti_name.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SUFFIX = 5 }; /* _0000 */
@@ -28,15 +29,54 @@ void case_free(Case *item) {
   free(item->label);
 }
 
+static bool same_file(const struct stat *a, const struct stat *b) {
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 bool case_whole(const Case *item, Problems *problems) {
   int before = problems->count;
+  struct stat label = {0}, file;
+  bool labelled = item->label && stat(item->label, &label) == 0;
   for (int i = 0; i < item->images + (item->label != NULL); i++) {
     const char *path = i < item->images ? item->image[i] : item->label;
-    if (access(path, R_OK) != 0)
-      problems_add(problems, "case %s: its %s %s is missing or not readable", item->name,
-                   i < item->images ? "image" : "label", path);
+    const char *role = i < item->images ? "image" : "label";
+    if (access(path, R_OK) != 0 || stat(path, &file) != 0)
+      problems_add(problems, "case %s: its %s %s is missing or not readable", item->name, role,
+                   path);
+    else if (S_ISDIR(file.st_mode))
+      problems_add(problems, "case %s: its %s %s is a folder", item->name, role, path);
+    else if (labelled && i < item->images && same_file(&file, &label))
+      problems_add(problems, "case %s: its image %s is its label too", item->name, path);
   }
   return problems->count == before;
+}
+
+/* A file and the case whose first image it is. */
+typedef struct Owner {
+  struct stat file;
+  const Case *item;
+} Owner;
+
+static int by_file(const void *a, const void *b) {
+  const Owner *x = a, *y = b;
+  if (x->file.st_dev != y->file.st_dev) return x->file.st_dev < y->file.st_dev ? -1 : 1;
+  if (x->file.st_ino != y->file.st_ino) return x->file.st_ino < y->file.st_ino ? -1 : 1;
+  return strcmp(x->item->name, y->item->name);
+}
+
+void cases_apart(const Dataset *dataset, Problems *problems) {
+  Owner *owner = calloc((size_t)dataset->cases + 1, sizeof *owner);
+  CHECK(owner, "out of memory for %d cases", dataset->cases);
+  int count = 0;
+  for (int i = 0; i < dataset->cases; i++)
+    if (stat(dataset->item[i].image[0], &owner[count].file) == 0)
+      owner[count++].item = &dataset->item[i];
+  qsort(owner, (size_t)count, sizeof *owner, by_file);
+  for (int i = 1; i < count; i++)
+    if (same_file(&owner[i - 1].file, &owner[i].file))
+      problems_add(problems, "cases %s and %s have the same image %s", owner[i - 1].item->name,
+                   owner[i].item->name, owner[i].item->image[0]);
+  free(owner);
 }
 
 static void image_add(Case *item, char *path) {

@@ -14,8 +14,10 @@ char *listed_path(const char *dir, const char *text);
 bool listed_images(Case *item, const char *dir, const json_t *image, int channels);
 /* The name of a case by its label's or image's path: the file's without folder and ending. */
 char *case_name(const char *path);
-/* Whether all its files can be read; each that cannot is a problem. */
+/* Whether all its files can be read, and the label is not the image; else these are problems. */
 bool case_whole(const Case *item, Problems *problems);
+/* Two cases of one image would stand on both sides of a split. */
+void cases_apart(const Dataset *dataset, Problems *problems);
 void case_free(Case *item);
 
 #endif

@@ -280,6 +280,7 @@ static void cases_find(Dataset *dataset, const json_t *root, Problems *problems)
                    "case %s is listed twice, with the labels %s and %s; a case is named by its "
                    "label's file",
                    dataset->item[i].name, dataset->item[i - 1].label, dataset->item[i].label);
+  cases_apart(dataset, problems);
   if (!dataset->cases && !problems->count)
     problems_add(problems, "%s: no labelled case; expected files *%s in imagesTr and labelsTr",
                  dataset->dir, ending);

@@ -1,6 +1,7 @@
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/problems.h"
+#include "src/data/sets/split.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -211,6 +212,16 @@ static void print_json(FILE *out, const char *dir, const Dataset *dataset, Censu
   json_decref(root);
 }
 
+/* The folder may be sound and yet hold too few cases for a trial; plans can be made. */
+static void folds_look(const Dataset *dataset, Problems *remarks) {
+  Split split;
+  Error error = {""};
+  if (split_make(&split, dataset, split_rule(dataset), 0, &error))
+    split_free(&split);
+  else
+    problems_add(remarks, "%s", error.text);
+}
+
 static void headers_read(const Dataset *dataset, Problems *remarks, Problems *problems) {
   DatasetGeometry geometry;
   Error error = {""};
@@ -234,6 +245,7 @@ int dataset_check(const char *dir, FILE *out, bool json) {
   Census census;
   census_make(&census, dataset.cases);
   if (found) headers_read(&dataset, &remarks, &problems);
+  if (found && !problems.count) folds_look(&dataset, &remarks);
   if (found) cases_read(&dataset, &census, &problems);
   if (json) {
     print_json(out, dir, found ? &dataset : NULL, &census, &remarks, &problems);

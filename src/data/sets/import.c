@@ -106,10 +106,10 @@ static bool file_place(const ImportOptions *options, const char *from, const cha
                        const char *name, int channel, const char *ending, ImportHow *how,
                        Error *error) {
   const char *found = ending_of(from);
-  if (!found || strcmp(found, ending))
-    return fail(error, "%s: expected a name that ends in %s as the first one does", from, ending);
+  if (!found) return fail(error, "%s: " NIFTI_ALONE, from);
   char *path = file_name(options, folder, name, channel, ending);
-  bool good = place(from, path, how, error);
+  bool good =
+      strcmp(found, ending) ? nifti_repack(from, path, error) : place(from, path, how, error);
   free(path);
   return good;
 }

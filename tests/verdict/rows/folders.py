@@ -107,6 +107,13 @@ def without_numbers(d):
     sound(d, names=["amos_%04d" % i for i in (7, 8, 12, 13, 500)], image="imagesTr/%s.nii.gz")
 
 
+def mixed_endings(d):
+    listed(d, training=[{"image": "imagesTr/%s.nii%s" % (n, "" if i % 2 else ".gz"), "label": "labelsTr/%s.nii.gz" % n}
+                        for i, n in enumerate(NAMES)])
+    for i in (1, 3):
+        write(d + "/imagesTr/%s.nii" % NAMES[i], texture(i), type="f4")
+
+
 def folds_marked(d):
     sound(d)
     with open(d + "/splits_final.json", "wb") as file:
@@ -185,4 +192,13 @@ ROWS = [
     dict(name="a folder of blanks, quotes and UTF-8", folder="M\u00fcn chen's #1 [a] %41 `x`", make=listed, msd=True, predict=True),
     dict(name="a case that is not UTF-8", says="caf%E9.nii.gz: this name is not UTF-8", evaluate=True, predict=True,
          make=lambda d: sound(d, names=NAMES + ["caf\udce9"])),
+    dict(name="a list of .nii and .nii.gz", make=mixed_endings, msd=True),
+    dict(name="fewer cases than folds", make=lambda d: sound(d, names=NAMES[:3]), run="cannot be divided into 5 folds"),
+    dict(name="a folder in place of a label", says="case_1.nii.gz is a folder", evaluate=None,
+         make=damaged(both(lambda d: os.remove(d + "/labelsTr/case_1.nii.gz"), lambda d: os.mkdir(d + "/labelsTr/case_1.nii.gz")))),
+    dict(name="an image that is its label", says="is its label too", msd=True, evaluate=True,
+         make=lambda d: listed(d, training=[{"image": "labelsTr/%s.nii.gz" % n, "label": "labelsTr/%s.nii.gz" % n} for n in NAMES])),
+    dict(name="an image of two cases", says="cases case_0 and case_1 have the same image", msd=True, evaluate=True,
+         make=damaged(lambda d: (os.remove(d + "/imagesTr/case_1.nii.gz"),
+                                 os.symlink("case_0.nii.gz", d + "/imagesTr/case_1.nii.gz")), listed)),
 ]
