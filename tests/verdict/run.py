@@ -21,6 +21,7 @@ A bad folder must be refused by data check, plan, preprocess, run and run --dry-
 with the same whole sentence, one of those that `data check` lists. A good one must be checked, planned, prepared and
 trained, as it is and as planned."""
 import argparse
+import concurrent.futures
 import glob
 import importlib.util
 import os
@@ -28,6 +29,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
@@ -43,6 +45,7 @@ class Walk:
         self.harness, self.row, self.work = harness, row, work
         self.data = work + "/" + row.get("folder", "data")
         self.wrong, self.sentences = [], []
+        self.environment = dict(os.environ, HARNESS_DB=work + "/h.db")
         with open(work + "/t.lua", "w", errors="surrogateescape") as file:
             file.write(EXPERIMENT % (self.data, ""))
         with open(work + "/unplanned.lua", "w", errors="surrogateescape") as file:
@@ -50,8 +53,8 @@ class Walk:
         row["make"](self.data)
 
     def call(self, *words):
-        process = subprocess.run([self.harness, *words], cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                 timeout=300)
+        process = subprocess.run([self.harness, *words], cwd=self.work, env=self.environment, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, timeout=300)
         return process.returncode, process.stdout.decode("utf8", "replace")
 
     def ask(self, *words, good=None, whole=True):
@@ -100,11 +103,14 @@ class Walk:
 
 
 TRIAL = {}
+LOCK = threading.Lock()
 
 
 def trial(harness):
     """A trained trial of one channel, made when it is first asked for."""
-    if not TRIAL:
+    with LOCK:
+        if TRIAL:
+            return TRIAL["hash"]
         work = tempfile.mkdtemp(prefix="harness-verdict-")
         with open(work + "/p.lua", "w") as file:
             file.write(EXPERIMENT.replace("data = [[%s]],", "") % ", phantom_size = { 16, 16, 16 }, phantom_cases = 6, "
@@ -114,7 +120,17 @@ def trial(harness):
         subprocess.run([harness, "run", work + "/p.lua", "-q"], env=environment, stdout=subprocess.DEVNULL, check=True)
         listing = subprocess.run([harness, "runs", "list"], env=environment, stdout=subprocess.PIPE, check=True).stdout.decode()
         TRIAL["hash"] = next(w for w in listing.split() if len(w) == 8 and set(w) <= set("0123456789abcdef"))
-    return TRIAL["hash"]
+        return TRIAL["hash"]
+
+
+def walk(harness, row):
+    if row.get("skip"):
+        return None
+    work = tempfile.mkdtemp(prefix="harness-verdict-")
+    try:
+        return Walk(harness, work, row).go()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def rows():
@@ -127,27 +143,22 @@ def rows():
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--harness", default=os.environ.get("HARNESS_BINARY", "build/harness"))
+    parser.add_argument("--harness", default=os.environ.get("HARNESS_BINARY") or os.environ.get("BUILD", "build") + "/harness")
     parser.add_argument("words", nargs="*")
     arguments = parser.parse_args()
     harness = os.path.abspath(arguments.harness)
     count = {"passed": 0, "failed": 0, "skipped": 0}
-    os.environ.pop("HARNESS_TRIAL_PROGRAM", None)
-    for row in rows():
-        if arguments.words and not any(word in row["name"] for word in arguments.words):
-            continue
-        if row.get("skip"):
-            print("skip  %s: %s" % (row["name"], row["skip"]))
-            count["skipped"] += 1
-            continue
-        work = tempfile.mkdtemp(prefix="harness-verdict-")
-        os.environ["HARNESS_DB"] = work + "/h.db"
-        wrong = Walk(harness, work, row).go()
-        shutil.rmtree(work, ignore_errors=True)
-        count["failed" if wrong else "passed"] += 1
-        print("%s  %s" % ("WRONG" if wrong else "ok   ", row["name"]))
-        for line in wrong:
-            print("    " + line)
+    for name in ("HARNESS_TRIAL_PROGRAM", "HARNESS_CACHE", "HARNESS_HOME"):
+        os.environ.pop(name, None)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    wanted = [r for r in rows() if not arguments.words or any(word in r["name"] for word in arguments.words)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for row, wrong in zip(wanted, pool.map(lambda r: walk(harness, r), wanted)):
+            end = "skipped" if wrong is None else "failed" if wrong else "passed"
+            count[end] += 1
+            print("%s  %s" % ({"skipped": "skip ", "failed": "WRONG", "passed": "ok   "}[end], row["name"]))
+            for line in wrong or [row.get("skip")] * (wrong is None):
+                print("    " + line)
     if TRIAL:
         shutil.rmtree(TRIAL["work"], ignore_errors=True)
     print("%d passed, %d failed, %d skipped" % (count["passed"], count["failed"], count["skipped"]))
