@@ -196,6 +196,8 @@ END
   run "$harness" data phantom "$bad" --size 16 --cases 1
   [ "$status" -eq 3 ]
   [ ! -e "$bad" ]
+  run "$harness" runs list --experiment "$bad"
+  [[ "$output" != *done* ]] # not all of them
   mkdir ref && cp data/turned/labelsTr/phantom_000.nii.gz "ref/$bad.nii.gz"
   "$harness" evaluate ref ref --json | /usr/bin/python3 -c "import json, sys; assert json.load(sys.stdin)['rows'][0]['case'] == 'M%FCnchen'"
 }

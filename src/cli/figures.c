@@ -10,6 +10,7 @@
 #include "src/cli/cli.h"
 #include "src/cli/weights.h"
 #include "src/data/metrics/metric.h"
+#include "src/data/sets/json_text.h"
 #include "src/report/heatmap.h"
 #include "src/report/report.h"
 #include "src/report/result.h"
@@ -64,7 +65,7 @@ static bool open_trial(const Request *r, Trained *trained, const json_t *trial, 
 static bool list_trials(Store *store, const char *hash, int64_t plan, json_t **trials,
                         Error *error) {
   json_t *parameters = json_array();
-  json_array_append_new(parameters, hash ? json_string(hash) : json_null());
+  json_array_append_new(parameters, hash ? json_name(hash) : json_null());
   json_array_append_new(parameters, json_integer(plan));
   bool good = store_query(store, trials_sql, parameters, trials, error);
   json_decref(parameters);

@@ -76,8 +76,8 @@ static bool take(int key, char *value, void *user, Error *error) {
 static bool query(Store *store, const char *sql, const char *a, const char *b, json_t **rows,
                   Error *error) {
   json_t *parameters = json_array();
-  json_array_append_new(parameters, a ? json_string(a) : json_null());
-  json_array_append_new(parameters, b ? json_string(b) : json_null());
+  json_array_append_new(parameters, a ? json_name(a) : json_null());
+  json_array_append_new(parameters, b ? json_name(b) : json_null());
   bool good = store_query(store, sql, parameters, rows, error);
   json_decref(parameters);
   return good;

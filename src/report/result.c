@@ -3,10 +3,11 @@
 
 #include <string.h>
 
+#include "src/data/sets/json_text.h"
 #include "src/report/judge.h"
 
 static json_t *text_or_null(const char *text) {
-  return text ? json_string(text) : json_null();
+  return text ? json_name(text) : json_null();
 }
 
 static const char plans_sql[] =
@@ -78,7 +79,7 @@ static const char environment_sql[] =
 /* Runs a query about one plan, and about one metric (may be NULL). */
 static bool about_metric(Store *store, const char *sql, json_int_t plan, const char *metric,
                          json_t **rows, Error *error) {
-  json_t *parameters = json_pack("[I, s?]", plan, metric);
+  json_t *parameters = json_pack("[I, o]", plan, text_or_null(metric));
   bool good = store_query(store, sql, parameters, rows, error);
   json_decref(parameters);
   return good;
