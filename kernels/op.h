@@ -51,7 +51,7 @@ typedef enum OptionType {
 } OptionType;
 
 /* A list of whole numbers, e.g. strides {1,2,2} or widths {32,64,...}; nested lists arrive flat. */
-enum { MAX_INTS = 32 };
+enum { MAX_INTS = 36 }; /* three for each of twelve stages */
 typedef struct Ints {
   int count;
   int v[MAX_INTS];

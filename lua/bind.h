@@ -22,6 +22,10 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
 bool experiment_plan(const char *home, const char *file, int count, char **overrides,
                      PlanReader reader, json_t **plan, Error *error);
 
+/* Whether experiments take this plan.json of a data set: its options' types and limits, as
+ * experiment_plan judges them. `where` begins the error. */
+bool experiment_takes(const char *home, const json_t *plan, const char *where, Error *error);
+
 /* Every option of experiments, for help: [{"name", "type", "default", "doc", ...}]. */
 json_t *experiment_options(const char *home, Error *error);
 

@@ -81,6 +81,21 @@ bool experiment_plan(const char *home, const char *file, int count, char **overr
   return good;
 }
 
+bool experiment_takes(const char *home, const json_t *plan, const char *where, Error *error) {
+  lua_State *L = sandbox_open(home, error);
+  if (!L) return false;
+  lua_getglobal(L, "require");
+  lua_pushstring(L, "harness.planned");
+  bool good = sandbox_call(L, 1, error);
+  if (good) {
+    sandbox_push_json(L, plan);
+    lua_pushstring(L, where);
+    good = sandbox_call(L, 2, error);
+  }
+  lua_close(L);
+  return good;
+}
+
 json_t *experiment_options(const char *home, Error *error) {
   lua_State *L = sandbox_open(home, error);
   if (!L) return NULL;

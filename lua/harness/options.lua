@@ -69,7 +69,7 @@ return {
   { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
   { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
   { name = "blocks", type = "int", default = 1, min = 1, max = 8, doc = "transformer blocks a stage" },
-  { name = "key_grid", type = "list", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 6, 6, 6 }, min = 1, max = 512,
+  { name = "key_grid", type = "list", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 6, 6, 6 }, min = 1, max = 8192,
     doc = "grid to which decoder features are pooled as keys" },
   { name = "mask_resize", type = "choice", default = "max", choices = { "max", "trilinear" }, doc = "how the prior becomes coarser" },
   { name = "head_norm", type = "choice", default = "post", choices = { "inside", "post", "pre" }, doc = "norm placement in the head" },
@@ -91,9 +91,9 @@ return {
   { name = "match", type = "choice", default = "once", choices = { "once", "per_stage", "fixed" }, doc = "where queries are matched" },
 
   -- The training (MaskMed appendix C).
-  { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, min = 4, max = 512,
+  { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, min = 1, max = 4096,
     doc = "D,H,W training patch" },
-  { name = "batch", type = "int", default = 2, min = 1, max = 64, doc = "patches a step" },
+  { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
   { name = "steps", type = "int", default = 250000, quick = 250, small = 4000, min = 1, max = 100000000, doc = "training steps" },
   { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100, doc = "initial learning rate, poly .9" },
   { name = "momentum", type = "number", default = 0.99, quick = 0.9, min = 0, max = 1, doc = "SGD Nesterov momentum" },

@@ -1,7 +1,9 @@
 -- From an experiment's table and "key=value" overrides to the plan: rows, cells, resolved
 -- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
 local options = require "harness.options"
-local nearest = require "harness.nearest"
+local planned_options = require "harness.planned"
+local value_of = require "harness.values"
+local check, flat_text, hint = value_of.check, value_of.flat_text, value_of.hint
 
 local SCALES = { quick = true, small = true, paper = true }
 -- Keys of an experiment file. rows may also be a function of the resolved base configuration. kind = "plan":
@@ -22,11 +24,6 @@ local function known_names()
   return names
 end
 
-local function hint(word, names)
-  local near = nearest(word, names)
-  return near and ("; did you mean '" .. near .. "'?") or ""
-end
-
 -- The line of a key in the file's source, for messages.
 local function line_of(source, key)
   local at = source:find("%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*=")
@@ -36,51 +33,6 @@ local function line_of(source, key)
 end
 
 -- ---- values ------------------------------------------------------------------------------------
-
-local function flat_text(value)
-  if type(value) ~= "table" then return tostring(value) end
-  local parts = {}
-  for i, item in ipairs(value) do parts[i] = flat_text(item) end
-  return table.concat(parts, ",")
-end
-
-local function check_number(row, value)
-  if type(value) ~= "number" or (row.type ~= "number" and math.type(value) ~= "integer") then
-    return nil, ("expected a %s, found '%s'"):format(row.type == "number" and "number" or "whole number", tostring(value))
-  end
-  if (row.min and value < row.min) or (row.max and value > row.max) then
-    return nil, ("%s is outside %s .. %s"):format(tostring(value), tostring(row.min), tostring(row.max))
-  end
-  return value
-end
-
-local function check_list(row, value)
-  if type(value) ~= "table" then return nil, "expected a list of whole numbers" end
-  local list = {}
-  for i, item in ipairs(value) do
-    local result, why
-    if type(item) == "table" and row.triples then result, why = check_list({ min = row.min, max = row.max }, item)
-    else result, why = check_number({ type = "int", min = row.min, max = row.max }, item) end
-    if result == nil then return nil, why end
-    list[i] = result
-  end
-  return list
-end
-
-local function check(row, value)
-  if row.type == "int" or row.type == "number" then return check_number(row, value) end
-  if row.type == "list" then return check_list(row, value) end
-  if row.type == "bool" then
-    if type(value) ~= "boolean" then return nil, "expected true or false, found '" .. tostring(value) .. "'" end
-    return value
-  end
-  if type(value) ~= "string" then return nil, "expected a text, found '" .. tostring(value) .. "'" end
-  if row.type == "text" then return value end
-  for _, choice in ipairs(row.choices) do
-    if choice == value then return value end
-  end
-  return nil, ("expected one of %s, found '%s'%s"):format(table.concat(row.choices, ", "), value, hint(value, row.choices))
-end
 
 -- A text from the command line as a value of the row's type (unchecked where it does not read).
 local function read(row, text)
@@ -342,12 +294,8 @@ local function planned_of(config, scale, read_plan)
   local data = data_of(config, "")
   local plan = config.plan == "auto" and data.kind == "folder" and read_plan(data.dir)
   if not plan then return nil end
-  local set = { preprocessing = plan.preprocessing, widths = {} }
-  for _, name in ipairs { "patch", "batch", "strides", "kernels", "key_grid" } do
-    local value, why = check(by_name[name], plan[name])
-    if value == nil then error(("%s/plan.json: %s: %s"):format(data.dir, name, why), 0) end
-    set[name] = value
-  end
+  local set = planned_options(plan, data.dir .. "/plan.json")
+  set.preprocessing, set.widths = plan.preprocessing, {}
   local widths = default_of(by_name.widths, scale)
   for stage = 1, #set.strides do set.widths[stage] = math.min(widths[1] << (stage - 1), widths[#widths]) end
   return set

@@ -67,3 +67,21 @@ bool plan_budget_cost(void *user, const Topology *t, int batch, double *share, E
   footprint_free(&footprint);
   return true;
 }
+
+bool plan_trains(const char *home, const json_t *plan, int channels, int classes, const char *where,
+                 Error *error) {
+  static const char *const names[] = {"patch", "batch", "widths", "strides", "kernels", "key_grid"};
+  if (!experiment_takes(home, plan, where, error)) return false;
+  json_t *options = experiment_options(home, error);
+  if (!options) return false;
+  json_t *config = options_config(options, home);
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    json_object_set(config, names[i], json_object_get(plan, names[i]));
+  Footprint footprint;
+  Error inner = {""};
+  bool good = footprint_make(&footprint, config, channels, classes, &inner);
+  if (good) footprint_free(&footprint);
+  json_decref(config);
+  json_decref(options);
+  return good || fail(error, "%s: no network can be built by this plan: %s", where, inner.text);
+}

@@ -5,6 +5,8 @@
 
 #include "src/data/plan/planner.h"
 
+#include <jansson.h>
+
 typedef struct PlanBudget PlanBudget;
 
 /* bytes: of one training process, weights included. home: where lua/ is. */
@@ -14,5 +16,10 @@ void plan_budget_free(PlanBudget *budget);
 /* A PlanCost; budget is a PlanBudget. */
 bool plan_budget_cost(void *budget, const Topology *topology, int batch, double *share,
                       Error *error);
+
+/* Whether a network can be built and trained as this plan.json says: the U-Net alone, without
+ * allocating it. `where` begins the error. */
+bool plan_trains(const char *home, const json_t *plan, int channels, int classes, const char *where,
+                 Error *error);
 
 #endif

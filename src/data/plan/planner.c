@@ -248,6 +248,18 @@ static bool lowres_plan(const Search *search, double cases, Planned *p, Error *e
   return true;
 }
 
+static bool two_stages(const Configuration *c, Error *error) {
+  const double *dim = c->median_dim;
+  if (c->topology.stages > 1) return true;
+  return fail(
+      error,
+      "the median case has %gx%gx%g voxels at %.3gx%.3gx%.3g mm: too few for a U-Net, which "
+      "halves two axes of %d voxels or more, or one of %d; resample the images to a finer "
+      "spacing, or train on the files as they are, in a patch that is larger and filled up "
+      "with zeros (plan=none patch=16,16,16)",
+      dim[0], dim[1], dim[2], c->mm[0], c->mm[1], c->mm[2], 2 * EDGE_MIN, 3 * EDGE_MIN);
+}
+
 bool plan_data(const Fingerprint *f, PlanCost cost, void *user, bool exact, Planned *planned,
                Error *error) {
   *planned = (Planned){0};
@@ -260,5 +272,5 @@ bool plan_data(const Fingerprint *f, PlanCost cost, void *user, bool exact, Plan
                    .user = user,
                    .exact = exact};
   return configuration_plan(&search, volume_of(full->median_dim) * f->cases, full, error) &&
-         lowres_plan(&search, f->cases, planned, error);
+         two_stages(full, error) && lowres_plan(&search, f->cases, planned, error);
 }

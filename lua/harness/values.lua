@@ -1,0 +1,54 @@
+-- Whether a value is one of an option's (a row of options.lua), and how values read in messages.
+local nearest = require "harness.nearest"
+
+local function hint(word, names)
+  local near = nearest(word, names)
+  return near and ("; did you mean '" .. near .. "'?") or ""
+end
+
+local function flat_text(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local parts = {}
+  for i, item in ipairs(value) do parts[i] = flat_text(item) end
+  return table.concat(parts, ",")
+end
+
+local function check_number(row, value)
+  if type(value) ~= "number" or (row.type ~= "number" and math.type(value) ~= "integer") then
+    return nil, ("expected a %s, found '%s'"):format(row.type == "number" and "number" or "whole number", tostring(value))
+  end
+  if (row.min and value < row.min) or (row.max and value > row.max) then
+    return nil, ("%s is outside %s .. %s"):format(tostring(value), tostring(row.min), tostring(row.max))
+  end
+  return value
+end
+
+local function check_list(row, value)
+  if type(value) ~= "table" then return nil, "expected a list of whole numbers" end
+  local list = {}
+  for i, item in ipairs(value) do
+    local result, why
+    if type(item) == "table" and row.triples then result, why = check_list({ min = row.min, max = row.max }, item)
+    else result, why = check_number({ type = "int", min = row.min, max = row.max }, item) end
+    if result == nil then return nil, why end
+    list[i] = result
+  end
+  return list
+end
+
+local function check(row, value)
+  if row.type == "int" or row.type == "number" then return check_number(row, value) end
+  if row.type == "list" then return check_list(row, value) end
+  if row.type == "bool" then
+    if type(value) ~= "boolean" then return nil, "expected true or false, found '" .. tostring(value) .. "'" end
+    return value
+  end
+  if type(value) ~= "string" then return nil, "expected a text, found '" .. tostring(value) .. "'" end
+  if row.type == "text" then return value end
+  for _, choice in ipairs(row.choices) do
+    if choice == value then return value end
+  end
+  return nil, ("expected one of %s, found '%s'%s"):format(table.concat(row.choices, ", "), value, hint(value, row.choices))
+end
+
+return { check = check, flat_text = flat_text, hint = hint }

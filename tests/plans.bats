@@ -1,0 +1,96 @@
+#!/usr/bin/env bats
+# What `data plan` writes, `run` trains: flat, long, tiny and many volumes, by fingerprints of them.
+
+load work
+
+setup_file() {
+  work_in "$BATS_FILE_TMPDIR"
+  "$harness" data phantom data --size 16 --cases 5 --validation 2 --organs 2 2>/dev/null
+  cat >tiny.lua <<END
+return { title = "tiny", rows = { { key = "a", label = "a", set = {} } }, seeds = 1, base = {
+  data = "$work/data", steps = 1, head = "point_wise", bridge = "none", augment = "none" } }
+END
+}
+
+setup() {
+  cd "$work" || return
+}
+
+# A fingerprint of volumes D,H,W at mm D,H,W.
+fingerprint() { # cases D H W mm mm mm
+  python3 - "$@" >fingerprint.json <<'END'
+import json, sys
+cases, *numbers = [float(word) for word in sys.argv[1:]]
+scale = dict.fromkeys(["mean", "median", "std", "min", "max", "percentile_00_5", "percentile_99_5"], 1.0)
+print(json.dumps({"spacings": [numbers[3:]] * int(cases), "shapes_after_crop": [numbers[:3]] * int(cases),
+                  "median_relative_size_after_cropping": 1.0, "foreground_intensity_properties_per_channel": {"0": scale}}))
+END
+}
+
+@test "every plan that is written is one that trains" {
+  while read -r shape; do
+    # shellcheck disable=SC2086
+    fingerprint $shape
+    echo "$shape"
+    "$harness" data plan data --fingerprint fingerprint.json --json >plan
+    "$harness" run tiny.lua -n >/dev/null
+  done <<'END'
+20 3 48 48 9 1.5 1.5
+20 1 1448 1448 5 0.3 0.3
+20 1 4096 4096 1 1 1
+20 4096 64 64 0.5 1 1
+20 1 30000 300 1 1 1
+5000 16 16 16 1 1 1
+20 8 8 8 1 1 1
+20 12 4 4 1 1 1
+20 2 9 9 1 1 1
+20 600 700 400 0.4 0.4 0.4
+20 64 640 640 3 0.5 0.5
+END
+  python3 -c "
+import json
+plan = json.load(open('data/plan.json'))
+assert plan['patch'][1] >= 160, plan"
+}
+
+@test "what cannot be halved is refused with what to do, and no plan is written" {
+  rm -f data/plan.json
+  for shape in "20 7 7 7 1 1 1" "20 1 7 11 1 1 1" "20 1 1 11 1 1 1"; do
+    # shellcheck disable=SC2086
+    fingerprint $shape
+    run "$harness" data plan data --fingerprint fingerprint.json
+    echo "$output"
+    [ "$status" -eq 3 ]
+    [[ "$output" == *"too few for a U-Net"*"resample the images"* ]]
+    [ ! -e data/plan.json ]
+  done
+}
+
+@test "a plan that run would refuse is refused with the same words" {
+  fingerprint 20 32 32 32 1 1 1
+  "$harness" data plan data --fingerprint fingerprint.json >/dev/null
+  python3 - <<'END'
+import json
+plan = json.load(open("data/plan.json"))
+plan["strides"][1] = [9, 1, 1]
+json.dump(plan, open("data/plan.json", "w"))
+END
+  run "$harness" run tiny.lua -n
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"data/plan.json: strides: 9 is outside 1 .. 8"* ]]
+  rm data/plan.json
+}
+
+@test "volumes of three slices are planned, prepared and trained" {
+  /usr/bin/python3 - <<'END'
+import nibabel, numpy, os
+for kind, ending in (("imagesTr", "_0000"), ("labelsTr", "")):
+    os.makedirs("flat/" + kind)
+    for case in range(5):
+        a = numpy.asarray(nibabel.load("data/%s/phantom_%03d%s.nii.gz" % (kind, case, ending)).dataobj)[:, :, 6:9]
+        nibabel.save(nibabel.Nifti1Image(a, numpy.diag([1.5, 1.5, 9, 1]), dtype=a.dtype), "flat/%s/c%d%s.nii.gz" % (kind, case, ending))
+END
+  cp data/dataset.json flat/
+  "$harness" data plan flat | grep -q "^patch  *3 x 16 x 16"
+  "$harness" run tiny.lua data=flat batch=2 >/dev/null
+}
