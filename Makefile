@@ -159,7 +159,7 @@ paper: deps
 # With nvcc the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH=90) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
-	tests/run
+	BUILD='$(BUILD)' tests/run
 
 # What needs a GPU: builds, parity, sanitizer, capture, training, benches; SKIP where there is none. Where the
 # libraries are not the system's: PKG_CONFIG_PATH, CPPFLAGS, LDLIBS, CUDNN_INCLUDE, CUDNN_LIB say where they are.

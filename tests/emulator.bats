@@ -4,7 +4,8 @@
 
 @test "the emulator's cases reach every kernel" {
   cd "$BATS_TEST_DIRNAME/.."
-  programs="build/tests/test_cuda_emulator build/tests/test_cuda_volumes"
+  build="${BUILD:-build}"
+  programs="$build/tests/test_cuda_emulator $build/tests/test_cuda_volumes"
   for program in $programs; do
     [ $program.launched -nt $program ] || skip "$program did not run as a whole since it was built"
   done

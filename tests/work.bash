@@ -1,7 +1,9 @@
 # Where a test works: in a folder of its own, with a database there, and nothing of the user's.
 work_in() { # folder
   root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
-  export harness="${HARNESS_BINARY:-$root/build/harness}"
+  local build="${BUILD:-build}"
+  [[ "$build" == /* ]] || build="$root/$build"
+  export harness="${HARNESS_BINARY:-$build/harness}"
   export work="$1"
   export HARNESS_DB="$work/results/harness.db"
   unset HARNESS_HOME HARNESS_TRIAL_PROGRAM

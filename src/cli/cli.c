@@ -49,7 +49,8 @@ bool cli_number(const char *option, const char *text, double least, double *valu
   return fail(error, "%s needs a number of at least %g, not \"%s\"", option, least, text);
 }
 
-/* The folder above build/ when the program lies there, as `make` leaves it. */
+/* The folder above build/ when the program lies there or one deeper (build/v3/), as `make` leaves
+ * it. */
 void cli_home(char home[4096]) {
   const char *given = getenv("HARNESS_HOME");
   char self[PATH_MAX];
@@ -57,8 +58,12 @@ void cli_home(char home[4096]) {
   snprintf(home, 4096, "%s", given && given[0] ? given : ".");
   if ((given && given[0]) || length <= 0) return;
   self[length] = 0;
-  char *build = dirname(self);
-  if (strcmp(strrchr(build, '/'), "/build") == 0) snprintf(home, 4096, "%.4000s", dirname(build));
+  for (int depth = 0; depth < 2; depth++) {
+    char *build = dirname(self);
+    if (strcmp(strrchr(build, '/'), "/build")) continue;
+    snprintf(home, 4096, "%.4000s", dirname(build));
+    return;
+  }
 }
 
 /* from: "--db" or "HARNESS_DB". */

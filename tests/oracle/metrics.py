@@ -233,7 +233,7 @@ def speed(harness, folder, cases, rounds=3):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--harness", default="build/harness")
+    parser.add_argument("--harness", default=os.environ.get("BUILD", "build") + "/harness")
     parser.add_argument("--speed", action="store_true")
     arguments = parser.parse_args()
     passed = failed = skipped = 0

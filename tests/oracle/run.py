@@ -7,13 +7,15 @@ Whole models are compared on the reference backend too. Prints a line per op and
 `N passed, N failed`; without PyTorch it says so and passes."""
 
 import argparse
+import os
 import sys
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--driver", default="build/tests/op_driver")
-    parser.add_argument("--models", default="build/tests/model_driver")
+    build = os.environ.get("BUILD", "build")
+    parser.add_argument("--driver", default=build + "/tests/op_driver")
+    parser.add_argument("--models", default=build + "/tests/model_driver")
     parser.add_argument("--kernel", default="cpu", choices=["cpu", "portable", "reference"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("ops", nargs="*")
