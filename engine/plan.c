@@ -180,11 +180,7 @@ Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) 
     return NULL;
   }
   CHECK(graph->real == backend->real, "graph and backend %s differ in type", backend->name);
-  if (graph->storage == BF16 && backend == &backend_cpu && !processor_has_bf16()) {
-    fail(error, "dtype=bf16: this processor has no bf16 arithmetic (avx512_bf16), which would make "
-                "it slower than float; use dtype=float32");
-    return NULL;
-  }
+  if (!storage_works(graph->storage, backend, error)) return NULL;
   Plan *plan = calloc(1, sizeof *plan);
   CHECK(plan, "no memory for a plan");
   *plan = (Plan){.graph = graph, .backend = backend};

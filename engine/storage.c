@@ -3,6 +3,8 @@
  * are joined into sets; one member that has to stay in float keeps its whole set there. */
 #include "engine/storage.h"
 
+#include "kernels/processor.h"
+
 typedef struct Sets {
   int *parent; /* by value id; a root is its own */
   bool *real;  /* of roots: stays as it is */
@@ -74,10 +76,10 @@ void storage_assign(Graph *graph, const Kernel *const *kernels) {
   free(s.real);
 }
 
-bool processor_has_bf16(void) {
-#if defined __x86_64__
-  return __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
+bool storage_works(DType storage, const Backend *backend, Error *error) {
+  const char *lack = storage == BF16 && backend == &backend_cpu ? processor_no_bf16() : NULL;
+  return !lack || fail(error,
+                       "dtype=bf16: %s, which would make it slower than float; use "
+                       "dtype=float32",
+                       lack);
 }

@@ -1,10 +1,12 @@
 #include "kernels/gemm.h"
 #include "kernels/error.h"
+#include "kernels/processor.h"
 
 #include <dnnl.h>
 
 void gemm(int64_t rows, int64_t columns, int64_t inner, float alpha, Matrix a, Matrix b, float beta,
           float *c, int64_t c_step) {
+  processor_libraries(); /* before the library looks for itself */
   dnnl_status_t status =
       dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', rows, columns, inner, alpha,
                  a.data, a.step, b.data, b.step, beta, c, c_step);

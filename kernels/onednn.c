@@ -1,4 +1,5 @@
 #include "kernels/onednn.h"
+#include "kernels/processor.h"
 
 #include <string.h>
 
@@ -206,6 +207,7 @@ static dnnl_status_t step_open(ConvStep *step, const ConvShape *s) {
 }
 
 bool conv_step_make(ConvStep *step, ConvDirection direction, const ConvShape *s, Error *error) {
+  processor_libraries(); /* before the library looks for itself */
   memset(step, 0, sizeof *step);
   step->direction = direction;
   dnnl_status_t status = step_open(step, s);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "engine/backend.h"
-#include "engine/storage.h"
+#include "kernels/processor.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
 #include "src/data/sets/json_text.h"
@@ -76,19 +76,15 @@ static void look_at_programs(Findings *findings) {
 }
 
 static void look_at_processor(Findings *findings) {
-  char name[256], isa[128] = "";
+  char name[256], isa[64];
+  const char *asked = getenv("HARNESS_ISA"), *lack = processor_no_bf16();
   environment_cpu(name, sizeof name);
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) strcat(isa, " avx2");
-  if (__builtin_cpu_supports("fma")) strcat(isa, " fma");
-  if (__builtin_cpu_supports("avx512f")) strcat(isa, " avx512f");
-  if (__builtin_cpu_supports("avx512bf16")) strcat(isa, " avx512bf16");
-#endif
-  find(findings, GOOD, "processor", "%s, %d usable cores,%s", name, environment_cores(),
-       isa[0] ? isa : " portable code");
-  find(findings, GOOD, "bf16", "%s",
-       processor_has_bf16() ? "dtype=bf16 can be used"
-                            : "this processor has no bf16 arithmetic: dtype=float32 only");
+  processor_isa(isa, sizeof isa);
+  find(findings, GOOD, "processor", "%s, %d usable cores", name, environment_cores());
+  find(findings, GOOD, "isa", "%s%s%s", isa, asked && asked[0] ? "; HARNESS_ISA=" : "",
+       asked ? asked : "");
+  find(findings, GOOD, "bf16", "%s%s", lack ? lack : "dtype=bf16 can be used",
+       lack ? ": dtype=float32 only" : "");
   double gib = (double)environment_memory() / (1 << 30);
   find(findings, gib < 1 ? WARN : GOOD, "memory", "%.1f GiB", gib);
 }

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "kernels/processor.h"
 #include "lua/bind.h"
 #include "src/cli/cli.h"
 
@@ -38,7 +39,8 @@ static int print_help(FILE *out) {
       out,
       "\nResults go to standard output, everything else to standard error.\n"
       "Environment: HARNESS_HOME (the program's folder), HARNESS_DB (the database), HARNESS_CACHE\n"
-      "(where what is made of data sets goes, as `data preprocess --cache`).\n"
+      "(where what is made of data sets goes, as `data preprocess --cache`), HARNESS_ISA\n"
+      "(portable, v3, v4 or v4+bf16: no more than that of the processor).\n"
       "Exit codes: 0 ok, 1 ran but some trials failed, 2 usage, 3 environment unfit,\n"
       "4 regression, 5 nothing to compare, 75 interrupted (the same command goes on).\n");
   return EXIT_DONE;
@@ -114,10 +116,11 @@ static int command_main(int argc, char **argv) {
 
 /* A result that could not be written whole must not end as success (a full disk, a closed pipe). */
 int main(int argc, char **argv) {
+  Error error = {""};
+  if (!processor_check(&error)) return cli_error(EXIT_UNFIT, &error);
   signal(SIGXFSZ, SIG_IGN); /* a write past `ulimit -f` fails and is told, here and in trials */
   int code = command_main(argc, argv);
   if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-  Error error = {""};
   fail(&error, "the result could not be written whole to standard output");
   return cli_error(EXIT_UNFIT, &error);
 }

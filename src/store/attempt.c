@@ -109,10 +109,10 @@ bool store_finish(Store *store, int64_t attempt, const json_t *events, const Att
 
 bool store_environment(Store *store, const json_t *environment, int64_t *id, Error *error) {
   static const char *const fields[] = {
-      "version",        "binary_hash", "commit",        "dirty",        "diff",
-      "compiler",       "flags",       "libraries",     "cpu",          "cores",
-      "memory_bytes",   "host",        "kernel",        "gpu",          "gpu_driver",
-      "gpu_capability", "gpu_bytes",   "gpu_libraries", "deterministic"};
+      "version",        "binary_hash", "commit",        "dirty",         "diff",
+      "compiler",       "flags",       "libraries",     "cpu",           "cores",
+      "memory_bytes",   "host",        "kernel",        "gpu",           "gpu_driver",
+      "gpu_capability", "gpu_bytes",   "gpu_libraries", "deterministic", "isa"};
   char hash[HASH_BYTES];
   if (!json_hash(environment, hash, error)) return false;
   sqlite3_stmt *statement;
@@ -120,9 +120,10 @@ bool store_environment(Store *store, const json_t *environment, int64_t *id, Err
                         "INSERT OR IGNORE INTO environments(hash, captured_at, version,"
                         " binary_hash, commit_hash, dirty, diff, compiler, flags, libraries, cpu,"
                         " cores, memory_bytes, host, kernel, gpu, gpu_driver, gpu_capability,"
-                        " gpu_bytes, gpu_libraries, deterministic) VALUES(?1, " NOW ", ?2, ?3, ?4,"
+                        " gpu_bytes, gpu_libraries, deterministic, isa) VALUES(?1, " NOW
+                        ", ?2, ?3, ?4,"
                         " ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,"
-                        " ?20)",
+                        " ?20, ?21)",
                         &statement, error))
     return false;
   sqlite3_bind_text(statement, 1, hash, -1, SQLITE_STATIC);

@@ -23,6 +23,7 @@ static const char run_sql[] =
   PLAIN(tolerance)                                                                                 \
   PLAIN(reference)                                                                                 \
   PLAIN(wrong)                                                                                     \
+  PLAIN(not_timed)                                                                                 \
   PLAIN(timing)                                                                                    \
   PLAIN(median_us)                                                                                 \
   PLAIN(q1_us)                                                                                     \

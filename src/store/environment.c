@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* pipe2, dl_iterate_phdr */
 #include "src/store/environment.h"
 #include "engine/backend.h"
+#include "kernels/processor.h"
 #include "src/store/processors.h"
 
 #include <dlfcn.h>
@@ -212,15 +213,17 @@ static void add_gpu(json_t *environment, const char *device) {
 json_t *environment_capture(const char *home, const char *device, bool deterministic) {
   struct utsname system;
   uname(&system);
-  char cpu[256], kernel[160], binary[17];
+  char cpu[256], kernel[160], binary[17], isa[64];
   environment_cpu(cpu, sizeof cpu);
+  processor_isa(isa, sizeof isa);
   snprintf(kernel, sizeof kernel, "%s %s", system.sysname, system.release);
   json_t *libraries = environment_libraries();
   char *text = json_dumps(libraries, JSON_SORT_KEYS | JSON_COMPACT);
-  json_t *environment = json_pack(
-      "{s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:s,s:s}", "version", VERSION, "compiler", __VERSION__, "flags",
-      BUILD_FLAGS, "libraries", text, "cpu", cpu, "cores", environment_cores(), "memory_bytes",
-      (json_int_t)environment_memory(), "host", system.nodename, "kernel", kernel);
+  json_t *environment =
+      json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:s,s:s,s:s}", "version", VERSION, "compiler",
+                __VERSION__, "flags", BUILD_FLAGS, "libraries", text, "cpu", cpu, "cores",
+                environment_cores(), "memory_bytes", (json_int_t)environment_memory(), "host",
+                system.nodename, "kernel", kernel, "isa", isa);
   free(text);
   json_decref(libraries);
   environment_binary(binary);

@@ -185,6 +185,13 @@ static const char uses[] =
 
 static const char *const version_6[] = {uses, NULL};
 
-const char *const *const migrations[] = {version_1, version_2, version_3,
-                                         version_4, version_5, version_6};
+/* isa: the instructions in use, "v3" or "kernels v4+bf16, libraries v3"; NULL: not recorded.
+ * not_timed: why a row has no time; NULL: it has one, or wrong says why. */
+static const char processors[] = "ALTER TABLE environments ADD COLUMN isa TEXT;"
+                                 "ALTER TABLE bench_rows ADD COLUMN not_timed TEXT;";
+
+static const char *const version_7[] = {processors, NULL};
+
+const char *const *const migrations[] = {version_1, version_2, version_3, version_4,
+                                         version_5, version_6, version_7};
 const int migration_count = sizeof migrations / sizeof migrations[0];
