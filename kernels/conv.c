@@ -49,6 +49,13 @@ static void cost(const Call *call, Cost *cost) {
   cost->flops = call->backward ? 2 * forward : forward;
 }
 
+static int64_t terms(const Call *call, int gradient) {
+  const Tensor *w = &call->in[IN_W];
+  int64_t outs = w->dim[0], channels = w->dim[4], taps = tensor_count(w) / (outs * channels);
+  if (gradient < 0) return taps * channels;
+  return gradient < IN_X ? tensor_rows(&call->out[0]) : taps * outs;
+}
+
 /* Walks all (output voxel, kernel tap) pairs that fall inside the input. */
 typedef void Tap(const Call *call, int64_t out_row, int64_t in_row, int64_t tap);
 
@@ -143,5 +150,6 @@ const Op OP_ROW(conv) = {
     .options_bytes = sizeof(ConvOptions),
     .shape = shape,
     .cost = cost,
+    .terms = terms,
     .reference = {.forward = forward, .backward = backward},
 };

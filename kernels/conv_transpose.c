@@ -42,6 +42,13 @@ static void cost(const Call *call, Cost *cost) {
   cost->flops = call->backward ? 2 * forward : forward;
 }
 
+static int64_t terms(const Call *call, int gradient) {
+  const Tensor *w = &call->in[IN_W];
+  if (gradient < 0) return w->dim[0];
+  if (gradient == IN_X) return tensor_count(w) / w->dim[0];
+  return tensor_rows(gradient == IN_W ? &call->in[IN_X] : &call->out[0]);
+}
+
 /* Where an output row (voxel) comes from: the input's row and the kernel's tap. */
 typedef struct Source {
   int64_t row, tap;
@@ -109,5 +116,6 @@ const Op OP_ROW(conv_transpose) = {
     .options_bytes = sizeof(ConvTransposeOptions),
     .shape = shape,
     .cost = cost,
+    .terms = terms,
     .reference = {.forward = forward, .backward = backward},
 };

@@ -1,6 +1,7 @@
 #include "kernels/error.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 bool fail(Error *error, const char *format, ...) {
   if (!error->text[0]) {
@@ -10,4 +11,8 @@ bool fail(Error *error, const char *format, ...) {
     va_end(arguments);
   }
   return false;
+}
+
+bool error_of_memory(const Error *error) {
+  return strstr(error->text, "out of memory") || strstr(error->text, "no memory");
 }

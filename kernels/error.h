@@ -18,6 +18,9 @@ typedef struct Error {
  * `return fail(error, ...)`. */
 bool fail(Error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Whether it says that memory was wanting, which a smaller case or a larger machine would mend. */
+bool error_of_memory(const Error *error);
+
 #define CHECK(condition, ...)                                                                      \
   do {                                                                                             \
     if (!(condition)) {                                                                            \

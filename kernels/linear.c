@@ -34,6 +34,12 @@ static void cost(const Call *call, Cost *cost) {
   cost->flops = call->backward ? 2 * forward : forward;
 }
 
+static int64_t terms(const Call *call, int gradient) {
+  const Tensor *w = &call->in[IN_W];
+  if (gradient < 0) return w->dim[1];
+  return gradient < IN_X ? tensor_rows(&call->out[0]) : w->dim[0];
+}
+
 static unsigned saves_at(const Call *call) {
   const LinearOptions *o = call->options;
   return SAVES_IN(IN_W) | SAVES_IN(IN_X) | (o->activation == ACT_RELU ? SAVES_OUT(0) : 0);
@@ -81,5 +87,6 @@ const Op OP_ROW(linear) = {
     .options_bytes = sizeof(LinearOptions),
     .shape = shape,
     .cost = cost,
+    .terms = terms,
     .reference = {.forward = forward, .backward = backward},
 };

@@ -35,6 +35,12 @@ static void cost(const Call *call, Cost *cost) {
   cost->flops = call->backward ? 2 * forward : forward;
 }
 
+static int64_t terms(const Call *call, int gradient) {
+  const Tensor *a = &call->in[IN_A];
+  if (gradient < 0) return tensor_last(a);
+  return gradient == IN_A ? tensor_last(&call->out[0]) : tensor_rows(a) / matmul_samples(a);
+}
+
 static void forward(const Call *call) {
   bool transpose = ((const MatmulOptions *)call->options)->transpose;
   const REAL *a = call->in[IN_A].data;
@@ -83,5 +89,6 @@ const Op OP_ROW(matmul) = {
     .options_bytes = sizeof(MatmulOptions),
     .shape = shape,
     .cost = cost,
+    .terms = terms,
     .reference = {.forward = forward, .backward = backward},
 };

@@ -146,6 +146,9 @@ struct Op {
   bool (*shape)(Call *call, Error *error);
   /* Optional; without it flops = 0. bytes: leave 0 for "every operand once". */
   void (*cost)(const Call *call, Cost *cost);
+  /* Optional, of ops that sum products in float: of how many terms an element of out[0] is the sum
+   * (gradient < 0), or one of din[gradient]. Without it sums are short, or run in double. */
+  int64_t (*terms)(const Call *call, int gradient);
   Kernel reference;
 };
 

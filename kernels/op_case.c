@@ -1,5 +1,6 @@
 #include "kernels/op_case.h"
 
+#include <math.h>
 #include <string.h>
 
 #define OP(name, cpu, cuda) extern const OpCase name##_cases[];
@@ -11,6 +12,17 @@ const OpCase *const op_cases[OP_COUNT] = {
 #include "kernels/ops.def"
 #undef OP
 };
+
+double op_tolerance(const Call *call, int gradient, Precision precision) {
+  static const double least[] = {[PRECISION_FLOAT] = 1e-5,
+                                 [PRECISION_GPU] = 3e-5,
+                                 [PRECISION_TF32] = 3e-3,
+                                 [PRECISION_BF16] = 1e-2,
+                                 [PRECISION_DOUBLE] = 1e-12};
+  if (precision == PRECISION_DOUBLE || !call->op->terms) return least[precision];
+  double terms = (double)call->op->terms(call, gradient);
+  return fmax(least[precision], 4 * 0x1p-24 * sqrt(terms));
+}
 
 static int choice_index(const char *choices, const char *text, size_t length) {
   for (int index = 0; choices; index++) {

@@ -76,6 +76,38 @@ d.commit()' "$HARNESS_DB" "$1"
   [ "$status" -eq 2 ]
 }
 
+@test "what the processor cannot do is a row that says so, and the run goes on" {
+  export HARNESS_ISA=portable # no processor multiplies bf16 with that
+  bench step:unet-32:bf16 expand >out 2>err
+  grep -Eq "^step:unet-32:bf16 +step +- not timed: dtype=bf16: .*bf16" out
+  grep -Eq "^expand, quick +forward " out
+  head -n 1 out | grep -q "portable, 1 threads; ceilings"
+  bench step:unet-32:bf16 expand --json >out.json 2>err
+  holds '[bool(r["not_timed"]) for r in d["rows"]] == [False, False, True]'
+  holds 'not d["rows"][2]["wrong"] and d["rows"][2]["median_us"] is None and d["rows"][2]["dtype"] == "bf16"'
+  holds '"portable" in d["host"]["isa"]'
+  [ "$(sql "SELECT count(*) FROM bench_rows WHERE not_timed LIKE '%bf16%' AND median_us IS NULL AND wrong = 0")" = 2 ]
+  [ "$(sql "SELECT count(*) FROM environments WHERE isa LIKE '%portable%'")" -ge 1 ]
+  "$harness" bench compare 1 2 >out || [ $? -eq 4 ] # times of 20 ms may differ
+  grep -Eq "^step:unet-32:bf16 +step +- +- +- +- +NOT TIMED" out
+  run grep -i nan out
+  [ "$status" -eq 1 ]
+  "$harness" bench compare 1 2 --json >out.json || [ $? -eq 4 ]
+  holds 'd["rows"][2]["verdict"] == "NOT TIMED" and d["rows"][2]["old_us"] is None and d["old_only"] == 0'
+}
+
+@test "HARNESS_ISA asks for less than there is, and says what there is" {
+  run env HARNESS_ISA=avx9 "$harness" bench expand
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"HARNESS_ISA=avx9 is no instruction set; here it is one of: portable"* ]]
+  HARNESS_ISA=portable "$harness" doctor >out
+  grep -Eq "^ok +isa +.*portable; HARNESS_ISA=portable" out
+  grep -Eq "^ok +bf16 .*dtype=float32 only" out
+  run env HARNESS_ISA=portable "$harness" run "$root/experiments/query_count.lua" dtype=bf16 queries=1 seeds=1
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"dtype=bf16: "*"use dtype=float32"* ]]
+}
+
 @test "rows are stored with every sample and the machine's state" {
   bench expand >out 2>err
   grep -q "stored as run 1" out
@@ -105,10 +137,15 @@ d.commit()' "$HARNESS_DB" "$1"
   run "$harness" bench compare 1 1
   [ "$status" -eq 0 ]
   [[ "$output" == *SAME* ]]
-  sql "UPDATE bench_rows SET wrong = 1 WHERE run_id = 2 AND pass = 'forward'"
+  # as a kernel that has become wrong is stored: it has no time, nor a kind of it
+  sql "UPDATE bench_rows SET wrong = 1, timing = 'hot', cold_list = '[]', hot_list = '[]', samples = 0, median_us = NULL
+       WHERE run_id = 2 AND pass = 'forward'"
   run "$harness" bench compare 1 2
   [ "$status" -eq 4 ]
-  [[ "$output" == *WRONG* ]]
+  [[ "$output" == *WRONG* && "$output" != *nan* && "$output" != *"not in the other"* ]]
+  bench concat expand >out 2>err
+  run "$harness" bench compare 1 last
+  [[ "$output" == *"2 rows of run 3 are not in the other"* ]]
   bench concat >out 2>err
   run "$harness" bench compare 1 last
   [ "$status" -eq 5 ]
@@ -135,9 +172,12 @@ d.commit()' "$HARNESS_DB" "$1"
 @test "against PyTorch: both sides' times, their ratio, and the same model" {
   /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
   bench --against pytorch dice match step:unet-32 --json >out.json 2>err
-  holds 'len(d["rows"]) == 4'
-  holds 'all(r["baseline"].startswith("torch ") and r["baseline_us"] > 0 for r in d["rows"])'
-  holds 'all(math.isclose(r["speedup"], r["baseline_us"] / r["median_us"], rel_tol=1e-3) for r in d["rows"])'
+  holds '[r["kernel"] for r in d["rows"]] == ["step:unet-32", "step:unet-32:bf16", "match", "dice"]'
+  # bf16 where both sides have it; else the row says why there are no times
+  holds 'all(not r["not_timed"] or (r["dtype"] == "bf16" and not r["wrong"]) for r in d["rows"])'
+  holds 'all(r["baseline"].startswith("torch ") for r in d["rows"])'
+  holds 'all(r["baseline_us"] > 0 for r in d["rows"] if not r["not_timed"])'
+  holds 'all(math.isclose(r["speedup"], r["baseline_us"] / r["median_us"], rel_tol=1e-3) for r in d["rows"] if not r["not_timed"])'
 }
 
 @test "the peer: its matching for GPUs, and a GPU that it does not see" {
@@ -193,6 +233,45 @@ assert setup["device"] == "cpu" and setup["tf32"] == "off" and setup["dtype"] ==
   [[ "$output" == *cuda* ]]
 }
 
+@test "a peer that cannot, that fails or that dies costs its row alone" {
+  cat >peer <<'END'
+#!/bin/sh
+echo '{"ready": true, "version": "9.9", "rss": 1}'
+while read -r line; do
+  case "$line" in
+  *setup*dice* | *dice*setup*) echo '{"setting": "as it is", "choices": {}, "parameters": null}' ;;
+  *setup*) case "$MOOD" in
+    lacks) echo '{"error": "RuntimeError: no such kernel", "lacks": true}' ;;
+    fails) echo '{"error": "KeyError: queries", "lacks": false}' ;;
+    dies) exit 1 ;;
+    esac ;;
+  *) echo '{"us": 5000, "rss": 1, "peak": null}' ;;
+  esac
+done
+END
+  chmod +x peer
+  export MOOD
+  for MOOD in lacks fails dies; do
+    run bench --against pytorch --python "$work/peer" match dice --json
+    [ "$MOOD" = lacks ] && [ "$status" -eq 0 ] || [ "$status" -eq 1 ]
+    printf '%s\n' "${lines[@]}" | sed -n '/^{/,/^}/p' >out.json
+    holds '[r["kernel"] for r in d["rows"]] == ["match", "dice"] and d["rows"][1]["baseline_us"] == 5000'
+    holds "d['rows'][0]['not_timed'].startswith('the peer ') and d['rows'][0]['wrong'] == ('$MOOD' != 'lacks')"
+  done
+}
+
+@test "a peer keeps to HARNESS_ISA" {
+  cat >peer <<'END'
+#!/bin/sh
+echo "$ATEN_CPU_CAPABILITY $ONEDNN_MAX_CPU_ISA" >limits
+echo '{"ready": true, "version": "9.9", "rss": 1}'
+END
+  chmod +x peer
+  unset ATEN_CPU_CAPABILITY ONEDNN_MAX_CPU_ISA
+  HARNESS_ISA=portable run bench --against pytorch --python "$work/peer" dice
+  "$harness" doctor | grep -Eq "^ok +isa +portable$" || [ "$(cat limits)" = "default SSE41" ]
+}
+
 @test "each --python is a peer with rows of its own; one that is missing is exit 3" {
   /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
   bench --against pytorch --python /usr/bin/python3 --python /usr/bin/python3 dice match --json >out.json 2>err
@@ -207,8 +286,9 @@ assert setup["device"] == "cpu" and setup["tf32"] == "off" and setup["dtype"] ==
 
 @test "every peer model has as many parameters as ours" {
   /usr/bin/python3 -c 'import torch, scipy' 2>/dev/null || skip "no PyTorch"
-  bench --against pytorch step:maskmed-quick:bf16 --json >out.json 2>err
-  holds 'len(d["rows"]) == 1'
+  bench --against pytorch step:maskmed-quick --json >out.json 2>err
+  holds '[r["kernel"] for r in d["rows"]] == ["step:maskmed-quick", "step:maskmed-quick:bf16"]'
+  holds 'd["rows"][0]["baseline_us"] > 0 and (d["rows"][1]["not_timed"] is None or "bf16" in d["rows"][1]["not_timed"])'
 }
 
 @test "plot roofline draws the newest run, or one that is named" {

@@ -50,24 +50,26 @@ static bool compare(const Tensor *found, const Tensor *expected, const char *nam
   return true;
 }
 
-static bool compare_outputs(const OpRun *found, const OpRun *expected, double tolerance,
+static bool compare_outputs(const OpRun *found, const OpRun *expected, Precision precision,
                             OpErrors *errors, Error *error) {
+  double tolerance = op_tolerance(&found->call, -1, precision);
   for (int i = 0; i < found->call.n_out; i++)
     if (!compare(&found->out[i], &expected->out[i], "out", i, tolerance, &errors->forward, error))
       return false;
   return true;
 }
 
-static bool compare_gradients(const OpRun *found, const OpRun *expected, int want, double tolerance,
-                              OpErrors *errors, Error *error) {
+static bool compare_gradients(const OpRun *found, const OpRun *expected, int want,
+                              Precision precision, OpErrors *errors, Error *error) {
   for (int i = 0; i < found->call.n_in; i++)
     if (want >> i & 1 && found->din[i].data &&
-        !compare(&found->din[i], &expected->din[i], "din", i, tolerance, &errors->backward, error))
+        !compare(&found->din[i], &expected->din[i], "din", i,
+                 op_tolerance(&found->call, i, precision), &errors->backward, error))
       return false;
   return true;
 }
 
-bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, double tolerance,
+bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, Precision precision,
                       OpErrors *errors, Error *error) {
   for (int o = 0; full->call.n_out > 1 && o < full->call.n_out; o++) {
     if (!full->dout[o].data) continue;
@@ -81,7 +83,7 @@ bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, d
     good = op_run_forward(&zero, &inner) && op_run_forward(&missing, &inner) &&
            op_run_backward(&zero, OP_RUN_ALL, OP_RUN_ALL, &inner) &&
            op_run_backward(&missing, OP_RUN_ALL, ~(1 << o), &inner) &&
-           compare_gradients(&missing, &zero, OP_RUN_ALL, tolerance, errors, &inner);
+           compare_gradients(&missing, &zero, OP_RUN_ALL, precision, errors, &inner);
     op_run_free(&zero);
     op_run_free(&missing);
     if (!good) return fail(error, "without dout[%d]: %s", o, inner.text);
@@ -90,14 +92,14 @@ bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, d
 }
 
 /* Expects run->din to be complete, leaves it so. */
-static bool check_subsets(OpRun *run, const OpRun *expected, double tolerance, OpErrors *errors,
+static bool check_subsets(OpRun *run, const OpRun *expected, Precision precision, OpErrors *errors,
                           Error *error) {
   for (int i = 0; i < run->call.n_in; i++) {
     if (!run->din[i].data) continue;
     int subsets[] = {~(1 << i), 1 << i};
     for (int s = 0; s < 2; s++)
       if (!op_run_backward(run, subsets[s], OP_RUN_ALL, error) ||
-          !compare_gradients(run, expected, subsets[s], tolerance, errors, error))
+          !compare_gradients(run, expected, subsets[s], precision, errors, error))
         return false;
   }
   return op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error);
@@ -113,14 +115,12 @@ static bool check_against(const OpCheck *check, OpRun *run, const OpRun *referen
                           OpErrors *errors, Error *error) {
   const OpCase *c = check->c;
   bool backward = op_run_has_backward(run);
-  double tolerance = fmax(c->tolerance, check->tolerance);
-  if (tolerance <= 0) tolerance = 1e-5;
-  if (check->type == BF16) tolerance = 1e-2; /* half a unit in the last place is 2e-3 */
-  if (!compare_outputs(run, reference, tolerance, errors, error)) return false;
+  Precision precision = check->type == BF16 ? PRECISION_BF16 : check->precision;
+  if (!compare_outputs(run, reference, precision, errors, error)) return false;
   if (!backward) return true;
-  if (!compare_gradients(run, reference, OP_RUN_ALL, tolerance, errors, error)) return false;
-  return c->bench || (check_subsets(run, reference, tolerance, errors, error) &&
-                      op_check_missing(check->id, c, run, check->type, tolerance, errors, error));
+  if (!compare_gradients(run, reference, OP_RUN_ALL, precision, errors, error)) return false;
+  return c->bench || (check_subsets(run, reference, precision, errors, error) &&
+                      op_check_missing(check->id, c, run, check->type, precision, errors, error));
 }
 
 /* The reference on the numbers that are left of the case's in BF16. */

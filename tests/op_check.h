@@ -16,8 +16,8 @@ typedef struct OpCheck {
   OpId id;
   const OpCase *c;
   const Kernel *kernel;
-  DType type;       /* F32; BF16: the operands that the kernel takes so */
-  double tolerance; /* F32, where the case names a smaller one or none; 0: 1e-5 */
+  DType type;          /* F32; BF16: the operands that the kernel takes so */
+  Precision precision; /* of F32 */
   const OpRun
       *reference; /* NULL: the kernel is only watched. BF16 makes its own, of what it rounded */
 } OpCheck;
@@ -33,7 +33,7 @@ bool op_run_has_backward(const OpRun *run);
 /* Forward, and backward where there is one. */
 bool op_run_both(OpRun *run, Error *error);
 /* A gradient that does not arrive counts as zero. */
-bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, double tolerance,
+bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, Precision precision,
                       OpErrors *errors, Error *error);
 bool op_check_in_place(OpRun *run, Error *error);
 double tensor_largest(const Tensor *tensor);

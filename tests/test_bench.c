@@ -2,6 +2,7 @@
  */
 #include "src/bench/machine.h"
 #include "src/bench/op_bench.h"
+#include "src/bench/row.h"
 #include "src/bench/statistics.h"
 
 #include <math.h>
@@ -169,6 +170,101 @@ static void test_wrong_kernels_are_seen(void **state) {
   assert_true(isinf(error_of(forward_lazy, 0)));
 }
 
+/* ---- long sums ----------------------------------------------------------------------------------
+ */
+
+static void test_tolerance_follows_the_sum(void **state) {
+  (void)state;
+  OpBench bench;
+  Error error = {""};
+  const OpCase *c = op_cases[OP_conv];
+  while (strcmp(c->name, "quick s0 decoder") != 0) c++;
+  assert_true(op_bench_make(&bench, OP_conv, c, F32, kernels_portable[OP_conv], &error));
+  const Call *call = &bench.forward;
+  near(op_tolerance(call, -1, PRECISION_FLOAT), 1e-5, 0); /* 27 x 32 terms: a few roundings */
+  for (int i = 0; i < 2; i++)                             /* weights and bias: every voxel */
+    near(op_tolerance(call, i, PRECISION_FLOAT), 4 * 256 * 0x1p-24, 1e-12);
+  near(op_tolerance(call, 2, PRECISION_FLOAT), 1e-5, 0);
+  near(op_tolerance(call, 0, PRECISION_BF16), 1e-2, 0);
+  op_bench_free(&bench);
+}
+
+enum { ROWS = 65536, WIDTH = 2 };
+static const OpCase long_linear = {
+    .name = "long sums", .n_in = 3, .in = {{2, {WIDTH, WIDTH}}, {1, {WIDTH}}, {2, {ROWS, WIDTH}}}};
+static const OpCase long_conv = {
+    .name = "long sums",
+    .n_in = 3,
+    .in = {{5, {WIDTH, 1, 1, 1, WIDTH}}, {1, {WIDTH}}, {5, {1, 64, 32, 32, WIDTH}}}};
+
+/* The gradient of a weight lacks one of its 65,536 terms, one that is not small by chance. */
+static void backward_short(const Call *call) {
+  const float *x = call->in[2].data, *dy = call->dout[0].data;
+  int64_t row = 0;
+  kernels_cpu[op_find(call->op->name)]->backward(call);
+  while (fabsf(x[row * WIDTH] * dy[row * WIDTH]) < .5f) row++;
+  ((float *)call->din[0].data)[0] -= x[row * WIDTH] * dy[row * WIDTH];
+}
+
+static bool gradient_is_wrong(OpId id, const OpCase *c, void (*backward)(const Call *)) {
+  Kernel kernel = *kernels_cpu[id];
+  if (backward) kernel.backward = backward;
+  OpBench bench;
+  OpCheck check;
+  Error error = {""};
+  assert_true(op_bench_make(&bench, id, c, F32, &kernel, &error));
+  assert_true(op_bench_check(&bench, &check, &error));
+  op_bench_free(&bench);
+  BenchRow row = row_make();
+  row.error = check.error[1];
+  row.tolerance = check.tolerance[1];
+  return row_wrong(&row);
+}
+
+static void test_one_missing_term_is_seen(void **state) {
+  (void)state;
+  assert_false(gradient_is_wrong(OP_linear, &long_linear, NULL));
+  assert_true(gradient_is_wrong(OP_linear, &long_linear, backward_short));
+  assert_false(gradient_is_wrong(OP_conv, &long_conv, NULL));
+  assert_true(gradient_is_wrong(OP_conv, &long_conv, backward_short));
+}
+
+/* ---- rows without a time ------------------------------------------------------------------------
+ */
+
+static void said(const BenchRow *row, const char *expected) {
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *out = open_memstream(&text, &bytes);
+  row_print(row, out, 10, true);
+  fclose(out);
+  if (!strstr(text, expected)) fail_msg("'%s' is not in '%s'", expected, text);
+  assert_null(strstr(text, "nan"));
+  free(text);
+  json_t *object = row_json(row, 1, true);
+  const char *why = json_string_value(json_object_get(object, "not_timed"));
+  assert_true(why && strstr(expected, why));
+  assert_true(json_is_null(json_object_get(object, "median_us")));
+  assert_int_equal(json_is_true(json_object_get(object, "wrong")), row_wrong(row));
+  json_decref(object);
+}
+
+static void test_why_a_row_has_no_time(void **state) {
+  (void)state;
+  Error why = {"this processor cannot"};
+  BenchRow row = row_make();
+  row.error = 1.1e-5, row.tolerance = 1e-5;
+  said(&row, "not timed: wrong result: 1.1e-05 is beyond the tolerance of 1.0e-05");
+  row = row_make();
+  samples_add(&row.hot, 1);
+  row_give_up(&row, true, &why);
+  assert_false(row_wrong(&row));
+  said(&row, "not timed: this processor cannot");
+  row_give_up(&row, false, &why);
+  assert_true(row_wrong(&row));
+  said(&row, "not timed: this processor cannot");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_quantiles),
@@ -178,6 +274,9 @@ int main(void) {
       cmocka_unit_test(test_short_work_is_repeated_hot_and_single_cold),
       cmocka_unit_test(test_ceilings),
       cmocka_unit_test(test_wrong_kernels_are_seen),
+      cmocka_unit_test(test_tolerance_follows_the_sum),
+      cmocka_unit_test(test_one_missing_term_is_seen),
+      cmocka_unit_test(test_why_a_row_has_no_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,9 +17,6 @@
 
 static struct { int passed, failed, skipped; } totals;
 
-/* Sums of a GPU's libraries run in another order than ours. */
-static const double TOLERANCE = 3e-5, TOLERANCE_TF32 = 3e-3;
-
 static void check_case(const Backend *gpu, OpId id, const OpCase *c, DType type,
                        const OpRun *reference, OpErrors *errors) {
   Error error = {{0}};
@@ -27,7 +24,7 @@ static void check_case(const Backend *gpu, OpId id, const OpCase *c, DType type,
                    .c = c,
                    .kernel = gpu->kernels[id],
                    .type = type,
-                   .tolerance = kernel_mode.tf32 == TF32_ON ? TOLERANCE_TF32 : TOLERANCE,
+                   .precision = kernel_mode.tf32 == TF32_ON ? PRECISION_TF32 : PRECISION_GPU,
                    .reference = reference};
   op_run_on(gpu);
   bool good = op_check(&check, errors, &error);

@@ -182,7 +182,7 @@ static bool same_model(const Ours *ours, const json_t *answer, Error *error) {
          fail(error, "ours has %lld parameters, the peer's model %lld", own, theirs);
 }
 
-static bool duel(Session *session, const DuelCase *c, Ours *ours, Peer *peer, Error *error) {
+static bool duel(const Session *session, const DuelCase *c, Ours *ours, Peer *peer, Error *error) {
   json_t *answer = peer_ask(peer, setup_request(ours, "setup"), error);
   if (!answer) return false;
   snprintf(ours->row.baseline, sizeof ours->row.baseline, "%.20s %s %.36s", peer->version, c->dtype,
@@ -190,12 +190,7 @@ static bool duel(Session *session, const DuelCase *c, Ours *ours, Peer *peer, Er
   bool good = same_model(ours, answer, error) &&
               (row_wrong(&ours->row) || in_turn(session, ours, peer, error));
   json_decref(answer);
-  if (!good) {
-    row_free(&ours->row);
-    return false;
-  }
-  session_add(session, &ours->row);
-  return true;
+  return good;
 }
 
 /* ---- first steps --------------------------------------------------------------------------------
@@ -222,16 +217,17 @@ static bool first_ours(const Session *session, const StepCase *step, double *us,
   return good;
 }
 
-static bool first_theirs(const Session *session, const Ours *ours, const char *python, double *us,
-                         double *bytes, char version[64], Error *error) {
+static bool first_theirs(const Session *session, Ours *ours, Peer *peer, double *us, double *bytes,
+                         Error *error) {
   Peer child;
   double start = seconds_now();
   const BenchOptions *o = session->options;
-  if (!peer_start(&child, python, o->home, o->threads, error)) return false;
+  if (!peer_start(&child, peer->python, o->home, o->threads, error)) return false;
   json_t *answer = peer_ask(&child, setup_request(ours, "first"), error);
+  peer->lacks = child.lacks;
   *us = 1e6 * (seconds_now() - start);
   *bytes = json_number_value(json_object_get(answer, "rss")) - child.rss;
-  snprintf(version, 64, "%.40s, import included", child.version);
+  snprintf(ours->row.baseline, sizeof ours->row.baseline, "%.40s, import included", child.version);
   bool good = answer != NULL;
   json_decref(answer);
   peer_stop(&child);
@@ -239,29 +235,21 @@ static bool first_theirs(const Session *session, const Ours *ours, const char *p
 }
 
 /* Memory: ours is the peak of the whole process, theirs what comes on top of the import. */
-static bool first_duel(Session *session, const DuelCase *c, Ours *ours, const char *python,
+static bool first_duel(const Session *session, const DuelCase *c, Ours *ours, Peer *peer,
                        Error *error) {
   BenchRow *row = &ours->row;
-  bool good = true;
-  for (int pair = 0; good && pair < FIRST_PAIRS; pair++) {
+  for (int pair = 0; pair < FIRST_PAIRS; pair++) {
     double us = NAN, theirs = NAN;
-    good = first_ours(session, c->step, &us, &row->peak_bytes, error) &&
-           first_theirs(session, ours, python, &theirs, &row->baseline_bytes, row->baseline, error);
+    if (!first_ours(session, c->step, &us, &row->peak_bytes, error) ||
+        !first_theirs(session, ours, peer, &theirs, &row->baseline_bytes, error))
+      return false;
     samples_add(&row->hot, us);
     samples_add(&row->baseline_hot, theirs);
   }
-  if (good) {
-    snprintf(row->kernel, sizeof row->kernel, "first-step:%s", c->step->name);
-    row->pass = "start";
-    row->least_us = NAN;
-    row->flops = row->bytes = NAN;
-    row->bound = "";
-    conclude(row);
-    session_add(session, row);
-  } else {
-    row_free(row);
-  }
-  return good;
+  row->least_us = row->flops = row->bytes = NAN;
+  row->bound = "";
+  conclude(row);
+  return true;
 }
 
 /* ru_maxrss would include what the parent held when it started us. */
@@ -315,14 +303,23 @@ static int choose(const BenchOptions *options, DuelCase *all, char names[][64], 
   return 0;
 }
 
+/* A case that ours or the peer cannot do becomes a row that says so; what comes after it is
+ * measured. False: the peer ended and cannot be started again. */
 static bool run_case(Session *session, const DuelCase *c, Peer *peer, Error *error) {
   Ours ours;
-  Error inner = {""};
-  if (!ours_make(&ours, c, session, error)) return false;
-  bool good = c->first ? first_duel(session, c, &ours, peer->python, &inner)
-                       : duel(session, c, &ours, peer, &inner);
-  ours_free(&ours);
-  return good || fail(error, "%s: %s", c->name, inner.text);
+  Error why = {""};
+  bool made = ours_make(&ours, c, session, &why);
+  snprintf(ours.row.baseline, sizeof ours.row.baseline, "%s", peer->version);
+  peer->lacks = false;
+  bool good = made && (c->first ? first_duel(session, c, &ours, peer, &why)
+                                : duel(session, c, &ours, peer, &why));
+  if (!good) row_give_up(&ours.row, made ? peer->lacks : ours.lacks, &why);
+  session_add(session, &ours.row);
+  if (made) ours_free(&ours);
+  if (!peer->ended) return true;
+  const char *python = peer->python;
+  peer_stop(peer);
+  return peer_start(peer, python, session->options->home, session->options->threads, error);
 }
 
 static void peers_stop(Peer peer[MAX_PEERS]) {
@@ -354,5 +351,5 @@ int against_run(const BenchOptions *options, Error *error) {
   int wrong = session.wrong;
   good = session_end(&session, error) && good;
   if (!good) return 3;
-  return session_interrupted() ? 75 : wrong > 0;
+  return session_interrupted() ? 75 : session_verdict(wrong, error);
 }

@@ -17,23 +17,34 @@ static const char *price_text(const Session *session) {
   return kernel_mode.deterministic && !session->options->deterministic ? ", deterministic" : "";
 }
 
+/* A case that could not be made: the run goes on. */
+static void give_up(Session *session, BenchRow *row, bool lacks, const Error *why) {
+  row_give_up(row, lacks || error_of_memory(why), why);
+  session_add(session, row);
+}
+
+static void name_op(const Session *session, const Chosen *chosen, const char *dtype,
+                    BenchRow *row) {
+  row->dtype = dtype;
+  snprintf(row->kernel, sizeof row->kernel, "%s", op_table[chosen->op]->name);
+  snprintf(row->name, sizeof row->name, "%s%s", chosen->c->name, price_text(session));
+}
+
 /* Cold is what counts: within a step the operands of an op were last touched long ago. */
-static void time_op(Session *session, OpBench *bench, const OpCheck *check, const char *dtype,
+static void time_op(Session *session, const Chosen *chosen, OpBench *bench, const OpCheck *check,
                     bool backward) {
   BenchRow row = row_make();
   Cost cost = op_cost(backward ? &bench->backward : &bench->forward);
   const TimingLimits *limits = &session->options->limits;
-  Machine machine = machine_for(&session->machine, dtype);
+  Machine machine = machine_for(&session->machine, op_bench_dtype(bench));
   Work work = {.run = backward ? op_bench_backward : op_bench_forward,
                .user = bench,
                .device = session->machine.device};
-  row.dtype = dtype;
-  snprintf(row.kernel, sizeof row.kernel, "%s", op_table[bench->id]->name);
-  snprintf(row.name, sizeof row.name, "%s%s", bench->c->name, price_text(session));
+  name_op(session, chosen, op_bench_dtype(bench), &row);
   op_bench_shape(bench, row.shape, sizeof row.shape);
   row.pass = backward ? "backward" : "forward";
   row.error = check->error[backward];
-  row.tolerance = check->tolerance;
+  row.tolerance = check->tolerance[backward];
   row.reference = check->reference;
   row.flops = cost.flops;
   row.bytes = cost.bytes;
@@ -48,47 +59,48 @@ static void time_op(Session *session, OpBench *bench, const OpCheck *check, cons
   session_add(session, &row);
 }
 
-static bool bench_typed(Session *session, const Chosen *chosen, DType type, Error *error) {
+static void bench_typed(Session *session, const Chosen *chosen, DType type) {
   const Backend *backend = session->options->backend;
   OpBench bench;
   OpCheck check;
-  if (!op_bench_make(&bench, chosen->op, chosen->c, type, backend->kernels[chosen->op], error))
-    return false;
-  bool good = (!backend->device || op_bench_place(&bench, backend, error)) &&
-              op_bench_check(&bench, &check, error);
-  const char *dtype = good ? op_bench_dtype(&bench) : "";
-  if (good && !price_text(session)[0]) time_op(session, &bench, &check, dtype, false);
-  if (good && bench.has_backward) time_op(session, &bench, &check, dtype, true);
-  op_bench_free(&bench);
-  return good;
+  Error error = {""};
+  bool made =
+      op_bench_make(&bench, chosen->op, chosen->c, type, backend->kernels[chosen->op], &error);
+  if (made && (!backend->device || op_bench_place(&bench, backend, &error)) &&
+      op_bench_check(&bench, &check, &error)) {
+    if (!price_text(session)[0]) time_op(session, chosen, &bench, &check, false);
+    if (bench.has_backward) time_op(session, chosen, &bench, &check, true);
+  } else {
+    BenchRow row = row_make();
+    name_op(session, chosen, type == BF16 ? "bf16" : "f32", &row);
+    give_up(session, &row, false, &error);
+  }
+  if (made) op_bench_free(&bench);
 }
 
-static bool bench_types(Session *session, const Chosen *chosen, Error *error) {
+static void bench_types(Session *session, const Chosen *chosen) {
   const Backend *backend = session->options->backend;
-  bool both = backend->device && backend->kernels[chosen->op]->bf16;
-  return bench_typed(session, chosen, F32, error) &&
-         (!both || bench_typed(session, chosen, BF16, error));
+  bench_typed(session, chosen, F32);
+  if (backend->device && backend->kernels[chosen->op]->bf16) bench_typed(session, chosen, BF16);
 }
 
 /* On a GPU in both types, on the CPU in float; what is not deterministic there, once more so. */
-static bool bench_op(Session *session, const Chosen *chosen, Error *error) {
+static void bench_op(Session *session, const Chosen *chosen) {
   const Backend *backend = session->options->backend;
-  const Kernel *kernel = backend->kernels[chosen->op];
-  Error inner = {""};
-  char name[160];
-  chosen_name(chosen, name, sizeof name);
-  if (!kernel) {
-    fprintf(stderr, "%s: no %s kernel\n", name, backend->name);
-    return true;
+  if (!backend->kernels[chosen->op]) {
+    BenchRow row = row_make();
+    Error none = {""};
+    fail(&none, "there is no %s kernel yet", backend->name);
+    name_op(session, chosen, "f32", &row);
+    give_up(session, &row, true, &none);
+    return;
   }
   bool unordered = backend->device && op_table[chosen->op]->flags & OP_UNORDERED;
-  bool good = bench_types(session, chosen, &inner);
-  if (good && unordered && !session->options->deterministic && !session->options->no_price) {
-    kernel_mode.deterministic = true;
-    good = bench_types(session, chosen, &inner);
-    kernel_mode.deterministic = false;
-  }
-  return good || fail(error, "%s: %s", name, inner.text);
+  bench_types(session, chosen);
+  if (!unordered || session->options->deterministic || session->options->no_price) return;
+  kernel_mode.deterministic = true;
+  bench_types(session, chosen);
+  kernel_mode.deterministic = false;
 }
 
 /* ---- whole steps --------------------------------------------------------------------------------
@@ -112,33 +124,47 @@ static void profile_step(const Session *session, const StepCase *c, Step *step) 
   plan_profile_nodes(step->plan, STEPS, &ceiling, NODES, stderr);
 }
 
-static bool time_step(Session *session, const StepCase *c, Error *error) {
-  Step step;
-  const BenchOptions *o = session->options;
-  if (!step_make_on(&step, c, o->backend, o->home, o->threads, error)) return false;
-  BenchRow row = row_make();
-  step_describe(&step, c, &session->machine, &row);
-  if (price_text(session)[0]) snprintf(row.name, sizeof row.name, "deterministic");
-  Work work = {.run = step_run, .user = &step};
-  timing_warm(&work, &o->limits);
-  timing_run(&work, NULL, &o->limits, &row.hot);
-  bool good = isfinite(step_loss(&step)) ||
-              fail(error, "step:%s: the loss is not finite: the times mean nothing", c->name);
-  session_add(session, &row);
-  if (good && session->options->profile && !price_text(session)[0]) profile_step(session, c, &step);
-  step_free(&step);
-  return good;
+static void time_made(Session *session, const StepCase *c, Step *step, BenchRow *row) {
+  Error error = {""};
+  const TimingLimits *limits = &session->options->limits;
+  step_describe(step, c, &session->machine, row);
+  Work work = {.run = step_run, .user = step};
+  timing_warm(&work, limits);
+  timing_run(&work, NULL, limits, &row->hot);
+  if (!isfinite(step_loss(step))) {
+    fail(&error, "the loss is not finite, its time would mean nothing");
+    row_give_up(row, false, &error);
+  }
+  bool profiled = session->options->profile && !row->failed && !price_text(session)[0];
+  session_add(session, row);
+  if (profiled) profile_step(session, c, step);
 }
 
-static bool bench_step(Session *session, const StepCase *c, Error *error) {
+static void time_step(Session *session, const StepCase *c) {
+  Step step;
+  Error error = {""};
+  const BenchOptions *o = session->options;
+  BenchRow row = row_make();
+  step_name(c, &row);
+  if (price_text(session)[0]) snprintf(row.name, sizeof row.name, "deterministic");
+  if (!step_works(c, o->backend, &error)) {
+    give_up(session, &row, true, &error);
+  } else if (!step_make_on(&step, c, o->backend, o->home, o->threads, &error)) {
+    give_up(session, &row, false, &error);
+  } else {
+    time_made(session, c, &step, &row);
+    step_free(&step);
+  }
+}
+
+static void bench_step(Session *session, const StepCase *c) {
   const BenchOptions *o = session->options;
   bool price = o->backend->device && !o->deterministic && !o->no_price;
-  bool good = time_step(session, c, error);
-  if (!good || !price) return good;
+  time_step(session, c);
+  if (!price) return;
   kernel_mode.deterministic = true;
-  good = time_step(session, c, error);
+  time_step(session, c);
   kernel_mode.deterministic = false;
-  return good;
 }
 
 /* ---- the run ------------------------------------------------------------------------------------
@@ -182,17 +208,16 @@ int bench_run(const BenchOptions *options, Error *error) {
     print_list(list, count);
   } else {
     Session session = session_begin(options, widest(list, count));
-    for (int i = 0; good && i < count && !session_interrupted(); i++)
-      good = list[i].step ? bench_step(&session, list[i].step, error)
-                          : bench_op(&session, &list[i], error);
+    for (int i = 0; i < count && !session_interrupted(); i++)
+      if (list[i].step)
+        bench_step(&session, list[i].step);
+      else
+        bench_op(&session, &list[i]);
     wrong = session.wrong;
-    good = session_end(&session, error) && good;
+    good = session_end(&session, error);
   }
   free(list);
   if (!good) return 3;
   if (session_interrupted()) return 75;
-  if (!wrong) return 0;
-  fail(error, "%d row%s beyond the tolerance: wrong kernels were not timed", wrong,
-       wrong > 1 ? "s are" : " is");
-  return 1;
+  return session_verdict(wrong, error);
 }

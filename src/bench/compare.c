@@ -21,15 +21,19 @@ typedef struct Pair {
 /* ---- pairing ------------------------------------------------------------------------------------
  */
 
+static bool timed(const json_t *row) {
+  return json_integer_value(json_object_get(row, "samples")) > 0;
+}
+
 static bool same_bench(const json_t *a, const json_t *b) {
-  static const char *const keys[] = {"kernel", "case_name", "pass",   "shape",
-                                     "dtype",  "device",    "timing", "baseline"};
-  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-    bool setting = i == 7; /* the peer's fastest setting may change; that there is one may not */
-    if (setting ? !field_text(a, keys[i])[0] != !field_text(b, keys[i])[0]
-                : strcmp(field_text(a, keys[i]), field_text(b, keys[i])) != 0)
-      return false;
-  }
+  static const char *const keys[] = {"kernel", "case_name", "pass", "shape", "dtype", "device"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    if (strcmp(field_text(a, keys[i]), field_text(b, keys[i])) != 0) return false;
+  /* The peer's fastest setting may change; that there is one may not. */
+  if (!field_text(a, "baseline")[0] != !field_text(b, "baseline")[0]) return false;
+  /* What has no time (a wrong result) has no kind of timing either. */
+  if (timed(a) && timed(b) && strcmp(field_text(a, "timing"), field_text(b, "timing")) != 0)
+    return false;
   return json_integer_value(json_object_get(a, "threads")) ==
          json_integer_value(json_object_get(b, "threads"));
 }
@@ -72,31 +76,61 @@ static int pairs_make(const json_t *old_rows, const json_t *new_rows, double mar
   return count;
 }
 
+/* How many of `rows` have no partner among `others`. */
+static int alone(const json_t *rows, const json_t *others) {
+  int count = 0;
+  size_t i, k;
+  json_t *row, *other;
+  json_array_foreach(rows, i, row) {
+    bool found = false;
+    json_array_foreach(others, k, other) found = found || same_bench(row, other);
+    count += !found;
+  }
+  return count;
+}
+
 /* ---- printing -----------------------------------------------------------------------------------
  */
 
+/* A row without samples says why in its own run; there is nothing to compare then. */
 static const char *verdict_of(const Pair *pair) {
-  return pair->broken ? "WRONG" : verdict_names[pair->verdict];
+  if (wrong(pair->new_row)) return "WRONG";
+  bool both = pair->old_samples.count && pair->new_samples.count;
+  return both ? verdict_names[pair->verdict] : "NOT TIMED";
 }
 
-static void print_text(const Pair *pairs, int count) {
+/* The number, or a dash where there is none. */
+static void set_number(Sheet *sheet, int row, int column, const char *format, double value) {
+  char text[32];
+  snprintf(text, sizeof text, format, value); /* NOLINT: formats are ours */
+  sheet_set(sheet, row, column, "%s", isfinite(value) ? text : "-");
+}
+
+static void print_pair(Sheet *sheet, int row, const Pair *p) {
+  const char *name = field_text(p->new_row, "case_name");
+  sheet_set(sheet, row, 0, "%s%s%s", field_text(p->new_row, "kernel"), name[0] ? ", " : "", name);
+  sheet_set(sheet, row, 1, "%s", field_text(p->new_row, "pass"));
+  set_number(sheet, row, 2, "%.4g", samples_quantile(&p->old_samples, .5));
+  set_number(sheet, row, 3, "%.4g", samples_quantile(&p->new_samples, .5));
+  set_number(sheet, row, 4, "%.3f", p->ratio.value);
+  if (isfinite(p->ratio.value))
+    sheet_set(sheet, row, 5, "%.3f-%.3f", p->ratio.low, p->ratio.high);
+  else
+    sheet_set(sheet, row, 5, "-");
+  sheet_set(sheet, row, 6, "%s", verdict_of(p));
+}
+
+static void print_text(const Pair *pairs, int count, const int64_t run[2], const int lone[2]) {
   Sheet sheet = sheet_make(count + 1, 7);
   const char *const head[] = {"kernel, case", "pass", "old us", "new us",
                               "new/old",      "95 %", "verdict"};
   for (int c = 0; c < 7; c++) sheet_set(&sheet, 0, c, "%s", head[c]);
-  for (int i = 0; i < count; i++) {
-    const Pair *p = &pairs[i];
-    const char *name = field_text(p->new_row, "case_name");
-    sheet_set(&sheet, i + 1, 0, "%s%s%s", field_text(p->new_row, "kernel"), name[0] ? ", " : "",
-              name);
-    sheet_set(&sheet, i + 1, 1, "%s", field_text(p->new_row, "pass"));
-    sheet_set(&sheet, i + 1, 2, "%.4g", samples_quantile(&p->old_samples, .5));
-    sheet_set(&sheet, i + 1, 3, "%.4g", samples_quantile(&p->new_samples, .5));
-    sheet_set(&sheet, i + 1, 4, "%.3f", p->ratio.value);
-    sheet_set(&sheet, i + 1, 5, "%.3f-%.3f", p->ratio.low, p->ratio.high);
-    sheet_set(&sheet, i + 1, 6, "%s", verdict_of(p));
-  }
+  for (int i = 0; i < count; i++) print_pair(&sheet, i + 1, &pairs[i]);
   sheet_text(&sheet, true, stdout);
+  for (int i = 0; i < 2; i++)
+    if (lone[i])
+      printf("%d row%s of run %lld %s not in the other\n", lone[i], lone[i] > 1 ? "s" : "",
+             (long long)run[i], lone[i] > 1 ? "are" : "is");
   sheet_free(&sheet);
 }
 
@@ -104,7 +138,7 @@ static json_t *real(double value) {
   return isfinite(value) ? json_real(value) : json_null();
 }
 
-static void print_json(const Pair *pairs, int count, int64_t old_run, int64_t new_run) {
+static void print_json(const Pair *pairs, int count, const int64_t run[2], const int lone[2]) {
   json_t *rows = json_array();
   for (int i = 0; i < count; i++) {
     const Pair *p = &pairs[i];
@@ -118,8 +152,9 @@ static void print_json(const Pair *pairs, int count, int64_t old_run, int64_t ne
                   "ratio_low", real(p->ratio.low), "ratio_high", real(p->ratio.high), "verdict",
                   verdict_of(p)));
   }
-  json_t *document = json_pack("{s:i, s:I, s:I, s:o}", "schema", 1, "old_run", (json_int_t)old_run,
-                               "new_run", (json_int_t)new_run, "rows", rows);
+  json_t *document = json_pack("{s:i, s:I, s:I, s:i, s:i, s:o}", "schema", 1, "old_run",
+                               (json_int_t)run[0], "new_run", (json_int_t)run[1], "old_only",
+                               lone[0], "new_only", lone[1], "rows", rows);
   json_document(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
   json_decref(document);
 }
@@ -132,8 +167,8 @@ static int conclude(const CompareOptions *o, const json_t *old_rows, const json_
   Pair *pairs = calloc(json_array_size(new_rows) + 1, sizeof *pairs);
   CHECK(pairs, "no memory for %zu rows", json_array_size(new_rows));
   int count = pairs_make(old_rows, new_rows, o->margin, pairs), slower = 0;
-  if (count && o->json) print_json(pairs, count, run[0], run[1]);
-  if (count && !o->json) print_text(pairs, count);
+  const int lone[2] = {alone(old_rows, new_rows), alone(new_rows, old_rows)};
+  if (count) (o->json ? print_json : print_text)(pairs, count, run, lone);
   for (int i = 0; i < count; i++) {
     slower += pairs[i].broken || pairs[i].verdict == VERDICT_SLOWER;
     samples_free(&pairs[i].old_samples);

@@ -24,8 +24,10 @@ typedef struct Ours {
   OpBench op;
   Step step;
   struct DiceMaps *maps;
+  bool lacks; /* it could not be made because what it needs is not here */
 } Ours;
 
+/* On failure the row holds the case's names. */
 bool ours_make(Ours *ours, const DuelCase *c, const Session *session, Error *error);
 void ours_free(Ours *ours); /* not the row's samples: session_add frees those */
 

@@ -17,11 +17,11 @@ typedef struct OpBench {
   bool has_backward;
 } OpBench;
 
-/* The error of a pass against the reference: the largest difference in any result, relative to that
- * result's largest element (whole numbers: any difference counts as 1). */
+/* The errors of forward and backward against the reference: the largest difference in a result,
+ * relative to that result's largest element (whole numbers: any difference counts as 1), and what
+ * is allowed there; of the result that is nearest to its limit, or farthest beyond. */
 typedef struct OpCheck {
-  double error[2]; /* forward, backward */
-  double tolerance;
+  double error[2], tolerance[2];
   const char *reference; /* "double"; where that takes too long "double, sampled" if the op's single
                             elements can be computed (src/bench/sample.h), else "portable float",
                             on a GPU "the CPU's float" */

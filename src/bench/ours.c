@@ -35,7 +35,6 @@ static bool dice_make(Ours *ours, const Session *session, Error *error) {
   ours->row.bytes = 2 * DICE_VOXELS;
   ours->row.pass = "forward";
   ours->row.least_us = machine_least_us(&session->machine, 0, ours->row.bytes, &ours->row.bound);
-  snprintf(ours->row.kernel, sizeof ours->row.kernel, "dice");
   snprintf(ours->row.shape, sizeof ours->row.shape, "(64,192,160) labels=16");
   ours->request =
       json_pack("{s:s, s:i, s:i}", "bench", "dice", "labels", DICE_LABELS, "voxels", DICE_VOXELS);
@@ -90,12 +89,11 @@ static bool op_make(Ours *ours, const DuelCase *c, const Session *session, Error
     return false;
   Cost cost = op_cost(&bench->forward), back = {0, 0};
   if (bench->has_backward) back = op_cost(&bench->backward);
-  snprintf(row->kernel, sizeof row->kernel, "%s", op_table[c->op]->name);
-  snprintf(row->name, sizeof row->name, "%s", c->c->name);
   op_bench_shape(bench, row->shape, sizeof row->shape);
   row->pass = bench->has_backward ? "both" : "forward";
-  row->error = fmax(check.error[0], check.error[1]);
-  row->tolerance = check.tolerance;
+  int worse = check.error[1] * check.tolerance[0] > check.error[0] * check.tolerance[1];
+  row->error = check.error[worse];
+  row->tolerance = check.tolerance[worse];
   row->reference = check.reference;
   row->flops = cost.flops + back.flops;
   row->bytes = cost.bytes + back.bytes;
@@ -129,7 +127,9 @@ static json_t *nested(const json_t *list) {
 static bool step_side(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
   Step *step = &ours->step;
   const BenchOptions *o = session->options;
-  if (!step_make_on(step, c->step, o->backend, o->home, o->threads, error)) return false;
+  ours->lacks = !step_works(c->step, o->backend, error);
+  if (ours->lacks || !step_make_on(step, c->step, o->backend, o->home, o->threads, error))
+    return false;
   step_describe(step, c->step, &session->machine, &ours->row);
   ours->work = (Work){.run = step_run, .user = step};
   json_t *config = json_deep_copy(step->config);
@@ -141,15 +141,27 @@ static bool step_side(Ours *ours, const DuelCase *c, const Session *session, Err
   return true;
 }
 
+static void name_row(const DuelCase *c, BenchRow *row) {
+  row->dtype = c->dtype;
+  if (c->step) step_name(c->step, row);
+  if (c->c) snprintf(row->name, sizeof row->name, "%s", c->c->name);
+  if (!c->step)
+    snprintf(row->kernel, sizeof row->kernel, "%s", c->c ? op_table[c->op]->name : "dice");
+  if (!c->first) return;
+  snprintf(row->kernel, sizeof row->kernel, "first-step:%s", c->step->name);
+  row->pass = "start";
+}
+
 bool ours_make(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
   *ours = (Ours){.row = row_make()};
-  Error inner = {""};
-  bool good = c->step ? step_side(ours, c, session, &inner)
-              : c->c  ? op_make(ours, c, session, &inner)
-                      : dice_make(ours, session, &inner);
+  name_row(c, &ours->row);
+  bool good = c->step ? step_side(ours, c, session, error)
+              : c->c  ? op_make(ours, c, session, error)
+                      : dice_make(ours, session, error);
   if (!good) {
+    ours->lacks = ours->lacks || error_of_memory(error);
     ours_free(ours);
-    return fail(error, "%s: %s", c->name, inner.text);
+    return false;
   }
   json_object_set_new(ours->request, "threads", json_integer(session->options->threads));
   json_object_set_new(ours->request, "dtype", json_string(c->dtype));

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* pipe2 */
 #include "src/bench/peer.h"
+#include "kernels/processor.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -10,12 +11,13 @@
 
 extern char **environ;
 
-/* As many threads as we use, said before its libraries start. */
-static void set_threads(int threads) {
+/* As many threads as we use and no other instructions, said before its libraries start. */
+static void set_limits(int threads) {
   char text[16];
   snprintf(text, sizeof text, "%d", threads);
   setenv("OMP_NUM_THREADS", text, 1);
   setenv("MKL_NUM_THREADS", text, 1);
+  processor_limit_peers();
 }
 
 bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error) {
@@ -23,7 +25,7 @@ bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error)
   *peer = (Peer){0};
   if (pipe2(to, O_CLOEXEC)) return fail(error, "no pipe for %s", argv[0]);
   if (pipe2(from, O_CLOEXEC)) return fail(error, "no pipe for %s", argv[0]);
-  set_threads(threads);
+  set_limits(threads);
   signal(SIGPIPE, SIG_IGN); /* a peer that died is an answer that does not come */
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -77,6 +79,8 @@ json_t *peer_listen(Peer *peer, Error *error) {
   json_t *answer = length > 0 ? json_loads(line, 0, &reason) : NULL;
   free(line);
   const char *refusal = json_string_value(json_object_get(answer, "error"));
+  peer->lacks = json_is_true(json_object_get(answer, "lacks"));
+  peer->ended = length <= 0;
   if (answer && !refusal) return answer;
   fail(error, "the peer %s%s",
        answer       ? "says: "
@@ -92,6 +96,7 @@ json_t *peer_ask(Peer *peer, json_t *request, Error *error) {
               fflush(peer->to) == 0;
   json_decref(request);
   if (good) return peer_listen(peer, error);
+  peer->ended = true;
   fail(error, "the peer ended");
   return NULL;
 }

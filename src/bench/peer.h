@@ -15,6 +15,8 @@ typedef struct Peer {
   FILE *to, *from;
   char version[64]; /* of the library it speaks for */
   double rss;       /* peak bytes once that was loaded */
+  bool ended;       /* instead of answering */
+  bool lacks;       /* the last refusal was for want of something: it cannot do that here */
 } Peer;
 
 /* HARNESS_PYTHON, by default /usr/bin/python3. */

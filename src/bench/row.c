@@ -23,7 +23,22 @@ void row_free(BenchRow *row) {
 }
 
 bool row_wrong(const BenchRow *row) {
-  return !isnan(row->tolerance) && !(row->error <= row->tolerance);
+  return row->failed || (!isnan(row->tolerance) && !(row->error <= row->tolerance));
+}
+
+void row_give_up(BenchRow *row, bool lacks, const Error *why) {
+  snprintf(row->not_timed, sizeof row->not_timed, "%.239s", why->text);
+  row->failed = !lacks;
+  row_free(row);
+}
+
+/* Why the row has no time; empty: it has one. */
+static void untimed_text(const BenchRow *row, char *text, size_t bytes) {
+  if (row->not_timed[0] || !row_wrong(row))
+    snprintf(text, bytes, "%s", row->not_timed);
+  else
+    snprintf(text, bytes, "wrong result: %.1e is beyond the tolerance of %.1e", row->error,
+             row->tolerance);
 }
 
 const Samples *row_samples(const BenchRow *row) {
@@ -78,7 +93,10 @@ json_t *row_json(const BenchRow *row, int threads, bool samples) {
   put(object, "tolerance", row->tolerance);
   json_object_set_new(object, "reference",
                       row->reference ? json_string(row->reference) : json_null());
+  char why[sizeof row->not_timed];
+  untimed_text(row, why, sizeof why);
   json_object_set_new(object, "wrong", json_boolean(row_wrong(row)));
+  json_object_set_new(object, "not_timed", why[0] ? json_string(why) : json_null());
   json_object_set_new(object, "timing", json_string(row->cold.count ? "cold" : "hot"));
   put_summary(object, "", chosen);
   json_object_set_new(object, "noise_met", json_boolean(chosen->met));
@@ -145,8 +163,11 @@ void row_print(const BenchRow *row, FILE *out, int width, bool baseline) {
   char name[sizeof row->kernel + sizeof row->name + 4], error[16], theirs[16];
   snprintf(name, sizeof name, row->name[0] ? "%s, %s" : "%s", row->kernel, row->name);
   fprintf(out, "%-*s %-8s %8s", width, name, row->pass, number_text(row->error, "%.1e", error));
-  if (row_wrong(row)) {
-    fprintf(out, " WRONG: beyond the tolerance of %.0e, not timed\n", row->tolerance);
+  char why[sizeof row->not_timed];
+  untimed_text(row, why, sizeof why);
+  if (why[0]) {
+    fprintf(out, " not timed: %s\n", why);
+    fflush(out);
     return;
   }
   print_times(row, out);

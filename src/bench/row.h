@@ -2,6 +2,7 @@
 #ifndef BENCH_ROW_H
 #define BENCH_ROW_H
 
+#include "kernels/error.h"
 #include "src/bench/machine.h"
 
 #include <stdio.h>
@@ -22,11 +23,17 @@ typedef struct BenchRow {
   Samples baseline_hot;
   Ratio speedup; /* interval: over the pairs */
   double baseline_bytes;
+  /* Why there is no time: what the processor, the memory or the peer lacks for it, or what went
+   * wrong. Empty: timed, or a wrong result. */
+  char not_timed[240];
+  bool failed; /* not timed because of a fault, not for want of something */
 } BenchRow;
 
 BenchRow row_make(void);
 void row_free(BenchRow *row);
-bool row_wrong(const BenchRow *row); /* beyond the tolerance: such a row has no time */
+bool row_wrong(const BenchRow *row); /* beyond the tolerance, or failed: it has no time */
+/* That this case has no time, and why: `lacks`, what it needs is not here; else it failed. */
+void row_give_up(BenchRow *row, bool lacks, const Error *why);
 /* The samples that count: cold ones where there are, else hot. */
 const Samples *row_samples(const BenchRow *row);
 /* As printed by --json; with `samples`, every sample too, as stored. */

@@ -9,9 +9,10 @@
 /* Whether single elements of this op can be computed: the products, attention and instance norm.
  * The others are cheap as a whole. */
 bool sample_knows(OpId id);
-/* The largest difference of out (forward) and din (backward) relative to the largest sample of its
- * tensor. `call`: backward, with the data of all its operands on the host, NULL for gradients that
- * there are none of. */
-void sample_errors(OpId id, const Call *call, double error[2]);
+/* The largest difference in out[i] or din[i] relative to the largest sample of it; 0 where it is
+ * not there or not compared. `call`: backward, with the data of all its operands on the host, NULL
+ * for gradients that there are none of. */
+double sample_error_out(OpId id, const Call *call, int i);
+double sample_error_din(OpId id, const Call *call, int i);
 
 #endif

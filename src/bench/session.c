@@ -1,4 +1,5 @@
 #include "src/bench/session.h"
+#include "kernels/processor.h"
 #include "src/data/sets/json_text.h"
 #include "src/store/bench.h"
 #include "src/store/environment.h"
@@ -31,6 +32,8 @@ Session session_begin(const BenchOptions *options, int width) {
   omp_set_num_threads(options->threads);
   session.flush = flush_make();
   const Device *device = options->backend->device;
+  char isa[64];
+  processor_isa(isa, sizeof isa);
   session.machine = device
                         ? machine_begin_on(device, options->threads)
                         : machine_begin(options->threads, ceiling_seconds(options), &session.flush);
@@ -44,7 +47,7 @@ Session session_begin(const BenchOptions *options, int width) {
             session.machine.matrix_gflops);
   else
     fprintf(session.text,
-            "%d threads; ceilings measured now: copy %.1f GB/s, float FMA %.0f GFLOP/s\n",
+            "%s, %d threads; ceilings measured now: copy %.1f GB/s, float FMA %.0f GFLOP/s\n", isa,
             options->threads, session.machine.copy_gbps, session.machine.fma_gflops);
   row_print_head(session.text, width, options->against);
   fflush(session.text);
@@ -80,6 +83,13 @@ void session_better_peer(Session *session, size_t first) {
   fflush(session->text);
 }
 
+int session_verdict(int wrong, Error *error) {
+  if (!wrong) return 0;
+  fail(error, "%d row%s wrong or failed and %s no time: the table says why", wrong,
+       wrong > 1 ? "s are" : " is", wrong > 1 ? "have" : "has");
+  return 1;
+}
+
 /* The run as stored: what was typed, under which limits, on what a machine. */
 static json_t *run_json(const Session *session) {
   const BenchOptions *o = session->options;
@@ -103,10 +113,9 @@ static bool keep(const Session *session, json_t *environment, int64_t *id, Error
 static void print_json(Session *session, json_t *environment, int64_t id) {
   json_t *host = machine_json(&session->machine), *row;
   const char *const keys[] = {
-      "host",         "cpu",    "cores",       "memory_bytes",   "kernel",
-      "version",      "commit", "binary_hash", "compiler",       "flags",
-      "libraries",    "gpu",    "gpu_driver",  "gpu_capability", "gpu_bytes",
-      "gpu_libraries"};
+      "host",   "cpu",         "cores",          "memory_bytes", "kernel",       "version",
+      "commit", "binary_hash", "compiler",       "flags",        "isa",          "libraries",
+      "gpu",    "gpu_driver",  "gpu_capability", "gpu_bytes",    "gpu_libraries"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
     if (json_object_get(environment, keys[i]))
       json_object_set(host, keys[i], json_object_get(environment, keys[i]));

@@ -10,7 +10,7 @@ typedef struct Session {
   Machine machine;
   Flush flush;
   json_t *rows; /* with their samples */
-  int wrong;    /* rows whose kernel is wrong */
+  int wrong;    /* rows whose kernel is wrong, or that failed */
   int width;    /* of the first column */
   FILE *text;   /* the table; NULL: none */
 } Session;
@@ -24,6 +24,9 @@ void session_add(Session *session, BenchRow *row);
 void session_better_peer(Session *session, size_t first);
 /* After the first Ctrl-C: no more rows, what was measured is stored; the second ends at once. */
 bool session_interrupted(void);
+/* The exit code of a run that went to its end: 1 with the error where rows are wrong or failed. A
+ * row of a case that cannot be done here is none of them. */
+int session_verdict(int wrong, Error *error);
 /* Measures the machine again, warns, stores the run, prints the JSON. */
 bool session_end(Session *session, Error *error);
 

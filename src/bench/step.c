@@ -1,4 +1,5 @@
 #include "src/bench/step.h"
+#include "engine/storage.h"
 #include "kernels/mode.h"
 #include "kernels/rng.h"
 #include "src/train/config.h"
@@ -84,6 +85,10 @@ bool step_on(const StepCase *c, const Backend *backend) {
   return backend->device || !overrides(c, "scale=paper");
 }
 
+bool step_works(const StepCase *c, const Backend *backend, Error *error) {
+  return storage_works(strcmp(step_dtype(c), "bf16") ? F32 : BF16, backend, error);
+}
+
 static void start(Step *step) {
   const json_t *config = step->config;
   const Model *m = &step->model;
@@ -143,18 +148,22 @@ void step_run(void *user) {
   stepper_wait(&step->stepper);
 }
 
+void step_name(const StepCase *c, BenchRow *row) {
+  snprintf(row->kernel, sizeof row->kernel, "step:%s", c->name);
+  row->pass = "step";
+  row->dtype = step_dtype(c);
+}
+
 void step_describe(const Step *step, const StepCase *c, const Machine *ceilings, BenchRow *row) {
   bool tf32 = step->backend->device && kernel_mode.tf32 != TF32_OFF;
-  row->dtype = tf32 && step->graph->storage != BF16 ? "tf32" : step_dtype(c);
+  if (tf32 && step->graph->storage != BF16) row->dtype = "tf32";
   Machine machine = machine_for(ceilings, row->dtype);
   const int64_t *dim = step->model.image->tensor.dim;
   double compute = 0, memory = 0;
-  snprintf(row->kernel, sizeof row->kernel, "step:%s", c->name);
   size_t used = (size_t)snprintf(row->shape, sizeof row->shape, "(%d,%d,%d,%d,%d)", (int)dim[0],
                                  (int)dim[1], (int)dim[2], (int)dim[3], (int)dim[4]);
   for (int i = 0; c->overrides[i] && used < sizeof row->shape; i++)
     used += (size_t)snprintf(row->shape + used, sizeof row->shape - used, " %s", c->overrides[i]);
-  row->pass = "step";
   row->least_us = 0;
   for (int i = 0; i < step->graph->node_count; i++) {
     const char *bound;

@@ -218,8 +218,7 @@ static const char *evaluate(Trial *t, Error *error) {
 static const char *run(Trial *t, Error *error) {
   TrainingEnd end = TRAINING_DONE;
   if (!prepare_data(t, error)) return "failed";
-  if (!prepare_model(t, error))
-    return strncmp(error->text, "out of memory", 13) == 0 ? "oom" : "failed";
+  if (!prepare_model(t, error)) return error_of_memory(error) ? "oom" : "failed";
   if (!probe(t, error) || !train(t, &end, error)) return "failed";
   if (end == TRAINING_COLLAPSED) return "collapsed";
   if (end == TRAINING_INTERRUPTED) return "interrupted";

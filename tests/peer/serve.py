@@ -7,7 +7,8 @@ answer:   {"setting", "choices", "parameters"}    the setting that was fastest h
 request:  {"do": "measure", "repeats"}            answer: {"us", "rss", "peak"}: mean time of one call, the process's
                                                   peak bytes, and on a GPU those of its memory
 request:  {"do": "first"}                         one call in the plainest setting; answer as measure
-An {"error"} answers what fails. The process ends with its input."""
+{"error", "lacks"} answers what fails; lacks: this release or machine cannot do that, it is no fault of ours. The
+process ends with its input."""
 
 import gc
 import json
@@ -23,6 +24,10 @@ from place import Place
 
 BENCHES = {"step": models.step, "deform_attention": operators.deform_attention, "match": operators.match,
            "dice": operators.dice}
+
+
+# What PyTorch raises where it has no such kernel or too little memory.
+LACKS = (RuntimeError, MemoryError)
 
 
 def peak_bytes():
@@ -110,7 +115,8 @@ def main():
         try:
             answer({"setup": server.setup, "measure": server.measure, "first": server.first}[request["do"]](request))
         except Exception as error:  # the caller prints it
-            answer({"error": "%s: %s" % (type(error).__name__, (str(error).splitlines() or [""])[0])})
+            answer({"error": "%s: %s" % (type(error).__name__, (str(error).splitlines() or [""])[0]),
+                    "lacks": isinstance(error, LACKS)})
 
 
 main()
