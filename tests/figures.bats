@@ -77,6 +77,18 @@ END
   [[ "$output" == *"a100, h100 or h200"* ]]
 }
 
+@test "estimate says what the processor cannot do, and goes on" {
+  HARNESS_ISA=portable "$harness" estimate "$root/experiments/query_count.lua" queries=1,2 dtype=bf16 >out
+  [ "$(grep -c "is not estimated: dtype=bf16: .*bf16" out)" -eq 2 ]
+  run grep -Ei "nan|one trial a line" out
+  [ "$status" -eq 1 ]
+  HARNESS_ISA=portable "$harness" estimate "$root/experiments/query_count.lua" queries=1 dtype=bf16 --json >half.json
+  python3 -c 'import json
+estimate = json.load(open("half.json"))
+row, = estimate["rows"]
+assert "bf16" in row["not_estimated"] and estimate["hours"] == 0, estimate'
+}
+
 @test "estimate times steps that fit and multiplies a rate for those that do not, without a step's memory" {
   own_trials
   options="queries=1,2 patch=16,16,16 widths=4,8,8,8 hidden=12 key_grid=2,2,2 seeds=2"

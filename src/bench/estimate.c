@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "engine/storage.h"
 #include "src/bench/step.h"
 #include "src/data/sets/dataset.h"
 #include "src/report/sheet.h"
@@ -152,6 +153,15 @@ static json_t *cell_of(const json_t *plan, size_t index, int *cells) {
   return found;
 }
 
+/* What this processor cannot compute is a row that says so, beside the others. */
+static bool works_here(const json_t *config, json_t *row) {
+  Error why = {""};
+  bool half = !strcmp(field_text(config, "dtype"), "bf16");
+  if (storage_works(half ? BF16 : F32, &backend_cpu, &why)) return true;
+  json_object_set_new(row, "not_estimated", json_string(why.text));
+  return false;
+}
+
 bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **estimate,
                    Error *error) {
   const Backend *gpu = place->gpu ? backend_planned(place->home, place->gpu, error) : NULL;
@@ -170,7 +180,8 @@ bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **esti
     json_object_set_new(config, "home", json_string(place->home));
     threads = (int)config_int(config, "threads");
     omp_set_num_threads(threads);
-    good = fill_row(plan, config, place, gpu, &rate, row, error);
+    if (gpu || works_here(config, row))
+      good = fill_row(plan, config, place, gpu, &rate, row, error);
     json_decref(config);
     json_array_append_new(rows, row);
     if (!good) break;
@@ -244,6 +255,33 @@ static void gpu_print(const json_t *estimate, FILE *out) {
   sheet_free(&sheet);
 }
 
+static void put_row(Sheet *sheet, int r, const json_t *row) {
+  bool measured = !strcmp(field_text(row, "from"), "measured");
+  char time[32];
+  hours_text(field_number(row, "hours"), time);
+  sheet_set(sheet, r, 1, "%.0f", field_number(row, "parameters"));
+  sheet_set(sheet, r, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
+  sheet_set(sheet, r, 3, "%.1f", field_number(row, "flops") / 1e9);
+  sheet_set(sheet, r, 4, "%.0f", field_number(row, "train_bytes") / 0x1p20);
+  sheet_set(sheet, r, 5, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
+  sheet_set(sheet, r, 6, measured ? "%.3f" : "~%.1f", field_number(row, "step_s"));
+  sheet_set(sheet, r, 7, measured ? "%s" : "~%s", time);
+}
+
+/* Below the table; how many rows have no numbers. */
+static int print_unknown(const json_t *rows, FILE *out) {
+  int count = 0;
+  const json_t *row;
+  size_t i;
+  json_array_foreach(rows, i, row) {
+    const char *why = field_text(row, "not_estimated");
+    if (why[0])
+      fprintf(out, "%s  %s is not estimated: %s\n", count++ ? "" : "\n", field_text(row, "label"),
+              why);
+  }
+  return count;
+}
+
 static Sheet sheet_of(const json_t *rows) {
   static const char *const heads[] = {"variant",      "parameters",   "weights MiB",
                                       "GFLOP a step", "training MiB", "inference MiB",
@@ -253,17 +291,9 @@ static Sheet sheet_of(const json_t *rows) {
   for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
   for (int i = 0; i < count; i++) {
     const json_t *row = json_array_get(rows, (size_t)i);
-    bool measured = !strcmp(json_string_value(json_object_get(row, "from")), "measured");
-    char time[32];
-    hours_text(field_number(row, "hours"), time);
     sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
-    sheet_set(&sheet, i + 1, 1, "%.0f", field_number(row, "parameters"));
-    sheet_set(&sheet, i + 1, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
-    sheet_set(&sheet, i + 1, 3, "%.1f", field_number(row, "flops") / 1e9);
-    sheet_set(&sheet, i + 1, 4, "%.0f", field_number(row, "train_bytes") / 0x1p20);
-    sheet_set(&sheet, i + 1, 5, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
-    sheet_set(&sheet, i + 1, 6, measured ? "%.3f" : "~%.1f", field_number(row, "step_s"));
-    sheet_set(&sheet, i + 1, 7, measured ? "%s" : "~%s", time);
+    for (int c = 1; c < columns; c++) sheet_set(&sheet, i + 1, c, "-");
+    if (!field_text(row, "not_estimated")[0]) put_row(&sheet, i + 1, row);
   }
   return sheet;
 }
@@ -284,8 +314,11 @@ void estimate_print(const json_t *estimate, FILE *out) {
           json_string_value(json_object_get(estimate, "experiment")),
           json_string_value(json_object_get(estimate, "scale")), threads, threads == 1 ? "" : "s");
   sheet_text(&sheet, false, out);
-  fprintf(out, "\n  one trial a line; all %zu variants with %d seed%s: %s, one trial at a time\n",
-          json_array_size(rows), seeds, seeds == 1 ? "" : "s", total);
+  sheet_free(&sheet);
+  int known = (int)json_array_size(rows) - print_unknown(rows, out);
+  if (!known) return;
+  fprintf(out, "\n  one trial a line; all %d variants with %d seed%s: %s, one trial at a time\n",
+          known, seeds, seeds == 1 ? "" : "s", total);
   fprintf(out, "  training: arena, weights, gradients, momenta; inference: of one patch; times "
                "are of the training steps, without validation\n");
   if (rate)
@@ -298,5 +331,4 @@ void estimate_print(const json_t *estimate, FILE *out) {
   if (getloadavg(load, 1) == 1 && load[0] > environment_cores() + 1)
     fprintf(out, "  the machine is busy (load %.1f): on a quiet one these times are shorter\n",
             load[0]);
-  sheet_free(&sheet);
 }
