@@ -94,3 +94,39 @@ END
   "$harness" data plan flat | grep -q "^patch  *3 x 16 x 16"
   "$harness" run tiny.lua data=flat batch=2 >/dev/null
 }
+
+@test "what is typed wins over what a row sets, unless rows are compared by it" {
+  export HARNESS_HOME="$root"
+  cat >rows.lua <<'END'
+return { title = "rows", seeds = 1, base = { steps = 15 }, rows = {
+  { key = "plain", label = "p", set = { head = "point_wise", bridge = "none" } },
+  { key = "long", label = "l", set = { steps = 20, lr = 0.3 } },
+  { key = "deep", label = "d", set = { decoder_convs = 3, lr = 0.1 } } } }
+END
+  "$harness" run rows.lua steps=1 -n >out
+  grep -qx "long: steps=1 in place of its own 20" out
+  "$harness" run rows.lua steps=1 -n --json | python3 -c "
+import json, sys
+assert [cell['config']['steps'] for cell in json.load(sys.stdin)['cells']] == [1, 1, 1]"
+  "$harness" run rows.lua steps=20 batch=1 -n >out
+  [ "$(grep -c "in place" out)" -eq 0 ]
+  "$harness" run rows.lua steps=1,2 -n >out
+  grep -qx "long: steps=1,2 in place of its own 20" out
+  grep -q "6 of 6 trials would run" out
+  while IFS='|' read -r typed expected; do
+    run "$harness" run rows.lua "$typed" -n
+    echo "$output"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"$expected"* ]]
+  done <<'END'
+head=mlp_class|head=mlp_class: row 'plain' sets head=point_wise, and that is what the row is
+bridge=fsad,none|row 'plain' sets bridge=none, and that is what the row is
+lr=0.2|row 'long' sets lr=0.3, and 'deep' sets 0.1: that is what the rows vary
+END
+  sed -i 's/, lr = 0.[13]//' rows.lua
+  sed -i '/"long"/d' rows.lua
+  sed -i 's/{ key = "deep"/{ key = "full", label = "f", set = {} }, { key = "deep"/' rows.lua
+  run "$harness" run rows.lua decoder_convs=4 -n
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"row 'deep' sets decoder_convs=3, and without it 'full' and 'deep' are the same"* ]]
+}

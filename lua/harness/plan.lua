@@ -142,7 +142,7 @@ local function resolve(experiment, parsed, scale, row, planned)
   for key, value in pairs((experiment.at or {})[scale] or {}) do config[key] = value end
   for key, value in pairs(row.set) do config[key] = value end
   for key, values in pairs(parsed.values) do
-    if #values == 1 and row.set[key] == nil then config[key] = values[1] end
+    if #values == 1 then config[key] = values[1] end
   end
   return config
 end
@@ -232,6 +232,61 @@ local function extra_axes(experiment, parsed)
   return axes
 end
 
+-- ---- what is typed against what a row sets --------------------------------------------------------
+
+local function differs(value, typed)
+  return value ~= nil and (#typed > 1 or flat_text(value) ~= flat_text(typed[1]))
+end
+
+local function config_text(config)
+  local parts = {}
+  for key, value in pairs(config) do parts[#parts + 1] = key .. "=" .. flat_text(value) end
+  table.sort(parts)
+  return table.concat(parts, " ")
+end
+
+-- Two rows that are one with what was typed, and were two without.
+local function rows_made_equal(experiment, parsed, scale, rows)
+  local seen = {}
+  for _, row in ipairs(rows) do
+    local typed = config_text(resolve(experiment, parsed, scale, row))
+    local own = config_text(resolve(experiment, { values = {} }, scale, row))
+    local other = seen[typed]
+    if other and other.own ~= own then return other.row, row end
+    seen[typed] = other or { own = own, row = row }
+  end
+end
+
+-- What the user types wins over what a row sets, unless it is what the rows are compared by: a word or a switch
+-- that makes the row what it is, a number in which rows differ, or one without which two rows would be the same.
+local function overridden(experiment, parsed, scale, rows)
+  local told = {}
+  for _, key in ipairs(parsed.order) do
+    local typed, first, option = parsed.values[key], nil, by_name[key]
+    local function refuse(why)
+      error(("%s=%s: row '%s' sets %s=%s, and %s; change it in the experiment's file"):format(key,
+        flat_text(typed), first.key, key, flat_text(first.set[key]), why), 0)
+    end
+    for _, row in ipairs(experiment.rows and rows or {}) do
+      if differs(row.set[key], typed) then
+        if option.type ~= "int" and option.type ~= "number" and option.type ~= "list" then
+          first = row
+          refuse("that is what the row is")
+        end
+        if first and differs(row.set[key], { first.set[key] }) then
+          refuse(("'%s' sets %s: that is what the rows vary"):format(row.key, flat_text(row.set[key])))
+        end
+        first = first or row
+        told[#told + 1] = ("%s: %s=%s in place of its own %s"):format(row.key, key, flat_text(typed), flat_text(row.set[key]))
+      end
+    end
+    local a, b
+    if first then a, b = rows_made_equal(experiment, parsed, scale, rows) end
+    if a then refuse(("without it '%s' and '%s' are the same"):format(a.key, b.key)) end
+  end
+  return told
+end
+
 local function rows_of(experiment, parsed, scale)
   local rows
   if experiment.rows then
@@ -242,8 +297,9 @@ local function rows_of(experiment, parsed, scale)
   else
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
+  local told = overridden(experiment, parsed, scale, rows)
   local more = extra_axes(experiment, parsed)
-  if #more == 0 then return rows end
+  if #more == 0 then return rows, told end
   local grown = {}
   for _, row in ipairs(rows) do
     for _, extra in ipairs(grid_rows(more)) do
@@ -253,7 +309,7 @@ local function rows_of(experiment, parsed, scale)
       grown[#grown + 1] = { key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set }
     end
   end
-  return grown
+  return grown, told
 end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
@@ -377,7 +433,9 @@ return function(experiment, overrides, file, source, home, read_plan, name_of)
   }
   if parsed.values.tf32 and plan.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
   for _, scale in ipairs(scales) do
-    for _, row in ipairs(rows_of(experiment, parsed, scale)) do
+    local rows, told = rows_of(experiment, parsed, scale)
+    if #told > 0 then plan.overridden = table.move(told, 1, #told, #(plan.overridden or {}) + 1, plan.overridden or {}) end
+    for _, row in ipairs(rows) do
       add_row(plan, experiment, parsed, scale, row, paper, home, read_plan)
     end
   end

@@ -173,6 +173,16 @@ static bool wants(const Run *run, const PlannedTrial *trial) {
   return open || run->retry[trial->status];
 }
 
+/* Where what was typed stands in place of what a row sets. */
+static void print_overridden(const Run *run, FILE *out) {
+  for (int p = 0; p < run->batch.parts; p++) {
+    const json_t *text;
+    size_t i;
+    json_array_foreach(json_object_get(run->batch.part[p].plan, "overridden"), i, text)
+        fprintf(out, "%s%s\n", out == stderr ? "harness: " : "", json_string_value(text));
+  }
+}
+
 /* --- dry run --- */
 
 static int print_dry(const Run *run, int part) {
@@ -216,6 +226,7 @@ static int dry_run(Run *run, Error *error) {
   }
   int todo = 0;
   for (int p = 0; p < run->batch.parts; p++) todo += print_dry(run, p);
+  print_overridden(run, stdout);
   printf("%d of %d trials would run\n", todo, batch_trials(&run->batch));
   return EXIT_DONE;
 }
@@ -395,6 +406,7 @@ static int execute(Run *run, Error *error) {
               batch_prepare(&run->batch, run->common.home, true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               store_lock(run->store, &stale, error);
+  if (good && !run->common.quiet) print_overridden(run, stderr);
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");
