@@ -77,14 +77,14 @@ static bool make_cache(Dataset *dataset, const json_t *wanted, const char *home,
 }
 
 /* Whether training could go on to its end: what is prepared already was read when it was made. */
-static bool judge(const Dataset *dataset, const json_t *wanted, Error *error) {
-  if (!wanted) return dataset_sound(dataset, NULL, error);
+static bool judge(const Dataset *dataset, const json_t *wanted, bool quiet, Error *error) {
+  if (!wanted) return dataset_sound(dataset, NULL, quiet, error);
   Preprocessing preprocessing;
   if (!preprocessing_of(dataset, wanted, &preprocessing, error)) return false;
   bool *fresh = calloc((size_t)dataset->cases, sizeof *fresh);
   CHECK(fresh, "out of memory for %d cases", dataset->cases);
   preprocess_fresh(dataset, &preprocessing, fresh);
-  bool sound = dataset_sound(dataset, fresh, error);
+  bool sound = dataset_sound(dataset, fresh, quiet, error);
   free(fresh);
   return sound;
 }
@@ -114,7 +114,7 @@ bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
   const json_t *wanted = json_object_get(data, "preprocessing");
   dataset.derived = derived_find(dir, home);
   if (good && make && wanted) good = make_cache(&dataset, wanted, home, quiet, error);
-  if (good && !phantom && !(make && wanted)) good = judge(&dataset, wanted, error);
+  if (good && !phantom && !(make && wanted)) good = judge(&dataset, wanted, quiet, error);
   dataset_free(&dataset);
   return good;
 }

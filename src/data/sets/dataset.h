@@ -64,8 +64,8 @@ void volume_free(Volume *volume, int count);
 
 /* Whether every case can be trained on: all are read, several at a time, but those that are `known`
  * (cases; NULL: none) to be good. The error is the first bad case's, "case NAME: WHY", as every
- * command that meets it words it. */
-bool dataset_sound(const Dataset *dataset, const bool *known, Error *error);
+ * command that meets it words it. quiet: no progress on a terminal. */
+bool dataset_sound(const Dataset *dataset, const bool *known, bool quiet, Error *error);
 
 /* 32 hexadecimal digits (xxh3-128) over names, sizes and bytes of dataset.json, splits_final.json
  * when there is one, and every file of every case: the identity of the data of a trial. It is

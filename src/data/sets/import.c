@@ -148,7 +148,7 @@ static bool cases_sound(const Import *import, const ImportOptions *options, Erro
       view.item[view.cases++] = *item;
   }
   bool good = problems_told(&problems, view.dir, error) &&
-              (!view.cases || dataset_sound(&view, NULL, error));
+              (!view.cases || dataset_sound(&view, NULL, false, error));
   problems_free(&problems);
   free(view.item);
   return good;
