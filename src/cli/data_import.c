@@ -91,5 +91,8 @@ int data_import_command(int argc, char **argv) {
           "%s: %d labelled cases (%d of them the source's validation), %d test images; %s\n",
           request.options.target, outcome.training, outcome.validation, outcome.test,
           words[outcome.how]);
+  if (outcome.missing)
+    fprintf(stderr, "%s: %d test image(s) that dataset.json lists are not there\n",
+            request.options.source, outcome.missing);
   return EXIT_DONE;
 }

@@ -117,6 +117,10 @@ static void image_of_path(Case *item, char *path, int channels) {
     image_add(item, path);
 }
 
+const char *listed_label(const json_t *label) {
+  return json_string_value(json_array_size(label) == 1 ? json_array_get(label, 0) : label);
+}
+
 bool listed_images(Case *item, const char *dir, const json_t *image, int channels) {
   size_t count = json_array_size(image), i;
   json_t *part;

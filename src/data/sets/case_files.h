@@ -12,6 +12,8 @@ char *listed_path(const char *dir, const char *text);
  * first channel's file (NAME_0000), or, as nnU-Net v1 has it, NAME where the files are NAME_0000,
  * NAME_0001 ... False: it is none of these forms. Whether the files are there is not asked. */
 bool listed_images(Case *item, const char *dir, const json_t *image, int channels);
+/* The label's path as listed, by itself or as a list of one; NULL: neither. */
+const char *listed_label(const json_t *label);
 /* The name of a case by its label's or image's path: the file's without folder and ending. */
 char *case_name(const char *path);
 /* Whether all its files can be read, and the label is not the image; else these are problems. */

@@ -62,7 +62,7 @@ static void list_read(Dataset *dataset, const json_t *list, Problems *problems) 
   size_t i;
   json_t *entry;
   json_array_foreach((json_t *)list, i, entry) {
-    const char *label = json_string_value(json_object_get(entry, "label"));
+    const char *label = listed_label(json_object_get(entry, "label"));
     Case item = {0};
     if (label &&
         listed_images(&item, dataset->dir, json_object_get(entry, "image"), dataset->channels)) {

@@ -226,6 +226,9 @@ bool import_write(const Import *import, const ImportOptions *options, ImportOutc
   for (int i = 0; i < import->entries; i++) {
     const ImportEntry *entry = &import->entry[i];
     if (!is_wanted(entry, options)) continue;
+    bool missing = !entry->item.label && access(entry->item.image[0], F_OK) != 0;
+    outcome->missing += missing;
+    if (missing) continue;
     if (!entry_write(import, options, &entry->item, ending, &outcome->how, error)) return false;
     outcome->training += entry->item.label != NULL;
     outcome->test += entry->item.label == NULL;

@@ -45,6 +45,7 @@ void import_free(Import *import);
 
 typedef struct ImportOutcome {
   int training, validation, test; /* cases; validation: of training */
+  int missing;                    /* test images that are listed but not there: left out */
   ImportHow how;                  /* the last resort that was needed */
 } ImportOutcome;
 

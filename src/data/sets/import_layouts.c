@@ -58,8 +58,7 @@ static bool list_add(Import *import, const ImportOptions *options, const char *r
   json_t *entry;
   json_array_foreach((json_t *)list, i, entry) {
     const json_t *image = json_is_object(entry) ? json_object_get(entry, "image") : entry;
-    const char *label =
-        role == ROLE_TEST ? NULL : json_string_value(json_object_get(entry, "label"));
+    const char *label = role == ROLE_TEST ? NULL : listed_label(json_object_get(entry, "label"));
     Case item = {.label = label ? listed_path(root, label) : NULL};
     if (!listed_images(&item, root, image, import->about.channels)) {
       case_free(&item);

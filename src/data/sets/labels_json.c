@@ -114,6 +114,10 @@ static bool background_check(const Dataset *dataset, const Entries *entries, Pro
 /* Tables and reports know a label by its name. */
 static bool names_differ(const Dataset *dataset, const Entries *entries, Problems *problems) {
   int before = problems->count;
+  for (int i = 0; i < entries->count; i++)
+    if (!entries->item[i].name[0])
+      problems_add(problems, "%s/dataset.json: label %d has no name", dataset->dir,
+                   entries->item[i].least);
   for (int i = 1; i < entries->count; i++)
     for (int k = 0; k < i; k++)
       if (!strcmp(entries->item[i].name, entries->item[k].name))

@@ -201,4 +201,9 @@ ROWS = [
     dict(name="an image of two cases", says="cases case_0 and case_1 have the same image", msd=True, evaluate=True,
          make=damaged(lambda d: (os.remove(d + "/imagesTr/case_1.nii.gz"),
                                  os.symlink("case_0.nii.gz", d + "/imagesTr/case_1.nii.gz")), listed)),
+    dict(name="test images that are missing", make=lambda d: listed(d, test=["./imagesTs/x.nii.gz"]), msd=True),
+    dict(name="a list of lists", msd=True,
+         make=lambda d: listed(d, training=[{"image": ["imagesTr/%s.nii.gz" % n], "label": ["labelsTr/%s.nii.gz" % n], "fold": 0}
+                                            for n in NAMES])),
+    dict(name="a label without a name", make=described(labels={"background": 0, "": 1}), evaluate=False, says="has no name"),
 ]
