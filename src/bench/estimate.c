@@ -27,12 +27,13 @@ typedef struct Rate {
 static const char RATE_STEP[] = "unet-64";
 static const char rate_sql[] =
     "SELECT r.gflops, r.run_id, r.threads FROM bench_rows r WHERE r.kernel = 'step:unet-64'"
-    " AND r.device = 'cpu' AND r.threads = ?1 AND r.gflops > 0 ORDER BY r.run_id DESC LIMIT 1";
+    " AND r.device = ?2 AND (r.threads = ?1 OR ?2 <> 'cpu') AND r.gflops > 0"
+    " ORDER BY r.run_id DESC LIMIT 1";
 
-static void stored_rate(const char *db, int threads, Rate *rate) {
+static void stored_rate(const char *db, const Backend *backend, int threads, Rate *rate) {
   Store *store = NULL;
   Error error = {""};
-  json_t *rows = NULL, *parameters = json_pack("[i]", threads);
+  json_t *rows = NULL, *parameters = json_pack("[i, s]", threads, backend->name);
   if (store_exists(db) && store_open(&store, db, STORE_READ, &error) &&
       store_query(store, rate_sql, parameters, &rows, &error) && json_array_size(rows)) {
     const json_t *row = json_array_get(rows, 0);
@@ -46,11 +47,12 @@ static void stored_rate(const char *db, int threads, Rate *rate) {
 }
 
 /* A whole training step of a plain U-Net, twice; the second counts. */
-static bool measure_rate(const char *home, int threads, Rate *rate, Error *error) {
+static bool measure_rate(const char *home, const Backend *backend, int threads, Rate *rate,
+                         Error *error) {
   const StepCase *c = step_cases;
   while (c->name && strcmp(c->name, RATE_STEP) != 0) c++;
   Step step;
-  if (!step_make(&step, c, home, threads, error)) return false;
+  if (!step_make_on(&step, c, backend, home, threads, error)) return false;
   step_run(&step);
   double start = seconds_now();
   step_run(&step);
@@ -60,9 +62,10 @@ static bool measure_rate(const char *home, int threads, Rate *rate, Error *error
   return true;
 }
 
-static bool find_rate(const char *home, const char *db, int threads, Rate *rate, Error *error) {
-  if (rate->gflops == 0) stored_rate(db, threads, rate);
-  return rate->gflops > 0 || measure_rate(home, threads, rate, error);
+static bool find_rate(const char *home, const char *db, const Backend *backend, int threads,
+                      Rate *rate, Error *error) {
+  if (rate->gflops == 0) stored_rate(db, backend, threads, rate);
+  return rate->gflops > 0 || measure_rate(home, backend, threads, rate, error);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------
@@ -91,7 +94,8 @@ static bool time_row(Footprint *f, const json_t *config, const char *home, const
                      Rate *rate, json_t *row, Error *error) {
   bool timed = footprint_fits(f, TIMED_FLOPS);
   if (timed && !footprint_run(f, config, TIMED_SECONDS, error)) return false;
-  if (!timed && !find_rate(home, db, (int)config_int(config, "threads"), rate, error)) return false;
+  int threads = (int)config_int(config, "threads");
+  if (!timed && !find_rate(home, db, f->backend, threads, rate, error)) return false;
   double step_s = timed ? f->step_s : f->flops / rate->gflops / 1e9;
   int64_t steps = config_int(config, "steps");
   json_object_set_new(row, "steps", json_integer(steps));

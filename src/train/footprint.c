@@ -165,13 +165,21 @@ static double median_step(Footprint *f, double seconds) {
   return time[1 + (count - 2) / 2];
 }
 
+/* What holds the step's memory: the heap, or the device. */
+static double taken(const Backend *backend) {
+  return backend->device ? -(double)backend->available() : allocated();
+}
+
 bool footprint_run(Footprint *f, const json_t *config, double seconds, Error *error) {
-  double pages = resident(), bytes = allocated();
+  double pages = resident(), bytes = taken(f->backend);
   if (!params_allocate(f->params, (uint64_t)config_int(config, "seed"), error) ||
       !plan_bind(f->plan, NULL, error))
     return false;
+  double bound = taken(f->backend) - bytes;
   f->step_s = median_step(f, seconds);
-  f->allocated_bytes = allocated() - bytes; /* nothing was freed: these are the peaks */
+  /* On the heap nothing was freed: these are the peaks. The buffers of a device's step are freed.
+   */
+  f->allocated_bytes = f->backend->device ? bound : taken(f->backend) - bytes;
   f->resident_bytes = resident() - pages;
   return true;
 }

@@ -1,5 +1,6 @@
 #include "src/train/trial.h"
 #include "engine/probe.h"
+#include "kernels/mode.h"
 #include "src/bench/machine.h"
 #include "src/store/event.h"
 #include "src/train/cases.h"
@@ -96,16 +97,22 @@ static bool prepare_model(Trial *t, Error *error) {
 /* ---- the trial
  * ------------------------------------------------------------------------------------ */
 
+/* Of what the steps ran on, for the type that they multiplied in. */
+static Machine measure_ceilings(const Trial *t) {
+  const Device *device = t->backend->device;
+  int threads = (int)config_int(t->config, "threads");
+  bool bf16 = t->train_graph->storage == BF16, tf32 = device && kernel_mode.tf32 != TF32_OFF;
+  Flush flush = device ? (Flush){0} : flush_make();
+  Machine machine = device ? machine_begin_on(device, threads) : machine_begin(threads, .1, &flush);
+  if (!device) flush_free(&flush);
+  return machine_for(&machine, bf16 ? "bf16" : tf32 ? "tf32" : "float32");
+}
+
 /* The ceilings are measured after the training: the trial has the machine to itself by then. */
 static void print_profile(const Trial *t, const StepProfile *profile) {
   if (!profile->steps) return;
-  const Device *device = t->backend->device;
-  int threads = (int)config_int(t->config, "threads");
-  Flush flush = device ? (Flush){0} : flush_make();
-  Machine machine = device ? machine_begin_on(device, threads) : machine_begin(threads, .1, &flush);
-  machine = machine_for(&machine, t->train_graph->storage == BF16 ? "bf16" : "f32");
+  Machine machine = measure_ceilings(t);
   Ceiling ceiling = {machine.fma_gflops, machine.copy_gbps};
-  if (!device) flush_free(&flush);
   fprintf(stderr,
           "profile of %d training steps, %d threads; outside the graph: batch %.3f ms, "
           "clip and SGD %.3f ms\n",
