@@ -224,3 +224,28 @@ END
   [ "$status" -eq 3 ]
   [[ "$output" == *'no trial of tiny stored the metric "hd96"; stored: assd,dice,hd95,nsd_1mm'* ]]
 }
+
+@test "windows merged as logits: another trial of the same weights, whose probabilities are the softmax at the end" {
+  "$harness" run tiny.lua merge=logits --db logits/h.db -q >/dev/null
+  other="$("$harness" runs list --db logits/h.db --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][0]['hash'])")"
+  [ "$other" != "$trial" ]
+  "$harness" predict "$other" images logits/out --db logits/h.db --no-postprocess --probabilities
+  "$harness" predict "$trial" images merged --no-postprocess --probabilities
+  "$harness" evaluate abdomen logits/out --partial --json >logits.json
+  "$harness" runs show "$other" --db logits/h.db --json >logits_trial.json
+  /usr/bin/python3 - <<'END'
+import json, nibabel, numpy
+stored = {l["label"]: l["value"] for l in json.load(open("logits_trial.json"))["trial"]["labels"] if l["metric"] == "dice"}
+found = {l["label"]: l["dice"]["mean"] for l in json.load(open("logits.json"))["labels"]}
+assert len(stored) == 3 and all(abs(found[k] - v) < 1e-9 for k, v in stored.items()), (stored, found)
+p, q = ([nibabel.load(f + "/probabilities/phantom_00%d.nii.gz" % i).get_fdata() for i in (3, 4)] for f in ("logits/out", "merged"))
+label = [nibabel.load("logits/out/phantom_00%d.nii.gz" % i).get_fdata() for i in (3, 4)]
+for a, b, l in zip(p, q, label):
+    assert abs(a.sum(-1) - 1).max() < 1e-5 and a.min() >= 0
+    assert (a.argmax(-1) == l).all()
+    assert 1e-4 < abs(a - b).max() < 0.9  # not the same mean, of the same network
+END
+  run "$harness" run tiny.lua head=decoupled merge=logits -n
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"has no logits to merge (model=maskmed head=decoupled)"* ]]
+}

@@ -117,6 +117,8 @@ return {
   { name = "window_step", type = "number", default = 0.5, min = 0.1, max = 1, doc = "sliding window: step as share of the patch" },
   { name = "mirror_tta", type = "bool", default = true, quick = false, small = false,
     doc = "predict with every subset of the flips of the training (augment, mirror) and average: up to 8 times the work" },
+  { name = "merge", type = "choice", default = "probabilities", choices = { "probabilities", "logits" },
+    doc = "what windows are averaged and resampled as; logits: as nnU-Net v2, the softmax comes last (heads with one alone)" },
   { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
   { name = "dtype", type = "choice", default = "float32", choices = { "float32", "bf16" },
     doc = "storage of activations and their gradients; bf16: where the kernels allow it, with float weights, sums and "

@@ -378,10 +378,19 @@ local function folds_of(experiment, parsed, config)
   return config.fold, config.fold
 end
 
+-- Masks and classes that are multiplied have no logits of a voxel.
+local function merge_check(config, row)
+  if config.merge == "logits" and (config.model ~= "maskmed" or config.head == "decoupled") then
+    error(("merge=logits: row '%s' has no logits to merge (model=%s head=%s): its class maps are sums over queries; "
+      .. "heads with one softmax have"):format(row.key, config.model, config.head), 0)
+  end
+end
+
 local function add_row(plan, experiment, parsed, scale, row, paper, home, read_plan)
   local config = resolve(experiment, parsed, scale, row)
   local planned = not experiment.kind and planned_of(config, scale, read_plan)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
+  merge_check(config, row)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
   plan.data = plan.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
@@ -395,6 +404,7 @@ local function add_row(plan, experiment, parsed, scale, row, paper, home, read_p
       local cell = config_of(experiment, config, seed, fold, plan.data)
       cell.device = plan.device ~= "cpu" and plan.device or nil -- the identity of a trial on the CPU has no device
       if not cell.device then cell.tf32 = nil end
+      if cell.merge == "probabilities" then cell.merge = nil end -- as before there was a choice
       plan.cells[#plan.cells + 1] = { row = #plan.rows - 1, seed = seed, fold = fold, config = cell }
     end
   end

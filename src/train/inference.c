@@ -25,6 +25,8 @@ static bool predict(void *user, int count, const float *patches, float *maps, Er
 
 InferenceOptions inference_options(const json_t *config) {
   InferenceOptions options = {.step = config_number(config, "window_step")};
+  const char *merge = json_string_value(json_object_get(config, "merge"));
+  options.logits = merge && !strcmp(merge, "logits");
   Augment augment;
   Error error = {""};
   if (json_is_true(json_object_get(config, "mirror_tta")) &&
@@ -46,6 +48,7 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
   memcpy(window.mirror, options->mirror, sizeof window.mirror);
   Restore restore;
   bool good = restore_begin(&restore, frame, window.classes, label, probability, error);
+  restore.logits = options->logits;
   if (good && image_is_constant(prepared)) { /* all is background by now */
     restore_end(&restore);
     return true;

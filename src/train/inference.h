@@ -9,9 +9,10 @@
 typedef struct InferenceOptions {
   double step;    /* of the window, share of the patch */
   bool mirror[3]; /* average over all subsets of these flips */
+  bool logits;    /* the maps are logits: merged so, and probabilities made of them at the end */
 } InferenceOptions;
 
-/* window_step; with mirror_tta the axes that the training mirrored. */
+/* window_step and merge; with mirror_tta the axes that the training mirrored. */
 InferenceOptions inference_options(const json_t *config);
 
 /* prepared: normalised, on the grid frame->dim. label (frame->file.dim); probability

@@ -12,7 +12,8 @@ function deep.mask_classification(m, c, masks, classes, supervision)
 end
 
 -- Logits whose channels are the classes (MaskMed Eq. 1-4).
-function deep.voxel_classification(m, _, logits)
+function deep.voxel_classification(m, c, logits)
+  if not m.labels and c.merge == "logits" then return { map = logits[#logits] } end
   if not m.labels then return { map = m.op.softmax { logits[#logits] } } end
   local loss, cross_entropy, dice = m.voxel_class_loss { m.labels, logits }
   return { loss = loss, class = cross_entropy, dice = dice }

@@ -1,6 +1,7 @@
 #include "src/data/predict/restore.h"
 #include "kernels/volume_ops.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -76,6 +77,13 @@ static const float *mix(const float *below, const float *above, double share, si
   return out;
 }
 
+static void softmax(float *value, size_t count) {
+  float top = value[0], sum = 0;
+  for (size_t i = 1; i < count; i++) top = value[i] > top ? value[i] : top;
+  for (size_t i = 0; i < count; i++) sum += value[i] = expf(value[i] - top);
+  for (size_t i = 0; i < count; i++) value[i] /= sum;
+}
+
 /* One row of the box. plane: the maps at its height. */
 static void restore_row(const Restore *r, const float *plane, int y, int64_t to, int64_t step) {
   const Frame *frame = r->frame;
@@ -96,6 +104,7 @@ static void restore_row(const Restore *r, const float *plane, int y, int64_t to,
       winner = (int)c;
     }
     r->label[to] = (uint8_t)winner;
+    if (r->logits && r->probability) softmax(r->probability + (size_t)to * classes, classes);
   }
 }
 

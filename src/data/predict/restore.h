@@ -11,6 +11,7 @@
 typedef struct Restore {
   const Frame *frame;
   int classes;
+  bool logits;        /* false; of the maps: probability is their softmax */
   uint8_t *label;     /* (file.dim) */
   float *probability; /* (file.dim, classes), NULL: not wanted */
   Tap *tap[3];        /* (box_dim) per axis */
