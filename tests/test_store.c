@@ -52,6 +52,18 @@ static void outside(const char *sql) {
   sqlite3_close(db);
 }
 
+static int version_outside(void) {
+  sqlite3 *db;
+  sqlite3_stmt *statement;
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL), SQLITE_OK);
+  assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+  int version = sqlite3_column_int(statement, 0);
+  sqlite3_finalize(statement);
+  sqlite3_close(db);
+  return version;
+}
+
 static double ask(Store *store, const char *sql) {
   Error error = {""};
   json_t *rows;
@@ -220,7 +232,11 @@ static void test_every_older_form_is_brought_forward(void **state) {
   (void)state;
   for (int version = 1; version < 6; version++) { /* with 6 they are numbered */
     make_older(version);
-    Store *store = open_store(STORE_WRITE);
+    Store *store = open_store(STORE_READ); /* a reader leaves the file as it is */
+    assert_int_equal((int)ask(store, "SELECT plan_id FROM v_newest"), 2);
+    store_close(store);
+    assert_int_equal(version_outside(), version);
+    store = open_store(STORE_WRITE);
     assert_int_equal((int)ask(store, "PRAGMA user_version"), migration_count);
     assert_int_equal((int)ask(store, "SELECT plan_id FROM v_newest"), 2);
     assert_int_equal((int)ask(store, "SELECT used FROM plans WHERE id = 1"), 1);

@@ -129,11 +129,8 @@ static bool migrate_once(Store *store, const char *const *texts, int version, Er
   return good && database_exec(store, sql, error);
 }
 
-bool database_migrate(Store *store, const char *const *const *list, int count, Error *error) {
+static bool migrate_from(Store *store, const char *const *const *list, int count, Error *error) {
   int64_t version;
-  if (!database_integer(store, error, 0, &version, "PRAGMA user_version", "")) return false;
-  if (version >= count) return true;
-  if (version > 0 && !backup(store, version, error)) return false;
   if (!database_begin(store, error)) return false;
   /* another process may have migrated while this one waited */
   bool good = database_integer(store, error, 0, &version, "PRAGMA user_version", "");
@@ -141,8 +138,33 @@ bool database_migrate(Store *store, const char *const *const *list, int count, E
   return database_end(store, good, error);
 }
 
+bool database_migrate(Store *store, const char *const *const *list, int count, Error *error) {
+  int64_t version;
+  if (!database_integer(store, error, 0, &version, "PRAGMA user_version", "")) return false;
+  if (version >= count) return true;
+  if (version > 0 && !backup(store, version, error)) return false;
+  return migrate_from(store, list, count, error);
+}
+
+/* A reader changes no file: it brings a copy in its memory forward, where the form is older. */
+static bool read_current(Store *store, Error *error) {
+  int64_t version;
+  if (!database_integer(store, error, 0, &version, "PRAGMA user_version", "")) return false;
+  if (version == migration_count) return true;
+  sqlite3 *copy = NULL;
+  bool good = sqlite3_open(":memory:", &copy) == SQLITE_OK;
+  sqlite3_backup *work = good ? sqlite3_backup_init(copy, "main", store->db, "main") : NULL;
+  good = work && sqlite3_backup_step(work, -1) == SQLITE_DONE;
+  if (work) sqlite3_backup_finish(work);
+  sqlite3_close(good ? store->db : copy);
+  if (good) store->db = copy;
+  return (good || fail(error, "%s: no memory to read a database of an older form", store->path)) &&
+         migrate_from(store, migrations, migration_count, error) &&
+         database_exec(store, "PRAGMA query_only=ON", error);
+}
+
 /* Ours, and not from the future? */
-static bool recognise(Store *store, StoreMode mode, Error *error) {
+static bool recognise(Store *store, Error *error) {
   int64_t application, objects, version;
   if (!database_integer(store, error, 0, &objects, "SELECT count(*) FROM sqlite_master", "") ||
       !database_integer(store, error, 0, &application, "PRAGMA application_id", "") ||
@@ -158,11 +180,6 @@ static bool recognise(Store *store, StoreMode mode, Error *error) {
                 "%s: the database has form %lld, this program knows up to %d: it was written "
                 "by a newer harness; update this one (git pull, make) or name another file "
                 "with --db FILE",
-                store->path, (long long)version, migration_count);
-  if (mode == STORE_READ && version < migration_count)
-    return fail(error,
-                "%s: the database has the older form %lld; `harness run` brings it to form "
-                "%d (a copy of the old one is kept)",
                 store->path, (long long)version, migration_count);
   return true;
 }
@@ -187,9 +204,9 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
     return database_fail(store, "cannot open the database", error);
   sqlite3_extended_result_codes(store->db, 1);
   sqlite3_busy_timeout(store->db, BUSY_MS);
-  if (!database_exec(store, "PRAGMA foreign_keys=ON", error) || !recognise(store, mode, error))
+  if (!database_exec(store, "PRAGMA foreign_keys=ON", error) || !recognise(store, error))
     return false;
-  if (mode == STORE_READ) return true;
+  if (mode == STORE_READ) return read_current(store, error);
   const char *journal =
       on_network(store->folder) ? "PRAGMA journal_mode=DELETE" : "PRAGMA journal_mode=WAL";
   return database_exec(store, journal, error) &&

@@ -37,7 +37,8 @@ const char *status_name(Status status);
 bool status_parse(const char *name, Status *status); /* false: no such status */
 
 /* STORE_WRITE makes the file and its folder when absent and migrates an older one after copying it
- * to PATH.vN.bak; STORE_READ wants an existing, current file and cannot change it. A file made by
+ * to PATH.vN.bak; STORE_READ wants an existing file and cannot change it: an older one is brought
+ * forward in memory. A file made by
  * a newer program, or by another program, is refused. On a network filesystem the journal is not
  * WAL. The caller closes *store with store_close. */
 bool store_open(Store **store, const char *path, StoreMode mode, Error *error);
