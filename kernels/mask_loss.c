@@ -1,16 +1,22 @@
 /* Binary cross-entropy and Dice of the matched masks. With x the mask logits (N, D, H, W, K),
- * p = sigmoid(x), t = (label == assignment of (n, q)), V voxels and M matched masks in the batch:
+ * p = sigmoid(x), t = (label == assignment of (n, q)), with `regions` whether the label holds it, V
+ * voxels of the sample whose label is not negative (the others are left out of every sum) and M
+ * matched masks in the batch:
  *   bce  = 1/M sum over matched (n, q) of 1/V sum_v log(1 + e^x) - x t
  *   dice = 1/M sum over matched (n, q) of 1 - (2 sum_v p t + 1) / (sum_v p + sum_v t + 1).
- * M counts as 1 when nothing is matched. Unmatched masks get no gradient. */
+ * M and V count as 1 when they are 0. Unmatched masks get no gradient. */
 #include "kernels/options.h"
 
 #include <math.h>
 #include <string.h>
 
+static const Option options[] = {{"regions", OPTION_BOOL, offsetof(MaskLossOptions, regions), 0, 0,
+                                  1, NULL, NULL, "labels are sets of classes, as bits"},
+                                 {0}};
+
 enum { IN_LOGITS, IN_LABELS, IN_ASSIGNMENT };
 enum { OUT_BCE, OUT_DICE, OUT_SUMS };
-enum { SUM_P, SUM_PT, SUM_T, SUMS };
+enum { SUM_P, SUM_PT, SUM_T, SUM_KNOWN, SUMS };
 
 static bool shape(Call *call, Error *error) {
   const Tensor *x = &call->in[IN_LOGITS], *labels = &call->in[IN_LABELS];
@@ -42,6 +48,11 @@ static double matched_count(const Call *call) {
   return count ? (double)count : 1;
 }
 
+static bool is_target(const Call *call, int32_t label, int32_t class) {
+  const MaskLossOptions *o = call->options;
+  return o->regions ? class < 31 && label >> class & 1 : label == class;
+}
+
 /* Sums of mask (n, q) over the voxels; returns its BCE. */
 static double mask_sums(const Call *call, int64_t n, int64_t q, double *sums) {
   int64_t queries = call->in[IN_LOGITS].dim[4], samples = call->in[IN_LOGITS].dim[0];
@@ -51,13 +62,16 @@ static double mask_sums(const Call *call, int64_t n, int64_t q, double *sums) {
   int32_t assigned = ((const int32_t *)call->in[IN_ASSIGNMENT].data)[n * queries + q];
   double bce = 0;
   for (int64_t v = 0; v < voxels; v++) {
-    double logit = x[v * queries], p = 1 / (1 + exp(-logit)), t = label[v] == assigned;
+    if (label[v] < 0) continue;
+    double logit = x[v * queries], p = 1 / (1 + exp(-logit)),
+           t = is_target(call, label[v], assigned);
     bce += (logit > 0 ? logit : 0) + log1p(exp(-fabs(logit))) - logit * t;
     sums[SUM_P] += p;
     sums[SUM_PT] += p * t;
     sums[SUM_T] += t;
+    sums[SUM_KNOWN] += 1;
   }
-  return bce / (double)voxels;
+  return bce / fmax(sums[SUM_KNOWN], 1);
 }
 
 static void forward(const Call *call) {
@@ -89,11 +103,12 @@ static void mask_backward(const Call *call, int64_t n, int64_t q) {
   const REAL *sums = (const REAL *)call->out[OUT_SUMS].data + (n * queries + q) * SUMS;
   int32_t assigned = ((const int32_t *)call->in[IN_ASSIGNMENT].data)[n * queries + q];
   double matched = matched_count(call), below = sums[SUM_P] + sums[SUM_T] + 1;
-  double from_bce = scalar_gradient(call, OUT_BCE) / (matched * (double)voxels);
+  double from_bce = scalar_gradient(call, OUT_BCE) / (matched * fmax(sums[SUM_KNOWN], 1));
   double from_dice = scalar_gradient(call, OUT_DICE) / matched;
   REAL *dx = (REAL *)call->din[IN_LOGITS].data + n * voxels * queries + q;
   for (int64_t v = 0; v < voxels; v++) {
-    double p = 1 / (1 + exp(-(double)x[v * queries])), t = label[v] == assigned;
+    if (label[v] < 0) continue; /* stays 0 */
+    double p = 1 / (1 + exp(-(double)x[v * queries])), t = is_target(call, label[v], assigned);
     double dice_slope = (2 * sums[SUM_PT] + 1) / (below * below) - 2 * t / below;
     dx[v * queries] = (REAL)(from_bce * (p - t) + from_dice * dice_slope * p * (1 - p));
   }
@@ -117,6 +132,8 @@ const Op OP_ROW(mask_loss) = {
     .saves = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_LABELS) | SAVES_IN(IN_ASSIGNMENT) |
              SAVES_OUT(OUT_SUMS),
     .constant = SAVES_IN(IN_LABELS) | SAVES_IN(IN_ASSIGNMENT),
+    .options = options,
+    .options_bytes = sizeof(MaskLossOptions),
     .shape = shape,
     .cost = cost,
     .reference = {.forward = forward, .backward = backward},

@@ -11,8 +11,8 @@
 
 enum { IN_LOGITS, IN_LABELS, IN_ASSIGNMENT };
 enum { OUT_BCE, OUT_DICE, OUT_SUMS };
-enum { SUM_P, SUM_PT, SUM_T, SUMS };
-enum { TERM_BCE, TERM_P, TERM_PT, TERM_T, TERMS };
+enum { SUM_P, SUM_PT, SUM_T, SUM_KNOWN, SUMS };
+enum { TERM_BCE, TERM_P, TERM_PT, TERM_T, TERM_KNOWN, TERMS };
 enum { RATE_BCE, RATE_DICE, RATE_TARGET, RATES };
 static constexpr int THREADS = 256, AHEAD = 4;
 
@@ -21,6 +21,7 @@ namespace {
 struct Masks {
   int64_t samples, voxels;
   int queries, tile, side, parts;
+  bool regions; /* labels are sets of classes */
   const int32_t *labels, *assignment;
 };
 
@@ -29,6 +30,11 @@ struct Columns {
   int64_t end;    /* of the part; 0: no columns */
 };
 } // namespace
+
+/* Whether a voxel of a known label belongs to the mask of this class; -1: no mask. */
+static __device__ __forceinline__ bool is_target(const Masks &m, int label, int target) {
+  return m.regions ? (unsigned)target < 31 && label >> target & 1 : label == target;
+}
 
 template <int N> static __device__ __forceinline__ Columns columns_own(const Masks &m) {
   int64_t part = blockIdx.x;
@@ -61,7 +67,7 @@ static __global__ void __launch_bounds__(THREADS)
   const int32_t *label = m.labels + n * m.voxels;
   MaskSum sum[N];
   float pt[N] = {}, xt[N] = {}, t[N] = {};
-  int target[N], turn = 0;
+  int target[N], turn = 0, known = 0;
 #pragma unroll
   for (int i = 0; i < N; i++) {
     sum[i] = mask_sum_start();
@@ -72,15 +78,18 @@ static __global__ void __launch_bounds__(THREADS)
     int here[AHEAD];
     rows_load<N>(m, x, label, v, own.end, row, here);
 #pragma unroll
-    for (int a = 0; a < AHEAD && v + a * m.side < own.end; a++)
+    for (int a = 0; a < AHEAD && v + a * m.side < own.end; a++) {
+      if (here[a] < 0) continue;
+      known++;
 #pragma unroll
       for (int i = 0; i < N; i++) {
         float p = mask_sum_add(&sum[i], row[a].v[i]);
-        bool hit = here[a] == target[i];
+        bool hit = is_target(m, here[a], target[i]);
         pt[i] += hit ? p : 0;
         xt[i] += hit ? row[a].v[i] : 0;
         t[i] += hit ? 1 : 0;
       }
+    }
     if (++turn % (MASK_FACTORS / AHEAD) == 0)
 #pragma unroll
       for (int i = 0; i < N; i++) mask_sum_flush(&sum[i]);
@@ -95,7 +104,8 @@ static __global__ void __launch_bounds__(THREADS)
       room[i][threadIdx.x] = term == TERM_BCE  ? mask_softplus(sum[i]) - xt[i]
                              : term == TERM_P  ? sum[i].p
                              : term == TERM_PT ? pt[i]
-                                               : t[i];
+                             : term == TERM_T  ? t[i]
+                                               : (float)known;
     }
     __syncthreads();
     if (!own.end || own.row > 0) continue;
@@ -115,12 +125,14 @@ static __global__ void __launch_bounds__(THREADS)
     const float *at = terms + i / m.queries * TERMS * m.queries + i % m.queries;
     bool counts = m.assignment[i] >= 0;
     float p = at[TERM_P * m.queries], pt = at[TERM_PT * m.queries], t = at[TERM_T * m.queries];
+    float known = at[TERM_KNOWN * m.queries];
     sums[i * SUMS + SUM_P] = counts ? p : 0;
     sums[i * SUMS + SUM_PT] = counts ? pt : 0;
     sums[i * SUMS + SUM_T] = counts ? t : 0;
+    sums[i * SUMS + SUM_KNOWN] = counts ? known : 0;
     if (!counts) continue;
     matched += 1;
-    of_bce += at[0] / (float)m.voxels;
+    of_bce += at[TERM_BCE * m.queries] / fmaxf(known, 1);
     of_dice += 1 - (2 * pt + 1) / (p + t + 1);
   }
   matched = fmaxf(block_sum(matched, room), 1);
@@ -146,7 +158,7 @@ static __global__ void __launch_bounds__(THREADS)
     bool counts = m.assignment[i] >= 0;
     float below = sums[i * SUMS + SUM_P] + sums[i * SUMS + SUM_T] + 1;
     float above = 2 * sums[i * SUMS + SUM_PT] + 1;
-    at[RATE_BCE * m.queries] = counts ? from_bce / (float)m.voxels : 0;
+    at[RATE_BCE * m.queries] = counts ? from_bce / fmaxf(sums[i * SUMS + SUM_KNOWN], 1) : 0;
     at[RATE_DICE * m.queries] = counts ? from_dice * above / (below * below) : 0;
     at[RATE_TARGET * m.queries] = counts ? from_dice * 2 / below : 0;
   }
@@ -176,10 +188,11 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
       for (int i = 0; i < N; i++) {
         float e, p = sigmoid_of(row[a].v[i], &e), r = __fdividef(1, 1 + e);
-        bool hit = here[a] == target[i];
+        bool hit = is_target(m, here[a], target[i]), known = here[a] >= 0;
         float dice = rate[RATE_DICE][i] - (hit ? rate[RATE_TARGET][i] : 0);
         /* e r^2 = p (1 - p) */
-        row[a].v[i] = rate[RATE_BCE][i] * (p - (hit ? 1 : 0)) + dice * (e * r * r);
+        float gradient = rate[RATE_BCE][i] * (p - (hit ? 1 : 0)) + dice * (e * r * r);
+        row[a].v[i] = known ? gradient : 0;
       }
       store_lanes<N>(dlogits + first + (v + a * m.side) * m.queries, row[a]);
     }
@@ -200,6 +213,7 @@ static Masks masks_make(const Call *call, bool vectors) {
   m.side = THREADS / m.tile;
   m.parts = parts_count(m.samples, m.voxels, m.side);
   m.labels = data_of<const int32_t>(&call->in[IN_LABELS]);
+  m.regions = static_cast<const MaskLossOptions *>(call->options)->regions != 0;
   m.assignment = data_of<const int32_t>(&call->in[IN_ASSIGNMENT]);
   return m;
 }

@@ -1,8 +1,10 @@
 #include "kernels/mask_sums.h"
 #include "kernels/simd_math.h"
 
+#include <string.h>
+
 size_t mask_sums_floats(int queries) {
-  return 4 * (size_t)MASK_TILE * (size_t)queries;
+  return 5 * (size_t)MASK_TILE * (size_t)queries;
 }
 
 static void clear(MaskSums *sums) {
@@ -19,12 +21,24 @@ MaskSums mask_sums_make(float *block, int queries) {
                    .p = block,
                    .sum_p = block + tile,
                    .factor = block + 2 * tile,
-                   .positive = block + 3 * tile};
+                   .positive = block + 3 * tile,
+                   .room = block + 4 * tile};
   clear(&sums);
   return sums;
 }
 
-void mask_sums_add(MaskSums *sums, const float *restrict x, int voxels) {
+static void tile_gather(const MaskSums *sums, MaskTile *tile, const float *x, const int32_t *label,
+                        int voxels) {
+  size_t row = (size_t)sums->queries;
+  *tile = (MaskTile){.x = sums->room, .label = tile->kept};
+  for (int v = 0; v < voxels; v++) {
+    if (label[v] < 0) continue;
+    tile->kept[tile->voxels] = label[v];
+    memcpy(sums->room + (size_t)tile->voxels++ * row, x + (size_t)v * row, row * sizeof *x);
+  }
+}
+
+static void tile_add(MaskSums *sums, const float *restrict x, int voxels) {
   float *restrict p = sums->p, *restrict sum_p = sums->sum_p;
   float *restrict factor = sums->factor, *restrict positive = sums->positive;
   int count = voxels * sums->queries;
@@ -38,6 +52,20 @@ void mask_sums_add(MaskSums *sums, const float *restrict x, int voxels) {
     positive[i] += x[i] > 0.f ? x[i] : 0.f;
   }
   sums->tiles++;
+}
+
+void mask_sums_add(MaskSums *sums, MaskTile *tile, const float *x, const int32_t *label,
+                   int voxels) {
+  int32_t signs = 0;
+  if (voxels == MASK_TILE)
+    for (int v = 0; v < MASK_TILE; v++) signs |= label[v];
+  else
+    for (int v = 0; v < voxels; v++) signs |= label[v];
+  tile->voxels = voxels;
+  tile->x = x;
+  tile->label = label;
+  if (signs < 0) tile_gather(sums, tile, x, label, voxels);
+  tile_add(sums, tile->x, tile->voxels);
 }
 
 bool mask_sums_full(const MaskSums *sums) {

@@ -1,9 +1,10 @@
 /* Bipartite matching of queries and the classes present in each sample (Eq. 5-6 of the paper):
  *   cost(c, q) = -class_weight p_q(c) + bce_weight BCE(x_q, label == c)
  *              + dice_weight (1 - (2 sum p t + 1) / (sum p + sum t + 1)),  p = sigmoid(x).
- * The targets of different classes are disjoint, so all costs follow from sums of softplus(x), p
- * per query and of x, p per (class, query), which one pass over the voxels gives: O(V K), not
- * O(V K classes). Then the assignment problem (assignment.h). */
+ * All costs follow from sums of softplus(x), p per query and of x, p per (class, query), which one
+ * pass over the voxels gives: O(V K), not O(V K classes), as a voxel is of one class, or with
+ * `regions` of the few that its label holds. Voxels with a negative label are left out of every
+ * sum. Then the assignment problem (assignment.h). */
 #include "kernels/matching.h"
 
 #include <math.h>
@@ -18,6 +19,8 @@ static const Option options[] = {{"class_weight", OPTION_FLOAT,
                                   5, 0, 1e6, NULL, NULL, "weight of the masks' Dice loss"},
                                  {"fixed", OPTION_BOOL, offsetof(MatchOptions, fixed), 0, 0, 1,
                                   NULL, NULL, "query i is class i where present, no search"},
+                                 {"regions", OPTION_BOOL, offsetof(MatchOptions, regions), 0, 0, 1,
+                                  NULL, NULL, "labels are sets of classes, as bits"},
                                  {0}};
 
 enum { IN_CLASS, IN_MASK, IN_LABELS };
@@ -40,6 +43,8 @@ static bool shape(Call *call, Error *error) {
                 "match: %lld queries cannot hold %lld classes (background is one): use at "
                 "least as many queries as classes",
                 (long long)logits->dim[1], (long long)logits->dim[2] - 1);
+  if (((const MatchOptions *)call->options)->regions && logits->dim[2] > 31)
+    return fail(error, "match: at most 30 regions, found %lld", (long long)logits->dim[2] - 1);
   call->out[0] = tensor_make(I32, 2, logits->dim);
   return true;
 }
@@ -55,16 +60,20 @@ static bool prepare(Call *call, Error *error) {
   return true;
 }
 
-static void sum_voxel(const Matching *m, const REAL *x, int32_t label) {
-  bool known = label >= 0 && label < m->classes;
-  if (known) m->count[label]++;
+static void sum_voxel(const Matching *m, const REAL *x, int32_t label, bool regions) {
+  if (label < 0) return;
+  ++*m->known;
   for (int q = 0; q < m->queries; q++) {
-    double p = 1 / (1 + exp(-(double)x[q]));
     m->softplus[q] += (x[q] > 0 ? (double)x[q] : 0) + log1p(exp(-fabs((double)x[q])));
-    m->p[q] += p;
-    if (!known) continue;
-    m->label_x[label * m->queries + q] += x[q];
-    m->label_p[label * m->queries + q] += p;
+    m->p[q] += 1 / (1 + exp(-(double)x[q]));
+  }
+  for (int c = 0; c < m->classes; c++) {
+    if (regions ? !(label >> c & 1) : label != c) continue;
+    m->count[c]++;
+    for (int q = 0; q < m->queries; q++) {
+      m->label_x[c * m->queries + q] += x[q];
+      m->label_p[c * m->queries + q] += 1 / (1 + exp(-(double)x[q]));
+    }
   }
 }
 
@@ -79,17 +88,18 @@ static void class_probabilities(const Matching *m, const REAL *logits) {
 }
 
 static void forward(const Call *call) {
+  const MatchOptions *o = call->options;
   int64_t samples = call->in[IN_MASK].dim[0];
   int64_t voxels = tensor_rows(&call->in[IN_MASK]) / samples;
   int queries = (int)call->in[IN_CLASS].dim[1], classes = (int)call->in[IN_CLASS].dim[2] - 1;
   for (int64_t n = 0; n < samples; n++) {
-    Matching matching = matching_make(call->scratch, queries, classes, (double)voxels);
+    Matching matching = matching_make(call->scratch, queries, classes);
     for (int64_t v = n * voxels; v < (n + 1) * voxels; v++)
       sum_voxel(&matching, (const REAL *)call->in[IN_MASK].data + v * queries,
-                ((const int32_t *)call->in[IN_LABELS].data)[v]);
+                ((const int32_t *)call->in[IN_LABELS].data)[v], o->regions);
     class_probabilities(&matching,
                         (const REAL *)call->in[IN_CLASS].data + n * queries * (classes + 1));
-    matching_solve(&matching, call->options, (int32_t *)call->out[0].data + n * queries);
+    matching_solve(&matching, o, (int32_t *)call->out[0].data + n * queries);
   }
 }
 

@@ -1,5 +1,6 @@
 /* Fast match: the sums over voxels in one pass, flat over tiles of 16 voxels (mask_sums.h); each
- * voxel's rows of x and p are added to those of its label. The assignment itself is matching.c's.
+ * voxel's rows of x and p are added to those of its class or classes. The assignment itself is
+ * matching.c's.
  */
 #include "kernels/mask_sums.h"
 #include "kernels/matching.h"
@@ -13,6 +14,7 @@ enum { IN_CLASS, IN_MASK, IN_LABELS };
 typedef struct Work {
   int64_t samples, voxels;
   int queries, classes;
+  bool regions; /* labels are sets of classes */
   size_t part_doubles, thread_floats;
   char *matching; /* one sample's block */
   double *parts;  /* (N, MASK_PARTS, part_doubles): sums in the order of Matching */
@@ -25,7 +27,9 @@ static size_t rounded(size_t bytes) {
 
 static Work work_make(const Call *call) {
   const int64_t *dim = call->in[IN_CLASS].dim;
-  Work w = {.samples = dim[0], .queries = (int)dim[1], .classes = (int)dim[2] - 1};
+  const MatchOptions *o = call->options;
+  Work w = {
+      .samples = dim[0], .queries = (int)dim[1], .classes = (int)dim[2] - 1, .regions = o->regions};
   w.voxels = tensor_rows(&call->in[IN_MASK]) / w.samples;
   w.part_doubles = matching_sums(w.queries, w.classes);
   size_t pairs = (size_t)w.classes * (size_t)w.queries;
@@ -60,31 +64,42 @@ static void flush(const Work *w, MaskSums *running, float *by_label, double *par
   memset(by_label, 0, pairs * sizeof *by_label);
 }
 
+/* label_sums: (2, classes, K), sums of x, then of p. */
+static inline void add_class(const Work *w, int32_t c, const float *x, const float *p,
+                             double *count, float *label_sums) {
+  if (c >= w->classes) return;
+  count[c]++;
+  add_row(label_sums + c * w->queries, x, w->queries);
+  add_row(label_sums + (w->classes + c) * w->queries, p, w->queries);
+}
+
 static void sum_part(const Call *call, const Work *w, int64_t n, int part) {
   int queries = w->queries, pairs = w->classes * queries;
   const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * w->voxels;
   const float *x = (const float *)call->in[IN_MASK].data + n * w->voxels * queries;
   float *block = w->threads + (size_t)omp_get_thread_num() * w->thread_floats;
-  float *label_x = block + mask_sums_floats(queries), *label_p = label_x + pairs;
+  float *label_sums = block + mask_sums_floats(queries);
   double *sums = w->parts + (size_t)(n * MASK_PARTS + part) * w->part_doubles;
-  double *count = sums + 2 * queries + 2 * pairs;
+  double *count = sums + 2 * queries + 2 * pairs, *known = count + w->classes;
   MaskSums running = mask_sums_make(block, queries);
+  const bool regions = w->regions;
   int64_t at, last;
   memset(sums, 0, w->part_doubles * sizeof *sums);
-  memset(label_x, 0, 2 * (size_t)pairs * sizeof *label_x);
+  memset(label_sums, 0, 2 * (size_t)pairs * sizeof *label_sums);
   for (mask_part(w->voxels, part, &at, &last); at < last; at += MASK_TILE) {
-    int voxels = last - at < MASK_TILE ? (int)(last - at) : MASK_TILE;
-    mask_sums_add(&running, x + at * queries, voxels);
-    for (int v = 0; v < voxels; v++) {
-      int32_t l = label[at + v];
-      if (l < 0 || l >= w->classes) continue;
-      count[l]++;
-      add_row(label_x + l * queries, x + (at + v) * queries, queries);
-      add_row(label_p + l * queries, running.p + v * queries, queries);
+    MaskTile tile;
+    mask_sums_add(&running, &tile, x + at * queries, label + at,
+                  last - at < MASK_TILE ? (int)(last - at) : MASK_TILE);
+    *known += tile.voxels;
+    for (int v = 0; v < tile.voxels; v++) {
+      const float *row = tile.x + v * queries, *p = running.p + v * queries;
+      if (!regions) add_class(w, tile.label[v], row, p, count, label_sums);
+      for (uint32_t set = regions ? (uint32_t)tile.label[v] : 0; set; set &= set - 1)
+        add_class(w, __builtin_ctz(set), row, p, count, label_sums);
     }
-    if (mask_sums_full(&running)) flush(w, &running, label_x, sums);
+    if (mask_sums_full(&running)) flush(w, &running, label_sums, sums);
   }
-  flush(w, &running, label_x, sums);
+  flush(w, &running, label_sums, sums);
 }
 
 static void class_probabilities(const Matching *m, const float *logits) {
@@ -105,7 +120,7 @@ static void forward(const Call *call) {
   for (int64_t i = 0; i < w.samples * MASK_PARTS; i++)
     sum_part(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS));
   for (int64_t n = 0; n < w.samples; n++) {
-    Matching matching = matching_make(w.matching, w.queries, w.classes, (double)w.voxels);
+    Matching matching = matching_make(w.matching, w.queries, w.classes);
     for (int part = 0; part < MASK_PARTS; part++)
       for (size_t i = 0; i < w.part_doubles; i++)
         matching.softplus[i] += w.parts[(size_t)(n * MASK_PARTS + part) * w.part_doubles + i];

@@ -3,8 +3,8 @@
  *
  * The sums by (class, query) are kept by each thread for its own column in shared memory: no
  * atomics, no two threads in one bank. A column of ones beside the queries counts the voxels of
- * each class. The assignment is that of assignment.c, in double, each search step by one warp:
- * among equally near columns the lowest wins, as there. */
+ * each class, and in place of its sum of p all known ones. The assignment is that of assignment.c,
+ * in double, each search step by one warp: among equally near columns the lowest wins, as there. */
 #include "kernels/cuda/mask_terms.h"
 #include "kernels/cuda/partials.h"
 #include "kernels/cuda/warp.h"
@@ -19,6 +19,7 @@ namespace {
 struct Match {
   int64_t samples, voxels;
   int queries, classes, threads, tile, side, parts;
+  bool regions; /* labels are sets of classes */
   const int32_t *labels;
 };
 
@@ -38,6 +39,11 @@ struct Search {
 
 static __host__ __device__ __forceinline__ int sums_width(int queries, int classes) {
   return (SUM_LABEL + 2 * classes) * (queries + 1);
+}
+
+/* Whether a voxel's label is, or holds, class c. */
+static __device__ __forceinline__ bool is_of(const Match &m, int label, int c) {
+  return m.regions ? label >> c & 1 : label == c;
 }
 
 /* The sums of a thread's column over voxels row, row + side, ... of its part: by label in `own`,
@@ -63,10 +69,14 @@ static __device__ __forceinline__ MaskSum column_sums(const Match &m, const T *l
 #pragma unroll
     for (int i = 0; i < AHEAD; i++) {
       if (first + i * m.side >= end) break;
+      if (at[i] < 0) continue;
       float p = mask_sum_add(&sum, value[i]);
-      if ((unsigned)at[i] >= (unsigned)m.classes) continue;
-      own[at[i] * blockDim.x] += value[i];
-      own[(m.classes + at[i]) * blockDim.x] += p;
+      int begin = m.regions ? 0 : at[i], past = m.regions ? m.classes : at[i] + 1;
+      for (int c = begin; c < past && c < m.classes; c++) {
+        if (!is_of(m, at[i], c)) continue;
+        own[c * blockDim.x] += value[i];
+        own[(m.classes + c) * blockDim.x] += p;
+      }
     }
     if (++turn % (MASK_FACTORS / AHEAD) == 0) mask_sum_flush(&sum);
   }
@@ -86,7 +96,7 @@ static __global__ void __launch_bounds__(THREADS)
   if (own) {
     MaskSum sum = column_sums(m, logits, column, room + SUM_LABEL * threads + thread);
     room[SUM_SOFTPLUS * threads + thread] = mask_softplus(sum);
-    room[SUM_P * threads + thread] = sum.p;
+    room[SUM_P * threads + thread] = column < m.queries ? sum.p : sum.positive;
   }
   __syncthreads();
   float *out = partial + ((int64_t)blockIdx.y * m.parts + blockIdx.x) * kinds * (m.queries + 1);
@@ -163,7 +173,7 @@ static __device__ double pair_cost(const Match &m, const Weights &w, const float
   double label_x = sums[(SUM_LABEL + c) * width + q];
   double label_p = sums[(SUM_LABEL + m.classes + c) * width + q];
   double count = sums[(SUM_LABEL + c) * width + m.queries];
-  double bce = (sums[SUM_SOFTPLUS * width + q] - label_x) / (double)m.voxels;
+  double bce = (sums[SUM_SOFTPLUS * width + q] - label_x) / (double)sums[SUM_P * width + m.queries];
   double dice = 1 - (2 * label_p + 1) / (sums[SUM_P * width + q] + count + 1);
   double cost = w.bce * bce + w.dice * dice - w.by_class * probability;
   return isfinite(cost) ? cost : 1e6;
@@ -249,6 +259,7 @@ static Match match_make(const Call *call) {
   m.side = m.threads / m.tile;
   m.parts = parts_count(m.samples, m.voxels, m.side);
   m.labels = data_of<const int32_t>(&call->in[IN_LABELS]);
+  m.regions = static_cast<const MatchOptions *>(call->options)->regions != 0;
   return m;
 }
 

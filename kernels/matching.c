@@ -6,7 +6,7 @@
 
 size_t matching_sums(int queries, int classes) {
   size_t k = (size_t)queries, c = (size_t)classes;
-  return 2 * k + 2 * c * k + c;
+  return 2 * k + 2 * c * k + c + 1;
 }
 
 static size_t doubles(int queries, int classes) {
@@ -18,14 +18,15 @@ size_t matching_bytes(int queries, int classes) {
          ((size_t)queries + (size_t)classes + 1) * sizeof(int) + 8 + assignment_scratch(queries);
 }
 
-Matching matching_make(void *block, int queries, int classes, double voxels) {
+Matching matching_make(void *block, int queries, int classes) {
   size_t k = (size_t)queries, c = (size_t)classes;
-  Matching m = {.queries = queries, .classes = classes, .voxels = voxels, .softplus = block};
+  Matching m = {.queries = queries, .classes = classes, .softplus = block};
   m.p = m.softplus + k;
   m.label_x = m.p + k;
   m.label_p = m.label_x + c * k;
   m.count = m.label_p + c * k;
-  m.probability = m.count + c;
+  m.known = m.count + c;
+  m.probability = m.known + 1;
   m.cost = m.probability + c * k;
   m.class_of_row = (int *)(m.cost + c * k);
   m.row_of_query = m.class_of_row + c;
@@ -37,7 +38,7 @@ Matching matching_make(void *block, int queries, int classes, double voxels) {
 
 static double pair_cost(const Matching *m, const MatchOptions *o, int c, int q) {
   int at = c * m->queries + q;
-  double bce = (m->softplus[q] - m->label_x[at]) / m->voxels;
+  double bce = (m->softplus[q] - m->label_x[at]) / *m->known;
   double dice = 1 - (2 * m->label_p[at] + 1) / (m->p[q] + m->count[c] + 1);
   double cost = o->bce_weight * bce + o->dice_weight * dice -
                 o->class_weight * m->probability[q * m->classes + c];

@@ -9,9 +9,14 @@ typedef enum Fill {
   FILL_NORMAL,   /* real, normal(0, 1) */
   FILL_POSITIVE, /* real, uniform in [.5, 1.5): scales, standard deviations */
   FILL_LABELS,   /* I32, uniform in 0 .. bound - 1: bound is the number of classes */
+  FILL_KNOWN,    /* the same, one in five -1: nothing known; bound 0: all of them */
   FILL_GRID,     /* real, normal times bound: sampling offsets that leave the volume */
   FILL_MATCHING, /* I32 (N, K): in each row every class 0 .. bound - 1 at most once, else -1 */
 } Fill;
+
+static inline bool fill_is_whole(Fill fill) { /* I32 */
+  return fill == FILL_LABELS || fill == FILL_KNOWN || fill == FILL_MATCHING;
+}
 
 typedef struct CaseInput {
   int rank;

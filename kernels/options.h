@@ -116,14 +116,19 @@ typedef struct NearestLabelsOptions {
   Ints factor; /* 3 */
 } NearestLabelsOptions;
 
+/* Labels of the losses and the matching, (N, D, H, W) I32: a class 0 .. C-1, or, where a loss deals
+ * with regions that overlap, the set of them as bits 0 .. C-1. A negative label: nothing is known
+ * of the voxel, which takes part in no sum and gets no gradient. */
+
 /* match: one-to-one matching of queries and the classes present (Eq. 5-6), per sample. in: class
- * logits (N, K, classes + 1), mask logits (N, D, H, W, K), labels (N, D, H, W) I32 in 0 ..
- * classes-1 (background is class 0, a class like the others; other labels belong to none). out:
- * assignment (N, K) I32: the class of each query, -1 for "no object". K >= classes. Cost =
- * -class_weight * p(c) + bce_weight * BCE + dice_weight * Dice (smooth 1). */
+ * logits (N, K, classes + 1), mask logits (N, D, H, W, K), labels (background is class 0, a class
+ * like the others; labels from `classes` on belong to none). out: assignment (N, K) I32: the class
+ * of each query, -1 for "no object". K >= classes. Cost = -class_weight * p(c) + bce_weight * BCE +
+ * dice_weight * Dice (smooth 1). */
 typedef struct MatchOptions {
   double class_weight, bce_weight, dice_weight;
-  int fixed; /* query i is class i, no search */
+  int fixed;   /* query i is class i, no search */
+  int regions; /* labels are sets of classes */
 } MatchOptions;
 
 /* class_loss: weighted mean cross-entropy, sum w_i ce_i / sum w_i over all N*K queries. in: class
@@ -133,21 +138,32 @@ typedef struct ClassLossOptions {
   double none_weight;
 } ClassLossOptions;
 
-/* mask_loss: in: mask logits (N, D, H, W, K), labels (N, D, H, W) I32, assignment (N, K) I32: the
- * class of each query, below K, or -1 for "no object": no mask. out: bce, dice, scalars: each
- * summed over the matched masks of the batch / their number (>= 1); BCE is the mean over voxels,
- * Dice is 1 - (2 sum p t + 1) / (sum p + sum t + 1); sums (N, K, 3): sum p, sum p t, sum t of
- * matched masks, kept for backward. */
+/* mask_loss: in: mask logits (N, D, H, W, K), labels, assignment (N, K) I32: the class of each
+ * query, below K, or -1 for "no object": no mask. out: bce, dice, scalars: each summed over the
+ * matched masks of the batch / their number (>= 1); BCE is the mean over the sample's known voxels,
+ * Dice is 1 - (2 sum p t + 1) / (sum p + sum t + 1); sums (N, K, 4): sum p, sum p t, sum t, known
+ * voxels, of matched masks, kept for backward. */
+typedef struct MaskLossOptions {
+  int regions; /* labels are sets of classes */
+} MaskLossOptions;
 
-/* voxel_loss: the point-wise head's (Eq. 1): in: logits (N, D, H, W, C), labels I32 in 0 .. C-1 (a
- * voxel with another label adds nothing to the cross-entropy and is no target). out: cross-entropy,
- * mean over voxels; Dice loss, 1 - mean over classes 1.. (and samples unless batch) of
- * (2 sum p t + smooth) / (sum p + sum t + smooth); sums (N, C, 3): sum p, sum p t, sum t, kept for
- * backward. */
+/* voxel_loss: the point-wise head's (Eq. 1): in: logits (N, D, H, W, C), labels (those from C on
+ * are unknown too). out: cross-entropy, mean over the known voxels (0 without any); Dice loss,
+ * 1 - mean over classes 1.. (and samples unless batch) of (2 sum p t + smooth) / (sum p + sum t +
+ * smooth); sums (N, C, 3): sum p, sum p t, sum t, kept for backward. */
 typedef struct VoxelLossOptions {
   int batch;     /* sums run over the batch */
   double smooth; /* 1e-5 */
 } VoxelLossOptions;
+
+/* region_loss: the point-wise head's for regions: in: logits (N, D, H, W, C), labels as sets. out:
+ * binary cross-entropy, mean over the known voxels and the C regions; Dice loss, 1 - mean over all
+ * regions (and samples unless batch) as in voxel_loss, of p = sigmoid(x); sums (N, C, 4): sum p,
+ * sum p t, sum t, known voxels, kept for backward. */
+typedef struct RegionLossOptions {
+  int batch;
+  double smooth;
+} RegionLossOptions;
 
 /* weighted_sum: sum of weight_i * x_i over scalars; options weight0 .. weight15, default 1. */
 enum { MAX_TERMS = MAX_IN };

@@ -1,5 +1,6 @@
 /* Cross-entropy and soft Dice of a point-wise head. With x (N, D, H, W, C), p = softmax(x) over C,
- * t = (label == c), V voxels in the batch, smooth s:
+ * t = (label == c), V voxels in the batch whose label is a class (the others are left out of every
+ * sum), smooth s:
  *   ce   = 1/V sum_v log sum_c e^{x_vc} - x_{v,label}
  *   dice = 1 - mean over classes c >= 1 (and samples, unless batch) of
  *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of all).
@@ -44,6 +45,18 @@ static double log_sum_exp(const REAL *x, int64_t columns) {
   return top + log(sum);
 }
 
+static bool is_known(int32_t label, int64_t classes) {
+  return label >= 0 && label < classes;
+}
+
+/* V, at least 1. */
+static double known_voxels(const Call *call) {
+  const REAL *sums = call->out[OUT_SUMS].data;
+  double known = 0;
+  for (int64_t i = 0; i < tensor_rows(&call->out[OUT_SUMS]); i++) known += sums[i * SUMS + SUM_T];
+  return known > 0 ? known : 1;
+}
+
 /* Sum `s` of class c: of sample n, or of the batch. */
 static double dice_sum(const Call *call, int64_t n, int64_t c, int s) {
   const VoxelLossOptions *o = call->options;
@@ -74,6 +87,7 @@ static void class_sums(const Call *call, int64_t n, int64_t c, double *sums) {
   const REAL *x = (const REAL *)call->in[IN_LOGITS].data + n * voxels * classes;
   const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * voxels;
   for (int64_t v = 0; v < voxels; v++, x += classes) {
+    if (!is_known(label[v], classes)) continue;
     double p = exp(x[c] - log_sum_exp(x, classes)), t = label[v] == c;
     sums[SUM_P] += p;
     sums[SUM_PT] += p * t;
@@ -88,14 +102,14 @@ static void forward(const Call *call) {
   int64_t rows = tensor_rows(&call->in[IN_LOGITS]), samples = call->in[IN_LOGITS].dim[0];
   double ce = 0;
   for (int64_t v = 0; v < rows; v++)
-    if (label[v] >= 0 && label[v] < classes)
+    if (is_known(label[v], classes))
       ce += log_sum_exp(x + v * classes, classes) - x[v * classes + label[v]];
   for (int64_t i = 0; i < samples * classes; i++) {
     double sums[SUMS] = {0};
     class_sums(call, i / classes, i % classes, sums);
     for (int s = 0; s < SUMS; s++) ((REAL *)call->out[OUT_SUMS].data)[i * SUMS + s] = (REAL)sums[s];
   }
-  *(REAL *)call->out[OUT_CE].data = (REAL)(ce / (double)rows);
+  *(REAL *)call->out[OUT_CE].data = (REAL)(ce / known_voxels(call));
   *(REAL *)call->out[OUT_DICE].data = (REAL)dice_loss(call);
 }
 
@@ -120,16 +134,16 @@ static void backward(const Call *call) {
   REAL *dx = call->din[IN_LOGITS].data;
   int64_t classes = tensor_last(&call->in[IN_LOGITS]);
   int64_t rows = tensor_rows(&call->in[IN_LOGITS]), voxels = rows / call->in[IN_LOGITS].dim[0];
-  double from_ce = scalar_gradient(call, OUT_CE) / (double)rows;
+  double from_ce = scalar_gradient(call, OUT_CE) / known_voxels(call);
   double from_dice = scalar_gradient(call, OUT_DICE);
   for (int64_t v = 0; dx && v < rows; v++, x += classes, dx += classes) {
     double log_sum = log_sum_exp(x, classes), mean = 0;
-    bool known = label[v] >= 0 && label[v] < classes;
+    bool known = is_known(label[v], classes);
     for (int64_t c = 0; c < classes; c++)
       mean += exp(x[c] - log_sum) * dice_slope(call, v / voxels, c, label[v] == c);
     for (int64_t c = 0; c < classes; c++) {
       double p = exp(x[c] - log_sum), slope = dice_slope(call, v / voxels, c, label[v] == c);
-      dx[c] = (REAL)(from_ce * known * (p - (label[v] == c)) + from_dice * p * (slope - mean));
+      dx[c] = (REAL)(known * (from_ce * (p - (label[v] == c)) + from_dice * p * (slope - mean)));
     }
   }
 }

@@ -63,6 +63,15 @@ static void voxels_read(const Call *call, const Work *w, int64_t first, int64_t 
     if (v->label[i] >= w->classes) v->label[i] = -1;
 }
 
+/* At least 1. Every known voxel is a target of one class. */
+static double known_voxels(const Call *call) {
+  const float *sums = call->out[OUT_SUMS].data;
+  double known = 0;
+  for (int64_t i = 0; i < tensor_rows(&call->out[OUT_SUMS]); i++)
+    known += (double)sums[i * SUMS + SUM_T];
+  return known > 0 ? known : 1;
+}
+
 /* Adds the sums of p, p t and t of a class; e: its e^(x - top), scale: 1 / their sum, or 0. */
 static inline void class_sums(const float *restrict e, const float *restrict scale,
                               const int32_t *restrict label, int32_t class, double sums[SUMS]) {
@@ -112,7 +121,7 @@ static void part_forward(const Call *call, const Work *w, int64_t n, int piece) 
     tile_load(tile, voxels.x, voxels.count, w->classes);
     own_logits(tile, voxels.label, own);
     tile_exp(tile, w->classes, top, sum);
-    for (int v = 0; v < TILE; v++) scale[v] = v < voxels.count ? 1.f / sum[v] : 0.f;
+    for (int v = 0; v < TILE; v++) scale[v] = (voxels.label[v] < 0 ? 0.f : 1.f) / sum[v];
     for (int c = 0; c < w->classes; c++)
       class_sums(tile + c * TILE, scale, voxels.label, c, part + c * SUMS);
     part[SUMS * w->classes] += (double)cross_entropy(voxels.label, own, top, sum);
@@ -155,7 +164,7 @@ static void forward(const Call *call) {
     for (int c = 1; c < w.classes; c++)
       ratio += (2 * dice_sum(call, n, c, SUM_PT) + o->smooth) /
                (dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth);
-  *(float *)call->out[OUT_CE].data = (float)(ce / (double)(w.samples * w.voxels));
+  *(float *)call->out[OUT_CE].data = (float)(ce / known_voxels(call));
   *(float *)call->out[OUT_DICE].data = (float)(1 - ratio / (double)(groups * (w.classes - 1)));
 }
 
@@ -175,13 +184,16 @@ static void dice_slopes(const Call *call, const Work *w, int64_t n, float *a, fl
 }
 
 /* p_c in the tile becomes dx_c = p_c (ce + a_c - mean) - t_c (ce + p_c b_c), with
- * mean = sum_c p_c (a_c - t_c b_c). Without a label ce and all t are 0. */
+ * mean = sum_c p_c (a_c - t_c b_c). Without a label ce, all p and t are 0. */
 static inline void tile_backward(float *restrict tile, const float *restrict sum,
                                  const int32_t *restrict label, int classes, const float *a,
                                  const float *b, float ce) {
   float scale[TILE], shift[TILE];
 #pragma omp simd
-  for (int v = 0; v < TILE; v++) scale[v] = 1.f / sum[v], shift[v] = label[v] < 0 ? 0.f : ce;
+  for (int v = 0; v < TILE; v++) {
+    scale[v] = (label[v] < 0 ? 0.f : 1.f) / sum[v];
+    shift[v] = label[v] < 0 ? 0.f : ce;
+  }
   for (int c = 0; c < classes; c++) {
     float slope = a[c], with_t = a[c] - b[c], *restrict p = tile + c * TILE;
 #pragma omp simd
@@ -204,7 +216,7 @@ static void part_backward(const Call *call, const Work *w, int64_t n, int piece)
   float *dx = call->din[IN_LOGITS].data, *tile = thread_tile(w);
   float *a = tile + TILE * (size_t)w->classes, *b = a + w->classes;
   const float *dce = call->dout[OUT_CE].data;
-  float ce = dce ? (float)((double)*dce / (double)(w->samples * w->voxels)) : 0;
+  float ce = dce ? (float)((double)*dce / known_voxels(call)) : 0;
   int64_t at, last;
   dice_slopes(call, w, n, a, b);
   for (mask_part(w->voxels, piece, &at, &last); at < last; at += TILE) {

@@ -34,6 +34,10 @@ static __device__ __forceinline__ float log_sum_exp(const T *x, int columns) {
   return top + __logf(warp_sum<W>(sum));
 }
 
+static __device__ __forceinline__ bool is_known(const Voxels &s, int label) {
+  return (unsigned)label < (unsigned)s.classes;
+}
+
 /* partial (N, parts, 3 C + 1): p, p t, t of each class, then cross-entropy. blockIdx.z: a tile of
  * W COLUMNS classes; the first sums the cross-entropy. Rows past the last of the part are computed
  * as the last one and not counted: whole warps stay together. */
@@ -50,8 +54,8 @@ static __global__ void __launch_bounds__(THREADS)
     const T *x = logits + v * s.classes;
     float log_sum = log_sum_exp<W>(x, s.classes);
     int label = s.labels[v];
-    if (own >= end) continue;
-    if (lane == 0 && (unsigned)label < (unsigned)s.classes) ce += log_sum - load(x + label);
+    if (own >= end || !is_known(s, label)) continue;
+    if (lane == 0) ce += log_sum - load(x + label);
 #pragma unroll
     for (int i = 0; i < COLUMNS; i++) {
       int c = start + lane + i * W;
@@ -89,9 +93,11 @@ static __global__ void __launch_bounds__(THREADS)
   SHARED(float, room, [WARP]);
   int width = SUMS * s.classes, stride = width + 1;
   int64_t groups = s.batch ? 1 : s.samples, wanted = groups * (s.classes - 1);
-  float of_ce = 0, of_dice = 0;
-  for (int64_t i = threadIdx.x; i < s.samples * width; i += THREADS)
+  float of_ce = 0, of_dice = 0, known = 0; /* every known voxel is a target of one class */
+  for (int64_t i = threadIdx.x; i < s.samples * width; i += THREADS) {
     sums[i] = totals[i / width * stride + i % width];
+    known += i % SUMS == SUM_T ? sums[i] : 0;
+  }
   for (int64_t n = threadIdx.x; n < s.samples; n += THREADS) of_ce += totals[n * stride + width];
   for (int64_t i = threadIdx.x; i < wanted; i += THREADS) {
     int64_t n = i / (s.classes - 1);
@@ -102,16 +108,21 @@ static __global__ void __launch_bounds__(THREADS)
   }
   of_ce = block_sum(of_ce, room);
   of_dice = block_sum(of_dice, room);
+  known = block_sum(known, room);
   if (threadIdx.x > 0) return;
-  *ce = of_ce / (float)(s.samples * s.voxels);
+  *ce = of_ce / fmaxf(known, 1);
   *dice = 1 - of_dice / (float)wanted;
 }
 
-/* rates (N, C, 2): the derivative of the loss with respect to p is P - TARGET t. */
+/* rates (N, C, 2): the derivative of the loss with respect to p is P - TARGET t; then the number of
+ * known voxels, at least 1. */
 static __global__ void __launch_bounds__(THREADS)
     voxel_rates(Voxels s, const float *ddice, const float *sums, float *rates) {
   int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
   if (i >= s.samples * s.classes) return;
+  float known = 0;
+  for (int64_t k = 0; i == 0 && k < s.samples * s.classes; k++) known += sums[k * SUMS + SUM_T];
+  if (i == 0) rates[s.samples * s.classes * RATES] = fmaxf(known, 1);
   int64_t n = i / s.classes, groups = s.batch ? 1 : s.samples;
   int c = (int)(i % s.classes), stride = SUMS * s.classes;
   float scale = (c > 0 && ddice ? *ddice : 0) / (float)(groups * (s.classes - 1));
@@ -128,13 +139,12 @@ static __global__ void __launch_bounds__(THREADS)
   constexpr int ROWS = THREADS / W;
   int64_t part = blockIdx.x, n = blockIdx.y, end = s.voxels * (part + 1) / s.parts;
   const float *rate = rates + n * s.classes * RATES;
-  float from_ce = (dce ? *dce : 0) / (float)(s.samples * s.voxels);
+  float from_ce = (dce ? *dce : 0) / rates[s.samples * s.classes * RATES];
   for (int64_t first = s.voxels * part / s.parts; first < end; first += ROWS) {
     int64_t own = first + threadIdx.x / W, v = n * s.voxels + min(own, end - 1);
     const T *x = logits + v * s.classes;
     float log_sum = log_sum_exp<W>(x, s.classes), mean = 0;
     int label = s.labels[v];
-    float of_row = (unsigned)label < (unsigned)s.classes ? from_ce : 0;
     for (int c = threadIdx.x % W; c < s.classes; c += W)
       mean += __expf(load(x + c) - log_sum) *
               (rate[c * RATES + RATE_P] - (label == c ? rate[c * RATES + RATE_TARGET] : 0));
@@ -143,7 +153,8 @@ static __global__ void __launch_bounds__(THREADS)
     for (int c = threadIdx.x % W; c < s.classes; c += W) {
       float p = __expf(load(x + c) - log_sum), t = label == c ? 1 : 0;
       float slope = rate[c * RATES + RATE_P] - t * rate[c * RATES + RATE_TARGET];
-      store(dlogits + v * s.classes + c, of_row * (p - t) + p * (slope - mean));
+      float gradient = from_ce * (p - t) + p * (slope - mean);
+      store(dlogits + v * s.classes + c, is_known(s, label) ? gradient : 0);
     }
   }
 }
@@ -223,9 +234,9 @@ static void backward(const Call *call) {
 static bool prepare(Call *call, Error *) {
   const Tensor *x = &call->in[IN_LOGITS];
   size_t samples = (size_t)x->dim[0], classes = (size_t)tensor_last(x);
-  call->scratch_bytes =
-      samples * sizeof(float) *
-      (call->backward ? RATES * classes : (SUMS * classes + 1) * (PARTS_MOST + 1));
+  size_t floats = call->backward ? samples * RATES * classes + 1
+                                 : samples * (SUMS * classes + 1) * (PARTS_MOST + 1);
+  call->scratch_bytes = floats * sizeof(float);
   return true;
 }
 

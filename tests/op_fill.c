@@ -15,6 +15,9 @@ static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
 
 static double fill_draw(const CaseInput *input, Rng *rng) {
   if (input->fill == FILL_LABELS) return rng_below(rng, (uint32_t)input->bound);
+  if (input->fill == FILL_KNOWN)
+    return rng_below(rng, 5) && input->bound > 0 ? (double)rng_below(rng, (uint32_t)input->bound)
+                                                 : -1;
   if (input->fill == FILL_POSITIVE) return (float)rng_between(rng, .5, 1.5);
   return (float)(rng_normal(rng) * (input->fill == FILL_GRID ? input->bound : 1));
 }
@@ -38,8 +41,7 @@ void op_fill(OpRun *run, const OpCase *c) {
 
 void op_fill_shapes(const OpCase *c, DType real, Tensor in[MAX_IN]) {
   for (int i = 0; i < c->n_in; i++) {
-    bool whole = c->in[i].fill == FILL_LABELS || c->in[i].fill == FILL_MATCHING;
-    in[i] = tensor_make(whole ? I32 : real, c->in[i].rank, c->in[i].dim);
+    in[i] = tensor_make(fill_is_whole(c->in[i].fill) ? I32 : real, c->in[i].rank, c->in[i].dim);
   }
 }
 

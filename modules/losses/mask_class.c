@@ -4,7 +4,7 @@
 
 typedef struct MaskClassOptions {
   double class_weight, bce_weight, dice_weight, loss_scale, none_weight;
-  int match, supervision;
+  int match, supervision, regions;
 } MaskClassOptions;
 
 enum { MATCH_ONCE, MATCH_PER_STAGE, MATCH_FIXED };
@@ -29,6 +29,8 @@ static const Option options_table[] = {
     {"supervision", OPTION_CHOICE, offsetof(MaskClassOptions, supervision), SUPERVISE_HALVED, 0, 0,
      "halved|equal", NULL,
      "weights of the predictions: halved with each reduction in resolution (MaskMed), or equal"},
+    {"regions", OPTION_BOOL, offsetof(MaskClassOptions, regions), 0, 0, 1, NULL, NULL,
+     "labels are sets of regions that may overlap; there is no background class"},
     {0}};
 
 static Value *matched(Graph *graph, const MaskClassOptions *o, Value *classes, Value *masks,
@@ -36,7 +38,8 @@ static Value *matched(Graph *graph, const MaskClassOptions *o, Value *classes, V
   MatchOptions match = {.class_weight = o->class_weight,
                         .bce_weight = o->bce_weight,
                         .dice_weight = o->dice_weight,
-                        .fixed = o->match == MATCH_FIXED};
+                        .fixed = o->match == MATCH_FIXED,
+                        .regions = o->regions};
   return apply(graph, OP_match, &match, classes, masks, labels);
 }
 
@@ -52,6 +55,7 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
   bool per_stage = o->match == MATCH_PER_STAGE;
   Value *assignment =
       per_stage ? NULL : matched(graph, o, classes[stages - 1], masks[stages - 1], in->v[0]);
+  MaskLossOptions mask_loss = {.regions = o->regions};
   Value *terms[3][MAX_STAGES];
   double weight[MAX_STAGES];
   for (int s = 0; s < stages; s++) {
@@ -59,7 +63,7 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
     if (per_stage) assignment = matched(graph, o, classes[s], masks[s], labels);
     ClassLossOptions class_loss = {.none_weight = o->none_weight};
     terms[0][s] = apply(graph, OP_class_loss, &class_loss, classes[s], assignment);
-    terms[1][s] = apply(graph, OP_mask_loss, NULL, masks[s], labels, assignment);
+    terms[1][s] = apply(graph, OP_mask_loss, &mask_loss, masks[s], labels, assignment);
     terms[2][s] = graph_out(terms[1][s], 1);
     weight[s] =
         o->supervision == SUPERVISE_EQUAL ? 1.0 / stages : supervision_weight(s, stages, false);

@@ -1,9 +1,9 @@
 /* nnU-Net's loss for point-wise heads (MaskMed Eq. 1-4, appendix C): cross-entropy plus soft Dice
- * over the softmax, with deep supervision. */
+ * over the softmax, or over a sigmoid per region, with deep supervision. */
 #include "modules/losses/supervision.h"
 
 typedef struct VoxelClassOptions {
-  int batch_dice, drop_lowest;
+  int batch_dice, drop_lowest, regions;
   double smooth;
 } VoxelClassOptions;
 
@@ -14,7 +14,16 @@ static const Option options_table[] = {
      "the lowest stage has weight 0, as in nnU-Net"},
     {"smooth", OPTION_FLOAT, offsetof(VoxelClassOptions, smooth), 1e-5, 0, 10, NULL, NULL,
      "added to Dice's numerator and denominator"},
+    {"regions", OPTION_BOOL, offsetof(VoxelClassOptions, regions), 0, 0, 1, NULL, NULL,
+     "labels are sets of regions that may overlap: binary cross-entropy and Dice of each"},
     {0}};
+
+static Value *stage_loss(Graph *graph, const VoxelClassOptions *o, Value *logits, Value *labels) {
+  VoxelLossOptions voxel = {.batch = o->batch_dice, .smooth = o->smooth};
+  RegionLossOptions region = {.batch = o->batch_dice, .smooth = o->smooth};
+  return o->regions ? apply(graph, OP_region_loss, &region, logits, labels)
+                    : apply(graph, OP_voxel_loss, &voxel, logits, labels);
+}
 
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {
   const VoxelClassOptions *o = options;
@@ -23,8 +32,7 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
   double weight[MAX_VALUES];
   for (int s = first; s < stages; s++) {
     Value *logits = in->v[1 + s], *labels = supervision_labels(graph, in->v[0], logits);
-    VoxelLossOptions loss = {.batch = o->batch_dice, .smooth = o->smooth};
-    terms[0][s - first] = apply(graph, OP_voxel_loss, &loss, logits, labels);
+    terms[0][s - first] = stage_loss(graph, o, logits, labels);
     terms[1][s - first] = graph_out(terms[0][s - first], 1);
     weight[s - first] = supervision_weight(s, stages, o->drop_lowest);
   }

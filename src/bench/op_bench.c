@@ -51,6 +51,7 @@ static void fill(Tensor *tensor, const CaseInput *input, uint64_t item) {
   int64_t count = tensor_count(tensor);
   for (int64_t i = 0; i < count && i < PERIOD; i++) {
     double value = input->fill == FILL_LABELS     ? rng_below(&rng, (uint32_t)input->bound)
+                   : input->fill == FILL_KNOWN    ? rng_below(&rng, (uint32_t)input->bound + 1) - 1.
                    : input->fill == FILL_POSITIVE ? rng_between(&rng, .5, 1.5)
                                                   : scale * rng_normal(&rng);
     element_set(tensor, i, (double)(float)value);
@@ -103,7 +104,7 @@ static bool shapes(OpBench *b, DType storage, Error *error) {
   CHECK(options, "out of memory");
   call->options = options;
   for (int i = 0; i < b->c->n_in; i++) {
-    bool whole = b->c->in[i].fill == FILL_LABELS || b->c->in[i].fill == FILL_MATCHING;
+    bool whole = fill_is_whole(b->c->in[i].fill);
     call->in[i] = tensor_make(whole ? I32 : real, b->c->in[i].rank, b->c->in[i].dim);
   }
   options_defaults(op->options, options);

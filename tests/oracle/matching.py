@@ -9,13 +9,13 @@ from driver import rounded
 MATCHINGS = 1000
 
 
-def costs(weights, logits, masks, labels, present):
-    """(classes present, K): -class p(c) + bce BCE + dice Dice, of one sample."""
-    x = masks.reshape(-1, masks.shape[-1])  # (V, K)
+def costs(weights, logits, masks, labels, present, regions=False):
+    """(classes present, K): -class p(c) + bce BCE + dice Dice, of one sample's known voxels."""
+    x, labels = masks[labels >= 0], labels[labels >= 0]  # (V, K), (V)
     p, probability = expit(x), np.exp(log_softmax(logits, -1))
     rows = []
     for c in present:
-        t = (labels.reshape(-1) == c).astype(float)[:, None]
+        t = (labels >> c & 1 if regions else labels == c).astype(float)[:, None]
         bce = (np.logaddexp(0, x) - x * t).mean(0)
         dice = 1 - (2 * (p * t).sum(0) + 1) / (p.sum(0) + t.sum() + 1)
         rows.append(-weights[0] * probability[:, c] + weights[1] * bce + weights[2] * dice)
@@ -38,9 +38,11 @@ def verify(assignment, cost, present):
     return abs(gap)
 
 
-def classes_present(logits, labels):
+def classes_present(logits, labels, regions=False):
+    if regions:
+        return np.array([c for c in range(logits.shape[-1] - 1) if (labels[labels >= 0] >> c & 1).any()], int)
     present = np.unique(labels)
-    return present[present < logits.shape[-1] - 1]
+    return present[(present >= 0) & (present < logits.shape[-1] - 1)]
 
 
 def random_problem(rng):
@@ -50,7 +52,8 @@ def random_problem(rng):
     scale = float(rng.choice([.1, 1, 5, 40]))
     kept = rng.permutation(classes)[:rng.integers(1, classes + 1)]
     strange = [classes + 1] if rng.integers(0, 4) == 0 else []  # a label that belongs to no class
-    labels = rng.choice(np.append(kept, strange), (2, *grid)).astype(np.int32)
+    unknown = [-1] if rng.integers(0, 3) == 0 else []
+    labels = rng.choice(np.concatenate([kept, strange, unknown]), (2, *grid)).astype(np.int32)
     logits, masks = scale * rounded(rng, 2, queries, classes + 1), scale * rounded(rng, 2, *grid, queries)
     return [a.astype(np.float32).astype(np.float64) for a in (logits, masks)] + [labels]
 
@@ -65,6 +68,20 @@ def one(driver, rng):
         present = classes_present(inputs[0], inputs[2][n])
         cost = costs(weights, inputs[0][n], inputs[1][n], inputs[2][n], present)
         gaps.append(verify(out[0][n], cost, present))
+    return max(gaps)
+
+
+def overlapping(driver, rng):
+    """Labels are sets of classes; some voxels are unknown."""
+    logits, masks, labels = random_problem(rng)
+    labels = rng.integers(-1, 1 << (logits.shape[-1] - 1), labels.shape).astype(np.int32)
+    out = driver.forward("match", "regions=1 class_weight=2 bce_weight=5 dice_weight=5", [logits, masks, labels])[0]
+    driver.finish()
+    gaps = []
+    for n in range(2):
+        present = classes_present(logits, labels[n], True)
+        cost = costs((2., 5., 5.), logits[n], masks[n], labels[n], present, True)
+        gaps.append(verify(out[n], cost, present))
     return max(gaps)
 
 
@@ -85,7 +102,7 @@ def fixed(driver, rng):
 def strange(driver, rng):
     """Costs that are not finite count as 1e6: such a query is taken only where no other is left."""
     logits, masks, labels = random_problem(rng)
-    labels %= logits.shape[-1] - 1  # all of a class
+    labels = np.maximum(labels, 0) % (logits.shape[-1] - 1)  # all of a class
     masks[0, 0, 0, 0, rng.integers(0, masks.shape[-1], 3)] = np.nan
     logits[1, rng.integers(0, logits.shape[1], 2)] = np.nan
     weights = (2., 5., 5.)
@@ -104,5 +121,6 @@ def run(driver, report):
     rng = np.random.default_rng(4)
     report.case("match", "%d random problems" % MATCHINGS,
                 lambda: max(one(driver, rng) for _ in range(MATCHINGS // 2)))  # two samples each
+    report.case("match", "regions", lambda: max(overlapping(driver, rng) for _ in range(100)))
     report.case("match", "fixed", lambda: max(fixed(driver, rng) for _ in range(20)))
     report.case("match", "numbers that are not finite", lambda: max(strange(driver, rng) for _ in range(50)))

@@ -89,20 +89,27 @@ def resize(rng):
 def mask_loss(rng):
     grid, queries, classes = numbers(rng, 4, 1, 7), int(rng.integers(1, 50)), int(rng.integers(2, 17))
     classes = min(classes, queries)
-    labels = rng.integers(0, classes + 1, grid).astype(np.int32)
+    labels = rng.integers(-1, classes + 1, grid).astype(np.int32)
     inputs = [3 * rounded(rng, *grid, queries), labels, losses.assignments(rng, grid[0], queries, classes)]
     return losses.mask_loss, inputs, "", {"kept": 1}
 
 
 def voxel_loss(rng):
     grid, classes, batch = numbers(rng, 4, 1, 7), int(rng.integers(2, 40)), int(rng.integers(0, 2))
-    labels = rng.integers(0, classes + 1, grid).astype(np.int32)
+    labels = rng.integers(-1, classes + 1, grid).astype(np.int32)
     return losses.voxel_loss(batch, 1e-5), [3 * rounded(rng, *grid, classes), labels], "batch=%d" % batch, {"kept": 1}
+
+
+def region_loss(rng):
+    grid, regions, batch = numbers(rng, 4, 1, 7), int(rng.integers(1, 31)), int(rng.integers(0, 2))
+    labels = losses.partly_known(rng, rng.integers(0, 1 << regions, grid), .2)
+    return losses.region_loss(batch, 1e-5), [3 * rounded(rng, *grid, regions), labels], "batch=%d" % batch, {"kept": 1}
 
 
 GENERATORS = {"conv": conv, "conv_transpose": conv_transpose, "linear": linear, "matmul": matmul,
               "instance_norm": instance_norm, "layer_norm": layer_norm, "attention": attend,
-              "deform_attention": deform, "resize": resize, "mask_loss": mask_loss, "voxel_loss": voxel_loss}
+              "deform_attention": deform, "resize": resize, "mask_loss": mask_loss, "voxel_loss": voxel_loss,
+              "region_loss": region_loss}
 
 
 def one(driver, op, rng):
