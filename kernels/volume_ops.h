@@ -17,10 +17,11 @@
 /* Voxel (z,y,x) of the patch is read at origin + (patch - 1) / 2 + matrix ((z,y,x) - (patch - 1) /
  * 2) of the volume: trilinear, zero outside; the label with the largest share (warp.h). */
 typedef struct PatchRead {
-  int dim[3], channels; /* of the volume */
-  const float *single;  /* (D,H,W,C); NULL: half holds the image */
-  const uint16_t *half; /* (D,H,W,C), IEEE half precision, finite */
-  const uint8_t *label; /* (D,H,W) */
+  int dim[3], channels;  /* of the volume */
+  const float *single;   /* (D,H,W,C); NULL: half holds the image */
+  const uint16_t *half;  /* (D,H,W,C), IEEE half precision, finite */
+  const uint8_t *label;  /* (D,H,W) */
+  const int32_t *target; /* (256): what is written for a label; NULL: the label */
   int patch[3], origin[3];
   double matrix[3][3];
   float *planes;    /* out: (C, patch) */
@@ -77,7 +78,9 @@ typedef struct SlabTap {
 typedef struct SlabPlane {
   int dim[3], box[3]; /* of the volume and the box; classes of both */
   int classes, first, plane;
-  const SlabTap *tap[3]; /* (box[axis]) */
+  const SlabTap *tap[3];  /* (box[axis]) */
+  const uint8_t *regions; /* (classes): regions are painted, in turn, with these; NULL: classes */
+  float above;            /* where a region's map is above this */
 } SlabPlane;
 
 typedef struct SlabOps {
@@ -89,7 +92,8 @@ typedef struct SlabOps {
   void (*divide)(void *stream, int64_t voxels, int classes, const float *total, float *maps);
   /* to = the last `count` of `all` floats, then zeros: the blocks are apart */
   void (*shift)(void *stream, size_t all, size_t count, const float *from, float *to);
-  /* label (box[1],box[2]): the first largest of the maps, interpolated along D, then H, then W */
+  /* label (box[1],box[2]): the first largest of the maps, interpolated along D, then H, then W; of
+   * regions the last that is there, background where there is none */
   void (*label)(void *stream, const SlabPlane *plane, const float *maps, uint8_t *label);
 } SlabOps;
 

@@ -43,13 +43,14 @@ typedef struct Model {
   Value *labels;           /* (N, D, H, W) I32, input; NULL when not training */
   Value *loss;             /* scalar; NULL when not training */
   Value *part[3];          /* class, bce, dice (or cross-entropy, Dice); NULL where there is none */
-  Value *map;              /* (N, D, H, W, classes) class probabilities; NULL when training */
+  Value *map;              /* (N, D, H, W, classes) probabilities; NULL when training */
   Extra extra[MAX_EXTRAS]; /* by name, in alphabetical order */
   int extras;
 } Model;
 
 typedef struct ModelShape {
-  int batch, patch[3], channels, classes; /* classes: labels, background included */
+  int batch, patch[3], channels, classes; /* classes: labels, background included, or regions */
+  bool regions;                           /* labels are sets of classes */
   bool training;
 } ModelShape;
 

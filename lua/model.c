@@ -331,6 +331,8 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
   sandbox_push_json(L, config);
   lua_pushinteger(L, shape->classes);
   lua_setfield(L, -2, "classes");
+  lua_pushboolean(L, shape->regions);
+  lua_setfield(L, -2, "regions");
   if (!sandbox_call(L, 2, error)) return false;
   if (!lua_istable(L, -1)) return fail(error, "the model returned no table");
   model->loss = take(L, "loss");

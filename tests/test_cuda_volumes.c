@@ -51,7 +51,7 @@ typedef struct Outcome {
 
 /* A whole prediction as inference_run does it. */
 static void predict(const Backend *backend, const Frame *frame, const WindowOptions *options,
-                    bool probable, Outcome *out) {
+                    bool probable, const uint8_t *regions, Outcome *out) {
   Error error = {""};
   Image image;
   Grid grid = grid_make(frame->dim, (double[]){1, 1, 1});
@@ -62,6 +62,7 @@ static void predict(const Backend *backend, const Frame *frame, const WindowOpti
   Restore restore;
   assert_true(restore_begin(&restore, frame, CLASSES, out->label,
                             probable ? out->probability : NULL, &error));
+  if (regions) restore_regions(&restore, regions, false);
   if (backend) {
     window.backend = backend;
     window.predicted = oracle.predicted = backend->alloc(oracle.count * sizeof(float));
@@ -102,11 +103,17 @@ static void a_device_predicts_as_the_host(void **state) {
     WindowOptions options = {.step = 0.5, .batch = BATCH, .classes = CLASSES};
     for (int axis = 0; axis < 3; axis++) options.mirror[axis] = (round + 1) >> axis & 1;
     memcpy(options.patch, patches[round], sizeof options.patch);
-    for (int probable = 0; probable < 2; probable++) {
-      emulator_order((unsigned)(round + probable));
-      predict(NULL, &frame, &options, probable, &host);
-      predict(&emulated_device, &frame, &options, probable, &device);
+    static const uint8_t painted[CLASSES] = {2, 7, 4};
+    for (int turn = 0; turn < 4; turn++) {
+      bool probable = turn % 2;
+      const uint8_t *regions = turn < 2 ? NULL : painted;
+      emulator_order((unsigned)(round + turn));
+      predict(NULL, &frame, &options, probable, regions, &host);
+      predict(&emulated_device, &frame, &options, probable, regions, &device);
       compare(&host, &device, probable);
+      int seven = 0;
+      for (int i = 0; i < FILE_VOXELS; i++) seven += host.label[i] == 7;
+      assert_int_equal(regions != NULL, seven > 0);
     }
   }
 }
@@ -264,8 +271,13 @@ static void a_device_makes_the_hosts_batches(void **state) {
     Error error = {""};
     Volume volume[CASES];
     volumes_fill(volume, channels);
-    for (int changes = 0; changes < 2; changes++) {
+    /* value 3 is ignored, 1 and 2 are of one region, 2 of another too */
+    const Labelling labelling = {
+        .values = 4, .ignore = 3, .regions = 2, .region = {0, 1, 3}, .order = {1, 2}};
+    for (int turn = 0; turn < 4; turn++) {
+      bool changes = turn % 2;
       SamplerOptions options = batches_of(changes);
+      options.labelling = turn < 2 ? NULL : &labelling;
       Sampler *sampler;
       assert_true(sampler_make(&sampler, volume, CASES, 4, &options, &error));
       batches_compare(sampler, &emulated_device, changes ? 40 : 4);

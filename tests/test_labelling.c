@@ -1,7 +1,14 @@
-/* Regions and the ignore label: how dataset.json says them, and how they are scored. */
+/* Regions and the ignore label: how dataset.json says them, how they are sampled, painted and
+ * scored. */
+#include "kernels/rng.h"
+#include "src/data/batches/sampler.h"
 #include "src/data/metrics/structures.h"
+#include "src/data/predict/restore.h"
 #include "src/data/sets/dataset_json.h"
+#include "src/train/look.h"
 #include "tests/scratch.h"
+
+#include <math.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +56,7 @@ static const struct {
     {"\"labels\": {\"background\": 0, \"a\": [0, 1]}, \"regions_class_order\": [1]",
      "region \"a\" holds 0, which is background"},
     {"\"labels\": {\"a\": [1, 2], \"b\": 2}, \"regions_class_order\": [1, 2]",
-     "must name background"},
+     "0 is what is not labelled"},
     {"\"labels\": {\"background\": 0, \"a\": [1, 4], \"b\": 2}, \"regions_class_order\": [1, 2]",
      "has no region with the value 3, though values up to 4 are in use"},
     {"\"labels\": {\"background\": 0, \"a\": [1, 2], \"ignore\": 2}, \"regions_class_order\": [1]",
@@ -185,6 +192,118 @@ static void regions_overlap_in_their_scores(void **state) {
   dataset_free(&dataset);
 }
 
+/* ---- training and prediction -----------------------------------------------------------------*/
+
+enum { D = 6, H = 5, W = 8, VOXELS = D * H * W };
+
+/* Half of the volume is ignored; of the rest 40 voxels are 1, 8 are 2, 2 are 3. */
+static Volume annotated(void) {
+  Error error = {""};
+  Volume volume = {.name = "half"};
+  Grid grid = grid_make((int[]){D, H, W}, (double[]){1, 1, 1});
+  assert_true(image_alloc(&volume.image, &grid, 1, &error));
+  assert_true(label_alloc(&volume.label, &grid, &error));
+  for (int i = 0; i < VOXELS; i++)
+    volume.label.data[i] = (uint8_t)(i < 2 ? 3 : i < 10 ? 2 : i < 50 ? 1 : i < VOXELS / 2 ? 0 : 4);
+  return volume;
+}
+
+/* Patches of one voxel are the voxels that they are centred on: the first of a batch on any that is
+ * annotated, the last on one of a region, each region as often as another. */
+static void assert_centres(const Sampler *sampler) {
+  enum { STEPS = 3000 };
+  int forced[8] = {0}, background = 0;
+  for (uint64_t step = 0; step < STEPS; step++) {
+    float image[2];
+    int32_t label[2];
+    sampler_batch(sampler, step, NULL, image, label);
+    assert_true(label[0] == 0 || label[0] == 1 || label[0] == 3 || label[0] == 7);
+    assert_true(label[1] == 1 || label[1] == 3 || label[1] == 7);
+    background += label[0] == 0;
+    forced[label[1]]++;
+  }
+  /* inner: a third by itself, 2 of 10 of the core's, 2 of 50 of the whole's */
+  assert_true(fabs(forced[7] - STEPS / 3. * (1 + .2 + .04)) < 4 * sqrt(STEPS * .41 * .59));
+  assert_true(fabs(forced[1] - STEPS / 3. * .8) < 4 * sqrt(STEPS * .27 * .73));
+  assert_true(fabs(background - STEPS * 70. / 120) < 4 * sqrt(STEPS * .58 * .42));
+}
+
+static void patches_are_centred_on_what_is_annotated(void **state) {
+  (void)state;
+  Dataset dataset;
+  assert_null(problem_of(brats, &dataset));
+  Volume volume = annotated();
+  SamplerOptions options = {.batch = 2, .patch = {1, 1, 1}, .foreground = .33, .seed = 3};
+  options.labelling = &dataset.labelling;
+  Error error = {""};
+  Sampler *sampler;
+  assert_true(sampler_make(&sampler, &volume, 1, dataset.labels, &options, &error));
+  assert_centres(sampler);
+  sampler_free(sampler);
+  Scratch scratch = scratch_make();
+  const char *path = scratch_path(&scratch, "half.vol");
+  Frame frame = frame_identity(&volume.image.grid);
+  CacheKey key = {1, 2, NULL};
+  Cached cached;
+  assert_true(cached_write(path, &key, &dataset.labelling, &volume, &frame, &error));
+  assert_true(cached_open(&cached, path, &key, true, &error));
+  static const uint32_t counts[] = {120, 50, 10, 2};
+  for (int l = 0; l < 4; l++) assert_int_equal(cached.count[l], counts[l]);
+  for (uint32_t i = 0; i < 10; i++) assert_int_equal(cached.position[2][i], i);
+  assert_true(sampler_make_mapped(&sampler, &cached, 1, &options, &error));
+  assert_centres(sampler);
+  sampler_free(sampler);
+  cached_close(&cached);
+  volume_free(&volume, 1);
+  dataset_free(&dataset);
+  scratch_free(&scratch);
+}
+
+/* Of a box within the file: what is beyond it is background, and no region. */
+static void regions_are_painted_one_over_another(void **state) {
+  (void)state;
+  enum { REGIONS = 3 };
+  const uint8_t order[REGIONS] = {1, 3, 2};
+  static float maps[VOXELS * REGIONS], probability[VOXELS * REGIONS];
+  uint8_t label[VOXELS];
+  Rng rng = rng_make(7, RNG_TEST, 0);
+  for (int i = 0; i < VOXELS * REGIONS; i++) maps[i] = (float)rng_uniform(&rng);
+  Grid file = grid_make((int[]){D, H, W}, (double[]){1, 1, 1});
+  Frame frame = frame_identity(&file);
+  frame.box_first[1] = 1;
+  frame.box_dim[1] = frame.dim[1] = H - 1;
+  Restore restore;
+  Error error = {""};
+  assert_true(restore_begin(&restore, &frame, REGIONS, label, probability, &error));
+  restore_regions(&restore, order, false);
+  assert_true(restore_slab(&restore, 0, D, maps, &error));
+  restore_end(&restore);
+  for (int i = 0; i < VOXELS; i++) {
+    int z = i / (H * W), y = i / W % H, x = i % W, painted = 0;
+    for (int r = 0; r < REGIONS; r++) {
+      float p = y ? maps[((z * (H - 1) + y - 1) * W + x) * REGIONS + r] : 0;
+      assert_true(probability[i * REGIONS + r] == p);
+      if (p > .5f) painted = order[r];
+    }
+    assert_int_equal(label[i], painted);
+  }
+}
+
+static void looks_count_regions(void **state) {
+  (void)state;
+  /* predicted 1, 1+2, none, 2, 1+2; labelled 1, 2, 1+2, none, unknown */
+  const float map[5][2] = {{.9f, .1f}, {.6f, .7f}, {.5f, 0}, {0, .51f}, {1, 1}};
+  const int32_t labels[5] = {1, 2, 3, 0, -1};
+  int64_t counts[3][3] = {{0}};
+  look_count_regions(map[0], labels, 5, 2, .5f, counts + 1);
+  double dice = look_mean((const int64_t(*)[3])counts, 3);
+  assert_true(fabs(dice - (2. * 1 / (2 + 2) + 2. * 1 / (2 + 2)) / 2) < 1e-12);
+  const float classes[2][2] = {{0, 1}, {0, 1}};
+  int64_t plain[2][3] = {{0}};
+  look_count(classes[0], (int32_t[]){1, -1}, 2, 2, plain);
+  assert_true(look_mean((const int64_t(*)[3])plain, 2) == 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(refuses_what_nnunet_refuses),
@@ -192,6 +311,9 @@ int main(void) {
       cmocka_unit_test(reads_regions_in_their_order),
       cmocka_unit_test(what_is_ignored_counts_nowhere),
       cmocka_unit_test(regions_overlap_in_their_scores),
+      cmocka_unit_test(patches_are_centred_on_what_is_annotated),
+      cmocka_unit_test(regions_are_painted_one_over_another),
+      cmocka_unit_test(looks_count_regions),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,6 +108,7 @@ static void mapped_cases_give_the_same_batches(void **state) {
   Error error = {0};
   Scratch scratch = scratch_make();
   enum { CASES = 2, LABELS = 4, IN = 3 * 5 * 6 * 7 };
+  const Labelling plain = labelling_plain(LABELS);
   Volume volume[CASES];
   Cached cached[CASES];
   CacheKey key = {.preprocessing = 1, .stamp = 2};
@@ -116,7 +117,7 @@ static void mapped_cases_give_the_same_batches(void **state) {
     Frame frame = frame_identity(&written.image.grid);
     const char *path = scratch_path(&scratch, "%d.vol", i);
     if (i) written.label.data[17] = 2;
-    assert_true(cached_write(path, &key, LABELS, &written, &frame, &error));
+    assert_true(cached_write(path, &key, &plain, &written, &frame, &error));
     assert_true(cached_open(&cached[i], path, &key, true, &error));
     assert_true(cached_volume(&cached[i], "case", &volume[i], &error));
     volume_free(&written, 1);

@@ -114,7 +114,8 @@ static __global__ void __launch_bounds__(THREADS) patch_read(const PatchRead r, 
   }
 #pragma unroll
   for (int k = 0; k < 8; k++) label[k] = near && corner[k] >= 0 ? r.label[corner[k]] : 0;
-  r.classes[i] = near ? corner_vote(label, weight) : 0;
+  int voted = near ? corner_vote(label, weight) : 0;
+  r.classes[i] = r.target ? r.target[voted] : voted;
 }
 
 static __global__ void __launch_bounds__(THREADS)

@@ -62,6 +62,10 @@ static __global__ void __launch_bounds__(THREADS)
       line[u] = between(at[0], at[1], ty.share);
     }
     float value = between(line[0], line[1], tx.share);
+    if (p.regions) {
+      if (value > p.above) winner = p.regions[c];
+      continue;
+    }
     if (c > 0 && !(value > best)) continue;
     best = value;
     winner = c;

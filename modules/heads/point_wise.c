@@ -8,7 +8,8 @@ typedef struct PointWiseOptions {
 } PointWiseOptions;
 
 static const Option options_table[] = {{"classes", OPTION_INT, offsetof(PointWiseOptions, classes),
-                                        0, 2, 1024, NULL, NULL, "labels, background included"},
+                                        0, 1, 1024, NULL, NULL,
+                                        "labels, background included, or regions"},
                                        {0}};
 
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {

@@ -71,20 +71,20 @@ static bool find_rate(const char *home, const char *db, const Backend *backend, 
 /* ---- rows ---------------------------------------------------------------------------------------
  */
 
-static bool data_shape(const json_t *plan, const json_t *config, int *channels, int *classes,
-                       Error *error) {
+static bool data_shape(const json_t *plan, const json_t *config, int *channels,
+                       Labelling *labelling, Error *error) {
   const json_t *data = json_object_get(plan, "data");
   const char *kind = json_string_value(json_object_get(data, "kind"));
   *channels = 1;
   if (!strcmp(kind, "phantom"))
-    *classes = 1 + (int)config_int(json_object_get(data, "options"), "organs");
+    *labelling = labelling_plain(1 + (int)config_int(json_object_get(data, "options"), "organs"));
   else if (!strcmp(kind, "none"))
-    *classes = (int)config_int(config, "classes");
+    *labelling = labelling_plain((int)config_int(config, "classes"));
   else {
     Dataset dataset;
     if (!dataset_open(&dataset, config_text(data, "dir"), error)) return false;
     *channels = dataset.channels;
-    *classes = dataset.labels;
+    *labelling = dataset.labelling;
     dataset_free(&dataset);
   }
   return true;
@@ -119,18 +119,13 @@ static bool gpu_row(Footprint *f, json_t *row, Error *error) {
   return true;
 }
 
-static bool make(Footprint *f, const json_t *config, const Backend *gpu, int channels, int classes,
-                 Error *error) {
-  return gpu ? footprint_make_on(f, config, gpu, channels, classes, error)
-             : footprint_make(f, config, channels, classes, error);
-}
-
 static bool fill_row(const json_t *plan, const json_t *config, const EstimatePlace *place,
                      const Backend *gpu, Rate *rate, json_t *row, Error *error) {
-  int channels, classes;
+  int channels;
+  Labelling labelling;
   Footprint f;
-  if (!data_shape(plan, config, &channels, &classes, error) ||
-      !make(&f, config, gpu, channels, classes, error))
+  if (!data_shape(plan, config, &channels, &labelling, error) ||
+      !footprint_make_for(&f, config, gpu, channels, &labelling, error))
     return false;
   double weights = (double)dtype_bytes(f.params->real) * (double)f.parameters;
   json_object_set_new(row, "parameters", json_integer(f.parameters));

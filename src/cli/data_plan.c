@@ -101,11 +101,11 @@ static const Cli preprocess_cli = {
 
 static bool plan_find(const Request *request, const char *home, const Dataset *dataset,
                       const Fingerprint *fingerprint, Planned *planned, Error *error) {
-  NnunetBudget estimate = {dataset->labels};
+  NnunetBudget estimate = {dataset->labels + (dataset->labelling.ignore > 0)}; /* nnU-Net's count */
   if (!request->gib) return plan_data(fingerprint, nnunet_cost, &estimate, false, planned, error);
   PlanBudget *budget;
-  if (!plan_budget_make(&budget, home, request->gib * 0x1p30, dataset->channels, dataset->labels,
-                        error))
+  if (!plan_budget_make(&budget, home, request->gib * 0x1p30, dataset->channels,
+                        &dataset->labelling, error))
     return false;
   bool good = plan_data(fingerprint, plan_budget_cost, budget, true, planned, error);
   plan_budget_free(budget);

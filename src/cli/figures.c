@@ -9,7 +9,7 @@
 
 #include "src/cli/cli.h"
 #include "src/cli/weights.h"
-#include "src/data/metrics/metric.h"
+#include "src/data/metrics/structures.h"
 #include "src/data/sets/json_text.h"
 #include "src/report/heatmap.h"
 #include "src/report/report.h"
@@ -105,21 +105,24 @@ static bool draw_case(const Trained *trained, int index, const json_t *trial,
   Frame frame = frame_identity(&volume->image.grid); /* shown as the network sees it */
   bool good = inference_run(trained->plan, &trained->model, &volume->image, &frame, options, label,
                             NULL, error);
+  const Dataset *dataset = &trained->cases.dataset;
   Dice dice[DATASET_LABELS_MAX];
+  char *names[LABEL_VALUES];
+  good =
+      good && dice_structures(&dataset->labelling, label, volume->label.data, voxels, dice, error);
   if (good) {
-    dice_count(label, volume->label.data, voxels, trained->cases.dataset.labels, dice);
+    labels_value_names(dataset, names);
     triptych_name(trial, index, name);
     snprintf(title, sizeof title, "%s, seed %d, trial %.8s: %s, mean Dice %.3f",
              config_text(trial, "label"), (int)config_int(trial, "seed"),
-             config_text(trial, "hash"), volume->name,
-             dice_mean(dice, trained->cases.dataset.labels, NULL));
+             config_text(trial, "hash"), volume->name, dice_mean(dice, dataset->labels, NULL));
     Triptych triptych = {.name = name,
                          .title = title,
                          .image = &volume->image,
                          .truth = volume->label.data,
                          .prediction = label,
-                         .labels = trained->cases.dataset.labels,
-                         .label_name = trained->cases.dataset.label_name};
+                         .labels = dataset->labelling.values,
+                         .label_name = names};
     good = triptych_plot(&triptych, folder, path, error);
   }
   free(label);
@@ -134,7 +137,7 @@ static bool draw_trial(const Request *r, Store *store, const json_t *trial, json
   if (good && index >= trained.cases.validations)
     good = fail(error, "--case %d: there are %d validation cases", index + 1,
                 trained.cases.validations);
-  InferenceOptions options = inference_options(config);
+  InferenceOptions options = inference_options(config, &trained.cases.dataset.labelling);
   good = good && draw_case(&trained, index, trial, &options, store_folder(store), path, error);
   trained_free(&trained);
   return good;

@@ -108,9 +108,7 @@ bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
   if (phantom && make && !make_phantom(data, dir, quiet, error)) return false;
   Dataset dataset;
   if (!dataset_open(&dataset, dir, error)) return false;
-  bool good = labelling_is_plain(&dataset.labelling) ||
-              fail(error, "%s: regions and ignored voxels are scored, but not yet trained", dir);
-  good = good && dataset_hash(&dataset, hash, error);
+  bool good = dataset_hash(&dataset, hash, error);
   const json_t *wanted = json_object_get(data, "preprocessing");
   dataset.derived = derived_find(dir, home);
   if (good && make && wanted) good = make_cache(&dataset, wanted, home, quiet, error);

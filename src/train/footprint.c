@@ -22,7 +22,8 @@ static const double TRIAL_FLOPS = 2e11, TRIAL_SECONDS = 2;
 
 static bool plan_inference(Footprint *f, const json_t *config, int channels, Error *error) {
   Model model;
-  Graph *graph = network_build(config, channels, f->classes, false, f->params, &model, error);
+  Graph *graph =
+      network_build_for(config, channels, &f->labelling, false, f->params, &model, error);
   Plan *plan = graph ? plan_make(graph, f->backend, true, error) : NULL;
   if (plan) f->infer_bytes = plan->bytes;
   if (plan) f->infer_flops = graph_cost(graph).flops;
@@ -32,16 +33,23 @@ static bool plan_inference(Footprint *f, const json_t *config, int channels, Err
 }
 
 bool footprint_make(Footprint *f, const json_t *config, int channels, int classes, Error *error) {
-  const Backend *backend = config_backend(config, error);
-  return backend && footprint_make_on(f, config, backend, channels, classes, error);
+  return footprint_make_on(f, config, NULL, channels, classes, error);
 }
 
 bool footprint_make_on(Footprint *f, const json_t *config, const Backend *backend, int channels,
                        int classes, Error *error) {
+  Labelling plain = labelling_plain(classes);
+  return footprint_make_for(f, config, backend, channels, &plain, error);
+}
+
+bool footprint_make_for(Footprint *f, const json_t *config, const Backend *backend, int channels,
+                        const Labelling *labelling, Error *error) {
+  if (!backend) backend = config_backend(config, error);
+  if (!backend) return false;
   config_mode(config);
-  *f = (Footprint){.backend = backend, .classes = classes};
+  *f = (Footprint){.backend = backend, .labelling = *labelling};
   f->params = params_make(backend->real);
-  f->graph = network_build(config, channels, classes, true, f->params, &f->model, error);
+  f->graph = network_build_for(config, channels, labelling, true, f->params, &f->model, error);
   if (f->graph) f->plan = plan_make(f->graph, f->backend, true, error);
   if (!f->plan || !plan_inference(f, config, channels, error)) {
     footprint_free(f);
@@ -110,7 +118,7 @@ static void fill(const Footprint *f, Stepper *stepper) {
     const Tensor *tensor = &stepper->input[i]->tensor;
     float *data = stepper_input(stepper, i);
     if (tensor->type == I32) {
-      fill_labels(tensor, f->classes, stepper_input(stepper, i));
+      fill_labels(tensor, labelling_classes(&f->labelling), stepper_input(stepper, i));
       continue;
     }
     for (int64_t k = 0; k < tensor_count(tensor); k++)
@@ -199,11 +207,11 @@ static void send(FILE *events, const char *metric, double value) {
 /* What the libraries allocate once, on first use (some hundred KiB), would weigh on a small graph:
  * a run before takes it. */
 static bool measured(Footprint *f, const json_t *config, int channels, Error *error) {
-  int classes = f->classes;
+  Labelling labelling = f->labelling;
   bool small = footprint_peak(f) < 0x1p26;
   if (small && !footprint_run(f, config, 0, error)) return false;
   if (small) footprint_free(f);
-  if (small && !footprint_make(f, config, channels, classes, error)) return false;
+  if (small && !footprint_make_for(f, config, NULL, channels, &labelling, error)) return false;
   return footprint_run(f, config, TRIAL_SECONDS, error);
 }
 

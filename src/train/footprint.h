@@ -5,6 +5,7 @@
 
 #include "engine/plan.h"
 #include "lua/bind.h"
+#include "src/data/sets/labelling.h"
 
 typedef struct Footprint {
   const Backend *backend;
@@ -12,7 +13,7 @@ typedef struct Footprint {
   Graph *graph; /* of the training step */
   Plan *plan;
   Model model;
-  int classes;
+  Labelling labelling;
   int64_t parameters;
   double flops;        /* a training step */
   size_t train_bytes;  /* arena of the step */
@@ -32,6 +33,9 @@ bool footprint_make(Footprint *footprint, const json_t *config, int channels, in
 /* The same for another backend than the configuration's device. */
 bool footprint_make_on(Footprint *footprint, const json_t *config, const Backend *backend,
                        int channels, int classes, Error *error);
+/* The same for what a data set's labels stand for. backend: NULL, the configuration's device. */
+bool footprint_make_for(Footprint *footprint, const json_t *config, const Backend *backend,
+                        int channels, const Labelling *labelling, Error *error);
 void footprint_free(Footprint *footprint);
 /* Bytes of a training process beyond its program: the step's arena and the weights. */
 double footprint_peak(const Footprint *footprint);

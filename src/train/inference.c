@@ -23,8 +23,8 @@ static bool predict(void *user, int count, const float *patches, float *maps, Er
   return true;
 }
 
-InferenceOptions inference_options(const json_t *config) {
-  InferenceOptions options = {.step = config_number(config, "window_step")};
+InferenceOptions inference_options(const json_t *config, const Labelling *labelling) {
+  InferenceOptions options = {.step = config_number(config, "window_step"), .labelling = labelling};
   const char *merge = json_string_value(json_object_get(config, "merge"));
   options.logits = merge && !strcmp(merge, "logits");
   Augment augment;
@@ -49,6 +49,8 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
   Restore restore;
   bool good = restore_begin(&restore, frame, window.classes, label, probability, error);
   restore.logits = options->logits;
+  if (good && options->labelling && options->labelling->regions)
+    restore_regions(&restore, options->labelling->order, options->logits);
   if (good && image_is_constant(prepared)) { /* all is background by now */
     restore_end(&restore);
     return true;

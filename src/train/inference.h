@@ -5,15 +5,18 @@
 #include "engine/plan.h"
 #include "lua/bind.h"
 #include "src/data/prepare/frame.h"
+#include "src/data/sets/labelling.h"
 
 typedef struct InferenceOptions {
-  double step;    /* of the window, share of the patch */
-  bool mirror[3]; /* average over all subsets of these flips */
-  bool logits;    /* the maps are logits: merged so, and probabilities made of them at the end */
+  double step;                /* of the window, share of the patch */
+  bool mirror[3];             /* average over all subsets of these flips */
+  bool logits;                /* the maps are logits: merged so, probabilities made of them last */
+  const Labelling *labelling; /* of whose structures the maps are; NULL: a class a value */
 } InferenceOptions;
 
-/* window_step and merge; with mirror_tta the axes that the training mirrored. */
-InferenceOptions inference_options(const json_t *config);
+/* window_step and merge; with mirror_tta the axes that the training mirrored. The labelling stays
+ * the caller's. */
+InferenceOptions inference_options(const json_t *config, const Labelling *labelling);
 
 /* prepared: normalised, on the grid frame->dim. label (frame->file.dim); probability
  * (frame->file.dim, classes) may be NULL. An image of one value is

@@ -8,13 +8,25 @@ void look_count(const float *map, const int32_t *labels, int64_t voxels, int cla
                 int64_t (*counts)[3]) {
   for (int64_t i = 0; i < voxels; i++) {
     int best = 0;
+    if (labels[i] < 0) continue;
     for (int c = 1; c < classes; c++)
       if (map[i * classes + c] > map[i * classes + best]) best = c;
     counts[best][1]++;
-    if (labels[i] < 0 || labels[i] >= classes) continue;
+    if (labels[i] >= classes) continue;
     counts[labels[i]][2]++;
     counts[best][0] += labels[i] == best;
   }
+}
+
+void look_count_regions(const float *map, const int32_t *labels, int64_t voxels, int regions,
+                        float above, int64_t (*counts)[3]) {
+  for (int64_t i = 0; i < voxels; i++)
+    for (int r = 0; r < regions && labels[i] >= 0; r++) {
+      bool predicted = map[i * regions + r] > above, labelled = labels[i] >> r & 1;
+      counts[r][0] += predicted && labelled;
+      counts[r][1] += predicted;
+      counts[r][2] += labelled;
+    }
 }
 
 double look_mean(const int64_t (*counts)[3], int classes) {
@@ -57,8 +69,12 @@ static void count_batch(const Look *look, const Batch *b, int64_t (*counts)[3]) 
     memcpy(look->model->image->host, b->image + i * tensor_count(in), tensor_bytes(in));
     plan_send(look->infer, look->model->image);
     plan_run(look->infer, false);
-    look_count(plan_fetch(look->infer, look->model->map), b->labels + i * voxels, voxels,
-               (int)tensor_last(map), counts);
+    const float *found = plan_fetch(look->infer, look->model->map);
+    int classes = (int)tensor_last(map);
+    if (look->regions)
+      look_count_regions(found, b->labels + i * voxels, voxels, classes, look->above, counts + 1);
+    else
+      look_count(found, b->labels + i * voxels, voxels, classes, counts);
   }
 }
 
@@ -76,6 +92,7 @@ bool look_dice(Look *look, const Sampler *sampler, int64_t step, int batches, do
     count_batch(look, &batch, counts);
   }
   batch_free(&batch);
-  *dice = look_mean((const int64_t(*)[3])counts, (int)tensor_last(&look->model->map->tensor));
+  int classes = (int)tensor_last(&look->model->map->tensor);
+  *dice = look_mean((const int64_t(*)[3])counts, classes + look->regions);
   return good && plan_bind(look->train, look->train->memory, error);
 }

@@ -11,7 +11,9 @@ typedef struct Look {
   Plan *train;        /* bound; its arena is lent */
   Graph *graph;       /* of the inference on one patch */
   const Model *model; /* of it */
-  Plan *infer;        /* made at the first look; the caller frees it */
+  bool regions;       /* its classes are regions, there where the map is above this */
+  float above;
+  Plan *infer; /* made at the first look; the caller frees it */
 } Look;
 
 /* Dice over `batches` batches of the sampler from that of `step` on: voxels are counted over all of
@@ -20,9 +22,14 @@ typedef struct Look {
 bool look_dice(Look *look, const Sampler *sampler, int64_t step, int batches, double *dice,
                Error *error);
 
-/* counts (classes, 3): intersection, predicted, labelled; class maps are (voxels, classes). */
+/* counts (classes, 3): intersection, predicted, labelled; class maps are (voxels, classes). Voxels
+ * with a negative label count nowhere. */
 void look_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
                 int64_t (*counts)[3]);
+/* The same of regions, counts (regions, 3): labels are sets of them, predicted are those whose map
+ * is above `above`: 1/2, or 0 of logits. */
+void look_count_regions(const float *map, const int32_t *labels, int64_t voxels, int regions,
+                        float above, int64_t (*counts)[3]);
 /* Mean over the structures 1.. that are in the labels; NaN when there is none. */
 double look_mean(const int64_t (*counts)[3], int classes);
 

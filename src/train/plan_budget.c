@@ -6,7 +6,8 @@
 struct PlanBudget {
   json_t *config; /* every option at the scale "paper"; the U-Net alone */
   double bytes;
-  int channels, classes;
+  int channels;
+  Labelling labelling;
 };
 
 static json_t *options_config(const json_t *options, const char *home) {
@@ -25,13 +26,13 @@ static json_t *options_config(const json_t *options, const char *home) {
   return config;
 }
 
-bool plan_budget_make(PlanBudget **out, const char *home, double bytes, int channels, int classes,
-                      Error *error) {
+bool plan_budget_make(PlanBudget **out, const char *home, double bytes, int channels,
+                      const Labelling *labelling, Error *error) {
   json_t *options = experiment_options(home, error);
   if (!options) return false;
   PlanBudget *budget = calloc(1, sizeof *budget);
   CHECK(budget, "out of memory");
-  *budget = (PlanBudget){options_config(options, home), bytes, channels, classes};
+  *budget = (PlanBudget){options_config(options, home), bytes, channels, *labelling};
   json_decref(options);
   *out = budget;
   return true;
@@ -61,7 +62,8 @@ bool plan_budget_cost(void *user, const Topology *t, int batch, double *share, E
   json_object_set_new(budget->config, "strides", stages(t->stride, t->stages));
   json_object_set_new(budget->config, "kernels", stages(t->kernel, t->stages));
   Footprint footprint;
-  if (!footprint_make(&footprint, budget->config, budget->channels, budget->classes, error))
+  if (!footprint_make_for(&footprint, budget->config, NULL, budget->channels, &budget->labelling,
+                          error))
     return false;
   *share = footprint_peak(&footprint) / budget->bytes;
   footprint_free(&footprint);

@@ -4,6 +4,7 @@
 #define TRAIN_PLAN_BUDGET_H
 
 #include "src/data/plan/planner.h"
+#include "src/data/sets/labelling.h"
 
 #include <jansson.h>
 
@@ -11,7 +12,7 @@ typedef struct PlanBudget PlanBudget;
 
 /* bytes: of one training process, weights included. home: where lua/ is. */
 bool plan_budget_make(PlanBudget **budget, const char *home, double bytes, int channels,
-                      int classes, Error *error);
+                      const Labelling *labelling, Error *error);
 void plan_budget_free(PlanBudget *budget);
 /* A PlanCost; budget is a PlanBudget. */
 bool plan_budget_cost(void *budget, const Topology *topology, int batch, double *share,

@@ -16,7 +16,7 @@ typedef struct Predicting {
   const PredictionOptions *options;
   Trained trained;
   Recipe recipe;
-  int labels;
+  int classes;
   Postprocess postprocess;
   InferenceOptions inference;
   NewImages images;
@@ -86,7 +86,7 @@ static bool one_image(Predicting *p, const Case *item, Error *error) {
     fprintf(stderr, "harness: %s: every voxel is the same: an empty label map\n", item->image[0]);
   image_free(&source);
   good = good && label_alloc(&label, &grid, error) &&
-         (!wanted || image_alloc(&probability, &grid, p->labels, error)) &&
+         (!wanted || image_alloc(&probability, &grid, p->classes, error)) &&
          inference_run(p->trained.plan, &p->trained.model, &prepared, &frame, &p->inference,
                        label.data, probability.data, error) &&
          postprocess_apply(&p->postprocess, label.data, grid.dim, error) &&
@@ -124,9 +124,9 @@ static void each_image(Predicting *p, PredictionOutcome *outcome) {
 static bool begin(Predicting *p, const json_t *config, Error *error) {
   json_t *labels = NULL;
   if (!trained_open_alone(&p->trained, config, &p->recipe, &labels, error)) return false;
-  p->labels = (int)json_array_size(labels);
   json_decref(labels);
-  p->inference = inference_options(config);
+  p->classes = labelling_classes(&p->recipe.labelling);
+  p->inference = inference_options(config, &p->recipe.labelling);
   return (!p->options->postprocess ||
           postprocess_read(&p->postprocess, config_text(config, "checkpoint"), error)) &&
          new_images_find(&p->images, p->options->in, p->recipe.preprocessing.normaliser.channels,

@@ -27,6 +27,8 @@ char *recipe_text(const Recipe *recipe, const Dataset *dataset) {
                 "orientation", planned ? p->orientation : "RAS", "spacing_mm",
                 planned ? p->mm[0] : 1, planned ? p->mm[1] : 1, planned ? p->mm[2] : 1,
                 "nonzero_mask", p->normaliser.masked, "channels", channels, "labels", labels);
+  if (json && !labelling_is_plain(&dataset->labelling))
+    json_object_set_new(json, "labelling", labelling_json(&dataset->labelling));
   char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
   CHECK(text, "the recipe of a network cannot be written as JSON");
   json_decref(json);
@@ -41,6 +43,9 @@ bool recipe_read(Recipe *recipe, json_t **labels, const char *text, const char *
   recipe->planned = json_is_true(json_object_get(json, "planned"));
   bool good =
       json_array_size(*labels) > 1 || fail(error, "%s: its recipe names no labels: damaged", where);
+  good = good && (labelling_read(&recipe->labelling, json_object_get(json, "labelling"),
+                                 (int)json_array_size(*labels)) ||
+                  fail(error, "%s: its recipe's labelling is damaged", where));
   good = good && preprocessing_read(&recipe->preprocessing, json_object_get(json, "preprocessing"),
                                     where, error);
   if (!good) json_decref(*labels);

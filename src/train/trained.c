@@ -12,10 +12,10 @@ static bool weights_there(const char *checkpoint, Error *error) {
 }
 
 static bool network_open(Trained *t, const json_t *config, const Backend *backend, int channels,
-                         int labels, Error *error) {
+                         const Labelling *labelling, Error *error) {
   if (!backend) return false;
   t->params = params_make(backend->real);
-  t->graph = network_build(config, channels, labels, false, t->params, &t->model, error);
+  t->graph = network_build_for(config, channels, labelling, false, t->params, &t->model, error);
   if (!t->graph) return false;
   t->plan = plan_make(t->graph, backend, true, error);
   return t->plan && params_allocate(t->params, 0, error) &&
@@ -27,8 +27,8 @@ bool trained_open(Trained *t, const json_t *config, Error *error) {
   *t = (Trained){0};
   return weights_there(config_text(config, "checkpoint"), error) &&
          cases_load(&t->cases, config, error) &&
-         network_open(t, config, &backend_cpu, t->cases.dataset.channels, t->cases.dataset.labels,
-                      error);
+         network_open(t, config, &backend_cpu, t->cases.dataset.channels,
+                      &t->cases.dataset.labelling, error);
 }
 
 bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t **labels,
@@ -44,8 +44,7 @@ bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t
                 checkpoint);
   return recipe_read(recipe, labels, text, checkpoint, error) &&
          network_open(t, config, config_backend(config, error),
-                      recipe->preprocessing.normaliser.channels, (int)json_array_size(*labels),
-                      error);
+                      recipe->preprocessing.normaliser.channels, &recipe->labelling, error);
 }
 
 void trained_free(Trained *t) {

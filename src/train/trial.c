@@ -55,7 +55,8 @@ static bool prepare_data(Trial *t, Error *error) {
   t->recipe = recipe_text(&t->cases.recipe, &t->cases.dataset);
   SamplerOptions options = {.batch = (int)config_int(t->config, "batch"),
                             .foreground = config_number(t->config, "foreground"),
-                            .seed = (uint64_t)config_int(t->config, "seed")};
+                            .seed = (uint64_t)config_int(t->config, "seed"),
+                            .labelling = &t->cases.dataset.labelling};
   config_triple(t->config, "patch", options.patch);
   const Cases *c = &t->cases;
   if (!augment_parse(config_text(t->config, "augment"), config_text(t->config, "mirror"),
@@ -74,8 +75,9 @@ static bool prepare_data(Trial *t, Error *error) {
  */
 
 static Graph *build(Trial *t, bool training, Model *model, Error *error) {
-  return network_build(t->config, t->cases.dataset.channels, t->cases.dataset.labels, training,
-                       t->params, model, error);
+  const Dataset *dataset = &t->cases.dataset;
+  return network_build_for(t->config, dataset->channels, &dataset->labelling, training, t->params,
+                           model, error);
 }
 
 static bool prepare_model(Trial *t, Error *error) {
@@ -172,7 +174,11 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .profile = json_is_true(json_object_get(c, "profile")) ? &profile : NULL,
       .eager = json_is_true(json_object_get(c, "no_capture")),
   };
-  Look look = {.train = t->train_plan, .graph = t->infer_graph, .model = &t->infer};
+  Look look = {.train = t->train_plan,
+               .graph = t->infer_graph,
+               .model = &t->infer,
+               .regions = t->cases.dataset.labelling.regions > 0,
+               .above = inference_options(t->config, NULL).logits ? 0 : .5f};
   CollapseWatch watch = {.look = &look, .sampler = t->sampler};
   training.watch = &watch;
   training.validation = t->validation;
@@ -209,7 +215,7 @@ static const char *judge_end(const Trial *t, double dice, Error *error) {
 
 static const char *evaluate(Trial *t, Error *error) {
   double start = now();
-  InferenceOptions options = inference_options(t->config);
+  InferenceOptions options = inference_options(t->config, &t->cases.dataset.labelling);
   Evaluated evaluated;
   plan_free(t->train_plan); /* its arena is the larger one */
   t->train_plan = NULL;

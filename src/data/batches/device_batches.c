@@ -7,7 +7,8 @@ struct DeviceBatches {
   Voxels *item; /* of each case, in the device's memory */
   int items;
   uint64_t next;
-  float *spare; /* a plane, then those of a patch with several channels */
+  int32_t *target; /* sampler_targets */
+  float *spare;    /* a plane, then those of a patch with several channels */
   void *room;
 };
 
@@ -65,7 +66,9 @@ DeviceBatches *device_batches_make(const Sampler *sampler, const Backend *backen
   *b = (DeviceBatches){.sampler = sampler, .backend = backend, .item = item, .next = first};
   b->spare = backend->alloc(spare_floats(sampler) * sizeof(float));
   b->room = backend->alloc(PLANE_ROOM);
-  bool good = b->spare && b->room;
+  const int32_t *target = sampler_targets(sampler);
+  if (target) b->target = sent(backend, target, LABEL_VALUES * sizeof *target);
+  bool good = b->spare && b->room && (b->target || !target);
   for (int i = 0; good && i < cases; i++) good = item_send(b, sampler_case(sampler, i));
   if (good) return b;
   device_batches_free(b); /* others took the memory meanwhile */
@@ -85,6 +88,7 @@ void device_batches_free(DeviceBatches *b) {
   }
   release(b->backend, b->spare);
   release(b->backend, b->room);
+  release(b->backend, b->target);
   free(b->item);
   free(b);
 }
@@ -100,6 +104,7 @@ static void sample(DeviceBatches *b, int index, float *image, int32_t *label, vo
                     .single = item->single,
                     .half = (const uint16_t *)item->half,
                     .label = item->label,
+                    .target = b->target,
                     .planes = planes,
                     .classes = label};
   Plane plane = {.value = planes, .spare = b->spare, .room = b->room, .queue = queue};

@@ -12,7 +12,7 @@ typedef struct ClassVoxels {
 
 typedef struct SampledCase {
   Voxels voxels;
-  ClassVoxels *of; /* (labels), [0] unused */
+  ClassVoxels *of; /* (labels); [0]: what is annotated, where not all is */
   int *present;    /* labels above 0 that the case holds */
   int presents;
   uint32_t *picked; /* what `of` points into; NULL: into the cache */
@@ -20,16 +20,19 @@ typedef struct SampledCase {
 
 struct Sampler {
   SamplerOptions options;
+  Labelling labelling;
+  int32_t target[LABEL_VALUES];
   SampledCase *item;
   int count, channels;
 };
 
-/* Knuth's selection sampling: each voxel of the label is kept with equal chance, order stays. */
-static void positions_pick(const LabelMap *map, int label, uint32_t total, Rng *rng,
+/* Knuth's selection sampling: each voxel of the structure is kept with equal chance, order stays.
+ */
+static void positions_pick(const LabelMap *map, const bool *centres, uint32_t total, Rng *rng,
                            uint32_t wanted, uint32_t *position) {
   uint32_t count = 0, left = total;
   for (size_t i = 0; count < wanted; i++) {
-    if (map->data[i] != label) continue;
+    if (!centres[map->data[i]]) continue;
     uint32_t missing = wanted - count;
     if (missing == left || rng_below(rng, left) < missing) position[count++] = (uint32_t)i;
     left--;
@@ -42,21 +45,38 @@ static void item_alloc(SampledCase *item, int labels) {
   CHECK(item->of && item->present, "out of memory for voxel positions");
 }
 
-static void item_volume(SampledCase *item, const Volume *volume, int labels, Rng *rng) {
+/* centres: by value, those of a structure; returns how many voxels that are. */
+static uint32_t centres_of(const Labelling *labelling, int structure, const uint32_t *count,
+                           bool centres[LABEL_VALUES]) {
+  uint32_t total = 0;
+  for (int value = 0; value < LABEL_VALUES; value++) {
+    centres[value] = value < labelling->values && labelling_centres(labelling, structure, value);
+    total += centres[value] ? count[value] : 0;
+  }
+  return total;
+}
+
+static void item_volume(SampledCase *item, const Volume *volume, const Labelling *labelling,
+                        Rng *rng) {
   const LabelMap *map = &volume->label;
-  uint32_t total[256] = {0}, wanted[256] = {0};
-  size_t voxels = grid_voxels(&map->grid), all = 0;
+  uint32_t count[LABEL_VALUES] = {0}, wanted[LABEL_VALUES] = {0}, all = 0;
+  size_t voxels = grid_voxels(&map->grid);
+  int labels = labelling_structures(labelling);
+  bool centres[LABEL_VALUES];
   item_alloc(item, labels);
   item->voxels = volume_voxels(volume);
-  for (size_t i = 0; i < voxels; i++) total[map->data[i]]++;
-  for (int label = 1; label < labels; label++)
-    all += wanted[label] = total[label] < POSITIONS_MAX ? total[label] : POSITIONS_MAX;
+  for (size_t i = 0; i < voxels; i++) count[map->data[i]]++;
+  for (int label = 0; label < labels; label++) {
+    uint32_t total = centres_of(labelling, label, count, centres);
+    all += wanted[label] = total < POSITIONS_MAX ? total : POSITIONS_MAX;
+  }
   uint32_t *position = item->picked = malloc(all * sizeof *position + 1);
   CHECK(position, "out of memory for voxel positions");
-  for (int label = 1; label < labels; label++) {
-    if (!total[label]) continue;
-    item->present[item->presents++] = label;
-    positions_pick(map, label, total[label], rng, wanted[label], position);
+  for (int label = 0; label < labels; label++) {
+    if (!wanted[label]) continue;
+    if (label) item->present[item->presents++] = label;
+    uint32_t total = centres_of(labelling, label, count, centres);
+    positions_pick(map, centres, total, rng, wanted[label], position);
     item->of[label] = (ClassVoxels){position, (int)wanted[label]};
     position += wanted[label];
   }
@@ -67,9 +87,9 @@ static void item_mapped(SampledCase *item, const Cached *cached) {
   item->voxels =
       (Voxels){.channels = cached->channels, .half = cached->image, .label = cached->label};
   for (int axis = 0; axis < 3; axis++) item->voxels.dim[axis] = cached->frame.dim[axis];
-  for (int label = 1; label < cached->labels; label++) {
+  for (int label = 0; label < cached->labels; label++) {
     if (!cached->count[label]) continue;
-    item->present[item->presents++] = label;
+    if (label) item->present[item->presents++] = label;
     item->of[label] = (ClassVoxels){cached->position[label], (int)cached->count[label]};
   }
 }
@@ -86,12 +106,14 @@ static bool options_check(const SamplerOptions *options, int count, Error *error
   return true;
 }
 
-static Sampler *sampler_alloc(const SamplerOptions *options, int count, int channels) {
+static Sampler *sampler_alloc(const SamplerOptions *options, int labels, int count, int channels) {
   CHECK(count > 0, "%d cases", count);
   Sampler *sampler = calloc(1, sizeof *sampler);
   SampledCase *item = calloc((size_t)count, sizeof *item);
   CHECK(sampler && item, "out of memory");
   *sampler = (Sampler){.options = *options, .count = count, .channels = channels, .item = item};
+  sampler->labelling = options->labelling ? *options->labelling : labelling_plain(labels);
+  labelling_targets(&sampler->labelling, sampler->target);
   return sampler;
 }
 
@@ -106,11 +128,11 @@ bool sampler_make(Sampler **out, const Volume *volumes, int count, int labels,
     if (grid_voxels(&volumes[i].label.grid) > UINT32_MAX)
       return fail(error, "case %s has more than 2^32 voxels", volumes[i].name);
   }
-  *out = sampler_alloc(options, count, volumes[0].image.channels);
+  *out = sampler_alloc(options, labels, count, volumes[0].image.channels);
   for (int i = 0; i < count; i++) {
     /* Items from the top: batches count up from 0 and never meet them. */
     Rng rng = rng_make(options->seed, RNG_BATCH, UINT64_MAX - (uint64_t)i);
-    item_volume(&(*out)->item[i], &volumes[i], labels, &rng);
+    item_volume(&(*out)->item[i], &volumes[i], &(*out)->labelling, &rng);
   }
   return true;
 }
@@ -124,7 +146,7 @@ bool sampler_make_mapped(Sampler **out, const Cached *cached, int count,
       return fail(error, "cached case %d has %d channels and %d labels, case 1 has %d and %d",
                   i + 1, cached[i].channels, cached[i].labels, cached[0].channels,
                   cached[0].labels);
-  *out = sampler_alloc(options, count, cached[0].channels);
+  *out = sampler_alloc(options, cached[0].labels, count, cached[0].channels);
   for (int i = 0; i < count; i++) item_mapped(&(*out)->item[i], &cached[i]);
   return true;
 }
@@ -179,8 +201,9 @@ SampleDraw sampler_draw(const Sampler *sampler, uint64_t step, int index) {
   const SampledCase *known = &sampler->item[draw.item];
   const int *dim = known->voxels.dim;
   origin_random(dim, options->patch, &rng, draw.origin);
-  if (forced && known->presents) {
-    int class = known->present[rng_below(&rng, (uint32_t)known->presents)];
+  if ((forced && known->presents) || known->of[0].count) {
+    bool of_class = forced && known->presents;
+    int class = of_class ? known->present[rng_below(&rng, (uint32_t)known->presents)] : 0;
     const ClassVoxels *voxels = &known->of[class];
     origin_centred(dim, options->patch, voxels->position[rng_below(&rng, (uint32_t)voxels->count)],
                    draw.origin);
@@ -211,6 +234,10 @@ SamplerSize sampler_size(const Sampler *sampler) {
                            augment_scratch(&options->augment, options->patch, sampler->channels)};
 }
 
+const int32_t *sampler_targets(const Sampler *sampler) {
+  return labelling_is_plain(&sampler->labelling) ? NULL : sampler->target;
+}
+
 void sampler_batch(const Sampler *sampler, uint64_t step, float *scratch, float *image,
                    int32_t *label) {
   const SamplerOptions *options = &sampler->options;
@@ -220,6 +247,8 @@ void sampler_batch(const Sampler *sampler, uint64_t step, float *scratch, float 
     SampleDraw draw = sampler_draw(sampler, step, i);
     warp_read(&draw.warp, sampler_case(sampler, draw.item), draw.origin, options->patch, image,
               label);
+    const int32_t *target = sampler_targets(sampler);
+    for (size_t k = 0; target && k < voxels; k++) label[k] = target[label[k]];
     augment_intensity(&options->augment, options->patch, sampler->channels, &draw.change, scratch,
                       image);
   }

@@ -1,9 +1,11 @@
 /* Training batches as a pure function of (seed, step): the same whatever was drawn before, by how
  * many threads, before or after a resume. Rule of nnU-Net v2: each sample draws a case; the last
  * third of the batch is centred on a random voxel of a class drawn among those present in the case.
- * A batch of one is centred so with probability 1/3. Two differences: a centred patch stays within
- * the volume on all sides (nnU-Net moves it back on the near sides only), and what a patch shows
- * beyond the volume is 0 in image and label (nnU-Net's label -1, turned into 0 at the end). */
+ * A batch of one is centred so with probability 1/3. Where there is an ignore label, the other
+ * samples are centred on any voxel that is not ignored. Two differences: a centred patch stays
+ * within the volume on all sides (nnU-Net moves it back on the near sides only), and what a patch
+ * shows beyond the volume is 0 in image and label (nnU-Net's label -1, turned into 0 at the end).
+ */
 #ifndef DATA_SAMPLER_H
 #define DATA_SAMPLER_H
 
@@ -16,6 +18,8 @@ typedef struct SamplerOptions {
   double foreground; /* share of forced samples, nnU-Net 0.33 */
   uint64_t seed;
   Augment augment;
+  const Labelling *labelling; /* NULL: each label is a class; else the caller's, and labels come as
+                                 labelling_targets says */
 } SamplerOptions;
 
 typedef struct Sampler Sampler;
@@ -43,6 +47,8 @@ SampleDraw sampler_draw(const Sampler *sampler, uint64_t step, int index);
 const SamplerOptions *sampler_options(const Sampler *sampler);
 int sampler_cases(const Sampler *sampler);
 const Voxels *sampler_case(const Sampler *sampler, int index);
+/* By value of the volumes' labels (LABEL_VALUES), what a batch says instead; NULL: the value. */
+const int32_t *sampler_targets(const Sampler *sampler);
 
 /* Elements of what sampler_batch writes. */
 typedef struct SamplerSize {

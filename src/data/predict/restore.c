@@ -30,6 +30,13 @@ bool restore_begin(Restore *r, const Frame *frame, int classes, uint8_t *label, 
   return true;
 }
 
+void restore_regions(Restore *r, const uint8_t *values, bool logits) {
+  r->regions = values;
+  r->above = logits ? 0 : .5f;
+  size_t voxels = r->probability ? grid_voxels(&r->frame->file) : 0;
+  for (size_t i = 0; i < voxels; i++) r->probability[i * (size_t)r->classes] = 0; /* background */
+}
+
 static bool places_send(Restore *r, int axis) {
   size_t count = (size_t)r->frame->box_dim[axis], bytes = count * sizeof(SlabTap);
   SlabTap *host = malloc(bytes);
@@ -50,6 +57,9 @@ bool restore_on_device(Restore *r, const Backend *backend, int planes, Error *er
   bool good = true;
   for (int axis = 0; axis < 3; axis++) good = good && places_send(r, axis);
   if (r->probability) r->slab = malloc((size_t)planes * plane * sizeof(float));
+  if (r->regions) r->painted = backend->alloc((size_t)r->classes);
+  if (r->painted) backend->device->copy_in(r->painted, r->regions, (size_t)r->classes);
+  good = good && (r->painted || !r->regions);
   r->chosen = backend->alloc(voxels);
   r->fetched = malloc(voxels);
   if (good && r->chosen && r->fetched && (r->slab || !r->probability)) return true;
@@ -60,6 +70,7 @@ void restore_end(Restore *r) {
   for (int axis = 0; axis < 3; axis++)
     if (r->place[axis]) r->backend->release(r->place[axis]);
   if (r->chosen) r->backend->release(r->chosen);
+  if (r->painted) r->backend->release(r->painted);
   free(r->fetched);
   free(r->slab);
   for (int axis = 0; axis < 3; axis++) free(r->tap[axis]);
@@ -95,16 +106,20 @@ static void restore_row(const Restore *r, const float *plane, int y, int64_t to,
     const Tap *t = &r->tap[2][x];
     const float *a = row + (size_t)t->below * classes, *b = row + (size_t)t->above * classes;
     float best = 0, share = (float)t->share;
-    int winner = -1;
+    int winner = r->regions ? 0 : -1;
     for (size_t c = 0; c < classes; c++) {
       float value = a[c] + (b[c] - a[c]) * share;
       if (r->probability) r->probability[(size_t)to * classes + c] = value;
-      if (winner >= 0 && !(value > best)) continue;
+      if (r->regions && value > r->above) winner = r->regions[c];
+      if (r->regions || (winner >= 0 && !(value > best))) continue;
       best = value;
       winner = (int)c;
     }
     r->label[to] = (uint8_t)winner;
-    if (r->logits && r->probability) softmax(r->probability + (size_t)to * classes, classes);
+    float *probability = r->logits && r->probability ? r->probability + (size_t)to * classes : NULL;
+    for (size_t c = 0; probability && r->regions && c < classes; c++)
+      probability[c] = 1 / (1 + expf(-probability[c]));
+    if (probability && !r->regions) softmax(probability, classes);
   }
 }
 
@@ -115,7 +130,8 @@ static bool is_due(const Restore *r, int end) {
 static void slab_on_device(Restore *r, int first, int end, const float *maps) {
   const Frame *frame = r->frame;
   const Device *device = r->backend->device;
-  SlabPlane plane = {.classes = r->classes, .first = first};
+  SlabPlane plane = {
+      .classes = r->classes, .first = first, .regions = r->painted, .above = r->above};
   for (int axis = 0; axis < 3; axis++) {
     plane.dim[axis] = frame->dim[axis];
     plane.box[axis] = frame->box_dim[axis];

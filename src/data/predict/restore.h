@@ -1,6 +1,7 @@
 /* From class maps on the prepared grid to labels as they lie in the file: maps are interpolated
- * linearly (nearest on a coarse separate axis, see frame_orders_back), the largest class wins, and
- * the box goes back to its place and orientation; outside it is background. Takes the maps slab by
+ * linearly (nearest on a coarse separate axis, see frame_orders_back), the largest class wins, or
+ * each region above 1/2 is painted over those before it, and the box goes back to its place and
+ * orientation; outside it is background. Takes the maps slab by
  * slab and keeps one interpolated plane, so that memory does not grow with classes x volume. */
 #ifndef DATA_RESTORE_H
 #define DATA_RESTORE_H
@@ -11,16 +12,19 @@
 typedef struct Restore {
   const Frame *frame;
   int classes;
-  bool logits;        /* false; of the maps: probability is their softmax */
-  uint8_t *label;     /* (file.dim) */
-  float *probability; /* (file.dim, classes), NULL: not wanted */
-  Tap *tap[3];        /* (box_dim) per axis */
-  float *plane;       /* (dim[1], dim[2], classes) */
-  float *row;         /* (threads, dim[2], classes) */
-  int next;           /* the box's plane that is due */
+  bool logits;            /* false; of the maps: probability is their softmax, of regions sigmoid */
+  const uint8_t *regions; /* (classes): what is painted for each; NULL: classes, not regions */
+  float above;            /* a map where its region is */
+  uint8_t *label;         /* (file.dim) */
+  float *probability;     /* (file.dim, classes), NULL: not wanted */
+  Tap *tap[3];            /* (box_dim) per axis */
+  float *plane;           /* (dim[1], dim[2], classes) */
+  float *row;             /* (threads, dim[2], classes) */
+  int next;               /* the box's plane that is due */
   /* restore_on_device; NULL: the maps are the host's */
   const Backend *backend;
   struct SlabTap *place[3];  /* tap, in the device's memory */
+  uint8_t *painted;          /* regions */
   uint8_t *chosen, *fetched; /* a plane of the box: the device's, the host's */
   float *slab;               /* (planes, dim[1], dim[2], classes): only for probability */
 } Restore;
@@ -29,6 +33,10 @@ typedef struct Restore {
  * overwritten; the frame must stay. Whatever it returns, restore_end frees what it made. */
 bool restore_begin(Restore *restore, const Frame *frame, int classes, uint8_t *label,
                    float *probability, Error *error);
+/* After restore_begin, before restore_on_device: the classes are regions, painted with these values
+ * (classes), which stay the caller's, where their maps, which may be logits, are of probability
+ * above 1/2. */
+void restore_regions(Restore *restore, const uint8_t *values, bool logits);
 /* After restore_begin: the maps to come lie in this backend's device, which chooses the labels (it
  * hands the maps over where probability is wanted); slabs are at most so many planes high. */
 bool restore_on_device(Restore *restore, const Backend *backend, int planes, Error *error);

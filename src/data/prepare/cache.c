@@ -99,32 +99,50 @@ uint32_t cache_positions(uint32_t voxels) {
   return voxels < ENOUGH ? voxels : share > ENOUGH ? share : ENOUGH;
 }
 
-/* Every voxel of a class is kept with equal chance (Knuth's selection sampling), order stays.
- * count (labels); returns the positions of one class after the other, to be freed. */
-static uint32_t *positions_pick(const LabelMap *map, int labels, uint32_t *count) {
+/* A value's structures, as a list. */
+typedef struct Holders {
+  int count;
+  uint8_t of[REGIONS_MAX + 1];
+} Holders;
+
+static Holders holders_of(const Labelling *labelling, int value) {
+  Holders holders = {0};
+  for (int label = 0; label < labelling_structures(labelling); label++)
+    if (labelling_centres(labelling, label, value)) holders.of[holders.count++] = (uint8_t)label;
+  return holders;
+}
+
+/* Every voxel of a structure is kept with equal chance (Knuth's selection sampling), order stays.
+ * count (structures); returns the positions of one after the other, to be freed. */
+static uint32_t *positions_pick(const LabelMap *map, const Labelling *labelling, uint32_t *count) {
   uint32_t left[DATASET_LABELS_MAX] = {0}, first[DATASET_LABELS_MAX + 1] = {0};
   size_t voxels = grid_voxels(&map->grid);
-  for (size_t i = 0; i < voxels; i++) left[map->data[i]]++;
-  left[0] = 0; /* background is not asked for */
+  int labels = labelling_structures(labelling);
+  Holders holders[LABEL_VALUES];
+  for (int value = 0; value < LABEL_VALUES; value++) holders[value] = holders_of(labelling, value);
+  for (size_t i = 0; i < voxels; i++)
+    for (int k = 0; k < holders[map->data[i]].count; k++) left[holders[map->data[i]].of[k]]++;
   for (int label = 0; label < labels; label++)
     first[label + 1] = first[label] + cache_positions(left[label]);
   uint32_t *position = malloc(first[labels] * sizeof *position + 1);
   CHECK(position, "out of memory for %u voxel positions", first[labels]);
   Rng rng = rng_make(1234, RNG_BATCH, UINT64_MAX);
-  for (size_t i = 0; i < voxels; i++) {
-    int label = map->data[i];
-    uint32_t missing = label < labels ? first[label + 1] - first[label] - count[label] : 0;
-    if (!missing) continue;
-    if (missing == left[label] || rng_below(&rng, left[label]) < missing)
-      position[first[label] + count[label]++] = (uint32_t)i;
-    left[label]--;
-  }
+  for (size_t i = 0; i < voxels; i++)
+    for (int k = 0; k < holders[map->data[i]].count; k++) {
+      int label = holders[map->data[i]].of[k];
+      uint32_t missing = first[label + 1] - first[label] - count[label];
+      if (!missing) continue;
+      if (missing == left[label] || rng_below(&rng, left[label]) < missing)
+        position[first[label] + count[label]++] = (uint32_t)i;
+      left[label]--;
+    }
   return position;
 }
 
 /* The whole file in memory. */
-static char *file_build(const CacheKey *key, const uint64_t source[2], int labels,
+static char *file_build(const CacheKey *key, const uint64_t source[2], const Labelling *labelling,
                         const Volume *prepared, const Frame *frame, uint64_t *bytes, Error *error) {
+  int labels = labelling_structures(labelling);
   size_t voxels = grid_voxels(&prepared->image.grid);
   size_t values = voxels * (size_t)prepared->image.channels;
   Header header;
@@ -134,7 +152,7 @@ static char *file_build(const CacheKey *key, const uint64_t source[2], int label
   header.source[0] = source[0], header.source[1] = source[1];
   header.frame = *frame;
   header.channels = prepared->image.channels, header.labels = labels;
-  uint32_t *position = positions_pick(&prepared->label, labels, header.count);
+  uint32_t *position = positions_pick(&prepared->label, labelling, header.count);
   uint64_t positions = 0;
   for (int label = 0; label < labels; label++) positions += header.count[label];
   header.image = HEADER_BYTES;
@@ -175,13 +193,13 @@ static bool bytes_write(const char *path, const char *data, uint64_t bytes, Erro
   return fail(error, "%s: not written: %s", path, strerror(why));
 }
 
-bool cached_write(const char *path, const CacheKey *key, int labels, const Volume *prepared,
-                  const Frame *frame, Error *error) {
+bool cached_write(const char *path, const CacheKey *key, const Labelling *labelling,
+                  const Volume *prepared, const Frame *frame, Error *error) {
   if (grid_voxels(&prepared->image.grid) > UINT32_MAX)
     return fail(error, "%s: more than 2^32 voxels", path);
   uint64_t bytes, source[2] = {0};
   if (key->item && !source_hash(key->item, source, error)) return false;
-  char *file = file_build(key, source, labels, prepared, frame, &bytes, error);
+  char *file = file_build(key, source, labelling, prepared, frame, &bytes, error);
   bool good = file && bytes_write(path, file, bytes, error);
   free(file);
   return good;

@@ -2,8 +2,8 @@
  *
  *   image     half precision (D,H,W,C), little-endian
  *   label     bytes (D,H,W)
- *   position  of each class all voxels, or of more than 10,000 so many or 1 %, whichever is more:
- *             flat indices into (D,H,W), ascending
+ *   position  of each structure all voxels, or of more than 10,000 so many or 1 %, whichever is
+ * more: flat indices into (D,H,W), ascending
  *
  * each beginning at a multiple of 64 bytes. Half precision keeps 11 bits: 0.05 % of a normalised
  * intensity, far below its noise. The header names what the file was made from (stamp and hash of
@@ -26,10 +26,10 @@ typedef struct CacheKey {
 
 typedef struct Cached {
   Frame frame;
-  int channels, labels;
+  int channels, labels;      /* labels: structures with background */
   const _Float16 *image;     /* (D,H,W,C), mapped */
   const uint8_t *label;      /* (D,H,W), mapped */
-  const uint32_t **position; /* (labels) of counts, mapped; [0] is empty */
+  const uint32_t **position; /* (labels) of counts, mapped; [0]: see labelling_centres */
   const uint32_t *count;     /* (labels) */
   void *map;
   size_t bytes;
@@ -39,8 +39,8 @@ typedef struct Cached {
 bool cache_key(const Case *item, uint64_t preprocessing, CacheKey *key, Error *error);
 
 /* Writes the file whole or not at all. */
-bool cached_write(const char *path, const CacheKey *key, int labels, const Volume *prepared,
-                  const Frame *frame, Error *error);
+bool cached_write(const char *path, const CacheKey *key, const Labelling *labelling,
+                  const Volume *prepared, const Frame *frame, Error *error);
 /* Maps the file. Errors: missing, no such file, truncated, made from other files or by another plan
  * (key; NULL: any), damaged. verify: hash every byte, not only the header. */
 bool cached_open(Cached *cached, const char *path, const CacheKey *key, bool verify, Error *error);

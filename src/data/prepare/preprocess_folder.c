@@ -72,7 +72,7 @@ static bool case_make(const Dataset *dataset, int index, const Preprocessing *pr
   bool good = prepare_volume(preprocessing, &source, &prepared, &frame, &inner);
   volume_free(&source, 1);
   if (!good) return fail(error, "%s: %s", dataset->item[index].image[0], inner.text);
-  good = cached_write(path, key, dataset->labels, &prepared, &frame, error);
+  good = cached_write(path, key, &dataset->labelling, &prepared, &frame, error);
   volume_free(&prepared, 1);
   return good;
 }

@@ -45,6 +45,10 @@ typedef struct Volume {
 bool dataset_open(Dataset *dataset, const char *dir, Error *error);
 void dataset_free(Dataset *dataset);
 
+/* What a picture calls each value of a label map; of regions, the one that it is painted for. The
+ * texts are the data set's. */
+void labels_value_names(const Dataset *dataset, char *name[LABEL_VALUES]);
+
 /* The image of a case: its files side by side on the first one's grid, or its one file with all
  * channels. Errors: those of image_read and placed_alike, other channels; nothing is owned then. */
 bool case_image(const Case *item, int channels, Image *image, Error *error);

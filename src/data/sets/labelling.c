@@ -17,6 +17,11 @@ bool labelling_holds(const Labelling *l, int structure, int value) {
   return structure > 0 ? l->region[value] >> (structure - 1) & 1 : value == 0;
 }
 
+bool labelling_centres(const Labelling *l, int structure, int value) {
+  if (structure > 0) return labelling_holds(l, structure, value);
+  return l->ignore && value != l->ignore;
+}
+
 bool labelling_is_plain(const Labelling *l) {
   return !l->regions && !l->ignore;
 }

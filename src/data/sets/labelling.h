@@ -32,6 +32,9 @@ int labelling_classes(const Labelling *labelling);
 bool labelling_holds(const Labelling *labelling, int structure, int value);
 /* Whether a value is its own class: neither regions nor ignore. */
 bool labelling_is_plain(const Labelling *labelling);
+/* Whether a voxel of this value may be the centre of a patch that is forced onto a structure; with
+ * structure 0 onto any voxel that somebody annotated, where that is not every voxel. */
+bool labelling_centres(const Labelling *labelling, int structure, int value);
 /* What a loss is told about a voxel of each value: its class, or the set of its regions as bits;
  * -1: nothing is known there. */
 void labelling_targets(const Labelling *labelling, int32_t target[LABEL_VALUES]);

@@ -194,8 +194,8 @@ static bool order_read(Dataset *dataset, const json_t *order, Problems *problems
     problems_add(problems,
                  "%s/dataset.json: labels that are regions (lists of values) need "
                  "\"regions_class_order\": a list of %d values, what a prediction writes for each "
-                 "region, later ones over earlier ones; found %s%d",
-                 dataset->dir, labelling->regions, json_is_array(order) ? "" : "none, ", count);
+                 "region, later ones over earlier ones; found %d",
+                 dataset->dir, labelling->regions, count);
     return false;
   }
   for (int r = 0; r < count; r++) {
@@ -220,11 +220,12 @@ static bool regions_read(Dataset *dataset, const Entries *entries, const json_t 
     if (&entries->item[i] != entries->ignore && !region_read(dataset, &entries->item[i], problems))
       return false;
   const Labelling *labelling = &dataset->labelling;
-  for (int value = 0; value < labelling->values; value++) {
-    if (value ? labelling->region[value] != 0 : dataset->label_name[0] != NULL) continue;
-    problems_add(problems, "%s/dataset.json: \"labels\" %s %d, though values up to %d are in use",
-                 dataset->dir, value ? "has no region with the value" : "must name background,",
-                 value, labelling->values - 1);
+  for (int value = 1; value < labelling->values; value++) {
+    if (labelling->region[value]) continue;
+    problems_add(problems,
+                 "%s/dataset.json: \"labels\" has no region with the value %d, though values up to "
+                 "%d are in use",
+                 dataset->dir, value, labelling->values - 1);
     return false;
   }
   return (!entries->ignore || ignore_read(dataset, entries->ignore, problems)) &&
@@ -272,4 +273,14 @@ void labels_json_write(const Dataset *dataset, json_t *root) {
   if (regions)
     json_object_set(root, "regions_class_order", json_object_get(sets, "regions_class_order"));
   json_decref(sets);
+}
+
+void labels_value_names(const Dataset *dataset, char *name[LABEL_VALUES]) {
+  const Labelling *labelling = &dataset->labelling;
+  static char ignored[] = "(ignored)", part[] = "(part of a region)";
+  for (int value = 0; value < labelling->values; value++)
+    name[value] = labelling->regions ? part : dataset->label_name[value];
+  for (int r = 0; r < labelling->regions; r++)
+    name[labelling->order[r]] = dataset->label_name[r + 1];
+  if (labelling->ignore) name[labelling->ignore] = ignored;
 }
