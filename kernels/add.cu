@@ -1,29 +1,38 @@
-/* Addition with a repeated second operand: a grid-stride loop over 16-byte vectors, bound by
- * memory. The gradient of a short operand (a bias) is a sum over columns, that of a long one (a
- * position encoding) is summed by one thread an element. */
+/* Addition with a repeated second operand: a grid-stride loop over units of eight numbers, bound by
+ * memory. Each operand has its own storage type, so that what is added to a feature map in BF16 (a
+ * parameter, a position) does not keep the map in float. The gradient of a short operand (a bias)
+ * is a sum over columns, that of a long one (a position encoding) is summed by one thread an
+ * element. */
 #include "kernels/cuda/column_sums.h"
+#include "kernels/cuda/rows.h"
 
 enum { IN_A, IN_B };
 static constexpr int THREADS = 256;
 static constexpr int64_t SHORT = 4096; /* elements of an operand summed by column_sums */
 
-/* Vector i of b belongs to vector i mod period of a. In place, y is a. */
-template <typename T, int N>
+/* Unit i of b belongs to unit i mod period of a. In place, y is a. */
+template <int N, typename A, typename B, typename Y>
 static __global__ void __launch_bounds__(THREADS)
-    add_repeated(int64_t count, int64_t period, const T *a, const T *b, T *y) {
+    add_repeated(int64_t count, int64_t period, const A *a, const B *b, Y *y) {
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t i = first; i < count; i += step) {
-    Floats<N> v = load_lanes<N>(a + i * N);
-    Floats<N> w = load_lanes<N>(b + (i < period ? i : i % period) * N);
+    int64_t k = i < period ? i : i % period;
+    if constexpr (N == 1) {
+      store(y + i, load(a + i) + load(b + k));
+    } else {
+      float v[N], w[N];
+      load_unit(a + i * N, v);
+      load_unit(b + k * N, w);
 #pragma unroll
-    for (int k = 0; k < N; k++) v.v[k] += w.v[k];
-    store_lanes<N>(y + i * N, v);
+      for (int j = 0; j < N; j++) v[j] += w[j];
+      store_unit(y + i * N, v);
+    }
   }
 }
 
-template <typename T>
+template <typename Y, typename B>
 static __global__ void __launch_bounds__(THREADS)
-    sum_repeats(int64_t count, int64_t period, const T *dy, T *db) {
+    sum_repeats(int64_t count, int64_t period, const Y *dy, B *db) {
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t j = first; j < period; j += step) {
     float sum = 0;
@@ -32,33 +41,30 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
-namespace {
-template <typename T> struct Gradient {
-  const T *dy;
-  int64_t width;
-  template <int N>
-  __device__ __forceinline__ void at(int64_t, int64_t row, int column, Floats<N> *term) const {
-    term[0] = load_lanes<N>(dy + row * width + column);
-  }
-};
-} // namespace
+template <int N, typename A, typename B, typename Y>
+static void add_launch(const Call *call, int64_t count, int64_t period) {
+  LAUNCH((add_repeated<N, A, B, Y>),
+         grid_blocks(add_repeated<N, A, B, Y>, THREADS, 0, count / N / THREADS + 1), THREADS, 0,
+         call->stream, count / N, period / N, data_of<const A>(&call->in[IN_A]),
+         data_of<const B>(&call->in[IN_B]), data_of<Y>(&call->out[0]));
+}
 
 static void forward(const Call *call) {
   const Tensor *a = &call->in[IN_A], *b = &call->in[IN_B], *y = &call->out[0];
   int64_t count = tensor_count(a), period = tensor_count(b);
-  bool vectors = vectors_fit(period, dtype_bytes(a->type), a->data, b->data, y->data);
-  with_type(a->type, [&](auto zero) {
-    using T = decltype(zero);
-    constexpr int N = Lanes<T>::COUNT;
-    if (vectors)
-      LAUNCH((add_repeated<T, N>),
-             grid_blocks(add_repeated<T, N>, THREADS, 0, count / N / THREADS + 1), THREADS, 0,
-             call->stream, count / N, period / N, data_of<const T>(a), data_of<const T>(b),
-             data_of<T>(y));
-    else
-      LAUNCH((add_repeated<T, 1>), grid_blocks(add_repeated<T, 1>, THREADS, 0, count / THREADS + 1),
-             THREADS, 0, call->stream, count, period, data_of<const T>(a), data_of<const T>(b),
-             data_of<T>(y));
+  bool units = period % ROWS_UNIT == 0 && vectors_fit(0, 0, a->data, b->data, y->data);
+  with_type(a->type, [&](auto a_zero) {
+    with_type(b->type, [&](auto b_zero) {
+      with_type(y->type, [&](auto y_zero) {
+        using A = decltype(a_zero);
+        using B = decltype(b_zero);
+        using Y = decltype(y_zero);
+        if (units)
+          add_launch<ROWS_UNIT, A, B, Y>(call, count, period);
+        else
+          add_launch<1, A, B, Y>(call, count, period);
+      });
+    });
   });
 }
 
@@ -73,16 +79,17 @@ static void repeated_gradient(const Call *call) {
   const Tensor *dy = &call->dout[0], *db = &call->din[IN_B];
   int64_t count = tensor_count(dy), period = tensor_count(db);
   if (by_columns(call)) {
-    Gradient<float> gradient = {data_of<const float>(dy), period};
-    ColumnOut<1> out = {{data_of<float>(db)}};
-    column_sums<1, 4>(call->stream, count / period, period,
-                      vectors_fit(period, sizeof(float), dy->data), gradient, call->scratch, out);
+    bias_gradient(call->stream, dy->type, count / period, period, dy->data, call->scratch,
+                  data_of<float>(db));
     return;
   }
-  with_type(dy->type, [&](auto zero) {
-    using T = decltype(zero);
-    LAUNCH(sum_repeats<T>, grid_blocks(sum_repeats<T>, THREADS, 0, period / THREADS + 1), THREADS,
-           0, call->stream, count, period, data_of<const T>(dy), data_of<T>(db));
+  with_type(dy->type, [&](auto y_zero) {
+    with_type(db->type, [&](auto b_zero) {
+      using Y = decltype(y_zero);
+      using B = decltype(b_zero);
+      LAUNCH((sum_repeats<Y, B>), grid_blocks(sum_repeats<Y, B>, THREADS, 0, period / THREADS + 1),
+             THREADS, 0, call->stream, count, period, data_of<const Y>(dy), data_of<B>(db));
+    });
   });
 }
 
@@ -93,7 +100,11 @@ static void backward(const Call *call) {
     return;
   }
   if (call->din[IN_B].data) repeated_gradient(call);
-  if (da->data && da->data != dy->data) copy_bytes(call, da->data, dy->data, tensor_bytes(dy));
+  if (!da->data || da->data == dy->data) return;
+  if (da->type == dy->type)
+    copy_bytes(call, da->data, dy->data, tensor_bytes(dy));
+  else
+    cast(call->stream, tensor_count(dy), dy->type, dy->data, da->type, da->data);
 }
 
 static bool prepare(Call *call, Error *) {
@@ -103,4 +114,4 @@ static bool prepare(Call *call, Error *) {
 }
 
 CUDA_KERNEL(add) = {
-    forward, backward, prepare, NULL, SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0), true};
+    forward, backward, prepare, NULL, SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0), false};

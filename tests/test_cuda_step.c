@@ -1,6 +1,7 @@
 /* Whole training steps with the emulated CUDA kernels, the CPU's where an op calls cuDNN or cuBLAS,
  * against the CPU's alone: what the kernels' own cases cannot show, such as two types meeting in
  * one graph, gradients that do not arrive, and memory shared in place. */
+#include "kernels/bf16.h"
 #include "kernels/cuda/table.h"
 #include "kernels/mode.h"
 #include "kernels/processor.h"
@@ -16,8 +17,87 @@
 
 void emulator_order(unsigned seed);
 
-static const Kernel *table[OP_COUNT];
-static Backend emulated;
+static const Kernel *table[OP_COUNT], *table_half[OP_COUNT];
+static Backend emulated, emulated_half;
+
+/* ---- products in BF16 where the processor has none: the CPU's float ones between two casts ------
+ */
+
+typedef struct Between {
+  Call call; /* all in F32 */
+} Between;
+
+static void shape_as_float(Tensor *tensor) {
+  if (tensor->type == BF16) tensor->type = F32;
+}
+
+static const Kernel *in_float(const Call *call) {
+  return kernels_cpu[op_find(call->op->name)];
+}
+
+static bool between_prepare(Call *call, Error *error) {
+  Between *b = calloc(1, sizeof *b);
+  CHECK(b, "no memory");
+  b->call = *call;
+  for (int i = 0; i < call->n_in; i++)
+    shape_as_float(&b->call.in[i]), shape_as_float(&b->call.din[i]);
+  for (int i = 0; i < call->n_out; i++)
+    shape_as_float(&b->call.out[i]), shape_as_float(&b->call.dout[i]);
+  call->state = b;
+  if (!in_float(call)->prepare(&b->call, error)) return false;
+  b->call.scratch = aligned_alloc(64, (b->call.scratch_bytes + 127) / 64 * 64);
+  return true;
+}
+
+static void between_release(Call *call) {
+  Between *b = call->state;
+  if (in_float(call)->release) in_float(call)->release(&b->call);
+  free(b->call.scratch);
+  free(b);
+  call->state = NULL;
+}
+
+/* `to` in memory of its own, with the numbers of `from` if it is read. */
+static void carry(Tensor *to, const Tensor *from, bool read) {
+  to->data = from->data;
+  if (!from->data || from->type != BF16) return;
+  to->data = aligned_alloc(64, (tensor_bytes(to) + 127) / 64 * 64);
+  for (int64_t i = 0; read && i < tensor_count(to); i++)
+    ((float *)to->data)[i] = bf16_float(((const uint16_t *)from->data)[i]);
+}
+
+static void settle(const Tensor *from, const Tensor *to, bool written) {
+  if (!to->data || to->type != BF16) return;
+  for (int64_t i = 0; written && i < tensor_count(to); i++)
+    ((uint16_t *)to->data)[i] = bf16_of(((const float *)from->data)[i]);
+  free(from->data);
+}
+
+static void between(const Call *call) {
+  Call *c = &((Between *)call->state)->call;
+  for (int i = 0; i < call->n_in; i++)
+    carry(&c->in[i], &call->in[i], true), carry(&c->din[i], &call->din[i], false);
+  for (int i = 0; i < call->n_out; i++)
+    carry(&c->out[i], &call->out[i], call->backward), carry(&c->dout[i], &call->dout[i], true);
+  (call->backward ? in_float(call)->backward : in_float(call)->forward)(c);
+  for (int i = 0; i < call->n_in; i++)
+    settle(&c->in[i], &call->in[i], false), settle(&c->din[i], &call->din[i], true);
+  for (int i = 0; i < call->n_out; i++)
+    settle(&c->out[i], &call->out[i], !call->backward), settle(&c->dout[i], &call->dout[i], false);
+}
+
+/* The operands as kernels/NAME.cu declare them. */
+#define BETWEEN(operands)                                                                          \
+  {                                                                                                \
+    .forward = between, .backward = between, .prepare = between_prepare,                           \
+    .release = between_release, .bf16 = operands                                                   \
+  }
+static const Kernel conv_between = BETWEEN(SAVES_IN(2) | SAVES_IN(3) | SAVES_OUT(0)),
+                    dense_between = BETWEEN(SAVES_IN(2) | SAVES_OUT(0)),
+                    matmul_between = BETWEEN(SAVES_IN(0) | SAVES_IN(1) | SAVES_OUT(0));
+
+/* ---- comparing ----------------------------------------------------------------------------------
+ */
 
 #define TINY "patch=8,16,8", "widths=8,16", "strides=1,1,1,2,2,2", "kernels=3,3,3,3,3,3"
 static const StepCase unet = {"unet", 5, {"head=point_wise", "bridge=none", TINY}};
@@ -28,10 +108,11 @@ static const StepCase maskmed_bf16 = {
     "maskmed in bf16", 5, {"dtype=bf16", "patch=16,16,16", "widths=8,16,24,24"}};
 
 /* The losses of both after each of two steps, and the gradient's norm. */
-static void compare(const StepCase *c, double tolerance) {
+static void compare_with(const StepCase *c, const Backend *backend, const StepCase *cpu,
+                         double tolerance) {
   Step ours, theirs;
   Error error = {""};
-  if (!step_make_on(&ours, c, &emulated, ".", 1, &error) || !step_make(&theirs, c, ".", 1, &error))
+  if (!step_make_on(&ours, c, backend, ".", 1, &error) || !step_make(&theirs, cpu, ".", 1, &error))
     fail_msg("%s: %s", c->name, error.text);
   for (int i = 0; i < 2; i++) {
     emulator_order((unsigned)i);
@@ -45,6 +126,17 @@ static void compare(const StepCase *c, double tolerance) {
   }
   step_free(&ours);
   step_free(&theirs);
+}
+
+static void compare(const StepCase *c, double tolerance) {
+  compare_with(c, &emulated, c, tolerance);
+}
+
+/* In BF16 as a GPU stores it against the CPU's float. */
+static void test_bf16_against_float(void **state) {
+  (void)state;
+  compare_with(&unet_bf16, &emulated_half, &unet, 2e-2);
+  compare_with(&maskmed_bf16, &emulated_half, &maskmed, 3e-2);
 }
 
 static void test_float(void **state) {
@@ -94,11 +186,18 @@ static int set_up(void **state) {
   emulated = backend_cpu;
   emulated.name = "emulated";
   emulated.kernels = table;
+  memcpy(table_half, table, sizeof table);
+  table_half[OP_conv] = &conv_between;
+  table_half[OP_conv_transpose] = table_half[OP_linear] = &dense_between;
+  table_half[OP_matmul] = &matmul_between;
+  emulated_half = emulated;
+  emulated_half.kernels = table_half;
   return 0;
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_float), cmocka_unit_test(test_bf16),
-                                     cmocka_unit_test(test_deterministic)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_float), cmocka_unit_test(test_bf16_against_float),
+      cmocka_unit_test(test_bf16), cmocka_unit_test(test_deterministic)};
   return cmocka_run_group_tests(tests, set_up, NULL);
 }
