@@ -231,6 +231,85 @@ static void test_probe(void **state) {
   assert_string_equal(probe_with(&there, INFINITY), "none"); /* NaN among finite gradients */
 }
 
+/* ---- a bias before an instance norm ------------------------------------------------------------
+ */
+
+static Value *convolved(Graph *g, Value *x, const char *name, int64_t outs) {
+  char bias[16];
+  Init init = {.kind = INIT_NORMAL, .a = .3};
+  snprintf(bias, sizeof bias, "%s.bias", name);
+  Value *w = graph_param(g, name, 5, (int64_t[]){outs, 1, 3, 3, x->tensor.dim[4]}, GROUP_CNN, init);
+  Value *b = graph_param(g, bias, 1, &outs, GROUP_CNN, init);
+  ConvOptions options = {.stride = {3, {1, 1, 1}}};
+  return apply(g, OP_conv, &options, w, b, x);
+}
+
+/* conv, norm, conv, loss. */
+static void normed_make(Net *net, const Backend *backend) {
+  Error error = {{0}};
+  *net = (Net){.params = params_make(F32)};
+  Graph *g = net->graph = graph_make(net->params);
+  int64_t width = 6;
+  Value *x = graph_input(g, "x", F32, 5, (int64_t[]){2, 3, 5, 4, 2});
+  Value *labels = graph_input(g, "labels", I32, 4, (int64_t[]){2, 3, 5, 4});
+  Value *gamma = graph_param(g, "gamma", 1, &width, GROUP_CNN, (Init){.kind = INIT_NORMAL, .a = 1});
+  Value *beta = graph_param(g, "beta", 1, &width, GROUP_CNN, (Init){0});
+  InstanceNormOptions norm = {.epsilon = 1e-5, .slope = .01};
+  VoxelLossOptions loss_options = {.smooth = 1e-5};
+  Value *map = apply(g, OP_instance_norm, &norm, gamma, beta, convolved(g, x, "first", width));
+  Value *loss = apply(g, OP_voxel_loss, &loss_options, convolved(g, map, "second", 3), labels);
+  if (!loss || !graph_backward(g, loss)) fail_msg("%s", g->error.text);
+  net->plan = plan_make(g, backend, true, &error);
+  if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
+    fail_msg("%s", error.text);
+  net->stepper = (Stepper){.plan = net->plan,
+                           .params = net->params,
+                           .sgd = {.momentum = .9, .clip = 12, .factor = {1, 1}},
+                           .input = {x, labels},
+                           .result = {loss}};
+  stepper_make(&net->stepper);
+}
+
+static double normed_step(Net *net) {
+  float *x = stepper_input(&net->stepper, 0);
+  int32_t *labels = stepper_input(&net->stepper, 1);
+  for (int i = 0; i < 240; i++) x[i] = sinf((float)(i * i));
+  for (int i = 0; i < 120; i++) labels[i] = i * 7 % 3;
+  stepper_start(&net->stepper, .1);
+  stepper_wait(&net->stepper);
+  return net->stepper.value[0];
+}
+
+static double largest_gradient(const Net *net, const char *name) {
+  const void *block = net->params->placed[1] ? net->params->placed[1] : net->params->gradient;
+  double largest = 0;
+  for (int p = 0; p < net->params->count; p++) {
+    const Param *param = net->params->list[p];
+    const float *g = (const float *)params_at(net->params, (void *)block, param);
+    if (strcmp(param->name, name)) continue;
+    for (int64_t i = 0; i < tensor_count(&param->shape); i++)
+      largest = fmax(largest, fabs((double)g[i]));
+  }
+  return largest;
+}
+
+static void test_empty_gradients(void **state) {
+  (void)state;
+  Net here, there;
+  normed_make(&here, &backend_cpu);
+  normed_make(&there, &backend_there);
+  for (int step = 0; step < 3; step++)
+    assert_true(fabs(normed_step(&here) - normed_step(&there)) < 1e-5);
+  assert_true(largest_gradient(&here, "first.bias") < 1e-5);
+  assert_true(largest_gradient(&there, "first.bias") == 0);
+  assert_true(largest_gradient(&here, "second.bias") > 1e-3);
+  assert_true(
+      fabs(largest_gradient(&there, "second.bias") / largest_gradient(&here, "second.bias") - 1) <
+      1e-4);
+  net_free(&here);
+  net_free(&there);
+}
+
 /* ---- a profile ----------------------------------------------------------------------------------
  */
 
@@ -286,8 +365,8 @@ static void test_wrong_libraries(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_the_same_steps), cmocka_unit_test(test_probe),
-      cmocka_unit_test(test_checkpoints), cmocka_unit_test(test_profile),
-      cmocka_unit_test(test_wrong_libraries)};
+      cmocka_unit_test(test_the_same_steps),  cmocka_unit_test(test_probe),
+      cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_profile),
+      cmocka_unit_test(test_empty_gradients), cmocka_unit_test(test_wrong_libraries)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
