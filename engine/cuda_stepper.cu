@@ -8,7 +8,7 @@
  * What changes between steps is in memory: batch, rates, results. So the launches between the
  * copies, captured once, are the step from then on. */
 #include "engine/cuda_queue.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/rows.h"
 
 #include <math.h>
 #include <new>
@@ -100,6 +100,11 @@ static void sgd_make(State *state, const Stepper *stepper) {
   state->sgd.velocity = static_cast<float *>(params->placed[2]);
   state->sgd.loss = static_cast<const float *>(stepper->result[0]->tensor.data);
   state->sgd.group = state->group;
+  if (stepper->plan->graph->storage == BF16) {
+    state->sgd.half =
+        static_cast<uint16_t *>(device_memory(params->elements * sizeof *state->sgd.half));
+    half_weights_add(state->sgd.weight, state->sgd.elements, state->sgd.half);
+  }
   state->sgd.partial = static_cast<double *>(device_memory(SGD_PARTIALS * sizeof(double)));
   state->sgd.state = static_cast<SgdState *>(device_memory(sizeof(SgdState)));
   state->sgd.clip = sgd->clip;
@@ -138,6 +143,8 @@ void cuda_step_release(Stepper *stepper) {
     CUDA_TRY(cudaEventDestroy(slot->consumed));
   }
   if (state->graph) CUDA_TRY(cudaGraphExecDestroy(state->graph));
+  if (state->sgd.half) half_weights_drop(state->sgd.weight);
+  CUDA_TRY(cudaFree(state->sgd.half));
   CUDA_TRY(cudaFree(state->group));
   CUDA_TRY(cudaFree(state->sgd.partial));
   CUDA_TRY(cudaFree(state->sgd.state));
@@ -254,10 +261,18 @@ static void capture(Stepper *stepper) {
   state->marked = stepper->profile;
 }
 
+/* The copy in BF16 of weights that came from the host since the last update. */
+static void refresh_half(const SgdCall *sgd) {
+  if (!half_weights_are_stale(sgd->weight)) return;
+  cast(cuda_queue(), sgd->elements, F32, sgd->weight, BF16, sgd->half);
+  half_weights_fresh(sgd->weight);
+}
+
 void cuda_step_start(Stepper *stepper, double rate) {
   State *state = state_of(stepper);
   send_batch(stepper);
   send_rates(stepper, rate);
+  refresh_half(&state->sgd);
   if (stepper->profile) cuda_marks(update_mark(stepper) + 1);
   bool captured = !stepper->eager && state->steps > 0;
   if (captured && (!state->graph || state->marked != stepper->profile)) capture(stepper);

@@ -41,7 +41,7 @@ static __global__ void __launch_bounds__(THREADS)
  * parameters are zero and stay so. */
 static __global__ void __launch_bounds__(THREADS)
     update(int64_t vectors, const uint8_t *group, const SgdState *state, float mu, float decay,
-           const float *gradient, float *weight, float *momentum) {
+           const float *gradient, float *weight, float *momentum, bf16 *half) {
   if (!state->apply) return;
   float scale = state->scale;
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
@@ -56,6 +56,7 @@ static __global__ void __launch_bounds__(THREADS)
       w.v[k] -= rate * (d + mu * m.v[k]);
     }
     store_vector(weight + 4 * i, w);
+    for (int k = 0; half && k < 4; k++) store(half + 4 * i + k, w.v[k]);
     store_vector(momentum + 4 * i, m);
   }
 }
@@ -66,5 +67,6 @@ extern "C" void SGD_LAUNCH(const SgdCall *c, void *stream) {
   LAUNCH(square_partials, blocks, THREADS, 0, stream, vectors, c->gradient, c->partial);
   LAUNCH(decide, 1, THREADS, 0, stream, (int)blocks, c->partial, c->loss, (float)c->clip, c->state);
   LAUNCH(update, grid_blocks(update, THREADS, 0, wanted), THREADS, 0, stream, vectors, c->group,
-         c->state, (float)c->momentum, (float)c->weight_decay, c->gradient, c->weight, c->velocity);
+         c->state, (float)c->momentum, (float)c->weight_decay, c->gradient, c->weight, c->velocity,
+         reinterpret_cast<bf16 *>(c->half));
 }

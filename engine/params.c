@@ -1,6 +1,7 @@
 #include "engine/params.h"
 #include "engine/backend.h"
 #include "engine/host_memory.h"
+#include "kernels/half_weights.h"
 #include "kernels/rng.h"
 
 #include <math.h>
@@ -140,6 +141,7 @@ void params_send(const Params *params) {
   size_t bytes = params->elements * dtype_bytes(params->real);
   if (!params->placed[0]) return;
   params->place->device->copy_in(params->placed[0], params->weight, bytes);
+  half_weights_stale(params->placed[0]);
   params->place->device->copy_in(params->placed[2], params->momentum, bytes);
 }
 

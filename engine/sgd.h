@@ -19,6 +19,7 @@ typedef struct SgdCall {
   const float *gradient, *loss;
   float *weight, *velocity;
   const uint8_t *group; /* (elements / SGD_UNIT): which rate */
+  uint16_t *half;       /* a copy of the weights in BF16, written with them; NULL: none */
   double *partial;      /* (SGD_PARTIALS) */
   SgdState *state;
   double clip, momentum, weight_decay; /* clip 0: none */

@@ -1,6 +1,7 @@
 /* 3D convolution by cuDNN; of one voxel (1x1x1) by cuBLASLt. In BF16 channels are padded with zeros
- * to a multiple of 8, which its tensor-core engines want; F32 weights are cast at every call, their
- * gradients cast back. Two parts are joined in the scratch. */
+ * to a multiple of 8, which its tensor-core engines want; F32 weights are read from the copy that
+ * the optimiser keeps in BF16 or cast at every call, their gradients cast back. Two parts are
+ * joined in the scratch. */
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/dense.h"
@@ -158,6 +159,9 @@ static const void *joined(const Call *call) {
 static const void *weights(const Call *call) {
   const Conv *c = conv_of(call);
   if (c->whole_w) return call->in[IN_W].data;
+  const void *kept =
+      c->type == BF16 && c->padded == c->channels ? half_weights_at(call->in[IN_W].data) : NULL;
+  if (kept) return kept;
   rows_copy(call->stream, c->outs * c->taps, c->channels, c->padded,
             Rows{F32, c->channels, call->in[IN_W].data},
             Rows{c->type, c->padded, scratch_at(call, c->w)});

@@ -87,6 +87,33 @@ static int make_noise(int *count) {
   return wrong + compare(negative > words / 3 && negative < 2 * words / 3, count);
 }
 
+/* A parameter's copy is read where there is one, and while it is not stale. */
+static int take_half_weights(int *count) {
+  alignas(64) static float weights[64], other[8];
+  alignas(64) static uint16_t half[64];
+  alignas(64) static unsigned char scratch[256];
+  Call call = {};
+  Tensor w = {}, o = {};
+  int wrong = 0;
+  call.scratch = scratch;
+  w.type = o.type = F32;
+  w.rank = o.rank = 1;
+  w.dim[0] = o.dim[0] = 8;
+  w.data = weights + 16;
+  o.data = other;
+  half_weights_add(weights, 64, half);
+  wrong += compare(operand_as(&call, &w, BF16, 0) == scratch, count);
+  half_weights_fresh(weights);
+  wrong += compare(operand_as(&call, &w, BF16, 0) == half + 16, count);
+  wrong += compare(operand_as(&call, &w, F32, 0) == weights + 16, count);
+  wrong += compare(operand_as(&call, &o, BF16, 0) == scratch, count);
+  half_weights_stale(weights);
+  wrong += compare(half_weights_are_stale(weights) && !half_weights_at(weights + 16), count);
+  half_weights_fresh(weights);
+  half_weights_drop(weights);
+  return wrong + compare(operand_as(&call, &w, BF16, 0) == scratch, count);
+}
+
 static int sum_columns(int width, int *count) {
   static float scratch[COLUMN_BLOCKS * 32];
   int wrong = 0, rows = 40;
@@ -121,5 +148,6 @@ static int mask_gradients(int *count) {
 int library_rows_wrong(int *count) {
   return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
          move_rows(3, 3, 7, 9, count) + add_biases(24, count) + add_biases(7, count) +
-         sum_columns(24, count) + sum_columns(7, count) + mask_gradients(count) + make_noise(count);
+         sum_columns(24, count) + sum_columns(7, count) + mask_gradients(count) +
+         make_noise(count) + take_half_weights(count);
 }

@@ -1,6 +1,7 @@
 #define CUDA_EMULATOR
 #include "tests/sgd_emulated.h"
 #include "engine/sgd.h"
+#include "kernels/bf16.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,6 +10,7 @@ struct SgdEmulated {
   const Params *params;
   Sgd sgd;
   float *weight, *velocity;
+  uint16_t *half;
   uint8_t *group;
   double partial[SGD_PARTIALS];
   SgdState state;
@@ -22,8 +24,9 @@ SgdEmulated *sgd_emulated_make(const Params *params, const Sgd *sgd) {
   other->sgd = *sgd;
   other->weight = aligned_alloc(64, bytes);
   other->velocity = aligned_alloc(64, bytes);
+  other->half = calloc(params->elements, sizeof *other->half);
   other->group = calloc(params->elements / SGD_UNIT, 1);
-  CHECK(other->weight && other->velocity && other->group, "out of memory");
+  CHECK(other->weight && other->velocity && other->group && other->half, "out of memory");
   memcpy(other->weight, params->weight, bytes);
   memset(other->velocity, 0, bytes);
   for (int p = 0; p < params->count; p++)
@@ -35,6 +38,7 @@ SgdEmulated *sgd_emulated_make(const Params *params, const Sgd *sgd) {
 void sgd_emulated_free(SgdEmulated *other) {
   free(other->weight);
   free(other->velocity);
+  free(other->half);
   free(other->group);
   free(other);
 }
@@ -47,6 +51,7 @@ double sgd_emulated_step(SgdEmulated *other, double rate, float loss) {
                   .loss = &loss,
                   .weight = other->weight,
                   .velocity = other->velocity,
+                  .half = other->half,
                   .group = other->group,
                   .partial = other->partial,
                   .state = &other->state,
@@ -63,6 +68,7 @@ double sgd_emulated_distance(const SgdEmulated *other) {
   for (size_t i = 0; i < other->params->elements; i++) {
     most = fmax(most, fabs((double)w[i] - (double)other->weight[i]));
     most = fmax(most, fabs((double)m[i] - (double)other->velocity[i]));
+    if (other->half[i] != bf16_of(other->weight[i])) most = 1; /* written with them */
   }
   return most;
 }

@@ -128,9 +128,10 @@ static inline size_t column_sums_scratch(int64_t width, int functions, int64_t s
 template <int K, int COUNT, typename F>
 static inline void column_sums(void *stream, int64_t rows, int64_t width, bool vectors, const F &f,
                                void *scratch, const ColumnOut<K> &out, int64_t samples = 1) {
-  float *partial = static_cast<float *>(scratch);
   int64_t blocks = (rows + 31) / 32, count = vectors ? width / COUNT : width;
   unsigned grid = (unsigned)(blocks < COLUMN_BLOCKS ? blocks : COLUMN_BLOCKS);
+  bool whole = K == 1 && grid == 1 && out.sum[0]; /* nothing to add up: the sums at once */
+  float *partial = whole ? out.sum[0] : static_cast<float *>(scratch);
   unsigned tiles = (unsigned)((count + COLUMN_THREADS - 1) / COLUMN_THREADS);
   if (vectors)
     LAUNCH((column_partials<K, COUNT, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
@@ -138,8 +139,9 @@ static inline void column_sums(void *stream, int64_t rows, int64_t width, bool v
   else
     LAUNCH((column_partials<K, 1, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
            stream, rows, (int)width, f, partial);
-  LAUNCH(column_finish<K>, dim3((unsigned)(width + 31) / 32, K, (unsigned)samples),
-         32 * COLUMN_GROUPS, 0, stream, (int)grid, (int)width, partial, out);
+  if (!whole)
+    LAUNCH(column_finish<K>, dim3((unsigned)(width + 31) / 32, K, (unsigned)samples),
+           32 * COLUMN_GROUPS, 0, stream, (int)grid, (int)width, partial, out);
 }
 
 /* The elements themselves. */

@@ -73,10 +73,11 @@ static void describe_operands(Gemm *gemm, const GemmShape *s) {
   gemm->d = layout(s->out, s->n, s->m, s->batch);
 }
 
-/* What the first element of every sample is aligned to, up to what the plan gives. */
+/* What the first element of every sample is aligned to, up to what the plan and a parameter's copy
+ * in BF16 give. */
 static uint32_t alignment(DType type, int64_t elements, int batch) {
   uint64_t bytes = (uint64_t)elements * dtype_bytes(type);
-  uint32_t align = 64;
+  uint32_t align = 32;
   while (batch > 1 && bytes % align) align /= 2;
   return align;
 }

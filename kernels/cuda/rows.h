@@ -5,6 +5,10 @@
 
 #include "kernels/cuda/vector.h"
 
+extern "C" {
+#include "kernels/half_weights.h"
+}
+
 /* pitch: elements from row to row; data: the first element of the first row. */
 struct Rows {
   DType type;
@@ -92,12 +96,14 @@ static inline void cast(void *stream, int64_t count, DType from_type, const void
             Rows{to_type, unit, to});
 }
 
-/* An operand in the type that a library call wants: itself, or its cast at this offset of the
- * call's scratch. */
+/* An operand in the type that a library call wants: itself, the copy that is kept of a parameter,
+ * or its cast at this offset of the call's scratch. */
 static inline const void *operand_as(const Call *call, const Tensor *tensor, DType type,
                                      size_t offset) {
   char *at = static_cast<char *>(call->scratch) + offset;
   if (tensor->type == type) return tensor->data;
+  const void *kept = type == BF16 ? half_weights_at(tensor->data) : NULL;
+  if (kept) return kept;
   cast(call->stream, tensor_count(tensor), tensor->type, tensor->data, type, at);
   return at;
 }

@@ -1,5 +1,6 @@
 #include "src/train/footprint.h"
 #include "engine/stepper.h"
+#include "kernels/half_weights.h"
 #include "kernels/planned.h"
 #include "kernels/rng.h"
 #include "src/data/metrics/metric.h"
@@ -77,11 +78,20 @@ double footprint_peak(const Footprint *f) {
   return (double)f->train_bytes + (double)f->weight_bytes;
 }
 
+/* With the copy of the weights in BF16 that a training there keeps. */
 bool footprint_launches(Footprint *f, int64_t *launches, Error *error) {
+  const Params *params = f->params;
   if (!plan_bind(f->plan, NULL, error)) return false;
+  const float *weights = params->placed[0];
+  bool half = f->graph->storage == BF16;
+  if (half) {
+    half_weights_add(weights, (int64_t)params->elements, f->backend->alloc(2 * params->elements));
+    half_weights_fresh(weights);
+  }
   int64_t before = gpu_launches;
   plan_run(f->plan, false);
   *launches = gpu_launches - before;
+  if (half) half_weights_drop(weights);
   return true;
 }
 
