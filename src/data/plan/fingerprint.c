@@ -46,10 +46,11 @@ bool fingerprint_orient(Fingerprint *fingerprint, const Dataset *dataset, Error 
 
 /* One case's row of the fingerprint. */
 static bool case_measure(Fingerprint *fingerprint, const Dataset *dataset, int index,
-                         double *relative, Foreground *foreground, Error *error) {
+                         double *relative, bool *marked, Foreground *foreground, Error *error) {
   Volume volume;
   Frame frame;
   if (!dataset_read(dataset, index, &volume, error)) return false;
+  *marked = dataset_has_foreground(dataset, &volume.label);
   bool good = frame_make(&frame, &volume.image.grid, fingerprint->orientation, error);
   if (good) {
     frame_crop(&frame, &volume.image);
@@ -67,14 +68,14 @@ static bool case_measure(Fingerprint *fingerprint, const Dataset *dataset, int i
 /* What the cases' measuring shares. */
 typedef struct Survey {
   double *relative;       /* (cases) */
+  bool *marked;           /* (cases): holds a structure */
   Foreground *foreground; /* (cases, channels) */
 } Survey;
 
 static bool intensities_find(Fingerprint *fingerprint, const Dataset *dataset, const Survey *survey,
                              Error *error) {
   bool any = false;
-  for (int i = 0; i < dataset->cases; i++)
-    any |= survey->foreground[i * dataset->channels].voxels > 0;
+  for (int i = 0; i < dataset->cases; i++) any |= survey->marked[i];
   for (int channel = 0; channel < dataset->channels; channel++)
     fingerprint->intensity[channel] =
         foreground_intensity(survey->foreground + channel, dataset->cases, dataset->channels);
@@ -88,7 +89,7 @@ static bool cases_measure(Fingerprint *fingerprint, const Dataset *dataset, cons
 #pragma omp parallel for schedule(dynamic, 1) num_threads(jobs)
   for (int i = 0; i < dataset->cases; i++) {
     Error inner = {""};
-    bool fine = case_measure(fingerprint, dataset, i, &survey->relative[i],
+    bool fine = case_measure(fingerprint, dataset, i, &survey->relative[i], &survey->marked[i],
                              survey->foreground + i * dataset->channels, &inner);
 #pragma omp critical
     {
@@ -113,14 +114,17 @@ bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs
   size_t cases = (size_t)dataset->cases;
   int kept = dataset->cases * dataset->channels;
   Survey survey = {.relative = calloc(cases, sizeof(double)),
+                   .marked = calloc(cases, sizeof(bool)),
                    .foreground = calloc((size_t)kept, sizeof(Foreground))};
-  CHECK(survey.relative && survey.foreground, "out of memory for %d cases", dataset->cases);
+  CHECK(survey.relative && survey.marked && survey.foreground, "out of memory for %d cases",
+        dataset->cases);
   bool good = fingerprint_orient(fingerprint, dataset, error) &&
               cases_measure(fingerprint, dataset, &survey, jobs, quiet, error) &&
               intensities_find(fingerprint, dataset, &survey, error);
   if (good) fingerprint->relative = percentile(survey.relative, dataset->cases, 50);
   foreground_free(survey.foreground, kept);
   free(survey.foreground);
+  free(survey.marked);
   free(survey.relative);
   if (!good) fingerprint_free(fingerprint);
   return good;

@@ -63,6 +63,8 @@ bool dataset_load(const Dataset *dataset, const int *index, int count, Volume *v
                   Error *error);
 void volume_free(Volume *volume, int count);
 
+/* Whether anybody marked a structure; what is ignored is none. */
+bool dataset_has_foreground(const Dataset *dataset, const LabelMap *label);
 /* What is said where nothing can be learned; of the folder. */
 #define DATASET_NO_FOREGROUND "%s: no case has a foreground voxel"
 

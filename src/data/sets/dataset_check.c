@@ -14,7 +14,7 @@ typedef struct Census {
   double low, high;                   /* intensity */
   int64_t voxels[DATASET_LABELS_MAX]; /* by structure; ignored ones at [labels] */
   int cases[DATASET_LABELS_MAX];
-  int64_t total;
+  int64_t total, foreground;
 } Census;
 
 typedef struct Range {
@@ -73,6 +73,8 @@ static void census_count(Census *census, const Dataset *dataset, const Volume *v
   }
   int64_t by_value[LABEL_VALUES] = {0};
   for (size_t i = 0; i < voxels; i++) by_value[volume->label.data[i]]++;
+  for (int value = 0; value < LABEL_VALUES; value++)
+    if (labelling_is_foreground(&dataset->labelling, value)) census->foreground += by_value[value];
   for (int s = 0; s <= dataset->labels && s < DATASET_LABELS_MAX; s++) {
     int64_t here = voxels_of(dataset, s, by_value);
     census->voxels[s] += here;
@@ -92,7 +94,7 @@ static void cases_read(const Dataset *dataset, Census *census, Problems *problem
     census_count(census, dataset, &volume);
     volume_free(&volume, 1);
   }
-  if (census->read == dataset->cases && census->voxels[0] == census->total)
+  if (census->read == dataset->cases && !census->foreground)
     problems_add(problems, DATASET_NO_FOREGROUND, dataset->dir);
 }
 

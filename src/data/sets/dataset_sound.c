@@ -14,10 +14,10 @@ bool problems_told(const Problems *problems, const char *dir, Error *error) {
               problems->count - 1, dir);
 }
 
-static bool has_foreground(const LabelMap *label) {
+bool dataset_has_foreground(const Dataset *dataset, const LabelMap *label) {
   size_t voxels = grid_voxels(&label->grid);
   for (size_t i = 0; i < voxels; i++)
-    if (label->data[i]) return true;
+    if (labelling_is_foreground(&dataset->labelling, label->data[i])) return true;
   return false;
 }
 
@@ -40,7 +40,7 @@ static char *case_judge(const Dataset *dataset, int index, bool *foreground) {
   Error error = {""};
   Volume volume;
   if (!dataset_read(dataset, index, &volume, &error)) return strdup(error.text);
-  *foreground = has_foreground(&volume.label);
+  *foreground = dataset_has_foreground(dataset, &volume.label);
   volume_free(&volume, 1);
   return NULL;
 }

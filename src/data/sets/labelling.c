@@ -17,6 +17,10 @@ bool labelling_holds(const Labelling *l, int structure, int value) {
   return structure > 0 ? l->region[value] >> (structure - 1) & 1 : value == 0;
 }
 
+bool labelling_is_foreground(const Labelling *l, int value) {
+  return value && value != l->ignore;
+}
+
 bool labelling_centres(const Labelling *l, int structure, int value) {
   if (structure > 0) return labelling_holds(l, structure, value);
   return l->ignore && value != l->ignore;

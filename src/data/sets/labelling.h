@@ -32,6 +32,8 @@ int labelling_classes(const Labelling *labelling);
 bool labelling_holds(const Labelling *labelling, int structure, int value);
 /* Whether a value is its own class: neither regions nor ignore. */
 bool labelling_is_plain(const Labelling *labelling);
+/* Whether a value is of some structure to learn: neither background nor ignored. */
+bool labelling_is_foreground(const Labelling *labelling, int value);
 /* Whether a voxel of this value may be the centre of a patch that is forced onto a structure; with
  * structure 0 onto any voxel that somebody annotated, where that is not every voxel. */
 bool labelling_centres(const Labelling *labelling, int structure, int value);
