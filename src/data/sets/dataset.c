@@ -259,8 +259,9 @@ static bool folder_check(const char *dir, Problems *problems) {
 }
 
 static void cases_find(Dataset *dataset, const json_t *root, Problems *problems) {
-  const char *ending = json_string_value(json_object_get(root, "file_ending"));
-  if (!ending) ending = ".nii.gz";
+  const json_t *stated = json_object_get(root, "file_ending");
+  const char *ending = stated ? json_string_value(stated) : ".nii.gz";
+  if (!ending) ending = "(no text)";
   if (strcmp(ending, ".nii.gz") && strcmp(ending, ".nii")) {
     problems_add(problems,
                  "%s/dataset.json: \"file_ending\" is \"%s\", but " NIFTI_ALONE
@@ -269,6 +270,13 @@ static void cases_find(Dataset *dataset, const json_t *root, Problems *problems)
     return;
   }
   const json_t *list = json_object_get(root, "training");
+  if (list && !json_is_array(list)) {
+    problems_add(problems,
+                 "%s/dataset.json: \"training\" must be a list of {\"image\": file, \"label\": "
+                 "file}, or be left out",
+                 dataset->dir);
+    return;
+  }
   if (json_array_size(list))
     cases_from_list(dataset, list, problems);
   else

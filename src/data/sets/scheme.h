@@ -26,7 +26,8 @@ typedef enum Scheme {
 extern const char *const scheme_names[SCHEMES];
 bool scheme_parse(const char *name, Scheme *scheme); /* false: no such scheme */
 Scheme scheme_of_channel(const char *channel_name);
-/* Whether a channel of this image can be scaled so. Errors: rgb_to_0_1 outside 0 .. 255. */
+/* Whether a channel of this image can be scaled so. Errors: rgb_to_0_1 outside 0 .. 255, noNorm
+ * beyond half precision, in which prepared volumes are kept. */
 bool scheme_takes(Scheme scheme, const Image *image, int channel, Error *error);
 
 #endif

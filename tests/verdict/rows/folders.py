@@ -28,6 +28,11 @@ def empty_labels(d):
         write(d + "/labelsTr/%s.nii.gz" % name, box(value=0))
 
 
+def ignored_only(d):
+    for name in NAMES:
+        write(d + "/labelsTr/%s.nii.gz" % name, box(value=2))
+
+
 def rewrite(change):
     """Changes the text of dataset.json."""
     def damage(d):
@@ -206,4 +211,9 @@ ROWS = [
          make=lambda d: listed(d, training=[{"image": ["imagesTr/%s.nii.gz" % n], "label": ["labelsTr/%s.nii.gz" % n], "fold": 0}
                                             for n in NAMES])),
     dict(name="a label without a name", make=described(labels={"background": 0, "": 1}), evaluate=False, says="has no name"),
+    dict(name="nothing but ignored voxels is marked", evaluate=True, says="no case has a foreground voxel", msd=True,
+         make=damaged(ignored_only, listed, labels={"0": "background", "1": "organ", "2": "ignore"})),
+    dict(name="a list that is a text", make=lambda d: listed(d, training="all"), evaluate=True, msd=True,
+         says='"training" must be a list'),
+    dict(name="an ending that is a number", make=described(file_ending=5), evaluate=True, says='"file_ending" is'),
 ]
