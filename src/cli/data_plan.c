@@ -10,7 +10,7 @@
 #include "src/data/prepare/preprocess_folder.h"
 #include "src/data/sets/derived.h"
 #include "src/data/sets/json_text.h"
-#include "src/data/sets/problems.h"
+#include "src/data/sets/paths.h"
 #include "src/train/plan_budget.h"
 
 typedef struct Request {
@@ -54,8 +54,8 @@ static bool take(int key, char *value, void *user, Error *error) {
   {                                                                                                \
     "cache", KEY_CACHE, "DIR", 0,                                                                  \
         "Below DIR, in a folder of the data set's own: the prepared volumes, and the plan too "    \
-        "where "                                                                                   \
-        "the data set cannot be written to (default: beside the data; HARNESS_CACHE is the same)", \
+        "where the data set cannot be written to (default: beside the data; HARNESS_CACHE is the " \
+        "same)",                                                                                   \
         0                                                                                          \
   }
 
@@ -158,8 +158,7 @@ static bool plan_make_file(const Request *request, const char *home, Dataset *da
 
 /* A cache elsewhere of a data set whose own folder can be written to: a link there leads to it. */
 static bool cache_link(const Request *request, const Dataset *dataset, Error *error) {
-  const char *given = getenv("HARNESS_CACHE");
-  const char *root = request->cache ? request->cache : given && given[0] ? given : NULL;
+  const char *root = derived_cache(request->cache);
   if (!root || strcmp(dataset->derived, dataset->dir)) return true;
   char *folder = derived_below(root, dataset->dir), *target = path_join(folder, "preprocessed");
   bool good = preprocess_place(dataset, target, error);

@@ -3,6 +3,7 @@
 
 #include "src/cli/cli.h"
 #include "src/data/sets/json_text.h"
+#include "src/data/sets/split.h"
 #include "src/report/sheet.h"
 #include "src/store/field.h"
 #include "src/store/store.h"
@@ -189,9 +190,9 @@ static void print_object(const json_t *object, const char *const *without) {
 /* Which rule made the folds of a trial on real data: see src/data/sets/split.h. */
 static const char *folds_of(const json_t *trial) {
   if (!strcmp(field_text(trial, "dataset"), "phantom")) return NULL;
-  return !strcmp(field_text(json_object_get(trial, "config"), "split"), "kfold")
+  return !strcmp(field_text(json_object_get(trial, "config"), "split"), SPLIT_KFOLD)
              ? "nnU-Net's: KFold, shuffled with 12345"
-             : "the data set's own; without any, those of before they were nnU-Net's";
+             : "the data set's own, or where it has none this program's earlier ones";
 }
 
 static void print_trial(const json_t *trial, const char *folder) {

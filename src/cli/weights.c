@@ -1,10 +1,10 @@
 #include "src/cli/weights.h"
 #include "src/data/sets/dataset.h"
+#include "src/data/sets/paths.h"
 #include "src/train/config.h"
 
 #include <omp.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 json_t *weights_config(const char *home, const Store *store, const char *hash, const char *text) {
@@ -23,12 +23,6 @@ static bool is_dataset(const char *dir) {
   char path[4400];
   snprintf(path, sizeof path, "%.4200s/dataset.json", dir);
   return access(path, F_OK) == 0;
-}
-
-static bool same_folder(const char *a, const char *b) {
-  struct stat one, other;
-  return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
-         one.st_ino == other.st_ino;
 }
 
 static bool look(const char *dir, DataSeen *seen, Error *error) {
@@ -55,7 +49,7 @@ bool weights_data(json_t *config, const char *hash, const char *data_hash, DataS
                 "%s: these are not the data of trial %.8s: the content is %.8s, expected %.8s; "
                 "they were in %s%s",
                 dir, hash, seen->hash, data_hash, place,
-                same_folder(dir, place) ? " and have changed" : ": go there");
+                path_same(dir, place) ? " and have changed" : ": go there");
   json_object_set_new(config, "data_dir", json_string(dir));
   return true;
 }

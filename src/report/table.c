@@ -1,5 +1,6 @@
 #include "src/report/table.h"
 #include "src/data/sets/json_text.h"
+#include "src/data/sets/split.h"
 
 #include <string.h>
 
@@ -149,7 +150,7 @@ void table_head(const json_t *result, const char *gap, FILE *out) {
   fprintf(out, ", %s, %d seed%s", field_text(result, "device"), field_whole(result, "seeds"),
           field_whole(result, "seeds") == 1 ? "" : "s");
   if (field_whole(result, "folds") > 1) fprintf(out, " x %d folds", field_whole(result, "folds"));
-  if (!strcmp(field_text(result, "split"), "kfold")) fputs(", nnU-Net's folds", out);
+  if (!strcmp(field_text(result, "split"), SPLIT_KFOLD)) fputs(", nnU-Net's folds", out);
   fputc('\n', out);
 }
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "src/data/nifti/nifti_name.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,13 @@ size_t nifti_stem(const char *name) {
     if (length > end && !strcmp(name + length - end, endings[i])) return length - end;
   }
   return 0;
+}
+
+int channel_number(const char *name, size_t length) {
+  if (length <= CHANNEL_SUFFIX || name[length - CHANNEL_SUFFIX] != '_') return -1;
+  for (size_t i = length - CHANNEL_SUFFIX + 1; i < length; i++)
+    if (!isdigit((unsigned char)name[i])) return -1;
+  return atoi(name + length - CHANNEL_SUFFIX + 1);
 }
 
 const char *volume_ending(const char *name) {

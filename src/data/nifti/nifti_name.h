@@ -12,6 +12,10 @@ bool is_folder(const char *path);
 const char *nifti_base(const char *path);
 /* Length of a file name without .nii or .nii.gz; 0: it is no NIfTI file's. */
 size_t nifti_stem(const char *name);
+/* nnU-Net numbers the files of channels: NAME_0000, NAME_0001, ... The number NNNN of a name (of
+ * `length` characters, without ending) that ends in _NNNN; -1: it does not. */
+enum { CHANNEL_SUFFIX = 5 };
+int channel_number(const char *name, size_t length);
 
 /* What is said wherever another format is met. */
 #define NIFTI_ALONE                                                                                \

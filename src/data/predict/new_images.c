@@ -3,12 +3,9 @@
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { SUFFIX = 5 }; /* _0000 */
 
 /* A file to predict. */
 typedef struct File {
@@ -22,14 +19,6 @@ typedef struct Files {
   int count;
 } Files;
 
-/* The number NNNN of a name that ends in _NNNN, or -1. */
-static int number_of(const char *name, size_t length) {
-  if (length <= SUFFIX || name[length - SUFFIX] != '_') return -1;
-  for (size_t i = length - SUFFIX + 1; i < length; i++)
-    if (!isdigit((unsigned char)name[i])) return -1;
-  return atoi(name + length - SUFFIX + 1);
-}
-
 /* Takes the path. A file that holds all of several channels is no channel, whatever its name. */
 static bool file_add(Files *files, char *path, int channels, Error *error) {
   const char *name = nifti_base(path);
@@ -39,7 +28,7 @@ static bool file_add(Files *files, char *path, int channels, Error *error) {
   Error unread = {""};
   Grid grid;
   int held;
-  file.channel = number_of(name, file.stem);
+  file.channel = channel_number(name, file.stem);
   if (file.channel >= 0 && channels > 1 && volume_inspect(path, &grid, &held, &unread) &&
       held == channels)
     file.channel = -1;
@@ -75,8 +64,8 @@ static bool numbers_settle(Files *files, bool folder, int channels, Error *error
                 "%s: channel %d of the case %.*s, or a case of its own? The trial was trained on "
                 "%d channel(s), which names number from _0000; take other channels away, and "
                 "give cases names that do not end in _ and four digits",
-                file->path, file->channel, (int)(file->stem - SUFFIX), file->path + file->folder,
-                channels);
+                file->path, file->channel, (int)(file->stem - CHANNEL_SUFFIX),
+                file->path + file->folder, channels);
   }
   return true;
 }
@@ -94,7 +83,7 @@ static Case *case_of(NewImages *images, const char *name, size_t length) {
 /* All channels of a case in files of their own, the given one among them. */
 static bool add_channels(NewImages *images, const File *file, int channels, Error *error) {
   const char *name = file->path + file->folder;
-  size_t stem = file->stem - SUFFIX;
+  size_t stem = file->stem - CHANNEL_SUFFIX;
   Case *item = case_of(images, name, stem);
   for (int i = 0; i < item->images; i++)
     if (!strcmp(item->image[i], file->path)) return true; /* by another of its channels */

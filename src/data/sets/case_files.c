@@ -7,8 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SUFFIX = 5 }; /* _0000 */
-
 char *listed_path(const char *dir, const char *text) {
   if (text[0] == '/') return strdup(text);
   while (!strncmp(text, "./", 2))
@@ -29,14 +27,9 @@ void case_free(Case *item) {
   free(item->label);
 }
 
-static bool same_file(const struct stat *a, const struct stat *b) {
-  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 bool case_whole(const Case *item, Problems *problems) {
   int before = problems->count;
-  struct stat label = {0}, file;
-  bool labelled = item->label && stat(item->label, &label) == 0;
+  struct stat file;
   for (int i = 0; i < item->images + (item->label != NULL); i++) {
     const char *path = i < item->images ? item->image[i] : item->label;
     const char *role = i < item->images ? "image" : "label";
@@ -45,10 +38,14 @@ bool case_whole(const Case *item, Problems *problems) {
                    path);
     else if (S_ISDIR(file.st_mode))
       problems_add(problems, "case %s: its %s %s is a folder", item->name, role, path);
-    else if (labelled && i < item->images && same_file(&file, &label))
+    else if (item->label && i < item->images && path_same(path, item->label))
       problems_add(problems, "case %s: its image %s is its label too", item->name, path);
   }
   return problems->count == before;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
 /* A file and the case whose first image it is. */
@@ -105,8 +102,8 @@ static void image_of_path(Case *item, char *path, int channels) {
   const char *name = nifti_base(path);
   size_t stem = nifti_stem(name), folder = (size_t)(name - path);
   const char *ending = name + stem;
-  bool first = stem > SUFFIX && !strncmp(name + stem - SUFFIX, "_0000", SUFFIX) && channels > 1;
-  size_t length = folder + stem - (first ? SUFFIX : 0);
+  bool first = channels > 1 && channel_number(name, stem) == 0;
+  size_t length = folder + stem - (first ? CHANNEL_SUFFIX : 0);
   bool parts = stem && (first ? channel_there(path, length, 1, ending)
                               : access(path, F_OK) && channel_there(path, length, 0, ending));
   for (int channel = 0; parts && channel < channels; channel++)

@@ -5,6 +5,7 @@
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
+#include "src/data/sets/split.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -131,8 +132,8 @@ static bool there(const Dataset *dataset, const char *folder, const char *name, 
 /* "scan_0000" of a case "scan", whose first channel it is. */
 static bool is_channel(const Dataset *dataset, const char *name, const char *ending) {
   size_t length = strlen(name);
-  if (length <= 5 || name[length - 5] != '_') return false;
-  char *whole = strndup(name, length - 5);
+  if (channel_number(name, length) < 0) return false;
+  char *whole = strndup(name, length - CHANNEL_SUFFIX);
   bool found = there(dataset, "labelsTr", whole, "", ending);
   free(whole);
   return found;
@@ -204,7 +205,7 @@ static void images_without_label(const Dataset *dataset, const char *ending, Pro
     char *name = stem_of(entry[i]->d_name, ending);
     char *whole = file_path(dataset, "labelsTr", name, "", ending);
     size_t length = strlen(name);
-    if (length > 5 && name[length - 5] == '_') name[length - 5] = 0;
+    if (channel_number(name, length) >= 0) name[length - CHANNEL_SUFFIX] = 0;
     char *label = file_path(dataset, "labelsTr", name, "", ending);
     if (access(label, F_OK) != 0 && access(whole, F_OK) != 0)
       problems_add(problems, "case %s: imagesTr/%s has no label (expected %s)", name,

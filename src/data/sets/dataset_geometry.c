@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Of GridRemark, bit by bit, and the last of the grids of a case to each other. */
+/* By GridRemark's bits, and the last of the grids of a case to each other. */
 static const char *const meaning[GEOMETRY_REMARKS] = {
     "no orientation in the header (sform_code = qform_code = 0): taken as the others are stored",
     "pixdim is not the spacing of sform or qform, which is taken",
@@ -14,7 +14,10 @@ static const char *const meaning[GEOMETRY_REMARKS] = {
     "by the header its longest side is above 5 m or below 1 mm: is the unit of its lengths right?",
     "stored in another orientation than the first file of the case: turned to it, which loses "
     "nothing"};
-enum { TURNED = GEOMETRY_REMARKS - 1, UNIT = 4 };
+enum { UNIT = 4, TURNED = GEOMETRY_REMARKS - 1 };
+_Static_assert(GRID_UNORIENTED == 1 && GRID_UNIT_OTHER == 1 << UNIT &&
+                   GRID_SIZE_ODD == 1 << (TURNED - 1),
+               "a remark without its meaning");
 
 static void remark_add(DatasetGeometry *geometry, int i, const char *path) {
   if (!geometry->remark[i].files++) geometry->remark[i].first = path;

@@ -7,13 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-bool problems_told(const Problems *problems, const char *dir, Error *error) {
-  if (!problems->count) return true;
-  if (problems->count == 1) return fail(error, "%s", problems->text[0]);
-  return fail(error, "%s (and %d more: `harness data check %s` lists them)", problems->text[0],
-              problems->count - 1, dir);
-}
-
 bool dataset_has_foreground(const Dataset *dataset, const LabelMap *label) {
   size_t voxels = grid_voxels(&label->grid);
   for (size_t i = 0; i < voxels; i++)

@@ -3,17 +3,16 @@
 #include "src/data/sets/derived.h"
 
 #include "src/data/nifti/nifti_name.h"
-#include "src/data/sets/problems.h"
+#include "src/data/sets/paths.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-static const char *cache_given(void) {
-  const char *given = getenv("HARNESS_CACHE");
+const char *derived_cache(const char *typed) {
+  const char *given = typed ? typed : getenv("HARNESS_CACHE");
   return given && given[0] ? given : NULL;
 }
 
@@ -29,9 +28,7 @@ char *derived_below(const char *root, const char *dir) {
 /* Whether `folder` stands in for the data set. */
 static bool stands_for(const char *folder, const char *dir) {
   char *link = path_join(folder, "source");
-  struct stat there, here;
-  bool same = !stat(link, &there) && !stat(dir, &here) && there.st_dev == here.st_dev &&
-              there.st_ino == here.st_ino;
+  bool same = path_same(link, dir);
   free(link);
   return same;
 }
@@ -49,7 +46,7 @@ static char *find_below(const char *root, const char *dir) {
 }
 
 char *derived_find(const char *dir, const char *home) {
-  char *root = own_root(home), *found = find_below(cache_given(), dir);
+  char *root = own_root(home), *found = find_below(derived_cache(NULL), dir);
   if (!found) found = find_below(root, dir);
   free(root);
   return found ? found : strdup(dir);
@@ -118,7 +115,7 @@ char *derived_make(const char *dir, const char *home, const char *cache, Error *
   if (can_write(dir) || (known && !cache && access(found, W_OK | X_OK) == 0)) return found;
   free(found);
   char *own = own_root(home);
-  const char *root = cache ? cache : cache_given() ? cache_given() : own;
+  const char *root = derived_cache(cache) ? derived_cache(cache) : own;
   char *path = derived_below(root, dir);
   bool first = path && !stands_for(path, dir);
   bool good = path ? stand_in_make(path, dir, error) : fail(error, "%s: %s", dir, strerror(errno));

@@ -15,6 +15,8 @@ char *derived_find_file(const char *dir, const char *home, const char *name);
 /* The folder in which to write, to be freed; made where it is not the data set's own, which is said
  * on standard error. cache: as given, NULL: not. NULL after an error: nothing can be written. */
 char *derived_make(const char *dir, const char *home, const char *cache, Error *error);
+/* What `--cache` says, else HARNESS_CACHE; NULL: neither does. typed: NULL, there is no option. */
+const char *derived_cache(const char *typed);
 /* "ROOT/NAME-KEY", to be freed: a folder of this data set's own. NULL: `dir` does not exist. */
 char *derived_below(const char *root, const char *dir);
 

@@ -66,7 +66,7 @@ static bool list_add(Import *import, const ImportOptions *options, const char *r
     }
     item.name = case_name(label ? label : item.image[0]); /* may carry its channel's number */
     size_t length = strlen(item.name);
-    if (!label && length > 5 && !strcmp(item.name + length - 5, "_0000")) item.name[length - 5] = 0;
+    if (!label && channel_number(item.name, length) == 0) item.name[length - CHANNEL_SUFFIX] = 0;
     if (wanted(item.name, options))
       import_add(import, item, role == ROLE_VALIDATION);
     else
@@ -200,7 +200,7 @@ static bool folder_add(Import *import, const char *root, const char *images, con
   for (int i = 0; i < count; i++) {
     char *name = case_name(entry[i]->d_name), *path = NULL;
     const char *rest = strncmp(name, image, strlen(image)) ? name : name + strlen(image);
-    const char *ending = strstr(entry[i]->d_name, ".nii");
+    const char *ending = entry[i]->d_name + nifti_stem(entry[i]->d_name);
     if (labels && asprintf(&path, "%s/%s/%s%s%s%s", root, labels, label, rest, tail, ending) < 0)
       abort();
     if (good && path && access(path, F_OK))

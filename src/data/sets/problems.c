@@ -1,11 +1,8 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/problems.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 void problems_add(Problems *problems, const char *format, ...) {
   char *text = NULL;
@@ -23,21 +20,9 @@ void problems_free(Problems *problems) {
   *problems = (Problems){0};
 }
 
-bool path_make(const char *path) {
-  char *part = strdup(path), *slash = part[0] ? strchr(part + 1, '/') : NULL;
-  bool good = true;
-  for (; good; slash = strchr(slash + 1, '/')) {
-    if (slash) *slash = 0;
-    good = mkdir(part, 0777) == 0 || errno == EEXIST;
-    if (!slash) break;
-    *slash = '/';
-  }
-  free(part);
-  return good;
-}
-
-char *path_join(const char *dir, const char *name) {
-  char *path = NULL;
-  if (asprintf(&path, "%s/%s", dir, name) < 0) abort();
-  return path;
+bool problems_told(const Problems *problems, const char *dir, Error *error) {
+  if (!problems->count) return true;
+  if (problems->count == 1) return fail(error, "%s", problems->text[0]);
+  return fail(error, "%s (and %d more: `harness data check %s` lists them)", problems->text[0],
+              problems->count - 1, dir);
 }

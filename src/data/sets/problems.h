@@ -3,6 +3,7 @@
 #define DATA_PROBLEMS_H
 
 #include "src/data/sets/dataset.h"
+#include "src/data/sets/paths.h"
 
 typedef struct Problems {
   int count;
@@ -18,13 +19,5 @@ bool problems_told(const Problems *problems, const char *dir, Error *error);
 /* dataset_open that goes on after a problem: cases with a problem are left out. False when nothing
  * can be said about cases at all. The dataset must be freed in both cases. */
 bool dataset_scan(Dataset *dataset, const char *dir, Problems *problems);
-
-/* Makes a folder and those above it; errno says why not. */
-bool path_make(const char *path);
-/* What is wrong with any fold of splits_final.json, where there is one. */
-void split_check(const Dataset *dataset, Problems *problems);
-
-/* "A/B", to be freed. */
-char *path_join(const char *dir, const char *name);
 
 #endif

@@ -4,13 +4,9 @@
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/numpy_shuffle.h"
 
-#include "src/data/sets/problems.h"
-
 #include <ctype.h>
 #include <string.h>
 #include <unistd.h>
-
-static const char KFOLD[] = "kfold";
 
 /* Length of "patientNNN_", 0 without it. */
 static size_t patient_length(const char *name) {
@@ -111,11 +107,12 @@ static bool names_mark(const Dataset *dataset, const char *path, int fold, const
   json_array_foreach((json_t *)names, i, item) {
     const char *name = json_string_value(item);
     int index = name ? case_index(dataset, name) : -1;
-    char hint[128];
-    ending_hint(dataset, name, hint, sizeof hint);
-    if (index < 0)
+    if (index < 0) {
+      char hint[128];
+      ending_hint(dataset, name, hint, sizeof hint);
       return fail(error, "%s: fold %d: \"%s\" names case %s, which the folder does not hold%s",
                   path, fold, role, name ? name : "(not a string)", hint);
+    }
     if (uses[index])
       return fail(error,
                   "%s: fold %d: case %s stands twice in it (training and validation must not "
@@ -199,7 +196,7 @@ const char *split_rule(const Dataset *dataset) {
   char *path = file_path(dataset);
   bool said = access(path, F_OK) == 0 || dataset->validation;
   free(path);
-  return said ? NULL : KFOLD;
+  return said ? NULL : SPLIT_KFOLD;
 }
 
 static bool from_rule(const Dataset *dataset, bool kfold, int fold, int *uses, Error *error) {
@@ -213,8 +210,8 @@ static bool from_rule(const Dataset *dataset, bool kfold, int fold, int *uses, E
 }
 
 static bool uses_find(const Dataset *dataset, const char *rule, int fold, int *uses, Error *error) {
-  if (rule && strcmp(rule, KFOLD))
-    return fail(error, "split = \"%s\": this program knows %s alone", rule, KFOLD);
+  if (rule && strcmp(rule, SPLIT_KFOLD))
+    return fail(error, "split = \"%s\": this program knows %s alone", rule, SPLIT_KFOLD);
   char *path = file_path(dataset);
   bool fine = !rule && access(path, F_OK) == 0
                   ? from_file(dataset, path, fold, uses, error)

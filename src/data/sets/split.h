@@ -10,7 +10,7 @@
 #ifndef DATA_SPLIT_H
 #define DATA_SPLIT_H
 
-#include "src/data/sets/dataset.h"
+#include "src/data/sets/problems.h"
 
 enum { SPLIT_FOLDS = 5, SPLIT_SEED = 12345 };
 
@@ -21,11 +21,15 @@ typedef struct Split {
   int validations;
 } Split;
 
-/* What a new trial's "split" is: "kfold", or NULL where the data set says itself how it is split.
- */
+/* A trial's "split" where its folds are nnU-Net's. */
+#define SPLIT_KFOLD "kfold"
+/* What a new trial's "split" is: SPLIT_KFOLD, or NULL where the data set says itself how it is
+ * split. */
 const char *split_rule(const Dataset *dataset);
-/* rule: a trial's "split"; "kfold" is nnU-Net's folds whatever the folder says by now; NULL: as the
- * data set says, else the folds of before. */
+/* What is wrong with any fold of splits_final.json, where there is one. */
+void split_check(const Dataset *dataset, Problems *problems);
+/* rule: a trial's "split"; SPLIT_KFOLD is nnU-Net's folds whatever the folder says by now; NULL: as
+ * the data set says, else the folds of before. */
 bool split_make(Split *split, const Dataset *dataset, const char *rule, int fold, Error *error);
 void split_free(Split *split);
 
