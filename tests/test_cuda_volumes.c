@@ -62,7 +62,7 @@ static void predict(const Backend *backend, const Frame *frame, const WindowOpti
   Restore restore;
   assert_true(restore_begin(&restore, frame, CLASSES, out->label,
                             probable ? out->probability : NULL, &error));
-  if (regions) restore_regions(&restore, regions, false);
+  if (regions) restore_regions(&restore, regions);
   if (backend) {
     window.backend = backend;
     window.predicted = oracle.predicted = backend->alloc(oracle.count * sizeof(float));

@@ -275,7 +275,7 @@ static void regions_are_painted_one_over_another(void **state) {
   Restore restore;
   Error error = {""};
   assert_true(restore_begin(&restore, &frame, REGIONS, label, probability, &error));
-  restore_regions(&restore, order, false);
+  restore_regions(&restore, order);
   assert_true(restore_slab(&restore, 0, D, maps, &error));
   restore_end(&restore);
   for (int i = 0; i < VOXELS; i++) {

@@ -48,9 +48,9 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
   memcpy(window.mirror, options->mirror, sizeof window.mirror);
   Restore restore;
   bool good = restore_begin(&restore, frame, window.classes, label, probability, error);
-  restore.logits = options->logits;
+  if (options->logits) restore_logits(&restore);
   if (good && options->labelling && options->labelling->regions)
-    restore_regions(&restore, options->labelling->order, options->logits);
+    restore_regions(&restore, options->labelling->order);
   if (good && image_is_constant(prepared)) { /* all is background by now */
     restore_end(&restore);
     return true;

@@ -19,9 +19,8 @@ typedef struct InferenceOptions {
 InferenceOptions inference_options(const json_t *config, const Labelling *labelling);
 
 /* prepared: normalised, on the grid frame->dim. label (frame->file.dim); probability
- * (frame->file.dim, classes) may be NULL. An image of one value is
- * background everywhere: the network is not asked. The plan is bound; its graph has a fixed batch.
- */
+ * (frame->file.dim, classes) may be NULL. An image of one value is background everywhere: the
+ * network is not asked. The plan is bound; its graph has a fixed batch. */
 bool inference_run(Plan *plan, const Model *model, const Image *prepared, const Frame *frame,
                    const InferenceOptions *options, uint8_t *label, float *probability,
                    Error *error);

@@ -30,9 +30,13 @@ bool restore_begin(Restore *r, const Frame *frame, int classes, uint8_t *label, 
   return true;
 }
 
-void restore_regions(Restore *r, const uint8_t *values, bool logits) {
+void restore_logits(Restore *r) {
+  r->logits = true;
+}
+
+void restore_regions(Restore *r, const uint8_t *values) {
   r->regions = values;
-  r->above = logits ? 0 : .5f;
+  r->above = r->logits ? 0 : .5f;
   size_t voxels = r->probability ? grid_voxels(&r->frame->file) : 0;
   for (size_t i = 0; i < voxels; i++) r->probability[i * (size_t)r->classes] = 0; /* background */
 }

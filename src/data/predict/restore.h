@@ -1,8 +1,8 @@
 /* From class maps on the prepared grid to labels as they lie in the file: maps are interpolated
  * linearly (nearest on a coarse separate axis, see frame_orders_back), the largest class wins, or
  * each region above 1/2 is painted over those before it, and the box goes back to its place and
- * orientation; outside it is background. Takes the maps slab by
- * slab and keeps one interpolated plane, so that memory does not grow with classes x volume. */
+ * orientation; outside it is background. Takes the maps slab by slab and keeps one interpolated
+ * plane, so that memory does not grow with classes x volume. */
 #ifndef DATA_RESTORE_H
 #define DATA_RESTORE_H
 
@@ -12,7 +12,7 @@
 typedef struct Restore {
   const Frame *frame;
   int classes;
-  bool logits;            /* false; of the maps: probability is their softmax, of regions sigmoid */
+  bool logits;            /* what the maps are, of which probability is the softmax or sigmoid */
   const uint8_t *regions; /* (classes): what is painted for each; NULL: classes, not regions */
   float above;            /* a map where its region is */
   uint8_t *label;         /* (file.dim) */
@@ -33,10 +33,12 @@ typedef struct Restore {
  * overwritten; the frame must stay. Whatever it returns, restore_end frees what it made. */
 bool restore_begin(Restore *restore, const Frame *frame, int classes, uint8_t *label,
                    float *probability, Error *error);
-/* After restore_begin, before restore_on_device: the classes are regions, painted with these values
- * (classes), which stay the caller's, where their maps, which may be logits, are of probability
- * above 1/2. */
-void restore_regions(Restore *restore, const uint8_t *values, bool logits);
+/* After restore_begin: the maps are logits, not probabilities. */
+void restore_logits(Restore *restore);
+/* After restore_begin and restore_logits, before restore_on_device: the classes are regions,
+ * painted with these values (classes), which stay the caller's, where their probability is above
+ * 1/2. */
+void restore_regions(Restore *restore, const uint8_t *values);
 /* After restore_begin: the maps to come lie in this backend's device, which chooses the labels (it
  * hands the maps over where probability is wanted); slabs are at most so many planes high. */
 bool restore_on_device(Restore *restore, const Backend *backend, int planes, Error *error);
