@@ -1,9 +1,8 @@
 /* What match, mask_loss and region_loss share: sums of p = sigmoid(x) and softplus(x) over voxels,
  * for each of K queries, x (voxels, K). Tiles of 16 voxels are treated as flat runs of 16 K floats,
  * whatever K, and a softplus costs no logarithm: log(1 + e^x) = max(x, 0) + log(1 + e^-|x|), and
- * the factors 1
- * + e^-|x| <= 2 of up to 96 tiles are multiplied before one logarithm is taken. Its error is below
- * 6e-8 a voxel. */
+ * the factors 1 + e^-|x| <= 2 of up to 96 tiles are multiplied before one logarithm is taken. Its
+ * error is below 6e-8 a voxel. */
 #ifndef KERNELS_MASK_SUMS_H
 #define KERNELS_MASK_SUMS_H
 

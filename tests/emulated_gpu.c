@@ -2,8 +2,8 @@
  * cuda` is then played on the processor, from the command line to the database. Our own CUDA
  * kernels run in the emulator, the CPU's stand in for those that call cuDNN or cuBLAS. Device
  * memory is shut (PROT_NONE) but for the time of a copy or a kernel: what touches it from outside
- * dies at once, as it would read nonsense on a GPU. HARNESS_EMULATED_MIB: memory of such a GPU
- * (default 1024). */
+ * dies at once, as it would read nonsense on a GPU. HARNESS_EMULATED_KIB: memory of such a GPU
+ * (default 1 GiB). */
 #include "engine/backend.h"
 #include "engine/stepper.h"
 #include "kernels/cuda/table.h"

@@ -21,12 +21,6 @@ const EventRow event_table[EVENT_COUNT] = {
 #undef END
 };
 
-const EventRow *event_find(const char *name) {
-  for (int i = 0; i < EVENT_COUNT; i++)
-    if (strcmp(name, event_table[i].name) == 0) return &event_table[i];
-  return NULL;
-}
-
 /* ---- sending ------------------------------------------------------------------------------------
  */
 
@@ -53,6 +47,13 @@ void event_send(FILE *events, const Event *event) {
 
 /* ---- reading ------------------------------------------------------------------------------------
  */
+
+/* NULL: there is no event of this name. */
+static const EventRow *row_of(const char *name) {
+  for (int i = 0; i < EVENT_COUNT; i++)
+    if (strcmp(name, event_table[i].name) == 0) return &event_table[i];
+  return NULL;
+}
 
 static bool read_field(const json_t *value, const EventField *field, Event *event) {
   void *at = (char *)event + field->offset;
@@ -96,7 +97,7 @@ static bool metric_fits(const Event *event, Error *error) {
 
 bool event_read(const json_t *json, Event *event, Error *error) {
   const char *name = json_string_value(json_object_get(json, "event"));
-  const EventRow *row = name ? event_find(name) : NULL;
+  const EventRow *row = name ? row_of(name) : NULL;
   if (!row) return fail(error, "the trial sent an unknown event \"%s\"", name ? name : "");
   event->kind = (EventKind)(row - event_table);
   for (const EventField *field = row->field; field->name; field++)

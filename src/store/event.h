@@ -72,8 +72,6 @@ typedef struct EventRow {
 
 extern const EventRow event_table[EVENT_COUNT]; /* by EventKind */
 
-/* The row of this name, NULL: none. */
-const EventRow *event_find(const char *name);
 /* The statement that stores one, to be freed: ?1 is the attempt, ?2 ... are the stored fields in
  * the table's order. NULL: it is told only. */
 char *event_sql(const EventRow *row);

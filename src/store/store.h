@@ -38,9 +38,8 @@ bool status_parse(const char *name, Status *status); /* false: no such status */
 
 /* STORE_WRITE makes the file and its folder when absent and migrates an older one after copying it
  * to PATH.vN.bak; STORE_READ wants an existing file and cannot change it: an older one is brought
- * forward in memory. A file made by
- * a newer program, or by another program, is refused. On a network filesystem the journal is not
- * WAL. The caller closes *store with store_close. */
+ * forward in memory. A file made by a newer program, or by another program, is refused. On a
+ * network filesystem the journal is not WAL. The caller closes *store with store_close. */
 bool store_open(Store **store, const char *path, StoreMode mode, Error *error);
 void store_close(Store *store);
 const char *store_path(const Store *store);

@@ -15,14 +15,13 @@ typedef struct Footprint {
   Model model;
   Labelling labelling;
   int64_t parameters;
-  double flops;        /* a training step */
-  size_t train_bytes;  /* arena of the step */
-  size_t infer_bytes;  /* arena of one patch's inference; 0: the model has none */
-  size_t weight_bytes; /* weights, gradients and momenta */
-  double step_s;       /* after footprint_run: median step */
-  double allocated_bytes,
-      resident_bytes; /* by how much the heap (of a device: its memory) and the process grew; the
-                         latter includes some MiB of the libraries' own */
+  double flops;           /* a training step */
+  size_t train_bytes;     /* arena of the step */
+  size_t infer_bytes;     /* arena of one patch's inference; 0: the model has none */
+  size_t weight_bytes;    /* weights, gradients and momenta */
+  double step_s;          /* after footprint_run: median step */
+  double allocated_bytes; /* after footprint_run: by how much the heap grew, or a device's memory */
+  double resident_bytes;  /* and the process, with some MiB of the libraries' own */
   double infer_flops;
   double least_bytes; /* a training step has to move, each operand of a node once */
 } Footprint;

@@ -32,8 +32,8 @@ typedef struct Placed {
 bool placed_alike(Placed first, Placed second, Turn *turn, Error *error);
 bool turn_is_none(const Turn *turn);
 
-/* placed_alike, and the voxels are turned: *data (of `bytes` each) is replaced and *grid becomes
- * the first one's. */
+/* placed_alike, and the voxels of the second, read from `path`, are turned: its grid becomes the
+ * first one's. Without success it is left as it was. */
 bool label_onto(Placed first, LabelMap *label, const char *path, Error *error);
 bool image_onto(Placed first, Image *image, const char *path, Error *error);
 

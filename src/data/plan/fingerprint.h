@@ -20,7 +20,7 @@ typedef struct Fingerprint {
 } Fingerprint;
 
 /* Reads every case, `jobs` at a time, with progress on standard error unless quiet. Errors: those
- * of dataset_read and dataset_geometry, no foreground at all where a channel is CT. */
+ * of dataset_read and dataset_geometry, no foreground voxel in any case. */
 bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs, bool quiet,
                       Error *error);
 /* Orientation (unless it has one), turned and unoriented by the cases' headers. Errors: those of
