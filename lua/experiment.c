@@ -37,9 +37,10 @@ static int read_plan(lua_State *L) {
 static int folder_name(lua_State *L) {
   char *path = realpath(luaL_checkstring(L, 1), NULL);
   const char *slash = path ? strrchr(path, '/') : NULL;
-  if (slash && slash[1]) lua_pushstring(L, slash + 1);
+  bool named = slash && slash[1];
+  if (named) lua_pushstring(L, slash + 1);
   free(path);
-  return slash && slash[1] ? 1 : 0;
+  return named ? 1 : 0;
 }
 
 /* plan(experiment, overrides, file, source, home, read_plan, folder_name) */
