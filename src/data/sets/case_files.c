@@ -36,8 +36,9 @@ bool case_whole(const Case *item, Problems *problems) {
     if (access(path, R_OK) != 0 || stat(path, &file) != 0)
       problems_add(problems, "case %s: its %s %s is missing or not readable", item->name, role,
                    path);
-    else if (S_ISDIR(file.st_mode))
-      problems_add(problems, "case %s: its %s %s is a folder", item->name, role, path);
+    else if (!S_ISREG(file.st_mode)) /* whoever opens a pipe waits for ever */
+      problems_add(problems, "case %s: its %s %s is %s", item->name, role, path,
+                   S_ISDIR(file.st_mode) ? "a folder" : "a pipe or a device, not a file");
     else if (item->label && i < item->images && path_same(path, item->label))
       problems_add(problems, "case %s: its image %s is its label too", item->name, path);
   }

@@ -201,6 +201,8 @@ ROWS = [
     dict(name="fewer cases than folds", make=lambda d: sound(d, names=NAMES[:3]), run="cannot be divided into 5 folds"),
     dict(name="a folder in place of a label", says="case_1.nii.gz is a folder", evaluate=None,
          make=damaged(both(lambda d: os.remove(d + "/labelsTr/case_1.nii.gz"), lambda d: os.mkdir(d + "/labelsTr/case_1.nii.gz")))),
+    dict(name="a pipe in place of a label", says="case_1.nii.gz is a pipe or a device", evaluate=None,
+         make=damaged(both(lambda d: os.remove(d + "/labelsTr/case_1.nii.gz"), lambda d: os.mkfifo(d + "/labelsTr/case_1.nii.gz")))),
     dict(name="an image that is its label", says="is its label too", msd=True, evaluate=True,
          make=lambda d: listed(d, training=[{"image": "labelsTr/%s.nii.gz" % n, "label": "labelsTr/%s.nii.gz" % n} for n in NAMES])),
     dict(name="an image of two cases", says="cases case_0 and case_1 have the same image", msd=True, evaluate=True,
