@@ -58,7 +58,8 @@ static Net net_make(const char *variant, const char *dtype) {
   Net n = {.params = params_make(F32)};
   json_t *config = config_of(variant, dtype);
   Error error = {0};
-  n.graph = network_build(config, 1, ORGANS + 1, true, n.params, &n.model, &error);
+  const Labelling plain = labelling_plain(ORGANS + 1);
+  n.graph = network_build(config, 1, &plain, true, n.params, &n.model, &error);
   if (n.graph) n.plan = plan_make(n.graph, &backend_cpu, true, &error);
   if (!n.plan || !params_allocate(n.params, 1, &error) || !plan_bind(n.plan, NULL, &error))
     fail_msg("%s: %s", variant, error.text);

@@ -105,9 +105,10 @@ static void make_net(Net *net) {
   *net = (Net){.params = params_make(F32)};
   json_t *config = config_of();
   Error error = {0};
-  net->train_graph = network_build(config, 1, CLASSES, true, net->params, &net->train, &error);
+  const Labelling plain = labelling_plain(CLASSES);
+  net->train_graph = network_build(config, 1, &plain, true, net->params, &net->train, &error);
   if (!net->train_graph) fail_msg("%s", error.text);
-  net->infer_graph = network_build(config, 1, CLASSES, false, net->params, &net->infer, &error);
+  net->infer_graph = network_build(config, 1, &plain, false, net->params, &net->infer, &error);
   net->plan = plan_make(net->train_graph, &backend_cpu, true, &error);
   if (!params_allocate(net->params, 1, &error) || !plan_bind(net->plan, NULL, &error))
     fail_msg("%s", error.text);

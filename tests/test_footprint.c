@@ -32,7 +32,9 @@ static Footprint plan_of(const char *experiment, const char *overrides) {
   json_t *config = config_of(experiment, overrides);
   Footprint f;
   Error error = {0};
-  if (!footprint_make(&f, config, 1, 16, &error)) fail_msg("%s: %s", overrides, error.text);
+  const Labelling plain = labelling_plain(16);
+  if (!footprint_make(&f, config, NULL, 1, &plain, &error))
+    fail_msg("%s: %s", overrides, error.text);
   json_decref(config);
   return f;
 }
@@ -146,7 +148,8 @@ static void test_points_total(void **state) {
   footprint_free(&total);
   json_t *config = config_of("query_count", "queries=1 model=bridge value_scales=4 points_total=6");
   Error error = {0};
-  assert_false(footprint_make(&each, config, 1, 4, &error));
+  const Labelling plain = labelling_plain(4);
+  assert_false(footprint_make(&each, config, NULL, 1, &plain, &error));
   assert_non_null(strstr(error.text, "no multiple of the 4 scales"));
   json_decref(config);
 }

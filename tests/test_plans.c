@@ -44,11 +44,12 @@ static void plan_graph(int index, const char *type, const Backend *gpu) {
   json_t *plan = NULL;
   Error error = {""};
   Footprint f;
+  const Labelling plain = labelling_plain(16);
   bool good =
       experiment_plan(".", "experiments/query_count.lua", count, overrides, NULL, &plan, &error);
   json_t *config = json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config");
   if (good) json_object_set_new(config, "home", json_string("."));
-  good = good && footprint_make_on(&f, config, gpu, 1, 16, &error);
+  good = good && footprint_make(&f, config, gpu, 1, &plain, &error);
   if (good) footprint_free(&f);
   totals.passed += good;
   totals.failed += !good;

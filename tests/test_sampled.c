@@ -178,6 +178,7 @@ static void collect_graph(bool paper, char *head, char *bridge) {
   Error error = {""};
   json_t *plan = NULL;
   Footprint f;
+  const Labelling plain = labelling_plain(16);
   if (!experiment_plan(".", "experiments/query_count.lua",
                        bridge ? 5
                        : head ? 4
@@ -186,7 +187,7 @@ static void collect_graph(bool paper, char *head, char *bridge) {
     CHECK(false, "%s", error.text);
   json_t *config = json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config");
   json_object_set_new(config, "home", json_string("."));
-  CHECK(footprint_make_on(&f, config, &backend_cpu, 1, 16, &error), "%s", error.text);
+  CHECK(footprint_make(&f, config, &backend_cpu, 1, &plain, &error), "%s", error.text);
   collect(f.graph);
   footprint_free(&f);
   json_decref(plan);

@@ -125,7 +125,7 @@ static bool fill_row(const json_t *plan, const json_t *config, const EstimatePla
   Labelling labelling;
   Footprint f;
   if (!data_shape(plan, config, &channels, &labelling, error) ||
-      !footprint_make_for(&f, config, gpu, channels, &labelling, error))
+      !footprint_make(&f, config, gpu, channels, &labelling, error))
     return false;
   double weights = (double)dtype_bytes(f.params->real) * (double)f.parameters;
   json_object_set_new(row, "parameters", json_integer(f.parameters));

@@ -148,7 +148,7 @@ static bool plan_make_file(const Request *request, const char *home, Dataset *da
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%.4000s/plan.json", dataset->derived);
     *plan = plan_file_json(dataset, &fingerprint, &planned, request->budget);
-    good = plan_trains(home, *plan, dataset->channels, dataset->labels, path, error) &&
+    good = plan_trains(home, *plan, dataset->channels, &dataset->labelling, path, error) &&
            json_text_write(*plan, path, error);
     if (!good) json_decref(*plan);
   }

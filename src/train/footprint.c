@@ -23,8 +23,7 @@ static const double TRIAL_FLOPS = 2e11, TRIAL_SECONDS = 2;
 
 static bool plan_inference(Footprint *f, const json_t *config, int channels, Error *error) {
   Model model;
-  Graph *graph =
-      network_build_for(config, channels, &f->labelling, false, f->params, &model, error);
+  Graph *graph = network_build(config, channels, &f->labelling, false, f->params, &model, error);
   Plan *plan = graph ? plan_make(graph, f->backend, true, error) : NULL;
   if (plan) f->infer_bytes = plan->bytes;
   if (plan) f->infer_flops = graph_cost(graph).flops;
@@ -33,24 +32,14 @@ static bool plan_inference(Footprint *f, const json_t *config, int channels, Err
   return plan != NULL;
 }
 
-bool footprint_make(Footprint *f, const json_t *config, int channels, int classes, Error *error) {
-  return footprint_make_on(f, config, NULL, channels, classes, error);
-}
-
-bool footprint_make_on(Footprint *f, const json_t *config, const Backend *backend, int channels,
-                       int classes, Error *error) {
-  Labelling plain = labelling_plain(classes);
-  return footprint_make_for(f, config, backend, channels, &plain, error);
-}
-
-bool footprint_make_for(Footprint *f, const json_t *config, const Backend *backend, int channels,
-                        const Labelling *labelling, Error *error) {
+bool footprint_make(Footprint *f, const json_t *config, const Backend *backend, int channels,
+                    const Labelling *labelling, Error *error) {
   if (!backend) backend = config_backend(config, error);
   if (!backend) return false;
   config_mode(config);
   *f = (Footprint){.backend = backend, .labelling = *labelling};
   f->params = params_make(backend->real);
-  f->graph = network_build_for(config, channels, labelling, true, f->params, &f->model, error);
+  f->graph = network_build(config, channels, labelling, true, f->params, &f->model, error);
   if (f->graph) f->plan = plan_make(f->graph, f->backend, true, error);
   if (!f->plan || !plan_inference(f, config, channels, error)) {
     footprint_free(f);
@@ -221,7 +210,7 @@ static bool measured(Footprint *f, const json_t *config, int channels, Error *er
   bool small = footprint_peak(f) < 0x1p26;
   if (small && !footprint_run(f, config, 0, error)) return false;
   if (small) footprint_free(f);
-  if (small && !footprint_make_for(f, config, NULL, channels, &labelling, error)) return false;
+  if (small && !footprint_make(f, config, NULL, channels, &labelling, error)) return false;
   return footprint_run(f, config, TRIAL_SECONDS, error);
 }
 
@@ -234,9 +223,10 @@ static void send_measured(FILE *events, const Footprint *f) {
 int footprint_trial(const json_t *config, FILE *events) {
   Footprint f;
   Error error = {0};
-  int channels = (int)config_int(config, "channels"), classes = (int)config_int(config, "classes");
+  int channels = (int)config_int(config, "channels");
+  Labelling plain = labelling_plain((int)config_int(config, "classes"));
   omp_set_num_threads((int)config_int(config, "threads"));
-  bool good = footprint_make(&f, config, channels, classes, &error);
+  bool good = footprint_make(&f, config, NULL, channels, &plain, &error);
   if (good) {
     event_send(events, &(Event){EVENT_plan, .plan = {.parameters = (int64_t)f.parameters,
                                                      .peak_bytes = (int64_t)footprint_peak(&f),

@@ -26,15 +26,10 @@ typedef struct Footprint {
   double least_bytes; /* a training step has to move, each operand of a node once */
 } Footprint;
 
-/* Plans the training and the inference graph. config: a cell's, with "home". */
-bool footprint_make(Footprint *footprint, const json_t *config, int channels, int classes,
-                    Error *error);
-/* The same for another backend than the configuration's device. */
-bool footprint_make_on(Footprint *footprint, const json_t *config, const Backend *backend,
-                       int channels, int classes, Error *error);
-/* The same for what a data set's labels stand for. backend: NULL, the configuration's device. */
-bool footprint_make_for(Footprint *footprint, const json_t *config, const Backend *backend,
-                        int channels, const Labelling *labelling, Error *error);
+/* Plans the training and the inference graph. config: a cell's, with "home". backend: NULL, that of
+ * the configuration's device. labelling: what a data set's labels stand for. */
+bool footprint_make(Footprint *footprint, const json_t *config, const Backend *backend,
+                    int channels, const Labelling *labelling, Error *error);
 void footprint_free(Footprint *footprint);
 /* Bytes of a training process beyond its program: the step's arena and the weights. */
 double footprint_peak(const Footprint *footprint);

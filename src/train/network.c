@@ -1,14 +1,8 @@
 #include "src/train/network.h"
 #include "src/train/config.h"
 
-Graph *network_build(const json_t *config, int channels, int classes, bool training, Params *params,
-                     Model *model, Error *error) {
-  Labelling plain = labelling_plain(classes);
-  return network_build_for(config, channels, &plain, training, params, model, error);
-}
-
-Graph *network_build_for(const json_t *config, int channels, const Labelling *labelling,
-                         bool training, Params *params, Model *model, Error *error) {
+Graph *network_build(const json_t *config, int channels, const Labelling *labelling, bool training,
+                     Params *params, Model *model, Error *error) {
   ModelShape shape = {.batch = training ? (int)config_int(config, "batch") : 1,
                       .channels = channels,
                       .classes = labelling_classes(labelling),

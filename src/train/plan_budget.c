@@ -62,16 +62,16 @@ bool plan_budget_cost(void *user, const Topology *t, int batch, double *share, E
   json_object_set_new(budget->config, "strides", stages(t->stride, t->stages));
   json_object_set_new(budget->config, "kernels", stages(t->kernel, t->stages));
   Footprint footprint;
-  if (!footprint_make_for(&footprint, budget->config, NULL, budget->channels, &budget->labelling,
-                          error))
+  if (!footprint_make(&footprint, budget->config, NULL, budget->channels, &budget->labelling,
+                      error))
     return false;
   *share = footprint_peak(&footprint) / budget->bytes;
   footprint_free(&footprint);
   return true;
 }
 
-bool plan_trains(const char *home, const json_t *plan, int channels, int classes, const char *where,
-                 Error *error) {
+bool plan_trains(const char *home, const json_t *plan, int channels, const Labelling *labelling,
+                 const char *where, Error *error) {
   static const char *const names[] = {"patch", "batch", "widths", "strides", "kernels", "key_grid"};
   if (!experiment_takes(home, plan, where, error)) return false;
   json_t *options = experiment_options(home, error);
@@ -81,7 +81,7 @@ bool plan_trains(const char *home, const json_t *plan, int channels, int classes
     json_object_set(config, names[i], json_object_get(plan, names[i]));
   Footprint footprint;
   Error inner = {""};
-  bool good = footprint_make(&footprint, config, channels, classes, &inner);
+  bool good = footprint_make(&footprint, config, NULL, channels, labelling, &inner);
   if (good) footprint_free(&footprint);
   json_decref(config);
   json_decref(options);

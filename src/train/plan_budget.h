@@ -20,7 +20,7 @@ bool plan_budget_cost(void *budget, const Topology *topology, int batch, double 
 
 /* Whether a network can be built and trained as this plan.json says: the U-Net alone, without
  * allocating it. `where` begins the error. */
-bool plan_trains(const char *home, const json_t *plan, int channels, int classes, const char *where,
-                 Error *error);
+bool plan_trains(const char *home, const json_t *plan, int channels, const Labelling *labelling,
+                 const char *where, Error *error);
 
 #endif

@@ -15,7 +15,7 @@ static bool network_open(Trained *t, const json_t *config, const Backend *backen
                          const Labelling *labelling, Error *error) {
   if (!backend) return false;
   t->params = params_make(backend->real);
-  t->graph = network_build_for(config, channels, labelling, false, t->params, &t->model, error);
+  t->graph = network_build(config, channels, labelling, false, t->params, &t->model, error);
   if (!t->graph) return false;
   t->plan = plan_make(t->graph, backend, true, error);
   return t->plan && params_allocate(t->params, 0, error) &&

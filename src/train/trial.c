@@ -76,8 +76,8 @@ static bool prepare_data(Trial *t, Error *error) {
 
 static Graph *build(Trial *t, bool training, Model *model, Error *error) {
   const Dataset *dataset = &t->cases.dataset;
-  return network_build_for(t->config, dataset->channels, &dataset->labelling, training, t->params,
-                           model, error);
+  return network_build(t->config, dataset->channels, &dataset->labelling, training, t->params,
+                       model, error);
 }
 
 static bool prepare_model(Trial *t, Error *error) {
