@@ -325,22 +325,34 @@ static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
   sheet_tex(sheet, true, out);
 }
 
-/* What print writes, each line with its texts quoted; the marks stay as they are. */
-static void put_markdown(void (*print)(const json_t *, const char *, FILE *), const json_t *result,
-                         const char *before, const char *after, FILE *out) {
-  char *lines = NULL;
+/* What print writes of a result with its second argument, to be freed. */
+static char *printed(void (*print)(const json_t *, const char *, FILE *), const json_t *result,
+                     const char *argument) {
+  char *text = NULL;
   size_t bytes = 0;
-  FILE *memory = open_memstream(&lines, &bytes);
-  CHECK(memory, "no memory for notes");
-  print(result, print == table_head ? "\n" : "", memory);
-  CHECK(fclose(memory) == 0 && lines, "no memory for notes");
-  for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
-    fputs(before, out);
-    quote_markdown(line, out);
-    fputs(after, out);
-    if (print == table_head) before = "", after = "\n"; /* the second line is no title */
-  }
-  free(lines);
+  FILE *memory = open_memstream(&text, &bytes);
+  CHECK(memory, "no memory for a table");
+  print(result, argument, memory);
+  CHECK(fclose(memory) == 0 && text, "no memory for a table");
+  return text;
+}
+
+static void put_markdown(const char *before, const char *line, const char *after, FILE *out) {
+  fputs(before, out);
+  quote_markdown(line, out);
+  fputs(after, out);
+}
+
+static void print_markdown(const json_t *result, const Sheet *sheet, FILE *out) {
+  char *head = printed(table_head, result, "\n"), *notes = printed(table_notes, result, "");
+  put_markdown("**", strtok(head, "\n"), "**  \n", out);
+  put_markdown("", strtok(NULL, "\n"), "\n\n", out);
+  sheet_markdown(sheet, true, out);
+  fputc('\n', out);
+  for (char *line = strtok(notes, "\n"); line; line = strtok(NULL, "\n"))
+    put_markdown("- ", line, "\n", out);
+  free(head);
+  free(notes);
 }
 
 void table_print(const json_t *result, const char *format, FILE *out) {
@@ -360,11 +372,7 @@ void table_print(const json_t *result, const char *format, FILE *out) {
   if (!strcmp(format, "tex")) {
     print_tex(result, &sheet, out);
   } else if (!strcmp(format, "md")) {
-    put_markdown(table_head, result, "**", "**  \n", out);
-    fputc('\n', out);
-    sheet_markdown(&sheet, true, out);
-    fputc('\n', out);
-    put_markdown(table_notes, result, "- ", "\n", out);
+    print_markdown(result, &sheet, out);
   } else {
     table_head(result, "        ", out);
     fputc('\n', out);
