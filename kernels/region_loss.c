@@ -5,6 +5,7 @@
  *   dice = 1 - mean over the regions (and samples, unless batch) of
  *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of all).
  * (nnU-Net, once its data set declares an ignore label, divides by V alone: C times this bce.) */
+#include "kernels/dice_sums.h"
 #include "kernels/options.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ static const Option options[] = {{"batch", OPTION_BOOL, offsetof(RegionLossOptio
 
 enum { IN_LOGITS, IN_LABELS };
 enum { OUT_BCE, OUT_DICE, OUT_SUMS };
-enum { SUM_P, SUM_PT, SUM_T, SUM_KNOWN, SUMS };
+enum { SUM_KNOWN = SUM_T + 1, SUMS };
 enum { REGIONS_MOST = 30 };
 
 static bool shape(Call *call, Error *error) {
@@ -37,17 +38,6 @@ static bool shape(Call *call, Error *error) {
 
 static void cost(const Call *call, Cost *cost) {
   cost->flops = 20.0 * (double)tensor_count(&call->in[IN_LOGITS]);
-}
-
-/* Sum `s` of region c: of sample n, or of the batch. */
-static double dice_sum(const Call *call, int64_t n, int64_t c, int s) {
-  const RegionLossOptions *o = call->options;
-  int64_t samples = call->in[IN_LOGITS].dim[0], regions = tensor_last(&call->in[IN_LOGITS]);
-  const REAL *sums = call->out[OUT_SUMS].data;
-  double sum = 0;
-  for (int64_t i = o->batch ? 0 : n; i < (o->batch ? samples : n + 1); i++)
-    sum += sums[(i * regions + c) * SUMS + s];
-  return sum;
 }
 
 /* V C, at least 1. */
@@ -82,18 +72,12 @@ static double region_sums(const Call *call, int64_t n, int64_t c, REAL *kept) {
 static void forward(const Call *call) {
   const RegionLossOptions *o = call->options;
   int64_t samples = call->in[IN_LOGITS].dim[0], regions = tensor_last(&call->in[IN_LOGITS]);
-  int64_t groups = o->batch ? 1 : samples;
   REAL *kept = call->out[OUT_SUMS].data;
-  double bce = 0, ratio = 0;
+  double bce = 0;
   for (int64_t i = 0; i < samples * regions; i++)
     bce += region_sums(call, i / regions, i % regions, kept + i * SUMS);
-  for (int64_t i = 0; i < groups * regions; i++) {
-    int64_t n = i / regions, c = i % regions;
-    ratio += (2 * dice_sum(call, n, c, SUM_PT) + o->smooth) /
-             (dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth);
-  }
   *(REAL *)call->out[OUT_BCE].data = (REAL)(bce / known_values(call));
-  *(REAL *)call->out[OUT_DICE].data = (REAL)(1 - ratio / (double)(groups * regions));
+  *(REAL *)call->out[OUT_DICE].data = (REAL)dice_loss(&call->out[OUT_SUMS], o->batch, o->smooth, 0);
 }
 
 static double scalar_gradient(const Call *call, int i) {
@@ -109,11 +93,10 @@ static void region_backward(const Call *call, int64_t n, int64_t c) {
   const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * voxels;
   double from_bce = scalar_gradient(call, OUT_BCE) / known_values(call);
   double from_dice = scalar_gradient(call, OUT_DICE) / (double)((o->batch ? 1 : samples) * regions);
-  double above = 2 * dice_sum(call, n, c, SUM_PT) + o->smooth;
-  double below = dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth;
+  DiceRatio r = dice_ratio(&call->out[OUT_SUMS], o->batch, o->smooth, n, c);
   for (int64_t v = 0; v < voxels; v++) {
     double p = 1 / (1 + exp(-(double)x[v * regions])), t = label[v] >> c & 1;
-    double slope = above / (below * below) - 2 * t / below;
+    double slope = r.above / (r.below * r.below) - 2 * t / r.below;
     dx[v * regions] =
         label[v] < 0 ? 0 : (REAL)(from_bce * (p - t) + from_dice * slope * p * (1 - p));
   }

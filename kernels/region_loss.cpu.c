@@ -1,5 +1,6 @@
 /* Fast region_loss: one pass over the logits each way, flat over tiles of 16 voxels (mask_sums.h);
  * the terms with t are added for the regions that a voxel is of. */
+#include "kernels/dice_sums.h"
 #include "kernels/mask_sums.h"
 #include "kernels/options.h"
 #include "kernels/simd_math.h"
@@ -9,7 +10,7 @@
 
 enum { IN_LOGITS, IN_LABELS };
 enum { OUT_BCE, OUT_DICE, OUT_SUMS };
-enum { SUM_P, SUM_PT, SUM_T, SUM_KNOWN, SUMS };
+enum { SUM_KNOWN = SUM_T + 1, SUMS };
 
 /* Sums of one piece of one sample: arrays (C), of the last only the first is used. */
 enum { PART_SOFTPLUS, PART_P, PART_PT, PART_T, PART_X, PART_KNOWN, PART_ARRAYS };
@@ -77,17 +78,6 @@ static double part_sum(const Work *w, int64_t n, int c, int array) {
   return sum;
 }
 
-/* Sum `s` of region c: of sample n, or of the batch. */
-static double dice_sum(const Call *call, int64_t n, int c, int s) {
-  const RegionLossOptions *o = call->options;
-  int64_t regions = tensor_last(&call->in[IN_LOGITS]), samples = call->in[IN_LOGITS].dim[0];
-  const float *sums = call->out[OUT_SUMS].data;
-  double sum = 0;
-  for (int64_t i = o->batch ? 0 : n; i < (o->batch ? samples : n + 1); i++)
-    sum += (double)sums[(i * regions + c) * SUMS + s];
-  return sum;
-}
-
 /* Voxels times regions, at least 1. */
 static double known_values(const Call *call) {
   const float *sums = call->out[OUT_SUMS].data;
@@ -100,8 +90,7 @@ static double known_values(const Call *call) {
 static void forward(const Call *call) {
   const RegionLossOptions *o = call->options;
   Work w = work_make(call);
-  double bce = 0, ratio = 0;
-  int64_t groups = o->batch ? 1 : w.samples;
+  double bce = 0;
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < w.samples * MASK_PARTS; i++)
     part_forward(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS));
@@ -115,12 +104,9 @@ static void forward(const Call *call) {
     kept[SUM_KNOWN] = (float)part_sum(&w, n, 0, PART_KNOWN);
     bce += part_sum(&w, n, c, PART_SOFTPLUS) - part_sum(&w, n, c, PART_X);
   }
-  for (int64_t n = 0; n < groups; n++)
-    for (int c = 0; c < w.regions; c++)
-      ratio += (2 * dice_sum(call, n, c, SUM_PT) + o->smooth) /
-               (dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth);
   *(float *)call->out[OUT_BCE].data = (float)(bce / known_values(call));
-  *(float *)call->out[OUT_DICE].data = (float)(1 - ratio / (double)(groups * w.regions));
+  *(float *)call->out[OUT_DICE].data =
+      (float)dice_loss(&call->out[OUT_SUMS], o->batch, o->smooth, 0);
 }
 
 /* dx = a p + b p (1 - p) - t (a + c p (1 - p)); b repeated for the voxels of a tile. */
@@ -140,10 +126,9 @@ static Slopes slopes_make(const Call *call, const Work *w, int64_t n) {
   s.p = s.b + tile;
   s.c = s.p + tile;
   for (int c = 0; c < w->regions; c++) {
-    double above = 2 * dice_sum(call, n, c, SUM_PT) + o->smooth;
-    double below = dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth;
-    s.b[c] = (float)(scale * above / (below * below));
-    s.c[c] = (float)(scale * 2 / below);
+    DiceRatio r = dice_ratio(&call->out[OUT_SUMS], o->batch, o->smooth, n, c);
+    s.b[c] = (float)(scale * r.above / (r.below * r.below));
+    s.c[c] = (float)(scale * 2 / r.below);
   }
   for (size_t i = regions; i < tile; i++) s.b[i] = s.b[i - regions];
   return s;

@@ -5,6 +5,7 @@
  *   dice = 1 - mean over classes c >= 1 (and samples, unless batch) of
  *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of all).
  */
+#include "kernels/dice_sums.h"
 #include "kernels/options.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ static const Option options[] = {{"batch", OPTION_BOOL, offsetof(VoxelLossOption
 
 enum { IN_LOGITS, IN_LABELS };
 enum { OUT_CE, OUT_DICE, OUT_SUMS };
-enum { SUM_P, SUM_PT, SUM_T, SUMS };
+enum { SUMS = SUM_T + 1 };
 
 static bool shape(Call *call, Error *error) {
   const Tensor *x = &call->in[IN_LOGITS], *labels = &call->in[IN_LABELS];
@@ -57,29 +58,6 @@ static double known_voxels(const Call *call) {
   return known > 0 ? known : 1;
 }
 
-/* Sum `s` of class c: of sample n, or of the batch. */
-static double dice_sum(const Call *call, int64_t n, int64_t c, int s) {
-  const VoxelLossOptions *o = call->options;
-  int64_t samples = call->in[IN_LOGITS].dim[0], classes = tensor_last(&call->in[IN_LOGITS]);
-  const REAL *sums = call->out[OUT_SUMS].data;
-  if (!o->batch) return sums[(n * classes + c) * SUMS + s];
-  double sum = 0;
-  for (int64_t i = 0; i < samples; i++) sum += sums[(i * classes + c) * SUMS + s];
-  return sum;
-}
-
-static double dice_loss(const Call *call) {
-  const VoxelLossOptions *o = call->options;
-  int64_t classes = tensor_last(&call->in[IN_LOGITS]);
-  int64_t groups = o->batch ? 1 : call->in[IN_LOGITS].dim[0];
-  double sum = 0;
-  for (int64_t n = 0; n < groups; n++)
-    for (int64_t c = 1; c < classes; c++)
-      sum += (2 * dice_sum(call, n, c, SUM_PT) + o->smooth) /
-             (dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth);
-  return 1 - sum / (double)(groups * (classes - 1));
-}
-
 /* Sums of one class of one sample, with the voxels' log-sum-exp recomputed: plain, not fast. */
 static void class_sums(const Call *call, int64_t n, int64_t c, double *sums) {
   int64_t classes = tensor_last(&call->in[IN_LOGITS]);
@@ -96,6 +74,7 @@ static void class_sums(const Call *call, int64_t n, int64_t c, double *sums) {
 }
 
 static void forward(const Call *call) {
+  const VoxelLossOptions *o = call->options;
   const int32_t *label = call->in[IN_LABELS].data;
   const REAL *x = call->in[IN_LOGITS].data;
   int64_t classes = tensor_last(&call->in[IN_LOGITS]);
@@ -110,7 +89,7 @@ static void forward(const Call *call) {
     for (int s = 0; s < SUMS; s++) ((REAL *)call->out[OUT_SUMS].data)[i * SUMS + s] = (REAL)sums[s];
   }
   *(REAL *)call->out[OUT_CE].data = (REAL)(ce / known_voxels(call));
-  *(REAL *)call->out[OUT_DICE].data = (REAL)dice_loss(call);
+  *(REAL *)call->out[OUT_DICE].data = (REAL)dice_loss(&call->out[OUT_SUMS], o->batch, o->smooth, 1);
 }
 
 static double scalar_gradient(const Call *call, int i) {
@@ -122,10 +101,9 @@ static double dice_slope(const Call *call, int64_t n, int64_t c, bool target) {
   const VoxelLossOptions *o = call->options;
   if (c == 0) return 0;
   int64_t groups = o->batch ? 1 : call->in[IN_LOGITS].dim[0];
-  double above = 2 * dice_sum(call, n, c, SUM_PT) + o->smooth;
-  double below = dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth;
+  DiceRatio r = dice_ratio(&call->out[OUT_SUMS], o->batch, o->smooth, n, c);
   double count = (double)(groups * (tensor_last(&call->in[IN_LOGITS]) - 1));
-  return (above / (below * below) - 2 * target / below) / count;
+  return (r.above / (r.below * r.below) - 2 * target / r.below) / count;
 }
 
 static void backward(const Call *call) {

@@ -1,5 +1,6 @@
 /* Fast voxel_loss: one pass over the logits each way, by tiles of voxels (softmax_tile.h). Backward
  * takes the exponentials again: they cost less than p would to store and to read. */
+#include "kernels/dice_sums.h"
 #include "kernels/mask_sums.h"
 #include "kernels/options.h"
 #include "kernels/softmax_tile.h"
@@ -9,7 +10,7 @@
 
 enum { IN_LOGITS, IN_LABELS };
 enum { OUT_CE, OUT_DICE, OUT_SUMS };
-enum { SUM_P, SUM_PT, SUM_T, SUMS };
+enum { SUMS = SUM_T + 1 };
 
 typedef struct Work {
   int64_t samples, voxels;
@@ -136,22 +137,10 @@ static double part_sum(const Work *w, int64_t n, int entry) {
   return sum;
 }
 
-/* Sum `s` of class c: of sample n, or of the batch. */
-static double dice_sum(const Call *call, int64_t n, int c, int s) {
-  const VoxelLossOptions *o = call->options;
-  int64_t classes = tensor_last(&call->in[IN_LOGITS]), samples = call->in[IN_LOGITS].dim[0];
-  const float *sums = call->out[OUT_SUMS].data;
-  double sum = 0;
-  for (int64_t i = o->batch ? 0 : n; i < (o->batch ? samples : n + 1); i++)
-    sum += (double)sums[(i * classes + c) * SUMS + s];
-  return sum;
-}
-
 static void forward(const Call *call) {
   const VoxelLossOptions *o = call->options;
   Work w = work_make(call);
-  double ce = 0, ratio = 0;
-  int64_t groups = o->batch ? 1 : w.samples;
+  double ce = 0;
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < w.samples * MASK_PARTS; i++)
     part_forward(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS));
@@ -160,12 +149,9 @@ static void forward(const Call *call) {
     for (int i = 0; i < SUMS * w.classes; i++) sums[i] = (float)part_sum(&w, n, i);
     ce += part_sum(&w, n, SUMS * w.classes);
   }
-  for (int64_t n = 0; n < groups; n++)
-    for (int c = 1; c < w.classes; c++)
-      ratio += (2 * dice_sum(call, n, c, SUM_PT) + o->smooth) /
-               (dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth);
   *(float *)call->out[OUT_CE].data = (float)(ce / known_voxels(call));
-  *(float *)call->out[OUT_DICE].data = (float)(1 - ratio / (double)(groups * (w.classes - 1)));
+  *(float *)call->out[OUT_DICE].data =
+      (float)dice_loss(&call->out[OUT_SUMS], o->batch, o->smooth, 1);
 }
 
 /* Derivative of the Dice loss with respect to p_c: a[c] - t b[c]. */
@@ -176,10 +162,9 @@ static void dice_slopes(const Call *call, const Work *w, int64_t n, float *a, fl
   double scale = ddice ? (double)*ddice / (groups * (w->classes - 1)) : 0;
   a[0] = b[0] = 0;
   for (int c = 1; c < w->classes; c++) {
-    double above = 2 * dice_sum(call, n, c, SUM_PT) + o->smooth;
-    double below = dice_sum(call, n, c, SUM_P) + dice_sum(call, n, c, SUM_T) + o->smooth;
-    a[c] = (float)(scale * above / (below * below));
-    b[c] = (float)(scale * 2 / below);
+    DiceRatio r = dice_ratio(&call->out[OUT_SUMS], o->batch, o->smooth, n, c);
+    a[c] = (float)(scale * r.above / (r.below * r.below));
+    b[c] = (float)(scale * 2 / r.below);
   }
 }
 
