@@ -21,12 +21,6 @@ holds() {
   python3 -c 'import json, math, sys; d = json.load(open("out.json")); assert eval(sys.argv[1]), d' "$1"
 }
 
-sql() {
-  python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1])
-for row in d.execute(sys.argv[2]): print(*row, sep="|")
-d.commit()' "$HARNESS_DB" "$1"
-}
-
 @test "the table has an error before each time and lines up" {
   bench expand concat >out 2>err
   grep -q "ceilings measured now: copy .* GB/s, float FMA .* GFLOP/s" out
@@ -253,7 +247,7 @@ END
   export MOOD
   for MOOD in lacks fails dies; do
     run bench --against pytorch --python "$work/peer" match dice --json
-    [ "$MOOD" = lacks ] && [ "$status" -eq 0 ] || [ "$status" -eq 1 ]
+    [ "$status" -eq "$([ "$MOOD" = lacks ] && echo 0 || echo 1)" ]
     printf '%s\n' "${lines[@]}" | sed -n '/^{/,/^}/p' >out.json
     holds '[r["kernel"] for r in d["rows"]] == ["match", "dice"] and d["rows"][1]["baseline_us"] == 5000'
     holds "d['rows'][0]['not_timed'].startswith('the peer ') and d['rows'][0]['wrong'] == ('$MOOD' != 'lacks')"

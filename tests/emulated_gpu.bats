@@ -30,11 +30,6 @@ setup() {
   cd "$work" || return
 }
 
-sql() {
-  /usr/bin/python3 -c 'import sqlite3, sys
-for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print("|".join(map(str, row)))' "$HARNESS_DB" "$1"
-}
-
 trial() { # device, row
   sql "SELECT t.hash FROM trials t JOIN cells c ON c.trial_id = t.id JOIN rows r ON r.id = c.row_id JOIN plans p ON p.id = r.plan_id
        JOIN experiments e ON e.id = p.experiment_id WHERE e.name = 'tiny' AND t.device = '$1' AND r.key = '$2'"
@@ -120,7 +115,7 @@ for label in json.load(sys.stdin)["labels"]:
 
 @test "stopped on a GPU it goes on from its checkpoint, and a collapse is seen there" {
   "$gpu" run one.lua --device cuda steps=60 -q >/dev/null 2>&1 3>&- &
-  local pid=$! left=100 code=0
+  local pid=$! left=600 code=0
   until [ "$(sql "SELECT count(*) FROM curves k JOIN attempts a ON a.id = k.attempt_id WHERE a.status = 'running'" 2>/dev/null || echo 0)" -ge 2 ]; do
     ((left-- > 0))
     sleep 0.2

@@ -72,7 +72,7 @@ assert [l['name'] for l in d['labels']] == ['background', 'left', 'right', 'rest
 @test "the loss falls with both heads" {
   for set in part brats; do
     for trial in $(trials_of $set); do
-      sqlite3 results/harness.db "SELECT loss FROM curves JOIN attempts a ON a.id = attempt_id JOIN trials t ON t.id = trial_id
+      sql "SELECT loss FROM curves JOIN attempts a ON a.id = attempt_id JOIN trials t ON t.id = trial_id
         WHERE hash = '$trial' ORDER BY step" >losses
       awk 'NR <= 10 { first += $1 } { all[NR] = $1 } END { for (i = NR - 9; i <= NR; i++) last += all[i]
         print first / 10, last / 10; exit !(NR == 60 && last < .85 * first) }' losses

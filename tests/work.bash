@@ -9,3 +9,9 @@ work_in() { # folder
   unset HARNESS_HOME HARNESS_TRIAL_PROGRAM
   cd "$work" || return
 }
+
+sql() { # STATEMENT: in the test's database; a line a row, | between columns
+  /usr/bin/python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1])
+for row in d.execute(sys.argv[2]): print(*row, sep="|")
+d.commit()' "$HARNESS_DB" "$1"
+}

@@ -152,15 +152,17 @@ def main():
         os.environ.pop(name, None)
     os.environ["OMP_NUM_THREADS"] = "1"
     wanted = [r for r in rows() if not arguments.words or any(word in r["name"] for word in arguments.words)]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row, wrong in zip(wanted, pool.map(lambda r: walk(harness, r), wanted)):
-            end = "skipped" if wrong is None else "failed" if wrong else "passed"
-            count[end] += 1
-            print("%s  %s" % ({"skipped": "skip ", "failed": "WRONG", "passed": "ok   "}[end], row["name"]))
-            for line in wrong or [row.get("skip")] * (wrong is None):
-                print("    " + line)
-    if TRIAL:
-        shutil.rmtree(TRIAL["work"], ignore_errors=True)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for row, wrong in zip(wanted, pool.map(lambda r: walk(harness, r), wanted)):
+                end = "skipped" if wrong is None else "failed" if wrong else "passed"
+                count[end] += 1
+                print("%s  %s" % ({"skipped": "skip ", "failed": "WRONG", "passed": "ok   "}[end], row["name"]))
+                for line in wrong or [row.get("skip")] * (wrong is None):
+                    print("    " + line)
+    finally:
+        if TRIAL:
+            shutil.rmtree(TRIAL["work"], ignore_errors=True)
     print("%d passed, %d failed, %d skipped" % (count["passed"], count["failed"], count["skipped"]))
     return 1 if count["failed"] else 0
 
