@@ -48,6 +48,26 @@ static void refuses_headers_that_lie(void **state) {
   scratch_free(&scratch);
 }
 
+/* Every place would compare as near to it as any other. */
+static void an_origin_that_is_no_number_is_no_orientation(void **state) {
+  (void)state;
+  Scratch scratch = scratch_make();
+  nifti_1_header lost = header_of(1, 1, 1, DT_UINT8, 8);
+  lost.sform_code = 1;
+  lost.srow_x[0] = lost.srow_y[1] = lost.srow_z[2] = 2;
+  for (int i = 0; i < 2; i++) {
+    lost.srow_y[3] = i ? NAN : INFINITY;
+    header_write(&scratch, "lost.nii", lost, "1", 1);
+    Error error = {0};
+    Image image;
+    assert_true(image_read(&image, scratch_path(&scratch, "lost.nii"), &error));
+    assert_true(image.grid.remarks & GRID_UNORIENTED);
+    assert_true(image.grid.affine[1][3] == 0);
+    image_free(&image);
+  }
+  scratch_free(&scratch);
+}
+
 static void label_is(const Scratch *scratch, const char *name, const uint8_t *expected,
                      size_t count) {
   Error error = {0};
@@ -175,6 +195,7 @@ static void refuses_sheared_grids(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(refuses_headers_that_lie),
+      cmocka_unit_test(an_origin_that_is_no_number_is_no_orientation),
       cmocka_unit_test(reads_labels_of_wide_and_rounded_types),
       cmocka_unit_test(an_oblique_file_has_its_pixdim),
       cmocka_unit_test(a_missing_unit_is_remarked),

@@ -114,10 +114,12 @@ static nifti_image *parse_2(NiftiHeader *out, const void *raw, const char *path,
 
 typedef enum Geometry { GEOMETRY_FINE, GEOMETRY_FLAT, GEOMETRY_SHEARED } Geometry;
 
-/* Spacings above zero, and axes at right angles within 3 degrees: what is further off (gantry tilt,
- * a broken sform) would be taken for a box that it is not. */
+/* Spacings above zero, an origin that is a number, and axes at right angles within 3 degrees: what
+ * is further off (gantry tilt, a broken sform) would be taken for a box that it is not. */
 static Geometry affine_judge(double affine[4][4]) {
   double length[3];
+  for (int row = 0; row < 3; row++)
+    if (!isfinite(affine[row][3])) return GEOMETRY_FLAT;
   for (int column = 0; column < 3; column++) {
     double square = 0;
     for (int row = 0; row < 3; row++) square += affine[row][column] * affine[row][column];
@@ -165,7 +167,8 @@ static bool affine_find(Grid *grid, const nifti_image *nim, double unit, const c
   else if (nim->sform_code > 0)
     grid->remarks |= GRID_SFORM_UNFIT;
   return affine_judge(grid->affine) == GEOMETRY_FINE ||
-         fail(error, "%s: neither sform, qform nor pixdim gives a spacing above zero", path);
+         fail(error, "%s: neither sform, qform nor pixdim gives a spacing above zero and an origin",
+              path);
 }
 
 static void spacing_find(Grid *grid, const nifti_image *nim, double unit) {
