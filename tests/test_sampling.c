@@ -143,6 +143,25 @@ static void mapped_cases_give_the_same_batches(void **state) {
   scratch_free(&scratch);
 }
 
+/* Cases of which nobody annotated a voxel teach nothing; one voxel is enough, background too. */
+static void only_ignored_voxels_teach_nothing(void **state) {
+  (void)state;
+  Error error = {0};
+  Labelling labelling = labelling_plain(3);
+  labelling.ignore = 2;
+  Volume volume = volume_make();
+  for (int annotated = 0; annotated < 2; annotated++) {
+    memset(volume.label.data, 2, VOXELS);
+    if (annotated) volume.label.data[40] = 0;
+    SamplerOptions options = {.batch = 2, .patch = {4, 4, 4}, .labelling = &labelling};
+    Sampler *sampler;
+    assert_true(sampler_make(&sampler, &volume, 1, 2, &options, &error));
+    assert_int_equal(sampler_teaches(sampler), annotated);
+    sampler_free(sampler);
+  }
+  volume_free(&volume, 1);
+}
+
 static void small_volumes_are_padded_evenly(void **state) {
   (void)state;
   Error error = {0};
@@ -348,6 +367,7 @@ int main(void) {
       cmocka_unit_test(batch_is_a_function_of_seed_and_step),
       cmocka_unit_test(last_sample_sees_foreground),
       cmocka_unit_test(mapped_cases_give_the_same_batches),
+      cmocka_unit_test(only_ignored_voxels_teach_nothing),
       cmocka_unit_test(small_volumes_are_padded_evenly),
       cmocka_unit_test(tiles_are_nnunets),
       cmocka_unit_test(windows_merge_to_the_input),

@@ -67,8 +67,14 @@ static bool prepare_data(Trial *t, Error *error) {
   if (c->validations && !sampler_make(&t->validation, c->validation, c->validations,
                                       c->dataset.labels, &plain, error))
     return false;
-  if (c->mapped) return sampler_make_mapped(&t->sampler, c->mapped, c->trainings, &options, error);
-  return sampler_make(&t->sampler, c->training, c->trainings, c->dataset.labels, &options, error);
+  bool made = c->mapped ? sampler_make_mapped(&t->sampler, c->mapped, c->trainings, &options, error)
+                        : sampler_make(&t->sampler, c->training, c->trainings, c->dataset.labels,
+                                       &options, error);
+  if (!made || sampler_teaches(t->sampler)) return made;
+  return fail(error,
+              "%s: all voxels of the %d training case(s) are labelled \"ignore\": nothing can be "
+              "learned; train another fold, or divide the cases otherwise in splits_final.json",
+              c->dataset.dir, c->trainings);
 }
 
 /* ---- model --------------------------------------------------------------------------------------

@@ -162,6 +162,12 @@ void sampler_free(Sampler *sampler) {
   free(sampler);
 }
 
+bool sampler_teaches(const Sampler *sampler) {
+  bool teaches = !sampler->labelling.ignore;
+  for (int i = 0; i < sampler->count; i++) teaches |= sampler->item[i].of[0].count > 0;
+  return teaches;
+}
+
 /* nnU-Net: sample i is forced when i >= round(N * (1 - share)). */
 static bool is_forced(const SamplerOptions *options, int sample, Rng *rng) {
   double chance = rng_uniform(rng);

@@ -34,6 +34,8 @@ bool sampler_make(Sampler **sampler, const Volume *volumes, int count, int label
 bool sampler_make_mapped(Sampler **sampler, const Cached *cached, int count,
                          const SamplerOptions *options, Error *error);
 void sampler_free(Sampler *sampler);
+/* False: nobody annotated a voxel of these cases, all are ignored, and no batch says anything. */
+bool sampler_teaches(const Sampler *sampler);
 
 /* What a sample is made of, for who reads it himself: the case, the patch's origin, where in it
  * each voxel is read, and the numbers that its intensities are changed by. */
