@@ -124,6 +124,23 @@ assert (lost.get_fdata() == nibabel.load("raw/phantom_003.nii.gz").get_fdata()).
 END
 }
 
+@test "images stored otherwise than those of a trial without a plan are remarked" {
+  mkdir turned
+  /usr/bin/python3 - <<'END'
+import nibabel
+image = nibabel.load("images/phantom_003_0000.nii.gz")
+code = "".join(nibabel.aff2axcodes(image.affine))
+nibabel.save(image.as_reoriented([[0, -1], [1, -1], [2, 1]]), "turned/a_0000.nii.gz")
+open("code", "w").write(code)
+END
+  run "$harness" predict "$trial" turned turned_maps
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"1 image(s) are stored in another orientation (LPS) than those that this trial learned as they are ($(cat code))"* ]]
+  run "$harness" predict "$trial" images alike_maps
+  [[ "$output" != *"another orientation"* ]]
+}
+
 @test "wrong inputs are refused by name" {
   run "$harness" predict "$trial" images
   [ "$status" -eq 2 ]

@@ -201,7 +201,7 @@ static void a_recipe_comes_back_as_it_was(void **state) {
       .channels = 2, .channel_name = channels, .labels = 2, .labelling = labelling_plain(2)};
   dataset.label_name[0] = "background";
   dataset.label_name[1] = "liver";
-  Recipe recipe = {0}, back;
+  Recipe recipe = {.stored = "LPS"}, back;
   Normaliser *n = &recipe.preprocessing.normaliser;
   n->channels = 2;
   n->channel[1].scheme = SCHEME_NONE;
@@ -215,6 +215,7 @@ static void a_recipe_comes_back_as_it_was(void **state) {
   text = recipe_text(&recipe, &dataset);
   assert_true(recipe_read(&back, &labels, text, "weights", &error));
   assert_false(back.planned);
+  assert_string_equal(back.stored, "LPS");
   assert_memory_equal(&back.preprocessing.normaliser, n, sizeof *n);
   assert_int_equal(json_array_size(labels), 2);
   json_decref(labels);

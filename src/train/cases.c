@@ -1,7 +1,10 @@
 #include "src/train/cases.h"
 #include "src/data/prepare/preprocess_folder.h"
+#include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/derived.h"
 #include "src/train/config.h"
+
+#include <string.h>
 
 /* ---- files as they are -----------------------------------------------------------------------*/
 
@@ -79,6 +82,15 @@ static bool room(int count, Volume **volumes, Error *error) {
   return *volumes || fail(error, "no memory for %d cases", count);
 }
 
+/* Files that are trained on as they are: how most of them lie. */
+static void stored_find(Cases *c) {
+  DatasetGeometry geometry;
+  Error mixed = {""}; /* said before the trial started */
+  if (dataset_geometry(&c->dataset, &geometry, &mixed) &&
+      strcmp(geometry.orientation, ORIENTATION_ANY))
+    strcpy(c->recipe.stored, geometry.orientation);
+}
+
 bool cases_load(Cases *c, const json_t *config, Error *error) {
   const char *dir = config_text(config, "data_dir");
   const json_t *preprocessing = json_object_get(config, "preprocessing");
@@ -90,6 +102,7 @@ bool cases_load(Cases *c, const json_t *config, Error *error) {
       !room(c->split.validations, &c->validation, error))
     return false;
   c->dataset.derived = derived_find(dir, home ? home : ".");
+  if (!preprocessing) stored_find(c);
   if (!preprocessing) return room(c->split.trainings, &c->training, error) && read_files(c, error);
   return preprocessing_read(&c->recipe.preprocessing, preprocessing, "configuration", error) &&
          read_cache(c, error);

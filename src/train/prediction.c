@@ -145,7 +145,8 @@ bool prediction_run(const json_t *config, const PredictionOptions *options,
     if (!options->quiet && strcmp(chosen, "nothing"))
       fprintf(stderr, "harness: keeping the largest component of %s (--no-postprocess: all)\n",
               chosen);
-    if (!options->quiet) geometry_tell(p.images.item, p.images.cases, stderr);
+    if (!options->quiet)
+      geometry_tell(p.images.item, p.images.cases, p.recipe.planned ? "" : p.recipe.stored, stderr);
     const Preprocessing *prepared = &p.recipe.preprocessing;
     if (!options->quiet && p.recipe.planned && !strcmp(prepared->orientation, ORIENTATION_ANY))
       fputs("harness: the training images had no orientation in their headers: whatever these say, "

@@ -29,6 +29,7 @@ char *recipe_text(const Recipe *recipe, const Dataset *dataset) {
                 "nonzero_mask", p->normaliser.masked, "channels", channels, "labels", labels);
   if (json && !labelling_is_plain(&dataset->labelling))
     json_object_set_new(json, "labelling", labelling_json(&dataset->labelling));
+  if (json && recipe->stored[0]) json_object_set_new(json, "stored", json_string(recipe->stored));
   char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
   CHECK(text, "the recipe of a network cannot be written as JSON");
   json_decref(json);
@@ -41,6 +42,8 @@ bool recipe_read(Recipe *recipe, json_t **labels, const char *text, const char *
   json_t *json = json_loads(text, 0, NULL);
   *labels = json_incref(json_object_get(json, "labels"));
   recipe->planned = json_is_true(json_object_get(json, "planned"));
+  const char *stored = json_string_value(json_object_get(json, "stored"));
+  snprintf(recipe->stored, sizeof recipe->stored, "%s", stored ? stored : "");
   bool good =
       json_array_size(*labels) > 1 || fail(error, "%s: its recipe names no labels: damaged", where);
   good = good && (labelling_read(&recipe->labelling, json_object_get(json, "labelling"),

@@ -8,12 +8,14 @@
 
 typedef struct Recipe {
   bool planned; /* turned, cropped and resampled; else the voxels stay as in the file */
-  Preprocessing preprocessing; /* not planned: its normaliser alone counts */
-  Labelling labelling;         /* after recipe_read */
+  Preprocessing preprocessing;    /* not planned: its normaliser alone counts */
+  char stored[ORIENTATION_BYTES]; /* not planned: how most training files lie; "": not known */
+  Labelling labelling;            /* after recipe_read */
 } Recipe;
 
 /* {"planned", "preprocessing": as in preprocess.h, "labels": ["background", ...]}, and where they
- * are not plain the "labelling" (labelling_json), as text, to be freed. */
+ * are not plain the "labelling" (labelling_json), where it is known "stored", as text, to be freed.
+ */
 char *recipe_text(const Recipe *recipe, const Dataset *dataset);
 /* labels: new reference to the names' array. `where` begins the error. */
 bool recipe_read(Recipe *recipe, json_t **labels, const char *text, const char *where,

@@ -233,7 +233,7 @@ void comparison_tell(const Comparison *c, FILE *out) {
   CHECK(pairs, "no memory for %d cases", c->cases);
   for (int i = 0; i < c->cases; i++)
     pairs[i] = (Case){.image = &c->item[i].reference, .images = 1, .label = c->item[i].prediction};
-  geometry_tell(pairs, c->cases, out);
+  geometry_tell(pairs, c->cases, "", out);
   free(pairs);
 }
 

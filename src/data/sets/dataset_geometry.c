@@ -99,7 +99,27 @@ char *geometry_remark(const DatasetGeometry *geometry, int i) {
   return text;
 }
 
-void geometry_tell(Case *item, int cases, FILE *out) {
+static void strangers_tell(Case *item, int cases, const char *stored, FILE *out) {
+  int strangers = 0, first = 0;
+  char code[ORIENTATION_BYTES] = "", other[ORIENTATION_BYTES] = "";
+  for (int i = cases - 1; i >= 0; i--) {
+    DatasetGeometry untold = {.turned = 0};
+    code[0] = 0;
+    case_look(&item[i], &untold, code);
+    if (!code[0] || !strcmp(code, stored)) continue;
+    strangers++, first = i;
+    strcpy(other, code);
+  }
+  if (strangers)
+    fprintf(
+        out,
+        "harness: %d image(s) are stored in another orientation (%s) than those that this trial "
+        "learned as they are (%s): without a plan nothing is turned, and the labels are likely "
+        "wrong; turn the images, or train by a plan (`harness data plan`); first %s\n",
+        strangers, other, stored, item[first].image[0]);
+}
+
+void geometry_tell(Case *item, int cases, const char *stored, FILE *out) {
   DatasetGeometry geometry;
   Error each_on_its_own = {""};
   Dataset view = {.dir = "", .item = item, .cases = cases};
@@ -109,6 +129,7 @@ void geometry_tell(Case *item, int cases, FILE *out) {
     if (text) fprintf(out, "harness: %s\n", text);
     free(text);
   }
+  if (stored[0]) strangers_tell(item, cases, stored, out);
 }
 
 bool geometry_matters(const DatasetGeometry *geometry, int cases) {

@@ -26,8 +26,9 @@ bool dataset_geometry(const Dataset *dataset, DatasetGeometry *geometry, Error *
  * be freed. */
 char *geometry_remark(const DatasetGeometry *geometry, int i);
 
-/* The remarks on cases that need not be of one set, a line each. */
-void geometry_tell(Case *item, int cases, FILE *out);
+/* The remarks on cases that need not be of one set, a line each; one more for those whose first
+ * image lies otherwise than `stored`, as which a network knows all of them ("": any). */
+void geometry_tell(Case *item, int cases, const char *stored, FILE *out);
 
 /* Whether anything in the headers makes more of a file than its bytes say: lengths that are not in
  * mm, files turned onto the first of their case, cases without orientation beside others. */
