@@ -122,7 +122,7 @@ static void part_forward(const Call *call, const Work *w, int64_t n, int piece) 
     tile_load(tile, voxels.x, voxels.count, w->classes);
     own_logits(tile, voxels.label, own);
     tile_exp(tile, w->classes, top, sum);
-    for (int v = 0; v < TILE; v++) scale[v] = (voxels.label[v] < 0 ? 0.f : 1.f) / sum[v];
+    for (int v = 0; v < TILE; v++) scale[v] = voxels.label[v] < 0 ? 0.f : 1.f / sum[v];
     for (int c = 0; c < w->classes; c++)
       class_sums(tile + c * TILE, scale, voxels.label, c, part + c * SUMS);
     part[SUMS * w->classes] += (double)cross_entropy(voxels.label, own, top, sum);
