@@ -162,6 +162,7 @@ paper: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	./harness run experiments/all.lua $(if $(SCALE),scale=$(SCALE))
 
+# HARNESS_ISA=v3 BUILD=build/v3 CFLAGS='-O3 -g -march=x86-64-v3' plays a machine with AVX2 on a larger one: kernels, oneDNN, PyTorch.
 # With nvcc the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH=90) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver \
