@@ -139,6 +139,27 @@ static void names_choose_schemes(void **state) {
   json_decref(plan);
 }
 
+static void plans_that_cannot_be_are_refused(void **state) {
+  (void)state;
+  Preprocessing p;
+  Error error = {0};
+  json_t *plan = json_pack("{s:s, s:[f,f,f], s:[{s:s, s:s}]}", "orientation", "RRR", "spacing_mm",
+                           1e-9, 1., 1., "channels", "name", "T1", "scheme", "zscore");
+  assert_false(preprocessing_read(&p, plan, "plan.json", &error));
+  assert_non_null(strstr(error.text, "plan.json: orientation \"RRR\": expected three letters"));
+  json_object_set_new(plan, "orientation", json_string("RAS"));
+  assert_true(preprocessing_read(&p, plan, "plan.json", &error));
+  json_decref(plan);
+  Grid grid = grid_make((int[3]){3, 4, 5}, (double[3]){1, 1, 1});
+  Image image, prepared;
+  Frame frame;
+  assert_true(image_alloc(&image, &grid, 1, &error));
+  error = (Error){""};
+  assert_false(prepare_image(&p, &image, &prepared, &frame, &error));
+  assert_non_null(strstr(error.text, "3 voxels of 1 mm become more than 1048576"));
+  image_free(&image);
+}
+
 /* nnU-Net's class_locations: 10,000, but at least 1 %. */
 static void positions_are_enough(void **state) {
   (void)state;
@@ -153,7 +174,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(agrees_with_numpy),    cmocka_unit_test(a_label_beside_the_mask),
       cmocka_unit_test(colours_have_a_range), cmocka_unit_test(names_choose_schemes),
-      cmocka_unit_test(positions_are_enough),
+      cmocka_unit_test(positions_are_enough), cmocka_unit_test(plans_that_cannot_be_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,6 +116,9 @@ static void the_size_at_another_spacing(void **state) {
   assert_int_equal(out[0], 588); /* 587.5, to even */
   assert_int_equal(out[1], 521);
   assert_int_equal(out[2], 1);
+  resample_dim(dim, from, (double[3]){1e-12, 1e12, 1}, out); /* beyond any int */
+  assert_int_equal(out[0], RESAMPLED_MOST);
+  assert_int_equal(out[1], 1);
 }
 
 /* Constants stay, and what is coarsened and refined again by a whole factor keeps its mean. */

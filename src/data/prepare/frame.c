@@ -12,8 +12,9 @@ static int world_of(char letter) {
   return -1;
 }
 
-static bool code_check(const char *code, Error *error) {
+bool orientation_check(const char *code, Error *error) {
   int seen = 0;
+  if (!strcmp(code, ORIENTATION_ANY)) return true;
   bool letters = strlen(code) == 3;
   for (int i = 0; letters && i < 3; i++) {
     int world = world_of(code[i]);
@@ -40,8 +41,8 @@ Frame frame_identity(const Grid *file) {
 bool frame_make(Frame *frame, const Grid *file, const char *orientation, Error *error) {
   char own[ORIENTATION_BYTES];
   *frame = frame_identity(file);
+  if (!orientation_check(orientation, error)) return false;
   if (!strcmp(orientation, ORIENTATION_ANY)) return true;
-  if (!code_check(orientation, error)) return false;
   if (file->remarks & GRID_UNORIENTED) return true; /* as the others' arrays lie */
   grid_orientation(file, own);
   for (int letter = 0; letter < 3; letter++) /* letter 0 is i, which is axis 2 (W) */

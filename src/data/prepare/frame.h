@@ -20,6 +20,8 @@ typedef struct Frame {
   double mm[3];     /* its spacing: the plan's */
 } Frame;
 
+/* Whether these are three letters such as RAS, or ORIENTATION_ANY. */
+bool orientation_check(const char *code, Error *error);
 /* The frame of a whole file that is only turned, neither cropped nor resampled; not even turned
  * where the file does not say how it lies, or with ORIENTATION_ANY. Errors: a code that is none. */
 bool frame_make(Frame *frame, const Grid *file, const char *orientation, Error *error);

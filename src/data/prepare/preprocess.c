@@ -44,6 +44,8 @@ bool preprocessing_read(Preprocessing *p, const json_t *json, const char *where,
     return fail(error,
                 "%s: preprocessing needs \"orientation\" (RAS, say) and three \"spacing_mm\"",
                 where);
+  Error inner = {""};
+  if (!orientation_check(orientation, &inner)) return fail(error, "%s: %s", where, inner.text);
   strcpy(p->orientation, orientation);
   for (size_t i = 0; i < 3; i++) {
     p->mm[i] = json_number_value(json_array_get(mm, i));
@@ -118,6 +120,12 @@ static bool frame_of(const Preprocessing *p, const Image *source, Frame *frame, 
   if (!frame_make(frame, &source->grid, p->orientation, error)) return false;
   frame_crop(frame, source);
   frame_resample(frame, p->mm);
+  for (int axis = 0; axis < 3; axis++)
+    if (frame->dim[axis] == RESAMPLED_MOST)
+      return fail(error,
+                  "at the plan's spacing of %g mm, %d voxels of %g mm become more than %d: is the "
+                  "unit of either right?",
+                  p->mm[axis], frame->box_dim[axis], frame->box_mm[axis], RESAMPLED_MOST);
   return true;
 }
 

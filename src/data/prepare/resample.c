@@ -34,8 +34,8 @@ void resample_orders(const double from_mm[3], const double to_mm[3], Interpolati
 
 void resample_dim(const int dim[3], const double from_mm[3], const double to_mm[3], int out[3]) {
   for (int axis = 0; axis < 3; axis++) {
-    int size = (int)rint(from_mm[axis] / to_mm[axis] * dim[axis]);
-    out[axis] = size > 1 ? size : 1;
+    double size = rint(from_mm[axis] / to_mm[axis] * dim[axis]);
+    out[axis] = size > RESAMPLED_MOST ? RESAMPLED_MOST : size > 1 ? (int)size : 1;
   }
 }
 

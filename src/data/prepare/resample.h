@@ -26,7 +26,8 @@ int resample_separate_axis(const double from_mm[3], const double to_mm[3]);
 /* The interpolation of each axis: `in_plane`, and NEAREST on the separate axis. */
 void resample_orders(const double from_mm[3], const double to_mm[3], Interpolation in_plane,
                      Interpolation order[3]);
-/* rint(from / to * dim), at least 1: the size a volume has at another spacing. */
+enum { RESAMPLED_MOST = 1 << 20 }; /* voxels of an axis; as many as a header may say */
+/* rint(from / to * dim), from 1 to RESAMPLED_MOST: the size a volume has at another spacing. */
 void resample_dim(const int dim[3], const double from_mm[3], const double to_mm[3], int out[3]);
 
 /* in (dim, channels) -> out (out_dim, channels). Fails only for want of memory (scratch: up to two
