@@ -5,9 +5,15 @@
  * program can read them); the tables behind them may change.
  *   v_attempt   the attempt that counts for each trial: its latest one that ended as `done`
  *   v_label     mean of the experiment's metric per trial and label over the validation cases;
- *               cases in which the label is in neither the reference nor the prediction do not
- * count v_score     the figure of a trial: mean over its labels of v_label v_table     one line per
- * row of each plan: mean, sample standard deviation (n - 1) and n over the trials that are done
+ *               cases with the label in neither the reference nor the prediction are left out
+ *
+ *   v_score     the figure of a trial: mean over its labels of v_label
+ *
+ *   v_table     one line per row of each plan: mean, sample standard deviation (n - 1) and n over
+ *               the trials that are done
+ *
+ *   v_newest    the plan of each experiment, scale, data set and device that was used last
+ *
  *   v_table3 .. v_table7   v_table of one of the paper's tables, newest plan of each scale,
  *               data set and device only
  */
