@@ -17,7 +17,7 @@ static __device__ __forceinline__ unsigned noise_word(uint64_t i) {
   return (bits & 0x83ff83ffu) | 0x3c003c00u;
 }
 
-static __global__ void __launch_bounds__(NOISE_THREADS) noise(int64_t words, unsigned *at) {
+static __global__ void __launch_bounds__(NOISE_THREADS) fill_noise(int64_t words, unsigned *at) {
   int64_t step = (int64_t)gridDim.x * NOISE_THREADS;
   for (int64_t i = (int64_t)blockIdx.x * NOISE_THREADS + threadIdx.x; i < words; i += step)
     at[i] = noise_word((uint64_t)i);
@@ -26,8 +26,8 @@ static __global__ void __launch_bounds__(NOISE_THREADS) noise(int64_t words, uns
 /* All whole words of it. */
 static inline void noise_fill(void *stream, size_t bytes, void *at) {
   int64_t words = (int64_t)(bytes / sizeof(unsigned));
-  unsigned grid = grid_blocks(noise, NOISE_THREADS, 0, words / NOISE_THREADS + 1);
-  LAUNCH(noise, grid, NOISE_THREADS, 0, stream, words, static_cast<unsigned *>(at));
+  unsigned grid = grid_blocks(fill_noise, NOISE_THREADS, 0, words / NOISE_THREADS + 1);
+  LAUNCH(fill_noise, grid, NOISE_THREADS, 0, stream, words, static_cast<unsigned *>(at));
 }
 
 #endif
