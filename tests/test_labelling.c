@@ -53,6 +53,9 @@ static const struct {
      "regions_class_order[1] is 1, which is no value of region \"b\""},
     {"\"labels\": {\"background\": 0, \"a\": [1, 2], \"b\": 2}, \"regions_class_order\": [1, 9]",
      "regions_class_order[1] is 9"},
+    {"\"labels\": {\"background\": 0, \"a\": [1, 2], \"b\": 2}, \"regions_class_order\": [1, "
+     "\"2\"]",
+     "regions_class_order[1] is \"2\", which is no value of region \"b\""},
     {"\"labels\": {\"background\": 0, \"a\": [0, 1]}, \"regions_class_order\": [1]",
      "region \"a\" holds 0, which is background"},
     {"\"labels\": {\"a\": [1, 2], \"b\": 2}, \"regions_class_order\": [1, 2]",

@@ -199,16 +199,19 @@ static bool order_read(Dataset *dataset, const json_t *order, Problems *problems
     return false;
   }
   for (int r = 0; r < count; r++) {
-    json_int_t value = json_integer_value(json_array_get(order, (size_t)r));
+    const json_t *item = json_array_get(order, (size_t)r);
+    json_int_t value = json_integer_value(item);
     bool known = value > 0 && value < labelling->values;
     if (known && labelling_holds(labelling, r + 1, (int)value)) {
       labelling->order[r] = (uint8_t)value;
       continue;
     }
+    char *found = json_dumps(item, JSON_ENCODE_ANY | JSON_COMPACT);
     problems_add(problems,
-                 "%s/dataset.json: regions_class_order[%d] is %lld, which is no value of region "
+                 "%s/dataset.json: regions_class_order[%d] is %s, which is no value of region "
                  "\"%s\"",
-                 dataset->dir, r, (long long)value, dataset->label_name[r + 1]);
+                 dataset->dir, r, found ? found : "no JSON value", dataset->label_name[r + 1]);
+    free(found);
     return false;
   }
   return true;
