@@ -16,12 +16,11 @@
 
 extern "C" {
 #include "engine/sgd.h"
+#include "engine/step_memory.h"
 #include "engine/stepper.h"
 }
 
 namespace {
-
-enum { SLOTS = 2 };
 
 struct Slot {
   void *host[STEPPER_INPUTS], *device[STEPPER_INPUTS];
@@ -37,12 +36,11 @@ struct Told {
 struct State {
   cudaStream_t transfers;
   cudaEvent_t done;
-  Slot slot[SLOTS];
+  Slot slot[STEP_SLOTS];
   int next; /* the slot that the host fills */
   Told *told;
   float *rates; /* page-locked */
   SgdCall sgd;
-  uint8_t *group;
   cudaGraphExec_t graph;
   bool marked; /* the captured step has a profile's marks */
   int64_t steps;
@@ -54,30 +52,23 @@ static State *state_of(Stepper *stepper) {
   return static_cast<State *>(stepper->state);
 }
 
-static void *device_memory(size_t bytes) {
-  void *memory = NULL;
-  CUDA_TRY(cudaMalloc(&memory, bytes));
-  return memory;
-}
-
 /* ---- making -------------------------------------------------------------------------------------
  */
 
-static void slot_make(Slot *slot, const Stepper *stepper) {
+static void slot_make(Slot *slot, const Stepper *stepper, int number) {
   CUDA_TRY(cudaEventCreateWithFlags(&slot->arrived, cudaEventDisableTiming));
   CUDA_TRY(cudaEventCreateWithFlags(&slot->consumed, cudaEventDisableTiming));
   for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
     size_t bytes = tensor_bytes(&stepper->input[i]->tensor);
     CUDA_TRY(cudaMallocHost(&slot->host[i], bytes));
-    slot->device[i] = device_memory(bytes);
+    slot->device[i] = step_slot(stepper->plan, stepper->input[i], number);
   }
 }
 
 /* The rate's index of every SGD_UNIT numbers. */
-static uint8_t *groups_make(const Params *params) {
+static void groups_make(const Params *params, uint8_t *device) {
   size_t units = params->elements / SGD_UNIT;
   uint8_t *host = static_cast<uint8_t *>(calloc(units + 1, 1));
-  uint8_t *device = static_cast<uint8_t *>(device_memory(units + 1));
   CHECK(host, "no memory for %zu groups", units);
   for (int p = 0; p < params->count; p++) {
     const Param *param = params->list[p];
@@ -87,26 +78,27 @@ static uint8_t *groups_make(const Params *params) {
   }
   CUDA_TRY(cudaMemcpy(device, host, units, cudaMemcpyHostToDevice));
   free(host);
-  return device;
 }
 
 static void sgd_make(State *state, const Stepper *stepper) {
   const Params *params = stepper->params;
+  const Plan *plan = stepper->plan;
   const Sgd *sgd = &stepper->sgd;
-  state->group = groups_make(params);
+  StepMemory memory = step_memory(plan);
+  uint8_t *group = static_cast<uint8_t *>(step_at(plan, memory.group));
+  groups_make(params, group);
   state->sgd.elements = (int64_t)params->elements;
   state->sgd.weight = static_cast<float *>(params->placed[0]);
   state->sgd.gradient = static_cast<const float *>(params->placed[1]);
   state->sgd.velocity = static_cast<float *>(params->placed[2]);
   state->sgd.loss = static_cast<const float *>(stepper->result[0]->tensor.data);
-  state->sgd.group = state->group;
-  if (stepper->plan->graph->storage == BF16) {
-    state->sgd.half =
-        static_cast<uint16_t *>(device_memory(params->elements * sizeof *state->sgd.half));
+  state->sgd.group = group;
+  if (plan->graph->storage == BF16) {
+    state->sgd.half = static_cast<uint16_t *>(step_at(plan, memory.half));
     half_weights_add(state->sgd.weight, state->sgd.elements, state->sgd.half);
   }
-  state->sgd.partial = static_cast<double *>(device_memory(SGD_PARTIALS * sizeof(double)));
-  state->sgd.state = static_cast<SgdState *>(device_memory(sizeof(SgdState)));
+  state->sgd.partial = static_cast<double *>(step_at(plan, memory.partial));
+  state->sgd.state = static_cast<SgdState *>(step_at(plan, memory.state));
   state->sgd.clip = sgd->clip;
   state->sgd.momentum = sgd->momentum;
   state->sgd.weight_decay = sgd->weight_decay;
@@ -119,7 +111,7 @@ void cuda_step_make(Stepper *stepper) {
   stepper->state = state;
   CUDA_TRY(cudaStreamCreateWithFlags(&state->transfers, cudaStreamNonBlocking));
   CUDA_TRY(cudaEventCreateWithFlags(&state->done, cudaEventDisableTiming));
-  for (int s = 0; s < SLOTS; s++) slot_make(&state->slot[s], stepper);
+  for (int s = 0; s < STEP_SLOTS; s++) slot_make(&state->slot[s], stepper, s);
   void *memory = NULL;
   CUDA_TRY(cudaMallocHost(&memory, sizeof(Told)));
   state->told = static_cast<Told *>(memory);
@@ -133,21 +125,15 @@ void cuda_step_release(Stepper *stepper) {
   if (!state) return;
   CUDA_TRY(cudaStreamSynchronize(state->transfers));
   CUDA_TRY(cudaStreamSynchronize(cuda_queue()));
-  for (int s = 0; s < SLOTS; s++) {
+  for (int s = 0; s < STEP_SLOTS; s++) {
     Slot *slot = &state->slot[s];
-    for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
+    for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++)
       CUDA_TRY(cudaFreeHost(slot->host[i]));
-      CUDA_TRY(cudaFree(slot->device[i]));
-    }
     CUDA_TRY(cudaEventDestroy(slot->arrived));
     CUDA_TRY(cudaEventDestroy(slot->consumed));
   }
   if (state->graph) CUDA_TRY(cudaGraphExecDestroy(state->graph));
   if (state->sgd.half) half_weights_drop(state->sgd.weight);
-  CUDA_TRY(cudaFree(state->sgd.half));
-  CUDA_TRY(cudaFree(state->group));
-  CUDA_TRY(cudaFree(state->sgd.partial));
-  CUDA_TRY(cudaFree(state->sgd.state));
   CUDA_TRY(cudaFreeHost(state->told));
   CUDA_TRY(cudaFreeHost(state->rates));
   CUDA_TRY(cudaEventDestroy(state->done));
@@ -189,7 +175,7 @@ static void send_inputs(Stepper *stepper, Slot *slot) {
 static void send_batch(Stepper *stepper) {
   State *state = state_of(stepper);
   Slot *slot = &state->slot[state->next];
-  state->next = (state->next + 1) % SLOTS;
+  state->next = (state->next + 1) % STEP_SLOTS;
   if (!stepper->fill) send_inputs(stepper, slot);
   CUDA_TRY(cudaStreamWaitEvent(cuda_queue(), slot->arrived, 0));
   for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {

@@ -1,4 +1,5 @@
 #include "engine/plan.h"
+#include "engine/step_memory.h"
 #include "engine/storage.h"
 
 #include <string.h>
@@ -197,6 +198,12 @@ static bool prepare(Node *node, const Backend *backend, Error *error) {
               node->call.op->name, inner.text);
 }
 
+static bool trains(const Graph *graph) {
+  int n = 0;
+  while (n < graph->node_count && !graph->nodes[n]->call.backward) n++;
+  return n < graph->node_count;
+}
+
 Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) {
   if (graph->error.text[0]) {
     fail(error, "%s", graph->error.text);
@@ -217,7 +224,12 @@ Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) 
   lifetimes(graph);
   if (reuse) share_in_place(graph);
   layout(plan, reuse);
+  if (backend->device && trains(graph)) plan->step_bytes = step_memory(plan).end - plan->bytes;
   return plan;
+}
+
+size_t plan_memory(const Plan *plan) {
+  return plan->bytes + plan->step_bytes;
 }
 
 /* The host's copies of a device's values. */
@@ -274,15 +286,15 @@ static void bind(const Plan *plan, Node *node) {
 }
 
 static bool allocate(Plan *plan, Error *error) {
-  size_t available = plan->backend->available();
-  if (plan->bytes <= available) plan->memory = plan->backend->alloc(plan->bytes);
+  size_t available = plan->backend->available(), bytes = plan_memory(plan);
+  if (bytes <= available) plan->memory = plan->backend->alloc(bytes);
   plan->own_memory = plan->memory != NULL;
   if (plan->memory) return true;
   return fail(error,
               "out of memory: the graph needs %.2f GiB, %.2f GiB are available on %s; a patch or "
               "batch of %.0f %% of this size would fit",
-              (double)plan->bytes / 0x1p30, (double)available / 0x1p30, plan->backend->name,
-              100.0 * (double)available / (double)plan->bytes);
+              (double)bytes / 0x1p30, (double)available / 0x1p30, plan->backend->name,
+              100.0 * (double)available / (double)bytes);
 }
 
 /* What the host writes and reads, and the loss's gradient, which is 1. */
@@ -333,9 +345,11 @@ const void *plan_fetch(const Plan *plan, Value *value) {
 void plan_print(const Plan *plan, FILE *out, int rows) {
   const Graph *graph = plan->graph;
   const Node *peak = graph->nodes[plan->peak_node];
-  fprintf(out, "arena %.1f MiB (lower bound %.1f MiB), parameters %.1f MiB; peak at %s %s%s\n",
+  fprintf(out, "arena %.1f MiB (lower bound %.1f MiB), parameters %.1f MiB",
           (double)plan->bytes / 0x1p20, (double)plan->lower_bound / 0x1p20,
-          (double)params_bytes(graph->params) / 0x1p20, peak->scope, peak->call.op->name,
+          (double)params_bytes(graph->params) / 0x1p20);
+  if (plan->step_bytes) fprintf(out, ", for the step %.1f MiB", (double)plan->step_bytes / 0x1p20);
+  fprintf(out, "; peak at %s %s%s\n", peak->scope, peak->call.op->name,
           peak->call.backward ? " backward" : "");
   bool *shown = calloc((size_t)graph->value_count, sizeof *shown);
   CHECK(shown, "no memory");

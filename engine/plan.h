@@ -13,6 +13,7 @@ typedef struct Plan {
   Graph *graph;
   const Backend *backend;
   size_t bytes;       /* the arena: activations, gradients, inputs, scratch */
+  size_t step_bytes;  /* and behind it what a training step on a device keeps (step_memory.h) */
   size_t lower_bound; /* the largest sum of tensors alive at one node: no plan can be smaller */
   int peak_node;      /* where */
   void *memory;       /* after plan_bind */
@@ -23,7 +24,9 @@ typedef struct Plan {
 /* Prepares every node's kernel and lays the tensors out. `reuse` = false gives each tensor memory
  * of its own (tests: the result must not change). */
 Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error);
-/* Points every call at its memory. memory == NULL: allocates plan->bytes, or says how much is
+/* What plan_bind allocates. */
+size_t plan_memory(const Plan *plan);
+/* Points every call at its memory. memory == NULL: allocates plan_memory, or says how much is
  * missing. params must be allocated; a backend with a device gets them placed there. Runs the
  * constant nodes. */
 bool plan_bind(Plan *plan, void *memory, Error *error);

@@ -108,7 +108,13 @@ for label in json.load(sys.stdin)["labels"]:
   [ "$(sql "SELECT count(DISTINCT round(k.loss, 5)) FROM curves k JOIN attempts a ON a.id = k.attempt_id JOIN trials t ON t.id = a.trial_id
     WHERE t.config ->> '\$.lr' = 0.1 AND k.step = 3"):$(sql "SELECT count(*) FROM attempts a JOIN trials t ON t.id = a.trial_id
     WHERE t.config ->> '\$.lr' = 0.1")" = 1:2 ] # the same batches
-  HARNESS_EMULATED_KIB=100 run "$gpu" run one.lua --device cuda lr=0.3
+  # What is planned is what the steps take, the batches to come and the update's memory too: 40 KiB are pages begun, and too
+  # little for the maps of an evaluation.
+  HARNESS_EMULATED_KIB=$((plan + 40)) run "$gpu" run one.lua --device cuda lr=0.3
+  [[ "$output" == *"trained "*"class maps"* ]]
+  HARNESS_EMULATED_KIB=$((plan - 4)) run "$gpu" run one.lua --device cuda lr=0.3 --retry failed
+  [[ "$output" == *"oom 1/1"*"out of memory: the graph needs"* ]]
+  HARNESS_EMULATED_KIB=100 run "$gpu" run one.lua --device cuda lr=0.3 --retry oom
   [ "$status" -eq 1 ]
   [[ "$output" == *"oom 1/1"*"out of memory"* ]]
 }

@@ -5,6 +5,7 @@
  * dies at once, as it would read nonsense on a GPU. HARNESS_EMULATED_KIB: memory of such a GPU
  * (default 1 GiB). */
 #include "engine/backend.h"
+#include "engine/step_memory.h"
 #include "engine/stepper.h"
 #include "kernels/cuda/table.h"
 #define CUDA_EMULATOR
@@ -193,14 +194,10 @@ static const SlabOps slab_ops = {
 /* ---- the training step, as engine/cuda_stepper.cu orders it -------------------------------------
  */
 
-enum { SLOTS = 2 };
 typedef struct State {
-  void *host[SLOTS][STEPPER_INPUTS], *device[SLOTS][STEPPER_INPUTS];
+  void *host[STEP_SLOTS][STEPPER_INPUTS], *device[STEP_SLOTS][STEPPER_INPUTS];
   int next;
   SgdCall sgd;
-  uint8_t *group;
-  double *partial;
-  SgdState *told;
 } State;
 
 static void mark_groups(const Params *params, uint8_t *group) {
@@ -213,26 +210,27 @@ static void mark_groups(const Params *params, uint8_t *group) {
 
 static void step_make(Stepper *stepper) {
   const Params *params = stepper->params;
+  const Plan *plan = stepper->plan;
+  const StepMemory memory = step_memory(plan);
+  uint8_t *group = step_at(plan, memory.group);
   State *state = calloc(1, sizeof *state);
   CHECK(state, "no memory for a stepper");
   stepper->state = state;
   for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++)
-    for (int s = 0; s < SLOTS; s++) {
+    for (int s = 0; s < STEP_SLOTS; s++) {
       state->host[s][i] = host_alloc(tensor_bytes(&stepper->input[i]->tensor));
-      state->device[s][i] = alloc(tensor_bytes(&stepper->input[i]->tensor));
+      state->device[s][i] = step_slot(plan, stepper->input[i], s);
     }
-  state->group = alloc(params->elements / SGD_UNIT + 1);
-  state->partial = alloc(SGD_PARTIALS * sizeof *state->partial);
-  state->told = alloc(sizeof *state->told);
-  ON_DEVICE(mark_groups(params, state->group));
+  ON_DEVICE(mark_groups(params, group));
   state->sgd = (SgdCall){.elements = (int64_t)params->elements,
                          .weight = params->placed[0],
                          .gradient = params->placed[1],
                          .velocity = params->placed[2],
                          .loss = stepper->result[0]->tensor.data,
-                         .group = state->group,
-                         .partial = state->partial,
-                         .state = state->told,
+                         .group = group,
+                         .half = plan->graph->storage == BF16 ? step_at(plan, memory.half) : NULL,
+                         .partial = step_at(plan, memory.partial),
+                         .state = step_at(plan, memory.state),
                          .clip = stepper->sgd.clip,
                          .momentum = stepper->sgd.momentum,
                          .weight_decay = stepper->sgd.weight_decay};
@@ -241,13 +239,7 @@ static void step_make(Stepper *stepper) {
 static void step_release(Stepper *stepper) {
   State *state = stepper->state;
   for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++)
-    for (int s = 0; s < SLOTS; s++) {
-      free(state->host[s][i]);
-      release(state->device[s][i]);
-    }
-  release(state->group);
-  release(state->partial);
-  release(state->told);
+    for (int s = 0; s < STEP_SLOTS; s++) free(state->host[s][i]);
   free(state);
   stepper->state = NULL;
 }
@@ -265,7 +257,7 @@ static void step_fill(Stepper *stepper) {
 static void send_inputs(Stepper *stepper) {
   State *state = stepper->state;
   int slot = state->next;
-  state->next = (slot + 1) % SLOTS;
+  state->next = (slot + 1) % STEP_SLOTS;
   for (int i = 0; i < STEPPER_INPUTS && stepper->input[i]; i++) {
     const Tensor *tensor = &stepper->input[i]->tensor;
     if (!stepper->fill) copy(state->device[slot][i], state->host[slot][i], tensor_bytes(tensor));
@@ -278,10 +270,10 @@ static void step_start(Stepper *stepper, double rate) {
   SgdState told;
   send_inputs(stepper);
   for (int g = 0; g < SGD_GROUPS; g++) told.rate[g] = (float)(rate * stepper->sgd.factor[g]);
-  copy(state->told->rate, told.rate, sizeof told.rate);
+  copy(state->sgd.state->rate, told.rate, sizeof told.rate);
   plan_run(stepper->plan, stepper->profile);
   ON_DEVICE(sgd_emulated(&state->sgd, NULL));
-  copy(&told, state->told, sizeof told);
+  copy(&told, state->sgd.state, sizeof told);
   for (int i = 0; i < STEPPER_RESULTS; i++) {
     float value = NAN;
     if (stepper->result[i]) copy(&value, stepper->result[i]->tensor.data, sizeof value);

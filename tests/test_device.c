@@ -2,6 +2,7 @@
  * what the engine does differently with a device is tested without one: parameters placed there,
  * inputs sent, results fetched, checkpoints written from there and read to there. */
 #include "engine/probe.h"
+#include "engine/step_memory.h"
 #include "engine/stepper.h"
 #include "kernels/options.h"
 #include "kernels/planned.h"
@@ -310,6 +311,51 @@ static void test_empty_gradients(void **state) {
   net_free(&there);
 }
 
+/* ---- what a step keeps beside the arena ---------------------------------------------------------
+ */
+
+static size_t left;
+static size_t little_available(void) {
+  return left;
+}
+
+/* The batches to come, the weights in BF16 and the update's memory are planned: what lacks one byte
+ * of them is out of memory before the first step. */
+static void test_step_memory(void **state) {
+  (void)state;
+  size_t bytes[2];
+  for (int half = 0; half < 2; half++) {
+    Backend there = backend_there;
+    Error error = {{0}};
+    Net net;
+    there.available = little_available;
+    left = SIZE_MAX;
+    net_make(&net, &there);
+    stepper_release(&net.stepper);
+    plan_free(net.plan);
+    net.graph->storage = half ? BF16 : F32;
+    net.plan = plan_make(net.graph, &there, true, &error);
+    bytes[half] = net.plan->step_bytes;
+    left = plan_memory(net.plan) - 1;
+    assert_false(plan_bind(net.plan, NULL, &error));
+    assert_non_null(strstr(error.text, "out of memory"));
+    left++;
+    assert_true(plan_bind(net.plan, NULL, &error));
+    StepMemory m = step_memory(net.plan);
+    Value *const *input = net.stepper.input;
+    assert_true(m.half >= net.plan->bytes && m.end == plan_memory(net.plan));
+    char *end = step_slot(net.plan, input[1], 1);
+    assert_true(end + tensor_bytes(&input[1]->tensor) <= (char *)step_at(net.plan, m.end));
+    for (int slot = 0; slot < STEP_SLOTS; slot++) /* no two overlap */
+      assert_true((char *)step_slot(net.plan, input[0], slot) + tensor_bytes(&input[0]->tensor) <=
+                  (char *)step_slot(net.plan, input[1], slot));
+    plan_free(net.plan);
+    graph_free(net.graph);
+    params_free(net.params);
+  }
+  assert_true(bytes[1] - bytes[0] >= 2 * (CLASSES * WIDTH + CLASSES));
+}
+
 /* ---- a profile ----------------------------------------------------------------------------------
  */
 
@@ -367,6 +413,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_same_steps),  cmocka_unit_test(test_probe),
       cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_profile),
-      cmocka_unit_test(test_empty_gradients), cmocka_unit_test(test_wrong_libraries)};
+      cmocka_unit_test(test_empty_gradients), cmocka_unit_test(test_step_memory),
+      cmocka_unit_test(test_wrong_libraries)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,10 +175,7 @@ void step_describe(const Step *step, const StepCase *c, const Machine *ceilings,
   }
   row->least_us = compute + memory;
   row->bound = compute > memory ? "compute" : "memory";
-  row->peak_bytes = (double)(step->plan->bytes + params_bytes(step->params));
-  if (step->backend->device) /* the two slots of the stepper */
-    row->peak_bytes += 2 * (double)(tensor_bytes(&step->model.image->tensor) +
-                                    tensor_bytes(&step->model.labels->tensor));
+  row->peak_bytes = (double)(plan_memory(step->plan) + params_bytes(step->params));
 }
 
 double step_loss(const Step *step) {

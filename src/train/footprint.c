@@ -1,4 +1,5 @@
 #include "src/train/footprint.h"
+#include "engine/step_memory.h"
 #include "engine/stepper.h"
 #include "kernels/half_weights.h"
 #include "kernels/planned.h"
@@ -49,7 +50,7 @@ bool footprint_make(Footprint *f, const json_t *config, const Backend *backend, 
   Cost cost = graph_cost(f->graph);
   f->flops = cost.flops;
   f->least_bytes = cost.bytes;
-  f->train_bytes = f->plan->bytes;
+  f->train_bytes = plan_memory(f->plan);
   f->weight_bytes = params_bytes(f->params);
   return true;
 }
@@ -67,14 +68,15 @@ double footprint_peak(const Footprint *f) {
   return (double)f->train_bytes + (double)f->weight_bytes;
 }
 
-/* With the copy of the weights in BF16 that a training there keeps. */
+/* Weights in BF16 are read from the copy that a training there keeps. */
 bool footprint_launches(Footprint *f, int64_t *launches, Error *error) {
   const Params *params = f->params;
   if (!plan_bind(f->plan, NULL, error)) return false;
   const float *weights = params->placed[0];
   bool half = f->graph->storage == BF16;
   if (half) {
-    half_weights_add(weights, (int64_t)params->elements, f->backend->alloc(2 * params->elements));
+    half_weights_add(weights, (int64_t)params->elements,
+                     step_at(f->plan, step_memory(f->plan).half));
     half_weights_fresh(weights);
   }
   int64_t before = gpu_launches;

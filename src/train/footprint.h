@@ -16,7 +16,7 @@ typedef struct Footprint {
   Labelling labelling;
   int64_t parameters;
   double flops;           /* a training step */
-  size_t train_bytes;     /* arena of the step */
+  size_t train_bytes;     /* what the step's plan takes */
   size_t infer_bytes;     /* arena of one patch's inference; 0: the model has none */
   size_t weight_bytes;    /* weights, gradients and momenta */
   double step_s;          /* after footprint_run: median step */
@@ -31,7 +31,7 @@ typedef struct Footprint {
 bool footprint_make(Footprint *footprint, const json_t *config, const Backend *backend,
                     int channels, const Labelling *labelling, Error *error);
 void footprint_free(Footprint *footprint);
-/* Bytes of a training process beyond its program: the step's arena and the weights. */
+/* Bytes of a training process beyond its program, or on its device: the plan's and the weights. */
 double footprint_peak(const Footprint *footprint);
 /* Whether the step fits into half of the free memory and into `flops`. */
 bool footprint_fits(const Footprint *footprint, double flops);

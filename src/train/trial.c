@@ -93,10 +93,10 @@ static bool prepare_model(Trial *t, Error *error) {
   if (!t->infer_graph) return false;
   t->train_plan = plan_make(t->train_graph, t->backend, true, error);
   if (!t->train_plan) return false;
-  Event event = {EVENT_plan,
-                 .plan = {.parameters = (int64_t)params_total(t->params),
-                          .peak_bytes = (int64_t)(t->train_plan->bytes + params_bytes(t->params)),
-                          .flops = (int64_t)graph_cost(t->train_graph).flops}};
+  Event event = {EVENT_plan, .plan = {.parameters = (int64_t)params_total(t->params),
+                                      .peak_bytes = (int64_t)(plan_memory(t->train_plan) +
+                                                              params_bytes(t->params)),
+                                      .flops = (int64_t)graph_cost(t->train_graph).flops}};
   event_send(t->events, &event);
   return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
          plan_bind(t->train_plan, NULL, error);
