@@ -245,7 +245,8 @@ static void gpu_print(const json_t *estimate, FILE *out) {
           json_string_value(json_object_get(estimate, "gpu")));
   sheet_text(&sheet, false, out);
   fprintf(out,
-          "\n  training: arena, weights, gradients, momenta, of %.0f MiB; the driver's and the "
+          "\n  training: arena, weights, gradients, momenta, batches to come, of %.0f MiB; the "
+          "driver's and the "
           "libraries' own memory comes on top\n"
           "  scratch: the most that one node's kernels take beside its operands: cuDNN's "
           "workspaces as its engines ask for, cuBLASLt's at the most it may take\n"
