@@ -77,34 +77,39 @@ static void wait(void) {
   CUDA_TRY(cudaStreamSynchronize(queue));
 }
 
-static const Device device_cuda = {queue_get,
-                                   copy_in,
-                                   copy_out,
-                                   zero,
-                                   wait,
-                                   host_alloc,
-                                   host_release,
-                                   cuda_step_make,
-                                   cuda_step_input,
-                                   cuda_step_fill,
-                                   cuda_step_start,
-                                   cuda_step_wait,
-                                   cuda_step_release,
-                                   cuda_record,
-                                   cuda_replay,
-                                   cuda_forget,
-                                   cuda_flush,
-                                   cuda_marks,
-                                   cuda_mark,
-                                   cuda_between,
-                                   cuda_rates,
-                                   cuda_clocks,
-                                   libraries_properties,
-                                   &patch_ops_cuda,
-                                   &slab_ops_cuda};
+static const Device device_cuda = {.queue = queue_get,
+                                   .copy_in = copy_in,
+                                   .copy_out = copy_out,
+                                   .zero = zero,
+                                   .wait = wait,
+                                   .host_alloc = host_alloc,
+                                   .host_release = host_release,
+                                   .step_make = cuda_step_make,
+                                   .step_input = cuda_step_input,
+                                   .step_fill = cuda_step_fill,
+                                   .step_start = cuda_step_start,
+                                   .step_wait = cuda_step_wait,
+                                   .step_release = cuda_step_release,
+                                   .record = cuda_record,
+                                   .replay = cuda_replay,
+                                   .forget = cuda_forget,
+                                   .flush = cuda_flush,
+                                   .marks = cuda_marks,
+                                   .mark = cuda_mark,
+                                   .between = cuda_between,
+                                   .rates = cuda_rates,
+                                   .clocks = cuda_clocks,
+                                   .properties = libraries_properties,
+                                   .patches = &patch_ops_cuda,
+                                   .slabs = &slab_ops_cuda};
 
-static const Backend backend_cuda = {
-    "cuda", F32, kernels_cuda, device_alloc, device_release, device_available, &device_cuda};
+static const Backend backend_cuda = {.name = "cuda",
+                                     .real = F32,
+                                     .kernels = kernels_cuda,
+                                     .alloc = device_alloc,
+                                     .release = device_release,
+                                     .available = device_available,
+                                     .device = &device_cuda};
 
 /* ---- opening ------------------------------------------------------------------------------------
  */

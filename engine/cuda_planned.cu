@@ -37,15 +37,23 @@ static void copy_nothing(void *, const void *, size_t) {
 static void zero_nothing(void *, size_t) {
 }
 
+static const Device device = {.queue = no_queue,
+                              .copy_in = copy_nothing,
+                              .copy_out = copy_nothing,
+                              .zero = zero_nothing,
+                              .host_alloc = reserve,
+                              .host_release = release};
+
+static const Backend backend = {.name = "cuda",
+                                .real = F32,
+                                .kernels = kernels_cuda,
+                                .alloc = reserve,
+                                .release = release,
+                                .available = available,
+                                .device = &device};
+
 extern "C" const Backend *cuda_plan(const char *properties, Error *error) {
-  static Device device;
-  static const Backend backend = {"cuda", F32, kernels_cuda, reserve, release, available, &device};
   if (!libraries_plan(properties, error)) return NULL;
   memory = (size_t)planned_property(properties, "totalGlobalMem");
-  device.queue = no_queue;
-  device.copy_in = device.copy_out = copy_nothing;
-  device.zero = zero_nothing;
-  device.host_alloc = reserve;
-  device.host_release = release;
   return &backend;
 }

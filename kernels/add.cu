@@ -113,5 +113,7 @@ static bool prepare(Call *call, Error *) {
   return true;
 }
 
-CUDA_KERNEL(add) = {
-    forward, backward, prepare, NULL, SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0), false};
+CUDA_KERNEL(add) = {.forward = forward,
+                    .backward = backward,
+                    .prepare = prepare,
+                    .bf16 = SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0)};

@@ -275,10 +275,9 @@ static void backward(const Call *call) {
   });
 }
 
-CUDA_KERNEL(attention) = {forward,
-                          backward,
-                          prepare,
-                          NULL,
-                          SAVES_IN(IN_Q) | SAVES_IN(IN_K) | SAVES_IN(IN_V) | SAVES_IN(IN_MASK) |
-                              SAVES_OUT(OUT_Y),
-                          true};
+CUDA_KERNEL(attention) = {.forward = forward,
+                          .backward = backward,
+                          .prepare = prepare,
+                          .bf16 = SAVES_IN(IN_Q) | SAVES_IN(IN_K) | SAVES_IN(IN_V) |
+                                  SAVES_IN(IN_MASK) | SAVES_OUT(OUT_Y),
+                          .bf16_together = true};

@@ -32,4 +32,7 @@ static void backward(const Call *call) {
     }
 }
 
-CUDA_KERNEL(concat) = {forward, backward, NULL, NULL, SAVES_ALL_IN | SAVES_OUT(0), true};
+CUDA_KERNEL(concat) = {.forward = forward,
+                       .backward = backward,
+                       .bf16 = SAVES_ALL_IN | SAVES_OUT(0),
+                       .bf16_together = true};

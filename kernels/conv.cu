@@ -222,5 +222,8 @@ static void backward(const Call *call) {
   weight_gradient(call, dy);
 }
 
-CUDA_KERNEL(conv) = {
-    forward, backward, prepare, release, SAVES_IN(IN_X) | SAVES_IN(IN_X + 1) | SAVES_OUT(0), false};
+CUDA_KERNEL(conv) = {.forward = forward,
+                     .backward = backward,
+                     .prepare = prepare,
+                     .release = release,
+                     .bf16 = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1) | SAVES_OUT(0)};

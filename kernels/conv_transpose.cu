@@ -131,5 +131,8 @@ static void backward(const Call *call) {
   settle(call, dw, to);
 }
 
-CUDA_KERNEL(conv_transpose) = {forward, backward, prepare, release, SAVES_IN(IN_X) | SAVES_OUT(0),
-                               false};
+CUDA_KERNEL(conv_transpose) = {.forward = forward,
+                               .backward = backward,
+                               .prepare = prepare,
+                               .release = release,
+                               .bf16 = SAVES_IN(IN_X) | SAVES_OUT(0)};

@@ -463,5 +463,8 @@ static void backward(const Call *call) {
   });
 }
 
-CUDA_KERNEL(deform_attention) = {
-    forward, backward, prepare, NULL, (SAVES_ALL_IN & ~3u) | SAVES_OUT(0), true};
+CUDA_KERNEL(deform_attention) = {.forward = forward,
+                                 .backward = backward,
+                                 .prepare = prepare,
+                                 .bf16 = (SAVES_ALL_IN & ~3u) | SAVES_OUT(0),
+                                 .bf16_together = true};

@@ -180,5 +180,8 @@ static bool prepare(Call *call, Error *) {
   return true;
 }
 
-CUDA_KERNEL(layer_norm) = {forward, backward, prepare, NULL, SAVES_IN(IN_X) | SAVES_OUT(OUT_Y),
-                           true};
+CUDA_KERNEL(layer_norm) = {.forward = forward,
+                           .backward = backward,
+                           .prepare = prepare,
+                           .bf16 = SAVES_IN(IN_X) | SAVES_OUT(OUT_Y),
+                           .bf16_together = true};

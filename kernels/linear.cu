@@ -11,5 +11,8 @@ static bool prepare(Call *call, Error *error) {
   return dense_prepare(call, relu, kernel_mode.tf32 == TF32_ON, error);
 }
 
-CUDA_KERNEL(linear) = {
-    dense_forward, dense_backward, prepare, dense_release, SAVES_IN(2) | SAVES_OUT(0), false};
+CUDA_KERNEL(linear) = {.forward = dense_forward,
+                       .backward = dense_backward,
+                       .prepare = prepare,
+                       .release = dense_release,
+                       .bf16 = SAVES_IN(2) | SAVES_OUT(0)};

@@ -310,4 +310,4 @@ static void forward(const Call *call) {
          data_of<int32_t>(&call->out[0]));
 }
 
-CUDA_KERNEL(match) = {forward, NULL, prepare, NULL, SAVES_IN(IN_MASK), false};
+CUDA_KERNEL(match) = {.forward = forward, .prepare = prepare, .bf16 = SAVES_IN(IN_MASK)};

@@ -92,5 +92,8 @@ static void backward(const Call *call) {
            workspace_of(call));
 }
 
-CUDA_KERNEL(matmul) = {
-    forward, backward, prepare, release, SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0), false};
+CUDA_KERNEL(matmul) = {.forward = forward,
+                       .backward = backward,
+                       .prepare = prepare,
+                       .release = release,
+                       .bf16 = SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0)};

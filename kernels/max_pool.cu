@@ -78,4 +78,7 @@ static void backward(const Call *call) {
   });
 }
 
-CUDA_KERNEL(max_pool) = {forward, backward, NULL, NULL, SAVES_IN(0) | SAVES_OUT(0), true};
+CUDA_KERNEL(max_pool) = {.forward = forward,
+                         .backward = backward,
+                         .bf16 = SAVES_IN(0) | SAVES_OUT(0),
+                         .bf16_together = true};

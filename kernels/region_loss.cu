@@ -192,4 +192,5 @@ static bool prepare(Call *call, Error *) {
   return true;
 }
 
-CUDA_KERNEL(region_loss) = {forward, backward, prepare, NULL, SAVES_IN(IN_LOGITS), false};
+CUDA_KERNEL(region_loss) = {
+    .forward = forward, .backward = backward, .prepare = prepare, .bf16 = SAVES_IN(IN_LOGITS)};

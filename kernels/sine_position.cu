@@ -46,4 +46,4 @@ static void forward(const Call *call) {
   });
 }
 
-CUDA_KERNEL(sine_position) = {forward, NULL, NULL, NULL, SAVES_OUT(0), false};
+CUDA_KERNEL(sine_position) = {.forward = forward, .bf16 = SAVES_OUT(0)};

@@ -29,4 +29,7 @@ static void backward(const Call *call) {
                data_of<const char>(&call->dout[0]) + (size_t)n * run.bytes, run.bytes);
 }
 
-CUDA_KERNEL(slice) = {forward, backward, NULL, NULL, SAVES_IN(0) | SAVES_OUT(0), true};
+CUDA_KERNEL(slice) = {.forward = forward,
+                      .backward = backward,
+                      .bf16 = SAVES_IN(0) | SAVES_OUT(0),
+                      .bf16_together = true};

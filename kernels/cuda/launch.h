@@ -6,7 +6,7 @@
  *     LAUNCH(scale, grid_blocks(scale, 256, 0, count / 256 + 1), 256, 0, call->stream, count, x,
  * y);
  *   }
- *   CUDA_KERNEL(scale) = {forward, backward, prepare, NULL, SAVES_IN(0) | SAVES_OUT(0), true};
+ *   CUDA_KERNEL(scale) = {.forward = forward, .backward = backward, .bf16 = SAVES_IN(0) | SAVES_OUT(0)};
  *
  * Kernels are static, structs stand in a nameless namespace: several files may use one name.
  * A kernel name with commas is put in parentheses: LAUNCH((copy<T, 4>), ...). forward and backward

@@ -346,5 +346,11 @@ static void low_resolution(const Plane *plane, const double zoom[3]) {
   take_spare(plane);
 }
 
-CUDA_TABLE(PatchOps, patch_ops) = {
-    read, {noise, blur, brightness, contrast, low_resolution, gamma}, interleave};
+CUDA_TABLE(PatchOps, patch_ops) = {.read = read,
+                                   .plane = {.noise = noise,
+                                             .blur = blur,
+                                             .brightness = brightness,
+                                             .contrast = contrast,
+                                             .low_resolution = low_resolution,
+                                             .gamma = gamma},
+                                   .interleave = interleave};

@@ -101,4 +101,4 @@ static void label(void *stream, const SlabPlane *plane, const float *maps, uint8
   LAUNCH(slab_label, grid, THREADS, 0, stream, *plane, maps, out);
 }
 
-CUDA_TABLE(SlabOps, slab_ops) = {merge, divide, shift, label};
+CUDA_TABLE(SlabOps, slab_ops) = {.merge = merge, .divide = divide, .shift = shift, .label = label};
