@@ -45,7 +45,7 @@ endif
 # kernels/NAME.c is compiled twice: in float (the portable kernel) and in double (the oracle).
 KERNEL_NAMES := $(shell sed -n 's/^OP.\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
 REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
-LIB_SOURCES  := $(wildcard kernels/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*/*.c src/train/*.c \
+LIB_SOURCES  := $(wildcard base/*.c kernels/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*/*.c src/train/*.c \
                   src/store/*.c src/bench/*.c src/report/*.c src/cli/*.c)
 OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
@@ -210,6 +210,6 @@ format:
 	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cu' '*.cc')
 
 size:
-	@for d in kernels engine modules lua src tests; do printf '%8s %s\n' "$$(git ls-files $$d | grep -E '\.(c|h|cu|cc|lua|def)$$' | xargs cat | wc -l)" $$d; done
+	@for d in base kernels engine modules lua src tests; do printf '%8s %s\n' "$$(git ls-files $$d | grep -E '\.(c|h|cu|cc|lua|def)$$' | xargs cat | wc -l)" $$d; done
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

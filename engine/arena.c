@@ -1,5 +1,5 @@
 #include "engine/arena.h"
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <stdarg.h>
 #include <string.h>

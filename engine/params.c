@@ -1,8 +1,8 @@
 #include "engine/params.h"
+#include "base/rng.h"
 #include "engine/backend.h"
 #include "engine/host_memory.h"
 #include "kernels/half_weights.h"
-#include "kernels/rng.h"
 
 #include <math.h>
 #include <string.h>

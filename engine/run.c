@@ -1,14 +1,7 @@
 /* Walking the list: nothing is decided and nothing is allocated here. */
+#include "base/clock.h"
 #include "engine/plan.h"
 #include "kernels/planned.h"
-
-#include <time.h>
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static void run_node(const Plan *plan, const Node *node) {
   const Kernel *kernel = plan->backend->kernels[node->op];
@@ -45,8 +38,8 @@ void plan_run(Plan *plan, bool profile) {
   for (int i = 0; i < plan->graph->node_count; i++) {
     Node *node = plan->graph->nodes[i];
     if (is_constant(node)) continue;
-    double start = profile ? now() : 0;
+    double start = profile ? seconds_now() : 0;
     run_node(plan, node);
-    if (profile) node->seconds += now() - start;
+    if (profile) node->seconds += seconds_now() - start;
   }
 }

@@ -1,16 +1,10 @@
 #include "engine/stepper.h"
+#include "base/clock.h"
 
 #include <math.h>
-#include <time.h>
 
 static const Device *device_of(const Stepper *stepper) {
   return stepper->plan->backend->device;
-}
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 static double scalar(const Value *value) {
@@ -41,14 +35,14 @@ void stepper_fill(Stepper *stepper) {
 }
 
 static void run_here(Stepper *stepper, double rate) {
-  double start = now();
+  double start = seconds_now();
   plan_run(stepper->plan, stepper->profile);
-  double ran = now();
+  double ran = seconds_now();
   for (int i = 0; i < STEPPER_RESULTS; i++) stepper->value[i] = scalar(stepper->result[i]);
   stepper->norm =
       isfinite(stepper->value[0]) ? sgd_step(stepper->params, &stepper->sgd, rate) : NAN;
   stepper->graph_s = ran - start;
-  stepper->update_s = now() - ran;
+  stepper->update_s = seconds_now() - ran;
 }
 
 void stepper_start(Stepper *stepper, double rate) {

@@ -1,10 +1,10 @@
 #include "kernels/contest.h"
+#include "base/clock.h"
 #include "kernels/mode.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { TIMES = 3, OF_ONE_ENGINE = 2 };
 static const double BUDGET = .5;  /* seconds for all candidates of one question */
@@ -42,12 +42,6 @@ bool contest_admits(Contest *c, int64_t engine) {
   return true;
 }
 
-double contest_now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* Infinity: it does not work. */
 static double least_of(const Contest *c, double (*seconds)(void *user), void *user) {
   double least = INFINITY;
@@ -66,8 +60,8 @@ bool contest_try(Contest *c, double (*seconds)(void *user), void *user) {
     c->best = 1; /* whatever it takes */
     return true;
   }
-  double start = contest_now(), least = least_of(c, seconds, user);
-  c->spent += contest_now() - start;
+  double start = seconds_now(), least = least_of(c, seconds, user);
+  c->spent += seconds_now() - start;
   if (isinf(least) || (c->best > 0 && least >= c->best)) return false;
   c->best = fmax(least, 1e-9);
   return true;

@@ -25,8 +25,6 @@ bool contest_open(const Contest *contest);
 /* Whether another setting of this engine is: a library names one engine many times in a row, two of
  * them stand for it. True counts it. */
 bool contest_admits(Contest *contest, int64_t engine);
-/* For what making a candidate takes, which belongs to `spent`. */
-double contest_now(void);
 /* HARNESS_ENGINES=compiled: engines that the library compiles in this process, for seconds each,
  * may be tried. */
 bool contest_compiled(void);

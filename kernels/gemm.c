@@ -1,5 +1,5 @@
 #include "kernels/gemm.h"
-#include "kernels/error.h"
+#include "base/error.h"
 #include "kernels/processor.h"
 
 #include <dnnl.h>

@@ -1,5 +1,5 @@
 #include "kernels/half_weights.h"
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <stddef.h>
 

@@ -5,7 +5,7 @@
 #ifndef KERNELS_ONEDNN_H
 #define KERNELS_ONEDNN_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <dnnl.h>
 #include <stddef.h>

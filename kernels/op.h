@@ -9,7 +9,7 @@
 #ifndef KERNELS_OP_H
 #define KERNELS_OP_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

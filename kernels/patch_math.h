@@ -2,7 +2,7 @@
 #ifndef KERNELS_PATCH_MATH_H
 #define KERNELS_PATCH_MATH_H
 
-#include "kernels/anywhere.h"
+#include "base/host_device.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -11,13 +11,13 @@
  */
 
 /* Of the eight voxels around, z y x from the highest bit of their number. */
-ANYWHERE void corner_weights(const float f[3], float weight[8]) {
+HOST_DEVICE void corner_weights(const float f[3], float weight[8]) {
   for (int i = 0; i < 8; i++)
     weight[i] = (i & 4 ? f[0] : 1 - f[0]) * (i & 2 ? f[1] : 1 - f[1]) * (i & 1 ? f[2] : 1 - f[2]);
 }
 
 /* The label with the largest share of the weight; the nearest voxel's when shares are equal. */
-ANYWHERE int32_t corner_vote(const uint8_t label[8], const float weight[8]) {
+HOST_DEVICE int32_t corner_vote(const uint8_t label[8], const float weight[8]) {
   int32_t winner = label[0];
   float nearest = weight[0], share[8], best;
   for (int i = 0; i < 8; i++) {
@@ -43,7 +43,7 @@ typedef struct Gaussian {
 } Gaussian;
 
 /* As many taps as the odd number nearest to 6 sigma + 1/2. */
-ANYWHERE Gaussian gaussian_make(double sigma) {
+HOST_DEVICE Gaussian gaussian_make(double sigma) {
   Gaussian g;
   double sum = 0, weight[2 * BLUR_RADIUS + 1];
   g.radius = (int)floor((6 * sigma + .5) / 2);
@@ -55,7 +55,7 @@ ANYWHERE Gaussian gaussian_make(double sigma) {
 }
 
 /* abc|dcba without the border repeated: -1 -> 1, n -> n - 2. */
-ANYWHERE int reflect(int at, int n) {
+HOST_DEVICE int reflect(int at, int n) {
   while (n > 1 && (at < 0 || at >= n)) at = at < 0 ? -at : 2 * (n - 1) - at;
   return n > 1 ? at : 0;
 }
@@ -64,17 +64,17 @@ ANYWHERE int reflect(int at, int n) {
  * -----------------------------------
  */
 
-ANYWHERE int coarse_size(int n, double zoom) {
+HOST_DEVICE int coarse_size(int n, double zoom) {
   double size = rint(n * zoom);
   return size > 1 ? (int)size : 1;
 }
 
-ANYWHERE int coarse_kept(int i, int n, int size) {
+HOST_DEVICE int coarse_kept(int i, int n, int size) {
   return (int)((i + .5) * n / size);
 }
 
 /* Between which two of the kept ones voxel i lies, and the share of the one above. */
-ANYWHERE float coarse_place(int i, int n, int size, int *below, int *above) {
+HOST_DEVICE float coarse_place(int i, int n, int size, int *below, int *above) {
   double at = (i + .5) * size / n - .5;
   if (at < 0) at = 0;
   *below = (int)at;

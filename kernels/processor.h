@@ -3,7 +3,7 @@
 #ifndef KERNELS_PROCESSOR_H
 #define KERNELS_PROCESSOR_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <stddef.h>
 

@@ -5,7 +5,7 @@
 #ifndef KERNELS_VOLUME_OPS_H
 #define KERNELS_VOLUME_OPS_H
 
-#include "kernels/rng.h"
+#include "base/rng.h"
 
 #include <stdbool.h>
 #include <stddef.h>

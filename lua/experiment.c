@@ -1,6 +1,6 @@
 /* From an experiment file to its plan. The rules live in lua/harness/plan.lua; here are the files
  * and the way back. */
-#include "kernels/utf8.h"
+#include "base/utf8.h"
 #include "lua/bind.h"
 #include "lua/sandbox.h"
 

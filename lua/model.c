@@ -2,7 +2,7 @@
  *     m.fsad_bridge { stages, hidden = 48, name = "bridge" }
  * positional values are inputs (lists are flattened), named ones are options, checked against the
  * Option table at the Lua line. */
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 #include "lua/bind.h"
 #include "lua/sandbox.h"
 #include "modules/module.h"
@@ -124,9 +124,8 @@ static const Option *find_option(lua_State *L, const Option *table, const char *
     if (strcmp(o->name, key) == 0) return o;
     names[count++] = o->name;
   }
-  const char *near = nearest_name(key, names, count);
-  luaL_error(L, "%s has no option '%s'%s%s%s", block, key, near ? "; did you mean '" : "",
-             near ? near : "", near ? "'?" : "");
+  Hint hint = nearest_hint(key, names, count, NULL);
+  luaL_error(L, "%s has no option '%s'%s", block, key, hint.text);
   return NULL;
 }
 

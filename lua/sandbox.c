@@ -1,6 +1,6 @@
 #include "lua/sandbox.h"
-#include "kernels/nearest.h"
-#include "kernels/utf8.h"
+#include "base/nearest.h"
+#include "base/utf8.h"
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -39,8 +39,8 @@ static int require(lua_State *L) {
   return 1;
 }
 
-/* nearest(word, {names}) -> name or nil. */
-static int nearest(lua_State *L) {
+/* hint(word, {names}): what a message about an unknown word ends with. */
+static int hint(lua_State *L) {
   const char *names[256];
   int count = 0;
   lua_Integer length = luaL_len(L, 2);
@@ -49,7 +49,7 @@ static int nearest(lua_State *L) {
     names[count++] = lua_tostring(L, -1);
     lua_pop(L, 1);
   }
-  lua_pushstring(L, nearest_name(luaL_checkstring(L, 1), names, count));
+  lua_pushstring(L, nearest_hint(luaL_checkstring(L, 1), names, count, NULL).text);
   return 1;
 }
 
@@ -77,8 +77,8 @@ lua_State *sandbox_open(const char *home, Error *error) {
   lua_setfield(L, -2, "random");
   lua_pop(L, 1);
   lua_newtable(L);
-  lua_pushcfunction(L, nearest);
-  lua_setfield(L, -2, "harness.nearest");
+  lua_pushcfunction(L, hint);
+  lua_setfield(L, -2, "harness.hint");
   lua_setfield(L, LUA_REGISTRYINDEX, "loaded");
   lua_pushstring(L, home);
   lua_pushcclosure(L, require, 1);

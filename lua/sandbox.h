@@ -4,7 +4,7 @@
 #ifndef LUA_SANDBOX_H
 #define LUA_SANDBOX_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <jansson.h>
 #include <lua.h>

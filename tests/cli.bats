@@ -60,8 +60,8 @@ rum x.lua|did you mean "run"
 tabel 6|did you mean "table"
 help dcotor|did you mean "doctor"
 run --retyr=failed x.lua|did you mean "--retry"
-run --retry fialed x.lua|nearest: failed
-run --device cdua x.lua|nearest: cuda
+run --retry fialed x.lua|did you mean "failed"
+run --device cdua x.lua|did you mean "cuda"
 run --dev cpu x.lua|did you mean "--device"
 bench --tf32 yes conv|off, conv, on
 predict --device tpu a b c|cuda:NUMBER
@@ -70,7 +70,7 @@ run --jobs 0 x.lua|--jobs needs a number of at least 1
 run|needs an experiment
 run a.lua b.lua|no override
 table|needs a table's number
-table 6 --format jsno|nearest: json
+table 6 --format jsno|did you mean "json"
 table 6 7|one operand too many
 runs lits|did you mean "list"
 runs show|needs 1 trial

@@ -4,6 +4,7 @@
  * memory is shut (PROT_NONE) but for the time of a copy or a kernel: what touches it from outside
  * dies at once, as it would read nonsense on a GPU. HARNESS_EMULATED_KIB: memory of such a GPU
  * (default 1 GiB). */
+#include "base/clock.h"
 #include "engine/backend.h"
 #include "engine/step_memory.h"
 #include "engine/stepper.h"
@@ -14,7 +15,6 @@
 #include <math.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 const Backend *cuda_open(int index, Error *error);
 bool cuda_info(int index, DeviceInfo *info, Error *error);
@@ -301,17 +301,11 @@ static void *record(void (*run)(void *user), void *user) {
   return recorded;
 }
 
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 static double replay(void *recorded, int repeats) {
   const Recorded *r = recorded;
-  double start = now();
+  double start = seconds_now();
   for (int i = 0; i < repeats; i++) r->run(r->user);
-  return now() - start;
+  return seconds_now() - start;
 }
 
 enum { MARKS = 4096 };
@@ -322,7 +316,7 @@ static void marks(int count) {
 }
 
 static void mark(int number) {
-  moments[number] = now();
+  moments[number] = seconds_now();
 }
 
 static double between(int first, int last) {

@@ -137,7 +137,7 @@ END
   [ "$status" -eq 2 ]
   run "$harness" evaluate a b --surface surfel
   [ "$status" -eq 2 ]
-  [[ "$output" == *"nearest: surfels"* ]]
+  [[ "$output" == *"did you mean \"surfels\""* ]]
   run "$harness" evaluate a b --tolerance -1
   [ "$status" -eq 2 ]
   mkdir folder

@@ -52,7 +52,7 @@ END
   echo 'return { kind = "plan", rows = function() return { { key = "a", set = { brigde = "fsad" } } } end }' >wrong.lua
   run "$harness" run wrong.lua
   [ "$status" -eq 2 ]
-  [[ "$output" == *"did you mean 'bridge'"* ]]
+  [[ "$output" == *'did you mean "bridge"'* ]]
 }
 
 @test "estimate --gpu plans for a GPU that is not here: memory with cuDNN's workspaces, launches, traffic" {

@@ -14,9 +14,9 @@
  * gradient's norm. With count=1 only the graph is built, nothing is allocated or run, and
  * index.json holds the configuration and the parameters' shapes: for sizes that this machine could
  * not run. */
+#include "base/rng.h"
 #include "engine/optimizer.h"
 #include "engine/plan.h"
-#include "kernels/rng.h"
 #include "lua/bind.h"
 #include "src/train/config.h"
 

@@ -1,5 +1,5 @@
 #include "tests/op_fill.h"
-#include "kernels/rng.h"
+#include "base/rng.h"
 
 static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
   int64_t queries = tensor_last(tensor);

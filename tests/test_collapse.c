@@ -1,6 +1,6 @@
 /* The collapse rule: when it looks, what it counts, and that looking leaves the training as it was.
  */
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/train/collapse.h"
 #include "src/train/config.h"
 #include "src/train/network.h"

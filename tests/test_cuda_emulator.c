@@ -4,9 +4,9 @@
  *
  *   build/tests/test_cuda_emulator [--bench] [NAME ...]     --bench: the large shapes too, minutes
  */
+#include "base/rng.h"
 #include "engine/optimizer.h"
 #include "kernels/cuda/table.h"
-#include "kernels/rng.h"
 #include "tests/emulator_faults.h"
 #include "tests/library_rows.h"
 #include "tests/op_check.h"

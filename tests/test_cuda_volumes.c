@@ -1,6 +1,6 @@
 /* What a device does with volumes in the host's place, by the CUDA kernels in the emulator, against
  * the host. */
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/data/batches/device_batches.h"
 #include "src/data/batches/intensity.h"
 #include "src/data/predict/restore.h"

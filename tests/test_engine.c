@@ -1,9 +1,9 @@
 /* The engine: the planner by brute force on random graphs, planned against unplanned results, the
  * whole gradient against finite differences, checkpoints, the optimiser. */
+#include "base/rng.h"
 #include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "kernels/options.h"
-#include "kernels/rng.h"
 
 #include <math.h>
 #include <setjmp.h>

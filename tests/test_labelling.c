@@ -1,6 +1,6 @@
 /* Regions and the ignore label: how dataset.json says them, how they are sampled, painted and
  * scored. */
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/data/batches/sampler.h"
 #include "src/data/metrics/structures.h"
 #include "src/data/predict/restore.h"

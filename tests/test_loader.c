@@ -1,4 +1,5 @@
 /* The threads that make batches ahead of the training. */
+#include "kernels/normals.h"
 #include "src/data/batches/loader.h"
 
 #include <setjmp.h>

@@ -5,9 +5,9 @@
  *   build/tests/test_models [--small]
  *
  * --small: the first few variants, which together use every block, and no training (valgrind). */
+#include "base/rng.h"
 #include "engine/optimizer.h"
 #include "engine/plan.h"
-#include "kernels/rng.h"
 #include "lua/bind.h"
 
 #include <math.h>

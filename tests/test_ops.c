@@ -6,9 +6,9 @@
  *   build/tests/test_ops [--slow] [--small] [NAME ...]
  * --slow: the double reference also runs on the shapes where it takes seconds. --small: no bench
  * shapes and few finite differences (for memory checkers). */
+#include "base/rng.h"
 #include "kernels/op_case.h"
 #include "kernels/processor.h"
-#include "kernels/rng.h"
 #include "tests/op_check.h"
 #include "tests/op_fill.h"
 

@@ -1,6 +1,6 @@
 /* From class maps to labels: the way back to the file, components, and the choice of
  * post-processing. */
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/data/predict/components.h"
 #include "src/data/predict/restore.h"
 #include "src/data/predict/sliding_window.h"

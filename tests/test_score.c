@@ -1,5 +1,5 @@
 /* Metrics of label maps against values worked out by hand and against brute force. */
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/data/metrics/distance.h"
 #include "src/data/metrics/score.h"
 

@@ -1,6 +1,6 @@
 /* What the database holds: identity; the figures of the views against sums done by hand; what an
  * attempt that did not end well leaves behind. Its file: test_store_forms.c. */
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 #include "src/report/result.h"
 #include "tests/store_files.h"
 

@@ -1,5 +1,5 @@
 /* NIfTI files: against nibabel in both directions, and every way in which a file can be bad. */
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "tests/nifti_files.h"
 
 #include <math.h>

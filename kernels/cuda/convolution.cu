@@ -6,6 +6,7 @@
 #include <string.h>
 
 extern "C" {
+#include "base/clock.h"
 #include "kernels/contest.h"
 #include "kernels/mode.h"
 }
@@ -228,11 +229,11 @@ static void look_at(Search *s, Descriptor configuration, bool fused, bool tensor
   s->engine = Engine();
   s->engine.configuration = configuration;
   s->engine.fused = fused;
-  double start = contest_now();
+  double start = seconds_now();
   bool good = ask(&s->engine) && wanted(s, tensor_cores) && build(&s->engine, configuration);
   bool wants = good && !s->contest.blind && s->engine.workspace > 0;
   s->workspace = wants ? library_room((size_t)s->engine.workspace) : NULL;
-  s->contest.spent += contest_now() - start;
+  s->contest.spent += seconds_now() - start;
   good = good && (!wants || s->workspace);
   if (good && contest_try(&s->contest, rehearsal_seconds, s)) {
     engine_free(&s->c->engine);

@@ -2,12 +2,13 @@
  * the host. A thread takes a voxel. Reading is bound by the eight voxels around, mostly from the
  * caches; the steps by reading and writing the plane once, blur three times; a plane's statistics
  * are sums of a fixed number of parts in a fixed order. */
+#include "base/philox.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/warp.h"
 #include "kernels/patch_math.h"
-#include "kernels/philox.h"
 
 extern "C" {
+#include "kernels/normals.h"
 #include "kernels/volume_ops.h"
 }
 

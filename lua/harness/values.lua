@@ -1,10 +1,5 @@
 -- Whether a value is one of an option's (a row of options.lua), and how values read in messages.
-local nearest = require "harness.nearest"
-
-local function hint(word, names)
-  local near = nearest(word, names)
-  return near and ("; did you mean '" .. near .. "'?") or ""
-end
+local hint = require "harness.hint"
 
 local function flat_text(value)
   if type(value) ~= "table" then return tostring(value) end

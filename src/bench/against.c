@@ -1,5 +1,6 @@
 #include "src/bench/against.h"
-#include "kernels/nearest.h"
+#include "base/clock.h"
+#include "base/nearest.h"
 #include "src/bench/duel.h"
 
 #include <limits.h>
@@ -296,10 +297,10 @@ static int choose(const BenchOptions *options, DuelCase *all, char names[][64], 
   for (int i = 0; i < total; i++)
     if (fits(options, all[i].name)) all[count++] = all[i];
   if (count) return count;
-  const char *near = nearest_name(options->filter[0], known, total);
-  fail(
-      error, "no comparison fits \"%s\"%s%s%s", options->filter[0], near ? "; did you mean \"" : "",
-      near ? near : "; `harness bench --against pytorch --list` names them all", near ? "\"?" : "");
+  fail(error, "no comparison fits \"%s\"%s", options->filter[0],
+       nearest_hint(options->filter[0], known, total,
+                    "`harness bench --against pytorch --list` names them all")
+           .text);
   return 0;
 }
 

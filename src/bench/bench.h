@@ -4,7 +4,7 @@
 
 #include "src/bench/row.h"
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 enum { MAX_FILTERS = 16, MAX_PEERS = 4 };
 

@@ -2,7 +2,7 @@
 #ifndef BENCH_COMPARE_H
 #define BENCH_COMPARE_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 typedef struct CompareOptions {
   const char *db, *old_run, *new_run; /* a number, last or prev */

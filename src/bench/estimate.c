@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "engine/storage.h"
 #include "src/bench/step.h"
 #include "src/data/sets/dataset.h"

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 /* Where it is estimated. gpu: a name of kernels/cuda/devices, for which cuDNN plans here without
  * it; NULL: this machine. */

@@ -1,6 +1,7 @@
 #include "src/bench/machine.h"
+#include "base/clock.h"
+#include "base/error.h"
 #include "engine/host_memory.h"
-#include "kernels/error.h"
 #include "kernels/mode.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 #include "src/bench/op_bench.h"
+#include "base/rng.h"
 #include "engine/host_memory.h"
 #include "kernels/bf16.h"
 #include "kernels/mode.h"
-#include "kernels/rng.h"
 #include "src/bench/sample.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
+#include "base/rng.h"
 #include "kernels/mode.h"
 #include "kernels/options.h"
-#include "kernels/rng.h"
 #include "src/bench/duel.h"
 #include "src/data/metrics/metric.h"
 

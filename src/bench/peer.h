@@ -3,7 +3,7 @@
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <jansson.h>
 #include <stdio.h>

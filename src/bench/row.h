@@ -2,7 +2,7 @@
 #ifndef BENCH_ROW_H
 #define BENCH_ROW_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 #include "src/bench/machine.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "src/bench/sample.h"
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/bench/sample_element.h"
 
 #include <math.h>

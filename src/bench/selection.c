@@ -1,5 +1,5 @@
 #include "src/bench/selection.h"
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 
 #include <string.h>
 
@@ -39,10 +39,8 @@ static bool unknown(const char *filter, Error *error) {
     snprintf(steps[i], sizeof steps[i], "step:%s", step_cases[i].name);
     names[count++] = steps[i];
   }
-  const char *near = nearest_name(filter, names, count);
-  return fail(error, "no bench fits \"%s\"; %s%s%s", filter,
-              near ? "did you mean \"" : "`harness bench --list` names them all", near ? near : "",
-              near ? "\"?" : "");
+  return fail(error, "no bench fits \"%s\"%s", filter,
+              nearest_hint(filter, names, count, "`harness bench --list` names them all").text);
 }
 
 /* Marks which of `all` a filter means; with no filter the ops. */

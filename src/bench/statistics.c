@@ -1,6 +1,6 @@
 #include "src/bench/statistics.h"
-#include "kernels/error.h"
-#include "kernels/rng.h"
+#include "base/error.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "src/bench/step.h"
+#include "base/rng.h"
 #include "engine/storage.h"
 #include "kernels/mode.h"
-#include "kernels/rng.h"
 #include "src/train/config.h"
 
 #include <string.h>

@@ -1,21 +1,15 @@
 #define _GNU_SOURCE /* _SC_LEVEL3_CACHE_SIZE */
 #include "src/bench/timing.h"
+#include "base/clock.h"
+#include "base/error.h"
 #include "engine/host_memory.h"
-#include "kernels/error.h"
 
 #include <math.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LEAST_SAMPLES = 10, MOST_SAMPLES = 2000, WARM_WINDOW = 3, MOST_REPEATS = 1 << 20 };
 static const double SAMPLE_SECONDS = 5e-5; /* a thousand times the clock's own cost */
 static const double STEADY = .03;
-
-double seconds_now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 Flush flush_make(void) {
   long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);

@@ -25,7 +25,6 @@ typedef struct Flush {
   float *memory;
 } Flush;
 
-double seconds_now(void);
 Flush flush_make(void); /* twice the last-level cache */
 void flush_free(Flush *flush);
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 #include "src/cli/progress.h"
 
 enum { OPTIONS_MAX = 64, KEY_DB = 1000, KEY_NO_COLOR };
@@ -33,12 +33,9 @@ int cli_error(int code, const Error *error) {
 }
 
 int cli_unknown(const char *what, const char *word, const char *const *names, int count) {
-  const char *near = nearest_name(word, names, count);
   Error error = {""};
-  if (near)
-    fail(&error, "unknown %s \"%s\"; did you mean \"%s\"?", what, word, near);
-  else
-    fail(&error, "unknown %s \"%s\"; `harness help` lists what there is", what, word);
+  fail(&error, "unknown %s \"%s\"%s", what, word,
+       nearest_hint(word, names, count, "`harness help` lists what there is").text);
   return cli_error(EXIT_USAGE, &error);
 }
 
@@ -139,22 +136,25 @@ static error_t take(int key, char *value, struct argp_state *state) {
 /* argp would take any unambiguous beginning of an option; later options would then break scripts.
  * So the names are checked here first, which also lets a typo be answered. */
 static void check_names(const struct argp_option *options, int argc, char **argv) {
+  char dashed[OPTIONS_MAX][64];
   const char *names[OPTIONS_MAX];
   int count = 0;
-  for (int i = 0; options[i].name || options[i].doc; i++)
-    if (options[i].name && count < OPTIONS_MAX) names[count++] = options[i].name;
+  for (int i = 0; options[i].name || options[i].doc; i++) {
+    if (!options[i].name || count == OPTIONS_MAX) continue;
+    snprintf(dashed[count], sizeof dashed[count], "--%s", options[i].name);
+    names[count] = dashed[count];
+    count++;
+  }
   for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
     if (strncmp(argv[i], "--", 2)) continue;
     char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(argv[i] + 2, "="), argv[i] + 2);
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(argv[i], "="), argv[i]);
     bool known = false;
     for (int k = 0; k < count; k++) known = known || strcmp(name, names[k]) == 0;
     if (known) continue;
-    const char *near = nearest_name(name, names, count);
     Error error = {""};
-    fail(&error, "harness %s: unknown option \"--%s\"; %s%s%s", argv[0], name,
-         near ? "did you mean \"--" : "`--help` lists what there is", near ? near : "",
-         near ? "\"?" : "");
+    fail(&error, "harness %s: unknown option \"%s\"%s", argv[0], name,
+         nearest_hint(name, names, count, "`--help` lists what there is").text);
     exit(cli_error(EXIT_USAGE, &error));
   }
 }

@@ -5,7 +5,7 @@
 #include <argp.h>
 #include <stdbool.h>
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 /* Exit codes, as documented in `harness help`. */
 enum {

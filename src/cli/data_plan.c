@@ -4,13 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/paths.h"
 #include "src/cli/cli.h"
 #include "src/cli/data.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/prepare/preprocess_folder.h"
 #include "src/data/sets/derived.h"
 #include "src/data/sets/json_text.h"
-#include "src/data/sets/paths.h"
 #include "src/train/plan_budget.h"
 
 typedef struct Request {

@@ -1,7 +1,7 @@
 /* harness evaluate: metrics of label maps against references. */
 #include <string.h>
 
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 #include "src/cli/cli.h"
 #include "src/report/scores.h"
 
@@ -32,9 +32,8 @@ static bool take_surface(const char *value, SurfaceKind *kind, Error *error) {
     *kind = (SurfaceKind)i;
     if (!strcmp(value, names[i])) return true;
   }
-  const char *near = nearest_name(value, names, 2);
-  return fail(error, "--surface \"%s\" is unknown%s%s; known: voxels, surfels", value,
-              near ? ", nearest: " : "", near ? near : "");
+  return fail(error, "--surface \"%s\" is neither voxels nor surfels%s", value,
+              nearest_hint(value, names, 2, NULL).text);
 }
 
 static bool take(int key, char *value, void *user, Error *error) {

@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "src/store/environment.h"
 #include "src/store/field.h"
 #include "src/store/processors.h"
@@ -19,12 +19,6 @@
 enum { EVENTS_FD = 3, ABOVE = 10, LINE_LIMIT = 1 << 20, GRACE_S = 10, THREAD_VARIABLES = 2 };
 
 extern char **environ;
-
-double job_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* A descriptor that dup2 onto 0..3 cannot hit. */
 static int lift(int file) {
@@ -155,7 +149,7 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
     return fail(error, "cannot start a trial's process: %s", strerror(reason));
   }
   job->pid = pid;
-  job->started = job_now();
+  job->started = seconds_now();
   job->pending = json_array();
   job->figure = -1;
   return true;
@@ -169,7 +163,7 @@ static void hear_step(Job *job, const Event *event) {
   job->loss = event->step.loss;
   if (!isnan(event->step.val_dice)) job->dice = event->step.val_dice;
   if (job->first_step_at > 0) return;
-  job->first_step_at = job_now();
+  job->first_step_at = seconds_now();
   job->first_step = job->step;
 }
 
@@ -244,12 +238,12 @@ bool job_read(Job *job) {
 void job_stop(Job *job, Status why) {
   if (job->stop_at > 0) return;
   job->stopped_as = why;
-  job->stop_at = job_now() + GRACE_S;
+  job->stop_at = seconds_now() + GRACE_S;
   kill(job->pid, SIGTERM);
 }
 
 void job_tick(Job *job, double timeout_s) {
-  double now = job_now();
+  double now = seconds_now();
   if (job->stop_at > 0 && now > job->stop_at) kill(-job->pid, SIGKILL);
   if (job->broken.text[0]) kill(-job->pid, SIGKILL);
   if (timeout_s > 0 && now - job->started > timeout_s) job_stop(job, STATUS_TIMEOUT);
@@ -306,7 +300,7 @@ void job_judge(const Job *job, int wait_status, const struct rusage *usage, char
   message[0] = 0;
   end->exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
   end->signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
-  end->wall_s = job_now() - job->started;
+  end->wall_s = seconds_now() - job->started;
   end->max_rss_bytes = (int64_t)usage->ru_maxrss * 1024;
   end->train_s = seconds(job, job->end.end.train_s);
   end->eval_s = seconds(job, job->end.end.eval_s);

@@ -50,8 +50,6 @@ typedef struct Launch {
   bool deterministic; /* kernels/mode.h */
 } Launch;
 
-double job_now(void); /* seconds, monotonic */
-
 /* Starts the process; on failure job->pid is 0. */
 bool job_spawn(Job *job, const Launch *launch, Error *error);
 /* Reads what is there without waiting; true: the pipe has ended. */

@@ -5,7 +5,7 @@
 
 #include <omp.h>
 
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 #include "src/data/phantom/phantom.h"
 #include "src/data/prepare/preprocess_folder.h"
 #include "src/data/sets/derived.h"
@@ -39,8 +39,8 @@ static bool take_option(PhantomOptions *options, const char *key, const json_t *
   else if (!strcmp(key, "seed"))
     options->seed = (uint64_t)number;
   else
-    return fail(error, "data.options.%s of the plan is unknown; nearest: %s", key,
-                nearest_name(key, names, 6) ? nearest_name(key, names, 6) : "none");
+    return fail(error, "data.options.%s of the plan is unknown%s", key,
+                nearest_hint(key, names, 6, NULL).text);
   return true;
 }
 

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "kernels/error.h"
+#include "base/error.h"
 #include "src/store/store.h"
 
 /* data: {"kind": "phantom" | "folder" | "none", "name", "dir", "options", "preprocessing"}. A

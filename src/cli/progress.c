@@ -1,4 +1,5 @@
 #include "src/cli/progress.h"
+#include "base/clock.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@ Progress progress_make(int total, int jobs, bool quiet) {
   const char *term = getenv("TERM");
   bool terminal = isatty(2) && term && strcmp(term, "dumb") != 0;
   return (Progress){
-      .quiet = quiet, .terminal = terminal, .total = total, .jobs = jobs, .last = job_now()};
+      .quiet = quiet, .terminal = terminal, .total = total, .jobs = jobs, .last = seconds_now()};
 }
 
 static void clear(Progress *progress) {
@@ -48,7 +49,7 @@ static void clock_text(double s, char text[24]) {
 }
 
 static double rate(const Job *job) {
-  double passed = job_now() - job->first_step_at;
+  double passed = seconds_now() - job->first_step_at;
   bool known = job->first_step_at > 0 && job->step > job->first_step && passed > 0;
   return known ? (job->step - job->first_step) / passed : 0;
 }
@@ -81,7 +82,7 @@ static double whole(const Progress *progress, const Job *jobs, int count) {
   double mean = progress->ended ? progress->busy_s / progress->ended : -1, left = 0;
   for (int i = 0; i < count; i++) {
     if (!jobs[i].pid) continue;
-    double rest = remaining(&jobs[i]), passed = job_now() - jobs[i].started;
+    double rest = remaining(&jobs[i]), passed = seconds_now() - jobs[i].started;
     if (mean < 0 && rest >= 0) mean = passed + rest;
     if (rest < 0 && mean < 0) continue;
     double by_mean = mean - passed > 0 ? mean - passed : 0;
@@ -171,7 +172,7 @@ static void draw(Progress *progress, const Job *jobs, int count) {
 }
 
 void progress_tick(Progress *progress, const Job *jobs, int count) {
-  double now = job_now();
+  double now = seconds_now();
   if (progress->quiet || now - progress->last < (progress->terminal ? 0.25 : PLAIN_S)) return;
   progress->last = now;
   if (progress->terminal) {

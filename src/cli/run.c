@@ -1,9 +1,9 @@
 /* harness run: plan, prepare data, run what is missing, print the table, draw the plot. */
 #include <string.h>
 
+#include "base/nearest.h"
+#include "base/utf8.h"
 #include "engine/backend.h"
-#include "kernels/nearest.h"
-#include "kernels/utf8.h"
 #include "src/cli/batch.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
@@ -85,12 +85,10 @@ static bool take_retry(char *text, bool retry[STATUS_COUNT], Error *error) {
     for (int i = 0; everything && i < 4; i++) retry[all[i]] = true;
     if (everything) continue;
     bool known = status_parse(word, &status) && status >= STATUS_DONE;
-    const char *near = nearest_name(word, names, 7);
     if (!known)
       return fail(error,
-                  "--retry does not know \"%s\"%s%s; known: failed, oom, collapsed, "
-                  "timeout, done, all",
-                  word, near ? ", nearest: " : "", near ? near : "");
+                  "--retry \"%s\" is none of failed, oom, collapsed, timeout, done and all%s", word,
+                  nearest_hint(word, names, 7, NULL).text);
     retry[status] = true;
   }
   return true;
@@ -114,9 +112,8 @@ static bool take_device(const char *value, Run *run, Error *error) {
   int gpu = 0, used = 0;
   bool numbered = sscanf(value, "cuda:%4d%n", &gpu, &used) == 1 && !value[used] && gpu >= 0;
   if (strcmp(value, "cpu") && strcmp(value, "cuda") && !numbered) {
-    const char *near = nearest_name(value, names, 2);
-    return fail(error, "--device is cpu or cuda, not \"%s\"%s%s", value, near ? "; nearest: " : "",
-                near ? near : "");
+    return fail(error, "--device is cpu or cuda, not \"%s\"%s", value,
+                nearest_hint(value, names, 2, NULL).text);
   }
   snprintf(run->device, sizeof run->device, "device=%s", numbered ? "cuda" : value);
   run->gpu = gpu;

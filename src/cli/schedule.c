@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "src/cli/job.h"
 #include "src/cli/progress.h"
 
@@ -169,8 +170,8 @@ static bool reap(Sweep *sweep, Error *error) {
 }
 
 static bool flush(Sweep *sweep, Error *error) {
-  if (job_now() - sweep->flushed < FLUSH_S) return true;
-  sweep->flushed = job_now();
+  if (seconds_now() - sweep->flushed < FLUSH_S) return true;
+  sweep->flushed = seconds_now();
   for (int i = 0; i < sweep->schedule->jobs; i++) {
     Job *job = &sweep->job[i];
     if (!job->pid || !job->attempt) continue;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 #include "src/cli/cli.h"
 #include "src/cli/figures.h"
 #include "src/report/plot.h"
@@ -39,9 +39,8 @@ static bool take_format(const char *value, Choice *choice, Error *error) {
   for (int i = 0; i < TABLE_FORMATS; i++)
     if (!strcmp(value, table_formats[i])) choice->format = table_formats[i];
   if (!strcmp(choice->format, value)) return true;
-  const char *near = nearest_name(value, table_formats, TABLE_FORMATS);
-  return fail(error, "--format \"%s\" is unknown%s%s; known: text, md, csv, json, tex", value,
-              near ? ", nearest: " : "", near ? near : "");
+  return fail(error, "--format \"%s\" is none of text, md, csv, json and tex%s", value,
+              nearest_hint(value, table_formats, TABLE_FORMATS, NULL).text);
 }
 
 static bool take(int key, char *value, void *user, Error *error) {

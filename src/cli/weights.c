@@ -1,6 +1,6 @@
 #include "src/cli/weights.h"
+#include "base/paths.h"
 #include "src/data/sets/dataset.h"
-#include "src/data/sets/paths.h"
 #include "src/train/config.h"
 
 #include <omp.h>

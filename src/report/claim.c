@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/error.h"
-#include "kernels/rng.h"
+#include "base/error.h"
+#include "base/rng.h"
 
 const char *const claim_names[] = {"no claim", "supported", "not supported", "undecided",
                                    "too few seeds"};

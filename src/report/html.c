@@ -1,6 +1,6 @@
 #include "src/report/html.h"
 
-#include "kernels/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdarg.h>

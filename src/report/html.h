@@ -2,7 +2,7 @@
 #ifndef REPORT_HTML_H
 #define REPORT_HTML_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 #include "src/report/sheet.h"
 
 /* Writes text as text: what HTML would read as a tag, an entity or the end of an attribute is

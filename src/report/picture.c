@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "kernels/utf8.h"
+#include "base/utf8.h"
 #include "src/report/quote.h"
 #include "src/store/environment.h"
 

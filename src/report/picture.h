@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 enum { PLOT_PATH = 4400 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/error.h"
+#include "base/error.h"
 #include "src/report/quote.h"
 
 Sheet sheet_make(int rows, int columns) {

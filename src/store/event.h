@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 typedef enum EventKind {
 #define EVENT(name, into, table) EVENT_##name,

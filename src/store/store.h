@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 typedef struct Store Store;
 

@@ -1,9 +1,10 @@
 #include "src/train/footprint.h"
+#include "base/clock.h"
+#include "base/rng.h"
 #include "engine/step_memory.h"
 #include "engine/stepper.h"
 #include "kernels/half_weights.h"
 #include "kernels/planned.h"
-#include "kernels/rng.h"
 #include "src/data/metrics/metric.h"
 #include "src/store/event.h"
 #include "src/train/config.h"
@@ -12,7 +13,6 @@
 #include <malloc.h>
 #include <math.h>
 #include <omp.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { STEPS_MAX = 32 };
@@ -140,12 +140,6 @@ static double allocated(void) {
   return (double)info.uordblks + (double)info.hblkhd;
 }
 
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 static int ascending(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -158,16 +152,16 @@ static double median_step(Footprint *f, double seconds) {
                      .params = f->params,
                      .sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 1}},
                      .result = {f->model.loss}};
-  double time[STEPS_MAX], start = now();
+  double time[STEPS_MAX], start = seconds_now();
   int count = 0;
   collect_inputs(f->graph, &stepper);
   stepper_make(&stepper);
-  while (count < 2 || (count < STEPS_MAX && now() - start < seconds)) {
+  while (count < 2 || (count < STEPS_MAX && seconds_now() - start < seconds)) {
     fill(f, &stepper); /* a step may write over its inputs */
-    double begin = now();
+    double begin = seconds_now();
     stepper_start(&stepper, 1e-6);
     stepper_wait(&stepper);
-    time[count++] = now() - begin;
+    time[count++] = seconds_now() - begin;
   }
   stepper_release(&stepper);
   qsort(time + 1, (size_t)count - 1, sizeof *time, ascending);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "src/train/prediction.h"
+#include "base/clock.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/predict/new_images.h"
 #include "src/data/sets/dataset_geometry.h"
@@ -9,7 +10,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct Predicting {
@@ -22,12 +22,6 @@ typedef struct Predicting {
   NewImages images;
   char *folder; /* of the label maps */
 } Predicting;
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static bool folder_make(const char *path, Error *error) {
   return is_folder(path) || mkdir(path, 0777) == 0 ||
@@ -103,7 +97,7 @@ static void each_image(Predicting *p, PredictionOutcome *outcome) {
     char *path = path_for(p, item->name, "");
     bool there = !p->options->overwrite && access(path, F_OK) == 0;
     Error error = {""};
-    double start = now();
+    double start = seconds_now();
     bool good = there || one_image(p, item, &error);
     if (there)
       outcome->kept++;
@@ -116,7 +110,8 @@ static void each_image(Predicting *p, PredictionOutcome *outcome) {
               item->name, error.text);
     else if (!p->options->quiet)
       fprintf(stderr, "harness: %d of %d, %s: %s, %.1f s\n", i + 1, p->images.cases, path,
-              there ? "there already (--overwrite predicts it again)" : "written", now() - start);
+              there ? "there already (--overwrite predicts it again)" : "written",
+              seconds_now() - start);
     free(path);
   }
 }

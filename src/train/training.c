@@ -1,11 +1,11 @@
 #include "src/train/training.h"
+#include "base/clock.h"
 #include "src/data/batches/device_batches.h"
 #include "src/store/event.h"
 
 #include <math.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { REPORTS = 100, LOOK_EVERY = 5, VALIDATION_BATCHES = 4 };
@@ -69,20 +69,14 @@ int64_t training_resume(Params *params, const char *checkpoint, Error *error) {
   return strtoll(step, NULL, 10);
 }
 
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* The next batch. Returns the seconds that it took. */
 static double load(const Training *t, Loader *loader, Stepper *stepper) {
-  double start = now();
+  double start = seconds_now();
   if (stepper->fill)
     stepper_fill(stepper);
   else
     *t->waited_s += loader_next(loader, stepper_input(stepper, 0), stepper_input(stepper, 1));
-  return now() - start;
+  return seconds_now() - start;
 }
 
 /* With a device the batch of the step after this one is loaded meanwhile. */

@@ -1,4 +1,5 @@
 #include "src/train/trial.h"
+#include "base/clock.h"
 #include "engine/probe.h"
 #include "kernels/mode.h"
 #include "src/bench/machine.h"
@@ -12,7 +13,6 @@
 #include <omp.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 /* Everything a trial owns, so that one function frees it. */
 typedef struct Trial {
@@ -28,12 +28,6 @@ typedef struct Trial {
   Model train, infer;
   double train_s, eval_s, waited_s;
 } Trial;
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static void release(Trial *t) {
   plan_free(t->train_plan);
@@ -190,9 +184,9 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   training.validation = t->validation;
   int64_t first = training_resume(t->params, training.checkpoint, error);
   if (error->text[0]) return false;
-  double start = now();
+  double start = seconds_now();
   bool good = training_run(&training, first, end, error);
-  t->train_s = now() - start;
+  t->train_s = seconds_now() - start;
   fprintf(stderr, "trained %.1f s, waited %.1f %% of them for data (%d worker%s)\n", t->train_s,
           100 * t->waited_s / t->train_s, training.workers, training.workers == 1 ? "" : "s");
   t->infer_plan = look.infer;
@@ -220,7 +214,7 @@ static const char *judge_end(const Trial *t, double dice, Error *error) {
 }
 
 static const char *evaluate(Trial *t, Error *error) {
-  double start = now();
+  double start = seconds_now();
   InferenceOptions options = inference_options(t->config, &t->cases.dataset.labelling);
   Evaluated evaluated;
   plan_free(t->train_plan); /* its arena is the larger one */
@@ -230,7 +224,7 @@ static const char *evaluate(Trial *t, Error *error) {
       t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
       evaluation_run(t->infer_plan, &t->infer, &t->cases, &options, t->events, &evaluated, error) &&
       keep_postprocess(t, &evaluated, error);
-  t->eval_s = now() - start;
+  t->eval_s = seconds_now() - start;
   return good ? judge_end(t, evaluated.mean, error) : "failed";
 }
 

@@ -4,7 +4,7 @@
 #ifndef DATA_AUGMENT_H
 #define DATA_AUGMENT_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 #include "src/data/batches/warp.h"
 
 typedef struct Augment {

@@ -1,4 +1,5 @@
 #include "src/data/batches/intensity.h"
+#include "kernels/normals.h"
 #include "kernels/patch_math.h"
 #include "kernels/simd_math.h"
 

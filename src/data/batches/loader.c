@@ -1,9 +1,9 @@
 #include "src/data/batches/loader.h"
+#include "base/clock.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct Slot {
   float *image;
@@ -27,12 +27,6 @@ struct Loader {
   int joined; /* workers that know their number */
   bool stop;
 };
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static void *work(void *user) {
   Loader *l = user;
@@ -133,18 +127,18 @@ void loader_free(Loader *l) {
 }
 
 double loader_next(Loader *l, float *image, int32_t *label) {
-  double start = now();
+  double start = seconds_now();
   CHECK(l->taken < l->past, "batch of step %llu asked, the loader ends at %llu",
         (unsigned long long)l->taken, (unsigned long long)l->past);
   if (!l->workers) {
     sampler_batch(l->sampler, l->taken++, l->scratch[0], image, label);
-    return now() - start;
+    return seconds_now() - start;
   }
   Slot *slot = &l->slot[l->taken % (uint64_t)l->slots];
   pthread_mutex_lock(&l->mutex);
   while (!slot->ready) pthread_cond_wait(&l->done, &l->mutex);
   pthread_mutex_unlock(&l->mutex);
-  double waited = now() - start;
+  double waited = seconds_now() - start;
   memcpy(image, slot->image, l->size.image * sizeof *image);
   memcpy(label, slot->label, l->size.label * sizeof *label);
   pthread_mutex_lock(&l->mutex);

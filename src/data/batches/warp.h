@@ -16,7 +16,7 @@
 #ifndef DATA_WARP_H
 #define DATA_WARP_H
 
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/data/sets/dataset.h"
 
 /* What is read: a volume in memory, or one of the cache, mapped, in half precision. */

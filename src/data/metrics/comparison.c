@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "src/data/metrics/comparison.h"
+#include "base/clock.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/nifti/placement.h"
 #include "src/data/sets/dataset_geometry.h"
@@ -9,14 +10,7 @@
 #include <libgen.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* ---- which files belong together ----------------------------------------------------------------
  */
@@ -187,18 +181,18 @@ static bool values_known(const Comparison *c, const char *path, const LabelMap *
 static bool case_score(const Comparison *c, CompareCase *item, const SurfaceOptions *options,
                        double seconds[2], Error *error) {
   LabelMap reference = {0}, prediction = {0};
-  double start = now();
+  double start = seconds_now();
   bool good =
       label_read(&reference, item->reference, error) &&
       label_read(&prediction, item->prediction, error) &&
       label_onto((Placed){&reference.grid, item->reference}, &prediction, item->prediction, error);
-  double read = now();
+  double read = seconds_now();
   good = good && values_known(c, item->reference, &reference, error) &&
          values_known(c, item->prediction, &prediction, error) &&
          score_structures(&c->labelling, reference.data, prediction.data, &reference.grid, options,
                           item->score, error);
   seconds[0] = read - start;
-  seconds[1] = now() - read;
+  seconds[1] = seconds_now() - read;
   label_free(&reference);
   label_free(&prediction);
   return good;

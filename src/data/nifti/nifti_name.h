@@ -2,7 +2,7 @@
 #ifndef DATA_NIFTI_NAME_H
 #define DATA_NIFTI_NAME_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <dirent.h>
 #include <stddef.h>

@@ -6,7 +6,7 @@
 #ifndef DATA_VOLUME_H
 #define DATA_VOLUME_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

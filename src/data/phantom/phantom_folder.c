@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* nftw, asprintf */
 #include "src/data/phantom/phantom.h"
 
-#include "kernels/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <ftw.h>

@@ -3,7 +3,7 @@
 #ifndef DATA_PHANTOM_SHAPE_H
 #define DATA_PHANTOM_SHAPE_H
 
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/data/phantom/phantom.h"
 
 enum { TUBE_POINTS = 24, SHAPES_MAX = 64 };

@@ -1,7 +1,7 @@
 #define XXH_INLINE_ALL
 #include "src/data/prepare/cache.h"
 
-#include "kernels/rng.h"
+#include "base/rng.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/prepare/preprocess_folder.h"
 
+#include "base/clock.h"
 #include "engine/backend.h"
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
@@ -11,14 +12,7 @@
 #include <omp.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static const char *home_of(const Dataset *dataset) {
   return dataset->derived ? dataset->derived : dataset->dir;
@@ -129,7 +123,7 @@ typedef struct Telling {
 
 static void tell(Telling *telling, const PreprocessOutcome *outcome) {
   int ended = outcome->made + outcome->kept + outcome->failed;
-  double time = now(), spent = time - telling->start;
+  double time = seconds_now(), spent = time - telling->start;
   bool last = ended == telling->total;
   if (time - telling->last < (telling->terminal ? 0.2 : 15) && !last) return;
   telling->last = time;
@@ -181,7 +175,7 @@ bool preprocess_folder(const Dataset *dataset, const Preprocessing *preprocessin
   *outcome = (PreprocessOutcome){0};
   DatasetGeometry geometry;
   if (!cache_make(dataset, error) || !dataset_geometry(dataset, &geometry, error)) return false;
-  Telling telling = {now(), now(), isatty(STDERR_FILENO), dataset->cases};
+  Telling telling = {seconds_now(), seconds_now(), isatty(STDERR_FILENO), dataset->cases};
   int jobs = jobs_that_fit(dataset, preprocessing, options->jobs), first = dataset->cases;
   int anew = 0;
   Error why = {""};

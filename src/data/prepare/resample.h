@@ -13,7 +13,7 @@
 #ifndef DATA_RESAMPLE_H
 #define DATA_RESAMPLE_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

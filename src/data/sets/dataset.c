@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/dataset.h"
 
-#include "kernels/utf8.h"
+#include "base/utf8.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"

@@ -2,8 +2,8 @@
 #define XXH_INLINE_ALL
 #include "src/data/sets/derived.h"
 
+#include "base/paths.h"
 #include "src/data/nifti/nifti_name.h"
-#include "src/data/sets/paths.h"
 
 #include <errno.h>
 #include <limits.h>

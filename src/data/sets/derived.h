@@ -6,7 +6,7 @@
 #ifndef DATA_DERIVED_H
 #define DATA_DERIVED_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 /* The folder in which to look, to be freed: the data set's own unless there is another. */
 char *derived_find(const char *dir, const char *home);

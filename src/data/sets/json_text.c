@@ -1,6 +1,6 @@
 #include "src/data/sets/json_text.h"
 
-#include "kernels/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <limits.h>

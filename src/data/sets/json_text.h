@@ -3,7 +3,7 @@
 #ifndef DATA_JSON_TEXT_H
 #define DATA_JSON_TEXT_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 #include <jansson.h>
 

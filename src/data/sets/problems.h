@@ -2,8 +2,8 @@
 #ifndef DATA_PROBLEMS_H
 #define DATA_PROBLEMS_H
 
+#include "base/paths.h"
 #include "src/data/sets/dataset.h"
-#include "src/data/sets/paths.h"
 
 typedef struct Problems {
   int count;

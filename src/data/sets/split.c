@@ -1,6 +1,6 @@
 #include "src/data/sets/split.h"
 
-#include "kernels/rng.h"
+#include "base/rng.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/numpy_shuffle.h"
 

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* asprintf */
-#include "src/data/sets/paths.h"
+#include "base/paths.h"
 
 #include <errno.h>
 #include <stdio.h>

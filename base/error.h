@@ -1,8 +1,8 @@
 /* How a failure travels: a function that can fail for a reason the user must hear returns bool,
  * and on false has written one sentence into its Error: what, where, expected and found, what to
  * do. Programming mistakes are CHECKed instead: they print file:line and abort, in release too. */
-#ifndef KERNELS_ERROR_H
-#define KERNELS_ERROR_H
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
-#include "kernels/nearest.h"
+#include "base/nearest.h"
 
 #include <ctype.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { LONGEST = 63 };
@@ -50,4 +51,14 @@ const char *nearest_name(const char *word, const char *const *names, int count) 
   int longer = length(word) > length(best) ? length(word) : length(best);
   int allowed = longer / 3 > 1 ? longer / 3 : 1;
   return best_distance <= allowed ? best : NULL;
+}
+
+Hint nearest_hint(const char *word, const char *const *names, int count, const char *otherwise) {
+  Hint hint = {""};
+  const char *near = nearest_name(word, names, count);
+  if (near)
+    snprintf(hint.text, sizeof hint.text, "; did you mean \"%s\"?", near);
+  else if (otherwise)
+    snprintf(hint.text, sizeof hint.text, "; %s", otherwise);
+  return hint;
 }

@@ -1,8 +1,8 @@
 /* Names of files are bytes; what is stored and exchanged (JSON, SQLite, HTML) is UTF-8. */
-#ifndef KERNELS_UTF8_H
-#define KERNELS_UTF8_H
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
 
-#include "kernels/error.h"
+#include "base/error.h"
 
 /* Bytes of the UTF-8 character at text; 0: it is none (cut short, overlong, a surrogate). */
 int utf8_length(const char *text);

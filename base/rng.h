@@ -1,8 +1,8 @@
 /* Counter-based random numbers: Philox4x32-10 (Salmon et al., SC 2011). A draw is a pure function
  * of (seed, stream, counter), so a batch depends on (seed, step) alone, whatever the order or the
  * number of threads that ask. Streams keep uses apart: see RngStream. */
-#ifndef KERNELS_RNG_H
-#define KERNELS_RNG_H
+#ifndef BASE_RNG_H
+#define BASE_RNG_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -29,11 +29,7 @@ Rng rng_make(uint64_t seed, RngStream stream, uint64_t item);
 uint32_t rng_u32(Rng *rng);
 double rng_uniform(Rng *rng); /* [0, 1) */
 double rng_between(Rng *rng, double low, double high);
-double rng_normal(Rng *rng); /* mean 0, sd 1 (Box-Muller, one value a call) */
-/* `count` of them, vectorised: fresh blocks, other values than as many calls of rng_normal. */
-void rng_normals(Rng *rng, float *out, size_t count);
-/* Leaves the generator as rng_normals does, for who makes its numbers himself (philox.h). */
-void rng_skip_normals(Rng *rng, size_t count);
+double rng_normal(Rng *rng);                  /* mean 0, sd 1 (Box-Muller, one value a call) */
 uint32_t rng_below(Rng *rng, uint32_t bound); /* 0 .. bound-1, unbiased; bound >= 1 */
 
 #endif

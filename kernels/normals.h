@@ -1,27 +1,18 @@
-/* The arithmetic of rng.h, for the host and for kernels: Philox4x32-10 and Box-Muller. */
-#ifndef KERNELS_PHILOX_H
-#define KERNELS_PHILOX_H
+/* Normal numbers by the block, for noise: Box-Muller on a generator's words, with the same numbers
+ * on the host and in kernels. */
+#ifndef KERNELS_NORMALS_H
+#define KERNELS_NORMALS_H
 
-#include "kernels/anywhere.h"
+#include "base/host_device.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdint.h>
 
-ANYWHERE void philox(const uint32_t key_in[2], const uint32_t counter[4], uint32_t out[4]) {
-  uint32_t key[2] = {key_in[0], key_in[1]};
-  uint32_t x[4] = {counter[0], counter[1], counter[2], counter[3]};
-  for (int round = 0; round < 10; round++) {
-    uint64_t a = (uint64_t)0xD2511F53u * x[0];
-    uint64_t b = (uint64_t)0xCD9E8D57u * x[2];
-    uint32_t next[4] = {(uint32_t)(b >> 32) ^ x[1] ^ key[0], (uint32_t)b,
-                        (uint32_t)(a >> 32) ^ x[3] ^ key[1], (uint32_t)a};
-    for (int i = 0; i < 4; i++) x[i] = next[i];
-    key[0] += 0x9E3779B9u;
-    key[1] += 0xBB67AE85u;
-  }
-  for (int i = 0; i < 4; i++) out[i] = x[i];
-}
+/* `count` of them, vectorised: fresh blocks, other values than as many calls of rng_normal. */
+void rng_normals(Rng *rng, float *out, size_t count);
+/* Leaves the generator as rng_normals does, for who makes the numbers by what stands below. */
+void rng_skip_normals(Rng *rng, size_t count);
 
 /* rng_normals makes its numbers by blocks of NORMAL_BLOCKS counters, 4 * NORMAL_BLOCKS at a time:
  * number i of them is word i / NORMAL_BLOCKS of counter i % NORMAL_BLOCKS. */
@@ -30,11 +21,11 @@ enum { NORMAL_BLOCKS = 64 };
 /* Box-Muller: two uniform words to two normal numbers. The caller takes the logarithm of the first
  * one's radius. The angle is a quarter turn (two bits) and an offset in [-1/8, 1/8) turns, for
  * which short series do. */
-ANYWHERE float normal_radius(uint32_t u) {
+HOST_DEVICE float normal_radius(uint32_t u) {
   return ((float)(int32_t)(u >> 1) + .5f) * 0x1p-31f; /* (0, 1] */
 }
 
-ANYWHERE void normal_pair(float log_radius, uint32_t v, float *a, float *b) {
+HOST_DEVICE void normal_pair(float log_radius, uint32_t v, float *a, float *b) {
   float square = -2.f * log_radius;
   float radius = sqrtf(square > 0.f ? square : 0.f);
   float x = (float)(int32_t)(v << 2) * (0x1p-32f * 1.57079633f), z = x * x;

@@ -1,6 +1,6 @@
 /* Paths of files and folders. */
-#ifndef DATA_PATHS_H
-#define DATA_PATHS_H
+#ifndef BASE_PATHS_H
+#define BASE_PATHS_H
 
 #include <stdbool.h>
 
