@@ -435,4 +435,5 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel attention_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel attention_cpu = {
+    .forward = forward, .backward = backward, .prepare = prepare, .float_only = true};

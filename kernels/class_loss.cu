@@ -85,4 +85,4 @@ static void backward(const Call *call) {
          data_of<const float>(&call->dout[0]), dx);
 }
 
-CUDA_KERNEL(class_loss) = {.forward = forward, .backward = backward};
+CUDA_KERNEL(class_loss) = {.forward = forward, .backward = backward, .float_only = true};

@@ -124,4 +124,5 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel layer_norm_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel layer_norm_cpu = {
+    .forward = forward, .backward = backward, .prepare = prepare, .float_only = true};

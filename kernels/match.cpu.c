@@ -130,4 +130,4 @@ static void forward(const Call *call) {
   }
 }
 
-const Kernel match_cpu = {.forward = forward, .prepare = prepare};
+const Kernel match_cpu = {.forward = forward, .prepare = prepare, .float_only = true};

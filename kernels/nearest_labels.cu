@@ -34,4 +34,4 @@ static void forward(const Call *call) {
          call->stream, p, data_of<const int32_t>(&call->in[0]), data_of<int32_t>(&call->out[0]));
 }
 
-CUDA_KERNEL(nearest_labels) = {.forward = forward};
+CUDA_KERNEL(nearest_labels) = {.forward = forward, .float_only = true};

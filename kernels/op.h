@@ -109,6 +109,9 @@ typedef struct Kernel {
    * type, unless bf16_together asks that the declared ones are all BF16 or all F32. */
   unsigned bf16;
   bool bf16_together;
+  /* No operand may. A fast kernel says this or gives `bf16` (tests/run kernel_rows): a forgotten
+   * mask would be no error, it would only keep what the kernel touches in float. */
+  bool float_only;
 } Kernel;
 
 /* Floating-point operations (multiply and add count as two) and bytes that must move at least. */

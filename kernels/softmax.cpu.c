@@ -62,4 +62,5 @@ static void backward(const Call *call) {
   }
 }
 
-const Kernel softmax_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel softmax_cpu = {
+    .forward = forward, .backward = backward, .prepare = prepare, .float_only = true};

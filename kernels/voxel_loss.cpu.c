@@ -224,4 +224,5 @@ static void backward(const Call *call) {
     part_backward(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS));
 }
 
-const Kernel voxel_loss_cpu = {.forward = forward, .backward = backward, .prepare = prepare};
+const Kernel voxel_loss_cpu = {
+    .forward = forward, .backward = backward, .prepare = prepare, .float_only = true};

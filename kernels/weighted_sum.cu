@@ -41,4 +41,4 @@ static void backward(const Call *call) {
   LAUNCH(spread, 1, 32, 0, call->stream, terms_make(call), data_of<const float>(&call->dout[0]));
 }
 
-CUDA_KERNEL(weighted_sum) = {.forward = forward, .backward = backward};
+CUDA_KERNEL(weighted_sum) = {.forward = forward, .backward = backward, .float_only = true};
