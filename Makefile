@@ -207,9 +207,9 @@ clean:
 	rm -rf $(BUILD)
 
 format:
-	clang-format -i $(shell git ls-files '*.c' '*.h' '*.cu' '*.cc')
+	clang-format -i $(shell tests/sources '*.c' '*.h' '*.cu' '*.cc')
 
 size:
-	@for d in base kernels engine modules lua src tests; do printf '%8s %s\n' "$$(git ls-files $$d | grep -E '\.(c|h|cu|cc|lua|def)$$' | xargs cat | wc -l)" $$d; done
+	@for d in base kernels engine modules lua src tests; do printf '%8s %s\n' "$$(tests/sources $$d | grep -E '\.(c|h|cu|cc|lua|def)$$' | xargs cat | wc -l)" $$d; done
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -3,10 +3,13 @@
  *
  *   static __global__ void scale(int64_t count, const float *x, float *y) { ... }
  *   static void forward(const Call *call) {
- *     LAUNCH(scale, grid_blocks(scale, 256, 0, count / 256 + 1), 256, 0, call->stream, count, x,
- * y);
+ *     unsigned grid = grid_blocks(scale, 256, 0, count / 256 + 1);
+ *     LAUNCH(scale, grid, 256, 0, call->stream, count, x, y);
  *   }
- *   CUDA_KERNEL(scale) = {.forward = forward, .backward = backward, .bf16 = SAVES_IN(0) | SAVES_OUT(0)};
+ *   CUDA_KERNEL(scale) = {.forward = forward,
+ *                         .backward = backward,
+ *                         .prepare = prepare,
+ *                         .bf16 = SAVES_IN(0) | SAVES_OUT(0)};
  *
  * Kernels are static, structs stand in a nameless namespace: several files may use one name.
  * A kernel name with commas is put in parentheses: LAUNCH((copy<T, 4>), ...). forward and backward
@@ -123,9 +126,11 @@ static inline unsigned grid_blocks(K kernel, int threads, size_t shared_bytes, i
   return static_cast<unsigned>(wanted < 1 ? 1 : wanted < most ? wanted : most);
 }
 
-/* ---- one instance per storage type
- * --------------------------------------------------------------- with_type(x->type, [&](auto zero)
- * { using T = decltype(zero); LAUNCH(copy<T>, ...); }); */
+/* ---- one instance per storage type --------------------------------------------------------------
+ * with_type(x->type, [&](auto zero) {
+ *   using T = decltype(zero);
+ *   LAUNCH(copy<T>, ...);
+ * }); */
 template <typename F> static inline void with_type(DType type, F launch) {
   CHECK(type == F32 || type == BF16, "a CUDA kernel takes F32 and BF16, found type %d", type);
   if (type == F32)
