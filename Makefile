@@ -61,13 +61,18 @@ endif
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all paper check gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format
+.PHONY: all paper check gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
-$(BUILD)/harness: $(OBJECTS)
+$(BUILD)/harness: $(OBJECTS) $(BUILD)/linked
 	$(say)
-	$(Q)$(CC) -fopenmp $(LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(CC) -fopenmp $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@
+
+# The names of what is linked, written when they are others: without a source that was deleted, nothing is newer.
+$(BUILD)/linked: ALWAYS
+	@mkdir -p $(@D)
+	@echo '$(OBJECTS) $(EMULATED)' | cmp -s - $@ || echo '$(OBJECTS) $(EMULATED)' >$@
 
 # Whether engine/backend.c knows CUDA: a change of CUDA= compiles it anew.
 ifeq ($(CPU_ONLY),)
@@ -127,12 +132,12 @@ endif
 # The whole program with two emulated GPUs in place of CUDA's: tests/emulated_gpu.bats.
 $(BUILD)/emulated/engine/backend.o: CPPFLAGS += -DWITH_CUDA
 $(BUILD)/tests/emulated_harness: tests/emulated_gpu.c $(filter-out $(BUILD)/engine/backend.o,$(LIB_SOURCES:%.c=$(BUILD)/%.o)) \
-  $(REFERENCE) $(BUILD)/emulated/engine/backend.o $(EMULATED)
+  $(REFERENCE) $(BUILD)/emulated/engine/backend.o $(EMULATED) $(BUILD)/linked
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) $(LDFLAGS) $(LIBS) -lstdc++ -o $@
 $(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
 $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
-$(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS)
+$(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS) $(BUILD)/linked
 	@mkdir -p $(@D)
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LIBS) -lstdc++ -o $@

@@ -6,7 +6,7 @@ setup() {
   work=$(mktemp -d)
   mkdir "$work/tests"
   cp "$root/tests/run" "$root/tests/sources" "$work/tests/"
-  cp "$root/.clang-format" "$work/"
+  cp "$root/.clang-format" "$root/Makefile" "$work/"
   cd "$work" || return
   git init -q .
 }
@@ -28,4 +28,22 @@ teardown() {
   run tests/run format
   [ "$status" -eq 1 ]
   [[ "$output" == *fresh.c* ]]
+}
+
+@test "make links anew when a source is gone, and only then" {
+  mkdir -p base src/cli
+  printf 'int main(void) {\n  return 0;\n}\n' >src/cli/main.c
+  printf 'const int kept = 1;\n' >base/kept.c
+  printf 'const int gone = 1;\n' >base/gone.c
+  build() {
+    make CUDA=0 BUILD=build CFLAGS=-O0 LIBS= build/harness
+  }
+  build
+  nm build/harness | grep -w gone
+  rm base/gone.c
+  build
+  nm build/harness | grep -w kept
+  [ -z "$(nm build/harness | grep -w gone)" ]
+  run build
+  [[ "$output" != *LD* ]]
 }
