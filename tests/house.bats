@@ -47,3 +47,19 @@ teardown() {
   run build
   [[ "$output" != *LD* ]]
 }
+
+@test "an op that no outside implementation is compared with fails" {
+  /usr/bin/python3 -c "import torch" || skip "no PyTorch"
+  all_but_the_first() {
+    /usr/bin/python3 -B -c 'import sys
+sys.path.insert(0, sys.argv[1] + "/tests/oracle")
+import driver, run
+report = driver.Report(set())
+for op in run.all_ops()[1:]: report.case(op, "one", lambda: 0)
+report.demand(run.all_ops())
+sys.exit(report.finish())' "$root"
+  }
+  run all_but_the_first
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"FAIL conv: "*"1 failed"* ]]
+}

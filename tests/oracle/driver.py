@@ -109,7 +109,7 @@ class Report:
 
     def __init__(self, wanted):
         self.wanted, self.passed, self.failed = wanted, 0, 0
-        self.errors = {}
+        self.errors, self.compared = {}, set()
 
     def wants(self, op):
         return not self.wanted or op in self.wanted
@@ -117,6 +117,7 @@ class Report:
     def case(self, op, name, function):
         if not self.wants(op):
             return
+        self.compared.add(op)
         try:
             error = function()
             self.passed += 1
@@ -125,6 +126,12 @@ class Report:
             self.failed += 1
             print("FAIL %s, %s: %s" % (op, name, reason))
             sys.stdout.flush()
+
+    def demand(self, names):
+        """Each of these must have been compared."""
+        for name in sorted(set(names) - self.compared):
+            self.failed += 1
+            print("FAIL %s: nothing in tests/oracle/ compares it with an outside implementation" % name)
 
     def finish(self):
         for op, errors in self.errors.items():
