@@ -2,8 +2,10 @@
 #include "base/nearest.h"
 #include "base/utf8.h"
 
+#include <dirent.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool readable(const char *path) {
@@ -53,6 +55,26 @@ static int hint(lua_State *L) {
   return 1;
 }
 
+static int is_source(const struct dirent *entry) {
+  const char *end = strrchr(entry->d_name, '.');
+  return end && end != entry->d_name && strcmp(end, ".lua") == 0;
+}
+
+/* require "harness.models": the names of the files in HOME/lua/harness/models, in order. */
+static void push_models(lua_State *L, const char *home) {
+  struct dirent **entries;
+  const char *folder = lua_pushfstring(L, "%s/lua/harness/models", home);
+  int count = scandir(folder, &entries, is_source, alphasort);
+  lua_newtable(L);
+  for (int i = 0; i < count; i++) {
+    lua_pushlstring(L, entries[i]->d_name, strlen(entries[i]->d_name) - strlen(".lua"));
+    lua_seti(L, -2, i + 1);
+    free(entries[i]);
+  }
+  if (count >= 0) free(entries);
+  lua_remove(L, -2);
+}
+
 lua_State *sandbox_open(const char *home, Error *error) {
   lua_State *L = luaL_newstate();
   if (!L) {
@@ -79,6 +101,8 @@ lua_State *sandbox_open(const char *home, Error *error) {
   lua_newtable(L);
   lua_pushcfunction(L, hint);
   lua_setfield(L, -2, "harness.hint");
+  push_models(L, home);
+  lua_setfield(L, -2, "harness.models");
   lua_setfield(L, LUA_REGISTRYINDEX, "loaded");
   lua_pushstring(L, home);
   lua_pushcclosure(L, require, 1);

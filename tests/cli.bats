@@ -267,3 +267,13 @@ names = [item["name"] for item in found["findings"]]
 for name in ("libdnnl", "liblua5.4", "libnifti2", "gnuplot", "gpu", "database", "disk"):
     assert name in names, name'
 }
+
+@test "a model is a file: its name is an option's choice as soon as it lies there" {
+  export HARNESS_HOME="$work"
+  cp -r "$root/lua" "$root/paper" "$root/experiments" "$work"
+  run "$harness" run experiments/query_count.lua model=mine queries=1 --dry-run
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"expected one of bridge, mask2former, maskformer, maskmed, found 'mine'"* ]]
+  printf 'return require "harness.models.maskmed"\n' >lua/harness/models/mine.lua
+  "$harness" run experiments/query_count.lua model=mine queries=1 --dry-run
+}

@@ -22,8 +22,8 @@ return {
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
 
   -- The U-Net (nnU-Net's plan).
-  { name = "model", type = "choice", default = "maskmed", choices = { "maskmed", "maskformer", "mask2former", "bridge" },
-    doc = "model file in lua/harness/models; bridge: the bridge alone, to plan and to time" },
+  { name = "model", type = "choice", default = "maskmed", choices = require "harness.models",
+    doc = "file in lua/harness/models; bridge: the bridge alone, to plan and to time" },
   { name = "widths", type = "list", default = { 32, 64, 128, 256, 320, 320 }, quick = { 16, 32, 64, 128 },
     small = { 32, 64, 128, 256, 320 }, min = 1, max = 4096, doc = "channels of each stage" },
   { name = "strides", type = "list", triples = true,

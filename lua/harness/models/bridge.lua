@@ -1,6 +1,6 @@
 -- A bridge alone, for plans and timings: the encoder's features are inputs, with gradients as an encoder
 -- would want them; a loss on every scale that the bridge rewrites stands for the decoder.
-local fuse = require "harness.models.fusion"
+local fuse = require "harness.parts.fusion"
 
 return function(m, c)
   local scales, grids, grid = {}, {}, { c.patch[1], c.patch[2], c.patch[3] }

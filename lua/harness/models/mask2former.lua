@@ -1,8 +1,8 @@
 -- Mask2Former (Cheng et al. 2022) in 3D as MaskMed adapts it (appendix D.1, Figure 7): a deformable
 -- Transformer over the last three encoder features, an FPN, masked attention that goes round the three
 -- lowest levels.
-local encode = require "harness.models.encoder"
-local decode = require "harness.models.query_decoder"
+local encode = require "harness.parts.encoder"
+local decode = require "harness.parts.query_decoder"
 
 local LEVELS = 3
 

@@ -1,8 +1,8 @@
 -- MaskMed, Figure 2: encoder, bridge, decoder, segmentation head; and every variant of its Tables 3 and
 -- 4. `m` builds the graph (m.image, and m.labels while training), `c` is the resolved configuration.
-local deep = require "harness.models.deep_supervision"
-local encode = require "harness.models.encoder"
-local fuse = require "harness.models.fusion"
+local deep = require "harness.parts.deep_supervision"
+local encode = require "harness.parts.encoder"
+local fuse = require "harness.parts.fusion"
 
 -- Table 3, Figure 1 b-f: where masks and classes come from.
 local heads = {

@@ -1,7 +1,7 @@
 -- The Transformer decoder of MaskFormer and Mask2Former, and what is made of it: layer by layer the queries go
 -- round the features `seen`, guided by the masks of the layer before where `masked`; every layer's mask
 -- embeddings are multiplied with the one feature of highest resolution.
-local deep = require "harness.models.deep_supervision"
+local deep = require "harness.parts.deep_supervision"
 
 return function(m, c, finest, seen, masked)
   local queries, position = m.object_queries { finest, count = c.queries * c.classes, hidden = c.hidden, name = "queries" }
