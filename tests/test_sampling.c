@@ -1,6 +1,5 @@
 /* Batches, the sliding window and Dice. */
 #include "src/data/batches/sampler.h"
-#include "src/data/metrics/metric.h"
 #include "src/data/predict/sliding_window.h"
 #include "tests/scratch.h"
 
@@ -336,32 +335,6 @@ static void windows_weigh_as_gaussian(void **state) {
   assert_memory_equal(label, ((uint8_t[]){1, 0, 2}), 3);
 }
 
-static void dice_declares_every_situation(void **state) {
-  (void)state;
-  /* label 1: both, 2 of 3 and 2; 2: missed; 3: false positive; 4: absent */
-  uint8_t reference[8] = {1, 1, 1, 2, 2, 0, 0, 0}, prediction[8] = {1, 1, 0, 0, 0, 0, 3, 0};
-  Dice dice[5];
-  dice_count(prediction, reference, 8, 5, dice);
-  assert_int_equal(dice[1].status, DICE_BOTH);
-  assert_true(fabs(dice[1].value - 0.8) < 1e-15);
-  assert_int_equal(dice[1].reference, 3);
-  assert_int_equal(dice[1].prediction, 2);
-  assert_int_equal(dice[1].overlap, 2);
-  assert_int_equal(dice[2].status, DICE_MISSED);
-  assert_true(dice[2].value == 0);
-  assert_int_equal(dice[3].status, DICE_FALSE_POSITIVE);
-  assert_true(dice[3].value == 0);
-  assert_int_equal(dice[4].status, DICE_ABSENT);
-  assert_true(isnan(dice[4].value));
-  assert_string_equal(dice_status_name(dice[4].status), "absent");
-  int counted;
-  assert_true(fabs(dice_mean(dice, 5, &counted) - 0.8 / 3) < 1e-15);
-  assert_int_equal(counted, 3);
-  dice_count((uint8_t[]){0, 255}, (uint8_t[]){0, 0}, 2, 3, dice);
-  assert_true(isnan(dice_mean(dice, 3, &counted)));
-  assert_int_equal(counted, 0);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(batch_is_a_function_of_seed_and_step),
@@ -373,7 +346,6 @@ int main(void) {
       cmocka_unit_test(windows_merge_to_the_input),
       cmocka_unit_test(slabs_ascend_and_stay_low),
       cmocka_unit_test(windows_weigh_as_gaussian),
-      cmocka_unit_test(dice_declares_every_situation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

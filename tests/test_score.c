@@ -41,19 +41,19 @@ static void two_cubes_at_a_known_distance(void **state) {
   fill(b, dim, (int[]){3, 2, 3}, (int[]){6, 5, 6}, 2);
   Score s[4];
   score(a, b, &grid, SURFACE_VOXELS, 2, s);
-  assert_int_equal(s[2].status, DICE_BOTH);
+  assert_int_equal(s[2].situation, SITUATION_BOTH);
   assert_int_equal(s[2].reference, 27);
   assert_int_equal(s[2].overlap, 9);
-  assert_near(s[2].value[METRIC_DICE], 1.0 / 3);
-  assert_near(s[2].value[METRIC_IOU], 0.2);
-  assert_near(s[2].value[METRIC_HD], 4);
-  assert_near(s[2].value[METRIC_HD95], 4);
-  assert_near(s[2].value[METRIC_ASSD], (9 * 4 + 8 * 2) / 26.0);
-  assert_near(s[2].value[METRIC_NSD], 17.0 / 26);
-  assert_near(s[2].value[METRIC_REFERENCE_ML], 0.027);
+  assert_near(s[2].value[METRIC_dice], 1.0 / 3);
+  assert_near(s[2].value[METRIC_iou], 0.2);
+  assert_near(s[2].value[METRIC_hd], 4);
+  assert_near(s[2].value[METRIC_hd95], 4);
+  assert_near(s[2].value[METRIC_assd], (9 * 4 + 8 * 2) / 26.0);
+  assert_near(s[2].value[METRIC_nsd], 17.0 / 26);
+  assert_near(s[2].value[METRIC_reference_ml], 0.027);
   score(a, b, &grid, SURFACE_VOXELS, 1.99, s);
-  assert_near(s[2].value[METRIC_NSD], 9.0 / 26);
-  assert_int_equal(s[1].status, DICE_ABSENT);
+  assert_near(s[2].value[METRIC_nsd], 9.0 / 26);
+  assert_int_equal(s[1].situation, SITUATION_ABSENT);
 }
 
 /* A line of 21 voxels against its first: distances 0, 0.5 .. 10 and one 0. */
@@ -65,11 +65,11 @@ static void percentiles_lie_between_ranks(void **state) {
   memset(a, 1, sizeof a);
   Score s[4];
   score(a, b, &grid, SURFACE_VOXELS, 1, s);
-  assert_near(s[1].value[METRIC_HD95], 9.5);
-  assert_near(s[1].value[METRIC_HD95_POOLED], 9.475);
-  assert_near(s[1].value[METRIC_ASSD], 105.0 / 22);
-  assert_near(s[1].value[METRIC_NSD], 4.0 / 22);
-  assert_near(s[1].value[METRIC_PREDICTION_ML], 0.0045);
+  assert_near(s[1].value[METRIC_hd95], 9.5);
+  assert_near(s[1].value[METRIC_hd95_pooled], 9.475);
+  assert_near(s[1].value[METRIC_assd], 105.0 / 22);
+  assert_near(s[1].value[METRIC_nsd], 4.0 / 22);
+  assert_near(s[1].value[METRIC_prediction_ml], 0.0045);
 }
 
 /* Two voxels three apart: the corners between them lie 2 and 3 from the other's. */
@@ -79,9 +79,9 @@ static void surfels_lie_at_the_corners(void **state) {
   Grid grid = grid_make(dim, (double[]){1, 2, 1});
   Score s[4];
   score((uint8_t[]){1, 0, 0, 0}, (uint8_t[]){0, 0, 0, 1}, &grid, SURFACE_SURFELS, 2, s);
-  assert_near(s[1].value[METRIC_ASSD], 2.5);
-  assert_near(s[1].value[METRIC_HD95], 3);
-  assert_near(s[1].value[METRIC_NSD], 0.5);
+  assert_near(s[1].value[METRIC_assd], 2.5);
+  assert_near(s[1].value[METRIC_hd95], 3);
+  assert_near(s[1].value[METRIC_nsd], 0.5);
 }
 
 /* A block 4 x 4 x 8 and its first half; the cut's inner corners weigh a face (2 mm^2), edges and
@@ -105,7 +105,7 @@ static void surfels_weigh_their_area(void **state) {
   /* Equal: one end and three rings of both. The half's far end lies on the whole's fourth ring
    * except for its 9 inner corners. */
   double within = 2 * (end + 3 * ring) + ring + (end - 9);
-  assert_near(s[1].value[METRIC_NSD], within / (whole + half));
+  assert_near(s[1].value[METRIC_nsd], within / (whole + half));
 }
 
 static void situations_are_declared(void **state) {
@@ -115,20 +115,64 @@ static void situations_are_declared(void **state) {
   uint8_t a[144] = {[5] = 1, [6] = 3}, b[144] = {[5] = 3, [90] = 2};
   Score s[4];
   score(a, b, &grid, SURFACE_VOXELS, 1, s);
-  assert_int_equal(s[1].status, DICE_MISSED);
-  assert_int_equal(s[2].status, DICE_FALSE_POSITIVE);
-  assert_int_equal(s[3].status, DICE_BOTH);
+  assert_int_equal(s[1].situation, SITUATION_MISSED);
+  assert_int_equal(s[2].situation, SITUATION_FALSE_POSITIVE);
+  assert_int_equal(s[3].situation, SITUATION_BOTH);
   for (int l = 1; l < 3; l++) {
-    assert_near(s[l].value[METRIC_HD95], 13);
-    assert_near(s[l].value[METRIC_ASSD], 13);
-    assert_true(s[l].value[METRIC_DICE] == 0 && s[l].value[METRIC_NSD] == 0);
+    assert_near(s[l].value[METRIC_hd95], 13);
+    assert_near(s[l].value[METRIC_assd], 13);
+    assert_true(s[l].value[METRIC_dice] == 0 && s[l].value[METRIC_nsd] == 0);
   }
-  assert_near(s[3].value[METRIC_HD95], 1);
-  assert_true(s[3].value[METRIC_DICE] == 0);
+  assert_near(s[3].value[METRIC_hd95], 1);
+  assert_true(s[3].value[METRIC_dice] == 0);
+  assert_near(score_mean(s, 4, METRIC_hd95), (13 + 13 + 1) / 3.);
   score(a, a, &grid, SURFACE_VOXELS, 1, s);
-  assert_int_equal(s[2].status, DICE_ABSENT);
-  for (int m = 0; m <= METRIC_NSD; m++) assert_true(isnan(s[2].value[m]));
-  assert_true(s[1].value[METRIC_NSD] == 1 && s[1].value[METRIC_HD] == 0);
+  assert_int_equal(s[2].situation, SITUATION_ABSENT);
+  assert_string_equal(situation_name(s[2].situation), "absent");
+  for (int m = 0; m <= METRIC_nsd; m++) assert_true(isnan(s[2].value[m]));
+  assert_true(s[1].value[METRIC_nsd] == 1 && s[1].value[METRIC_hd] == 0);
+}
+
+/* Each row's rule, and that what is stored of a structure in one map alone has a value. */
+static void every_metric_keeps_its_rule(void **state) {
+  (void)state;
+  Measured m = {.reference = 6, .prediction = 3, .overlap = 2, .voxel_ml = .5, .diagonal_mm = 9};
+  m.surface = (SurfaceScore){1, 2, 3, 4, .5};
+  for (int i = 0; i < METRICS; i++) {
+    const MetricRow *row = &metric_table[i];
+    double one_map[] = {
+        [MISSED_ZERO] = 0, [MISSED_DIAGONAL] = 9, [MISSED_MEASURED] = row->value(&m)};
+    assert_true(metric_value(i, SITUATION_BOTH, &m) == row->value(&m));
+    assert_true(metric_value(i, SITUATION_MISSED, &m) == one_map[row->missed]);
+    assert_true(metric_value(i, SITUATION_FALSE_POSITIVE, &m) == one_map[row->missed]);
+    bool counted = row->missed == MISSED_MEASURED;
+    assert_true(counted || isnan(metric_value(i, SITUATION_ABSENT, &m)));
+    assert_false(row->stored && counted);
+    if (row->stored) assert_ptr_equal(metric_stored(row->stored), row);
+  }
+  assert_null(metric_stored("plan"));
+  assert_near(metric_value(METRIC_dice, SITUATION_BOTH, &m), 4. / 9);
+  assert_near(metric_value(METRIC_iou, SITUATION_BOTH, &m), 2. / 7);
+  assert_near(metric_value(METRIC_prediction_ml, SITUATION_MISSED, &m), 1.5);
+}
+
+/* Without surfaces: the same overlaps. Values that are no label, and labels in neither map. */
+static void overlaps_need_no_surfaces(void **state) {
+  (void)state;
+  Grid grid = grid_make((int[]){1, 1, 8}, (double[]){1, 1, 1});
+  Error error = {""};
+  Score s[5];
+  /* label 1: both, 2 of 3 and 2; 2: missed; 3: false positive; 4: absent */
+  const uint8_t reference[8] = {1, 1, 1, 2, 2, 0, 0, 0}, prediction[8] = {1, 1, 0, 0, 0, 0, 3, 0};
+  assert_true(score_labels(reference, prediction, &grid, 5, NULL, s, &error));
+  assert_true(s[1].reference == 3 && s[1].prediction == 2 && s[1].overlap == 2);
+  assert_near(s[1].value[METRIC_dice], 0.8);
+  assert_true(isnan(s[1].value[METRIC_hd]));
+  assert_true(s[2].value[METRIC_dice] == 0 && s[3].value[METRIC_dice] == 0);
+  assert_near(score_mean(s, 5, METRIC_dice), 0.8 / 3);
+  const uint8_t odd[8] = {0, 255};
+  assert_true(score_labels((uint8_t[8]){0}, odd, &grid, 3, NULL, s, &error));
+  assert_true(isnan(score_mean(s, 3, METRIC_dice)));
 }
 
 static void distances_are_exact(void **state) {
@@ -171,6 +215,8 @@ int main(void) {
       cmocka_unit_test(surfels_lie_at_the_corners),
       cmocka_unit_test(surfels_weigh_their_area),
       cmocka_unit_test(situations_are_declared),
+      cmocka_unit_test(every_metric_keeps_its_rule),
+      cmocka_unit_test(overlaps_need_no_surfaces),
       cmocka_unit_test(distances_are_exact),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

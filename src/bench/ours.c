@@ -2,7 +2,7 @@
 #include "kernels/mode.h"
 #include "kernels/options.h"
 #include "src/bench/duel.h"
-#include "src/data/metrics/metric.h"
+#include "src/data/metrics/score.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,12 +14,14 @@ enum { DICE_LABELS = 16, DICE_VOXELS = 64 * 192 * 160 };
 
 struct DiceMaps {
   uint8_t prediction[DICE_VOXELS], reference[DICE_VOXELS];
-  Dice dice[DICE_LABELS];
+  Score score[DICE_LABELS];
 };
 
 static void dice_run(void *user) {
   struct DiceMaps *maps = user;
-  dice_count(maps->prediction, maps->reference, DICE_VOXELS, DICE_LABELS, maps->dice);
+  static const Grid grid = {.dim = {64, 192, 160}, .spacing = {1, 1, 1}};
+  Error error;
+  score_labels(maps->reference, maps->prediction, &grid, DICE_LABELS, NULL, maps->score, &error);
 }
 
 static bool dice_make(Ours *ours, const Session *session, Error *error) {

@@ -51,25 +51,41 @@ static bool take(int key, char *value, void *user, Error *error) {
   return cli_number("--tolerance", value, 0, &c->surface.tolerance, error);
 }
 
-static const Cli cli = {
-    "evaluate",
-    "REF PRED",
-    "  harness evaluate labelsTr predictions\n"
-    "  harness evaluate REF.nii.gz PRED.nii.gz --tolerance 2 --json\n",
-    "Dice, IoU, HD95, ASSD, NSD and volumes of each case and label, from two folders whose files "
-    "have the same names or from two files. Distances are in mm, by the reference's spacing. HD95 "
-    "is the larger of both directions' 95th percentiles, as MONAI's; --json and --csv also have "
-    "hd95_pooled, of both directions together, as MedPy's. A missed structure and a false positive "
-    "count with the worst value (Dice 0, distance = the "
-    "volume's diagonal); a structure in neither map does not count.",
-    options,
-    take};
+static const Cli cli = {"evaluate",
+                        "REF PRED",
+                        "  harness evaluate labelsTr predictions\n"
+                        "  harness evaluate REF.nii.gz PRED.nii.gz --tolerance 2 --json\n",
+                        "", /* see command_evaluate */
+                        options,
+                        take};
+
+static const char about[] =
+    "Of each case and label, from two folders whose files have the same names or from two files: "
+    "%s (higher is better); %s (lower is better); volumes. Distances are in mm, by the reference's "
+    "spacing. hd95 is the larger of both directions' 95th percentiles, as MONAI's; hd95_pooled is "
+    "of both directions together, as MedPy's; --json and --csv have every metric. A missed "
+    "structure and a false positive count with the worst value (Dice 0, distance = the volume's "
+    "diagonal); a structure in neither map does not count.";
+
+static const char *higher(const MetricRow *row) {
+  return row->better == METRIC_HIGHER ? row->name : NULL;
+}
+
+static const char *lower(const MetricRow *row) {
+  return row->better == METRIC_LOWER ? row->name : NULL;
+}
 
 int command_evaluate(int argc, char **argv) {
   Common common;
   Error error = {""};
   Choice choice = {.comparison.surface.tolerance = 1};
-  cli_parse(&cli, argc, argv, &common, &choice);
+  char high[METRIC_LIST], low[METRIC_LIST], text[sizeof about + 2 * METRIC_LIST];
+  Cli told = cli;
+  metric_list(higher, high);
+  metric_list(lower, low);
+  snprintf(text, sizeof text, about, high, low);
+  told.text = text;
+  cli_parse(&told, argc, argv, &common, &choice);
   const ComparisonOptions *options_given = &choice.comparison;
   if (!options_given->prediction) {
     fail(&error, "harness evaluate needs two files or two folders: REF PRED");

@@ -41,16 +41,17 @@ static bool draw_case(const Trained *trained, int index, const json_t *trial,
   bool good = inference_run(trained->plan, &trained->model, &volume->image, &frame, options, label,
                             NULL, error);
   const Dataset *dataset = &trained->cases.dataset;
-  Dice dice[DATASET_LABELS_MAX];
+  Score score[DATASET_LABELS_MAX];
   char *names[LABEL_VALUES];
-  good =
-      good && dice_structures(&dataset->labelling, label, volume->label.data, voxels, dice, error);
+  good = good && score_structures(&dataset->labelling, volume->label.data, label,
+                                  &volume->image.grid, NULL, score, error);
   if (good) {
     labels_value_names(dataset, names);
     triptych_name(trial, index, name);
     snprintf(title, sizeof title, "%s, seed %d, trial %.8s: %s, mean Dice %.3f",
              config_text(trial, "label"), (int)config_int(trial, "seed"),
-             config_text(trial, "hash"), volume->name, dice_mean(dice, dataset->labels, NULL));
+             config_text(trial, "hash"), volume->name,
+             score_mean(score, dataset->labels, METRIC_dice));
     Triptych triptych = {.name = name,
                          .title = title,
                          .image = &volume->image,

@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 #include "src/cli/cli.h"
 #include "src/cli/figures.h"
+#include "src/data/metrics/metric.h"
 #include "src/report/plot.h"
 #include "src/store/bench.h"
 
@@ -28,8 +29,7 @@ static const struct argp_option table_options[] = {
     {"format", KEY_FORMAT, "NAME", 0, "text (default), md, csv, json or tex", 0},
     {"json", KEY_JSON, 0, 0, "The same as --format json", 0},
     CHOICE_OPTIONS,
-    {"metric", KEY_METRIC, "NAME", 0,
-     "Another figure that trials store: hd95, assd (mm) or nsd_1mm; without the paper's", 0},
+    {"metric", KEY_METRIC, "NAME", 0, "Another figure that trials store, without the paper's", 0},
     {"output", 'o', "FILE", 0, "Write there (-: standard output)", 0},
     {0}};
 
@@ -68,7 +68,7 @@ static const Cli table_cli = {
     "  harness table 6\n  harness table query_count --format tex --scale small\n",
     "Prints a table by its number in the paper, or an experiment's by name, from what is stored. "
     "Results of different scales, data sets or devices never stand in one table; of several, the "
-    "newest run's is shown. Exit code 5 when nothing is stored.",
+    "newest run's is shown. Exit code 5 when nothing is stored. Trials store ", /* and which */
     table_options,
     take};
 
@@ -87,6 +87,10 @@ static const Cli plot_cli = {
     "script, an SVG and a PNG under plots/ beside the database and prints the SVG's path.",
     plot_options,
     take};
+
+static const char *stored(const MetricRow *row) {
+  return row->stored;
+}
 
 /* Opens the database and loads the choice; returns EXIT_DONE with *result, or another code. */
 static int load(const Common *common, const ResultChoice *choice, Store **store, json_t **result,
@@ -134,7 +138,12 @@ int command_table(int argc, char **argv) {
   Error error = {""};
   Store *store = NULL;
   json_t *result = NULL;
-  cli_parse(&table_cli, argc, argv, &common, &choice);
+  char list[METRIC_LIST], text[1024];
+  Cli told = table_cli;
+  metric_list(stored, list);
+  snprintf(text, sizeof text, "%s%s.", table_cli.text, list);
+  told.text = text;
+  cli_parse(&told, argc, argv, &common, &choice);
   int code = EXIT_USAGE;
   if (choice.result.what)
     code = load(&common, &choice.result, &store, &result, &error);

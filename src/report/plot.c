@@ -2,13 +2,18 @@
 
 #include <string.h>
 
+#include "src/data/metrics/metric.h"
 #include "src/report/coverage.h"
 #include "src/store/field.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
-static const char *metric_word(const json_t *result) {
-  return strcmp(field_text(result, "metric"), "dice") ? field_text(result, "metric") : "Dice (DSC)";
+/* "Dice (DSC)", or the name alone. */
+static void put_metric(FILE *out, const json_t *result) {
+  const MetricRow *metric = metric_stored(field_text(result, "metric"));
+  char word[64];
+  if (metric && metric->paper) snprintf(word, sizeof word, "%s (%s)", metric->head, metric->paper);
+  picture_text(out, metric && metric->paper ? word : field_text(result, "metric"));
 }
 
 static void put_title(FILE *out, const json_t *result) {
@@ -109,7 +114,7 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
   put_frame(out, result, 900, 190 + 56 * rows);
   fputs("set xlabel ", out);
-  picture_text(out, metric_word(result));
+  put_metric(out, result);
   fprintf(out,
           "\nset yrange [%.1f:-0.6]\nset xrange [%.4f:%.4f]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
@@ -214,7 +219,7 @@ bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH],
   if (!out) return false;
   put_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
   fputs("set xlabel ", out);
-  picture_text(out, metric_word(result));
+  put_metric(out, result);
   fprintf(out,
           " . ' per structure: mean and range over seeds'\nset yrange [%.1f:-0.5]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n"

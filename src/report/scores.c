@@ -12,7 +12,7 @@ typedef struct Mean {
 } Mean;
 
 typedef struct LabelSummary {
-  int label, situation[4];
+  int label, situation[SITUATIONS];
   Mean all[METRICS], found[METRICS]; /* absent left out; only "both" */
 } LabelSummary;
 
@@ -30,7 +30,7 @@ static Mean mean_over(const Comparison *c, int label, Metric metric, bool found)
   for (int pass = 0; pass < 2; pass++)
     for (int i = 0; i < c->cases; i++) {
       const Score *s = &c->item[i].score[label];
-      if (s->status == DICE_ABSENT || (found && s->status != DICE_BOTH)) continue;
+      if (s->situation == SITUATION_ABSENT || (found && s->situation != SITUATION_BOTH)) continue;
       double value = s->value[metric];
       if (pass == 0) sum += value, m.n++;
       if (pass == 1) square += (value - sum / m.n) * (value - sum / m.n);
@@ -42,7 +42,7 @@ static Mean mean_over(const Comparison *c, int label, Metric metric, bool found)
 
 static LabelSummary summary_make(const Comparison *c, int label) {
   LabelSummary s = {.label = label};
-  for (int i = 0; i < c->cases; i++) s.situation[c->item[i].score[label].status]++;
+  for (int i = 0; i < c->cases; i++) s.situation[c->item[i].score[label].situation]++;
   for (int m = 0; m < METRICS; m++) {
     s.all[m] = mean_over(c, label, m, false);
     s.found[m] = mean_over(c, label, m, true);
@@ -79,75 +79,82 @@ static const char *label_text(const Comparison *c, int label) {
 /* ---- text ---------------------------------------------------------------------------------------
  */
 
-static const struct {
-  Metric metric;
-  const char *head;
-  int digits;
-} columns[] = {{METRIC_DICE, "Dice", 4},
-               {METRIC_IOU, "IoU", 4},
-               {METRIC_HD95, "HD95 mm", 3},
-               {METRIC_ASSD, "ASSD mm", 3},
-               {METRIC_NSD, "NSD", 4},
-               {METRIC_REFERENCE_ML, "reference ml", 3},
-               {METRIC_PREDICTION_ML, "prediction ml", 3}};
-enum { COLUMNS = sizeof columns / sizeof *columns };
+/* The metrics that have a column, in order; returns how many. */
+static int columns_list(Metric column[METRICS]) {
+  int count = 0;
+  for (int m = 0; m < METRICS; m++)
+    if (metric_table[m].head) column[count++] = m;
+  return count;
+}
 
-static void set_number(Sheet *sheet, int row, int column, int digits, double value) {
+static void set_number(Sheet *sheet, int row, int column, Metric metric, double value) {
   if (isnan(value))
     sheet_set(sheet, row, column, "-");
   else
-    sheet_set(sheet, row, column, "%.*f", digits, value);
+    sheet_set(sheet, row, column, "%.*f", metric_table[metric].digits, value);
 }
 
-static void set_heads(Sheet *sheet, int first) {
-  for (int i = 0; i < COLUMNS; i++) sheet_set(sheet, 0, first + i, "%s", columns[i].head);
+static void set_heads(Sheet *sheet, int first, const Metric *column, int columns) {
+  for (int i = 0; i < columns; i++) {
+    const MetricRow *row = &metric_table[column[i]];
+    sheet_set(sheet, 0, first + i, "%s%s%s", row->head, row->unit[0] ? " " : "", row->unit);
+  }
 }
 
 static void text_labels(const Comparison *c, FILE *out) {
   static const char *const heads[] = {"label", "cases", "missed", "false positive", "absent"};
-  int count;
+  Metric column[METRICS];
+  int count, columns = columns_list(column);
   LabelSummary *list = summaries_make(c, &count);
-  Sheet sheet = sheet_make(count + 2, 5 + COLUMNS);
+  Sheet sheet = sheet_make(count + 2, 5 + columns);
   for (int i = 0; i < 5; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
-  set_heads(&sheet, 5);
+  set_heads(&sheet, 5, column, columns);
   for (int i = 0; i < count; i++) {
     const LabelSummary *s = &list[i];
-    int numbers[] = {s->all[METRIC_DICE].n, s->situation[DICE_MISSED],
-                     s->situation[DICE_FALSE_POSITIVE], s->situation[DICE_ABSENT]};
+    int numbers[] = {s->all[METRIC_dice].n, s->situation[SITUATION_MISSED],
+                     s->situation[SITUATION_FALSE_POSITIVE], s->situation[SITUATION_ABSENT]};
     sheet_set(&sheet, i + 1, 0, "%d %s", s->label, label_text(c, s->label));
     for (int k = 0; k < 4; k++) sheet_set(&sheet, i + 1, 1 + k, "%d", numbers[k]);
-    for (int k = 0; k < COLUMNS; k++)
-      set_number(&sheet, i + 1, 5 + k, columns[k].digits, s->all[columns[k].metric].mean);
+    for (int k = 0; k < columns; k++)
+      set_number(&sheet, i + 1, 5 + k, column[k], s->all[column[k]].mean);
   }
   sheet_set(&sheet, count + 1, 0, "mean of labels");
-  for (int k = 0; k < COLUMNS; k++)
-    set_number(&sheet, count + 1, 5 + k, columns[k].digits,
-               mean_of_labels(list, count, columns[k].metric));
+  for (int k = 0; k < columns; k++)
+    set_number(&sheet, count + 1, 5 + k, column[k], mean_of_labels(list, count, column[k]));
   sheet_text(&sheet, false, out);
   sheet_free(&sheet);
   free(list);
 }
 
 static void text_cases(const Comparison *c, FILE *out) {
-  int count;
+  Metric column[METRICS];
+  int count, columns = columns_list(column);
   LabelSummary *list = summaries_make(c, &count);
-  Sheet sheet = sheet_make(c->cases * count + 1, 3 + COLUMNS);
+  Sheet sheet = sheet_make(c->cases * count + 1, 3 + columns);
   static const char *const heads[] = {"case", "label", "situation"};
   for (int i = 0; i < 3; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
-  set_heads(&sheet, 3);
+  set_heads(&sheet, 3, column, columns);
   for (int i = 0; i < c->cases; i++)
     for (int k = 0; k < count; k++) {
       int row = i * count + k + 1, label = list[k].label;
       const Score *s = &c->item[i].score[label];
       sheet_set(&sheet, row, 0, "%s", c->item[i].name);
       sheet_set(&sheet, row, 1, "%d %s", label, label_text(c, label));
-      sheet_set(&sheet, row, 2, "%s", dice_status_name(s->status));
-      for (int m = 0; m < COLUMNS; m++)
-        set_number(&sheet, row, 3 + m, columns[m].digits, s->value[columns[m].metric]);
+      sheet_set(&sheet, row, 2, "%s", situation_name(s->situation));
+      for (int m = 0; m < columns; m++)
+        set_number(&sheet, row, 3 + m, column[m], s->value[column[m]]);
     }
   sheet_text(&sheet, false, out);
   sheet_free(&sheet);
   free(list);
+}
+
+static const char *zero_head(const MetricRow *row) {
+  return row->missed == MISSED_ZERO ? row->head : NULL;
+}
+
+static const char *zero_name(const MetricRow *row) {
+  return row->missed == MISSED_ZERO ? row->name : NULL;
 }
 
 void scores_text(const Comparison *c, const SurfaceOptions *surface, bool each_case, FILE *out) {
@@ -162,9 +169,12 @@ void scores_text(const Comparison *c, const SurfaceOptions *surface, bool each_c
     fputc('\n', out);
   }
   text_labels(c, out);
-  fprintf(out, "\nA mean counts a missed structure and a false positive as Dice, IoU, NSD 0 and as "
-               "distance the volume's\ndiagonal; a structure that is in neither map does not "
-               "count.\n");
+  char zero[METRIC_LIST];
+  metric_list(zero_head, zero);
+  fprintf(out,
+          "\nA mean counts a missed structure and a false positive as %s 0 and as distance the "
+          "volume's\ndiagonal; a structure that is in neither map does not count.\n",
+          zero);
 }
 
 /* ---- CSV ----------------------------------------------------------------------------------------
@@ -183,7 +193,7 @@ static void csv_text(const char *text, FILE *out) {
 void scores_csv(const Comparison *c, FILE *out) {
   fprintf(out, "case,label,name,situation,reference_voxels,prediction_voxels,overlap_voxels");
   for (int m = 0; m < METRICS; m++)
-    fprintf(out, ",%s%s", metric_name(m), strcmp(metric_unit(m), "mm") ? "" : "_mm");
+    fprintf(out, ",%s%s", metric_table[m].name, strcmp(metric_table[m].unit, "mm") ? "" : "_mm");
   fputc('\n', out);
   for (int i = 0; i < c->cases; i++)
     for (int l = 1; l < LABEL_VALUES; l++) {
@@ -192,7 +202,7 @@ void scores_csv(const Comparison *c, FILE *out) {
       csv_text(c->item[i].name, out);
       fprintf(out, ",%d,", l);
       csv_text(label_text(c, l), out);
-      fprintf(out, ",%s,%lld,%lld,%lld", dice_status_name(s->status), (long long)s->reference,
+      fprintf(out, ",%s,%lld,%lld,%lld", situation_name(s->situation), (long long)s->reference,
               (long long)s->prediction, (long long)s->overlap);
       for (int m = 0; m < METRICS; m++)
         isnan(s->value[m]) ? fputc(',', out) : fprintf(out, ",%.9g", s->value[m]);
@@ -215,11 +225,11 @@ static json_t *json_rows(const Comparison *c) {
       if (!c->scored[l]) continue;
       json_t *row =
           json_pack("{s:o, s:i, s:s, s:s, s:I, s:I, s:I}", "case", json_name(c->item[i].name),
-                    "label", l, "name", label_text(c, l), "situation", dice_status_name(s->status),
+                    "label", l, "name", label_text(c, l), "situation", situation_name(s->situation),
                     "reference_voxels", (json_int_t)s->reference, "prediction_voxels",
                     (json_int_t)s->prediction, "overlap_voxels", (json_int_t)s->overlap);
       for (int m = 0; m < METRICS; m++)
-        json_object_set_new(row, metric_name(m), number(s->value[m]));
+        json_object_set_new(row, metric_table[m].name, number(s->value[m]));
       json_array_append_new(rows, row);
     }
   return rows;
@@ -228,7 +238,7 @@ static json_t *json_rows(const Comparison *c) {
 static json_t *json_means(const Mean means[METRICS]) {
   json_t *object = json_object();
   for (int m = 0; m < METRICS; m++)
-    json_object_set_new(object, metric_name(m),
+    json_object_set_new(object, metric_table[m].name,
                         json_pack("{s:o, s:o, s:i}", "mean", number(means[m].mean), "sd",
                                   number(means[m].sd), "n", means[m].n));
   return object;
@@ -239,8 +249,8 @@ static json_t *json_labels(const Comparison *c, const LabelSummary *list, int co
   for (int i = 0; i < count; i++) {
     json_t *row =
         json_pack("{s:i, s:s}", "label", list[i].label, "name", label_text(c, list[i].label));
-    for (int k = 0; k < 4; k++)
-      json_object_set_new(row, dice_status_name(k), json_integer(list[i].situation[k]));
+    for (int k = 0; k < SITUATIONS; k++)
+      json_object_set_new(row, situation_name(k), json_integer(list[i].situation[k]));
     json_t *means = json_means(list[i].all);
     json_object_update(row, means);
     json_decref(means);
@@ -251,9 +261,11 @@ static json_t *json_labels(const Comparison *c, const LabelSummary *list, int co
 }
 
 static json_t *json_rules(void) {
+  char zero[METRIC_LIST], one_map[METRIC_LIST + 64];
+  metric_list(zero_name, zero);
+  snprintf(one_map, sizeof one_map, "%s 0; distances: the volume's diagonal in mm", zero);
   return json_pack(
-      "{s:s, s:s, s:s, s:s}", "missed", "dice, iou, nsd 0; distances: the volume's diagonal in mm",
-      "false_positive", "dice, iou, nsd 0; distances: the volume's diagonal in mm", "absent",
+      "{s:s, s:s, s:s, s:s}", "missed", one_map, "false_positive", one_map, "absent",
       "null, not counted", "hd95",
       "the larger of the two directions' 95th percentiles; hd95_pooled: of both together");
 }
@@ -263,7 +275,7 @@ void scores_json(const Comparison *c, const SurfaceOptions *surface, FILE *out) 
   LabelSummary *list = summaries_make(c, &count);
   json_t *mean = json_object();
   for (int m = 0; m < METRICS; m++)
-    json_object_set_new(mean, metric_name(m), number(mean_of_labels(list, count, m)));
+    json_object_set_new(mean, metric_table[m].name, number(mean_of_labels(list, count, m)));
   json_t *document = json_pack(
       "{s:i, s:s, s:f, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "schema", 1, "surface",
       surface_name(surface->kind), "tolerance_mm", surface->tolerance, "dataset",

@@ -1,4 +1,5 @@
 #include "src/report/table.h"
+#include "src/data/metrics/metric.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
 
@@ -12,7 +13,8 @@
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
 
 static const char *metric_word(const json_t *result) {
-  return strcmp(field_text(result, "metric"), "dice") ? field_text(result, "metric") : "DSC";
+  const MetricRow *metric = metric_stored(field_text(result, "metric"));
+  return metric && metric->paper ? metric->paper : field_text(result, "metric");
 }
 
 /* Three decimals, four where the paper gives four. */
@@ -218,8 +220,8 @@ static void note_counts(const json_t *result, const char *mark, FILE *out) {
     invented += field_whole(json_array_get(labels, i), "false_positive");
   }
   if (cases == 0) return;
-  const char *metric = field_text(result, "metric");
-  bool distance = !strcmp(metric, "hd95") || !strcmp(metric, "assd");
+  const MetricRow *metric = metric_stored(field_text(result, "metric"));
+  bool distance = metric && metric->missed == MISSED_DIAGONAL;
   fprintf(out,
           "%sFigure of a trial: mean over validation cases, then over structures. A structure that "
           "is missed (%d) or invented (%d of %d) %s; one in neither is not counted\n",

@@ -84,10 +84,9 @@ static const char *foreign_field(const json_t *json, const EventRow *row) {
 static bool metric_fits(const Event *event, Error *error) {
   const char *situation = event->metric.situation;
   bool declared = false;
-  for (int i = DICE_BOTH; i <= DICE_ABSENT; i++)
-    declared = declared || !strcmp(situation, dice_status_name((DiceStatus)i));
+  for (int i = 0; i < SITUATIONS; i++) declared = declared || !strcmp(situation, situation_name(i));
   if (!declared) return fail(error, "the trial sent a metric with situation \"%s\"", situation);
-  bool absent = strcmp(situation, dice_status_name(DICE_ABSENT)) == 0;
+  bool absent = strcmp(situation, situation_name(SITUATION_ABSENT)) == 0;
   if (absent == isnan(event->metric.value)) return true;
   return fail(error,
               "the trial sent a metric whose value and situation \"%s\" do not fit: a value "

@@ -5,25 +5,21 @@
 #include <math.h>
 #include <string.h>
 
-/* What is stored of every case and label; the tables show Dice. */
-static const struct {
-  const char *name;
-  Metric metric;
-} stored[] = {
-    {"dice", METRIC_DICE}, {"hd95", METRIC_HD95}, {"assd", METRIC_ASSD}, {"nsd_1mm", METRIC_NSD}};
+/* As the stored name nsd_1mm says. */
 static const SurfaceOptions surface = {SURFACE_VOXELS, 1};
 
 static void send_metrics(const Dataset *dataset, const Volume *volume, const Score *score,
                          FILE *events) {
   for (int label = 1; label < dataset->labels; label++)
-    for (size_t m = 0; m < sizeof stored / sizeof *stored; m++) {
+    for (int m = 0; m < METRICS; m++) {
+      if (!metric_table[m].stored) continue;
       Event event = {EVENT_metric, .metric = {.split = "val",
                                               .case_name = volume->name,
                                               .label = label,
                                               .name = dataset->label_name[label],
-                                              .metric = stored[m].name,
-                                              .value = score[label].value[stored[m].metric],
-                                              .situation = dice_status_name(score[label].status)}};
+                                              .metric = metric_table[m].stored,
+                                              .value = score[label].value[m],
+                                              .situation = situation_name(score[label].situation)}};
       event_send(events, &event);
     }
 }
@@ -41,7 +37,7 @@ static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
   const uint8_t *truth = cases_truth(cases, i);
   const Labelling *labelling = &cases->dataset.labelling;
   good = good && score_structures(labelling, truth, label, &frame.file, &surface, score, &inner) &&
-         postprocess_look(tally, label, truth, frame.file.dim, labelling, &inner);
+         postprocess_look(tally, score, label, truth, &frame.file, labelling, &inner);
   free(label);
   return good || fail(error, "%s: %s", volume->name, inner.text);
 }

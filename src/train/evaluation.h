@@ -1,6 +1,5 @@
-/* Validation as the papers report it: sliding window over whole volumes; Dice, HD95, ASSD and NSD
- * at 1 mm (score.h) per case and label.
- */
+/* Validation as the papers report it: sliding window over whole volumes; the metrics that
+ * metrics.def stores, per case and label. */
 #ifndef TRAIN_EVALUATION_H
 #define TRAIN_EVALUATION_H
 

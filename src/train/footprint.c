@@ -191,12 +191,13 @@ bool footprint_run(Footprint *f, const json_t *config, double seconds, Error *er
  */
 
 static void send(FILE *events, const char *metric, double value) {
-  event_send(events, &(Event){EVENT_metric, .metric = {.split = "plan",
-                                                       .case_name = "step",
-                                                       .name = "step",
-                                                       .metric = metric,
-                                                       .value = value,
-                                                       .situation = dice_status_name(DICE_BOTH)}});
+  event_send(events,
+             &(Event){EVENT_metric, .metric = {.split = "plan",
+                                               .case_name = "step",
+                                               .name = "step",
+                                               .metric = metric,
+                                               .value = value,
+                                               .situation = situation_name(SITUATION_BOTH)}});
 }
 
 /* What the libraries allocate once, on first use (some hundred KiB), would weigh on a small graph:

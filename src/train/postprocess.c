@@ -27,30 +27,30 @@ static bool keep_each(uint8_t *map, const int dim[3], int labels, Error *error) 
   return true;
 }
 
-static bool count(PostprocessTally *tally, int way, const uint8_t *map, const uint8_t *truth,
-                  size_t voxels, const Labelling *labelling, Error *error) {
-  Dice dice[DATASET_LABELS_MAX];
-  if (!dice_structures(labelling, map, truth, voxels, dice, error)) return false;
-  for (int l = 1; l < labelling_structures(labelling); l++) {
-    if (dice[l].status == DICE_ABSENT) continue;
-    tally->sum[way][l] += dice[l].value;
+static void count(PostprocessTally *tally, int way, const Score *score, int labels) {
+  for (int l = 1; l < labels; l++) {
+    if (score[l].situation == SITUATION_ABSENT) continue;
+    tally->sum[way][l] += score[l].value[METRIC_dice];
     tally->counted[way][l]++;
   }
-  return true;
 }
 
-bool postprocess_look(PostprocessTally *tally, const uint8_t *predicted, const uint8_t *truth,
-                      const int dim[3], const Labelling *labelling, Error *error) {
+bool postprocess_look(PostprocessTally *tally, const Score *score, const uint8_t *predicted,
+                      const uint8_t *truth, const Grid *grid, const Labelling *labelling,
+                      Error *error) {
   int labels = labelling_structures(labelling),
       ways = labelling->regions ? OF_LABEL : POSTPROCESS_WAYS;
-  size_t voxels = (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2];
+  size_t voxels = grid_voxels(grid);
   uint8_t *map = malloc(voxels);
   bool good = map || fail(error, "no memory for the post-processing of %zu voxels", voxels);
-  for (int way = 0; good && way < ways; way++) {
+  if (good) count(tally, AS_PREDICTED, score, labels);
+  for (int way = AS_PREDICTED + 1; good && way < ways; way++) {
+    Score kept[DATASET_LABELS_MAX];
     memcpy(map, predicted, voxels);
-    good = (!(way & OF_FOREGROUND) || keep_largest(map, dim, 0, error)) &&
-           (!(way & OF_LABEL) || keep_each(map, dim, labels, error)) &&
-           count(tally, way, map, truth, voxels, labelling, error);
+    good = (!(way & OF_FOREGROUND) || keep_largest(map, grid->dim, 0, error)) &&
+           (!(way & OF_LABEL) || keep_each(map, grid->dim, labels, error)) &&
+           score_structures(labelling, truth, map, grid, NULL, kept, error);
+    if (good) count(tally, way, kept, labels);
   }
   free(map);
   return good;

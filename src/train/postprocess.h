@@ -5,6 +5,7 @@
 #ifndef TRAIN_POSTPROCESS_H
 #define TRAIN_POSTPROCESS_H
 
+#include "src/data/metrics/score.h"
 #include "src/data/sets/dataset.h"
 
 typedef struct Postprocess {
@@ -21,10 +22,11 @@ typedef struct PostprocessTally {
   int counted[POSTPROCESS_WAYS][DATASET_LABELS_MAX]; /* cases in which the label is not absent */
 } PostprocessTally;
 
-/* predicted, truth (dim). Of regions only the foreground's ways are counted: what is taken from one
- * is taken from others too. */
-bool postprocess_look(PostprocessTally *tally, const uint8_t *predicted, const uint8_t *truth,
-                      const int dim[3], const Labelling *labelling, Error *error);
+/* score: of the prediction as it is; predicted, truth (grid). Of regions only the foreground's ways
+ * are counted: what is taken from one is taken from others too. */
+bool postprocess_look(PostprocessTally *tally, const Score *score, const uint8_t *predicted,
+                      const uint8_t *truth, const Grid *grid, const Labelling *labelling,
+                      Error *error);
 /* labels: structures with background; before, after: mean Dice over them of the mean over cases. */
 Postprocess postprocess_choose(const PostprocessTally *tally, int labels, double *before,
                                double *after);

@@ -1,43 +1,80 @@
 #include "src/data/metrics/metric.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
-const char *dice_status_name(DiceStatus status) {
+/* ---- the metrics' functions, of metrics.def ---- */
+
+static double dice(const Measured *m) {
+  return 2 * m->overlap / (m->reference + m->prediction);
+}
+
+static double iou(const Measured *m) {
+  return m->overlap / (m->reference + m->prediction - m->overlap);
+}
+
+static double hd95(const Measured *m) {
+  return m->surface.hd95;
+}
+
+static double hd95_pooled(const Measured *m) {
+  return m->surface.hd95_pooled;
+}
+
+static double hd(const Measured *m) {
+  return m->surface.hd;
+}
+
+static double assd(const Measured *m) {
+  return m->surface.assd;
+}
+
+static double nsd(const Measured *m) {
+  return m->surface.nsd;
+}
+
+static double reference_ml(const Measured *m) {
+  return m->voxel_ml * m->reference;
+}
+
+static double prediction_ml(const Measured *m) {
+  return m->voxel_ml * m->prediction;
+}
+
+/* ---- the table ---- */
+
+const MetricRow metric_table[METRICS] = {
+#define METRIC(id, head, paper, unit, digits, better, missed, stored)                              \
+  {#id, head, paper, unit, digits, METRIC_##better, MISSED_##missed, stored, id},
+#include "src/data/metrics/metrics.def"
+#undef METRIC
+};
+
+const char *situation_name(Situation situation) {
   static const char *const name[] = {"both", "missed", "false_positive", "absent"};
-  return name[status];
+  return name[situation];
 }
 
-DiceStatus dice_status(int64_t reference, int64_t prediction) {
-  if (reference) return prediction ? DICE_BOTH : DICE_MISSED;
-  return prediction ? DICE_FALSE_POSITIVE : DICE_ABSENT;
+const MetricRow *metric_stored(const char *name) {
+  for (int m = 0; m < METRICS; m++)
+    if (metric_table[m].stored && !strcmp(metric_table[m].stored, name)) return &metric_table[m];
+  return NULL;
 }
 
-void dice_count(const uint8_t *prediction, const uint8_t *reference, size_t voxels, int labels,
-                Dice *dice) {
-  int64_t in_prediction[256] = {0}, in_reference[256] = {0}, in_both[256] = {0};
-  for (size_t i = 0; i < voxels; i++) {
-    in_prediction[prediction[i]]++;
-    in_reference[reference[i]]++;
-    in_both[reference[i]] += prediction[i] == reference[i];
-  }
-  for (int label = 0; label < labels; label++) {
-    int64_t a = in_reference[label], b = in_prediction[label];
-    dice[label] = (Dice){.status = dice_status(a, b),
-                         .reference = a,
-                         .prediction = b,
-                         .overlap = in_both[label],
-                         .value = a + b ? 2.0 * (double)in_both[label] / (double)(a + b) : NAN};
-  }
+double metric_value(Metric metric, Situation situation, const Measured *measured) {
+  const MetricRow *row = &metric_table[metric];
+  if (situation == SITUATION_BOTH || row->missed == MISSED_MEASURED) return row->value(measured);
+  if (situation == SITUATION_ABSENT) return NAN;
+  return row->missed == MISSED_ZERO ? 0 : measured->diagonal_mm;
 }
 
-double dice_mean(const Dice *dice, int labels, int *counted) {
-  double sum = 0;
-  int count = 0;
-  for (int label = 1; label < labels; label++) {
-    if (dice[label].status == DICE_ABSENT) continue;
-    sum += dice[label].value;
-    count++;
+void metric_list(MetricWord *word, char text[METRIC_LIST]) {
+  size_t used = 0;
+  text[0] = 0;
+  for (int m = 0; m < METRICS; m++) {
+    const char *found = word(&metric_table[m]);
+    if (found && used < METRIC_LIST)
+      used += (size_t)snprintf(text + used, METRIC_LIST - used, "%s%s", used ? ", " : "", found);
   }
-  if (counted) *counted = count;
-  return count ? sum / count : NAN;
 }

@@ -1,34 +1,62 @@
-/* Dice per case and label, with every situation declared.
+/* What is said about one structure of one case: the metrics of metrics.def, and every situation
+ * declared.
  *
- *   reference  prediction   status            dice
- *   present    present      "both"            2|A and B| / (|A| + |B|)
- *   present    empty        "missed"          0
- *   empty      present      "false_positive"  0
- *   empty      empty        "absent"          NaN: not counted in any mean
- *
- * score.h has the other metrics and their rules. */
+ *   reference  prediction   situation         value
+ *   present    present      "both"            as measured
+ *   present    empty        "missed"          by the metric's rule: 0, the diagonal, as measured
+ *   empty      present      "false_positive"  the same
+ *   empty      empty        "absent"          NaN: no mean counts it (volumes: 0) */
 #ifndef DATA_METRIC_H
 #define DATA_METRIC_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "src/data/metrics/surface.h"
 
-typedef enum DiceStatus { DICE_BOTH, DICE_MISSED, DICE_FALSE_POSITIVE, DICE_ABSENT } DiceStatus;
+typedef enum Metric {
+#define METRIC(id, head, paper, unit, digits, better, missed, stored) METRIC_##id,
+#include "src/data/metrics/metrics.def"
+#undef METRIC
+  METRICS
+} Metric;
 
-typedef struct Dice {
-  DiceStatus status;
-  int64_t reference, prediction, overlap; /* voxels */
-  double value;
-} Dice;
+typedef enum Situation {
+  SITUATION_BOTH,
+  SITUATION_MISSED,
+  SITUATION_FALSE_POSITIVE,
+  SITUATION_ABSENT,
+  SITUATIONS
+} Situation;
 
-/* Of a structure with so many voxels in either map. */
-DiceStatus dice_status(int64_t reference, int64_t prediction);
-const char *dice_status_name(DiceStatus status);
-/* dice (labels), background included at 0; values >= labels in either map are not scored. */
-void dice_count(const uint8_t *prediction, const uint8_t *reference, size_t voxels, int labels,
-                Dice *dice);
-/* Mean over labels 1..labels-1 that are not absent; NaN when all are. `counted` (may be NULL): of
- * how many. */
-double dice_mean(const Dice *dice, int labels, int *counted);
+const char *situation_name(Situation situation);
+
+/* What a metric is computed from. */
+typedef struct Measured {
+  double reference, prediction, overlap; /* voxels */
+  double voxel_ml;
+  double diagonal_mm;   /* of the volume: sqrt(sum (voxels * spacing)^2) */
+  SurfaceScore surface; /* NaN where it is not measured */
+} Measured;
+
+typedef enum MetricBetter { METRIC_NEITHER, METRIC_HIGHER, METRIC_LOWER } MetricBetter;
+typedef enum MetricMissed { MISSED_ZERO, MISSED_DIAGONAL, MISSED_MEASURED } MetricMissed;
+
+typedef struct MetricRow { /* columns: see metrics.def */
+  const char *name, *head, *paper, *unit;
+  int digits;
+  MetricBetter better;
+  MetricMissed missed;
+  const char *stored;
+  double (*value)(const Measured *);
+} MetricRow;
+
+extern const MetricRow metric_table[METRICS];
+
+/* By the name that a trial stores; NULL: none (a plan's figure, or a newer program's). */
+const MetricRow *metric_stored(const char *name);
+double metric_value(Metric metric, Situation situation, const Measured *measured);
+
+/* "dice, iou, nsd": what word says of each row, where it says something. */
+enum { METRIC_LIST = 256 };
+typedef const char *MetricWord(const MetricRow *row);
+void metric_list(MetricWord *word, char text[METRIC_LIST]);
 
 #endif

@@ -3,17 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-const char *metric_name(Metric metric) {
-  static const char *const name[METRICS] = {"dice", "iou", "hd95",         "hd95_pooled",  "hd",
-                                            "assd", "nsd", "reference_ml", "prediction_ml"};
-  return name[metric];
-}
-
-const char *metric_unit(Metric metric) {
-  static const char *const unit[METRICS] = {"", "", "mm", "mm", "mm", "mm", "", "ml", "ml"};
-  return unit[metric];
-}
-
 /* What one pass over both maps finds. */
 typedef struct Census {
   int64_t reference[256], prediction[256], overlap[256];
@@ -71,48 +60,54 @@ static Census census_take(const uint8_t *reference, const uint8_t *prediction, c
   return census;
 }
 
-static Score score_overlap(int64_t reference, int64_t prediction, int64_t overlap,
-                           const Grid *grid) {
-  Score s = {.reference = reference, .prediction = prediction, .overlap = overlap};
-  s.status = dice_status(reference, prediction);
-  double sum = (double)(reference + prediction), both = (double)overlap, square = 0;
-  double ml = grid->spacing[0] * grid->spacing[1] * grid->spacing[2] / 1000;
-  for (int i = 0; i < 3; i++) square += pow(grid->dim[i] * grid->spacing[i], 2);
-  s.value[METRIC_DICE] = 2 * both / sum;
-  s.value[METRIC_IOU] = both / (sum - both);
-  s.value[METRIC_REFERENCE_ML] = ml * (double)reference;
-  s.value[METRIC_PREDICTION_ML] = ml * (double)prediction;
-  s.value[METRIC_HD95] = s.value[METRIC_HD95_POOLED] = s.value[METRIC_HD] = s.value[METRIC_ASSD] =
-      sqrt(square);
-  for (int m = 0; m < METRICS && s.status == DICE_ABSENT; m++)
-    if (m < METRIC_REFERENCE_ML) s.value[m] = NAN;
-  return s;
+static Situation situation_of(int64_t reference, int64_t prediction) {
+  if (reference) return prediction ? SITUATION_BOTH : SITUATION_MISSED;
+  return prediction ? SITUATION_FALSE_POSITIVE : SITUATION_ABSENT;
 }
 
-static void score_surface(Score *score, const SurfaceScore *surface) {
-  score->value[METRIC_HD95] = surface->hd95;
-  score->value[METRIC_HD95_POOLED] = surface->hd95_pooled;
-  score->value[METRIC_HD] = surface->hd;
-  score->value[METRIC_ASSD] = surface->assd;
-  score->value[METRIC_NSD] = surface->nsd;
+/* surface NULL: not measured. */
+static Score score_make(const Census *census, int label, const Grid *grid,
+                        const SurfaceScore *surface) {
+  Score s = {.reference = census->reference[label],
+             .prediction = census->prediction[label],
+             .overlap = census->overlap[label]};
+  s.situation = situation_of(s.reference, s.prediction);
+  Measured m = {.reference = (double)s.reference,
+                .prediction = (double)s.prediction,
+                .overlap = (double)s.overlap,
+                .voxel_ml = grid->spacing[0] * grid->spacing[1] * grid->spacing[2] / 1000,
+                .surface = surface ? *surface : (SurfaceScore){NAN, NAN, NAN, NAN, NAN}};
+  double square = 0;
+  for (int i = 0; i < 3; i++) square += pow(grid->dim[i] * grid->spacing[i], 2);
+  m.diagonal_mm = sqrt(square);
+  for (int i = 0; i < METRICS; i++) s.value[i] = metric_value(i, s.situation, &m);
+  return s;
 }
 
 bool score_labels(const uint8_t *reference, const uint8_t *prediction, const Grid *grid, int labels,
                   const SurfaceOptions *options, Score *score, Error *error) {
   Census census = census_take(reference, prediction, grid->dim);
-  for (int l = 0; l < labels; l++)
-    score[l] = score_overlap(census.reference[l], census.prediction[l], census.overlap[l], grid);
   int failed = 0;
 #pragma omp parallel for schedule(dynamic) reduction(+ : failed)
-  for (int l = 1; l < labels; l++) {
+  for (int l = 0; l < labels; l++) {
     SurfaceScore surface;
-    if (score[l].status != DICE_BOTH) continue;
-    if (surface_score(reference, prediction, grid->dim, grid->spacing, l, &census.box[l], options,
-                      &surface))
-      score_surface(&score[l], &surface);
-    else
+    bool measured = options && l > 0 && census.reference[l] && census.prediction[l];
+    if (measured && !surface_score(reference, prediction, grid->dim, grid->spacing, l,
+                                   &census.box[l], options, &surface))
       failed++;
+    else
+      score[l] = score_make(&census, l, grid, measured ? &surface : NULL);
   }
-  for (int m = METRIC_HD95; m <= METRIC_NSD; m++) score[0].value[m] = NAN;
   return !failed || fail(error, "no memory for the surfaces of %d label(s)", failed);
+}
+
+double score_mean(const Score *score, int labels, Metric metric) {
+  double sum = 0;
+  int count = 0;
+  for (int label = 1; label < labels; label++) {
+    if (score[label].situation == SITUATION_ABSENT) continue;
+    sum += score[label].value[metric];
+    count++;
+  }
+  return count ? sum / count : NAN;
 }

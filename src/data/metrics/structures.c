@@ -54,26 +54,3 @@ bool score_structures(const Labelling *labelling, const uint8_t *reference,
   maps_free(&maps);
   return good;
 }
-
-bool dice_structures(const Labelling *labelling, const uint8_t *prediction,
-                     const uint8_t *reference, size_t voxels, Dice *dice, Error *error) {
-  int structures = labelling_structures(labelling);
-  if (labelling_is_plain(labelling)) {
-    dice_count(prediction, reference, voxels, structures, dice);
-    return true;
-  }
-  Maps maps;
-  bool good = maps_make(&maps, voxels, error);
-  if (good && !labelling->regions) {
-    maps_take(&maps, labelling, 0, reference, prediction, voxels);
-    dice_count(maps.prediction, maps.reference, voxels, structures, dice);
-  }
-  for (int s = 1; good && labelling->regions && s < structures; s++) {
-    Dice pair[2];
-    maps_take(&maps, labelling, s, reference, prediction, voxels);
-    dice_count(maps.prediction, maps.reference, voxels, 2, pair);
-    dice[s] = pair[1];
-  }
-  maps_free(&maps);
-  return good;
-}

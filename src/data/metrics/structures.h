@@ -1,4 +1,4 @@
-/* The metrics of score.h and metric.h over a data set's structures, which may be regions that
+/* The metrics of score.h over a data set's structures, which may be regions that
  * overlap. Voxels that the reference marks as ignored count as background in both maps, so that
  * whatever is predicted there is neither right nor wrong. */
 #ifndef DATA_STRUCTURES_H
@@ -7,12 +7,10 @@
 #include "src/data/metrics/score.h"
 #include "src/data/sets/labelling.h"
 
-/* score (labelling_structures); [0], background, is not filled for regions. */
+/* score (labelling_structures); [0], background, is not filled for regions. options: as in
+ * score_labels. */
 bool score_structures(const Labelling *labelling, const uint8_t *reference,
                       const uint8_t *prediction, const Grid *grid, const SurfaceOptions *options,
                       Score *score, Error *error);
-/* dice (labelling_structures); [0] as above. */
-bool dice_structures(const Labelling *labelling, const uint8_t *prediction,
-                     const uint8_t *reference, size_t voxels, Dice *dice, Error *error);
 
 #endif
