@@ -45,16 +45,16 @@ endif
 # kernels/NAME.c is compiled twice: in float (the portable kernel) and in double (the oracle).
 KERNEL_NAMES := $(shell sed -n 's/^OP.\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
 REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
-LIB_SOURCES  := $(wildcard base/*.c kernels/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*/*.c src/train/*.c \
+LIB_SOURCES  := $(filter-out kernels/cuda/kernel_table.c,$(wildcard kernels/cuda/*.c)) $(wildcard base/*.c kernels/*.c kernels/cpu/*.c kernels/volumes/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*/*.c src/train/*.c \
                   src/store/*.c src/bench/*.c src/report/*.c src/cli/*.c)
 OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
 EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o \
-                  kernels/cuda/table.o $(addprefix kernels/cuda/,patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o \
+                  kernels/cuda/kernel_table.o $(addprefix kernels/volumes/,patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o \
                   tests/library_rows.o)
 ifeq ($(CPU_ONLY),)
-  OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu kernels/cuda/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/table.o
+  OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu kernels/cuda/*.cu kernels/volumes/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/kernel_table.o
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \
                 -lcudart_static -lstdc++ -lpthread -ldl -lrt
 endif

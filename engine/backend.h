@@ -53,7 +53,7 @@ typedef struct Device {
   void (*clocks)(DeviceClocks *clocks);
   /* What backend_planned would want to know of it, JSON; empty where cuDNN cannot tell. */
   void (*properties)(char *text, size_t bytes);
-  const struct PatchOps *patches; /* kernels/volume_ops.h */
+  const struct PatchOps *patches; /* kernels/volumes/volume_ops.h */
   const struct SlabOps *slabs;
 } Device;
 
@@ -97,9 +97,10 @@ const char *backend_dnn_warning(int version);
 bool backend_names_gpu(const char *name, int *index);
 
 /* A GPU that is not here, of the name of a file of HOME/kernels/cuda/devices: plans can be made and
- * bound, not run: plan_run only counts (kernels/planned.h). cuDNN's engines and workspaces are its
- * own; cuBLASLt's, which wants a GPU to be asked, the most that it may take. From then on this
- * process plans; NULL with the reason: no such name, a build without CUDA, cuDNN older than 9.11.
+ * bound, not run: plan_run only counts (kernels/cuda/absent_gpu.h). cuDNN's engines and workspaces
+ * are its own; cuBLASLt's, which wants a GPU to be asked, the most that it may take. From then on
+ * this process plans; NULL with the reason: no such name, a build without CUDA, cuDNN older
+ * than 9.11.
  */
 const Backend *backend_planned(const char *home, const char *name, Error *error);
 /* The engines of cuDNN that the plans of this process use; none in a build without CUDA. */

@@ -4,7 +4,7 @@
 
 extern "C" {
 #include "engine/backend.h"
-#include "kernels/cuda/table.h"
+#include "kernels/cuda/kernel_table.h"
 }
 
 namespace {

@@ -1,7 +1,7 @@
 /* The static graph of a step: values (tensors to be) and nodes (uses of ops) in execution order.
  *
  * Built once per trial; graph_backward appends the gradient nodes; plan.h gives every value a
- * place; run.h walks the list. Errors are sticky: the first is kept in graph->error, after which
+ * place; runner.c walks the list. Errors are sticky: the first is kept in graph->error, after which
  * every builder returns NULL, so that building code needs no checks between two ops. */
 #ifndef ENGINE_GRAPH_H
 #define ENGINE_GRAPH_H

@@ -2,7 +2,7 @@
 #include "base/rng.h"
 #include "engine/backend.h"
 #include "engine/host_memory.h"
-#include "kernels/half_weights.h"
+#include "kernels/cuda/half_weights.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * are joined into sets; one member that has to stay in float keeps its whole set there. */
 #include "engine/storage.h"
 
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 
 typedef struct Sets {
   int *parent; /* by value id; a root is its own */

@@ -1,8 +1,8 @@
 /* Fast activation: flat loops over chunks of the tensor; relu is bound by memory. */
-#include "kernels/bf16.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd_math.h"
 #include "kernels/options.h"
-#include "kernels/parallel.h"
-#include "kernels/simd_math.h"
 
 enum { CHUNK = 1 << 10 };
 

@@ -1,8 +1,8 @@
 /* Fast add: bound by memory. The gradient of a repeated b is a sum over rows of `period` elements:
  * float over ROWS rows, double beyond, pieces of rows apart so that threads do not matter. */
-#include "kernels/bf16.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/options.h"
-#include "kernels/parallel.h"
 
 #include <string.h>
 

@@ -4,10 +4,10 @@
  * queries; dk and dv: lanes are keys. Scores are thus computed twice in backward (7 products
  * instead of 5), but every result belongs to one tile: no reduction, the same bits for any number
  * of threads. Bound by FLOP and, with 8 channels a head, by exp. */
-#include "kernels/attention_scores.h"
-#include "kernels/parallel.h"
-#include "kernels/simd_math.h"
-#include "kernels/vector.h"
+#include "kernels/cpu/attention_scores.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd.h"
+#include "kernels/cpu/simd_math.h"
 
 #include <math.h>
 #include <omp.h>

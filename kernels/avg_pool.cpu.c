@@ -1,7 +1,7 @@
 /* Fast avg_pool: line by line of the output (n, d, h), vectorised over channels. Bound by memory.
  */
+#include "kernels/cpu/staging.h"
 #include "kernels/options.h"
-#include "kernels/staging.h"
 
 #include <string.h>
 

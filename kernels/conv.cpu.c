@@ -5,11 +5,11 @@
  * GFLOP/s a core), where each input part is a convolution of its own with a slice of the weights:
  * forward, the second adds to the output of the first; backward, the parts are independent. Bound
  * by FLOP from 16 channels on. */
-#include "kernels/bf16.h"
-#include "kernels/onednn.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/staging.h"
+#include "kernels/cpu/winograd.h"
 #include "kernels/options.h"
-#include "kernels/staging.h"
-#include "kernels/winograd.h"
 
 #include <stdlib.h>
 #include <string.h>

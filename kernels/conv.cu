@@ -5,8 +5,8 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/dense.h"
-#include "kernels/cuda/room.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/scratch_blocks.h"
 
 #include <new>
 

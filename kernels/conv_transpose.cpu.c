@@ -1,7 +1,7 @@
 /* GEMM (voxels, Cin) x (Cin, taps*Cout) by tiles of input voxels. Taps along W and the channels of
  * one input voxel lie together in the output, so a tile is moved in runs of sw*Cout numbers. */
-#include "kernels/bf16.h"
-#include "kernels/dense.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/row_tiles.h"
 #include "kernels/options.h"
 
 #include <string.h>

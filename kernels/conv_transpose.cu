@@ -3,8 +3,8 @@
  * filter. So forward computes that convolution's input, and backward runs it forward. */
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/convolution.h"
-#include "kernels/cuda/room.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/scratch_blocks.h"
 
 #include <new>
 

@@ -10,8 +10,8 @@
  *
  * A thread owns (sample, head), so no two write the same channels and every sum has one order: the
  * same bits for any number of threads. */
-#include "kernels/bf16.h"
-#include "kernels/deform_heads.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/deform_heads.h"
 
 #include <omp.h>
 

@@ -13,7 +13,7 @@
  * float in scratch and rounded once.
  *
  * Bound by L1 and L2: 8 corners of C elements a point, of which DRAM sees each value about once. */
-#include "kernels/cuda/deform_points.h"
+#include "kernels/cuda/deform_bricks.h"
 
 #include <type_traits>
 

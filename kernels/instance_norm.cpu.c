@@ -3,10 +3,10 @@
  * keeps VEC channels in registers, sums 64 voxels in float and those in double. The variance comes
  * from values shifted by the first voxel, which keeps it exact where the mean is large. Bound by
  * memory. */
-#include "kernels/bf16.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/staging.h"
 #include "kernels/options.h"
-#include "kernels/parallel.h"
-#include "kernels/staging.h"
 
 #include <math.h>
 #include <string.h>

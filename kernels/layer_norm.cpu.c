@@ -1,8 +1,8 @@
 /* A row is read from memory once and stays in the cache for mean, variance and result. Rows are
  * cut into at most 64 chunks whatever the number of threads; the gradients of gamma and beta are
  * summed over 64 rows in float, those in double, chunk after chunk. Bound by memory. */
+#include "kernels/cpu/parallel.h"
 #include "kernels/options.h"
-#include "kernels/parallel.h"
 
 #include <math.h>
 #include <string.h>

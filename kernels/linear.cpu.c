@@ -1,7 +1,7 @@
 /* Products by tiles of rows, bias and ReLU in registers. Bound by FLOP from about 64 channels on,
  * by memory below. */
-#include "kernels/bf16.h"
-#include "kernels/dense.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/row_tiles.h"
 #include "kernels/options.h"
 
 enum { IN_W, IN_B, IN_X };

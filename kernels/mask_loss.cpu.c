@@ -1,9 +1,9 @@
 /* Fast mask_loss: one pass over the logits each way, flat over tiles of 16 voxels (mask_sums.h).
  * As at most a few masks have a given class as target, the terms with t cost a scalar a voxel and
  * class. */
-#include "kernels/mask_sums.h"
+#include "kernels/cpu/mask_sums.h"
+#include "kernels/cpu/simd_math.h"
 #include "kernels/options.h"
-#include "kernels/simd_math.h"
 
 #include <omp.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * All costs follow from sums of softplus(x), p per query and of x, p per (class, query), which one
  * pass over the voxels gives: O(V K), not O(V K classes), as a voxel is of one class, or with
  * `regions` of the few that its label holds. Voxels with a negative label are left out of every
- * sum. Then the assignment problem (assignment.h). */
-#include "kernels/matching.h"
+ * sum. Then the assignment problem (cpu/matching.c). */
+#include "kernels/cpu/matching.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,9 +2,9 @@
  * voxel's rows of x and p are added to those of its class or classes. The assignment itself is
  * matching.c's.
  */
-#include "kernels/mask_sums.h"
-#include "kernels/matching.h"
-#include "kernels/simd_math.h"
+#include "kernels/cpu/mask_sums.h"
+#include "kernels/cpu/matching.h"
+#include "kernels/cpu/simd_math.h"
 
 #include <omp.h>
 #include <string.h>

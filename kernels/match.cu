@@ -3,7 +3,7 @@
  *
  * The sums by (class, query) are kept by each thread for its own column in shared memory: no
  * atomics, no two threads in one bank. A column of ones beside the queries counts the voxels of
- * each class, and in place of its sum of p all known ones. The assignment is that of assignment.c,
+ * each class, and in place of its sum of p all known ones. The assignment is that of matching.c,
  * in double, each search step by one warp: among equally near columns the lowest wins, as there. */
 #include "kernels/cuda/mask_terms.h"
 #include "kernels/cuda/partials.h"
@@ -28,7 +28,7 @@ struct Weights {
   bool fixed;
 };
 
-/* The search of assignment.c in shared memory; columns + 1 of each: the last one is the root. */
+/* The search of matching.c in shared memory; columns + 1 of each: the last one is the root. */
 struct Search {
   const double *cost;
   int columns;

@@ -1,7 +1,7 @@
 /* One GEMM per sample; the library spreads each over the threads. */
-#include "kernels/gemm.h"
+#include "kernels/cpu/sgemm.h"
+#include "kernels/cpu/staging.h"
 #include "kernels/options.h"
-#include "kernels/staging.h"
 
 enum { IN_A, IN_B };
 

@@ -1,8 +1,8 @@
 /* One matrix product per sample by cuBLASLt. Where a, b or y is BF16 the operands are multiplied in
  * BF16, the one that is not is cast first. */
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/room.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/scratch_blocks.h"
 
 #include <new>
 

@@ -5,7 +5,7 @@
  *   dice = 1 - mean over the regions (and samples, unless batch) of
  *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of all).
  * (nnU-Net, once its data set declares an ignore label, divides by V alone: C times this bce.) */
-#include "kernels/dice_sums.h"
+#include "kernels/cpu/dice_sums.h"
 #include "kernels/options.h"
 
 #include <math.h>

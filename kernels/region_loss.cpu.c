@@ -1,9 +1,9 @@
 /* Fast region_loss: one pass over the logits each way, flat over tiles of 16 voxels (mask_sums.h);
  * the terms with t are added for the regions that a voxel is of. */
-#include "kernels/dice_sums.h"
-#include "kernels/mask_sums.h"
+#include "kernels/cpu/dice_sums.h"
+#include "kernels/cpu/mask_sums.h"
+#include "kernels/cpu/simd_math.h"
 #include "kernels/options.h"
-#include "kernels/simd_math.h"
 
 #include <omp.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * around it are blended, then voxels along the line. Backward is its transpose in two passes that
  * only gather, so threads never write the same place: output planes (n, d) onto planes of the
  * input's H, W; these onto the input's planes. Bound by memory. */
+#include "kernels/cpu/staging.h"
 #include "kernels/options.h"
-#include "kernels/staging.h"
 
 #include <omp.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Fast softmax: tiles of rows (softmax_tile.h), shared out over the threads. */
+#include "kernels/cpu/softmax_tile.h"
 #include "kernels/op.h"
-#include "kernels/softmax_tile.h"
 
 #include <omp.h>
 

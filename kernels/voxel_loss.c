@@ -5,7 +5,7 @@
  *   dice = 1 - mean over classes c >= 1 (and samples, unless batch) of
  *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of all).
  */
-#include "kernels/dice_sums.h"
+#include "kernels/cpu/dice_sums.h"
 #include "kernels/options.h"
 
 #include <math.h>

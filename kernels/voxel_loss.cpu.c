@@ -1,9 +1,9 @@
 /* Fast voxel_loss: one pass over the logits each way, by tiles of voxels (softmax_tile.h). Backward
  * takes the exponentials again: they cost less than p would to store and to read. */
-#include "kernels/dice_sums.h"
-#include "kernels/mask_sums.h"
+#include "kernels/cpu/dice_sums.h"
+#include "kernels/cpu/mask_sums.h"
+#include "kernels/cpu/softmax_tile.h"
 #include "kernels/options.h"
-#include "kernels/softmax_tile.h"
 
 #include <omp.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 #include "tests/emulated_device.h"
-#include "kernels/cuda/table.h"
+#include "kernels/cuda/kernel_table.h"
 
 #include <stdlib.h>
 #include <string.h>

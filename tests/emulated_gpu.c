@@ -8,7 +8,7 @@
 #include "engine/backend.h"
 #include "engine/step_memory.h"
 #include "engine/stepper.h"
-#include "kernels/cuda/table.h"
+#include "kernels/cuda/kernel_table.h"
 #define CUDA_EMULATOR
 #include "engine/sgd.h"
 

@@ -13,7 +13,7 @@
 import glob, re, subprocess, sys
 definition = r"__global__\s+void\s+(?:__launch_bounds__\((?:[^()]|\([^()]*\))*\)\s*)?(\w+)\s*\("
 names, kernels, ran = set(), set(), set()
-for path in glob.glob("kernels/*.cu") + glob.glob("kernels/cuda/*.[ch]*") + ["engine/optimizer.cu"]:
+for path in glob.glob("kernels/*.cu") + glob.glob("kernels/cuda/*.[ch]*") + glob.glob("kernels/volumes/*.cu") + ["engine/optimizer.cu"]:
     names |= set(re.findall(definition, open(path).read()))
 for program in sys.argv[1:]:
     place = {}

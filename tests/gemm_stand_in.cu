@@ -72,7 +72,7 @@ static const char *status_name(cublasStatus_t) {
 extern "C" GemmAnswer gemm_stand_in(bool has_epilogue) {
   static int64_t rows = 64;
   Libraries real = libraries;
-  PlannedGpu gpu = planned_gpu;
+  AbsentGpu gpu = absent_gpu;
   Error error = {};
   GemmAnswer answer = {};
   BlasFunctions *f = &libraries.blas;
@@ -87,7 +87,7 @@ extern "C" GemmAnswer gemm_stand_in(bool has_epilogue) {
   f->cublasLtMatmulAlgoGetHeuristic = heuristic;
   f->cublasLtGetStatusString = status_name;
   libraries.blas_handle = reinterpret_cast<cublasLtHandle_t>(&answer);
-  planned_gpu = PlannedGpu{1, 1024};
+  absent_gpu = AbsentGpu{1, 1024};
   told = {};
   told.has_epilogue = has_epilogue;
   GemmShape shape = {++rows, 32, 16, false, true, 1, BF16, BF16, true, true, false};
@@ -99,6 +99,6 @@ extern "C" GemmAnswer gemm_stand_in(bool has_epilogue) {
   answer.null_biases = told.null_biases;
   answer.epilogue = told.epilogue;
   libraries = real;
-  planned_gpu = gpu;
+  absent_gpu = gpu;
   return answer;
 }

@@ -1,7 +1,7 @@
 #define CUDA_EMULATOR
 #include "tests/sgd_emulated.h"
 #include "engine/sgd.h"
-#include "kernels/bf16.h"
+#include "kernels/cpu/bf16.h"
 
 #include <math.h>
 #include <string.h>

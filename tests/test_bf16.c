@@ -10,7 +10,7 @@
  * bf16 3.6 and 2.2 %; with fixed matching bf16 is 0.3 % away on either. */
 #include "engine/optimizer.h"
 #include "engine/plan.h"
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 #include "src/data/batches/sampler.h"
 #include "src/data/phantom/phantom.h"
 #include "src/train/network.h"

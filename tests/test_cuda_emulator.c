@@ -6,7 +6,7 @@
  */
 #include "base/rng.h"
 #include "engine/optimizer.h"
-#include "kernels/cuda/table.h"
+#include "kernels/cuda/kernel_table.h"
 #include "tests/emulator_faults.h"
 #include "tests/library_rows.h"
 #include "tests/op_check.h"

@@ -1,10 +1,10 @@
 /* Whole training steps with the emulated CUDA kernels, the CPU's where an op calls cuDNN or cuBLAS,
  * against the CPU's alone: what the kernels' own cases cannot show, such as two types meeting in
  * one graph, gradients that do not arrive, and memory shared in place. */
-#include "kernels/bf16.h"
-#include "kernels/cuda/table.h"
+#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/processor.h"
+#include "kernels/cuda/kernel_table.h"
 #include "kernels/mode.h"
-#include "kernels/processor.h"
 #include "src/bench/step.h"
 
 #include <math.h>

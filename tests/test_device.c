@@ -4,8 +4,8 @@
 #include "engine/probe.h"
 #include "engine/step_memory.h"
 #include "engine/stepper.h"
+#include "kernels/cuda/absent_gpu.h"
 #include "kernels/options.h"
-#include "kernels/planned.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* What the processor may do: the rule against every pair of processor and program, and that oneDNN
  * and a peer keep to it. */
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 
 #include <dnnl.h>
 #include <setjmp.h>

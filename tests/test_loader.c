@@ -1,5 +1,5 @@
 /* The threads that make batches ahead of the training. */
-#include "kernels/normals.h"
+#include "kernels/volumes/normals.h"
 #include "src/data/batches/loader.h"
 
 #include <setjmp.h>

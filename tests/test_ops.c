@@ -7,8 +7,8 @@
  * --slow: the double reference also runs on the shapes where it takes seconds. --small: no bench
  * shapes and few finite differences (for memory checkers). */
 #include "base/rng.h"
+#include "kernels/cpu/processor.h"
 #include "kernels/op_case.h"
-#include "kernels/processor.h"
 #include "tests/op_check.h"
 #include "tests/op_fill.h"
 

@@ -1,7 +1,7 @@
 /* The generator against the known answers that its authors publish (Random123, kat_vectors:
  * philox4x32 with 10 rounds), and what its draws promise. */
 #include "base/rng.h"
-#include "kernels/normals.h"
+#include "kernels/volumes/normals.h"
 
 #include <math.h>
 #include <setjmp.h>

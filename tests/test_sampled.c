@@ -9,8 +9,8 @@
  *     --timed   engines by their time, as a plain run; without it as `run --deterministic`
  *     --tf32    float products in TF32
  *     --engines at last the engines of cuDNN that were used */
+#include "kernels/cpu/processor.h"
 #include "kernels/mode.h"
-#include "kernels/processor.h"
 #include "lua/bind.h"
 #include "src/bench/op_bench.h"
 #include "src/bench/sample.h"

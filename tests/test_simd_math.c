@@ -1,5 +1,5 @@
 /* The vectorised functions against libm's double ones, over their whole ranges. */
-#include "kernels/simd_math.h"
+#include "kernels/cpu/simd_math.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

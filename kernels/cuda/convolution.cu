@@ -1,13 +1,13 @@
 #include "kernels/cuda/convolution_graph.h"
 #include "kernels/cuda/epilogues.h"
-#include "kernels/cuda/room.h"
+#include "kernels/cuda/scratch_blocks.h"
 
 #include <new>
 #include <string.h>
 
 extern "C" {
 #include "base/clock.h"
-#include "kernels/contest.h"
+#include "kernels/cuda/autotune.h"
 #include "kernels/mode.h"
 }
 
@@ -129,7 +129,7 @@ static bool is_compiled(const Engine *engine) {
 }
 
 static bool acceptable(const Convolution *c, const Engine *engine) {
-  return !(engine->numerical & forbidden(c)) && (contest_compiled() || !is_compiled(engine));
+  return !(engine->numerical & forbidden(c)) && (autotune_compiled() || !is_compiled(engine));
 }
 
 static int64_t most_workspace() {
@@ -171,7 +171,7 @@ namespace {
 /* The search for an engine; the best so far is the convolution's. */
 struct Search {
   Convolution *c;
-  Contest contest;
+  Autotune autotune;
   Engine engine; /* the candidate */
   void *x, *w, *y, *bias, *workspace;
 };
@@ -202,14 +202,14 @@ static void search_begin(Search *s, Convolution *c) {
   }
   *s = Search();
   s->c = c;
-  s->contest = contest_begin();
-  s->contest.blind |= libraries.dnn_device != NULL;
-  if (s->contest.blind) return;
+  s->autotune = autotune_begin();
+  s->autotune.blind |= libraries.dnn_device != NULL;
+  if (s->autotune.blind) return;
   s->x = library_room(x);
   s->w = library_room(w);
   s->y = library_room(y);
   s->bias = library_room((size_t)(shape->channels + shape->outs) * sizeof(float));
-  s->contest.blind = !s->x || !s->w || !s->y || !s->bias;
+  s->autotune.blind = !s->x || !s->w || !s->y || !s->bias;
 }
 
 static void search_end(Search *s) {
@@ -221,7 +221,7 @@ static void search_end(Search *s) {
 static bool wanted(Search *s, bool tensor_cores) {
   const Engine *engine = &s->engine;
   return acceptable(s->c, engine) && (!tensor_cores || has_tensor_cores(engine)) &&
-         contest_admits(&s->contest, engine->index);
+         autotune_admits(&s->autotune, engine->index);
 }
 
 /* Owns the configuration from now on. tensor_cores: those alone. */
@@ -231,14 +231,14 @@ static void look_at(Search *s, Descriptor configuration, bool fused, bool tensor
   s->engine.fused = fused;
   double start = seconds_now();
   bool good = ask(&s->engine) && wanted(s, tensor_cores) && build(&s->engine, configuration);
-  bool wants = good && !s->contest.blind && s->engine.workspace > 0;
+  bool wants = good && !s->autotune.blind && s->engine.workspace > 0;
   s->workspace = wants ? library_room((size_t)s->engine.workspace) : NULL;
-  s->contest.spent += seconds_now() - start;
+  s->autotune.spent += seconds_now() - start;
   good = good && (!wants || s->workspace);
-  if (good && contest_try(&s->contest, rehearsal_seconds, s)) {
+  if (good && autotune_try(&s->autotune, rehearsal_seconds, s)) {
     engine_free(&s->c->engine);
     s->c->engine = s->engine;
-    s->c->seconds = s->contest.blind ? 0 : s->contest.best;
+    s->c->seconds = s->autotune.blind ? 0 : s->autotune.best;
   } else {
     engine_free(&s->engine);
   }
@@ -270,7 +270,7 @@ static void look_through(Search *s, Descriptor g, bool fused, cudnnBackendHeurMo
   for (Descriptor &one : list) one = create(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
   int64_t count = suggestions(g, mode, list);
   for (int i = 0; i < MOST_CONFIGURATIONS; i++) {
-    if (i < count && contest_open(&s->contest))
+    if (i < count && autotune_open(&s->autotune))
       look_at(s, list[i], fused, tensor_cores);
     else
       destroy(list[i]);
@@ -282,11 +282,11 @@ static void look_through(Search *s, Descriptor g, bool fused, cudnnBackendHeurMo
  * engine is sometimes named first. */
 static void look_for(Search *s, bool fused) {
   Descriptor g = convolution_graph(&s->c->parts[fused], &s->c->shape, s->c->pass, fused);
-  contest_again(&s->contest);
-  if (g && s->contest.blind && !(forbidden(s->c) & TENSOR_CORES))
+  autotune_again(&s->autotune);
+  if (g && s->autotune.blind && !(forbidden(s->c) & TENSOR_CORES))
     look_through(s, g, fused, CUDNN_HEUR_MODE_A, true);
-  if (g && contest_open(&s->contest)) look_through(s, g, fused, CUDNN_HEUR_MODE_A, false);
-  if (g && s->contest.best == 0) look_through(s, g, fused, CUDNN_HEUR_MODE_FALLBACK, false);
+  if (g && autotune_open(&s->autotune)) look_through(s, g, fused, CUDNN_HEUR_MODE_A, false);
+  if (g && s->autotune.best == 0) look_through(s, g, fused, CUDNN_HEUR_MODE_FALLBACK, false);
   if (!s->c->engine.plan || s->c->engine.fused != fused) destroy_parts(&s->c->parts[fused]);
 }
 

@@ -1,8 +1,8 @@
 /* 3D convolutions by cuDNN 9's graph interface, channels last, the engine chosen when the plan is
- * made, by its time on this device (kernels/contest.h). What is allowed to it, kernel_mode says:
- * TF32 for F32 operands, and for the weight's gradient sums in an order that is not fixed. Engines
- * that are compiled at run time, seconds each in every process, only with HARNESS_ENGINES=compiled
- * in the environment. */
+ * made, by its time on this device (kernels/cuda/autotune.h). What is allowed to it, kernel_mode
+ * says: TF32 for F32 operands, and for the weight's gradient sums in an order that is not fixed.
+ * Engines that are compiled at run time, seconds each in every process, only with
+ * HARNESS_ENGINES=compiled in the environment. */
 #ifndef KERNELS_CUDA_CONVOLUTION_H
 #define KERNELS_CUDA_CONVOLUTION_H
 

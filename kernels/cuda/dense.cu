@@ -2,8 +2,8 @@
 #include "kernels/cuda/dense.h"
 #include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/room.h"
 #include "kernels/cuda/rows.h"
+#include "kernels/cuda/scratch_blocks.h"
 
 #include <new>
 

@@ -3,12 +3,12 @@
 #include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/libraries.h"
-#include "kernels/cuda/room.h"
+#include "kernels/cuda/scratch_blocks.h"
 
 #include <new>
 
 extern "C" {
-#include "kernels/contest.h"
+#include "kernels/cuda/autotune.h"
 #include "kernels/mode.h"
 }
 
@@ -117,7 +117,7 @@ static cublasStatus_t multiply(const Gemm *gemm, void *stream, const void *a, co
     BLAS_TRY(BLAS(cublasLtMatmulDescSetAttribute)(gemm->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                   &bias, sizeof bias));
   gpu_launches++;
-  if (planned_gpu.processors) return CUBLAS_STATUS_SUCCESS;
+  if (absent_gpu.processors) return CUBLAS_STATUS_SUCCESS;
   return BLAS(cublasLtMatmul)(libraries.blas_handle, gemm->what, &one, b, gemm->a, a, gemm->b,
                               &zero, d, gemm->d, d, gemm->d, &gemm->algorithm, workspace,
                               gemm->workspace, static_cast<cudaStream_t>(stream));
@@ -186,15 +186,15 @@ static bool choose(Gemm *gemm, Error *error) {
     return true;
   }
   int count = ask(gemm, found, &status), best = -1;
-  Contest contest = contest_begin();
+  Autotune autotune = autotune_begin();
   Rehearsal rehearsal = {};
-  if (!contest.blind && count > 1) contest.blind = !rehearsal_begin(&rehearsal, gemm);
-  if (count == 1) contest.blind = true;
-  for (int i = 0; i < count && contest_open(&contest); i++) {
+  if (!autotune.blind && count > 1) autotune.blind = !rehearsal_begin(&rehearsal, gemm);
+  if (count == 1) autotune.blind = true;
+  for (int i = 0; i < count && autotune_open(&autotune); i++) {
     if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;
     gemm->algorithm = found[i].algo;
     gemm->workspace = found[i].workspaceSize;
-    if (contest_try(&contest, rehearsal_seconds, &rehearsal)) best = i;
+    if (autotune_try(&autotune, rehearsal_seconds, &rehearsal)) best = i;
   }
   rehearsal_end(&rehearsal);
   if (best < 0)

@@ -1,6 +1,7 @@
 /* Matrix products by cuBLASLt, the algorithm chosen when the plan is made, by its time on this
- * device (kernels/contest.h). All matrices are dense and row-major, samples of a batch follow each
- * other. BF16 operands accumulate in float; F32 ones multiply in float, or with `tf32` in TF32. */
+ * device (kernels/cuda/autotune.h). All matrices are dense and row-major, samples of a batch follow
+ * each other. BF16 operands accumulate in float; F32 ones multiply in float, or with `tf32` in
+ * TF32. */
 #ifndef KERNELS_CUDA_GEMM_H
 #define KERNELS_CUDA_GEMM_H
 

@@ -24,8 +24,8 @@
 #include <stdlib.h>
 
 extern "C" {
+#include "kernels/cuda/absent_gpu.h"
 #include "kernels/options.h"
-#include "kernels/planned.h"
 }
 
 #ifdef CUDA_EMULATOR
@@ -79,7 +79,7 @@ static inline void cuda_try(cudaError_t status, const char *what, const char *fi
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
   do {                                                                                             \
     gpu_launches++;                                                                                \
-    if (planned_gpu.processors) break;                                                             \
+    if (absent_gpu.processors) break;                                                              \
     kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__);         \
     cuda_try(cudaGetLastError(), "launch of " #kernel, __FILE__, __LINE__);                        \
   } while (0)
@@ -94,7 +94,7 @@ template <typename K> static inline void allow_shared(K kernel, size_t bytes) {
   (void)kernel;
   CHECK(bytes <= 99 << 10, "%zu bytes of shared memory: sm_80 and sm_89 share 99 KiB", bytes);
 #else
-  if (planned_gpu.processors) return;
+  if (absent_gpu.processors) return;
   CUDA_TRY(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                 static_cast<int>(bytes)));
 #endif
@@ -110,7 +110,7 @@ static inline int resident_blocks(K kernel, int threads, size_t shared_bytes) {
   return 6;
 #else
   int device = 0, processors = 0, each = 0;
-  if (planned_gpu.processors) return planned_gpu.processors * (planned_gpu.threads / threads);
+  if (absent_gpu.processors) return absent_gpu.processors * (absent_gpu.threads / threads);
   CUDA_TRY(cudaGetDevice(&device));
   CUDA_TRY(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
   CUDA_TRY(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&each, kernel, threads, shared_bytes));
@@ -142,7 +142,7 @@ template <typename F> static inline void with_type(DType type, F launch) {
 /* In the order of the call's stream, within the device's memory. */
 static inline void zero_bytes(const Call *call, void *to, size_t bytes) {
   gpu_launches++;
-  if (planned_gpu.processors) return;
+  if (absent_gpu.processors) return;
   CUDA_TRY(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(call->stream)));
 }
 
@@ -154,7 +154,7 @@ static inline void zero_gradients(const Call *call) {
 
 static inline void copy_bytes(const Call *call, void *to, const void *from, size_t bytes) {
   gpu_launches++;
-  if (planned_gpu.processors) return;
+  if (absent_gpu.processors) return;
   CUDA_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
                            static_cast<cudaStream_t>(call->stream)));
 }

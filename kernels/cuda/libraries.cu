@@ -65,9 +65,9 @@ bool libraries_plan(const char *properties, Error *error) {
                                         CUDNN_TYPE_CHAR, (int64_t)strlen(properties), properties));
   DNN_TRY(DNN(cudnnBackendFinalize)(device));
   libraries.dnn_device = device; /* plans that were made refer to the one before */
-  planned_gpu.processors = (int)planned_property(properties, "multiProcessorCount");
-  planned_gpu.threads = (int)planned_property(properties, "maxThreadsPerSM");
-  CHECK(planned_gpu.processors > 0 && planned_gpu.threads > 0, "a GPU without multiprocessors");
+  absent_gpu.processors = (int)gpu_property(properties, "multiProcessorCount");
+  absent_gpu.threads = (int)gpu_property(properties, "maxThreadsPerSM");
+  CHECK(absent_gpu.processors > 0 && absent_gpu.threads > 0, "a GPU without multiprocessors");
   return true;
 }
 

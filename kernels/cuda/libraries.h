@@ -71,8 +71,8 @@ bool libraries_plan(const char *properties, Error *error);
 /* The open GPU's, as such a file; the text is empty where cuDNN is older. */
 void libraries_properties(char *text, size_t bytes);
 
-/* Memory to time a candidate in (kernels/contest.h), filled with numbers of no pattern; NULL where
- * there is none left. Nothing of it is held by a plan. */
+/* Memory to time a candidate in (kernels/cuda/autotune.h), filled with numbers of no pattern; NULL
+ * where there is none left. Nothing of it is held by a plan. */
 void *library_room(size_t bytes);
 void library_room_free(void *room); /* NULL is fine */
 /* Seconds that what `run` puts into the stream takes on the device; NaN when run says false. Never

@@ -6,7 +6,7 @@
 #include "kernels/cuda/vector.h"
 
 extern "C" {
-#include "kernels/half_weights.h"
+#include "kernels/cuda/half_weights.h"
 }
 
 /* pitch: elements from row to row; data: the first element of the first row. */

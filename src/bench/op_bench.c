@@ -1,7 +1,7 @@
 #include "src/bench/op_bench.h"
 #include "base/rng.h"
 #include "engine/host_memory.h"
-#include "kernels/bf16.h"
+#include "kernels/cpu/bf16.h"
 #include "kernels/mode.h"
 #include "src/bench/sample.h"
 

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* pipe2 */
 #include "src/bench/peer.h"
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 
 #include <fcntl.h>
 #include <signal.h>

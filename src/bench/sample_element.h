@@ -3,7 +3,7 @@
 #ifndef BENCH_SAMPLE_ELEMENT_H
 #define BENCH_SAMPLE_ELEMENT_H
 
-#include "kernels/bf16.h"
+#include "kernels/cpu/bf16.h"
 #include "kernels/options.h"
 
 typedef double SampleElement(const Call *call, int operand, int64_t at);

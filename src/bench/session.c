@@ -1,5 +1,5 @@
 #include "src/bench/session.h"
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 #include "src/data/sets/json_text.h"
 #include "src/store/bench.h"
 #include "src/store/environment.h"

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "engine/backend.h"
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
 #include "src/data/sets/json_text.h"

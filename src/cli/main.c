@@ -2,7 +2,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 #include "lua/bind.h"
 #include "src/cli/cli.h"
 

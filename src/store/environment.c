@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* pipe2, dl_iterate_phdr */
 #include "src/store/environment.h"
 #include "engine/backend.h"
-#include "kernels/processor.h"
+#include "kernels/cpu/processor.h"
 #include "src/store/processors.h"
 
 #include <dlfcn.h>

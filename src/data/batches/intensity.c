@@ -1,7 +1,7 @@
 #include "src/data/batches/intensity.h"
-#include "kernels/normals.h"
-#include "kernels/patch_math.h"
-#include "kernels/simd_math.h"
+#include "kernels/cpu/simd_math.h"
+#include "kernels/volumes/normals.h"
+#include "kernels/volumes/patch_math.h"
 
 #include <math.h>
 

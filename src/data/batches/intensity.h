@@ -16,7 +16,7 @@
 #ifndef DATA_INTENSITY_H
 #define DATA_INTENSITY_H
 
-#include "kernels/volume_ops.h"
+#include "kernels/volumes/volume_ops.h"
 
 typedef enum IntensityStep {
   STEP_NOISE,

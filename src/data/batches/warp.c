@@ -1,5 +1,5 @@
 #include "src/data/batches/warp.h"
-#include "kernels/patch_math.h"
+#include "kernels/volumes/patch_math.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 #include "src/data/metrics/distance.h"
-#include "kernels/vector.h"
+#include "kernels/cpu/simd.h"
 
 #include <math.h>
 #include <stdlib.h>

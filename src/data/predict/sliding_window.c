@@ -1,5 +1,5 @@
 #include "src/data/predict/sliding_window.h"
-#include "kernels/volume_ops.h"
+#include "kernels/volumes/volume_ops.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,0 +1,45 @@
+/* Walking the list: nothing is decided and nothing is allocated here. */
+#include "base/clock.h"
+#include "engine/plan.h"
+#include "kernels/cuda/absent_gpu.h"
+
+static void run_node(const Plan *plan, const Node *node) {
+  const Kernel *kernel = plan->backend->kernels[node->op];
+  (node->call.backward ? kernel->backward : kernel->forward)(&node->call);
+}
+
+static bool is_constant(const Node *node) {
+  return node->call.op->flags & OP_CONSTANT;
+}
+
+static void run_marked(Plan *plan) {
+  const Device *device = plan->backend->device;
+  int count = plan->graph->node_count;
+  for (int i = 0; i < count; i++) {
+    Node *node = plan->graph->nodes[i];
+    int64_t before = gpu_launches;
+    device->mark(i);
+    if (!is_constant(node)) run_node(plan, node);
+    node->launches = (int)(gpu_launches - before);
+  }
+  device->mark(count);
+}
+
+void plan_marks(Plan *plan) {
+  for (int i = 0; i < plan->graph->node_count; i++)
+    plan->graph->nodes[i]->seconds += plan->backend->device->between(i, i + 1);
+}
+
+void plan_run(Plan *plan, bool profile) {
+  if (profile && plan->backend->device) {
+    run_marked(plan);
+    return;
+  }
+  for (int i = 0; i < plan->graph->node_count; i++) {
+    Node *node = plan->graph->nodes[i];
+    if (is_constant(node)) continue;
+    double start = profile ? seconds_now() : 0;
+    run_node(plan, node);
+    if (profile) node->seconds += seconds_now() - start;
+  }
+}

@@ -1,0 +1,68 @@
+/* One SIMD register of floats in GCC's vector extension: the compiler maps it to whatever the
+ * target has. For loops that must keep sums in registers; the rest is plain loops. */
+#ifndef KERNELS_CPU_SIMD_H
+#define KERNELS_CPU_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined __AVX512F__
+#include <immintrin.h>
+enum { VEC_BYTES = 64 };
+#elif defined __AVX__
+enum { VEC_BYTES = 32 };
+#else
+enum { VEC_BYTES = 16 };
+#endif
+enum { VEC = VEC_BYTES / 4 }; /* lanes */
+
+#ifndef INLINE
+#define INLINE static inline __attribute__((always_inline))
+#endif
+
+typedef float Vec __attribute__((vector_size(VEC_BYTES)));
+typedef int32_t IntVec __attribute__((vector_size(VEC_BYTES)));
+
+static inline Vec vec_load(const float *from) {
+  Vec v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+
+static inline void vec_store(float *to, Vec v) {
+  memcpy(to, &v, sizeof v);
+}
+
+/* The first `lanes` of them; the others are zero, or left alone. */
+static inline Vec vec_load_part(const float *from, int64_t lanes) {
+#if defined __AVX512F__
+  return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), from);
+#else
+  Vec v = {0};
+  memcpy(&v, from, (size_t)lanes * sizeof(float));
+  return v;
+#endif
+}
+
+static inline void vec_store_part(float *to, Vec v, int64_t lanes) {
+#if defined __AVX512F__
+  _mm512_mask_storeu_ps(to, (__mmask16)((1u << lanes) - 1), (__m512)v);
+#else
+  memcpy(to, &v, (size_t)lanes * sizeof(float));
+#endif
+}
+
+static inline Vec vec_splat(float x) {
+  return x - (Vec){0};
+}
+
+/* Lane by lane: a where the comparison's result is true, else b. */
+static inline Vec vec_select(IntVec mask, Vec a, Vec b) {
+  return (Vec)(((IntVec)a & mask) | ((IntVec)b & ~mask));
+}
+
+static inline Vec vec_max(Vec a, Vec b) {
+  return vec_select(a > b, a, b);
+}
+
+#endif

@@ -1,0 +1,449 @@
+/* Compiled twice: as it stands in float, through winograd_bf16.c with points in bf16. */
+#ifndef POINT_BF16
+#define POINT_BF16 0
+#endif
+#include "kernels/cpu/winograd.h"
+#include "kernels/cpu/winograd_tile.h"
+
+#include <omp.h>
+
+enum {
+  POINTS = 64,
+  TAPS = 27,
+  PANEL = 2 * VEC,                /* columns that a block of a product has */
+  ROWS = VEC_BYTES == 64 ? 8 : 4, /* and its rows: what fits in registers */
+  PAIR = 1 + POINT_BF16,          /* terms of a sum that lie together */
+  PAD = 16 * PAIR,                /* elements between planes, against equal cache sets */
+  CENTRE = 21,                    /* the point whose value is the plain sum over a tile's outputs */
+};
+
+static const float zeros[VEC];
+
+#if !POINT_BF16
+int64_t winograd_channels(void) {
+  return VEC;
+}
+#endif
+
+/* ---- where things lie ---------------------------------------------------------------------------
+ */
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high) {
+  return value < low ? low : value > high ? high : value;
+}
+
+static int64_t rounded(int64_t value, int64_t step) {
+  return (value + step - 1) / step * step;
+}
+
+static int64_t tile_count(const Winograd *g) {
+  int64_t count = g->samples;
+  for (int a = 0; a < 3; a++) count *= (g->dim[a] + 1) / 2;
+  return count;
+}
+
+/* Values of `count` tiles at every point: planes of (count, channels), or, in panels, of (channels
+ * / PANEL, count / PAIR, PANEL, PAIR) with a narrower last panel. Points, or float sums of
+ * products. */
+typedef struct Planes {
+  void *data;
+  int64_t plane, count, channels;
+  bool panels;
+} Planes;
+
+static Planes planes_make(void *data, int64_t count, int64_t channels, bool panels) {
+  return (Planes){data, count * channels + PAD, count, channels, panels};
+}
+
+static int64_t planes_bytes(int64_t count, int64_t channels, size_t element) {
+  return POINTS * (count * channels + PAD) * (int64_t)element;
+}
+
+static int64_t panel_width(int64_t channels, int64_t c) {
+  int64_t left = channels - c / PANEL * PANEL;
+  return left < PANEL ? left : PANEL;
+}
+
+/* The element of a tile (in panels: of its pair's first) and a channel in the first plane. */
+static int64_t place(const Planes *p, int64_t tile, int64_t c) {
+  if (!p->panels) return tile * p->channels + c;
+  int64_t width = panel_width(p->channels, c);
+  return c / PANEL * PANEL * p->count + tile / PAIR * PAIR * width + c % PANEL * PAIR;
+}
+
+static Point *point_at(const Planes *p, int64_t tile, int64_t c) {
+  return (Point *)p->data + place(p, tile, c);
+}
+
+static float *sum_at(const Planes *p, int64_t tile, int64_t c) {
+  return (float *)p->data + place(p, tile, c);
+}
+
+/* Calls with the pairing of a tile as a constant. */
+#define PAIRED(function, planes, tile, ...)                                                        \
+  (!POINT_BF16 || !(planes)->panels ? function(__VA_ARGS__, SINGLE)                                \
+   : (tile) % 2                     ? function(__VA_ARGS__, ODD)                                   \
+                                    : function(__VA_ARGS__, EVEN))
+/* The type of a map, a constant in the float form. */
+#define MAP_TYPE(maps, part) (POINT_BF16 ? (maps)->type[part] : F32)
+
+/* Tiles that one thread takes at a time: their points lie in its second-level cache. */
+static int64_t tiles_at_once(const Winograd *g) {
+  int64_t most = clamp((POINT_BF16 ? 2048 : 4096) / (g->ins + g->outs), 24, 128);
+  int64_t fair = tile_count(g) / (2 * omp_get_max_threads());
+  return rounded(clamp(fair, 8, most), ROWS);
+}
+
+/* Tiles that all threads take together for the weights' gradient: enough that a product's result
+ * is worth adding to memory. Part of the order of summation: independent of the threads. */
+static int64_t tiles_together(const Winograd *g) {
+  int64_t most = clamp((1 << (14 - POINT_BF16)) / (g->ins + g->outs), 128, 512);
+  return rounded(clamp(tile_count(g), 1, most), PAIR);
+}
+
+static int64_t filter_bytes(const Winograd *g) {
+  return planes_bytes(g->ins, g->outs, sizeof(Point));
+}
+
+/* One thread's points of its inputs, then its sums. */
+static int64_t share_bytes(const Winograd *g) {
+  int64_t tiles = tiles_at_once(g);
+  return planes_bytes(tiles, g->ins, sizeof(Point)) + planes_bytes(tiles, g->outs, sizeof(float));
+}
+
+static size_t scratch_bytes(const Winograd *g, bool backward) {
+  Winograd back = *g;
+  back.ins = g->outs, back.outs = g->ins;
+  int64_t share = share_bytes(g), other = share_bytes(&back), together = tiles_together(g);
+  if (backward && other > share) share = other;
+  int64_t most = filter_bytes(g) + omp_get_max_threads() * share;
+  int64_t shared = rounded(g->outs * (int64_t)sizeof(double), 64) +
+                   planes_bytes(g->outs, g->ins, sizeof(float)) +
+                   planes_bytes(together, g->ins, sizeof(Point)) +
+                   planes_bytes(together, g->outs, sizeof(Point));
+  return (size_t)(backward && shared > most ? shared : most);
+}
+
+/* A run of tiles that lie in one row along x. */
+typedef struct Run {
+  int64_t n, z, y, x, count; /* sample; tile coordinates of the first */
+} Run;
+
+static Run run_at(const Winograd *g, int64_t tile, int64_t end) {
+  int64_t across = (g->dim[2] + 1) / 2, down = (g->dim[1] + 1) / 2, deep = (g->dim[0] + 1) / 2;
+  Run run = {tile / (deep * down * across), tile / (down * across) % deep, tile / across % down,
+             tile % across, 0};
+  run.count = across - run.x < end - tile ? across - run.x : end - tile;
+  return run;
+}
+
+static int64_t voxel(const Winograd *g, const Run *run, int64_t z, int64_t y) {
+  return ((run->n * g->dim[0] + z) * g->dim[1] + y) * g->dim[2];
+}
+
+/* ---- tiles in and out ---------------------------------------------------------------------------
+ */
+
+static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_t channels,
+                      int64_t c, DType type) {
+  Lines lines = {.width = g->dim[2]};
+  for (int i = 0; i < 16; i++) {
+    int64_t z = 2 * run->z - 1 + i / 4, y = 2 * run->y - 1 + i % 4;
+    bool inside = z >= 0 && z < g->dim[0] && y >= 0 && y < g->dim[1];
+    lines.at[i] = inside ? real_at(map, voxel(g, run, z, y) * channels + c, type) : zeros;
+    lines.step[i] = inside ? channels : 0;
+  }
+  return lines;
+}
+
+/* Neighbouring tiles share two columns. Where products run over tiles in pairs, both are stored
+ * together. */
+INLINE void run_in(const Lines *lines, const Run *run, const Planes *to, int64_t tile, int64_t c,
+                   DType type) {
+  Vec columns[3][2][16];
+  int at = 0;
+  column_in(lines, 2 * run->x - 1, columns[0][0], type);
+  column_in(lines, 2 * run->x, columns[0][1], type);
+  for (int64_t i = 0; i < run->count;) {
+    bool pair = POINT_BF16 && to->panels && tile % 2 == 0 && i + 1 < run->count;
+    const Vec(*left)[16] = columns[at];
+    for (int k = 0; k <= pair; k++) {
+      int64_t x = 2 * (run->x + i + k) + 1;
+      at = (at + 1) % 3;
+      column_in(lines, x, columns[at][0], type);
+      column_in(lines, x + 1, columns[at][1], type);
+    }
+    Point *points = point_at(to, tile, c);
+    if (pair)
+      columns_to_points_pair(left, columns[(at + 2) % 3], columns[at], points, to->plane);
+    else
+      PAIRED(columns_to_points, to, tile, left, columns[at], points, to->plane);
+    i += 1 + pair;
+    tile += 1 + pair;
+  }
+}
+
+/* The points of tiles first .. end - 1; tile `base` is the first of `to`. */
+static void tiles_in(const Winograd *g, const Maps *x, int64_t first, int64_t end, int64_t base,
+                     const Planes *to) {
+  for (int64_t tile = first; tile < end;) {
+    Run run = run_at(g, tile, end);
+    int64_t before = 0;
+    for (int part = 0; part < x->count; before += x->channels[part++])
+      for (int64_t c = 0; c < x->channels[part]; c += VEC) {
+        DType type = MAP_TYPE(x, part);
+        Lines lines = lines_of(g, &run, x->data[part], x->channels[part], c, type);
+        TYPED(run_in, type, &lines, &run, to, tile - base, before + c);
+      }
+    tile += run.count;
+  }
+}
+
+INLINE void tile_out(const Winograd *g, const Run *run, int64_t i, void *map, int64_t channels,
+                     int64_t c, const Vec out[8], DType type) {
+  for (int k = 0; k < 8; k++) {
+    int64_t z = 2 * run->z + k / 4, y = 2 * run->y + k / 2 % 2, x = 2 * (run->x + i) + k % 2;
+    if (z < g->dim[0] && y < g->dim[1] && x < g->dim[2])
+      real_store(map, (voxel(g, run, z, y) + x) * channels + c, out[k], type);
+  }
+}
+
+static void tiles_out(const Winograd *g, const Planes *from, int64_t first, int64_t count,
+                      const float *bias, const Maps *y) {
+  for (int64_t tile = first; tile < first + count;) {
+    Run run = run_at(g, tile, first + count);
+    int64_t before = 0;
+    for (int part = 0; part < y->count; before += y->channels[part++])
+      for (int64_t c = 0; y->data[part] && c < y->channels[part]; c += VEC) {
+        Vec b = bias ? vec_load(bias + before + c) : (Vec){0}, out[8];
+        for (int64_t i = 0; i < run.count; i++) {
+          points_to_outputs(sum_at(from, tile - first + i, before + c), from->plane, out);
+          for (int k = 0; k < 8; k++) out[k] += b;
+          TYPED(tile_out, MAP_TYPE(y, part), g, &run, i, y->data[part], y->channels[part], c, out);
+        }
+      }
+    tile += run.count;
+  }
+}
+
+INLINE void gradient_in(const Winograd *g, const Run *run, int64_t i, const void *dy, int64_t c,
+                        Vec in[8], DType type) {
+  for (int k = 0; k < 8; k++) {
+    int64_t z = 2 * run->z + k / 4, y = 2 * run->y + k / 2 % 2, x = 2 * (run->x + i) + k % 2;
+    bool inside = z < g->dim[0] && y < g->dim[1] && x < g->dim[2];
+    in[k] = inside ? real_load(dy, (voxel(g, run, z, y) + x) * g->outs + c, type) : (Vec){0};
+  }
+}
+
+static void gradients_in(const Winograd *g, const Maps *dy, int64_t first, int64_t end,
+                         int64_t base, const Planes *to) {
+  for (int64_t tile = first; tile < end;) {
+    Run run = run_at(g, tile, end);
+    for (int64_t i = 0; i < run.count;) {
+      int64_t at = tile - base + i;
+      bool pair = POINT_BF16 && at % 2 == 0 && i + 1 < run.count;
+      for (int64_t c = 0; c < g->outs; c += VEC) {
+        Vec in[8], next[8];
+        TYPED(gradient_in, MAP_TYPE(dy, 0), g, &run, i, dy->data[0], c, in);
+        if (pair) TYPED(gradient_in, MAP_TYPE(dy, 0), g, &run, i + 1, dy->data[0], c, next);
+        if (pair)
+          outputs_to_points_pair(in, next, point_at(to, at, c), to->plane);
+        else
+          PAIRED(outputs_to_points, to, at, in, point_at(to, at, c), to->plane);
+      }
+      i += 1 + pair;
+    }
+    tile += run.count;
+  }
+}
+
+/* ---- products -----------------------------------------------------------------------------------
+ */
+
+/* c (ROWS, cols * VEC) = or += a (ROWS, depth) b (depth, cols * VEC), steps in elements; k: from
+ * one PAIR of terms to the next. */
+typedef struct Operand {
+  int64_t row, k;
+} Operand;
+
+#if POINT_BF16
+typedef IntVec Right;
+INLINE Vec multiply_add(Vec sum, const Point *a, Right b) {
+  int32_t pair;
+  memcpy(&pair, a, sizeof pair);
+  return vec_dot_bf16(sum, pair - (IntVec){0}, b);
+}
+#else
+typedef Vec Right;
+INLINE Vec multiply_add(Vec sum, const Point *a, Right b) {
+  return sum + *a * b;
+}
+#endif
+
+INLINE void block(int cols, const Point *a, Operand step, const Point *b, float *c, int64_t c_row,
+                  int64_t depth, bool add) {
+  Vec sum[ROWS][2];
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < cols; v++) sum[r][v] = add ? vec_load(c + r * c_row + v * VEC) : (Vec){0};
+  for (int64_t k = 0; k < depth; k += PAIR, b += PAIR * cols * VEC, a += step.k) {
+    Right right[2];
+    for (int v = 0; v < cols; v++) memcpy(&right[v], b + v * PAIR * VEC, sizeof right[v]);
+    for (int r = 0; r < ROWS; r++)
+      for (int v = 0; v < cols; v++)
+        sum[r][v] = multiply_add(sum[r][v], a + r * step.row, right[v]);
+  }
+  for (int r = 0; r < ROWS; r++)
+    for (int v = 0; v < cols; v++) vec_store(c + r * c_row + v * VEC, sum[r][v]);
+}
+
+/* One panel of columns for all rows. */
+static void panel(int64_t width, const Point *a, Operand step, int64_t rows, const Point *b,
+                  float *c, int64_t c_row, int64_t depth, bool add) {
+  for (int64_t r = 0; r < rows; r += ROWS)
+    if (width == PANEL)
+      block(2, a + r * step.row, step, b, c + r * c_row, c_row, depth, add);
+    else
+      block(1, a + r * step.row, step, b, c + r * c_row, c_row, depth, add);
+}
+
+/* ---- forward, and the gradient of x -------------------------------------------------------------
+ */
+
+/* `filter`: the weights' points, planes of (ins, outs) in panels. */
+static void convolve(const Winograd *g, const Maps *x, const Planes *filter, const float *bias,
+                     const Maps *y, char *scratch) {
+  int64_t at_once = tiles_at_once(g), count = tile_count(g), share = share_bytes(g);
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t first = 0; first < count; first += at_once) {
+    char *mine = scratch + share * omp_get_thread_num();
+    Planes in = planes_make(mine, at_once, g->ins, false);
+    Planes out =
+        planes_make(mine + planes_bytes(at_once, g->ins, sizeof(Point)), at_once, g->outs, false);
+    int64_t tiles = count - first < at_once ? count - first : at_once;
+    tiles_in(g, x, first, first + tiles, first, &in);
+    for (int p = 0; p < POINTS; p++)
+      for (int64_t c = 0; c < g->outs; c += PANEL)
+        panel(panel_width(g->outs, c), (const Point *)in.data + p * in.plane,
+              (Operand){g->ins, PAIR}, rounded(tiles, ROWS),
+              point_at(filter, 0, c) + p * filter->plane, (float *)out.data + p * out.plane + c,
+              g->outs, g->ins, false);
+    tiles_out(g, &out, first, tiles, bias, y);
+  }
+}
+
+/* Weights' points of VEC channels, `k` being the row of the filter. */
+INLINE void filter_points(const float *w, int64_t tap, const Planes *filter, int64_t k, int64_t c) {
+  Vec points[POINTS];
+  taps_to_points(w, tap, (float *)points, VEC);
+  Point *to = point_at(filter, k, c);
+  for (int p = 0; p < POINTS; p++)
+    PAIRED(point_store, filter, k, to + p * filter->plane, points[p]);
+}
+
+/* The 27 taps of VEC x VEC weights with the output channel fastest: to[tap][i][o]. */
+static void turn(const float *w, int64_t ins, float to[TAPS][VEC][VEC]) {
+  for (int o = 0; o < VEC; o++)
+    for (int tap = 0; tap < TAPS; tap++)
+      for (int i = 0; i < VEC; i++) to[tap][i][o] = w[(o * TAPS + tap) * ins + i];
+}
+
+static void forward(const Winograd *g, const Maps *x, const float *w, const float *b, const Maps *y,
+                    void *scratch) {
+  Planes filter = planes_make(scratch, g->ins, g->outs, true);
+  int64_t across = g->ins / VEC;
+#pragma omp parallel for schedule(static)
+  for (int64_t task = 0; task < across * (g->outs / VEC); task++) {
+    float taps[TAPS][VEC][VEC];
+    int64_t o = task / across * VEC, i = task % across * VEC;
+    turn(w + o * TAPS * g->ins + i, g->ins, taps);
+    for (int k = 0; k < VEC; k++) filter_points(taps[0][k], VEC * VEC, &filter, i + k, o);
+  }
+  convolve(g, x, &filter, b, y, (char *)scratch + filter_bytes(g));
+}
+
+/* A convolution of dy with the weights turned around and their channels exchanged. */
+static void backward_x(const Winograd *g, const Maps *dy, const float *w, const Maps *dx,
+                       void *scratch) {
+  Winograd back = *g;
+  back.ins = g->outs, back.outs = g->ins;
+  Planes filter = planes_make(scratch, back.ins, back.outs, true);
+#pragma omp parallel for schedule(static)
+  for (int64_t task = 0; task < g->outs / 2; task++)
+    for (int64_t i = 0; i < g->ins; i += VEC)
+      for (int64_t o = 2 * task; o < 2 * task + 2; o++)
+        filter_points(w + (o * TAPS + TAPS - 1) * g->ins + i, -g->ins, &filter, o, i);
+  convolve(&back, dy, &filter, NULL, dx, (char *)scratch + filter_bytes(g));
+}
+
+/* ---- the gradient of w --------------------------------------------------------------------------
+ */
+
+static void add_columns(const Planes *dy, int64_t tiles, double *sums) {
+  for (int64_t o = 0; o < dy->channels; o++) {
+    const Point *plane = (const Point *)dy->data + CENTRE * dy->plane;
+    float sum = 0;
+    for (int64_t t = 0; t < tiles; t++)
+      sum += real_get(plane, place(dy, t, o) + t % PAIR, POINT_BF16 ? BF16 : F32);
+    sums[o] += (double)sum;
+  }
+}
+
+/* dw += the product over the tiles at one point, (outs, ins). */
+static void point_gradient(const Planes *x, const Planes *dy, int p, int64_t tiles, bool add,
+                           const Planes *dw) {
+  for (int64_t c = 0; c < x->channels; c += PANEL)
+    for (int64_t o = 0; o < dy->channels; o += PANEL) {
+      int64_t width = panel_width(dy->channels, o);
+      panel(panel_width(x->channels, c), point_at(dy, 0, o) + p * dy->plane,
+            (Operand){PAIR, PAIR * width}, width, point_at(x, 0, c) + p * x->plane,
+            sum_at(dw, o, c) + p * dw->plane, x->channels, tiles, add);
+    }
+}
+
+static void gradient_back(const Winograd *g, const Planes *points, float *dw) {
+#pragma omp for schedule(static)
+  for (int64_t o = 0; o < g->outs; o++)
+    for (int64_t i = 0; i < g->ins; i += VEC)
+      points_to_taps(sum_at(points, o, i), points->plane, dw + o * TAPS * g->ins + i, g->ins);
+}
+
+/* All threads transform a number of tiles, then share out the points: each weight is summed by one
+ * thread in the order of the tiles. */
+static void backward_w(const Winograd *g, const Maps *x, const Maps *dy, float *dw, float *db,
+                       void *scratch) {
+  int64_t together = tiles_together(g), count = tile_count(g);
+  double *sums = scratch;
+  char *memory = (char *)scratch + rounded(g->outs * (int64_t)sizeof(double), 64);
+  Planes points = planes_make(memory, g->outs, g->ins, false);
+  memory += planes_bytes(g->outs, g->ins, sizeof(float));
+  Planes in = planes_make(memory, together, g->ins, true);
+  Planes out =
+      planes_make(memory + planes_bytes(together, g->ins, sizeof(Point)), together, g->outs, true);
+  for (int64_t o = 0; o < g->outs; o++) sums[o] = 0;
+#pragma omp parallel
+  {
+    for (int64_t first = 0; first < count; first += together) {
+      int64_t tiles = count - first < together ? count - first : together;
+      int64_t piece = rounded((tiles + omp_get_num_threads() - 1) / omp_get_num_threads(), 4);
+#pragma omp for schedule(static)
+      for (int64_t t = 0; t < tiles; t += piece) {
+        int64_t end = first + (tiles - t < piece ? tiles : t + piece);
+        tiles_in(g, x, first + t, end, first, &in);
+        gradients_in(g, dy, first + t, end, first, &out);
+      }
+#pragma omp for schedule(static)
+      for (int p = 0; p < POINTS; p++) {
+        point_gradient(&in, &out, p, tiles, first > 0, &points);
+        if (p == CENTRE) add_columns(&out, tiles, sums);
+      }
+    }
+    gradient_back(g, &points, dw);
+  }
+  for (int64_t o = 0; db && o < g->outs; o++) db[o] = (float)sums[o];
+}
+
+#if POINT_BF16
+const WinogradForm winograd_bf16 = {scratch_bytes, forward, backward_x, backward_w};
+#else
+const WinogradForm winograd_float = {scratch_bytes, forward, backward_x, backward_w};
+#endif

@@ -1,0 +1,47 @@
+/* Convolutions 3x3x3 with stride 1 and padding 1 by Winograd's minimal filtering (Winograd 1980;
+ * Lavin and Gray 2016), F(2,3) along every axis: a tile of 2x2x2 outputs is computed at 4x4x4
+ * points, with 64 multiplications for a pair of channels where the definition has 216. Numbers stay
+ * within a few times the rounding of the direct sum: the transforms only add, and halve weights.
+ *
+ *   y = At [(G w) . (Bt x)]      Bt: 4 inputs -> 4 points, G: 3 weights -> 4, At: 4 points -> 2
+ *
+ * so the work is one small matrix product at each of 64 points, backward as well. Results do not
+ * depend on the number of threads. */
+#ifndef KERNELS_CPU_WINOGRAD_H
+#define KERNELS_CPU_WINOGRAD_H
+
+#include "kernels/op.h"
+
+enum { WINOGRAD_PARTS = 2 };
+
+/* Feature maps (N, D, H, W, channels[i]), taken as one with their channels in turn. */
+typedef struct Maps {
+  int count;
+  void *data[WINOGRAD_PARTS]; /* a result that is NULL is not wanted */
+  int64_t channels[WINOGRAD_PARTS];
+  DType type[WINOGRAD_PARTS]; /* F32; BF16 in the bf16 form */
+} Maps;
+
+typedef struct Winograd {
+  int64_t samples, dim[3]; /* N; D, H, W */
+  int64_t ins, outs;       /* channels, all parts together */
+} Winograd;
+
+/* The channels of every part and `outs` are multiples of this. */
+int64_t winograd_channels(void);
+/* One form of it: the points that products read are float, or bf16 with float sums. */
+typedef struct WinogradForm {
+  /* Bytes of 64-byte aligned scratch that each of the three calls finds enough. */
+  size_t (*scratch)(const Winograd *shape, bool backward);
+  /* w and dw: (outs, 3, 3, 3, ins); b and db: (outs); y and dy: one part. */
+  void (*forward)(const Winograd *shape, const Maps *x, const float *w, const float *b,
+                  const Maps *y, void *scratch);
+  void (*backward_x)(const Winograd *shape, const Maps *dy, const float *w, const Maps *dx,
+                     void *scratch);
+  /* db may be NULL. */
+  void (*backward_w)(const Winograd *shape, const Maps *x, const Maps *dy, float *dw, float *db,
+                     void *scratch);
+} WinogradForm;
+extern const WinogradForm winograd_float, winograd_bf16;
+
+#endif

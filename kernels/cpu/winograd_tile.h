@@ -1,0 +1,229 @@
+/* Winograd's transforms of one tile, VEC channels at a time, in registers. Points and taps are
+ * numbered z-major: (z * 4 + y) * 4 + x. Included with POINT_BF16 0 or 1: the type of the points
+ * that products read; the maps' type is an argument. */
+#ifndef KERNELS_CPU_WINOGRAD_TILE_H
+#define KERNELS_CPU_WINOGRAD_TILE_H
+
+#include "kernels/cpu/bf16.h"
+
+/* Where the 4x4 lines (z, y) of a row of tiles lie, and the step from one voxel to the next along
+ * x; outside the volume: a line of zeros with step 0. */
+typedef struct Lines {
+  const void *at[16];
+  int64_t step[16]; /* elements */
+  int64_t width;    /* voxels along x */
+} Lines;
+
+#if POINT_BF16
+typedef Bf16 Point;
+#else
+typedef float Point;
+#endif
+
+/* How points lie: a vector of channels of one tile; or, for products that run over tiles in pairs,
+ * lane by lane those of an even tile and of the odd one after it. */
+typedef enum Pairing { SINGLE, EVEN, ODD } Pairing;
+
+INLINE void point_store(Point *to, Vec v, Pairing pairing) {
+#if POINT_BF16
+  typedef uint32_t Bits __attribute__((vector_size(VEC_BYTES)));
+  if (pairing == SINGLE) {
+    vec_store_bf16(to, v);
+    return;
+  }
+  Bits bits = (Bits)vec_round_bf16(v), even;
+  memcpy(&even, to, sizeof even);
+  bits = pairing == EVEN ? bits >> 16 : bits | even; /* an even tile leaves zero beside it */
+  memcpy(to, &bits, sizeof bits);
+#else
+  (void)pairing;
+  vec_store(to, v);
+#endif
+}
+
+/* point_store of an even tile and the odd one after it, together. */
+INLINE void point_store_pair(Point *to, Vec even, Vec odd) {
+#if POINT_BF16 && defined __AVX512BF16__
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
+  both = _mm512_permutexvar_epi16(order, both);
+  memcpy(to, &both, sizeof both);
+#else
+  point_store(to, even, EVEN);
+  point_store(to, odd, ODD);
+#endif
+}
+
+/* Bt, in place. */
+INLINE void points_of_inputs(Vec *a, Vec *b, Vec *c, Vec *d) {
+  Vec p = *a - *c, q = *b + *c, r = *c - *b, s = *b - *d;
+  *a = p, *b = q, *c = r, *d = s;
+}
+
+/* One column of a tile's input (all z and y at one x), transformed along z and y. */
+INLINE void column_in(const Lines *lines, int64_t x, Vec column[16], DType type) {
+  if (x < 0 || x >= lines->width) {
+    for (int i = 0; i < 16; i++) column[i] = (Vec){0};
+    return;
+  }
+  for (int i = 0; i < 16; i++) column[i] = real_load(lines->at[i], x * lines->step[i], type);
+  for (int z = 0; z < 4; z++)
+    points_of_inputs(&column[4 * z], &column[4 * z + 1], &column[4 * z + 2], &column[4 * z + 3]);
+  for (int y = 0; y < 4; y++)
+    points_of_inputs(&column[y], &column[y + 4], &column[y + 8], &column[y + 12]);
+}
+
+/* Four columns to the 64 points of a tile, `plane` elements from one point to the next. */
+INLINE void columns_to_points(const Vec left[2][16], const Vec right[2][16], Point *to,
+                              int64_t plane, Pairing pairing) {
+  for (int i = 0; i < 16; i++) {
+    Vec a = left[0][i], b = left[1][i], c = right[0][i], d = right[1][i];
+    points_of_inputs(&a, &b, &c, &d);
+    Point *point = to + 4 * i * plane;
+    point_store(point, a, pairing);
+    point_store(point + plane, b, pairing);
+    point_store(point + 2 * plane, c, pairing);
+    point_store(point + 3 * plane, d, pairing);
+  }
+}
+
+/* At: the 64 points of a tile to its 2x2x2 outputs. */
+INLINE void points_to_outputs(const float *from, int64_t plane, Vec out[8]) {
+  Vec rows[4][4]; /* z; y and x of the outputs */
+  for (int z = 0; z < 4; z++) {
+    Vec line[4][2];
+    for (int y = 0; y < 4; y++) {
+      const float *point = from + (z * 4 + y) * 4 * plane;
+      Vec a = vec_load(point), b = vec_load(point + plane), c = vec_load(point + 2 * plane),
+          d = vec_load(point + 3 * plane);
+      line[y][0] = a + b + c;
+      line[y][1] = b - c - d;
+    }
+    for (int x = 0; x < 2; x++) {
+      rows[z][x] = line[0][x] + line[1][x] + line[2][x];
+      rows[z][2 + x] = line[1][x] - line[2][x] - line[3][x];
+    }
+  }
+  for (int i = 0; i < 4; i++) {
+    out[i] = rows[0][i] + rows[1][i] + rows[2][i];
+    out[4 + i] = rows[1][i] - rows[2][i] - rows[3][i];
+  }
+}
+
+/* The transposed At along y and x: half[z of the outputs][y and x points]. */
+INLINE void outputs_to_planes(const Vec in[8], Vec half[2][16]) {
+  for (int z = 0; z < 2; z++) {
+    Vec line[2][4];
+    for (int y = 0; y < 2; y++) {
+      Vec a = in[z * 4 + y * 2], b = in[z * 4 + y * 2 + 1];
+      line[y][0] = a, line[y][1] = a + b, line[y][2] = a - b, line[y][3] = -b;
+    }
+    for (int x = 0; x < 4; x++) {
+      Vec a = line[0][x], b = line[1][x];
+      half[z][x] = a, half[z][4 + x] = a + b, half[z][8 + x] = a - b, half[z][12 + x] = -b;
+    }
+  }
+}
+
+/* Gradients of 2x2x2 outputs to 64 points. */
+INLINE void outputs_to_points(const Vec in[8], Point *to, int64_t plane, Pairing pairing) {
+  Vec half[2][16];
+  outputs_to_planes(in, half);
+  for (int i = 0; i < 16; i++) {
+    Vec a = half[0][i], b = half[1][i];
+    point_store(to + i * plane, a, pairing);
+    point_store(to + (16 + i) * plane, a + b, pairing);
+    point_store(to + (32 + i) * plane, a - b, pairing);
+    point_store(to + (48 + i) * plane, -b, pairing);
+  }
+}
+
+/* The same of an even tile and the odd one after it. */
+INLINE void outputs_to_points_pair(const Vec even[8], const Vec odd[8], Point *to, int64_t plane) {
+  Vec half[2][16], next[2][16];
+  outputs_to_planes(even, half);
+  outputs_to_planes(odd, next);
+  for (int i = 0; i < 16; i++) {
+    Vec a = half[0][i], b = half[1][i], c = next[0][i], d = next[1][i];
+    point_store_pair(to + i * plane, a, c);
+    point_store_pair(to + (16 + i) * plane, a + b, c + d);
+    point_store_pair(to + (32 + i) * plane, a - b, c - d);
+    point_store_pair(to + (48 + i) * plane, -b, -d);
+  }
+}
+
+/* columns_to_points of an even tile and the odd one after it. */
+INLINE void columns_to_points_pair(const Vec left[2][16], const Vec middle[2][16],
+                                   const Vec right[2][16], Point *to, int64_t plane) {
+  for (int i = 0; i < 16; i++) {
+    Vec a = left[0][i], b = left[1][i], c = middle[0][i], d = middle[1][i];
+    Vec e = c, f = d, g = right[0][i], h = right[1][i];
+    points_of_inputs(&a, &b, &c, &d);
+    points_of_inputs(&e, &f, &g, &h);
+    Point *point = to + 4 * i * plane;
+    point_store_pair(point, a, e);
+    point_store_pair(point + plane, b, f);
+    point_store_pair(point + 2 * plane, c, g);
+    point_store_pair(point + 3 * plane, d, h);
+  }
+}
+
+/* G: 27 taps, `tap` floats apart (negative: turned around), to 64 points. */
+INLINE void taps_to_points(const float *from, int64_t tap, float *to, int64_t plane) {
+  Vec solid[3][16]; /* z taps; y and x points */
+  for (int z = 0; z < 3; z++) {
+    Vec line[3][4];
+    for (int y = 0; y < 3; y++) {
+      const float *at = from + (z * 3 + y) * 3 * tap;
+      Vec a = vec_load(at), b = vec_load(at + tap), c = vec_load(at + 2 * tap);
+      Vec even = (a + c) * .5f, odd = b * .5f;
+      line[y][0] = a, line[y][1] = even + odd, line[y][2] = even - odd, line[y][3] = c;
+    }
+    for (int x = 0; x < 4; x++) {
+      Vec a = line[0][x], b = line[1][x], c = line[2][x];
+      Vec even = (a + c) * .5f, odd = b * .5f;
+      solid[z][x] = a, solid[z][4 + x] = even + odd;
+      solid[z][8 + x] = even - odd, solid[z][12 + x] = c;
+    }
+  }
+  for (int i = 0; i < 16; i++) {
+    Vec a = solid[0][i], b = solid[1][i], c = solid[2][i];
+    Vec even = (a + c) * .5f, odd = b * .5f;
+    vec_store(to + i * plane, a);
+    vec_store(to + (16 + i) * plane, even + odd);
+    vec_store(to + (32 + i) * plane, even - odd);
+    vec_store(to + (48 + i) * plane, c);
+  }
+}
+
+INLINE void fold(Vec a, Vec b, Vec c, Vec d, Vec out[3]) {
+  Vec sum = (b + c) * .5f;
+  out[0] = a + sum;
+  out[1] = (b - c) * .5f;
+  out[2] = sum + d;
+}
+
+/* The transposed G: gradients at 64 points to 27 taps. */
+INLINE void points_to_taps(const float *from, int64_t plane, float *to, int64_t tap) {
+  Vec solid[4][9]; /* z points; y and x taps */
+  for (int z = 0; z < 4; z++) {
+    Vec line[4][3], out[3];
+    for (int y = 0; y < 4; y++) {
+      const float *point = from + (z * 4 + y) * 4 * plane;
+      fold(vec_load(point), vec_load(point + plane), vec_load(point + 2 * plane),
+           vec_load(point + 3 * plane), line[y]);
+    }
+    for (int x = 0; x < 3; x++) {
+      fold(line[0][x], line[1][x], line[2][x], line[3][x], out);
+      for (int y = 0; y < 3; y++) solid[z][3 * y + x] = out[y];
+    }
+  }
+  for (int i = 0; i < 9; i++) {
+    Vec out[3];
+    fold(solid[0][i], solid[1][i], solid[2][i], solid[3][i], out);
+    for (int z = 0; z < 3; z++) vec_store(to + (9 * z + i) * tap, out[z]);
+  }
+}
+
+#endif
