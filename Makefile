@@ -129,12 +129,15 @@ ifeq ($(CPU_ONLY),)
 $(BUILD)/tests/test_plans: $(BUILD)/tests/gemm_stand_in.cu.o
 $(BUILD)/tests/test_plans: CPPFLAGS += -DWITH_CUDA
 endif
-# The whole program with two emulated GPUs in place of CUDA's: tests/emulated_gpu.bats.
+# The whole program, and test_cuda, with two emulated GPUs in place of CUDA's: tests/emulated_gpu.bats.
 $(BUILD)/emulated/engine/backend.o: CPPFLAGS += -DWITH_CUDA
-$(BUILD)/tests/emulated_harness: tests/emulated_gpu.c $(filter-out $(BUILD)/engine/backend.o,$(LIB_SOURCES:%.c=$(BUILD)/%.o)) \
-  $(REFERENCE) $(BUILD)/emulated/engine/backend.o $(EMULATED) $(BUILD)/linked
+PLAYED := $(BUILD)/tests/emulated_harness $(BUILD)/tests/emulated_test_cuda
+$(BUILD)/tests/emulated_harness: $(BUILD)/src/cli/main.o
+$(BUILD)/tests/emulated_test_cuda: tests/test_cuda.c $(addprefix $(BUILD)/tests/,op_run.o op_check.o op_fill.o alloc_count.o)
+$(PLAYED): tests/emulated_gpu.c $(filter-out %/src/cli/main.o %/engine/backend.o,$(LIB_SOURCES:%.c=$(BUILD)/%.o)) $(REFERENCE) \
+  $(BUILD)/emulated/engine/backend.o $(EMULATED) $(BUILD)/linked
 	$(say)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) $(LDFLAGS) $(LIBS) -lstdc++ -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(filter %.c,$^) $(filter %.o,$^) $(LDFLAGS) $(LIBS) -lstdc++ -o $@
 $(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
 $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS) $(BUILD)/linked
@@ -172,7 +175,7 @@ paper: deps
 # With nvcc the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
 check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH=90) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver \
-	  $(BUILD)/tests/emulated_harness
+	  $(PLAYED)
 	BUILD='$(BUILD)' tests/run
 
 # What needs a GPU: builds, parity, sanitizer, capture, training, benches; SKIP where there is none. Where the

@@ -171,3 +171,7 @@ import json, sys
 rows = json.load(sys.stdin)["rows"]
 assert all(row["from"] == "rate" and abs(row["flops"] / row["step_s"] / 1e15 - 1) < 1e-6 for row in rows), rows'
 }
+
+@test "test_cuda: operands on the device, the reference on the host" {
+  "$(dirname "$harness")/tests/emulated_test_cuda" --device cuda attention layer_norm class_loss | grep -E "^[0-9]+ passed, 0 failed, 0 skipped"
+}

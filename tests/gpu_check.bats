@@ -11,7 +11,12 @@ setup() {
   PATH="$work/bin:$PATH"
   player nvidia-smi 'case "$*" in -L) echo "GPU 0: NVIDIA Fake" ;; *cap*) echo 9.0 ;; *) echo "NVIDIA Fake, 580.1" ;; esac'
   player compute-sanitizer 'shift 4; "$@"'
-  player ncu 'while [ "${1#*/tests/}" = "$1" ] && [ "${1#*/test_}" = "$1" ]; do shift; done; "$@"'
+  cat >"$work/counters" <<'END'
+"ID","Kernel Name","Grid Size","gpu__time_duration.sum","dram__bytes.sum","dram__throughput.avg.pct_of_peak_sustained_elapsed","lts__throughput.avg.pct_of_peak_sustained_elapsed","l1tex__throughput.avg.pct_of_peak_sustained_elapsed","sm__throughput.avg.pct_of_peak_sustained_elapsed","sm__warps_active.avg.pct_of_peak_sustained_active","launch__registers_per_thread"
+"","","","ns","Mbyte","%","%","%","%","%","register/thread"
+"0","void <unnamed>::gather<float>(int)","(264, 1, 1)","1,500","2,000.5","50.1","40","30","20","10","72"
+END
+  player ncu "while [ \"\${1#*/test_}\" = \"\$1\" ]; do [ \"\$1\" != --log-file ] || cp '$work/counters' \"\$2\"; shift; done; \"\$@\""
   cat >"$BUILD/tests/test_cuda" <<'END'
 #!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLED"
@@ -68,13 +73,22 @@ player() { # NAME TEXT: a program of that name
   grep -q 'a row of bench --device cuda .*--no-price --time .01 --profile step:unet-paper:bf16' "$results/report.txt"
   grep -q '{"deviceName": "NVIDIA Fake"}' "$results/logs/build.log"
   grep -q "the same bits; a repeated step too" "$results/report.txt"
-  [ "$(grep -c "test_sampled --paper --timed --tf32 --engines" "$CALLED")" -eq 4 ]
+  [ "$(grep -c "test_sampled --paper --timed --tf32 --engines .* --part [0-9]*/14" "$CALLED")" -eq 14 ]
+  grep -E "^gather<float>\(int\) +\(264, 1, 1\) +1.5 +2000.5 +50.1 .* 72$" "$results/report.txt"
   [ "$(grep -c "test_cuda --device cuda [a-z_]*$" "$CALLED")" -ge 20 ]
   grep -q "run experiments/query_count.lua --device cuda .*--deterministic --no-capture" "$CALLED"
   [ "$(grep "^harness run" "$CALLED" | grep -c -- "--device cpu")" -eq 1 ]
   tar -tzf "$results/logs.tar.gz" | grep -q "logs/captured/logs/a.log"
+  [ "$(tar -tzf "$results/logs.tar.gz" | grep -c -E "db$|safetensors")" -eq 0 ]
   [ "$(ls "$OUT")" = "$(printf 'gpu-check-logs.tar.gz\ngpu-check-report.txt')" ]
   [ "$(stat -c %s "$results/report.txt")" -lt 200000 ]
+}
+
+@test "only the steps that are asked for" {
+  ONLY="parity races" run "$root/tests/gpu-check"
+  [ "$status" -eq 0 ]
+  [ "$(sed -n '/^build/,/^$/p' "$results/report.txt" | cut -d ' ' -f 1 | xargs)" = "build parity races" ]
+  [ "$(grep -c "^harness run" "$CALLED")" -eq 0 ]
 }
 
 @test "a wrong kernel, bits that differ or a crash fail it, what comes after still runs" {
@@ -132,4 +146,17 @@ player() { # NAME TEXT: a program of that name
   sed -i 's|^#!/bin/sh|#!/bin/sh\ncase ":$LD_LIBRARY_PATH:" in *nvidia/cu13/lib*nvidia/cudnn/lib*) found=1 ;; esac\n[ "$1" != bench ] \|\| echo "found=$found" >>"$CALLED"|' "$BUILD/harness"
   DOCTOR="libcudnn.so.9: cannot open shared object file" PYTHONPATH="$work/site" run "$root/tests/gpu-check"
   grep -q "found=1" "$CALLED"
+}
+
+@test "PyTorch is told the number of its GPU" {
+  cd "$root/tests/peer"
+  /usr/bin/python3 -B -c 'import torch' 2>/dev/null || skip "no PyTorch"
+  /usr/bin/python3 -B - <<'END'
+import place, torch
+seen = []
+torch.cuda.is_available = lambda: True
+torch.cuda.set_device = lambda device: seen.append(device.index)
+for name in "cuda", "cuda:1": place.Place(name)
+assert seen == [0, 1], seen
+END
 }

@@ -263,8 +263,15 @@ static void run_there(const Kernel *kernel, const Call *call) {
   }
 }
 
+/* The reference runs on the host whatever the place. */
+static bool runs_there(const Kernel *kernel) {
+  for (int id = 0; place && id < OP_COUNT; id++)
+    if (place->kernels[id] == kernel) return true;
+  return false;
+}
+
 static AllocCount run_kernel(const Kernel *kernel, const Call *call) {
-  if (place) {
+  if (runs_there(kernel)) {
     run_there(kernel, call);
     return (AllocCount){0, 0}; /* the driver's are not ours */
   }

@@ -8,7 +8,8 @@
  *     --device  kernels of a GPU; without it the CPU's fast ones
  *     --timed   engines by their time, as a plain run; without it as `run --deterministic`
  *     --tf32    float products in TF32
- *     --engines at last the engines of cuDNN that were used */
+ *     --engines at last the engines of cuDNN that were used
+ *     --part    2/14: the second of every fourteen nodes, so that several processes share them */
 #include "kernels/cpu/processor.h"
 #include "kernels/mode.h"
 #include "lua/bind.h"
@@ -245,6 +246,7 @@ static bool chosen(const char *name, int names, char **list) {
 
 int main(int argc, char **argv) {
   bool paper = false, engines = false;
+  int part = 1, parts = 1;
   const char *device = "cpu";
   char *names[OP_COUNT + 1];
   int count_names = 0;
@@ -260,6 +262,9 @@ int main(int argc, char **argv) {
       kernel_mode.tf32 = TF32_ON;
     else if (!strcmp(argv[i], "--device") && i + 1 < argc)
       device = argv[++i];
+    else if (!strcmp(argv[i], "--part") && i + 1 < argc)
+      CHECK(sscanf(argv[++i], "%d/%d", &part, &parts) == 2 && parts > 0, "--part K/N, found %s",
+            argv[i]);
     else if (count_names < OP_COUNT)
       names[count_names++] = argv[i];
   }
@@ -278,9 +283,11 @@ int main(int argc, char **argv) {
   collect_graph(paper, NULL, NULL);
   collect_graph(paper, "head=point_wise", "bridge=none");
   collect_graph(paper, "bridge=standard", NULL);
+  int seen = 0;
   for (int i = 0; i < cases_found; i++) {
     const Kernel *kernel = backend->kernels[cases[i].id];
     if (!kernel || !chosen(op_table[cases[i].id]->name, count_names, names)) continue;
+    if (seen++ % parts != part - 1) continue;
     check_case(backend, &cases[i], F32);
     if (kernel->bf16 && (backend->device || !processor_no_bf16()))
       check_case(backend, &cases[i], BF16);

@@ -20,7 +20,7 @@ def keep_memory(kept):
 
 class Place:
     def __init__(self, name, tf32="conv"):
-        self.device = torch.device(name)
+        self.device = torch.device("cuda:0" if name == "cuda" else name)  # set_device wants a number
         self.gpu = self.device.type == "cuda"
         if self.gpu and not torch.cuda.is_available():
             raise RuntimeError("PyTorch %s sees no GPU (made for CUDA %s)" % (torch.__version__, torch.version.cuda))
