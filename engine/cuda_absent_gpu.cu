@@ -11,7 +11,7 @@ extern "C" {
 #include "kernels/cuda/kernel_table.h"
 }
 
-/* What was reserved stays so: these are no bytes. */
+/* The addresses stand for memory that does not exist: there is nothing to give back. */
 static void *reserve(size_t bytes) {
   void *range =
       mmap(NULL, bytes ? bytes : 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

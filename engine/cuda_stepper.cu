@@ -186,7 +186,7 @@ static void send_batch(Stepper *stepper) {
   CUDA_TRY(cudaEventRecord(slot->consumed, cuda_queue()));
 }
 
-/* The last step's results have been waited for, so what the host writes here nobody still reads. */
+/* The last step's results have been waited for, so nothing still reads what is overwritten here. */
 static void send_rates(Stepper *stepper, double rate) {
   State *state = state_of(stepper);
   for (int g = 0; g < SGD_GROUPS; g++) state->rates[g] = (float)(rate * stepper->sgd.factor[g]);
@@ -216,7 +216,7 @@ static void enqueue_step(Stepper *stepper) {
   enqueue_results(stepper);
 }
 
-/* What of a captured graph is work. */
+/* The nodes of a captured graph that are work: kernels, copies and fills. */
 static int count_launches(cudaGraph_t graph) {
   size_t count = 0;
   int launches = 0;

@@ -44,7 +44,7 @@ struct Node {
   OpId op;
   Call call;
   Value *in[MAX_IN], *out[MAX_OUT], *din[MAX_IN], *dout[MAX_OUT];
-  const char *scope, *where; /* "encoder.stage0", "lua/harness/maskmed.lua:12" */
+  const char *scope, *where; /* "encoder.stage0", "lua/harness/models/maskmed.lua:12" */
   size_t scratch_offset;
   double seconds; /* summed over runs when profiling */
   int launches;   /* of a run on a device, when profiling */

@@ -415,7 +415,8 @@ static void backward(const Call *call) {
     attention_scores_backward(call);
     return;
   }
-  if (!call->dout[OUT_Y].data) { /* only the log-sum-exp has a gradient: nobody does this */
+  /* A gradient of the log-sum-exp alone: no model asks for it, so it may be slow. */
+  if (!call->dout[OUT_Y].data) {
     op_attention_float.reference.backward(call);
     return;
   }

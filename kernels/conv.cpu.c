@@ -17,10 +17,11 @@
 enum { IN_W, IN_B, IN_X, MAX_PARTS = 2 };
 
 typedef struct State {
-  const WinogradForm *winograd; /* then nothing of the library's */
+  const WinogradForm *winograd; /* not NULL: our own convolution, the library's steps stay empty */
   bool floats;                  /* BF16 operands are staged as float */
   ConvStep forward[MAX_PARTS], back_x[MAX_PARTS], back_w[MAX_PARTS];
-  /* Of scratch: weights, then the library's, then a bias nobody asks, then a staged operand. */
+  /* Scratch holds one after another: reordered weights, the library's own room, a bias's gradient
+   * that is computed but not wanted, an operand staged in another type. */
   size_t w_bytes, pad_bytes, bias_bytes, staged_bytes;
 } State;
 

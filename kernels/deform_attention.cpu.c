@@ -129,8 +129,8 @@ static Work work_make(const Call *call) {
 /* ---- tiles --------------------------------------------------------------------------------------
  */
 
-/* `count` voxels of a row of one head, `width` elements apart from `first` on: into the tile, what
- * is no value being zero. */
+/* Copies `count` voxels of one head, `width` elements apart from element `first` on, into the tile.
+ * A voxel of the tile has room for more numbers than the head has channels: these become zero. */
 DEFORM_INLINE void voxels_in(const void *values, int64_t first, int64_t count, int width, float *to,
                              int channels, int voxel, DType type) {
   for (int64_t v = 0; v < count; v++, first += width, to += voxel) {
@@ -139,7 +139,7 @@ DEFORM_INLINE void voxels_in(const void *values, int64_t first, int64_t count, i
   }
 }
 
-/* Back from where `from` has the first gradient. */
+/* The way back, from the tile to the gradient of the values; `from`: the first voxel's gradient. */
 DEFORM_INLINE void voxels_out(void *dvalues, int64_t first, int64_t count, int width,
                               const float *from, int channels, int voxel, DType type) {
   for (int64_t v = 0; v < count; v++, first += width, from += voxel)

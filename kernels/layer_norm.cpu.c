@@ -107,7 +107,8 @@ static void chunk_backward(const Call *call, const Work *w, int64_t chunk) {
 
 static void backward(const Call *call) {
   Work w = work_of(call);
-  if (!call->dout[OUT_Y].data) { /* only the statistics have a gradient: nobody does this */
+  /* A gradient of the statistics alone: no model asks for it, so it may be slow. */
+  if (!call->dout[OUT_Y].data) {
     op_layer_norm_float.reference.backward(call);
     return;
   }

@@ -3,12 +3,13 @@
  * bits. Without a GPU: skipped.
  *
  *   build/tests/test_cuda [--bench] [--timed] [--tf32] [--device cuda:1] [NAME ...]
- *     --bench  the large shapes too, where the reference is quick enough; tests/test_sampled.c
- * looks at those of whole nets
- *     --timed  as a plain run chooses: library engines by their time, sums in any order; without it
- *              as `run --deterministic` does
+ *     --bench       the large shapes too, where the reference is quick enough; tests/test_sampled.c
+ *                   looks at those of whole nets
+ *     --timed       as a plain run chooses: library engines by their time, sums in any order;
+ *                   without it as `run --deterministic` does
  *     --properties  only says what the card is, as kernels/cuda/devices/ would have it
- *     --tf32   float products in TF32, with the tolerance of its 10 bits; without it in float */
+ *     --tf32        float products in TF32, with the tolerance of its 10 bits; without it in
+ *                   float */
 #include "engine/backend.h"
 #include "kernels/mode.h"
 #include "tests/op_check.h"

@@ -2,8 +2,8 @@
  * of their ops, in F32 and where they take it in BF16, with the threads of a block in three orders.
  * And the emulator itself: it must see what a GPU would not forgive (tests/emulator_faults.cu).
  *
- *   build/tests/test_cuda_emulator [--bench] [NAME ...]     --bench: the large shapes too, minutes
- */
+ *   build/tests/test_cuda_emulator [--bench] [NAME ...]
+ *     --bench  the large shapes too: minutes */
 #include "base/rng.h"
 #include "engine/optimizer.h"
 #include "kernels/cuda/kernel_table.h"

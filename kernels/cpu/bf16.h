@@ -29,7 +29,7 @@ INLINE Bf16 bf16_of(float x) {
 }
 
 INLINE Vec vec_load_bf16(const Bf16 *from) {
-#if defined __AVX512F__ /* of the line below GCC 12 makes two halves */
+#if defined __AVX512F__ /* GCC 12 splits the conversion of the other branch into two halves */
   return (Vec)_mm512_slli_epi32(
       _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from)), 16);
 #else

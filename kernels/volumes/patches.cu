@@ -30,7 +30,7 @@ struct Part {
   float low, high;
 };
 
-/* In Plane.room. */
+/* What the statistics of a plane need while they are summed: Plane.room points at one. */
 struct Room {
   Part part[PARTS];
   Statistics before, after;

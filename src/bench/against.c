@@ -284,7 +284,8 @@ int first_step_main(const BenchOptions *options, const char *name, Error *error)
 static bool fits(const BenchOptions *options, const char *name) {
   for (int f = 0; f < options->filters; f++) {
     const char *filter = options->filter[f];
-    bool start = !strncmp(filter, "step", 4); /* step:unet-32 is no first-step:unet-32 */
+    bool start =
+        !strncmp(filter, "step", 4); /* a filter step:unet-32 does not mean first-step:unet-32 */
     if (start ? !strncmp(name, filter, strlen(filter)) : strstr(name, filter) != NULL) return true;
   }
   return options->filters == 0;

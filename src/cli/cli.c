@@ -74,7 +74,7 @@ static void take_database(const char *from, const char *value, Common *common) {
   strcpy(common->db, value);
 }
 
-/* An empty variable is none: unlike an option it says nothing of the wish to give one. */
+/* An empty variable counts as not set: unlike an empty option, nobody typed it. */
 static void find_database(Common *common) {
   const char *given = getenv("HARNESS_DB");
   if (given && given[0])

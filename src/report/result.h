@@ -17,9 +17,10 @@ typedef struct ResultChoice {
  *  "plan_id", "notes": [text], "seeds": n, "folds": n, "others": [text of what else is stored],
  *  "rows": [{"position", "key", "label", "paper", "paper_word", "mean", "sd", "n", "cells",
  *            "done", ..., "builds" (v_table), "parameters", and what result_judge adds}],
- *  "labels": [{"label", "name", "position", "mean", "low", "high", "n", "missed", "false_positive",
- * "cases"}], "environment": {"version", "commit_hash", "dirty", "cpu", "cores", "ended_at"} or
- * absent}. Of an experiment of kind "plan" (metric "plan") also "points", see coverage.h. A newest
+ *  "labels": [{"label", "name", "position", "mean", "low", "high", "n", "missed",
+ *              "false_positive", "cases"}],
+ *  "environment": {"version", "commit_hash", "dirty", "cpu", "cores", "ended_at"} or absent}
+ * Of an experiment of kind "plan" (metric "plan") also "points", see coverage.h. A newest
  * plan all of whose trials belong to a larger plan of the same kind gives way to it. Nothing
  * stored: true and *result NULL. */
 bool result_load(Store *store, const ResultChoice *choice, json_t **result, Error *error);

@@ -3,20 +3,18 @@
  *
  * The views are the public interface (they need nothing but SQLite's own functions, so any SQLite
  * program can read them); the tables behind them may change.
+ * docs/database.md lists their columns:
+ *
  *   v_attempt   the attempt that counts for each trial: its latest one that ended as `done`
- *   v_label     mean of the experiment's metric per trial and label over the validation cases;
- *               cases with the label in neither the reference nor the prediction are left out
- *
- *   v_score     the figure of a trial: mean over its labels of v_label
- *
+ *   v_label     mean of each metric per trial and label over the validation cases; cases with the
+ *               label in neither the reference nor the prediction are left out
+ *   v_score     the figure of a trial by each metric: mean over its labels of v_label
  *   v_table     one line per row of each plan: mean, sample standard deviation (n - 1) and n over
- *               the trials that are done
- *
+ *               the trials that are done, by the experiment's metric
  *   v_newest    the plan of each experiment, scale, data set and device that was used last
- *
- *   v_table3 .. v_table7   v_table of one of the paper's tables, newest plan of each scale,
- *               data set and device only
- */
+ *   v_table3 .. v_table7
+ *               v_table of one of the paper's tables, newest plan of each scale, data set and
+ *               device only */
 #include "src/store/schema.h"
 
 #include <stddef.h>

@@ -1,7 +1,8 @@
 /* The database of results: one SQLite file, one writing process a host.
  *
- *   store_open -> (store_stale, store_add_plan, store_start, store_events, store_finish)* ->
- * store_close
+ *   store_open
+ *   -> (store_stale, store_add_plan, store_start, store_events, store_finish)*
+ *   -> store_close
  *
  * A trial is one resolved configuration on one data set and is named by a hash; an attempt is one
  * try to run it and is never overwritten; metrics and curves belong to attempts. The file's schema

@@ -1,5 +1,5 @@
-/* What the weights make of patches in the middle of a training: the inference graph runs between
- * two steps, in the memory of the training step. */
+/* How well the network segments training or validation patches while it is still being trained: the
+ * inference graph runs between two training steps and borrows their memory. */
 #ifndef TRAIN_LOOK_H
 #define TRAIN_LOOK_H
 
@@ -11,7 +11,7 @@ typedef struct Look {
   Plan *train;        /* bound; its arena is lent */
   Graph *graph;       /* of the inference on one patch */
   const Model *model; /* of it */
-  bool regions;       /* its classes are regions, there where the map is above this */
+  bool regions;       /* its classes are regions: each lies where its map is above `above` */
   float above;
   Plan *infer; /* made at the first look; the caller frees it */
 } Look;

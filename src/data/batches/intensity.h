@@ -7,9 +7,10 @@
  *   blur            .2      .5       sigma U(.5, 1) for each axis; reflecting borders
  *   brightness      .15     all      times .75-1.25
  *   contrast        .15     all      times .75-1.25 about the mean, kept within the old range
- *   low resolution  .25     .5       zoom U(.5, 1), nearest down, linear up; not along the thin
- * axis gamma inverted  .1      all      .7-1.5; mean and sd are kept gamma           .3      all
- * .7-1.5; mean and sd are kept
+ *   low resolution  .25     .5       zoom U(.5, 1), nearest down, linear up; not along the
+ *                                    thin axis
+ *   gamma inverted  .1      all      .7-1.5; mean and sd are kept
+ *   gamma           .3      all      .7-1.5; mean and sd are kept
  *
  * A factor written a-b is below and above 1 equally often, uniform on either side. Every channel
  * draws its own amount unless said. */

@@ -7,9 +7,10 @@
  *   patch    aspect of 1/spacing at the volume of 256^3, clipped to the median shape; then the axis
  *            largest against the median shape loses one step of its divisor until the cost fits
  *   strides  2 along an axis while its map has 8 voxels or more and its spacing is within a factor
- * of 2 of the finest such axis; 12 or more where it is the only one kernels  3 from the stage on
- * where an axis is within a factor of 2 of the finest, else 1; 3 in the last stage batch    what
- * the budget leaves, at least 2, at most 5 % of the data set's voxels
+ *            of 2 of the finest such axis; 12 or more where it is the only one
+ *   kernels  3 from the stage on where an axis is within a factor of 2 of the finest, else 1; 3 in
+ *            the last stage
+ *   batch    what the budget leaves, at least 2, at most 5 % of the data set's voxels
  *
  * nnU-Net puts the coarsest axis first; here axes stay, and ties are broken as if it had. */
 #ifndef DATA_PLANNER_H

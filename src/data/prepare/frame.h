@@ -1,8 +1,8 @@
 /* How a prepared volume lies in its file: turned to the plan's orientation, cropped to a box,
  * resampled to the plan's spacing. And the way back, which predictions take.
  *
- *   file (file.dim) -> turned (axes exchanged and flipped, lossless) -> box (box_dim) -> prepared
- * (dim) */
+ *   file (file.dim) -> turned (axes exchanged and flipped, lossless) -> box (box_dim)
+ *   -> prepared (dim) */
 #ifndef DATA_FRAME_H
 #define DATA_FRAME_H
 

@@ -5,7 +5,7 @@
  *   nearest  the voxel at floor(coordinate + 0.5)
  *   linear   of the two neighbours
  *   cubic    B-spline through the voxels (prefiltered; SciPy's order 3), clipped to the range of
- * the input, channel by channel
+ *            the input, channel by channel
  *
  * Where one axis is more than three times coarser than the finest (in the source, else in the
  * target), it is resampled by itself with nearest: see resample_orders. All arrays are (D,H,W,C);
