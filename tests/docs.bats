@@ -1,0 +1,24 @@
+# What README.md and docs/ say of the program is true of it.
+
+load cli
+
+@test "docs/database.md names every view, table and column of the schema" {
+  plan rows=1 seeds=1
+  "$harness" run -q plan.json >/dev/null
+  /usr/bin/python3 - "$root/docs/database.md" "$HARNESS_DB" <<'END'
+import re, sqlite3, sys
+page, db = open(sys.argv[1], encoding="utf-8").read(), sqlite3.connect(sys.argv[2])
+told = {}
+for name, text in re.findall(r"^### (v_\w+)[^\n]*\n(.*?)(?=^##|\Z)", page, re.S | re.M):
+    told[name] = re.findall(r"^\| (\w+) \|", text, re.M)[1:]
+tables = page[page.index("## Tables"):]
+for name, columns in re.findall(r"^\| (\w+) \| ([\w ]+) \|", tables, re.M)[1:]:
+    told[name] = columns.split()
+for n in "34567":
+    told["v_table" + n] = told["v_table"]
+kinds = "SELECT name FROM sqlite_schema WHERE type IN ('view', 'table') AND name NOT LIKE 'sqlite_%'"
+there = {name: [row[1] for row in db.execute("PRAGMA table_info(%s)" % name)] for name, in db.execute(kinds)}
+for name in sorted(told.keys() | there.keys()):
+    assert told.get(name) == there.get(name), "%s\n docs   %s\n schema %s" % (name, told.get(name), there.get(name))
+END
+}
