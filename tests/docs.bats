@@ -22,3 +22,16 @@ for name in sorted(told.keys() | there.keys()):
     assert told.get(name) == there.get(name), "%s\n docs   %s\n schema %s" % (name, told.get(name), there.get(name))
 END
 }
+
+@test "docs/data.md names every key of plan.json" {
+  "$harness" data phantom data --size 16 --cases 4 --validation 2 --organs 2 -q
+  "$harness" data plan data -q
+  /usr/bin/python3 - "$root/docs/data.md" data/plan.json <<'END'
+import json, re, sys
+page = open(sys.argv[1], encoding="utf-8").read()
+section = page[page.index("## plan.json"):page.index("## Folds")]
+told, plan = re.findall(r"^\| `(\w+)`", section, re.M), json.load(open(sys.argv[2]))
+assert told == list(plan), "docs %s\nfile %s" % (told, list(plan))
+for name in plan["preprocessing"]: assert "`%s`" % name in section, name
+END
+}
