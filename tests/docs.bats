@@ -23,6 +23,28 @@ for name in sorted(told.keys() | there.keys()):
 END
 }
 
+@test "what pages link to and tell to type is there" {
+  /usr/bin/python3 -B "$root/tests/docs.py" "$harness"
+}
+
+@test "a page that links or tells to type what is not there is found" {
+  cat >bad.md <<'END'
+# Bad
+[x](nothing.md) [y](#nowhere) [z](#bad)
+
+    ./harness run experiments/none.lua querys=1 --jbs 3 -q
+    HARNESS_NOTHING=1 ./harness data chek DIR      # --none
+    make cheese
+END
+  run /usr/bin/python3 -B "$root/tests/docs.py" "$harness" "$work/bad.md"
+  [ "$status" -eq 1 ]
+  [ "${#lines[@]}" -eq 8 ]
+  local word
+  for word in nothing.md nowhere none.lua querys --jbs chek cheese HARNESS_NOTHING; do
+    [[ "$output" == *"$word"* ]]
+  done
+}
+
 @test "docs/data.md names every key of plan.json" {
   "$harness" data phantom data --size 16 --cases 4 --validation 2 --organs 2 -q
   "$harness" data plan data -q
