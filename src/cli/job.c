@@ -42,11 +42,7 @@ static int config_file(const PlannedTrial *trial, const Launch *launch) {
   if (file < 0) return -1;
   json_t *config = json_copy(trial->config);
   json_object_set_new(config, "checkpoint", json_string(checkpoint));
-  if (launch->profile) json_object_set_new(config, "profile", json_true());
-  if (launch->workers >= 0) json_object_set_new(config, "workers", json_integer(launch->workers));
-  if (launch->gpu) json_object_set_new(config, "gpu", json_integer(launch->gpu));
-  if (launch->eager) json_object_set_new(config, "no_capture", json_true());
-  if (launch->deterministic) json_object_set_new(config, "deterministic", json_true());
+  config_put_flags(config, &launch->flags);
   bool good = json_dumpfd(config, file, JSON_COMPACT) == 0 && lseek(file, 0, SEEK_SET) == 0;
   json_decref(config);
   if (good) return file;

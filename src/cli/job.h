@@ -11,6 +11,7 @@
 
 #include "src/store/event.h"
 #include "src/store/store.h"
+#include "src/train/config.h"
 
 typedef struct Job {
   const PlannedTrial *trial;
@@ -40,14 +41,9 @@ typedef struct Job {
 typedef struct Launch {
   const char *program; /* what to execute: this program, or a test's stand-in */
   const char *folder;  /* of the database */
-  const char *home;    /* of the program */
-  int threads;
-  bool pin;           /* bind each trial to processors of its own, where so many are free */
-  int workers;        /* threads that prepare batches, -1: the trial's default */
-  bool profile;       /* the trial ends its log with the time of each op */
-  int gpu;            /* of several */
-  bool eager;         /* no captured steps */
-  bool deterministic; /* kernels/mode.h */
+  int threads;         /* of a trial */
+  bool pin;            /* bind each trial to processors of its own, where so many are free */
+  RunFlags flags;
 } Launch;
 
 /* Starts the process; on failure job->pid is 0. */

@@ -24,55 +24,43 @@ typedef struct Run {
   char *override[OVERRIDES_MAX];
   int overrides;
   char device[64]; /* "device=cuda", empty: not given */
-  int gpu;         /* of several */
   int jobs;        /* 0: as many as the processors allow, on a GPU one */
   double timeout_s;
-  int workers; /* -1: not given */
   bool retry[STATUS_COUNT];
-  bool dry_run, json, profile, eager, deterministic;
+  bool dry_run, json;
+  RunFlags flags;
   const char *place; /* "cuda:1" as given; NULL: cpu */
   Batch batch;
   Store *store;
 } Run;
 
 enum {
-  KEY_DEVICE = 1,
-  KEY_JOBS = 'j',
-  KEY_RETRY = 2,
   KEY_DRY = 'n',
-  KEY_TIMEOUT = 3,
-  KEY_JSON = 4,
-  KEY_PROFILE = 5,
-  KEY_WORKERS = 6,
-  KEY_EAGER = 7,
-  KEY_DETERMINISTIC = 8
+  KEY_JOBS = 'j',
+  KEY_DEVICE = 1,
+  KEY_RETRY,
+  KEY_TIMEOUT,
+  KEY_JSON,
+#define FLAG(field, option, argument, fallback, least, most, help) KEY_##field,
+#define GIVEN(field)
+#include "src/train/flags.def"
+#undef FLAG
 };
 
 static const struct argp_option options[] = {
     {"dry-run", 'n', 0, 0, "Show what would run; change nothing", 0},
     {"device", KEY_DEVICE, "cpu|cuda", 0, "Where the trials compute; cuda:1 is the second GPU", 0},
-    {"no-capture", KEY_EAGER, 0, 0,
-     "On a GPU: launch the kernels of a step one by one, not as a captured graph; the same bits",
-     0},
-    {"deterministic", KEY_DETERMINISTIC, 0, 0,
-     "On a GPU: the same bits every time, at a price (`bench` shows it): ordered sums everywhere, "
-     "no "
-     "engine chosen by its time. Recorded with the trial, no part of its identity",
-     0},
     {"jobs", 'j', "N", 0, "Trials at a time (default: processors / threads of a trial)", 0},
     {"retry", KEY_RETRY, "CLASS,...", 0,
      "Run again what ended so: failed, oom, collapsed, timeout; `all` is these four; `done` may be "
      "named too. Earlier attempts are kept",
      0},
-    {"workers", KEY_WORKERS, "N", 0,
-     "Threads of a trial that prepare its batches ahead (default 1; 0: none). Changes no result",
-     0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Stop a trial after S seconds", 0},
-    {"profile", KEY_PROFILE, 0, 0,
-     "Time every op of the trials that run and print where their training steps went (finished "
-     "trials: with --retry done)",
-     0},
     {"json", KEY_JSON, 0, 0, "The table (or, with --dry-run, the plan) as JSON", 0},
+#define FLAG(field, option, argument, fallback, least, most, help)                                 \
+  {option, KEY_##field, argument, 0, help, 0},
+#include "src/train/flags.def"
+#undef FLAG
     {0}};
 
 static bool take_retry(char *text, bool retry[STATUS_COUNT], Error *error) {
@@ -116,17 +104,19 @@ static bool take_device(const char *value, Run *run, Error *error) {
                 nearest_hint(value, names, 2, NULL).text);
   }
   snprintf(run->device, sizeof run->device, "device=%s", numbered ? "cuda" : value);
-  run->gpu = gpu;
+  run->flags.gpu = gpu;
   if (strcmp(value, "cpu")) run->place = value;
   return true;
 }
 
-static bool take_workers(const char *value, Run *run, Error *error) {
-  double number;
-  if (!cli_number("--workers", value, 0, &number, error)) return false;
-  run->workers = number <= WORKERS_MAX ? (int)number : -1;
-  if (run->workers == number) return true;
-  return fail(error, "--workers needs a whole number from 0 to %d, not \"%s\"", WORKERS_MAX, value);
+static bool take_flag(const char *option, const char *value, int least, int most, int *flag,
+                      Error *error) {
+  double number = 1;
+  if (value && !cli_number(option, value, least, &number, error)) return false;
+  *flag = number <= most ? (int)number : -1;
+  if (*flag == number) return true;
+  return fail(error, "%s needs a whole number from %d to %d, not \"%s\"", option, least, most,
+              value);
 }
 
 static bool take(int key, char *value, void *user, Error *error) {
@@ -136,7 +126,12 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_DEVICE) return take_device(value, run, error);
   if (key == KEY_RETRY) return take_retry(value, run->retry, error);
   if (key == KEY_TIMEOUT) return cli_number("--timeout", value, 0.001, &run->timeout_s, error);
-  if (key == KEY_WORKERS) return take_workers(value, run, error);
+#define FLAG(field, option, argument, fallback, least, most, help)                                 \
+  if (key == KEY_##field)                                                                          \
+    return take_flag("--" option, value, least, most, &run->flags.field, error);
+#include "src/train/flags.def"
+#undef FLAG
+#undef GIVEN
   if (key == KEY_JOBS) {
     bool good = cli_number("--jobs", value, 1, &number, error);
     if (good) run->jobs = (int)number;
@@ -144,9 +139,6 @@ static bool take(int key, char *value, void *user, Error *error) {
   }
   if (key == KEY_DRY) run->dry_run = true;
   if (key == KEY_JSON) run->json = true;
-  if (key == KEY_PROFILE) run->profile = true;
-  if (key == KEY_EAGER) run->eager = true;
-  if (key == KEY_DETERMINISTIC) run->deterministic = true;
   return true;
 }
 
@@ -234,7 +226,7 @@ static int dry_run(Run *run, Error *error) {
  * of them wants. */
 static void collect(const Run *run, bool plans, Schedule *work) {
   work->count = 0;
-  work->threads = 1;
+  work->launch.threads = 1;
   for (int p = 0; p < run->batch.parts; p++) {
     const Part *part = &run->batch.part[p];
     for (int i = 0; part_plans(part) == plans && i < part->trials; i++) {
@@ -242,19 +234,19 @@ static void collect(const Run *run, bool plans, Schedule *work) {
       if (!wants(run, &part->trial[i]) || batch_repeated(&run->batch, p, i)) continue;
       work->todo[work->count] = &part->trial[i];
       work->label[work->count++] = batch_label(&run->batch, p, i);
-      if (threads > work->threads) work->threads = threads;
+      if (threads > work->launch.threads) work->launch.threads = threads;
     }
   }
 }
 
 static bool schedule_kind(Run *run, Schedule *work, bool plans, bool *interrupted, Error *error) {
-  int cores = environment_cores(), fitting = cores / work->threads;
+  int cores = environment_cores(), fitting = cores / work->launch.threads;
   work->jobs = run->jobs                            ? run->jobs
                : plans || run->place || fitting < 1 ? 1
                                                     : fitting; /* timed: one by one */
   if (work->jobs > work->count) work->jobs = work->count;
-  work->pin = work->jobs * work->threads <= cores;
-  json_t *environment = environment_capture(run->common.home, run->place, run->deterministic);
+  work->launch.pin = work->jobs * work->launch.threads <= cores;
+  json_t *environment = environment_capture(run->common.home, run->place, run->flags.deterministic);
   bool good = store_environment(run->store, environment, &work->environment, error) &&
               schedule_run(work, interrupted, error);
   json_decref(environment);
@@ -273,14 +265,10 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
                      .todo = todo,
                      .label = label,
                      .timeout_s = run->timeout_s,
-                     .workers = run->workers,
                      .quiet = run->common.quiet,
-                     .profile = run->profile,
-                     .gpu = run->gpu,
-                     .eager = run->eager,
-                     .deterministic = run->deterministic,
-                     .home = run->common.home,
-                     .program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe"};
+                     .launch = {.program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe",
+                                .folder = store_folder(run->store),
+                                .flags = run->flags}};
     collect(run, plans, &work);
     total += work.count;
     if (!run->common.quiet && (work.count > 0 || (plans && total == 0)))
@@ -417,7 +405,7 @@ static int execute(Run *run, Error *error) {
 }
 
 int command_run(int argc, char **argv) {
-  Run run = {.workers = -1};
+  Run run = {.flags = config_flags(NULL)};
   Error error = {""};
   cli_parse(&cli, argc, argv, &run.common, &run);
   if (!run.file) {

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "src/cli/job.h"
 #include "src/cli/progress.h"
 
 enum { EXIT_INTERRUPTED = 75, JOBS_MAX = 256, TICK_MS = 250 };
@@ -77,19 +76,9 @@ static void stop_all(Sweep *sweep) {
 
 static bool hand_out(Sweep *sweep, Job *job, Error *error) {
   Schedule *schedule = sweep->schedule;
-  Launch launch = {.program = schedule->program,
-                   .folder = store_folder(schedule->store),
-                   .home = schedule->home,
-                   .threads = schedule->threads,
-                   .workers = schedule->workers,
-                   .pin = schedule->pin,
-                   .profile = schedule->profile,
-                   .gpu = schedule->gpu,
-                   .eager = schedule->eager,
-                   .deterministic = schedule->deterministic};
   job->trial = schedule->todo[sweep->next];
   job->label = schedule->label[sweep->next];
-  if (!job_spawn(job, &launch, error)) return false;
+  if (!job_spawn(job, &schedule->launch, error)) return false;
   children[job->slot] = job->pid;
   sweep->next++;
   sweep->running++;
@@ -226,7 +215,7 @@ bool schedule_run(Schedule *schedule, bool *interrupted, Error *error) {
   CHECK(sweep, "no memory for a schedule");
   sweep->schedule = schedule;
   sweep->progress = progress_make(schedule->count, schedule->jobs, schedule->quiet);
-  sweep->progress.profile = schedule->profile;
+  sweep->progress.profile = schedule->launch.flags.profile;
   for (int i = 0; i < schedule->jobs; i++) sweep->job[i] = (Job){.slot = i, .events = -1};
   sigset_t open;
   listen_signals(&open);

@@ -2,7 +2,7 @@
 #ifndef CLI_SCHEDULE_H
 #define CLI_SCHEDULE_H
 
-#include "src/store/store.h"
+#include "src/cli/job.h"
 
 typedef struct Schedule {
   Store *store;        /* locked */
@@ -11,16 +11,9 @@ typedef struct Schedule {
   int count;
   int64_t environment;
   int jobs;
-  int threads;      /* of a trial */
-  bool pin;         /* jobs * threads processors are there */
   double timeout_s; /* of a trial; 0: none */
-  int workers;      /* threads of a trial that prepare batches; -1: its default */
-  bool quiet, profile;
-  int gpu;             /* of several */
-  bool eager;          /* no captured steps */
-  bool deterministic;  /* kernels/mode.h */
-  const char *program; /* what to execute for a trial */
-  const char *home;    /* the program's folder */
+  bool quiet;
+  Launch launch;
 } Schedule;
 
 /* Returns when every trial has ended, or on the first SIGINT, SIGTERM or SIGHUP when the running

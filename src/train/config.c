@@ -25,16 +25,40 @@ const char *config_text(const json_t *config, const char *key) {
   return json_string_value(value);
 }
 
+static int flag(const json_t *config, const char *key, int fallback) {
+  return json_object_get(config, key) ? (int)config_int(config, key) : fallback;
+}
+
+RunFlags config_flags(const json_t *config) {
+  return (RunFlags){
+#define FLAG(field, option, argument, fallback, least, most, help)                                 \
+  .field = flag(config, #field, fallback),
+#define GIVEN(field) FLAG(field, , , 0, , , )
+#include "src/train/flags.def"
+#undef FLAG
+#undef GIVEN
+  };
+}
+
+void config_put_flags(json_t *config, const RunFlags *flags) {
+#define FLAG(field, option, argument, fallback, least, most, help)                                 \
+  if (flags->field != fallback) json_object_set_new(config, #field, json_integer(flags->field));
+#define GIVEN(field) FLAG(field, , , 0, , , )
+#include "src/train/flags.def"
+#undef FLAG
+#undef GIVEN
+}
+
 void config_mode(const json_t *config) {
   const char *tf32 = json_string_value(json_object_get(config, "tf32"));
   if (tf32) CHECK(tf32_parse(tf32, &kernel_mode.tf32), "tf32 is \"%s\"", tf32);
-  kernel_mode.deterministic = json_is_true(json_object_get(config, "deterministic"));
+  kernel_mode.deterministic = config_flags(config).deterministic;
 }
 
 const Backend *config_backend(const json_t *config, Error *error) {
   config_mode(config);
   const char *device = json_string_value(json_object_get(config, "device"));
-  int gpu = (int)json_integer_value(json_object_get(config, "gpu"));
+  int gpu = config_flags(config).gpu;
   char name[64];
   snprintf(name, sizeof name, gpu ? "%.32s:%d" : "%.32s", device ? device : "cpu", gpu);
   return backend_open(name, error);

@@ -11,10 +11,22 @@
 int64_t config_int(const json_t *config, const char *key);
 double config_number(const json_t *config, const char *key);
 const char *config_text(const json_t *config, const char *key);
-/* Sets kernel_mode: "tf32", and the machine's "deterministic". */
+
+/* By name, from flags.def. They travel in the configuration, where they are not the fallback. */
+typedef struct RunFlags {
+#define FLAG(field, option, argument, fallback, least, most, help) int field;
+#define GIVEN(field)                                               int field;
+#include "src/train/flags.def"
+#undef FLAG
+#undef GIVEN
+} RunFlags;
+RunFlags config_flags(const json_t *config); /* NULL: the fallbacks */
+void config_put_flags(json_t *config, const RunFlags *flags);
+
+/* Sets kernel_mode: "tf32", and the flag deterministic. */
 void config_mode(const json_t *config);
-/* Where the trial computes: "device" ("cpu" when absent), and of several GPUs the machine's "gpu".
- * Sets kernel_mode too. */
+/* Where the trial computes: "device" ("cpu" when absent), and of several GPUs the flag gpu. Sets
+ * kernel_mode too. */
 const Backend *config_backend(const json_t *config, Error *error);
 void config_triple(const json_t *config, const char *key, int out[3]);
 

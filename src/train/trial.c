@@ -123,14 +123,6 @@ static void print_profile(const Trial *t, const StepProfile *profile) {
   plan_profile_print(t->train_plan, profile->steps, &ceiling, stderr);
 }
 
-/* The machine's, not the trial's: absent from the identity, and from configurations started by
- * hand.
- */
-static int workers(const Trial *t) {
-  const json_t *value = json_object_get(t->config, "workers");
-  return value ? (int)json_integer_value(value) : 1;
-}
-
 static CollapseRule collapse_rule(const json_t *c) {
   return (CollapseRule){config_number(c, "collapse_dice"), config_number(c, "collapse_at")};
 }
@@ -151,13 +143,14 @@ static bool probe(Trial *t, Error *error) {
 
 static bool train(Trial *t, TrainingEnd *end, Error *error) {
   const json_t *c = t->config;
+  RunFlags flags = config_flags(c);
   StepProfile profile = {0};
   Training training = {
       .params = t->params,
       .plan = t->train_plan,
       .model = &t->train,
       .sampler = t->sampler,
-      .workers = workers(t),
+      .workers = flags.workers,
       .waited_s = &t->waited_s,
       .sgd = {.momentum = config_number(c, "momentum"),
               .weight_decay = config_number(c, "weight_decay"),
@@ -171,8 +164,8 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .checkpoint = json_string_value(json_object_get(c, "checkpoint")),
       .recipe = t->recipe,
       .events = t->events,
-      .profile = json_is_true(json_object_get(c, "profile")) ? &profile : NULL,
-      .eager = json_is_true(json_object_get(c, "no_capture")),
+      .profile = flags.profile ? &profile : NULL,
+      .eager = flags.no_capture,
   };
   Look look = {.train = t->train_plan,
                .graph = t->infer_graph,
