@@ -35,14 +35,19 @@ bool figure_open(const FigureRequest *request, Trained *trained, const json_t *t
 /* The picture is newer than the weights of a configuration. */
 bool figure_is_newer(const char *path, const json_t *config);
 
-/* `harness plot triptych` and `plot embeddings`; draw: an exit code. */
-extern const Cli triptych_cli, embeddings_cli;
-int triptych_draw(const FigureRequest *request, Store *store, Error *error);
-int embeddings_draw(const FigureRequest *request, Store *store, Error *error);
-/* For the report: see figures_report. */
-void triptych_report(const FigureRequest *request, Store *store, const json_t *result,
-                     json_t *pictures, json_t *open);
-void embeddings_report(const FigureRequest *request, Store *store, const json_t *result,
-                       json_t *pictures, json_t *open);
+/* A FIGURE row of src/report/plots.def. */
+typedef struct Figure {
+  Cli cli;
+  /* Draws and prints paths; an exit code. */
+  int (*draw)(const FigureRequest *request, Store *store, Error *error);
+  /* For the report: see figures_report. */
+  void (*report)(const FigureRequest *request, Store *store, const json_t *result, json_t *pictures,
+                 json_t *open);
+} Figure;
+#define PLOT(id, word, of, caption)
+#define FIGURE(id, word, experiment, caption) extern const Figure id##_figure;
+#include "src/report/plots.def"
+#undef FIGURE
+#undef PLOT
 
 #endif

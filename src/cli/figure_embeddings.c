@@ -12,16 +12,6 @@
 static const struct argp_option embeddings_options[] = {
     {"scale", FIGURE_SCALE, "NAME", 0, "Of the trials at this scale", 0}, {0}};
 
-const Cli embeddings_cli = {
-    "plot embeddings",
-    "[EXPERIMENT]",
-    "  harness plot embeddings\n  harness plot embeddings seg_heads\n",
-    "Draws the class and the mask embeddings of every query as heat maps, for two validation "
-    "patches and each row of the experiment (default: embeddings), from the weights of one trial "
-    "a row: MaskMed's Figures 3 to 5. What does not depend on the image is drawn once.",
-    embeddings_options,
-    figure_take};
-
 /* The values of both pictures, copied out of the graphs. */
 typedef struct Gallery {
   HeatSheet sheet[2]; /* class, mask */
@@ -162,7 +152,7 @@ static int draw_embeddings(const FigureRequest *r, Store *store, const json_t *r
   return drawn ? EXIT_DONE : good && !any ? EXIT_NOTHING : EXIT_UNFIT;
 }
 
-int embeddings_draw(const FigureRequest *r, Store *store, Error *error) {
+static int draw(const FigureRequest *r, Store *store, Error *error) {
   json_t *result = NULL;
   char path[2][PLOT_PATH];
   ResultChoice choice = {.what = r->what ? r->what : "embeddings", .scale = r->scale};
@@ -199,8 +189,8 @@ static bool gallery_drawn(const FigureRequest *r, Store *store, const json_t *re
   return newer && access(path[0], R_OK) == 0 && access(path[1], R_OK) == 0;
 }
 
-void embeddings_report(const FigureRequest *r, Store *store, const json_t *result, json_t *pictures,
-                       json_t *open) {
+static void report(const FigureRequest *r, Store *store, const json_t *result, json_t *pictures,
+                   json_t *open) {
   char path[2][PLOT_PATH], caption[80];
   Error error = {""};
   if (!gallery_drawn(r, store, result, path) &&
@@ -215,3 +205,13 @@ void embeddings_report(const FigureRequest *r, Store *store, const json_t *resul
       report_add_picture(pictures, config_text(result, "experiment"), caption, path[kind]);
   }
 }
+
+const Figure embeddings_figure = {
+    {"plot embeddings", "[EXPERIMENT]",
+     "  harness plot embeddings\n  harness plot embeddings seg_heads\n",
+     "Draws the class and the mask embeddings of every query as heat maps, for two validation "
+     "patches and each row of the experiment (default: embeddings), from the weights of one trial "
+     "a row: MaskMed's Figures 3 to 5. What does not depend on the image is drawn once.",
+     embeddings_options, figure_take},
+    draw,
+    report};

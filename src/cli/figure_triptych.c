@@ -13,16 +13,6 @@
 static const struct argp_option triptych_options[] = {
     {"case", FIGURE_CASE, "N", 0, "The N-th validation case (default 1)", 0}, {0}};
 
-const Cli triptych_cli = {
-    "plot triptych",
-    "[TRIAL]",
-    "  harness plot triptych\n  harness plot triptych 3f2a --case 2\n",
-    "Draws image, truth and prediction of a validation case, its middle slices across D, H and W. "
-    "The prediction comes from the trial's weights through the sliding window. TRIAL: leading "
-    "digits as `harness runs list` prints them; without it the newest trial that has weights.",
-    triptych_options,
-    figure_take};
-
 /* Under FOLDER/plots: the first case's picture has the trial's name alone. */
 static void triptych_name(const json_t *trial, int index, char name[64]) {
   snprintf(name, 64, "triptych-%.8s", config_text(trial, "hash"));
@@ -79,7 +69,7 @@ static bool draw_trial(const FigureRequest *r, Store *store, const json_t *trial
   return good;
 }
 
-int triptych_draw(const FigureRequest *r, Store *store, Error *error) {
+static int draw(const FigureRequest *r, Store *store, Error *error) {
   char hash[HASH_BYTES];
   json_t *trials = NULL, *trial, *config = NULL;
   if ((r->what && !store_find(store, r->what, hash, error)) ||
@@ -124,8 +114,8 @@ static void report_triptych(const FigureRequest *r, Store *store, const json_t *
   report_add_open(open, caption, "skipped", error.text, command);
 }
 
-void triptych_report(const FigureRequest *r, Store *store, const json_t *result, json_t *pictures,
-                     json_t *open) {
+static void report(const FigureRequest *r, Store *store, const json_t *result, json_t *pictures,
+                   json_t *open) {
   json_t *trials = NULL, *row;
   Error error = {""};
   if (!figure_trials(store, NULL, config_int(result, "plan_id"), &trials, &error)) return;
@@ -145,3 +135,12 @@ void triptych_report(const FigureRequest *r, Store *store, const json_t *result,
   }
   json_decref(trials);
 }
+
+const Figure triptych_figure = {
+    {"plot triptych", "[TRIAL]", "  harness plot triptych\n  harness plot triptych 3f2a --case 2\n",
+     "Draws image, truth and prediction of a validation case, its middle slices across D, H and W. "
+     "The prediction comes from the trial's weights through the sliding window. TRIAL: leading "
+     "digits as `harness runs list` prints them; without it the newest trial that has weights.",
+     triptych_options, figure_take},
+    draw,
+    report};

@@ -70,30 +70,33 @@ bool figure_is_newer(const char *path, const json_t *config) {
            picture.st_mtim.tv_nsec > weights.st_mtim.tv_nsec));
 }
 
+static const struct {
+  const char *word, *experiment;
+  const Figure *figure;
+} figures[] = {
+#define PLOT(id, word, of, caption)
+#define FIGURE(id, word, experiment, caption) {word, experiment, &id##_figure},
+#include "src/report/plots.def"
+#undef FIGURE
+#undef PLOT
+};
+enum { FIGURES = sizeof figures / sizeof *figures };
+
 void figures_report(const Common *common, Store *store, const json_t *result, json_t *pictures,
                     json_t *open) {
-  const char *experiment = config_text(result, "experiment");
   DataSeen seen = {.dir = ""};
   const FigureRequest request = {.common = *common, .number = 1, .seen = &seen};
-  if (!strcmp(experiment, "comparison")) triptych_report(&request, store, result, pictures, open);
-  if (!strcmp(experiment, "embeddings")) embeddings_report(&request, store, result, pictures, open);
+  for (int f = 0; f < FIGURES; f++)
+    if (!strcmp(config_text(result, "experiment"), figures[f].experiment))
+      figures[f].figure->report(&request, store, result, pictures, open);
 }
-
-typedef struct Figure {
-  const char *name;
-  const Cli *cli;
-  int (*draw)(const FigureRequest *request, Store *store, Error *error);
-} Figure;
-
-static const Figure figures[] = {{"triptych", &triptych_cli, triptych_draw},
-                                 {"embeddings", &embeddings_cli, embeddings_draw}};
 
 static int run(const Figure *figure, int argc, char **argv) {
   DataSeen seen = {.dir = ""};
   FigureRequest request = {.number = 1, .seen = &seen};
   Error error = {""};
   Store *store = NULL;
-  cli_parse(figure->cli, argc, argv, &request.common, &request);
+  cli_parse(&figure->cli, argc, argv, &request.common, &request);
   int code = EXIT_NOTHING;
   if (!store_exists(request.common.db))
     fail(&error, "%s: nothing is stored yet; `harness run FILE` makes results", request.common.db);
@@ -106,9 +109,9 @@ static int run(const Figure *figure, int argc, char **argv) {
 }
 
 bool command_figure(int argc, char **argv, int *code) {
-  for (size_t f = 0; argc > 1 && f < sizeof figures / sizeof *figures; f++) {
-    if (strcmp(argv[1], figures[f].name) != 0) continue;
-    *code = run(&figures[f], argc - 1, argv + 1);
+  for (int f = 0; argc > 1 && f < FIGURES; f++) {
+    if (strcmp(argv[1], figures[f].word) != 0) continue;
+    *code = run(figures[f].figure, argc - 1, argv + 1);
     return true;
   }
   return false;

@@ -328,7 +328,8 @@ static void add_outcome(const json_t *result, Outcome *outcome) {
 static void draw(const Run *run, const json_t *result) {
   Error drawing = {""};
   char path[PLOT_PATH];
-  bool good = plot_experiment(result, store_folder(run->store), path, &drawing);
+  const PlotOf of = {run->store, store_folder(run->store), result, 0};
+  bool good = plot_find("", result)->draw(&of, path, &drawing);
   if (!good) fprintf(stderr, "harness: no plot: %s\n", drawing.text);
   if (good && !run->common.quiet) fprintf(stderr, "harness: plot %s\n", path);
 }

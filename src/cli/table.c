@@ -14,7 +14,6 @@ typedef struct Choice {
   ResultChoice result;
   const char *format;
   const char *output;
-  const char *run; /* of `plot roofline` */
 } Choice;
 
 enum { KEY_FORMAT = 1, KEY_SCALE, KEY_DATASET, KEY_DEVICE, KEY_METRIC, KEY_JSON };
@@ -45,11 +44,7 @@ static bool take_format(const char *value, Choice *choice, Error *error) {
 
 static bool take(int key, char *value, void *user, Error *error) {
   Choice *choice = user;
-  if (key == ' ' && choice->result.what) {
-    bool run = !choice->run && !strcmp(choice->result.what, "roofline");
-    if (run) choice->run = value;
-    return run;
-  }
+  if (key == ' ' && choice->result.what) return false;
   if (key == ' ') choice->result.what = value;
   for (char *at = value; key == ' ' && *at; at++)
     if (*at == '-') *at = '_'; /* memory-scale is experiments/memory_scale.lua */
@@ -74,17 +69,13 @@ static const Cli table_cli = {
 
 static const Cli plot_cli = {
     "plot",
-    "NAME [NAME]\nroofline [RUN]",
+    "[KIND] [NAME]",
     "  harness plot query_count\n  harness plot curves query_count\n"
     "  harness plot per-organ comparison\n  harness plot roofline\n"
     "  harness plot triptych\n  harness plot embeddings\n",
-    "Draws an experiment (paper against measured); with `curves` the loss and the Dice of a few "
-    "validation patches over steps of each "
-    "variant, with `per-organ` each structure's figure (of the newest run, or of the experiment "
-    "named); `roofline` draws a bench run under "
-    "the machine's ceilings; `triptych` and `embeddings` run trained weights again (each has its "
-    "own --help). Writes a data file, a gnuplot "
-    "script, an SVG and a PNG under plots/ beside the database and prints the SVG's path.",
+    "Draws an experiment (paper against measured, or what its plans cost), of the newest run where "
+    "no name is given; or a KIND: %s. Writes a data file, a gnuplot script, an SVG and a PNG under "
+    "plots/ beside the database and prints the SVG's path.",
     plot_options,
     take};
 
@@ -156,56 +147,75 @@ int command_table(int argc, char **argv) {
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }
 
-static int command_roofline(const Common *common, const char *run) {
-  Error error = {""};
-  Store *store = NULL;
-  char path[PLOT_PATH];
-  int64_t id = 0;
-  bool stored = store_exists(common->db);
-  if (!stored) fail(&error, "%s: nothing is stored yet; `harness bench` makes runs", common->db);
-  bool good = stored && store_open(&store, common->db, STORE_READ, &error) &&
-              (!run || store_bench_find(store, run, &id, &error)) &&
-              plot_roofline(store, id, store_folder(store), path, &error);
-  if (good) printf("%s\n", path);
-  store_close(store);
-  return good ? EXIT_DONE : cli_error(stored ? EXIT_UNFIT : EXIT_NOTHING, &error);
+/* The bench run that a word names (NULL: the newest), as load. */
+static int load_run(const Common *common, const char *word, Store **store, int64_t *run,
+                    Error *error) {
+  if (!store_exists(common->db)) {
+    fail(error, "%s: nothing is stored yet; `harness bench` makes runs", common->db);
+    return EXIT_NOTHING;
+  }
+  bool good = store_open(store, common->db, STORE_READ, error) &&
+              (!word || store_bench_find(*store, word, run, error));
+  return good ? EXIT_DONE : EXIT_UNFIT;
 }
 
 /* Takes the kind out of the operands. */
 static const PlotKind *take_kind(int *argc, char **argv) {
-  for (int i = 1; i < *argc; i++)
-    for (int k = 1; k < PLOT_KINDS; k++) {
-      if (strcmp(argv[i], plot_kinds[k].name)) continue;
-      memmove(&argv[i], &argv[i + 1], sizeof *argv * (size_t)(*argc - i));
-      (*argc)--;
-      return &plot_kinds[k];
-    }
-  return &plot_kinds[0];
+  for (int i = 1; i < *argc; i++) {
+    const PlotKind *kind = argv[i][0] ? plot_find(argv[i], NULL) : NULL;
+    if (!kind) continue;
+    memmove(&argv[i], &argv[i + 1], sizeof *argv * (size_t)(*argc - i));
+    (*argc)--;
+    return kind;
+  }
+  return plot_find("", NULL);
+}
+
+/* "per-organ (each structure, ...); triptych (..., by itself: --help)" */
+static void list_kinds(char text[1024]) {
+  static const char *const kinds[][3] = {
+#define PLOT(id, word, of, caption) {word, caption, ""},
+#define FIGURE(id, word, experiment, caption)                                                      \
+  {word, caption, ", from trained weights; see its --help"},
+#include "src/report/plots.def"
+#undef PLOT
+#undef FIGURE
+  };
+  size_t used = 0;
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+    if (kinds[k][0][0] && used < 1024)
+      used += (size_t)snprintf(text + used, 1024 - used, "%s%s (%s%s)", used ? "; " : "",
+                               kinds[k][0], kinds[k][1], kinds[k][2]);
 }
 
 int command_plot(int argc, char **argv) {
   Common common;
   Choice choice = {.format = "text"};
   Error error = {""};
-  Store *store = NULL;
+  PlotOf of = {0};
   json_t *result = NULL;
-  char path[PLOT_PATH];
-  int figure;
-  if (command_figure(argc, argv, &figure)) return figure;
-  const PlotKind *kind = take_kind(&argc, argv);
-  cli_parse(&plot_cli, argc, argv, &common, &choice);
-  if (choice.result.what && kind == plot_kinds && !strcmp(choice.result.what, "roofline"))
-    return command_roofline(&common, choice.run);
+  char path[PLOT_PATH], list[1024], text[2048];
   int code = EXIT_USAGE;
-  if (choice.result.what || kind != plot_kinds)
-    code = load(&common, &choice.result, &store, &result, &error);
+  if (command_figure(argc, argv, &code)) return code;
+  const PlotKind *kind = take_kind(&argc, argv);
+  Cli told = plot_cli;
+  list_kinds(list);
+  snprintf(text, sizeof text, plot_cli.text, list);
+  told.text = text;
+  cli_parse(&told, argc, argv, &common, &choice);
+  if (kind->of == PLOT_BENCH)
+    code = load_run(&common, choice.result.what, &of.store, &of.run, &error);
+  else if (choice.result.what || kind->word[0])
+    code = load(&common, &choice.result, &of.store, &result, &error);
   else
     fail(&error, "harness plot needs an experiment's name, such as query_count, or curves");
   if (result) tell_others(result, &common);
-  bool good = result && kind->draw(store, result, store_folder(store), path, &error);
-  if (result && !good) code = EXIT_UNFIT;
-  if (good) printf("%s\n", path);
+  if (result) kind = plot_find(kind->word, result);
+  of.result = result;
+  of.folder = of.store ? store_folder(of.store) : "";
+  if (code == EXIT_DONE && !kind->draw(&of, path, &error)) code = EXIT_UNFIT;
+  if (code == EXIT_DONE) printf("%s\n", path);
   json_decref(result);
-  store_close(store);
+  store_close(of.store);
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }

@@ -1,5 +1,6 @@
 #include "src/report/coverage.h"
 #include "src/data/sets/json_text.h"
+#include "src/report/plot.h"
 #include "src/report/quote.h"
 #include "src/store/field.h"
 
@@ -252,8 +253,9 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   return picture_finish(out, name, error);
 }
 
-bool coverage_plot(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
-  const char *name = field_text(result, "experiment");
+bool coverage_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
+  const json_t *result = of->result;
+  const char *folder = of->folder, *name = field_text(result, "experiment");
   const json_t *points = json_object_get(result, "points");
   if (json_array_size(points) == 0) return fail(error, "%s: no plan is stored yet", name);
   return write_points(points, folder, name, error) && write_script(result, folder, name, error) &&

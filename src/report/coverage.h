@@ -3,7 +3,6 @@
 #ifndef REPORT_COVERAGE_H
 #define REPORT_COVERAGE_H
 
-#include "src/report/picture.h"
 #include "src/report/sheet.h"
 #include "src/store/store.h"
 
@@ -16,7 +15,5 @@ Sheet coverage_sheet(const json_t *result);
 extern const char coverage_note[];
 /* Formats as table_formats. */
 void coverage_print(const json_t *result, const char *format, FILE *out);
-/* Memory, FLOP and step time against covered scales, a row of panels a size. */
-bool coverage_plot(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error);
 
 #endif

@@ -3,13 +3,12 @@
 #include <string.h>
 
 #include "src/data/metrics/metric.h"
-#include "src/report/coverage.h"
 #include "src/store/field.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
 /* "Dice (DSC)", or the name alone. */
-static void put_metric(FILE *out, const json_t *result) {
+void plot_metric(FILE *out, const json_t *result) {
   const MetricRow *metric = metric_stored(field_text(result, "metric"));
   char word[64];
   if (metric && metric->paper) snprintf(word, sizeof word, "%s (%s)", metric->head, metric->paper);
@@ -31,7 +30,7 @@ static void put_title(FILE *out, const json_t *result) {
           field_number(result, "seeds") > 1 ? "s" : "");
 }
 
-static void put_frame(FILE *out, const json_t *result, int width, int height) {
+void plot_frame(FILE *out, const json_t *result, int width, int height) {
   picture_frame_sized(out, width, height);
   fputs("set key outside below left Left reverse vertical maxcols 2 samplen 2 height 1\nset xlabel "
         "offset 0,0.4\n",
@@ -41,7 +40,7 @@ static void put_frame(FILE *out, const json_t *result, int width, int height) {
 
 /* --- an experiment --- */
 
-static void put_value(FILE *out, const json_t *row, const char *key) {
+void plot_value(FILE *out, const json_t *row, const char *key) {
   if (field_known(row, key))
     fprintf(out, "\t%.6g", field_number(row, key));
   else
@@ -57,9 +56,9 @@ static bool write_rows(const json_t *result, const char *folder, const char *nam
   json_array_foreach(json_object_get(result, "rows"), i, row) {
     fprintf(out, "%zu\t", i);
     picture_field(out, field_text(row, "label"));
-    put_value(out, row, "paper");
-    put_value(out, row, "mean");
-    put_value(out, row, "sd");
+    plot_value(out, row, "paper");
+    plot_value(out, row, "mean");
+    plot_value(out, row, "sd");
     fprintf(out, "\t%d\n", (int)field_number(row, "n"));
   }
   return picture_finish(out, name, error);
@@ -112,9 +111,9 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   int rows = (int)json_array_size(json_object_get(result, "rows"));
   range(result, &low, &high);
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
-  put_frame(out, result, 900, 190 + 56 * rows);
+  plot_frame(out, result, 900, 190 + 56 * rows);
   fputs("set xlabel ", out);
-  put_metric(out, result);
+  plot_metric(out, result);
   fprintf(out,
           "\nset yrange [%.1f:-0.6]\nset xrange [%.4f:%.4f]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
@@ -131,9 +130,9 @@ static bool write_script(const json_t *result, const char *folder, const char *n
   return picture_finish(out, name, error);
 }
 
-bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
-  if (json_object_get(result, "points")) return coverage_plot(result, folder, path, error);
-  const char *name = field_text(result, "experiment");
+bool experiment_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
+  const json_t *result = of->result;
+  const char *folder = of->folder, *name = field_text(result, "experiment");
   return write_rows(result, folder, name, error) && write_script(result, folder, name, error) &&
          picture_draw(folder, name, path, error);
 }
@@ -143,9 +142,9 @@ bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PA
 static void write_organ(FILE *out, const json_t *item, int line) {
   fprintf(out, "%d\t", line);
   picture_field(out, field_text(item, "name"));
-  put_value(out, item, "mean");
-  put_value(out, item, "low");
-  put_value(out, item, "high");
+  plot_value(out, item, "mean");
+  plot_value(out, item, "low");
+  plot_value(out, item, "high");
   fputc('\n', out);
 }
 
@@ -207,7 +206,9 @@ static void put_organ_rows(FILE *out, const json_t *result, const char *name, in
   fputc('\n', out);
 }
 
-bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error) {
+bool organs_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
+  const json_t *result = of->result;
+  const char *folder = of->folder;
   char name[256];
   snprintf(name, sizeof name, "%.200s-per-organ", field_text(result, "experiment"));
   if (json_array_size(json_object_get(result, "labels")) == 0)
@@ -217,9 +218,9 @@ bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH],
   int rows = (int)json_array_size(json_object_get(result, "rows"));
   FILE *out = lines ? picture_create(folder, name, ".gp", error) : NULL;
   if (!out) return false;
-  put_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
+  plot_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
   fputs("set xlabel ", out);
-  put_metric(out, result);
+  plot_metric(out, result);
   fprintf(out,
           " . ' per structure: mean and range over seeds'\nset yrange [%.1f:-0.5]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n"
@@ -262,10 +263,10 @@ static bool write_curves(const json_t *points, const char *folder, const char *n
       fputs("\n\n", out); /* gnuplot's index */
     position = field_number(point, "position");
     fprintf(out, "%d\t%d", (int)position, (int)field_number(point, "step"));
-    put_value(out, point, "loss");
-    put_value(out, point, "lr");
-    put_value(out, point, "grad_norm");
-    put_value(out, point, "val_dice");
+    plot_value(out, point, "loss");
+    plot_value(out, point, "lr");
+    plot_value(out, point, "grad_norm");
+    plot_value(out, point, "val_dice");
     fputc('\n', out);
   }
   return picture_finish(out, name, error);
@@ -306,7 +307,7 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
   if (!out) return false;
   bool dice = looked(points);
   int rows = (int)json_array_size(json_object_get(result, "rows"));
-  put_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
+  plot_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
   fputs("set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
         "set xrange [0:]\nset xlabel \"step\"\nset ylabel \"training loss\"\nset logscale y\n",
         out);
@@ -322,14 +323,15 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
   return picture_finish(out, name, error);
 }
 
-bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
-                 Error *error) {
+bool curves_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
+  const json_t *result = of->result;
+  const char *folder = of->folder;
   char name[256];
   snprintf(name, sizeof name, "%.200s-curves", field_text(result, "experiment"));
   json_t *points,
       *parameters =
           json_pack("[I,i]", json_integer_value(json_object_get(result, "plan_id")), POINTS);
-  bool good = store_query(store, curves_sql, parameters, &points, error);
+  bool good = store_query(of->store, curves_sql, parameters, &points, error);
   json_decref(parameters);
   if (!good) return false;
   if (json_array_size(points) == 0)
@@ -343,19 +345,23 @@ bool plot_curves(Store *store, const json_t *result, const char *folder, char pa
 
 /* --- kinds --- */
 
-static bool draw_experiment(Store *store, const json_t *result, const char *folder,
-                            char path[PLOT_PATH], Error *error) {
-  (void)store;
-  return plot_experiment(result, folder, path, error);
+const PlotKind plot_kinds[PLOT_KINDS] = {
+#define FIGURE(id, word, experiment, caption)
+#define PLOT(id, word, of, caption) {word, caption, PLOT_##of, id##_draw},
+#include "src/report/plots.def"
+#undef PLOT
+#undef FIGURE
+};
+
+bool plot_fits(const PlotKind *kind, const json_t *result) {
+  return kind->of == (json_object_get(result, "points") ? PLOT_PLANS : PLOT_RESULT);
 }
 
-static bool draw_organs(Store *store, const json_t *result, const char *folder,
-                        char path[PLOT_PATH], Error *error) {
-  (void)store;
-  return plot_organs(result, folder, path, error);
+const PlotKind *plot_find(const char *word, const json_t *result) {
+  const PlotKind *found = NULL;
+  for (int k = PLOT_KINDS - 1; k >= 0; k--) {
+    bool better = !found || !result || !plot_fits(found, result);
+    if (!strcmp(plot_kinds[k].word, word) && better) found = &plot_kinds[k];
+  }
+  return found;
 }
-
-const PlotKind plot_kinds[] = {
-    {"", "the paper's figure and ours, mean and sd over seeds", draw_experiment},
-    {"per-organ", "each structure, mean and range over seeds", draw_organs},
-    {"curves", "training loss and validation Dice on the way, mean over seeds", plot_curves}};

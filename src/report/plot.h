@@ -7,26 +7,47 @@
 #include "src/report/picture.h"
 #include "src/report/result.h"
 
-/* Paper against measured with error bars, one group a row. path: the SVG. */
-bool plot_experiment(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error);
-/* A dot a structure and row of the table, with the range over its seeds. */
-bool plot_organs(const json_t *result, const char *folder, char path[PLOT_PATH], Error *error);
-/* Loss over steps, one line a row (mean over its trials). Reads the curves from the store. */
-bool plot_curves(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
-                 Error *error);
-/* The three above under one signature. */
-typedef struct PlotKind {
-  const char *name; /* of `harness plot NAME EXPERIMENT`; empty: `harness plot EXPERIMENT` */
-  const char *caption;
-  bool (*draw)(Store *store, const json_t *result, const char *folder, char path[PLOT_PATH],
-               Error *error);
-} PlotKind;
-extern const PlotKind plot_kinds[];
-enum { PLOT_KINDS = 3 };
+/* What is drawn. */
+typedef struct PlotOf {
+  Store *store;
+  const char *folder;   /* its pictures lie in FOLDER/plots */
+  const json_t *result; /* of result_load; NULL: of a bench run */
+  int64_t run;          /* the bench run's number (src/store/bench.h), 0: the newest */
+} PlotOf;
 
-/* The rows of a bench run (src/store/bench.h; 0: the newest) as points under the ceilings that were
- * measured with them. */
-bool plot_roofline(Store *store, int64_t run, const char *folder, char path[PLOT_PATH],
-                   Error *error);
+typedef enum PlotSubject { PLOT_RESULT, PLOT_PLANS, PLOT_BENCH } PlotSubject;
+
+/* A row of plots.def. path: the SVG. */
+typedef struct PlotKind {
+  const char *word, *caption;
+  PlotSubject of;
+  bool (*draw)(const PlotOf *of, char path[PLOT_PATH], Error *error);
+} PlotKind;
+
+typedef enum PlotId {
+#define PLOT(id, word, of, caption) PLOT_##id,
+#define FIGURE(id, word, experiment, caption)
+#include "src/report/plots.def"
+#undef PLOT
+#undef FIGURE
+  PLOT_KINDS
+} PlotId;
+extern const PlotKind plot_kinds[PLOT_KINDS];
+#define PLOT(id, word, of, caption) bool id##_draw(const PlotOf *, char[PLOT_PATH], Error *);
+#define FIGURE(id, word, experiment, caption)
+#include "src/report/plots.def"
+#undef PLOT
+#undef FIGURE
+
+/* The kind draws such a result. */
+bool plot_fits(const PlotKind *kind, const json_t *result);
+/* The kind with this word, of several the one that fits the result (NULL: the first). */
+const PlotKind *plot_find(const char *word, const json_t *result);
+
+/* Pieces of a result's script: frame with title and key, the metric's name as a string of
+ * gnuplot's, a field of the data file with a tab before it (NaN: not known). */
+void plot_frame(FILE *out, const json_t *result, int width, int height);
+void plot_metric(FILE *out, const json_t *result);
+void plot_value(FILE *out, const json_t *row, const char *key);
 
 #endif

@@ -336,17 +336,18 @@ static void put_picture(Report *report, const char *title, const char *path, con
 static void put_plots(Report *report, const json_t *experiment) {
   const json_t *result = result_of(experiment), *picture;
   const char *title = field_text(result, "title");
-  for (int k = 0; k < (is_plan(result) ? 1 : PLOT_KINDS); k++) {
+  const PlotOf of = {report->store, store_folder(report->store), result, 0};
+  for (const PlotKind *kind = plot_kinds; kind < plot_kinds + PLOT_KINDS; kind++) {
     char path[PLOT_PATH], command[320];
     Error error = {""};
-    if (plot_kinds[k].draw(report->store, result, store_folder(report->store), path, &error)) {
-      put_picture(report, title, path,
-                  is_plan(result) ? "planned memory, work, measured time" : plot_kinds[k].caption);
+    if (!plot_fits(kind, result)) continue;
+    if (kind->draw(&of, path, &error)) {
+      put_picture(report, title, path, kind->caption);
       continue;
     }
-    snprintf(command, sizeof command, "./harness plot %s%s%.200s", plot_kinds[k].name,
-             plot_kinds[k].name[0] ? " " : "", field_text(experiment, "name"));
-    report_add_open(report->open, plot_kinds[k].caption, "failed", error.text, command);
+    snprintf(command, sizeof command, "./harness plot %s%s%.200s", kind->word,
+             kind->word[0] ? " " : "", field_text(experiment, "name"));
+    report_add_open(report->open, kind->caption, "failed", error.text, command);
   }
   size_t i;
   json_array_foreach(report->pictures, i, picture) {

@@ -83,9 +83,10 @@ static bool write_script(const json_t *run, const json_t *points, const char *fo
   return picture_finish(out, NAME, error);
 }
 
-bool plot_roofline(Store *store, int64_t run, const char *folder, char path[PLOT_PATH],
-                   Error *error) {
-  json_t *parameters = json_pack("[I]", (json_int_t)run), *runs = NULL, *points = NULL;
+bool roofline_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
+  Store *store = of->store;
+  const char *folder = of->folder;
+  json_t *parameters = json_pack("[I]", (json_int_t)of->run), *runs = NULL, *points = NULL;
   bool good = store_query(store, run_sql, parameters, &runs, error);
   json_decref(parameters);
   const json_t *head = json_array_get(runs, 0);
@@ -94,7 +95,7 @@ bool plot_roofline(Store *store, int64_t run, const char *folder, char path[PLOT
   json_decref(parameters);
   if (good && json_array_size(points) == 0)
     good = fail(error, "no bench run with arithmetic in it is stored%s; `harness bench` makes one",
-                run ? " under this number" : "");
+                of->run ? " under this number" : "");
   good = good && write_points(points, folder, error) && write_script(head, points, folder, error) &&
          picture_draw(folder, NAME, path, error);
   json_decref(points);
