@@ -1,6 +1,7 @@
 #include "lua/sandbox.h"
 #include "base/nearest.h"
 #include "base/utf8.h"
+#include "modules/module.h"
 
 #include <dirent.h>
 #include <lauxlib.h>
@@ -75,6 +76,66 @@ static void push_models(lua_State *L, const char *home) {
   lua_remove(L, -2);
 }
 
+/* "tiled|naive" as a list. */
+static void push_choices(lua_State *L, const char *choices) {
+  lua_newtable(L);
+  for (int i = 1; *choices; i++) {
+    size_t length = strcspn(choices, "|");
+    lua_pushlstring(L, choices, length);
+    lua_seti(L, -2, i);
+    choices += length + (choices[length] == '|');
+  }
+}
+
+/* A whole number stays one in a configuration, whatever its option's type. */
+static void set_number(lua_State *L, const char *key, double value) {
+  if (value == (double)(lua_Integer)value)
+    lua_pushinteger(L, (lua_Integer)value);
+  else
+    lua_pushnumber(L, value);
+  lua_setfield(L, -2, key);
+}
+
+/* A row as lua/harness/options.lua has them; a list has no default. */
+static void push_option(lua_State *L, const Option *o) {
+  static const char *const types[] = {[OPTION_INT] = "int",
+                                      [OPTION_FLOAT] = "number",
+                                      [OPTION_BOOL] = "bool",
+                                      [OPTION_CHOICE] = "choice",
+                                      [OPTION_INTS] = "list"};
+  lua_newtable(L);
+  lua_pushstring(L, types[o->type]);
+  lua_setfield(L, -2, "type");
+  lua_pushstring(L, o->doc);
+  lua_setfield(L, -2, "doc");
+  if (o->type == OPTION_CHOICE) {
+    push_choices(L, o->choices);
+    lua_geti(L, -1, (lua_Integer)o->fallback + 1);
+    lua_setfield(L, -3, "default");
+    lua_setfield(L, -2, "choices");
+  } else if (o->type == OPTION_BOOL) {
+    lua_pushboolean(L, o->fallback != 0);
+    lua_setfield(L, -2, "default");
+  } else {
+    set_number(L, "min", o->min);
+    set_number(L, "max", o->max);
+    if (o->type != OPTION_INTS) set_number(L, "default", o->fallback);
+  }
+}
+
+/* require "harness.blocks": blocks.fsad_bridge.points is the row of that option, of every block. */
+static void push_blocks(lua_State *L) {
+  lua_newtable(L);
+  for (int i = 0; i < MODULE_COUNT; i++) {
+    lua_newtable(L);
+    for (const Option *o = module_table[i]->options; o && o->name; o++) {
+      push_option(L, o);
+      lua_setfield(L, -2, o->name);
+    }
+    lua_setfield(L, -2, module_table[i]->name);
+  }
+}
+
 lua_State *sandbox_open(const char *home, Error *error) {
   lua_State *L = luaL_newstate();
   if (!L) {
@@ -103,6 +164,8 @@ lua_State *sandbox_open(const char *home, Error *error) {
   lua_setfield(L, -2, "harness.hint");
   push_models(L, home);
   lua_setfield(L, -2, "harness.models");
+  push_blocks(L);
+  lua_setfield(L, -2, "harness.blocks");
   lua_setfield(L, LUA_REGISTRYINDEX, "loaded");
   lua_pushstring(L, home);
   lua_pushcclosure(L, require, 1);

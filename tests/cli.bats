@@ -23,6 +23,18 @@ load cli
   "$harness" help fsad_bridge | grep -q "heads"
 }
 
+@test "an experiment's option that is a block's has the block's range, default and words" {
+  "$harness" help fsad_bridge >block
+  "$harness" help options >options
+  local words
+  words=$(sed -n 's/^  points_total .* 0 *\(sampling.*\)/\1/p' block)
+  [ -n "$words" ]
+  grep -qF "points_total       $words (fsad_bridge)" options
+  run "$harness" run "$root/experiments/query_count.lua" points_total=129 --dry-run
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"129 is outside 0 .. 128 ($words"* ]]
+}
+
 @test "version" {
   run "$harness" --version
   [ "$status" -eq 0 ]

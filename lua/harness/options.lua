@@ -1,10 +1,11 @@
 -- Every option of an experiment: the only place of its default. The same rows serve overrides on the
 -- command line, help, and the configuration whose hash is a trial's identity.
 --
--- A row: name, type (int, number, bool, choice, list), default, doc; min, max or choices. `quick`,
--- `small`, `paper` replace the default at that scale (see peers' table: the paper's own values are
--- the plain defaults; a smaller scale says what it shrinks).
-return {
+-- A row: name, type (int, number, bool, choice, list), default, doc; min, max or choices. `of`: a building
+-- block's option, whose C table (modules/) has all of these, unless the row says otherwise. `quick`, `small`,
+-- `paper` replace the default at that scale (the paper's own values are the plain defaults; a smaller scale says
+-- what it shrinks).
+local rows = {
   -- What is trained on.
   { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
   { name = "plan", type = "choice", default = "auto", choices = { "auto", "none" },
@@ -24,42 +25,34 @@ return {
   -- The U-Net (nnU-Net's plan).
   { name = "model", type = "choice", default = "maskmed", choices = require "harness.models",
     doc = "file in lua/harness/models; bridge: the bridge alone, to plan and to time" },
-  { name = "widths", type = "list", default = { 32, 64, 128, 256, 320, 320 }, quick = { 16, 32, 64, 128 },
-    small = { 32, 64, 128, 256, 320 }, min = 1, max = 4096, doc = "channels of each stage" },
-  { name = "strides", type = "list", triples = true,
+  { name = "widths", of = "plain_conv_encoder.widths", default = { 32, 64, 128, 256, 320, 320 },
+    quick = { 16, 32, 64, 128 }, small = { 32, 64, 128, 256, 320 } },
+  { name = "strides", of = "plain_conv_encoder.strides", triples = true,
     default = { { 1, 1, 1 }, { 1, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
     quick = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
-    small = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
-    min = 1, max = 8, doc = "D,H,W stride of each stage" },
-  { name = "kernels", type = "list", triples = true,
+    small = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } } },
+  { name = "kernels", of = "plain_conv_encoder.kernels", triples = true,
     default = { { 1, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
     quick = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
-    small = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
-    min = 1, max = 7, doc = "D,H,W kernel of each stage" },
-  { name = "convs", type = "int", default = 2, min = 1, max = 8, doc = "convolutions an encoder stage" },
-  { name = "decoder_convs", type = "int", default = 2, min = 1, max = 8, doc = "convolutions a decoder stage" },
+    small = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } } },
+  { name = "convs", of = "plain_conv_encoder.convs" },
+  { name = "decoder_convs", of = "plain_conv_decoder.convs" },
 
   -- The bridge between encoder and decoder (MaskMed 3.3, Table 4).
   { name = "bridge", type = "choice", default = "fsad", choices = { "none", "standard", "deformable", "fsad" },
     doc = "what fuses the encoder's features: nothing, self-attention, deformable attention over the query scales, FSAD" },
-  { name = "hidden", type = "int", default = 192, quick = 48, small = 96, min = 6, max = 4096, doc = "token width E" },
-  { name = "heads", type = "int", default = 6, min = 1, max = 64, doc = "attention heads" },
-  { name = "points", type = "int", default = 4, min = 1, max = 16, doc = "sampling points K per head and scale" },
-  { name = "bridge_layers", type = "int", default = 2, quick = 1, min = 1, max = 12, doc = "depth of the bridge" },
-  { name = "query_scales", type = "int", default = 4, quick = 3, small = 3, min = 1, max = 8,
-    doc = "lowest scales whose tokens are queries of the deformable bridges" },
-  { name = "standard_scales", type = "int", default = 3, quick = 2, small = 2, min = 1, max = 8,
-    doc = "lowest scales that the standard bridge covers" },
-  { name = "attention", type = "choice", default = "tiled", choices = { "tiled", "naive" },
-    doc = "of the standard bridge: without a score matrix, or with all of them stored" },
-  { name = "value_scales", type = "int", default = 0, min = 0, max = 8,
-    doc = "lowest scales that FSAD samples; 0: all" },
-  { name = "points_total", type = "int", default = 0, min = 0, max = 128,
-    doc = "sampling points per head in total, spread evenly over the scales; 0: `points` a scale" },
-  { name = "bridge_norm", type = "choice", default = "inside", choices = { "inside", "post", "pre" },
-    doc = "x + LN(f(x)), LN(x + f(x)) or x + f(LN(x))" },
-  { name = "bridge_zero_init", type = "bool", default = false, doc = "start as plain skips" },
-  { name = "ffn", type = "int", default = 1024, quick = 96, small = 384, min = 1, max = 16384, doc = "feed-forward width" },
+  { name = "hidden", of = "fsad_bridge.hidden", quick = 48, small = 96 },
+  { name = "heads", of = "fsad_bridge.heads" },
+  { name = "points", of = "fsad_bridge.points" },
+  { name = "bridge_layers", of = "fsad_bridge.layers", quick = 1 },
+  { name = "query_scales", of = "fsad_bridge.query_scales", quick = 3, small = 3 },
+  { name = "standard_scales", of = "standard_bridge.query_scales", quick = 2, small = 2 },
+  { name = "attention", of = "standard_bridge.attention" },
+  { name = "value_scales", of = "fsad_bridge.value_scales" },
+  { name = "points_total", of = "fsad_bridge.points_total" },
+  { name = "bridge_norm", of = "fsad_bridge.norm" },
+  { name = "bridge_zero_init", of = "fsad_bridge.zero_init" },
+  { name = "ffn", of = "fsad_bridge.ffn", quick = 96, small = 384 },
 
   -- The head (MaskMed 3.1-3.2, Tables 3, 4 and 6).
   { name = "head", type = "choice", default = "decoupled",
@@ -68,27 +61,25 @@ return {
   { name = "queries", type = "int", default = 1, min = 1, max = 16, doc = "object queries, in multiples of the labels N" },
   { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
   { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
-  { name = "blocks", type = "int", default = 1, min = 1, max = 8, doc = "transformer blocks a stage" },
-  { name = "key_grid", type = "list", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 6, 6, 6 }, min = 1, max = 8192,
-    doc = "grid to which decoder features are pooled as keys" },
-  { name = "mask_resize", type = "choice", default = "max", choices = { "max", "trilinear" }, doc = "how the prior becomes coarser" },
-  { name = "head_norm", type = "choice", default = "post", choices = { "inside", "post", "pre" }, doc = "norm placement in the head" },
-  { name = "mask_layers", type = "int", default = 3, min = 1, max = 6, doc = "layers of the mask embedding's MLP" },
-  { name = "class_layers", type = "int", default = 1, min = 1, max = 6, doc = "layers of the class embedding's MLP" },
+  { name = "blocks", of = "query_block.blocks" },
+  { name = "key_grid", of = "query_block.key_grid", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 6, 6, 6 } },
+  { name = "mask_resize", of = "query_block.mask_resize" },
+  { name = "head_norm", of = "query_block.norm" },
+  { name = "mask_layers", of = "embedding.layers", default = 3, doc = "layers of the mask embedding's MLP" },
+  { name = "class_layers", of = "embedding.layers", doc = "layers of the class embedding's MLP" },
 
   -- 3D MaskFormer and Mask2Former (MaskMed appendix D.1, Figure 7).
-  { name = "fpn_width", type = "int", default = 192, quick = 32, small = 64, min = 1, max = 4096,
-    doc = "channels of the feature pyramid" },
+  { name = "fpn_width", of = "fpn_decoder.width", quick = 32, small = 64 },
   { name = "decoder_layers", type = "int", default = 6, quick = 3, small = 3, min = 1, max = 12,
     doc = "transformer decoder layers" },
 
   -- The loss (MaskMed 3.5, Table 7).
-  { name = "class_weight", type = "number", default = 2, min = 0, max = 1e6, doc = "lambda of the class term" },
-  { name = "bce_weight", type = "number", default = 10, min = 0, max = 1e6, doc = "lambda of the masks' BCE" },
-  { name = "dice_weight", type = "number", default = 10, min = 0, max = 1e6, doc = "lambda of the masks' Dice" },
-  { name = "loss_scale", type = "number", default = 0.1, min = 1e-6, max = 1e6, doc = "factor on the loss, not on the matching cost" },
-  { name = "none_weight", type = "number", default = 0.1, min = 0, max = 1e3, doc = "weight of 'no object'" },
-  { name = "match", type = "choice", default = "once", choices = { "once", "per_stage", "fixed" }, doc = "where queries are matched" },
+  { name = "class_weight", of = "mask_class_loss.class_weight" },
+  { name = "bce_weight", of = "mask_class_loss.bce_weight" },
+  { name = "dice_weight", of = "mask_class_loss.dice_weight" },
+  { name = "loss_scale", of = "mask_class_loss.loss_scale" },
+  { name = "none_weight", of = "mask_class_loss.none_weight" },
+  { name = "match", of = "mask_class_loss.match" },
 
   -- The training (MaskMed appendix C).
   { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, min = 1, max = 4096,
@@ -129,3 +120,14 @@ return {
   { name = "threads", type = "int", default = 2, quick = 1, min = 1, max = 1024,
     doc = "CPU threads of a trial; part of its identity: sums may differ in the last bit" },
 }
+
+local blocks = require "harness.blocks"
+for _, row in ipairs(rows) do
+  local block, name = (row.of or ""):match("(.+)%.(.+)")
+  local told = blocks[block] and blocks[block][name]
+  if row.of and not told then error("options.lua: no block has an option '" .. row.of .. "'", 0) end
+  for key, value in pairs(told or {}) do
+    if row[key] == nil then row[key] = key == "doc" and value .. " (" .. block .. ")" or value end
+  end
+end
+return rows

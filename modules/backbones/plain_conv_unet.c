@@ -16,7 +16,7 @@ static const Option encoder_options[] = {
     {"kernels", OPTION_INTS, offsetof(EncoderOptions, kernels), 0, 1, 7, NULL, "",
      "D,H,W kernel of each stage; default 3,3,3"},
     {"convs", OPTION_INT, offsetof(EncoderOptions, convs), 2, 1, 8, NULL, NULL,
-     "convolutions a stage"},
+     "convolutions an encoder stage"},
     {0}};
 
 static const int ONE[3] = {1, 1, 1}, THREE[3] = {3, 3, 3};
@@ -79,7 +79,7 @@ static const Option decoder_options[] = {{"kernels", OPTION_INTS, offsetof(Decod
                                           0, 1, 7, NULL, "",
                                           "D,H,W kernel of each stage; default 3,3,3"},
                                          {"convs", OPTION_INT, offsetof(DecoderOptions, convs), 2,
-                                          1, 8, NULL, NULL, "convolutions a stage"},
+                                          1, 8, NULL, NULL, "convolutions a decoder stage"},
                                          {0}};
 
 static Value *upsample(Graph *graph, int stage, Value *x, const Value *skip) {

@@ -19,7 +19,8 @@ typedef struct BridgeOptions {
    192,      6,          4096,                                                                      \
    NULL,     NULL,       "token width E; a multiple of heads and of 6"},                            \
       {"heads", OPTION_INT, offsetof(type, common.heads), 6, 1, 64, NULL, NULL, "attention heads"}, \
-      {"layers", OPTION_INT, offsetof(type, common.layers), 2, 1, 12, NULL, NULL, "depth"},         \
+      {"layers", OPTION_INT, offsetof(type, common.layers), 2, 1, 12,                               \
+       NULL,     NULL,       "depth of the bridge"},                                                \
       {"query_scales", OPTION_INT, offsetof(type, common.query_scales),     scales, 1, 8,           \
        NULL,           NULL,       "lowest scales whose tokens are queries"},                       \
       {"ffn", OPTION_INT, offsetof(type, common.ffn),                                               \
