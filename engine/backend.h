@@ -6,8 +6,6 @@
 #include "kernels/cuda/choice.h"
 #include "kernels/op.h"
 
-struct Stepper;
-
 /* What nothing on the device exceeds, measured now: bytes read and written, float FMA, BF16 matrix
  * products (0: not measured). */
 typedef struct DeviceRates {
@@ -30,13 +28,7 @@ typedef struct Device {
   void (*wait)(void);                 /* until the queue is empty */
   void *(*host_alloc)(size_t bytes);  /* memory of the host that the device reaches by itself */
   void (*host_release)(void *memory); /* NULL is fine */
-  /* The training step (engine/stepper.h). */
-  void (*step_make)(struct Stepper *stepper);
-  void *(*step_input)(struct Stepper *stepper, int input);
-  void (*step_fill)(struct Stepper *stepper);
-  void (*step_start)(struct Stepper *stepper, double rate);
-  void (*step_wait)(struct Stepper *stepper);
-  void (*step_release)(struct Stepper *stepper);
+  const struct StepOps *step;         /* the training step: engine/stepper.h */
   /* Measuring: what `run` puts into the queue, recorded once; replay gives the device's seconds of
    * all repeats together. flush overwrites more than the device's caches. */
   void *(*record)(void (*run)(void *user), void *user);

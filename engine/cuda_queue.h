@@ -4,17 +4,12 @@
 
 #include "kernels/cuda/launch.h"
 
-struct Stepper;
+struct StepOps;
 struct DeviceRates;
 struct DeviceClocks;
 
 cudaStream_t cuda_queue();
-void cuda_step_make(struct Stepper *stepper);
-void *cuda_step_input(struct Stepper *stepper, int input);
-void cuda_step_fill(struct Stepper *stepper);
-void cuda_step_start(struct Stepper *stepper, double rate);
-void cuda_step_wait(struct Stepper *stepper);
-void cuda_step_release(struct Stepper *stepper);
+extern const struct StepOps cuda_step; /* cuda_stepper.cu */
 void *cuda_record(void (*run)(void *), void *user);
 double cuda_replay(void *recorded, int repeats);
 void cuda_forget(void *recorded);

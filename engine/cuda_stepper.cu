@@ -104,7 +104,7 @@ static void sgd_make(State *state, const Stepper *stepper) {
   state->sgd.weight_decay = sgd->weight_decay;
 }
 
-void cuda_step_make(Stepper *stepper) {
+static void step_make(Stepper *stepper) {
   static_assert((int)SGD_GROUPS == (int)GROUP_COUNT, "a rate per group of parameters");
   State *state = new (std::nothrow) State();
   CHECK(state, "no memory for a stepper");
@@ -120,7 +120,7 @@ void cuda_step_make(Stepper *stepper) {
   sgd_make(state, stepper);
 }
 
-void cuda_step_release(Stepper *stepper) {
+static void step_release(Stepper *stepper) {
   State *state = state_of(stepper);
   if (!state) return;
   CUDA_TRY(cudaStreamSynchronize(state->transfers));
@@ -145,14 +145,14 @@ void cuda_step_release(Stepper *stepper) {
 /* ---- stepping -----------------------------------------------------------------------------------
  */
 
-void *cuda_step_input(Stepper *stepper, int input) {
+static void *step_input(Stepper *stepper, int input) {
   State *state = state_of(stepper);
   Slot *slot = &state->slot[state->next];
   CUDA_TRY(cudaEventSynchronize(slot->arrived)); /* never recorded: at once */
   return slot->host[input];
 }
 
-void cuda_step_fill(Stepper *stepper) {
+static void step_fill(Stepper *stepper) {
   State *state = state_of(stepper);
   Slot *slot = &state->slot[state->next];
   CUDA_TRY(cudaStreamWaitEvent(state->transfers, slot->consumed, 0));
@@ -254,7 +254,7 @@ static void refresh_half(const SgdCall *sgd) {
   half_weights_fresh(sgd->weight);
 }
 
-void cuda_step_start(Stepper *stepper, double rate) {
+static void step_start(Stepper *stepper, double rate) {
   State *state = state_of(stepper);
   send_batch(stepper);
   send_rates(stepper, rate);
@@ -277,7 +277,7 @@ static void read_profile(Stepper *stepper) {
   stepper->update_s = cuda_between(last - 1, last);
 }
 
-void cuda_step_wait(Stepper *stepper) {
+static void step_wait(Stepper *stepper) {
   State *state = state_of(stepper);
   CUDA_TRY(cudaEventSynchronize(state->done));
   for (int i = 0; i < STEPPER_RESULTS; i++)
@@ -285,3 +285,10 @@ void cuda_step_wait(Stepper *stepper) {
   stepper->norm = isfinite(stepper->value[0]) ? state->told->sgd.norm : NAN;
   if (stepper->profile) read_profile(stepper);
 }
+
+extern const StepOps cuda_step = {.make = step_make,
+                                  .release = step_release,
+                                  .input = step_input,
+                                  .fill = step_fill,
+                                  .start = step_start,
+                                  .wait = step_wait};

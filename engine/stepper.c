@@ -3,8 +3,10 @@
 
 #include <math.h>
 
-static const Device *device_of(const Stepper *stepper) {
-  return stepper->plan->backend->device;
+/* NULL: the host makes the step. */
+static const StepOps *device_of(const Stepper *stepper) {
+  const Device *device = stepper->plan->backend->device;
+  return device ? device->step : NULL;
 }
 
 static double scalar(const Value *value) {
@@ -14,11 +16,11 @@ static double scalar(const Value *value) {
 }
 
 void stepper_make(Stepper *stepper) {
-  if (device_of(stepper)) device_of(stepper)->step_make(stepper);
+  if (device_of(stepper)) device_of(stepper)->make(stepper);
 }
 
 void stepper_release(Stepper *stepper) {
-  if (device_of(stepper)) device_of(stepper)->step_release(stepper);
+  if (device_of(stepper)) device_of(stepper)->release(stepper);
 }
 
 bool stepper_ahead(const Stepper *stepper) {
@@ -26,12 +28,12 @@ bool stepper_ahead(const Stepper *stepper) {
 }
 
 void *stepper_input(Stepper *stepper, int input) {
-  if (device_of(stepper)) return device_of(stepper)->step_input(stepper, input);
+  if (device_of(stepper)) return device_of(stepper)->input(stepper, input);
   return stepper->input[input]->tensor.data;
 }
 
 void stepper_fill(Stepper *stepper) {
-  device_of(stepper)->step_fill(stepper);
+  device_of(stepper)->fill(stepper);
 }
 
 static void run_here(Stepper *stepper, double rate) {
@@ -47,11 +49,11 @@ static void run_here(Stepper *stepper, double rate) {
 
 void stepper_start(Stepper *stepper, double rate) {
   if (device_of(stepper))
-    device_of(stepper)->step_start(stepper, rate);
+    device_of(stepper)->start(stepper, rate);
   else
     run_here(stepper, rate);
 }
 
 void stepper_wait(Stepper *stepper) {
-  if (device_of(stepper)) device_of(stepper)->step_wait(stepper);
+  if (device_of(stepper)) device_of(stepper)->wait(stepper);
 }

@@ -44,4 +44,14 @@ void stepper_fill(Stepper *stepper);
 void stepper_start(Stepper *stepper, double rate);
 void stepper_wait(Stepper *stepper);
 
+/* What a device does in place of the host (Device.step). */
+typedef struct StepOps {
+  void (*make)(Stepper *stepper);
+  void (*release)(Stepper *stepper);
+  void *(*input)(Stepper *stepper, int input);
+  void (*fill)(Stepper *stepper);
+  void (*start)(Stepper *stepper, double rate);
+  void (*wait)(Stepper *stepper);
+} StepOps;
+
 #endif

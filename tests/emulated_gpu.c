@@ -339,6 +339,12 @@ static void clocks(DeviceClocks *found) {
  */
 
 enum { GPUS = 2 };
+static const StepOps step_ops = {.make = step_make,
+                                 .input = step_input,
+                                 .fill = step_fill,
+                                 .start = step_start,
+                                 .wait = step_wait,
+                                 .release = step_release};
 static const Device device = {.queue = queue,
                               .copy_in = copy,
                               .copy_out = copy,
@@ -346,12 +352,7 @@ static const Device device = {.queue = queue,
                               .wait = wait,
                               .host_alloc = host_alloc,
                               .host_release = free,
-                              .step_make = step_make,
-                              .step_input = step_input,
-                              .step_fill = step_fill,
-                              .step_start = step_start,
-                              .step_wait = step_wait,
-                              .step_release = step_release,
+                              .step = &step_ops,
                               .record = record,
                               .replay = replay,
                               .forget = free,

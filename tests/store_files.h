@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "src/machine/environment.h"
 #include "src/store/database.h"
-#include "src/store/environment.h"
 #include "src/store/store.h"
 
 #include <cmocka.h>

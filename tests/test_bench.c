@@ -1,9 +1,9 @@
 /* The statistics of benches against worked-out values, and the timing loop on work of known length.
  */
-#include "src/bench/machine.h"
 #include "src/bench/op_bench.h"
 #include "src/bench/row.h"
-#include "src/bench/statistics.h"
+#include "src/machine/ceilings.h"
+#include "src/machine/statistics.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -77,6 +77,11 @@ static void step_start(Stepper *s, double rate) {
   s->value[0] = (double)*(const float *)plan_fetch(s->plan, s->result[0]);
   s->norm = sgd_step(&there, &s->sgd, rate);
 }
+static const StepOps step_ops = {.make = step_nothing,
+                                 .input = step_input,
+                                 .start = step_start,
+                                 .wait = step_nothing,
+                                 .release = step_nothing};
 static const Device device = {.queue = queue,
                               .copy_in = copy,
                               .copy_out = copy,
@@ -87,11 +92,7 @@ static const Device device = {.queue = queue,
                               .marks = marks,
                               .mark = mark,
                               .between = between,
-                              .step_make = step_nothing,
-                              .step_input = step_input,
-                              .step_start = step_start,
-                              .step_wait = step_nothing,
-                              .step_release = step_nothing};
+                              .step = &step_ops};
 static const Backend backend_there = {
     "there", F32, kernels_cpu, device_alloc, device_release, device_available, &device};
 

@@ -1,6 +1,6 @@
 /* Claims on processors by several processes at once, and the limits of control groups. */
 #define _GNU_SOURCE /* sched_getaffinity */
-#include "src/store/processors.h"
+#include "src/machine/processors.h"
 
 #include <sched.h>
 #include <setjmp.h>

@@ -15,7 +15,7 @@
  */
 
 /* Voxel (z,y,x) of the patch is read at origin + (patch - 1) / 2 + matrix ((z,y,x) - (patch - 1) /
- * 2) of the volume: trilinear, zero outside; the label with the largest share (warp.h). */
+ * 2) of the volume: trilinear, zero outside; the label with the largest share (patch_read.h). */
 typedef struct PatchRead {
   int dim[3], channels;  /* of the volume */
   const float *single;   /* (D,H,W,C); NULL: half holds the image */

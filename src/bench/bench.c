@@ -4,7 +4,7 @@
 #include "src/bench/op_bench.h"
 #include "src/bench/selection.h"
 #include "src/bench/session.h"
-#include "src/store/processors.h"
+#include "src/machine/processors.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #define BENCH_ROW_H
 
 #include "base/error.h"
-#include "src/bench/machine.h"
+#include "src/machine/ceilings.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 #include "src/bench/session.h"
 #include "kernels/cpu/processor.h"
 #include "src/data/sets/json_text.h"
+#include "src/machine/environment.h"
 #include "src/store/bench.h"
-#include "src/store/environment.h"
 
 #include <omp.h>
 #include <signal.h>

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "src/store/environment.h"
+#include "src/machine/environment.h"
+#include "src/machine/processors.h"
 #include "src/store/field.h"
-#include "src/store/processors.h"
 
 enum { EVENTS_FD = 3, ABOVE = 10, LINE_LIMIT = 1 << 20, GRACE_S = 10, THREAD_VARIABLES = 2 };
 

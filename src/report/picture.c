@@ -8,8 +8,8 @@
 #include <xxhash.h>
 
 #include "base/utf8.h"
+#include "src/machine/environment.h"
 #include "src/report/quote.h"
-#include "src/store/environment.h"
 
 /* Between single quotes only the quote itself means something to gnuplot; to its enhanced text what
  * stands in `marks`, which a backslash takes as it is. */

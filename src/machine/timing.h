@@ -1,10 +1,10 @@
 /* Timing one piece of work: warm-up until steady, then samples until the noise target or the time
  * limit. Cold samples walk a buffer larger than the last-level cache before each call, untimed. */
-#ifndef BENCH_TIMING_H
-#define BENCH_TIMING_H
+#ifndef MACHINE_TIMING_H
+#define MACHINE_TIMING_H
 
 #include "engine/backend.h"
-#include "src/bench/statistics.h"
+#include "src/machine/statistics.h"
 
 #include <stddef.h>
 

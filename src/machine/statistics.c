@@ -1,4 +1,4 @@
-#include "src/bench/statistics.h"
+#include "src/machine/statistics.h"
 #include "base/error.h"
 #include "base/rng.h"
 

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE /* pipe2, dl_iterate_phdr */
-#include "src/store/environment.h"
+#include "src/machine/environment.h"
 #include "engine/backend.h"
 #include "kernels/cpu/processor.h"
-#include "src/store/processors.h"
+#include "src/machine/processors.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <link.h>
 #include <spawn.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +145,8 @@ static int add_library(struct dl_phdr_info *information, size_t size, void *user
 json_t *environment_libraries(void) {
   json_t *libraries = json_object();
   dl_iterate_phdr(add_library, libraries);
-  json_object_set_new(libraries, "libsqlite3", json_string(sqlite3_libversion()));
+  const char *(*sqlite)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "sqlite3_libversion");
+  if (sqlite) json_object_set_new(libraries, "libsqlite3", json_string(sqlite()));
   json_object_set_new(libraries, "libjansson", json_string(jansson_version_str()));
   json_object_set_new(libraries, "libc", json_string(gnu_get_libc_version()));
   const char *lua = dlsym(RTLD_DEFAULT, "lua_ident"); /* "$LuaVersion: Lua 5.4.4  Copyright ..." */

@@ -1,7 +1,7 @@
 /* Which processors this process may use, and claims on them: of all trials and benches on a machine
  * that are bound to processors, no two are bound to the same one. */
-#ifndef STORE_PROCESSORS_H
-#define STORE_PROCESSORS_H
+#ifndef MACHINE_PROCESSORS_H
+#define MACHINE_PROCESSORS_H
 
 #include <stdbool.h>
 

@@ -13,8 +13,8 @@
  * Image: trilinear, zero outside. Label: of the eight voxels around, the label that holds the
  * largest share of the trilinear weight; the nearest voxel's when shares are equal; background
  * outside. */
-#ifndef DATA_WARP_H
-#define DATA_WARP_H
+#ifndef DATA_PATCH_READ_H
+#define DATA_PATCH_READ_H
 
 #include "base/rng.h"
 #include "src/data/sets/dataset.h"

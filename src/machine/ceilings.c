@@ -1,4 +1,4 @@
-#include "src/bench/machine.h"
+#include "src/machine/ceilings.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/host_memory.h"

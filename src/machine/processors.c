@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* sched_getaffinity */
-#include "src/store/processors.h"
+#include "src/machine/processors.h"
 
 #include <sched.h>
 #include <stddef.h>

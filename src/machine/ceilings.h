@@ -1,8 +1,8 @@
 /* What the machine can do and how quiet it was: ceilings measured in the same run as the rows. */
-#ifndef BENCH_MACHINE_H
-#define BENCH_MACHINE_H
+#ifndef MACHINE_CEILINGS_H
+#define MACHINE_CEILINGS_H
 
-#include "src/bench/timing.h"
+#include "src/machine/timing.h"
 
 #include <jansson.h>
 

@@ -11,9 +11,9 @@
 #include "src/cli/schedule.h"
 #include "src/data/batches/loader.h"
 #include "src/data/sets/json_text.h"
+#include "src/machine/environment.h"
 #include "src/report/plot.h"
 #include "src/report/table.h"
-#include "src/store/environment.h"
 #include "src/store/field.h"
 
 enum { OVERRIDES_MAX = 256 };

@@ -10,7 +10,7 @@
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
 #include "src/data/sets/json_text.h"
-#include "src/store/environment.h"
+#include "src/machine/environment.h"
 #include "src/store/store.h"
 
 typedef enum State { GOOD, WARN, BAD } State;

@@ -1,4 +1,4 @@
-#include "src/data/batches/warp.h"
+#include "src/data/batches/patch_read.h"
 #include "kernels/volumes/patch_math.h"
 
 #include <math.h>

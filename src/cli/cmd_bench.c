@@ -1,12 +1,12 @@
 /* harness bench: the work is in src/bench/. */
-#include "src/bench/bench.h"
 #include "kernels/mode.h"
+#include "src/bench/bench.h"
 #include "src/bench/compare.h"
 
 #include <string.h>
 
 #include "src/cli/cli.h"
-#include "src/store/environment.h"
+#include "src/machine/environment.h"
 
 enum {
   KEY_DEVICE = 1,

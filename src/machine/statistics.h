@@ -1,6 +1,6 @@
 /* Order statistics of timings and the verdict between two sets of them. */
-#ifndef BENCH_STATISTICS_H
-#define BENCH_STATISTICS_H
+#ifndef MACHINE_STATISTICS_H
+#define MACHINE_STATISTICS_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* _SC_LEVEL3_CACHE_SIZE */
-#include "src/bench/timing.h"
+#include "src/machine/timing.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/host_memory.h"

@@ -1,6 +1,6 @@
 /* What a result was made with: captured once a run and stored beside each attempt. */
-#ifndef STORE_ENVIRONMENT_H
-#define STORE_ENVIRONMENT_H
+#ifndef MACHINE_ENVIRONMENT_H
+#define MACHINE_ENVIRONMENT_H
 
 #include <jansson.h>
 #include <stdbool.h>
