@@ -129,7 +129,7 @@ static const char views[] =
 
 static const char *const version_1[] = {tables, views, NULL};
 
-/* bench_runs.machine is machine_json of src/machine/ceilings.h; the *_list columns are JSON arrays of
+/* bench_runs.machine is machine_json of machine/ceilings.h; the *_list columns are JSON arrays of
  * every sample in microseconds. */
 static const char bench_tables[] =
     "CREATE TABLE bench_runs("

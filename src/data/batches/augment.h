@@ -1,6 +1,7 @@
-/* How a training patch is changed at random. `nnunet`: rotation, scale and mirroring (patch_read.h), then
- * the intensity steps (intensity.h), as nnU-Net v2; `intensity`: those steps alone. Mirroring is
- * done while the patch is read, before the intensity steps, which do not tell left from right. */
+/* How a training patch is changed at random. `nnunet`: rotation, scale and mirroring
+ * (patch_read.h), then the intensity steps (intensity.h), as nnU-Net v2; `intensity`: those steps
+ * alone. Mirroring is done while the patch is read, before the intensity steps, which do not tell
+ * left from right. */
 #ifndef DATA_AUGMENT_H
 #define DATA_AUGMENT_H
 
