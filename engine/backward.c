@@ -5,7 +5,10 @@
 #include "engine/graph.h"
 
 static void accumulate(Graph *graph, Value *value, Value *gradient) {
-  if (value->gradient) gradient = apply(graph, OP_add, NULL, value->gradient, gradient);
+  if (value->gradient) {
+    gradient = apply(graph, OP_add, NULL, value->gradient, gradient);
+    gradient->producer->sum = true;
+  }
   value->gradient = gradient;
 }
 

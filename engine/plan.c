@@ -1,4 +1,5 @@
 #include "engine/plan.h"
+#include "engine/rewrite.h"
 #include "engine/step_memory.h"
 #include "engine/storage.h"
 
@@ -65,6 +66,7 @@ static void share(Value *result, Value *operand, int index) {
   if (!result || !owner || result->kind != VALUE_ACTIVATION || result->alias) return;
   if (owner->kind != VALUE_ACTIVATION || owner->keep || owner->last != index) return;
   if (owner->producer->call.op->flags & OP_CONSTANT) return;
+  if (result->first != index) return; /* added to what is there */
   if (tensor_bytes(&result->tensor) != tensor_bytes(&owner->tensor)) return;
   result->alias = owner;
   owner->last = result->last > index ? result->last : index;
@@ -165,29 +167,6 @@ static void layout(Plan *plan, bool reuse) {
 /* ---- plan ---------------------------------------------------------------------------------------
  */
 
-static bool only_normed(const Graph *graph, const Value *value) {
-  for (int n = 0; n < graph->node_count; n++) {
-    const Node *node = graph->nodes[n];
-    for (int i = 0; i < node->call.n_in && !node->call.backward; i++)
-      if (node->in[i] == value && node->op != OP_instance_norm) return false;
-  }
-  return true;
-}
-
-/* A bias that instance norm takes out again with the mean has no gradient but rounding errors,
- * which cost a walk over dy. On a device it is not asked for, and its block stays zero as it was
- * placed; on the CPU it stays as it was, to the bit. */
-static void drop_empty_gradients(Graph *graph) {
-  enum { IN_BIAS = 1 };
-  for (int n = 0; n < graph->node_count; n++) {
-    Node *node = graph->nodes[n];
-    if (node->op != OP_conv || !node->call.backward || !node->din[IN_BIAS]) continue;
-    if (!only_normed(graph, node->out[0])) continue;
-    node->din[IN_BIAS] = NULL;
-    node->call.din[IN_BIAS] = (Tensor){0};
-  }
-}
-
 static bool prepare(Node *node, const Backend *backend, Error *error) {
   const Kernel *kernel = backend->kernels[node->op];
   if (!kernel)
@@ -214,8 +193,8 @@ Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) 
   Plan *plan = calloc(1, sizeof *plan);
   CHECK(plan, "no memory for a plan");
   *plan = (Plan){.graph = graph, .backend = backend};
-  if (backend->device) drop_empty_gradients(graph);
   storage_assign(graph, backend->kernels);
+  if (backend->device) rewrite_for_device(graph, backend->kernels);
   for (int i = 0; i < graph->node_count; i++) {
     if (prepare(graph->nodes[i], backend, error)) continue;
     plan_free(plan);

@@ -39,7 +39,7 @@ static void operand(const Sets *s, Value *value, Value *gradient, bool declared,
 }
 
 static void visit(const Sets *s, const Node *node, const Kernel *kernel) {
-  Value *last = NULL, **others = kernel->bf16_together ? &last : NULL;
+  Value *last = NULL, **others = kernel->bf16_together || node->sum ? &last : NULL;
   for (int i = 0; i < node->call.n_in; i++)
     operand(s, node->in[i], node->din[i], kernel->bf16 & SAVES_IN(i), others);
   for (int i = 0; i < node->call.n_out; i++)

@@ -32,10 +32,10 @@ static __global__ void __launch_bounds__(THREADS)
 
 template <typename Y, typename B>
 static __global__ void __launch_bounds__(THREADS)
-    sum_repeats(int64_t count, int64_t period, const Y *dy, B *db) {
+    sum_repeats(int64_t count, int64_t period, const Y *dy, bool adds, B *db) {
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t j = first; j < period; j += step) {
-    float sum = 0;
+    float sum = adds ? load(db + j) : 0;
     for (int64_t i = j; i < count; i += period) sum += load(dy + i);
     store(db + j, sum);
   }
@@ -80,7 +80,7 @@ static void repeated_gradient(const Call *call) {
   int64_t count = tensor_count(dy), period = tensor_count(db);
   if (by_columns(call)) {
     bias_gradient(call->stream, dy->type, count / period, period, dy->data, call->scratch,
-                  data_of<float>(db));
+                  data_of<float>(db), adds_to(call, IN_B));
     return;
   }
   with_type(dy->type, [&](auto y_zero) {
@@ -88,7 +88,8 @@ static void repeated_gradient(const Call *call) {
       using Y = decltype(y_zero);
       using B = decltype(b_zero);
       LAUNCH((sum_repeats<Y, B>), grid_blocks(sum_repeats<Y, B>, THREADS, 0, period / THREADS + 1),
-             THREADS, 0, call->stream, count, period, data_of<const Y>(dy), data_of<B>(db));
+             THREADS, 0, call->stream, count, period, data_of<const Y>(dy), adds_to(call, IN_B),
+             data_of<B>(db));
     });
   });
 }
@@ -101,10 +102,11 @@ static void backward(const Call *call) {
   }
   if (call->din[IN_B].data) repeated_gradient(call);
   if (!da->data || da->data == dy->data) return;
-  if (da->type == dy->type)
+  if (da->type == dy->type && !adds_to(call, IN_A))
     copy_bytes(call, da->data, dy->data, tensor_bytes(dy));
   else
-    cast(call->stream, tensor_count(dy), dy->type, dy->data, da->type, da->data);
+    cast(call->stream, tensor_count(dy), dy->type, dy->data, da->type, da->data,
+         adds_to(call, IN_A));
 }
 
 static bool prepare(Call *call, Error *) {
@@ -116,4 +118,5 @@ static bool prepare(Call *call, Error *) {
 CUDA_KERNEL(add) = {.forward = forward,
                     .backward = backward,
                     .prepare = prepare,
-                    .bf16 = SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0)};
+                    .bf16 = SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0),
+                    .adds = SAVES_IN(IN_A) | SAVES_IN(IN_B)};

@@ -24,7 +24,7 @@ static __global__ void __launch_bounds__(THREADS) average(Windows w, const T *x,
 }
 
 template <typename T, int N>
-static __global__ void __launch_bounds__(THREADS) spread(Windows w, const T *dy, T *dx) {
+static __global__ void __launch_bounds__(THREADS) spread(Windows w, const T *dy, bool adds, T *dx) {
   int lanes = w.channels / N;
   float share = 1.f / (float)(w.factor[0] * w.factor[1] * w.factor[2]);
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
@@ -34,8 +34,13 @@ static __global__ void __launch_bounds__(THREADS) spread(Windows w, const T *dy,
     Floats<N> d = load_lanes<N>(dy + row * w.channels + c);
 #pragma unroll
     for (int k = 0; k < N; k++) d.v[k] *= share;
-    window_visit(w, window_start(w, row),
-                 [&](int64_t at) { store_lanes<N>(dx + at * w.channels + c, d); });
+    window_visit(w, window_start(w, row), [&](int64_t at) {
+      Floats<N> sum = {};
+      if (adds) sum = load_lanes<N>(dx + at * w.channels + c);
+#pragma unroll
+      for (int k = 0; k < N; k++) sum.v[k] += d.v[k];
+      store_lanes<N>(dx + at * w.channels + c, sum);
+    });
   }
 }
 
@@ -61,11 +66,12 @@ static void backward(const Call *call) {
     constexpr int N = decltype(lanes)::value;
     LAUNCH((spread<T, N>),
            grid_blocks(spread<T, N>, THREADS, 0, tensor_count(dy) / N / THREADS + 1), THREADS, 0,
-           call->stream, windows_of(call), data_of<const T>(dy), data_of<T>(dx));
+           call->stream, windows_of(call), data_of<const T>(dy), adds_to(call, 0), data_of<T>(dx));
   });
 }
 
 CUDA_KERNEL(avg_pool) = {.forward = forward,
                          .backward = backward,
                          .bf16 = SAVES_IN(0) | SAVES_OUT(0),
-                         .bf16_together = true};
+                         .bf16_together = true,
+                         .adds = SAVES_IN(0)};

@@ -1,38 +1,39 @@
-/* Token matrices one after another: one copy an input and sample, which the driver does at the
- * bandwidth of memory. */
-#include "kernels/cuda/launch.h"
+/* Token matrices one after another: one launch an input, whose samples are rows that lie apart in
+ * the result. */
+#include "kernels/cuda/rows.h"
 
-/* Bytes of one sample. */
-static size_t part(const Tensor *x) {
-  return tensor_bytes(x) / (size_t)x->dim[0];
+/* Calls visit(i, the part of `all` that is input i, the input `parts[i]` itself, its width). */
+template <typename F>
+static void visit_parts(const Call *call, const Tensor *all, const Tensor *parts, F visit) {
+  int64_t samples = all->dim[0], pitch = tensor_count(all) / samples;
+  char *at = data_of<char>(all);
+  for (int i = 0; i < call->n_in; i++) {
+    int64_t width = tensor_count(&call->in[i]) / samples;
+    visit(i, Rows{all->type, pitch, at}, Rows{parts[i].type, width, parts[i].data}, width);
+    at += (size_t)width * dtype_bytes(all->type);
+  }
 }
 
 static void forward(const Call *call) {
-  char *y = data_of<char>(&call->out[0]);
-  for (int64_t n = 0; n < call->out[0].dim[0]; n++)
-    for (int i = 0; i < call->n_in; i++) {
-      size_t bytes = part(&call->in[i]);
-      copy_bytes(call, y, data_of<const char>(&call->in[i]) + (size_t)n * bytes, bytes);
-      y += bytes;
-    }
+  int64_t samples = call->out[0].dim[0];
+  visit_parts(call, &call->out[0], call->in, [&](int, Rows all, Rows part, int64_t width) {
+    rows_copy(call->stream, samples, width, width, part, all);
+  });
 }
 
 static void backward(const Call *call) {
-  const char *dy = data_of<const char>(&call->dout[0]);
-  if (!dy) {
+  int64_t samples = call->out[0].dim[0];
+  if (!call->dout[0].data) {
     zero_gradients(call);
     return;
   }
-  for (int64_t n = 0; n < call->out[0].dim[0]; n++)
-    for (int i = 0; i < call->n_in; i++) {
-      size_t bytes = part(&call->in[i]);
-      if (call->din[i].data)
-        copy_bytes(call, data_of<char>(&call->din[i]) + (size_t)n * bytes, dy, bytes);
-      dy += bytes;
-    }
+  visit_parts(call, &call->dout[0], call->din, [&](int i, Rows all, Rows part, int64_t width) {
+    if (part.data) rows_add(call->stream, samples, width, all, part, adds_to(call, i));
+  });
 }
 
 CUDA_KERNEL(concat) = {.forward = forward,
                        .backward = backward,
                        .bf16 = SAVES_ALL_IN | SAVES_OUT(0),
-                       .bf16_together = true};
+                       .bf16_together = true,
+                       .adds = SAVES_ALL_IN};

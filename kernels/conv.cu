@@ -21,6 +21,7 @@ struct Conv {
   DType type; /* in which it is computed */
   int64_t channels, padded, outs, taps;
   bool whole_x, whole_w; /* the operand is used as it is */
+  bool whole_dx;         /* the gradient is computed in its place */
   const Convolution *forward, *input, *weight;
   size_t x, w, bias, y, sums, workspace;
 };
@@ -81,6 +82,11 @@ static bool choose(const Call *call, Conv *c, Error *error) {
     return (c->forward = convolution_make(&s, CONVOLUTION_Y, true, error)) != NULL;
   c->weight = convolution_make(&s, CONVOLUTION_W, false, error);
   if (!c->weight || !wants_input(call)) return c->weight != NULL;
+  s.adds = c->whole_x && adds_to(call, IN_X);
+  c->input = convolution_make(&s, CONVOLUTION_X, false, error);
+  c->whole_dx = c->whole_x && c->input;
+  if (c->input || !s.adds) return c->input != NULL;
+  s.adds = false; /* no engine adds: into the scratch, and from there */
   return (c->input = convolution_make(&s, CONVOLUTION_X, false, error)) != NULL;
 }
 
@@ -88,7 +94,8 @@ static void make_room(Call *call, Conv *c) {
   const Convolution *all[] = {c->forward, c->input, c->weight};
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(c->type), most = 0;
   size_t rows = (size_t)tensor_rows(&call->in[IN_X]);
-  if (!c->whole_x) c->x = room_add(total, rows * (size_t)c->padded * unit);
+  if (!c->whole_x || (c->input && !c->whole_dx))
+    c->x = room_add(total, rows * (size_t)c->padded * unit);
   if (!c->whole_w) c->w = room_add(total, (size_t)(c->outs * c->taps * c->padded) * unit);
   if (call->out[0].type != c->type)
     c->y = room_add(total, (size_t)tensor_count(&call->out[0]) * unit);
@@ -144,7 +151,7 @@ static void move_parts(const Call *call, const Tensor *parts, bool join) {
     Rows part = {parts[i].type, width, parts[i].data};
     Rows all = {c->type, c->padded, scratch_at(call, c->x) + (size_t)first * dtype_bytes(c->type)};
     if (join) rows_copy(call->stream, rows, width, padded, part, all);
-    if (!join && parts[i].data) rows_copy(call->stream, rows, width, width, all, part);
+    if (!join && parts[i].data) rows_add(call->stream, rows, width, all, part, adds_to(call, i));
     first += width;
   }
 }
@@ -191,10 +198,10 @@ static void input_gradient(const Call *call, const void *dy) {
   bool any = false;
   for (int i = IN_X; i < call->n_in; i++) any = any || call->din[i].data;
   if (!any) return;
-  void *dx = c->whole_x ? call->din[IN_X].data : scratch_at(call, c->x);
+  void *dx = c->whole_dx ? call->din[IN_X].data : scratch_at(call, c->x);
   convolution_run(c->input, call->stream, dx, weights(call), dy, NULL,
                   scratch_at(call, c->workspace));
-  if (!c->whole_x) move_parts(call, call->din, false);
+  if (!c->whole_dx) move_parts(call, call->din, false);
 }
 
 /* After the input's gradient: both use the same room for x and w. */
@@ -226,4 +233,5 @@ CUDA_KERNEL(conv) = {.forward = forward,
                      .backward = backward,
                      .prepare = prepare,
                      .release = release,
-                     .bf16 = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1) | SAVES_OUT(0)};
+                     .bf16 = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1) | SAVES_OUT(0),
+                     .adds = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1)};

@@ -13,6 +13,7 @@ enum { IN_W, IN_B, IN_X };
 namespace {
 struct Transpose {
   DType type; /* in which it is computed */
+  bool apart; /* the input's gradient is computed in the scratch */
   const Convolution *forward, *input, *weight;
   size_t x, w, bias, y, sums, workspace;
 };
@@ -54,9 +55,13 @@ static bool choose(const Call *call, Transpose *t, Error *error) {
   ConvolutionShape s = shape_of(call, t->type);
   if (!call->backward)
     return (t->forward = convolution_make(&s, CONVOLUTION_X, true, error)) != NULL;
-  t->input = convolution_make(&s, CONVOLUTION_Y, false, error);
-  t->weight = t->input ? convolution_make(&s, CONVOLUTION_W, false, error) : NULL;
-  return t->weight != NULL;
+  t->weight = convolution_make(&s, CONVOLUTION_W, false, error);
+  s.adds = adds_to(call, IN_X) && call->in[IN_X].type == t->type;
+  t->input = t->weight ? convolution_make(&s, CONVOLUTION_Y, false, error) : NULL;
+  t->apart = !t->input && s.adds; /* no engine adds: into the scratch, and from there */
+  s.adds = false;
+  if (t->apart) t->input = convolution_make(&s, CONVOLUTION_Y, false, error);
+  return t->input != NULL;
 }
 
 static void release(Call *call) {
@@ -77,7 +82,7 @@ static bool prepare(Call *call, Error *error) {
   }
   const Convolution *all[] = {t->forward, t->input, t->weight};
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(t->type), most = 0;
-  if (x->type != t->type) t->x = room_add(total, (size_t)tensor_count(x) * unit);
+  if (x->type != t->type || t->apart) t->x = room_add(total, (size_t)tensor_count(x) * unit);
   if (w->type != t->type) t->w = room_add(total, (size_t)tensor_count(w) * unit);
   if (y->type != t->type) t->y = room_add(total, (size_t)tensor_count(y) * unit);
   if (!call->backward && t->type == BF16) t->bias = room_add(total, (size_t)w->dim[4] * unit);
@@ -96,10 +101,10 @@ static void *result(const Call *call, const Tensor *tensor, size_t offset) {
   return tensor->type == transpose_of(call)->type ? tensor->data : scratch_at(call, offset);
 }
 
-static void settle(const Call *call, const Tensor *tensor, const void *from) {
+static void settle(const Call *call, const Tensor *tensor, const void *from, bool adds = false) {
   DType type = transpose_of(call)->type;
-  if (tensor->type != type)
-    cast(call->stream, tensor_count(tensor), type, from, tensor->type, tensor->data);
+  if (from != tensor->data)
+    cast(call->stream, tensor_count(tensor), type, from, tensor->type, tensor->data, adds);
 }
 
 static void forward(const Call *call) {
@@ -119,10 +124,10 @@ static void backward(const Call *call) {
   bias_gradient(call->stream, t->type, tensor_rows(&call->dout[0]), tensor_last(&call->dout[0]), dy,
                 scratch_at(call, t->sums), data_of<float>(&call->din[IN_B]));
   if (dx->data) {
-    void *to = result(call, dx, t->x);
+    void *to = t->apart ? scratch_at(call, t->x) : result(call, dx, t->x);
     const void *w = operand_as(call, &call->in[IN_W], t->type, t->w);
     convolution_run(t->input, call->stream, dy, w, to, NULL, scratch_at(call, t->workspace));
-    settle(call, dx, to);
+    settle(call, dx, to, adds_to(call, IN_X));
   }
   if (!dw->data) return; /* after the input's gradient: the room of x and w is used again */
   void *to = result(call, dw, t->w);
@@ -135,4 +140,5 @@ CUDA_KERNEL(conv_transpose) = {.forward = forward,
                                .backward = backward,
                                .prepare = prepare,
                                .release = release,
-                               .bf16 = SAVES_IN(IN_X) | SAVES_OUT(0)};
+                               .bf16 = SAVES_IN(IN_X) | SAVES_OUT(0),
+                               .adds = SAVES_IN(IN_X)};

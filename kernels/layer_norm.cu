@@ -61,10 +61,11 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
+/* adds: to what is in din. */
 template <typename T, int N, bool HOLD>
 static __global__ void __launch_bounds__(THREADS)
     input_gradient(int64_t rows, int width, const float *gamma, const T *in, const T *dout,
-                   const float *means, const float *rstds, T *din) {
+                   const float *means, const float *rstds, bool adds, T *din) {
   int64_t first = (int64_t)blockIdx.x * ROWS + threadIdx.x / WARP, step = (int64_t)gridDim.x * ROWS;
   for (int64_t row = first; row < rows; row += step) {
     const T *x = in + row * width, *dy = dout + row * width;
@@ -82,8 +83,11 @@ static __global__ void __launch_bounds__(THREADS)
     float mean_g = warp_sum(sum_g) / (float)width, mean_gh = warp_sum(sum_gh) / (float)width;
     sweep<N, HOLD>(x, width, held, [&](int c, const Floats<N> &v) {
       Floats<N> d = load_lanes<N>(dy + c);
+      Floats<N> sum = {};
+      if (adds) sum = load_lanes<N>(din + row * width + c);
       for (int i = 0; i < N; i++)
-        d.v[i] = rstd * (d.v[i] * gamma[c + i] - mean_g - (v.v[i] - mean) * rstd * mean_gh);
+        d.v[i] =
+            sum.v[i] + rstd * (d.v[i] * gamma[c + i] - mean_g - (v.v[i] - mean) * rstd * mean_gh);
       store_lanes<N>(din + row * width + c, d);
     });
   }
@@ -171,7 +175,7 @@ static void backward(const Call *call) {
     LAUNCH((input_gradient<T, N, HOLD>), grid, THREADS, 0, call->stream, rows, (int)width,
            data_of<const float>(&call->in[IN_GAMMA]), data_of<const T>(x), data_of<const T>(dy),
            data_of<const float>(&call->out[OUT_MEAN]), data_of<const float>(&call->out[OUT_RSTD]),
-           data_of<T>(dx));
+           adds_to(call, IN_X), data_of<T>(dx));
   });
 }
 
@@ -184,4 +188,5 @@ CUDA_KERNEL(layer_norm) = {.forward = forward,
                            .backward = backward,
                            .prepare = prepare,
                            .bf16 = SAVES_IN(IN_X) | SAVES_OUT(OUT_Y),
-                           .bf16_together = true};
+                           .bf16_together = true,
+                           .adds = SAVES_IN(IN_X)};

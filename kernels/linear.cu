@@ -15,4 +15,5 @@ CUDA_KERNEL(linear) = {.forward = dense_forward,
                        .backward = dense_backward,
                        .prepare = prepare,
                        .release = dense_release,
-                       .bf16 = SAVES_IN(2) | SAVES_OUT(0)};
+                       .bf16 = SAVES_IN(2) | SAVES_OUT(0),
+                       .adds = SAVES_IN(0) | SAVES_IN(1) | SAVES_IN(2)};

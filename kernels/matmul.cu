@@ -37,9 +37,11 @@ static bool make_products(Call *call, Products *p, Error *error) {
   int64_t t = tensor_rows(a) / batch, c = tensor_last(a), k = tensor_last(y);
   bool tf32 = kernel_mode.tf32 == TF32_ON;
   GemmShape forward = {t, k, c, false, turned, batch, p->type, y->type, false, false, tf32};
-  GemmShape first = {t, c, k, false, !turned, batch, p->type, a->type, false, false, tf32};
-  GemmShape second = {turned ? k : c, turned ? c : k,      t,     true,  false, batch,
-                      p->type,        call->in[IN_B].type, false, false, tf32};
+  GemmShape first = {t,       c,       k,     false, !turned, batch,
+                     p->type, a->type, false, false, tf32,    adds_to(call, IN_A)};
+  GemmShape second = {turned ? k : c, turned ? c : k, t,       true,
+                      false,          batch,          p->type, call->in[IN_B].type,
+                      false,          false,          tf32,    adds_to(call, IN_B)};
   if (!call->backward) return (p->forward = gemm_make(&forward, error)) != NULL;
   p->first = gemm_make(&first, error);
   p->second = p->first ? gemm_make(&second, error) : NULL;
@@ -96,4 +98,5 @@ CUDA_KERNEL(matmul) = {.forward = forward,
                        .backward = backward,
                        .prepare = prepare,
                        .release = release,
-                       .bf16 = SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0)};
+                       .bf16 = SAVES_IN(IN_A) | SAVES_IN(IN_B) | SAVES_OUT(0),
+                       .adds = SAVES_IN(IN_A) | SAVES_IN(IN_B)};

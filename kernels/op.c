@@ -57,7 +57,9 @@ Cost op_cost(const Call *call) {
   unsigned saves = op_saves(call);
   for (int i = 0; i < call->n_in; i++) {
     if (!call->backward || saves & SAVES_IN(i)) cost.bytes += (double)tensor_bytes(&call->in[i]);
-    if (call->backward) cost.bytes += (double)tensor_bytes(&call->din[i]);
+    if (!call->backward) continue;
+    double gradient = (double)tensor_bytes(&call->din[i]);
+    cost.bytes += call->adds & SAVES_IN(i) ? 2 * gradient : gradient;
   }
   for (int i = 0; i < call->n_out; i++) {
     if (!call->backward || saves & SAVES_OUT(i)) cost.bytes += (double)tensor_bytes(&call->out[i]);

@@ -78,7 +78,8 @@ typedef struct Op Op;
 
 /* What a kernel sees. Forward reads in[], writes out[]. Backward reads dout[] and those in[]/out[]
  * that the op's row declares in `saves`; every other in/out has data == NULL there (shapes are
- * always valid). Backward overwrites din[]; din[i].data == NULL means: not wanted.
+ * always valid). Backward overwrites din[], those of `adds` it adds to;
+ * din[i].data == NULL means: not wanted.
  * dout[i].data == NULL means: no gradient arrives there, count it as zero. No gradient ever arrives
  * at an output i >= 1 that the row saves (a norm's mean, a log-sum-exp). */
 typedef struct Call {
@@ -89,6 +90,7 @@ typedef struct Call {
   Tensor din[MAX_IN], dout[MAX_OUT];
   bool backward;
   bool again; /* a second forward: outputs i >= 1 hold what the first wrote, only out[0] is asked */
+  unsigned adds; /* backward: SAVES_IN(i) of the din[i] that hold a gradient, to be added to */
   size_t scratch_bytes; /* set by prepare; the plan provides `scratch`, 64-byte aligned */
   void *scratch;
   void *state;  /* the kernel's own, made by prepare, freed by release */
@@ -112,6 +114,7 @@ typedef struct Kernel {
   /* No operand may. A fast kernel says this or gives `bf16` (tests/run kernel_rows): a forgotten
    * mask would be no error, it would only keep what the kernel touches in float. */
   bool float_only;
+  unsigned adds; /* SAVES_IN(i) of the din[i] that backward can add to: Call.adds has no others */
 } Kernel;
 
 /* Floating-point operations (multiply and add count as two) and bytes that must move at least. */

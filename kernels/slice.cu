@@ -1,35 +1,38 @@
-/* A run of tokens: one copy a sample; the gradient of the others is zero. */
-#include "kernels/cuda/launch.h"
+/* A run of tokens of every sample; the gradient of the others is zero. One launch: the samples are
+ * rows, wider than the run. */
+#include "kernels/cuda/rows.h"
 
-typedef struct Run {
-  size_t sample, skip, bytes;
-} Run;
+namespace {
+/* The run in x, and by itself. */
+struct Run {
+  int64_t samples, length;
+  Rows inside, alone;
+};
+} // namespace
 
-static Run run_of(const Call *call) {
+static Run run_of(const Call *call, const Tensor *x, const Tensor *y) {
   const SliceOptions *o = static_cast<const SliceOptions *>(call->options);
-  const Tensor *x = &call->in[0];
-  size_t token = (size_t)tensor_last(x) * dtype_bytes(x->type);
-  return {tensor_bytes(x) / (size_t)x->dim[0], (size_t)o->start * token, (size_t)o->length * token};
+  int64_t width = tensor_last(x), samples = x->dim[0], length = o->length * width;
+  size_t skip = (size_t)(o->start * width) * dtype_bytes(x->type);
+  return {samples, length, Rows{x->type, tensor_count(x) / samples, data_of<char>(x) + skip},
+          Rows{y->type, length, y->data}};
 }
 
 static void forward(const Call *call) {
-  Run run = run_of(call);
-  for (int64_t n = 0; n < call->in[0].dim[0]; n++)
-    copy_bytes(call, data_of<char>(&call->out[0]) + (size_t)n * run.bytes,
-               data_of<const char>(&call->in[0]) + (size_t)n * run.sample + run.skip, run.bytes);
+  Run run = run_of(call, &call->in[0], &call->out[0]);
+  rows_copy(call->stream, run.samples, run.length, run.length, run.inside, run.alone);
 }
 
 static void backward(const Call *call) {
-  Run run = run_of(call);
   if (!call->din[0].data) return;
   zero_gradients(call);
   if (!call->dout[0].data) return;
-  for (int64_t n = 0; n < call->in[0].dim[0]; n++)
-    copy_bytes(call, data_of<char>(&call->din[0]) + (size_t)n * run.sample + run.skip,
-               data_of<const char>(&call->dout[0]) + (size_t)n * run.bytes, run.bytes);
+  Run run = run_of(call, &call->din[0], &call->dout[0]);
+  rows_add(call->stream, run.samples, run.length, run.alone, run.inside, adds_to(call, 0));
 }
 
 CUDA_KERNEL(slice) = {.forward = forward,
                       .backward = backward,
                       .bf16 = SAVES_IN(0) | SAVES_OUT(0),
-                      .bf16_together = true};
+                      .bf16_together = true,
+                      .adds = SAVES_IN(0)};

@@ -105,6 +105,58 @@ static bool check_subsets(OpRun *run, const OpRun *expected, Precision precision
   return op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error);
 }
 
+/* What a gradient is added to: numbers as large as it is. */
+static Tensor numbers_like(const Tensor *gradient, double largest) {
+  Tensor made = *gradient;
+  made.data = malloc(tensor_bytes(gradient) + 1);
+  CHECK(made.data, "out of memory");
+  for (int64_t k = 0; k < tensor_count(gradient); k++)
+    element_set(&made, k, largest * (double)(k * 7 % 9 - 4) / 4);
+  return made;
+}
+
+static bool compare_sum(const OpRun *run, const OpRun *expected, int i, const Tensor *before,
+                        Precision precision, OpErrors *errors, Error *error) {
+  Tensor sum = expected->din[i];
+  sum.data = malloc(tensor_bytes(&sum) + 1);
+  CHECK(sum.data, "out of memory");
+  for (int64_t k = 0; k < tensor_count(&sum); k++)
+    element_set(&sum, k, element(&expected->din[i], k) + element(before, k));
+  bool good = compare(&run->din[i], &sum, "sum with din", i, op_tolerance(&run->call, i, precision),
+                      &errors->backward, error);
+  free(sum.data);
+  return good;
+}
+
+/* The gradients of `adds` are added to numbers that are there, the others overwritten. */
+static bool check_sums(OpRun *run, const OpRun *expected, unsigned adds, Precision precision,
+                       OpErrors *errors, Error *error) {
+  Tensor before[MAX_IN] = {0};
+  for (int i = 0; i < run->call.n_in; i++)
+    if (adds >> i & 1 && run->din[i].data)
+      before[i] = numbers_like(&run->din[i], tensor_largest(&expected->din[i]));
+  bool good = op_run_backward_adding(run, before, error);
+  for (int i = 0; i < run->call.n_in; i++) {
+    if (before[i].data)
+      good = good && compare_sum(run, expected, i, &before[i], precision, errors, error);
+    free(before[i].data);
+  }
+  return good && compare_gradients(run, expected, (int)~adds, precision, errors, error);
+}
+
+/* All that the kernel can add to, then each alone. Leaves run->din complete. */
+static bool check_adding(OpRun *run, const OpRun *expected, Precision precision, OpErrors *errors,
+                         Error *error) {
+  unsigned all = run->kernel->adds;
+  if (!all) return true;
+  if (!check_sums(run, expected, all, precision, errors, error)) return false;
+  for (int i = 0; i < run->call.n_in; i++)
+    if (all >> i & 1 && run->din[i].data &&
+        !check_sums(run, expected, SAVES_IN(i), precision, errors, error))
+      return false;
+  return op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error);
+}
+
 bool op_check_in_place(OpRun *run, Error *error) {
   if (!(run->call.op->flags & OP_INPLACE)) return true;
   if (run->in[0].type != run->out[0].type) return true; /* no plan does it */
@@ -121,6 +173,7 @@ static bool check_against(const OpCheck *check, OpRun *run, const OpRun *referen
   if (!backward) return true;
   if (!compare_gradients(run, reference, OP_RUN_ALL, precision, errors, error)) return false;
   return c->bench || (check_subsets(run, reference, precision, errors, error) &&
+                      check_adding(run, reference, precision, errors, error) &&
                       op_check_missing(check->id, c, run, check->type, precision, errors, error));
 }
 

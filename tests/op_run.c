@@ -168,14 +168,18 @@ typedef struct Operands {
   const char *read_name, *written_name;
   Tensor *alias; /* in place: refreshed from `source` before each call instead of poisoned */
   const Tensor *source;
+  const Tensor *before[MAX_IN]; /* of written[i]: what it holds before each call; NULL: poison */
 } Operands;
 
 static void operands_prepare(Operands *operands, const Call *call) {
-  for (int i = 0; i < operands->n_written; i++)
-    if (operands->written[i] != operands->alias)
-      poison(operands->written[i]->data,
-             operands->written[i]->type == I32 ? POISON_INT : POISON_REAL,
-             tensor_bytes(operands->written[i]));
+  for (int i = 0; i < operands->n_written; i++) {
+    const Tensor *written = operands->written[i], *before = operands->before[i];
+    if (written == operands->alias) continue;
+    if (before)
+      memcpy(written->data, before->data, tensor_bytes(written));
+    else
+      poison(written->data, written->type == I32 ? POISON_INT : POISON_REAL, tensor_bytes(written));
+  }
   if (operands->alias)
     memcpy(operands->alias->data, operands->source->data, tensor_bytes(operands->source));
   if (call->scratch_bytes) poison(call->scratch, POISON_REAL, call->scratch_bytes);
@@ -372,6 +376,18 @@ static Operands bind_backward(OpRun *run, Call *call, int want, int given) {
 bool op_run_backward(OpRun *run, int want, int given, Error *error) {
   Call call;
   Operands operands = bind_backward(run, &call, want, given);
+  return execute(run, &call, &operands, error);
+}
+
+bool op_run_backward_adding(OpRun *run, const Tensor *before, Error *error) {
+  Call call;
+  Operands operands = bind_backward(run, &call, OP_RUN_ALL, OP_RUN_ALL);
+  for (int i = 0; i < operands.n_written; i++) {
+    int k = (int)(operands.written[i] - run->din);
+    if (!before[k].data) continue;
+    operands.before[i] = &before[k];
+    call.adds |= SAVES_IN(k);
+  }
   return execute(run, &call, &operands, error);
 }
 

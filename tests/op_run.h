@@ -34,6 +34,8 @@ bool op_run_forward(OpRun *run, Error *error);
  * asked for; bit i of `given`: dout[i] arrives. Bits of inputs and outputs without a gradient are
  * ignored. */
 bool op_run_backward(OpRun *run, int want, int given, Error *error);
+/* All of them; to before[i], where it has data, din[i] is added (Call.adds). */
+bool op_run_backward_adding(OpRun *run, const Tensor *before, Error *error);
 /* The same with out[0] in the memory of in[0] (backward: din[0] in that of dout[0]): the result
  * must equal what run->out (run->din) holds, bit by bit. */
 bool op_run_forward_in_place(OpRun *run, Error *error);

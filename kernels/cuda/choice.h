@@ -10,6 +10,7 @@ typedef struct ConvolutionShape {
   DType type;
   int64_t batch, channels, outs;
   int64_t in[3], out[3], kernel[3], stride[3], padding[3];
+  bool adds; /* to what is there, x or y; without a bias */
 } ConvolutionShape;
 
 /* What is computed of x, w and y; the other two are read. */

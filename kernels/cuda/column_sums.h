@@ -15,7 +15,15 @@
 
 static constexpr int COLUMN_THREADS = 256, COLUMN_BLOCKS = 512, COLUMN_GROUPS = 8;
 
-template <int K> struct ColumnOut { float *sum[K]; /* (samples, width) each; NULL: not wanted */ };
+/* (samples, width) each; NULL: not wanted. adds: to what is there. */
+template <int K> struct ColumnOut {
+  float *sum[K];
+  bool adds[K] = {};
+
+  __device__ __forceinline__ void store(int k, int64_t at, float value) const {
+    if (sum[k]) sum[k][at] = adds[k] ? sum[k][at] + value : value;
+  }
+};
 
 namespace {
 /* What a thread takes of sample blockIdx.z: columns that stay the same, rows row, row + step, ...
@@ -72,10 +80,11 @@ static inline dim3 column_grid(K kernel, int64_t rows, int64_t width, int64_t sa
               (unsigned)tiles, (unsigned)samples);
 }
 
-/* partial: (samples, gridDim.x, K, width). */
+/* partial: (samples, gridDim.x, K, width); NULL: there is one block a sample, whose sums are `out`.
+ */
 template <int K, int N, typename F>
 static __global__ void __launch_bounds__(COLUMN_THREADS)
-    column_partials(int64_t rows, int width, F f, float *partial) {
+    column_partials(int64_t rows, int width, F f, float *partial, ColumnOut<K> out) {
   SHARED(float, room, [K * N][COLUMN_THREADS]);
   ColumnWalk walk = column_walk<N>(rows, width);
   int thread = (int)threadIdx.x, start = (int)blockIdx.y * COLUMN_THREADS;
@@ -96,7 +105,11 @@ static __global__ void __launch_bounds__(COLUMN_THREADS)
     float total = 0;
     for (int s = 0; s < side; s++) total += room[i][s * tile + at];
     int64_t block = (int64_t)blockIdx.z * gridDim.x + blockIdx.x;
-    partial[(block * K + i / N) * width + (start + at) * N + i % N] = total;
+    int column = (start + at) * N + i % N;
+    if (partial)
+      partial[(block * K + i / N) * width + column] = total;
+    else
+      out.store(i / N, block * width + column, total);
   }
 }
 
@@ -113,9 +126,9 @@ static __global__ void __launch_bounds__(32 * COLUMN_GROUPS)
       sum += partial[((first + b) * K + k) * width + column];
   room[group][lane] = sum;
   __syncthreads();
-  if (group > 0 || column >= width || !out.sum[k]) return;
+  if (group > 0 || column >= width) return;
   for (int g = 1; g < COLUMN_GROUPS; g++) sum += room[g][lane];
-  out.sum[k][(int64_t)blockIdx.z * width + column] = sum;
+  out.store(k, (int64_t)blockIdx.z * width + column, sum);
 }
 
 /* What prepare asks for. */
@@ -130,15 +143,15 @@ static inline void column_sums(void *stream, int64_t rows, int64_t width, bool v
                                void *scratch, const ColumnOut<K> &out, int64_t samples = 1) {
   int64_t blocks = (rows + 31) / 32, count = vectors ? width / COUNT : width;
   unsigned grid = (unsigned)(blocks < COLUMN_BLOCKS ? blocks : COLUMN_BLOCKS);
-  bool whole = K == 1 && grid == 1 && out.sum[0]; /* nothing to add up: the sums at once */
-  float *partial = whole ? out.sum[0] : static_cast<float *>(scratch);
+  bool whole = grid == 1; /* nothing to add up: the sums at once */
+  float *partial = whole ? NULL : static_cast<float *>(scratch);
   unsigned tiles = (unsigned)((count + COLUMN_THREADS - 1) / COLUMN_THREADS);
   if (vectors)
     LAUNCH((column_partials<K, COUNT, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
-           stream, rows, (int)width, f, partial);
+           stream, rows, (int)width, f, partial, out);
   else
     LAUNCH((column_partials<K, 1, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
-           stream, rows, (int)width, f, partial);
+           stream, rows, (int)width, f, partial, out);
   if (!whole)
     LAUNCH(column_finish<K>, dim3((unsigned)(width + 31) / 32, K, (unsigned)samples),
            32 * COLUMN_GROUPS, 0, stream, (int)grid, (int)width, partial, out);
@@ -154,16 +167,16 @@ template <typename T> struct ColumnElements {
   }
 };
 
-/* A bias's gradient: the sums of dy (rows, width); db NULL: not wanted. */
+/* A bias's gradient: the sums of dy (rows, width), with `adds` added to db; db NULL: not wanted. */
 static inline void bias_gradient(void *stream, DType type, int64_t rows, int64_t width,
-                                 const void *dy, void *scratch, float *db) {
+                                 const void *dy, void *scratch, float *db, bool adds = false) {
   if (!db) return;
   with_type(type, [&](auto zero) {
     using T = decltype(zero);
     ColumnElements<T> terms = {static_cast<const T *>(dy), (int)width};
     bool vectors = vectors_fit(width, sizeof(T), dy);
     column_sums<1, Lanes<T>::COUNT>(stream, rows, width, vectors, terms, scratch,
-                                    ColumnOut<1>{{db}});
+                                    ColumnOut<1>{{db}, {adds}});
   });
 }
 

@@ -292,10 +292,11 @@ static void look_for(Search *s, bool fused) {
 
 static bool same(const Convolution *a, const Convolution *b) {
   const ConvolutionShape *x = &a->shape, *y = &b->shape;
-  size_t sizes = sizeof *x - offsetof(ConvolutionShape, batch);
-  return x->type == y->type && memcmp(&x->batch, &y->batch, sizes) == 0 && a->pass == b->pass &&
-         a->bias == b->bias && a->mode.deterministic == b->mode.deterministic &&
-         a->mode.tf32 == b->mode.tf32 && a->device == b->device;
+  size_t sizes = offsetof(ConvolutionShape, adds) - offsetof(ConvolutionShape, batch);
+  return x->type == y->type && x->adds == y->adds && memcmp(&x->batch, &y->batch, sizes) == 0 &&
+         a->pass == b->pass && a->bias == b->bias &&
+         a->mode.deterministic == b->mode.deterministic && a->mode.tf32 == b->mode.tf32 &&
+         a->device == b->device;
 }
 
 static void choose(Convolution *c, Error *error) {

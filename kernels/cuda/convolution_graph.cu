@@ -71,7 +71,7 @@ static const struct {
 static Descriptor operation(Parts *parts, const ConvolutionShape *s, ConvolutionPass pass,
                             Descriptor y) {
   cudnnDataType_t type = type_of(s->type);
-  float one = 1, zero = 0;
+  float one = 1, beta = s->adds ? 1 : 0;
   Descriptor x = tensor(parts, ID_X, type, s->batch, s->channels, s->in, false);
   Descriptor w = tensor(parts, ID_W, type, s->outs, s->channels, s->kernel, false);
   Descriptor shape = geometry(parts, s);
@@ -81,7 +81,7 @@ static Descriptor operation(Parts *parts, const ConvolutionShape *s, Convolution
   set_descriptor(o, passes[pass].y, y);
   set_descriptor(o, passes[pass].geometry, shape);
   set(o, passes[pass].alpha, CUDNN_TYPE_FLOAT, 1, &one);
-  set(o, passes[pass].beta, CUDNN_TYPE_FLOAT, 1, &zero);
+  set(o, passes[pass].beta, CUDNN_TYPE_FLOAT, 1, &beta);
   CHECK(finalize(o), "cuDNN refuses a convolution");
   return o;
 }

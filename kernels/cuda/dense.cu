@@ -49,10 +49,11 @@ static bool prepare_forward(Call *call, Dense *d, Error *error) {
 
 static bool prepare_backward(Call *call, Dense *d, Error *error) {
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
-  GemmShape input = {d->rows, d->ins, d->outs, false, false, 1, d->type, call->in[IN_X].type,
-                     false,   false,  d->tf32};
-  GemmShape weight = {d->outs, d->ins, d->rows, true,  false,  1,
-                      d->type, F32,    false,   false, d->tf32};
+  GemmShape input = {d->rows, d->ins, d->outs, false,
+                     false,   1,      d->type, call->in[IN_X].type,
+                     false,   false,  d->tf32, adds_to(call, IN_X)};
+  GemmShape weight = {d->outs, d->ins, d->rows, true,  false,   1,
+                      d->type, F32,    false,   false, d->tf32, adds_to(call, IN_W)};
   d->input = gemm_make(&input, error);
   d->weight = d->input ? gemm_make(&weight, error) : NULL;
   if (!d->weight) return false;
@@ -114,7 +115,7 @@ void dense_backward(const Call *call) {
   const void *g = gradient(call, d);
   void *workspace = scratch_at(call, d->workspace);
   bias_gradient(call->stream, d->type, d->rows, d->outs, g, scratch_at(call, d->sums),
-                data_of<float>(&call->din[IN_B]));
+                data_of<float>(&call->din[IN_B]), adds_to(call, IN_B));
   if (call->din[IN_X].data)
     gemm_run(d->input, call->stream, g, operand_as(call, &call->in[IN_W], d->type, d->w), NULL,
              call->din[IN_X].data, workspace);

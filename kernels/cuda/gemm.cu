@@ -112,14 +112,14 @@ static int suggestions(const Gemm *gemm, cublasLtMatmulHeuristicResult_t *found,
 /* The description holds the bias's pointer; it is read before the call returns. */
 static cublasStatus_t multiply(const Gemm *gemm, void *stream, const void *a, const void *b,
                                const void *bias, void *d, void *workspace) {
-  float one = 1, zero = 0;
+  float one = 1, beta = gemm->shape.adds ? 1 : 0;
   if (gemm->shape.bias && !gemm->apart)
     BLAS_TRY(BLAS(cublasLtMatmulDescSetAttribute)(gemm->what, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                   &bias, sizeof bias));
   gpu_launches++;
   if (absent_gpu.processors) return CUBLAS_STATUS_SUCCESS;
   return BLAS(cublasLtMatmul)(libraries.blas_handle, gemm->what, &one, b, gemm->a, a, gemm->b,
-                              &zero, d, gemm->d, d, gemm->d, &gemm->algorithm, workspace,
+                              &beta, d, gemm->d, d, gemm->d, &gemm->algorithm, workspace,
                               gemm->workspace, static_cast<cudaStream_t>(stream));
 }
 
@@ -209,7 +209,7 @@ static bool choose(Gemm *gemm, Error *error) {
 static bool same_shape(const GemmShape *a, const GemmShape *b) {
   return a->m == b->m && a->n == b->n && a->k == b->k && a->turn_a == b->turn_a &&
          a->turn_b == b->turn_b && a->batch == b->batch && a->in == b->in && a->out == b->out &&
-         a->bias == b->bias && a->relu == b->relu && a->tf32 == b->tf32;
+         a->bias == b->bias && a->relu == b->relu && a->tf32 == b->tf32 && a->adds == b->adds;
 }
 
 static void destroy(Gemm *gemm) {

@@ -7,14 +7,16 @@
 
 #include "kernels/cuda/launch.h"
 
-/* D (m, n) = A B. A is (m, k), or with turn_a stored (k, m); B is (k, n), or with turn_b (n, k). */
+/* D (m, n) = A B, or D += A B. A is (m, k), or with turn_a stored (k, m); B is (k, n), or with
+ * turn_b (n, k). */
 struct GemmShape {
   int64_t m, n, k;
   bool turn_a, turn_b;
   int batch;
-  DType in, out;   /* of A and B; of D, and of the bias (n) */
-  bool bias, relu; /* relu only with a bias */
-  bool tf32;       /* with F32 operands */
+  DType in, out;     /* of A and B; of D, and of the bias (n) */
+  bool bias, relu;   /* relu only with a bias */
+  bool tf32;         /* with F32 operands */
+  bool adds = false; /* to what is in D */
 };
 
 struct Gemm;

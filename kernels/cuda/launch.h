@@ -146,10 +146,16 @@ static inline void zero_bytes(const Call *call, void *to, size_t bytes) {
   CUDA_TRY(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(call->stream)));
 }
 
-/* No gradient arrives: all that is wanted of the inputs' gradients is zero. */
+/* Whether backward adds to din[i]. */
+static inline bool adds_to(const Call *call, int i) {
+  return call->adds >> i & 1;
+}
+
+/* No gradient arrives: all that is wanted of the inputs' gradients is zero, or stays as it is. */
 static inline void zero_gradients(const Call *call) {
   for (int i = 0; i < call->n_in; i++)
-    if (call->din[i].data) zero_bytes(call, call->din[i].data, tensor_bytes(&call->din[i]));
+    if (call->din[i].data && !adds_to(call, i))
+      zero_bytes(call, call->din[i].data, tensor_bytes(&call->din[i]));
 }
 
 static inline void copy_bytes(const Call *call, void *to, const void *from, size_t bytes) {

@@ -37,8 +37,9 @@ static __device__ __forceinline__ void store_unit(bf16 *at, const float *v) {
   store_vector(at, Floats<8>{{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]}});
 }
 
-/* N numbers a thread: a unit, or one where rows are no whole units. width and padded in numbers. */
-template <int N, typename From, typename To>
+/* N numbers a thread: a unit, or one where rows are no whole units. width and padded in numbers.
+ * ADD: to what is in `to`. */
+template <int N, bool ADD, typename From, typename To>
 static __global__ void __launch_bounds__(ROWS_THREADS)
     rows_move(int64_t rows, int width, int padded, const From *from, int64_t from_pitch, To *to,
               int64_t to_pitch) {
@@ -48,52 +49,76 @@ static __global__ void __launch_bounds__(ROWS_THREADS)
     int64_t row = i / across;
     int column = (int)(i - row * across) * N;
     float v[N] = {};
+    To *there = to + row * to_pitch + column;
     if constexpr (N == 1) {
       if (column < width) v[0] = load(from + row * from_pitch + column);
-      store(to + row * to_pitch + column, v[0]);
+      store(there, ADD ? load(there) + v[0] : v[0]);
     } else {
       if (column < width) load_unit(from + row * from_pitch + column, v);
-      store_unit(to + row * to_pitch + column, v);
+      if constexpr (ADD) {
+        float sum[N];
+        load_unit(there, sum);
+#pragma unroll
+        for (int k = 0; k < N; k++) v[k] += sum[k];
+      }
+      store_unit(there, v);
     }
   }
 }
 
-template <typename From, typename To>
+template <int N, bool ADD, typename From, typename To>
 static inline void rows_launch(void *stream, int64_t rows, int64_t width, int64_t padded,
                                const Rows *from, const Rows *to) {
-  const From *a = static_cast<const From *>(from->data);
-  To *b = static_cast<To *>(to->data);
+  int64_t blocks = (rows * padded / N + ROWS_THREADS - 1) / ROWS_THREADS;
+  LAUNCH((rows_move<N, ADD, From, To>),
+         grid_blocks(rows_move<N, ADD, From, To>, ROWS_THREADS, 0, blocks), ROWS_THREADS, 0, stream,
+         rows, (int)width, (int)padded, static_cast<const From *>(from->data), from->pitch,
+         static_cast<To *>(to->data), to->pitch);
+}
+
+template <bool ADD, typename From, typename To>
+static inline void rows_choose(void *stream, int64_t rows, int64_t width, int64_t padded,
+                               const Rows *from, const Rows *to) {
   int64_t all = width | padded | from->pitch | to->pitch;
-  bool units = all % ROWS_UNIT == 0 && vectors_fit(0, 0, a, b);
-  int64_t blocks = (rows * padded / (units ? ROWS_UNIT : 1) + ROWS_THREADS - 1) / ROWS_THREADS;
-  if (units)
-    LAUNCH((rows_move<ROWS_UNIT, From, To>),
-           grid_blocks(rows_move<ROWS_UNIT, From, To>, ROWS_THREADS, 0, blocks), ROWS_THREADS, 0,
-           stream, rows, (int)width, (int)padded, a, from->pitch, b, to->pitch);
+  if (all % ROWS_UNIT == 0 && vectors_fit(0, 0, from->data, to->data))
+    rows_launch<ROWS_UNIT, ADD, From, To>(stream, rows, width, padded, from, to);
   else
-    LAUNCH((rows_move<1, From, To>), grid_blocks(rows_move<1, From, To>, ROWS_THREADS, 0, blocks),
-           ROWS_THREADS, 0, stream, rows, (int)width, (int)padded, a, from->pitch, b, to->pitch);
+    rows_launch<1, ADD, From, To>(stream, rows, width, padded, from, to);
+}
+
+template <bool ADD>
+static inline void rows_typed(void *stream, int64_t rows, int64_t width, int64_t padded,
+                              const Rows *from, const Rows *to) {
+  CHECK(padded <= INT32_MAX, "rows of %lld numbers", (long long)padded);
+  with_type(from->type, [&](auto from_zero) {
+    with_type(to->type, [&](auto to_zero) {
+      rows_choose<ADD, decltype(from_zero), decltype(to_zero)>(stream, rows, width, padded, from,
+                                                               to);
+    });
+  });
 }
 
 /* padded >= width: columns width .. padded - 1 of `to` become zero. */
 static inline void rows_copy(void *stream, int64_t rows, int64_t width, int64_t padded, Rows from,
                              Rows to) {
-  if (from.type == F32 && to.type == F32)
-    rows_launch<float, float>(stream, rows, width, padded, &from, &to);
-  else if (from.type == F32)
-    rows_launch<float, bf16>(stream, rows, width, padded, &from, &to);
-  else if (to.type == F32)
-    rows_launch<bf16, float>(stream, rows, width, padded, &from, &to);
-  else
-    rows_launch<bf16, bf16>(stream, rows, width, padded, &from, &to);
+  rows_typed<false>(stream, rows, width, padded, &from, &to);
 }
 
-/* A block of `count` numbers into another type. */
+/* to += from; with `adds` false a copy. */
+static inline void rows_add(void *stream, int64_t rows, int64_t width, Rows from, Rows to,
+                            bool adds) {
+  if (adds)
+    rows_typed<true>(stream, rows, width, width, &from, &to);
+  else
+    rows_copy(stream, rows, width, width, from, to);
+}
+
+/* A block of `count` numbers into another type, or added to one of it. */
 static inline void cast(void *stream, int64_t count, DType from_type, const void *from,
-                        DType to_type, void *to) {
+                        DType to_type, void *to, bool adds = false) {
   int64_t unit = count % ROWS_UNIT ? 1 : ROWS_UNIT;
-  rows_copy(stream, count / unit, unit, unit, Rows{from_type, unit, const_cast<void *>(from)},
-            Rows{to_type, unit, to});
+  rows_add(stream, count / unit, unit, Rows{from_type, unit, const_cast<void *>(from)},
+           Rows{to_type, unit, to}, adds);
 }
 
 /* An operand in the type that a library call wants: itself, the copy that is kept of a parameter,

@@ -1,0 +1,169 @@
+#include "engine/rewrite.h"
+
+/* ---- gradients that are empty -------------------------------------------------------------------
+ */
+
+static bool only_normed(const Graph *graph, const Value *value) {
+  for (int n = 0; n < graph->node_count; n++) {
+    const Node *node = graph->nodes[n];
+    for (int i = 0; i < node->call.n_in && !node->call.backward; i++)
+      if (node->in[i] == value && node->op != OP_instance_norm) return false;
+  }
+  return true;
+}
+
+static void not_wanted(Node *node, int i) {
+  node->din[i] = NULL;
+  node->call.din[i] = (Tensor){0};
+}
+
+/* A bias that instance norm takes out again with the mean has no gradient but rounding errors,
+ * which cost a walk over dy. It is not asked for, and its block stays zero as it was placed. */
+static void drop_empty(Graph *graph) {
+  enum { IN_BIAS = 1 };
+  for (int n = 0; n < graph->node_count; n++) {
+    Node *node = graph->nodes[n];
+    if (node->op == OP_conv && node->call.backward && node->din[IN_BIAS] &&
+        only_normed(graph, node->out[0]))
+      not_wanted(node, IN_BIAS);
+  }
+}
+
+/* ---- one value for another ----------------------------------------------------------------------
+ */
+
+static void replace_in(Value **list, int count, const Value *old, Value *value) {
+  for (int i = 0; i < count; i++)
+    if (list[i] == old) list[i] = value;
+}
+
+/* Whoever wrote or read `old` writes or reads `value`. */
+static void replace(const Graph *graph, const Value *old, Value *value) {
+  for (int n = 0; n < graph->node_count; n++) {
+    Node *node = graph->nodes[n];
+    replace_in(node->in, node->call.n_in, old, value);
+    replace_in(node->din, node->call.n_in, old, value);
+    replace_in(node->out, node->call.n_out, old, value);
+    replace_in(node->dout, node->call.n_out, old, value);
+  }
+  for (int v = 0; v < graph->value_count; v++)
+    if (graph->values[v]->gradient == old) graph->values[v]->gradient = value;
+}
+
+static bool same_memory(const Value *a, const Value *b) {
+  return a->tensor.type == b->tensor.type && tensor_count(&a->tensor) == tensor_count(&b->tensor);
+}
+
+/* Its place is the plan's to choose. */
+static bool is_free(const Value *value) {
+  return value->kind == VALUE_ACTIVATION && !value->keep;
+}
+
+/* ---- gradients that are the same ----------------------------------------------------------------
+ */
+
+/* The gradient of a + b with respect to each is that of the sum: no copies, but where one was
+ * repeated or is stored in another type. */
+static void pass_on(Graph *graph) {
+  for (int n = 0; n < graph->node_count; n++) {
+    Node *node = graph->nodes[n];
+    if (node->op != OP_add || !node->call.backward) continue;
+    for (int i = 0; i < node->call.n_in; i++) {
+      Value *gradient = node->din[i];
+      if (!gradient || !is_free(gradient) || !same_memory(gradient, node->dout[0])) continue;
+      not_wanted(node, i);
+      replace(graph, gradient, node->dout[0]);
+    }
+  }
+}
+
+/* ---- sums of gradients --------------------------------------------------------------------------
+ */
+
+static bool among(Value *const *list, int count, const Value *value) {
+  bool found = false;
+  for (int i = 0; i < count; i++) found = found || list[i] == value;
+  return found;
+}
+
+static bool touches(const Node *node, const Value *value) {
+  const Call *call = &node->call;
+  return among(node->in, call->n_in, value) || among(node->din, call->n_in, value) ||
+         among(node->out, call->n_out, value) || among(node->dout, call->n_out, value);
+}
+
+/* The node that writes `gradient`, if it is a backward node, its kernel can add to that operand
+ * (*operand) and nobody but `sum` reads it. */
+static Node *adder(const Graph *graph, const Value *gradient, const Node *sum,
+                   const Kernel *const *kernels, int *operand) {
+  Node *found = NULL;
+  for (int n = 0; n < graph->node_count; n++) {
+    Node *node = graph->nodes[n];
+    if (node == sum || !touches(node, gradient)) continue;
+    if (found || !node->call.backward) return NULL;
+    found = node;
+  }
+  *operand = -1;
+  for (int i = 0; found && i < found->call.n_in; i++)
+    if (found->din[i] == gradient) *operand = *operand < 0 ? i : MAX_IN;
+  bool can = found && *operand >= 0 && *operand < MAX_IN &&
+             kernels[found->op]->adds & SAVES_IN(*operand) &&
+             !among(found->dout, found->call.n_out, gradient);
+  return can ? found : NULL;
+}
+
+/* Whether `gradient` is written and read, apart from `sum`, before the node alone. */
+static bool settled_before(const Graph *graph, const Value *gradient, const Node *sum,
+                           const Node *node) {
+  for (int n = node->index; n < graph->node_count; n++)
+    if (graph->nodes[n] != sum && touches(graph->nodes[n], gradient)) return false;
+  return true;
+}
+
+/* first + second = total, as one memory: the node that computes `second` adds it to `first`. */
+static void add_in_place(Graph *graph, const Kernel *const *kernels) {
+  for (int n = 0; n < graph->node_count; n++) {
+    Node *sum = graph->nodes[n];
+    if (!sum->sum) continue;
+    Value *first = sum->in[0], *second = sum->in[1], *total = sum->out[0];
+    int operand;
+    if (first == second || !is_free(first) || !is_free(second)) continue;
+    if (!same_memory(first, total) || !same_memory(second, total)) continue;
+    Node *node = adder(graph, second, sum, kernels, &operand);
+    if (!node || !settled_before(graph, first, sum, node)) continue;
+    node->din[operand] = total;
+    node->call.adds |= SAVES_IN(operand);
+    total->producer = node;
+    sum->in[0] = sum->in[1] = sum->out[0] = NULL;
+    sum->call.n_in = sum->call.n_out = 0; /* to be left out */
+    replace(graph, first, total);
+  }
+}
+
+/* ---- the nodes that are left --------------------------------------------------------------------
+ */
+
+static bool does_nothing(const Node *node) {
+  if (!node->call.backward) return node->call.n_out == 0;
+  for (int i = 0; i < node->call.n_in; i++)
+    if (node->din[i]) return false;
+  return true;
+}
+
+static void leave_out(Graph *graph) {
+  int count = 0;
+  for (int n = 0; n < graph->node_count; n++) {
+    Node *node = graph->nodes[n];
+    if (does_nothing(node)) continue;
+    node->index = count;
+    graph->nodes[count++] = node;
+  }
+  graph->node_count = count;
+}
+
+void rewrite_for_device(Graph *graph, const Kernel *const *kernels) {
+  drop_empty(graph);
+  pass_on(graph);
+  add_in_place(graph, kernels);
+  leave_out(graph);
+}
