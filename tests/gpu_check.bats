@@ -28,6 +28,7 @@ END
   cat >"$BUILD/harness" <<'END'
 #!/bin/sh
 echo "harness $*" >>"$CALLED"
+echo "home $HARNESS_HOME" >>"$CALLED"
 [ "$1" != doctor ] || echo "ok    cuda        ${DOCTOR:-cuDNN 9.19.0}"
 case "$1 $*" in "bench "*--profile*) [ -z "$CRASH" ] || kill -SEGV $$ ;; esac
 [ "$1" != bench ] || { [ -z "$SLOW" ] || sleep "$SLOW" & echo $! >"$CALLED.sleeper"; wait; echo "a row of $*"; }
@@ -132,12 +133,14 @@ player() { # NAME TEXT: a program of that name
 @test "what was bundled is run as it is, nothing is built" {
   mkdir "$work/pack"
   cp "$BUILD/harness" "$BUILD"/tests/test_* "$work/pack/"
+  (cd "$root" && cp --parents -r experiments kernels/ops.def "$work/pack")
   echo abc1234 >"$work/pack/commit"
   tar -czf "$BUILD/gpu-bundle.tar.gz" -C "$work/pack" .
   rm "$BUILD/harness" "$BUILD"/tests/test_*
   MAKE=false run "$root/tests/gpu-check"
   [ "$status" -eq 0 ]
   grep -q "commit abc1234" "$results/report.txt"
+  grep -q "home $BUILD/gpu-bundle$" "$CALLED"
   grep -E "^races +ok" "$results/report.txt"
 }
 
