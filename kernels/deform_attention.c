@@ -15,8 +15,6 @@ static const Option options[] = {
      "sample points of each head on each level"},
     {"query_grids", OPTION_INTS, offsetof(DeformAttentionOptions, query_grids), 0, 1, 4096, NULL,
      NULL, "sizes D, H, W of each grid of query tokens, one after another"},
-    {"deterministic", OPTION_BOOL, offsetof(DeformAttentionOptions, deterministic), 0, 0, 1, NULL,
-     NULL, "on a GPU, sum the gradient of values so that its bits repeat"},
     {0}};
 
 enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
@@ -230,7 +228,6 @@ const Op OP_ROW(deform_attention) = {
     .min_in = 3,
     .max_in = MAX_IN,
     .n_out = 1,
-    .flags = OP_UNORDERED,
     .saves = SAVES_ALL_IN,
     .options = options,
     .options_bytes = sizeof(DeformAttentionOptions),

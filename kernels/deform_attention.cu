@@ -4,26 +4,16 @@
  * corners and weights in registers, has the point's 8 loads in flight at once, and sums in float;
  * softmax needs no array either: the sum of exponentials is divided out at the end.
  *
- * Backward reads the corners once: their products with dy give the gradients of offsets and
- * weights, which only this group writes, and dy times their weight is added to the values' gradient
- * by 16-byte reductions in memory (sm_90) or four of 4 bytes. In which order those arrive is not
- * fixed, so its last bits vary; with deterministic = 1, or for a process that asked for it
- * (kernels/mode.h), the sums are 64-bit fixed point, where
- * order does not matter, at twice the memory and without vectors. BF16 gradients are summed in
- * float in scratch and rounded once.
+ * Backward reads the corners once more: their products with dy give the gradients of offsets and
+ * weights, which only this group writes. The gradient of the values is summed from the points that
+ * reach a voxel, which are sorted for that (cuda/deform_sort.h, cuda/deform_values.h): written
+ * once, without atomic sums, and the same bits each time.
  *
  * Bound by L1 and L2: 8 corners of C elements a point, of which DRAM sees each value about once. */
-#include "kernels/cuda/deform_bricks.h"
-
-#include <type_traits>
-
-extern "C" {
-#include "kernels/mode.h"
-}
+#include "kernels/cuda/deform_values.h"
 
 enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
 static constexpr int THREADS = 256, SLOTS = 4;
-typedef unsigned long long Fixed; /* two's complement */
 
 /* ---- over the slots of a group of SLOTS * LANES lanes ------------------------------------------
  */
@@ -71,8 +61,7 @@ static __device__ __forceinline__ void corners_load(const T *values, const Corne
 
 /* The channels [c0, c0 + LANES N) of a head: y = sum of w V / sum of w. */
 template <typename T, int N, int LANES>
-static __device__ __forceinline__ void gather_chunk(const Deform &p,
-                                                    const LevelHere<T, float> *here,
+static __device__ __forceinline__ void gather_chunk(const Deform &p, const LevelHere<T> *here,
                                                     const Token &token, int head, int c0, T *out) {
   int slot = threadIdx.x / LANES % SLOTS, c = c0 + (int)threadIdx.x % LANES * N;
   bool own = c < p.channels;
@@ -105,7 +94,7 @@ static __device__ __forceinline__ void gather_chunk(const Deform &p,
 /* ONE: a head's channels are at most LANES N. */
 template <typename T, int N, int LANES, bool ONE>
 static __global__ void __launch_bounds__(THREADS, 3) gather(const Deform p, T *out) {
-  using Here = LevelHere<T, float>;
+  using Here = LevelHere<T>;
   SHARED(Here, here, [DEFORM_LEVELS]);
   Brick brick = brick_find(p);
   int tokens = 1 << (p.shift[0] + p.shift[1] + p.shift[2]);
@@ -121,61 +110,21 @@ static __global__ void __launch_bounds__(THREADS, 3) gather(const Deform p, T *o
 /* ---- backward
  * -------------------------------------------------------------------------------------- */
 
-/* Four neighbouring channels, at a 16-byte boundary. */
-static __device__ __forceinline__ void add_four(float *at, const float *x, float w, double) {
-#ifdef CUDA_EMULATOR
-  if ((uintptr_t)at % 16) emulator::fault(__FILE__, __LINE__, "16-byte reduction, not aligned");
-#endif
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900 &&                                              \
-    (__CUDACC_VER_MAJOR__ > 12 || __CUDACC_VER_MINOR__ >= 1)
-  asm volatile("red.relaxed.gpu.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(
-                   __cvta_generic_to_global(at)),
-               "f"(w * x[0]), "f"(w * x[1]), "f"(w * x[2]), "f"(w * x[3])
-               : "memory");
-#else
-#pragma unroll
-  for (int i = 0; i < 4; i++) atomicAdd(at + i, w * x[i]);
-#endif
-}
-static __device__ __forceinline__ void add_one(float *at, float x, double) {
-  atomicAdd(at, x);
-}
-static __device__ __forceinline__ void add_one(Fixed *at, float x, double quanta) {
-  atomicAdd(at, (Fixed)llrint((double)x * quanta));
-}
-static __device__ __forceinline__ void add_four(Fixed *at, const float *x, float w, double quanta) {
-#pragma unroll
-  for (int i = 0; i < 4; i++) add_one(at + i, w * x[i], quanta);
-}
-
-/* dy of a lane's N channels twice: as its loads lie, and as its reductions lie, which go four
- * channels at a time, neighbouring lanes to neighbouring addresses. */
+/* dy of a lane's N channels; beyond the head, zero. */
 namespace {
 template <int N> struct Chunk {
-  int c, lanes; /* first channel; lanes in use */
+  int c; /* first channel */
   bool own;
-  Floats<N> dy, spread;
+  Floats<N> dy;
 };
 } // namespace
 
-/* The first channel of piece m of what this lane adds, from the chunk's first. */
-template <int N> static __device__ __forceinline__ int piece(int lanes, int lane, int m) {
-  return N == 1 ? lane : 4 * (m * lanes + lane);
-}
-
 template <int N, int LANES, typename T>
 static __device__ __forceinline__ Chunk<N> chunk_make(const Deform &p, const T *dy, int c0) {
-  constexpr int PIECE = N == 1 ? 1 : 4;
   Chunk<N> chunk = {};
-  int lane = (int)threadIdx.x % LANES;
-  chunk.c = c0 + lane * N;
+  chunk.c = c0 + (int)threadIdx.x % LANES * N;
   chunk.own = chunk.c < p.channels;
-  chunk.lanes = min(LANES, (p.channels - c0) / N);
-  if (!chunk.own) return chunk;
-  chunk.dy = load_lanes<N>(dy + chunk.c);
-#pragma unroll
-  for (int i = 0; i < N; i++)
-    chunk.spread.v[i] = load(dy + c0 + piece<N>(chunk.lanes, lane, i / PIECE) + i % PIECE);
+  if (chunk.own) chunk.dy = load_lanes<N>(dy + chunk.c);
   return chunk;
 }
 
@@ -206,48 +155,21 @@ static __device__ __forceinline__ void products_add(const Chunk<N> &chunk, const
   }
 }
 
-/* Adds a w_k dy to the values' gradient at each corner k inside the level. */
-template <int N, int LANES, typename S>
-static __device__ __forceinline__ void corners_add(const Chunk<N> &chunk, const Corners &c,
-                                                   float weight, S *sums, double quanta) {
-  int lane = (int)threadIdx.x % LANES, first = chunk.c - lane * N;
-#pragma unroll
-  for (int k = 0; k < 8; k++) {
-    float w = weight * corner_weight(c, k);
-    S *at = sums + corner_element(c, k) + first;
-    if (w == 0 || !chunk.own) continue;
-    if constexpr (N == 1)
-      add_one(at + lane, w * chunk.spread.v[0], quanta);
-    else
-#pragma unroll
-      for (int m = 0; m < N / 4; m++)
-        add_four(at + piece<N>(chunk.lanes, lane, m), chunk.spread.v + 4 * m, w, quanta);
-  }
-}
-
 namespace {
-/* What scatter writes, NULL where not wanted; most: bits of the largest |dy|, for fixed point. */
+/* What `products` writes, NULL where not wanted. */
 template <typename T> struct Gradients {
   const T *dy;
   float *doffsets, *dlogits;
-  const unsigned *most;
+  float2 *softmax; /* of each token and head: largest logit, 1 / sum */
 };
 } // namespace
 
-/* Steps of fixed point a unit: a token adds at most the largest |dy| to an element, as its weights
- * sum up to at most 1, so all of them stay below 2^62. */
-static __host__ __device__ __forceinline__ double fixed_quanta(unsigned most, int64_t tokens) {
-  int bits = 62 - (int)((most >> 23) - 127 + 1);
-  while (tokens > 0) tokens >>= 1, bits--;
-  return ldexp(1.0, bits);
-}
-
-template <typename T, int N, int LANES, bool ONE, typename S>
-static __device__ __forceinline__ void scatter_token(const Deform &p, const LevelHere<T, S> *here,
-                                                     const Token &token, int head,
-                                                     const Gradients<T> &g, double quanta) {
+template <typename T, int N, int LANES, bool ONE>
+static __device__ __forceinline__ void products_token(const Deform &p, const LevelHere<T> *here,
+                                                      const Token &token, int head,
+                                                      const Gradients<T> &g) {
   int slot = threadIdx.x / LANES % SLOTS;
-  int64_t index = (token.row * p.heads + head) * p.levels * p.points;
+  int64_t row = token.row * p.heads + head, index = row * p.levels * p.points;
   const float *logits = p.logits + index, *offsets = p.offsets + 3 * index;
   const T *dy = g.dy + token.row * p.width + head * p.channels;
   bool writes = token.real && threadIdx.x % LANES == 0;
@@ -256,17 +178,17 @@ static __device__ __forceinline__ void scatter_token(const Deform &p, const Leve
   top = slots_max<LANES>(top);
   logits_walk(p, slot, [&](int j) { total += expf(logits[j] - top); });
   float scale = 1 / slots_sum<LANES>(total);
+  if (g.softmax && writes && slot == 0) g.softmax[row] = make_float2(top, scale);
+  if (!g.doffsets && !g.dlogits) return;
   Chunk<N> chunk = chunk_make<N, LANES>(p, dy, 0);
   points_walk(p, slot, [&](int j, int l, bool real) {
-    float a = real && token.real ? expf(logits[j] - top) * scale : 0, product[4] = {};
+    float a = real ? expf(logits[j] - top) * scale : 0, product[4] = {};
     Corners corners = corners_make(here[l], token, p.width, offsets + 3 * j);
     for (int c0 = 0; c0 < (ONE ? 1 : p.channels); c0 += LANES * N) {
       Floats<N> corner[8];
       if (!ONE) chunk = chunk_make<N, LANES>(p, dy, c0);
       corners_load<N>(global_pointer(here[l].values) + (chunk.own ? chunk.c : 0), corners, corner);
       products_add<N>(chunk, corners, corner, product);
-      if (here[l].sums)
-        corners_add<N, LANES>(chunk, corners, a, global_pointer(here[l].sums), quanta);
     }
 #pragma unroll
     for (int i = 0; i < 4; i++) product[i] = warp_sum<LANES>(product[i]);
@@ -282,57 +204,23 @@ static __device__ __forceinline__ void scatter_token(const Deform &p, const Leve
     });
 }
 
-template <typename T, int N, int LANES, bool ONE, typename S>
-static __global__ void __launch_bounds__(THREADS, 2) scatter(const Deform p, const Gradients<T> g) {
-  using Here = LevelHere<T, S>;
+template <typename T, int N, int LANES, bool ONE>
+static __global__ void __launch_bounds__(THREADS, 2)
+    products(const Deform p, const Gradients<T> g) {
+  using Here = LevelHere<T>;
   SHARED(Here, here, [DEFORM_LEVELS]);
   Brick brick = brick_find(p);
   int tokens = 1 << (p.shift[0] + p.shift[1] + p.shift[2]);
-  double quanta = g.most ? fixed_quanta(*g.most, p.tokens) : 1;
   levels_place(p, brick, here);
   for (int k = (int)threadIdx.x / (SLOTS * LANES); k < tokens; k += THREADS / (SLOTS * LANES)) {
     Token token = token_at(p, brick, k);
     if (__any_sync(WARP_ALL, token.real))
-      scatter_token<T, N, LANES, ONE, S>(p, here, token, brick.head, g, quanta);
+      products_token<T, N, LANES, ONE>(p, here, token, brick.head, g);
   }
-}
-
-/* Bits of a float without its sign are ordered as its size: NaN is above all. */
-template <typename T>
-static __global__ void __launch_bounds__(THREADS)
-    largest(int64_t count, const T *x, unsigned *most) {
-  unsigned own = 0;
-  for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < count;
-       i += (int64_t)gridDim.x * THREADS)
-    own = max(own, __float_as_uint(load(x + i)) & 0x7fffffffu);
-  own = warp_max(own);
-  if (threadIdx.x % WARP == 0) atomicMax(most, own);
-}
-
-static __device__ __forceinline__ float sum_value(float sum, unsigned, double) {
-  return sum;
-}
-static __device__ __forceinline__ float sum_value(Fixed sum, unsigned most, double quanta) {
-  return most < 0x7f800000u ? (float)((double)(long long)sum / quanta) : __uint_as_float(most);
-}
-
-/* Sums in scratch to the gradient as it is stored. */
-template <typename T, typename S>
-static __global__ void __launch_bounds__(THREADS)
-    finish(int64_t count, const S *sums, const unsigned *most, int64_t tokens, T *out) {
-  double quanta = most ? fixed_quanta(*most, tokens) : 1;
-  for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < count;
-       i += (int64_t)gridDim.x * THREADS)
-    store(out + i, sum_value(sums[i], most ? *most : 0, quanta));
 }
 
 /* ---- on the host
  * ----------------------------------------------------------------------------------- */
-
-static bool deterministic(const Call *call) {
-  return kernel_mode.deterministic ||
-         static_cast<const DeformAttentionOptions *>(call->options)->deterministic;
-}
 
 /* Calls launch(zero of the storage type, elements a load, lanes, whether the head is one chunk). */
 template <typename F> static void with_heads(const Call *call, F launch) {
@@ -378,21 +266,7 @@ static void forward(const Call *call) {
   });
 }
 
-/* Element sums of the values' gradients, one level after another; then the bits of the largest
- * |dy|. None for float gradients, which are summed where they are wanted. */
-static size_t sum_bytes(const Call *call) {
-  if (deterministic(call)) return sizeof(Fixed);
-  return call->in[IN_VALUES].type == F32 ? 0 : sizeof(float);
-}
-
-static size_t sums_bytes(const Call *call) {
-  size_t bytes = 0;
-  for (int i = IN_VALUES; i < call->n_in; i++)
-    bytes += ((size_t)tensor_count(&call->in[i]) * sum_bytes(call) + 15) / 16 * 16;
-  return bytes;
-}
-
-/* Elements of a level are counted in 32 bits within a sample, in 64 from sample to sample. */
+/* Elements of a level are counted in 32 bits within a sample, points within a segment. */
 static bool prepare(Call *call, Error *error) {
   for (int i = IN_VALUES; i < call->n_in; i++)
     if (tensor_count(&call->in[i]) / call->in[i].dim[0] > INT32_MAX)
@@ -400,50 +274,23 @@ static bool prepare(Call *call, Error *error) {
                   "deform_attention: on a GPU a level of one sample has at most 2^31 - 1 elements, "
                   "found %s",
                   tensor_shape_text(&call->in[i]));
-  if (call->backward && sum_bytes(call)) call->scratch_bytes = sums_bytes(call) + sizeof(unsigned);
+  if (!call->backward) return true;
+  Deform p = deform_make(call, 1, 1);
+  if (p.tokens * p.points > INT32_MAX)
+    return fail(error,
+                "deform_attention: on a GPU a head has at most 2^31 - 1 points on a level of one "
+                "sample, found %lld tokens * %d points",
+                (long long)p.tokens, p.points);
+  Sort s = sort_make(call, &p, values_wide(p.channels));
+  call->scratch_bytes = s.bytes;
+  with_type(call->in[IN_VALUES].type, [&](auto zero) { values_allow<decltype(zero)>(p, s); });
   return true;
 }
 
-/* Points p at the sums, all zero. */
-static void sums_start(const Call *call, Deform *p) {
-  char *at = static_cast<char *>(call->scratch);
-  if (sum_bytes(call)) zero_bytes(call, at, sums_bytes(call) + sizeof(unsigned));
-  for (int i = IN_VALUES; i < call->n_in; i++) {
-    const Tensor *dx = &call->din[i];
-    size_t bytes = ((size_t)tensor_count(dx) * sum_bytes(call) + 15) / 16 * 16;
-    if (dx->data && !bytes) zero_bytes(call, dx->data, tensor_bytes(dx));
-    p->level[i - IN_VALUES].sums = !dx->data ? NULL : bytes ? at : dx->data;
-    at += bytes;
-  }
-}
-
-template <typename T, typename S>
-static void sums_finish(const Call *call, const Deform *p, const unsigned *most) {
-  if constexpr (!std::is_same_v<T, S>) /* else summed where they are wanted */
-    for (int i = IN_VALUES; i < call->n_in; i++) {
-      int64_t count = tensor_count(&call->in[i]);
-      if (!call->din[i].data) continue;
-      unsigned grid = grid_blocks(finish<T, S>, THREADS, 0, count / THREADS + 1);
-      LAUNCH((finish<T, S>), grid, THREADS, 0, call->stream, count,
-             static_cast<const S *>(p->level[i - IN_VALUES].sums), most, p->tokens,
-             data_of<T>(&call->din[i]));
-    }
-}
-
-template <typename T, int N, int LANES, bool ONE, typename S>
-static void backward_as(const Call *call, const unsigned *most) {
-  auto kernel = scatter<T, N, LANES, ONE, S>;
-  Deform p = deform_make(call, THREADS / (SLOTS * LANES), resident_blocks(kernel, THREADS, 0));
-  Gradients<T> g = {data_of<const T>(&call->dout[0]), data_of<float>(&call->din[IN_OFFSETS]),
-                    data_of<float>(&call->din[IN_WEIGHTS]), most};
-  sums_start(call, &p);
-  if (most) {
-    int64_t count = tensor_count(&call->dout[0]);
-    unsigned grid = grid_blocks(largest<T>, THREADS, 0, count / THREADS + 1);
-    LAUNCH(largest<T>, grid, THREADS, 0, call->stream, count, g.dy, const_cast<unsigned *>(most));
-  }
-  LAUNCH(kernel, blocks(&p, call), THREADS, 0, call->stream, p, g);
-  sums_finish<T, S>(call, &p, most);
+static bool values_wanted(const Call *call) {
+  bool wanted = false;
+  for (int i = IN_VALUES; i < call->n_in; i++) wanted = wanted || call->din[i].data;
+  return wanted;
 }
 
 static void backward(const Call *call) {
@@ -455,11 +302,18 @@ static void backward(const Call *call) {
     using T = decltype(zero);
     constexpr int N = decltype(n)::value, LANES = decltype(lanes)::value;
     constexpr bool ONE = decltype(one)::value;
-    const char *end = static_cast<const char *>(call->scratch) + sums_bytes(call);
-    if (deterministic(call))
-      backward_as<T, N, LANES, ONE, Fixed>(call, reinterpret_cast<const unsigned *>(end));
-    else
-      backward_as<T, N, LANES, ONE, float>(call, NULL);
+    auto kernel = products<T, N, LANES, ONE>;
+    Deform p = deform_make(call, THREADS / (SLOTS * LANES), resident_blocks(kernel, THREADS, 0));
+    Sort s = sort_make(call, &p, values_wide(p.channels));
+    Gradients<T> g = {data_of<const T>(&call->dout[0]), data_of<float>(&call->din[IN_OFFSETS]),
+                      data_of<float>(&call->din[IN_WEIGHTS]),
+                      values_wanted(call) ? s.softmax : NULL};
+    LAUNCH(kernel, blocks(&p, call), THREADS, 0, call->stream, p, g);
+    if (!values_wanted(call)) return;
+    sort_points(call, p, s);
+    values_choose(s, N > 1, [&](auto v, auto fits) {
+      values_launch<T, decltype(v)::value, decltype(fits)::value>(call, p, s);
+    });
   });
 }
 

@@ -58,13 +58,10 @@ typedef struct AttentionOptions {
  * the level, order (z, y, x); weights (N, T, heads*L*P), logits, softmax over L*P inside; values of
  * L levels (N, D_l, H_l, W_l, E). Query tokens are the grids of query_grids one after another; a
  * query's reference point is its cell's centre (i + .5) / size; sample at reference * size_l - .5 +
- * offset, trilinear, zero outside. out: (N, T, E). deterministic: on a GPU the gradient of values
- * repeats to the bit, at a price (as kernel_mode asks of a whole process); on the CPU it always
- * does. */
+ * offset, trilinear, zero outside. out: (N, T, E). */
 typedef struct DeformAttentionOptions {
   int heads, points;
   Ints query_grids; /* 3 numbers a query level: D, H, W */
-  int deterministic;
 } DeformAttentionOptions;
 
 /* sine_position: no inputs; out (D*H*W, E): E/6 frequencies x sin,cos x (z, y, x), coordinates

@@ -193,10 +193,24 @@ static bool check_rounded(const OpCheck *check, OpRun *run, OpErrors *errors, Er
   return good;
 }
 
+static uint64_t hash_add(uint64_t hash, const Tensor *tensor) {
+  const unsigned char *byte = tensor->data;
+  for (size_t i = 0; byte && i < tensor_bytes(tensor); i++) hash = (hash ^ byte[i]) * 0x100000001b3;
+  return hash;
+}
+
+static uint64_t hash_of(const OpRun *run) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (int i = 0; i < run->call.n_out; i++) hash = hash_add(hash, &run->out[i]);
+  for (int i = 0; i < run->call.n_in; i++) hash = hash_add(hash, &run->din[i]);
+  return hash;
+}
+
 bool op_check(const OpCheck *check, OpErrors *errors, Error *error) {
   OpRun run;
   if (!op_case_run(&run, check->id, check->c, check->type, check->kernel, error)) return false;
   bool good = op_run_both(&run, error);
+  if (check->bits) *check->bits = hash_of(&run);
   if (run.foreign_allocations > errors->foreign) errors->foreign = run.foreign_allocations;
   if (good && check->type == BF16)
     good = check_rounded(check, &run, errors, error);

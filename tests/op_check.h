@@ -20,6 +20,7 @@ typedef struct OpCheck {
   Precision precision; /* of F32 */
   const OpRun
       *reference; /* NULL: the kernel is only watched. BF16 makes its own, of what it rounded */
+  uint64_t *bits; /* NULL, or where a hash of outputs and gradients goes */
 } OpCheck;
 
 bool op_check(const OpCheck *check, OpErrors *errors, Error *error);

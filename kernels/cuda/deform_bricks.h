@@ -18,7 +18,6 @@ namespace {
 
 struct DeformLevel {
   const void *values; /* (N, D, H, W, E) of the storage type */
-  void *sums;         /* like values: float, or fixed point (int64); NULL: not wanted */
   int size[3];
   int64_t sample; /* elements */
 };
@@ -40,9 +39,8 @@ struct Deform {
 };
 
 /* A level as the block's sample and head see it, in shared memory. */
-template <typename T, typename S> struct LevelHere {
+template <typename T> struct LevelHere {
   const T *values; /* first channel of the head */
-  S *sums;
   int size[3];
   int whole[DEFORM_AXIS]; /* reference points: z at 0, y at 4, x at 8 */
   float rest[DEFORM_AXIS];
@@ -58,6 +56,13 @@ struct Token {
   int at[3]; /* within the brick */
   int64_t row;
   bool real;
+};
+
+/* Along one axis: the voxel below a point and how far the point lies above it; at -2 and below or
+ * at `size` and above neither that voxel nor the next is inside. */
+struct Along {
+  int cell;
+  float fraction;
 };
 
 /* elements: of both sides along each axis, within the sample; share: linear weights; inside: 1, or
@@ -84,25 +89,36 @@ static __device__ __forceinline__ Brick brick_find(const Deform &p) {
   return brick;
 }
 
+/* Token `at` of `grid` along an axis in the voxels of a level: (at + .5) size / grid - .5. */
+static __device__ __forceinline__ void reference_make(int64_t at, int64_t size, int64_t grid,
+                                                      int *whole, float *rest) {
+  int64_t above = (2 * at + 1) * size - grid;
+  *whole = (int)((above + 2 * grid) / (2 * grid) - 1); /* down: above >= -grid */
+  *rest = (float)(above - 2 * grid * *whole) / (float)(2 * grid);
+}
+
+/* Two voxels outside the level all weights are zero: positions are clamped there, NaN too. */
+static __device__ __forceinline__ Along along(int whole, float rest, float offset, int size) {
+  float local = fminf(fmaxf(rest + offset, (float)(-2 - whole)), (float)(size + 1 - whole));
+  float cell = floorf(local);
+  return {whole + (int)cell, local - cell};
+}
+
 /* Fills `here`; ends with a barrier. */
-template <typename T, typename S>
+template <typename T>
 static __device__ __forceinline__ void levels_place(const Deform &p, const Brick &brick,
-                                                    LevelHere<T, S> *here) {
+                                                    LevelHere<T> *here) {
   for (int item = (int)threadIdx.x; item < p.levels * DEFORM_AXIS; item += (int)blockDim.x) {
     int l = item / DEFORM_AXIS, slot = item % DEFORM_AXIS;
     int a = slot < 4 ? 0 : slot < 8 ? 1 : 2;
     int at = (a == 0 ? brick.start[0] : a == 1 ? brick.start[1] : brick.start[2]) + slot - 4 * a;
-    int64_t size = p.level[l].size[a], grid = p.grid[brick.grid].size[a];
-    int64_t above = (2 * (int64_t)at + 1) * size - grid; /* (at + .5) size / grid - .5 */
-    int64_t whole = (above + 2 * grid) / (2 * grid) - 1; /* down: above >= -grid */
-    here[l].whole[slot] = (int)whole;
-    here[l].rest[slot] = (float)(above - whole * 2 * grid) / (float)(2 * grid);
+    reference_make(at, p.level[l].size[a], p.grid[brick.grid].size[a], &here[l].whole[slot],
+                   &here[l].rest[slot]);
     if (slot >= 3) continue;
     here[l].size[slot] = p.level[l].size[slot];
     if (slot > 0) continue;
     int64_t first = brick.sample * p.level[l].sample + (int64_t)brick.head * p.channels;
     here[l].values = static_cast<const T *>(p.level[l].values) + first;
-    here[l].sums = p.level[l].sums ? static_cast<S *>(p.level[l].sums) + first : nullptr;
   }
   __syncthreads();
 }
@@ -127,7 +143,6 @@ static __device__ __forceinline__ Token token_at(const Deform &p, const Brick &b
   return token;
 }
 
-/* Two voxels outside the level all weights are zero: positions are clamped there, NaN too. */
 template <typename L>
 static __device__ __forceinline__ Corners corners_make(const L &level, const Token &token,
                                                        int width, const float *offset) {
@@ -135,11 +150,10 @@ static __device__ __forceinline__ Corners corners_make(const L &level, const Tok
   int stride = width;
 #pragma unroll
   for (int a = 2; a >= 0; a--) {
-    int slot = 4 * a + token.at[a], whole = level.whole[slot], size = level.size[a];
-    float local =
-        fminf(fmaxf(level.rest[slot] + offset[a], (float)(-2 - whole)), (float)(size + 1 - whole));
-    float cell = floorf(local), fraction = local - cell;
-    int at = whole + (int)cell;
+    int slot = 4 * a + token.at[a], size = level.size[a];
+    Along here = along(level.whole[slot], level.rest[slot], offset[a], size);
+    int at = here.cell;
+    float fraction = here.fraction;
     bool low = (unsigned)at < (unsigned)size, high = (unsigned)(at + 1) < (unsigned)size;
     c.element[a][0] = low ? at * stride : 0;
     c.element[a][1] = high ? (at + 1) * stride : 0;
@@ -202,7 +216,6 @@ static inline void deform_grids(Deform *p, const DeformAttentionOptions *o) {
   p->bricks = (int)brick;
 }
 
-/* All but the sums' addresses. */
 static inline Deform deform_make(const Call *call, int least, int64_t resident) {
   const DeformAttentionOptions *o = static_cast<const DeformAttentionOptions *>(call->options);
   Deform p = {};
