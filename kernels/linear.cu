@@ -1,5 +1,6 @@
 /* Linear layer: cuBLASLt with bias and ReLU in its epilogue; backward the two products and the sum
- * over rows for the bias. Bound by arithmetic for wide layers, else by memory. */
+ * over rows for the bias, or for few channels over very many rows all three in one walk (narrow.h).
+ * Bound by arithmetic for wide layers, else by memory. */
 #include "kernels/cuda/dense.h"
 
 extern "C" {

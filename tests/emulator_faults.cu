@@ -1,9 +1,10 @@
 /* One kernel per mistake that the emulator must see. */
+#include "kernels/cuda/async_copy.h"
 #include "kernels/cuda/mma.h"
 #include "kernels/cuda/vector.h"
 #include "tests/emulator_faults.h"
 
-static float memory[64];
+alignas(16) static float memory[64];
 
 static __global__ void right(float *out) {
   SHARED(float, room, [32]);
@@ -98,12 +99,62 @@ static __global__ void fragments(float *out) {
   }
 }
 
+/* "Matrix fragments for ldmatrix": thread T has row T / 4, columns 2 (T % 4) and the next; .trans:
+ * of the transposed matrix. Four matrices side by side in rows of 32. */
+static __global__ void matrices(float *out) {
+  SHARED(uint4, room, [32]);
+  bf16 *all = reinterpret_cast<bf16 *>(&room[0]);
+  int lane = (int)threadIdx.x, row = lane / 4, column = 2 * (lane % 4);
+  for (int i = lane; i < 256; i += 32) store(all + i, (float)i);
+  __syncthreads();
+  unsigned straight[4], turned[4];
+  matrices_load(straight, all + lane % 8 * 32 + lane / 8 * 8);
+  matrices_load_turned(turned, all + lane % 8 * 32 + lane / 8 * 8);
+  for (int m = 0; m < 4; m++) {
+    int at = row * 32 + m * 8 + column, turned_at = column * 32 + m * 8 + row;
+    out[lane] = (float)straight[m];
+    if (straight[m] != pack_pair((float)at, (float)(at + 1)) ||
+        turned[m] != pack_pair((float)turned_at, (float)(turned_at + 32)))
+      emulator::fault(__FILE__, __LINE__, "other fragments than the PTX ISA's");
+  }
+}
+
+/* One group of two is waited for, the other is not. */
+static __global__ void reads_too_soon(float *out) {
+  SHARED(uint4, room, [2]);
+  float *all = reinterpret_cast<float *>(&room[0]);
+  for (int group = 0; group < 2; group++) {
+    copy_async(&room[group], out, group > 0);
+    copies_close();
+  }
+  copies_wait<1>();
+  if (all[0] != 0 || all[4] == all[4])
+    emulator::fault(__FILE__, __LINE__, "a copy came at another time than its wait");
+  copies_wait<0>();
+  if (all[4] != out[0]) emulator::fault(__FILE__, __LINE__, "a copy did not come");
+}
+
+static __global__ void never_waits(float *out) {
+  SHARED(uint4, room, [1]);
+  copy_async(&room[0], out, true);
+  copies_close();
+}
+
 template <typename K> static void launch(K kernel, unsigned threads) {
   LAUNCH(kernel, 1, threads, 0, nullptr, memory);
 }
 
 static void run_product() {
   launch(fragments, 32);
+}
+static void run_matrices() {
+  launch(matrices, 32);
+}
+static void run_copies() {
+  launch(reads_too_soon, 1);
+}
+static void run_never() {
+  launch(never_waits, 1);
 }
 static void run_right() {
   launch(right, 64);
@@ -142,6 +193,9 @@ static void run_race() {
 const EmulatorFault emulator_faults[] = {
     {"a right kernel", nullptr, run_right},
     {"a product on tensor cores", nullptr, run_product},
+    {"matrices for tensor cores", nullptr, run_matrices},
+    {"copies into shared memory", nullptr, run_copies},
+    {"a copy that nobody waits for", "under way", run_never},
     {"a thread leaves before a barrier", "ended before others reach", run_early},
     {"two barriers", "another __syncthreads", run_barriers},
     {"a shuffle in a branch", "lanes named by the mask", run_diverged},

@@ -1,8 +1,11 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/epilogues.h"
+#include "kernels/cuda/narrow.h"
 #include "kernels/cuda/noise.h"
 #include "kernels/cuda/rows.h"
 #include "tests/library_rows.h"
+
+#include <vector>
 
 /* Small whole numbers are exact in BF16 too, and so are their sums. */
 static float number(int64_t i) {
@@ -130,24 +133,101 @@ static int sum_columns(int width, int *count) {
   return wrong;
 }
 
-static int mask_gradients(int *count) {
+/* Into another type, where y is positive or everywhere, with the sums for the bias. */
+static int pass_gradients(int width, int *count) {
   static Numbers y;
-  int wrong = 0, all = 301;
+  static float scratch[COLUMN_BLOCKS * 32];
+  int wrong = 0, rows = 21, all = rows * width;
+  float sums[32];
   for (DType a : types)
-    for (DType b : types) {
-      from.fill(a, all);
-      to.fill(b, all);
-      y.fill(a, all + 5);
-      relu_gradient(nullptr, all, a, y.bytes + 5 * dtype_bytes(a), from.bytes, b, to.bytes);
-      for (int i = 0; i < all; i++)
-        wrong += compare(to.at(i) == (number(i + 5) > 0 ? number(i) : 0), count);
-    }
+    for (DType b : types)
+      for (int relu = 0; relu < 2; relu++) {
+        from.fill(a, all);
+        to.fill(b, all);
+        y.fill(a, all + 8);
+        const void *at = relu ? y.bytes + 8 * dtype_bytes(a) : nullptr;
+        gradient_pass(nullptr, rows, width, a, at, from.bytes, b, to.bytes, scratch, sums);
+        for (int c = 0; c < width; c++) {
+          float expected = 0;
+          for (int i = c; i < all; i += width) {
+            float g = !relu || number(i + 8) > 0 ? number(i) : 0;
+            wrong += compare(to.at(i) == g, count);
+            expected += g;
+          }
+          wrong += compare(sums[c] == expected, count);
+        }
+      }
   return wrong;
+}
+
+/* ---- the narrow layer ---------------------------------------------------------------------------
+ */
+
+namespace {
+struct Layer {
+  int rows, outs, ins;
+  std::vector<bf16> dy, x, w, dx;
+  std::vector<float> dw, db, scratch;
+};
+} // namespace
+
+static void fill(std::vector<bf16> *all, size_t count, int64_t first) {
+  all->resize(count);
+  for (size_t i = 0; i < count; i++) store(all->data() + i, number(first + (int64_t)i));
+}
+
+static Layer layer_make(int rows, int outs, int ins) {
+  Layer l = {};
+  l.rows = rows, l.outs = outs, l.ins = ins;
+  fill(&l.dy, (size_t)(rows * outs), 3);
+  fill(&l.x, (size_t)(rows * ins), 11);
+  fill(&l.w, (size_t)(outs * ins), 5);
+  fill(&l.dx, (size_t)(rows * ins), 9);
+  l.dw.resize((size_t)(outs * ins));
+  l.db.resize((size_t)outs);
+  l.scratch.resize(narrow_prepare(ins, outs) / sizeof(float));
+  return l;
+}
+
+static int layer_wrong(const Layer &l, bool adds, int *count) {
+  int wrong = 0;
+  for (int row = 0; row < l.rows; row++)
+    for (int i = 0; i < l.ins; i++) {
+      float sum = adds ? number(9 + row * l.ins + i) : 0;
+      for (int o = 0; o < l.outs; o++)
+        sum += number(3 + row * l.outs + o) * number(5 + o * l.ins + i);
+      wrong += compare(
+          load(&l.dx[(size_t)(row * l.ins + i)]) == __bfloat162float(__float2bfloat16(sum)), count);
+    }
+  for (int o = 0; o < l.outs; o++) {
+    float bias = 0;
+    for (int row = 0; row < l.rows; row++) bias += number(3 + row * l.outs + o);
+    wrong += compare(l.db[(size_t)o] == bias, count);
+    for (int i = 0; i < l.ins; i++) {
+      float sum = 0;
+      for (int row = 0; row < l.rows; row++)
+        sum += number(3 + row * l.outs + o) * number(11 + row * l.ins + i);
+      wrong += compare(l.dw[(size_t)(o * l.ins + i)] == sum, count);
+    }
+  }
+  return wrong;
+}
+
+/* More tiles than blocks would take minutes here: a grid of its own, of two blocks. */
+static int narrow_layer(int rows, int outs, int ins, bool adds, int *count) {
+  Layer l = layer_make(rows, outs, ins);
+  NarrowCall c = {};
+  c.rows = rows, c.outs = outs, c.ins = ins;
+  c.dy = l.dy.data(), c.x = l.x.data(), c.w = l.w.data(), c.dx = l.dx.data();
+  c.adds = adds;
+  narrow_run(nullptr, c, l.scratch.data(), l.dw.data(), l.db.data(), 2);
+  return layer_wrong(l, adds, count);
 }
 
 int library_rows_wrong(int *count) {
   return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
          move_rows(3, 3, 7, 9, count) + add_biases(24, count) + add_biases(7, count) +
-         sum_columns(24, count) + sum_columns(7, count) + mask_gradients(count) +
-         make_noise(count) + take_half_weights(count);
+         sum_columns(24, count) + sum_columns(7, count) + pass_gradients(24, count) +
+         pass_gradients(7, count) + narrow_layer(300, 48, 16, false, count) +
+         narrow_layer(150, 192, 40, true, count) + make_noise(count) + take_half_weights(count);
 }

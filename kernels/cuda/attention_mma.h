@@ -97,13 +97,6 @@ scores_times_tokens(const float (*p)[4], const unsigned *by_channel, float (*y)[
   }
 }
 
-static __device__ __forceinline__ void store_pair(float *at, float low, float high) {
-  *reinterpret_cast<float2 *>(at) = make_float2(low, high);
-}
-static __device__ __forceinline__ void store_pair(bf16 *at, float low, float high) {
-  *reinterpret_cast<unsigned *>(at) = pack_pair(low, high);
-}
-
 /* The warp's rows, from `first`, each times scale[g], scale[g + 8]. */
 template <int SIZE, typename T>
 static __device__ __forceinline__ void fragment_store(const Heads &h, T *to, int64_t stride,

@@ -2,6 +2,7 @@
 #include "kernels/cuda/dense.h"
 #include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/narrow.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/scratch_blocks.h"
 
@@ -15,6 +16,7 @@ namespace {
 struct Dense {
   DType type; /* of the products' operands */
   bool relu, tf32;
+  bool narrow; /* backward by narrow.h */
   int64_t rows, ins, outs;
   const Gemm *forward, *input, *weight;
   size_t x, w, bias, g, sums, workspace;
@@ -47,8 +49,11 @@ static bool prepare_forward(Call *call, Dense *d, Error *error) {
   return true;
 }
 
-static bool prepare_backward(Call *call, Dense *d, Error *error) {
-  size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
+/* By narrow.h in one walk, or by products of the library. */
+static bool choose_backward(const Call *call, Dense *d, Error *error) {
+  d->narrow =
+      d->type == BF16 && call->in[IN_X].type == BF16 && narrow_fits(d->rows, d->ins, d->outs);
+  if (d->narrow) return true;
   GemmShape input = {d->rows, d->ins, d->outs, false,
                      false,   1,      d->type, call->in[IN_X].type,
                      false,   false,  d->tf32, adds_to(call, IN_X)};
@@ -56,14 +61,24 @@ static bool prepare_backward(Call *call, Dense *d, Error *error) {
                       d->type, F32,    false,   false, d->tf32, adds_to(call, IN_W)};
   d->input = gemm_make(&input, error);
   d->weight = d->input ? gemm_make(&weight, error) : NULL;
-  if (!d->weight) return false;
+  return d->weight != NULL;
+}
+
+static size_t backward_workspace(const Dense *d) {
+  if (d->narrow) return narrow_prepare(d->ins, d->outs);
   size_t a = gemm_workspace(d->input), b = gemm_workspace(d->weight);
+  return a > b ? a : b;
+}
+
+static bool prepare_backward(Call *call, Dense *d, Error *error) {
+  size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
+  if (!choose_backward(call, d, error)) return false;
   if (call->in[IN_X].type != d->type) d->x = room_add(total, (size_t)(d->rows * d->ins) * unit);
   if (d->type == BF16) d->w = room_add(total, (size_t)(d->outs * d->ins) * unit);
   if (d->relu || call->out[0].type != d->type)
     d->g = room_add(total, (size_t)(d->rows * d->outs) * unit);
   d->sums = room_add(total, column_sums_scratch(d->outs, 1));
-  d->workspace = room_add(total, a > b ? a : b);
+  d->workspace = room_add(total, backward_workspace(d));
   return true;
 }
 
@@ -101,21 +116,41 @@ void dense_forward(const Call *call) {
   gemm_run(d->forward, call->stream, x, w, bias, call->out[0].data, scratch_at(call, d->workspace));
 }
 
-/* The gradient before the activation, in the products' type. */
-static const void *gradient(const Call *call, const Dense *d) {
-  if (!d->relu) return operand_as(call, &call->dout[0], d->type, d->g);
-  void *g = scratch_at(call, d->g);
-  relu_gradient(call->stream, tensor_count(&call->out[0]), call->dout[0].type, call->out[0].data,
-                call->dout[0].data, d->type, g);
+/* The gradient before the activation, in the products' type: as it came, or made in the walk that
+ * sums its columns for the bias. */
+static const void *gradient(const Call *call, const Dense *d, float *db) {
+  const Tensor *y = &call->out[0], *dy = &call->dout[0];
+  void *sums = scratch_at(call, d->sums), *g = scratch_at(call, d->g);
+  if (!d->relu && dy->type == d->type) {
+    if (!d->narrow) bias_gradient(call->stream, d->type, d->rows, d->outs, dy->data, sums, db);
+    return dy->data;
+  }
+  gradient_pass(call->stream, d->rows, d->outs, dy->type, d->relu ? y->data : NULL, dy->data,
+                d->type, g, sums, d->narrow ? NULL : db);
   return g;
+}
+
+static void narrow_backward(const Call *call, const Dense *d, const void *g, float *db) {
+  NarrowCall c = {};
+  c.rows = d->rows;
+  c.outs = (int)d->outs;
+  c.ins = (int)d->ins;
+  c.dy = static_cast<const bf16 *>(g);
+  c.x = data_of<const bf16>(&call->in[IN_X]);
+  c.w = static_cast<const bf16 *>(operand_as(call, &call->in[IN_W], BF16, d->w));
+  c.dx = data_of<bf16>(&call->din[IN_X]);
+  narrow_run(call->stream, c, scratch_at(call, d->workspace), data_of<float>(&call->din[IN_W]), db);
 }
 
 void dense_backward(const Call *call) {
   const Dense *d = dense_of(call);
-  const void *g = gradient(call, d);
+  float *db = data_of<float>(&call->din[IN_B]);
+  const void *g = gradient(call, d, db);
   void *workspace = scratch_at(call, d->workspace);
-  bias_gradient(call->stream, d->type, d->rows, d->outs, g, scratch_at(call, d->sums),
-                data_of<float>(&call->din[IN_B]), adds_to(call, IN_B));
+  if (d->narrow) {
+    narrow_backward(call, d, g, db);
+    return;
+  }
   if (call->din[IN_X].data)
     gemm_run(d->input, call->stream, g, operand_as(call, &call->in[IN_W], d->type, d->w), NULL,
              call->din[IN_X].data, workspace);

@@ -12,9 +12,21 @@ dim3 blockDim, gridDim;
 
 namespace {
 
-enum { MAX_THREADS = 1024, STACK_BYTES = 128 << 10, LANES = 32, MAX_KERNELS = 1024 };
+enum {
+  MAX_THREADS = 1024,
+  STACK_BYTES = 128 << 10,
+  LANES = 32,
+  MAX_KERNELS = 1024,
+  MAX_COPIES = 64
+};
 
 enum State { READY, WAITS_FOR_BLOCK, WAITS_FOR_WARP, ENDED };
+
+struct AsyncCopy {
+  void *to;
+  const void *from;
+  int group;
+};
 
 struct Fiber {
   State state;
@@ -27,6 +39,8 @@ struct Fiber {
   uint64_t value, result;
   int source;
   unsigned ballot;
+  AsyncCopy copies[MAX_COPIES]; /* under way, in the order of their groups */
+  int copy_count, group;        /* the group that is open */
 };
 
 Fiber fibers[MAX_THREADS];
@@ -128,6 +142,8 @@ static __attribute__((noinline)) void leave() {
 static void fiber_main() {
   for (;;) {
     kernel_body(kernel_argument);
+    if (fibers[current].copy_count)
+      emulator::fault(__FILE__, __LINE__, "ends while copies into shared memory are under way");
     fibers[current].state = ENDED;
     leave();
   }
@@ -232,6 +248,30 @@ uint64_t emulator::exchange(const char *file, int line, unsigned mask, uint64_t 
     leave();
   if (ballot) *ballot = me->ballot;
   return me->result;
+}
+
+/* ---- copies that run meanwhile ------------------------------------------------------------------
+ */
+
+void emulator::copy_async(const char *file, int line, void *to, const void *from) {
+  Fiber *me = &fibers[current];
+  if ((uintptr_t)to % 16 || (uintptr_t)from % 16) fault(file, line, "a copy is not aligned");
+  if (me->copy_count == MAX_COPIES) fault(file, line, "too many copies under way");
+  me->copies[me->copy_count++] = AsyncCopy{to, from, me->group};
+}
+
+void emulator::copies_close() {
+  fibers[current].group++;
+}
+
+void emulator::copies_wait(int left) {
+  static const unsigned char zeros[16] = {0};
+  Fiber *me = &fibers[current];
+  int done = 0;
+  for (; done < me->copy_count && me->copies[done].group < me->group - left; done++)
+    memcpy(me->copies[done].to, me->copies[done].from ? me->copies[done].from : zeros, 16);
+  me->copy_count -= done;
+  memmove(me->copies, me->copies + done, (size_t)me->copy_count * sizeof *me->copies);
 }
 
 /* ---- one block ---------------------------------------------------------------------------------

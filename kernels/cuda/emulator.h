@@ -7,7 +7,8 @@
  *  - a lane of a warp collective's mask does not arrive, or arrives with another mask or at another
  *    line, or a shuffle reads from a lane outside the mask;
  *  - a shared array is written out of its bounds, or a launch is one that no GPU takes;
- *  - a 16-byte access is not aligned (load_bytes and store_bytes of vector.h).
+ *  - a 16-byte access is not aligned (load_bytes and store_bytes of vector.h);
+ *  - a thread ends while copies into shared memory are under way.
  * Shared memory starts as NaN in every block. emulator_order sets in which order the threads of a
  * block and the blocks of a grid run: a race shows as another result in another order.
  * What it cannot show: memory ordering, divergence that only costs time, register pressure. */
@@ -109,6 +110,11 @@ uint64_t exchange(const char *file, int line, unsigned mask, uint64_t value, int
 int lane();
 void *shared(const void *site, size_t bytes);
 void *dynamic_shared();
+/* kernels/cuda/async_copy.h: 16 bytes, from NULL: zeros. They arrive when the thread waits, no
+ * sooner, so that a wait that is missing shows. */
+void copy_async(const char *file, int line, void *to, const void *from);
+void copies_close();
+void copies_wait(int left);
 [[noreturn]] void fault(const char *file, int line, const char *what);
 
 template <typename T> T shuffle(const char *file, int line, unsigned mask, T value, int source) {

@@ -1,9 +1,10 @@
 /* What stands around a library's product where the library does not do it itself: adding a bias,
- * the gradient before a ReLU. Bound by memory. */
+ * the gradient before a ReLU with the sums of its columns. Bound by memory. */
 #ifndef KERNELS_CUDA_EPILOGUES_H
 #define KERNELS_CUDA_EPILOGUES_H
 
-#include "kernels/cuda/vector.h"
+#include "kernels/cuda/column_sums.h"
+#include "kernels/cuda/rows.h"
 
 static constexpr int EPILOGUE_THREADS = 256;
 
@@ -43,25 +44,54 @@ static inline void bias_add(void *stream, DType type, int64_t rows, int width, c
   });
 }
 
-template <typename T, typename To>
-static __global__ void __launch_bounds__(EPILOGUE_THREADS)
-    mask_gradient(int64_t count, const T *y, const T *dy, To *g) {
-  int64_t step = (int64_t)gridDim.x * EPILOGUE_THREADS;
-  for (int64_t i = (int64_t)blockIdx.x * EPILOGUE_THREADS + threadIdx.x; i < count; i += step)
-    store(g + i, load(y + i) > 0 ? load(dy + i) : 0);
+/* g = dy, with RELU where y is positive, and its sums over rows: the terms of column_sums, which
+ * visits every element once. */
+template <typename T, typename To, bool RELU> struct PassedGradient {
+  const T *y, *dy;
+  To *g;
+  int width;
+  template <int N>
+  __device__ __forceinline__ void at(int64_t, int64_t row, int column, Floats<N> *term) const {
+    int64_t i = row * width + column;
+    float v[N];
+    if constexpr (N == 1) {
+      term->v[0] = !RELU || load(y + i) > 0 ? load(dy + i) : 0;
+      store(g + i, term->v[0]);
+    } else {
+      load_unit(dy + i, term->v);
+      if constexpr (RELU) {
+        load_unit(y + i, v);
+#pragma unroll
+        for (int k = 0; k < N; k++) term->v[k] = v[k] > 0 ? term->v[k] : 0;
+      }
+      store_unit(g + i, term->v);
+    }
+  }
+};
+
+template <typename T, typename To, bool RELU>
+static inline void gradient_launch(void *stream, int64_t rows, int64_t width, const void *y,
+                                   const void *dy, void *g, void *scratch, float *db) {
+  PassedGradient<T, To, RELU> terms = {static_cast<const T *>(y), static_cast<const T *>(dy),
+                                       static_cast<To *>(g), (int)width};
+  bool units = width % ROWS_UNIT == 0 && vectors_fit(0, 0, RELU ? y : NULL, dy, g);
+  column_sums<1, ROWS_UNIT>(stream, rows, width, units, terms, scratch, ColumnOut<1>{{db}});
 }
 
-/* g (of type `to`) = dy where y is positive; y and dy have one type. */
-static inline void relu_gradient(void *stream, int64_t count, DType type, const void *y,
-                                 const void *dy, DType to, void *g) {
-  with_type(type, [&](auto from_zero) {
+/* g (rows, width) of type `to` = dy of type `from`, where y, of that type too, is positive; y NULL:
+ * everywhere. db (width): its sums over the rows, in one walk; NULL: not wanted. scratch:
+ * column_sums_scratch. */
+static inline void gradient_pass(void *stream, int64_t rows, int64_t width, DType from,
+                                 const void *y, const void *dy, DType to, void *g, void *scratch,
+                                 float *db) {
+  with_type(from, [&](auto from_zero) {
     with_type(to, [&](auto to_zero) {
       using T = decltype(from_zero);
       using To = decltype(to_zero);
-      LAUNCH((mask_gradient<T, To>),
-             grid_blocks(mask_gradient<T, To>, EPILOGUE_THREADS, 0, count / EPILOGUE_THREADS + 1),
-             EPILOGUE_THREADS, 0, stream, count, static_cast<const T *>(y),
-             static_cast<const T *>(dy), static_cast<To *>(g));
+      if (y)
+        gradient_launch<T, To, true>(stream, rows, width, y, dy, g, scratch, db);
+      else
+        gradient_launch<T, To, false>(stream, rows, width, y, dy, g, scratch, db);
     });
   });
 }

@@ -34,4 +34,41 @@ static __device__ __forceinline__ void mma(float *c, const unsigned *a, unsigned
 }
 #endif
 
+/* Four matrices of 8 x 8 from shared memory into a warp's registers (ldmatrix, sm_75): lane l
+ * points at row l % 8 of matrix l / 8, eight elements at a multiple of 16 bytes. Word m of a lane
+ * holds of matrix m row lane / 4, columns 2 (lane % 4) and the next; turned: column lane / 4, rows
+ * 2 (lane % 4) and the next. */
+#ifdef CUDA_EMULATOR
+static inline void matrices_load(unsigned *word, const bf16 *row) {
+  int lane = (int)threadIdx.x % WARP;
+  if ((uintptr_t)row % 16) emulator::fault(__FILE__, __LINE__, "a matrix's row is not aligned");
+  for (int m = 0; m < 4; m++) {
+    const bf16 *at = __shfl_sync(WARP_ALL, row, m * 8 + lane / 4) + lane % 4 * 2;
+    word[m] = at[0].bits | (unsigned)at[1].bits << 16;
+  }
+}
+static inline void matrices_load_turned(unsigned *word, const bf16 *row) {
+  int lane = (int)threadIdx.x % WARP;
+  if ((uintptr_t)row % 16) emulator::fault(__FILE__, __LINE__, "a matrix's row is not aligned");
+  for (int m = 0; m < 4; m++) {
+    const bf16 *low = __shfl_sync(WARP_ALL, row, m * 8 + lane % 4 * 2);
+    const bf16 *high = __shfl_sync(WARP_ALL, row, m * 8 + lane % 4 * 2 + 1);
+    word[m] = low[lane / 4].bits | (unsigned)high[lane / 4].bits << 16;
+  }
+}
+#else
+static __device__ __forceinline__ void matrices_load(unsigned *word, const bf16 *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
+               : "r"((unsigned)__cvta_generic_to_shared(row))
+               : "memory");
+}
+static __device__ __forceinline__ void matrices_load_turned(unsigned *word, const bf16 *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
+               : "r"((unsigned)__cvta_generic_to_shared(row))
+               : "memory");
+}
+#endif
+
 #endif

@@ -71,6 +71,13 @@ static __device__ __forceinline__ unsigned pack_pair(float low, float high) {
   } pair = {{__float2bfloat16(low), __float2bfloat16(high)}};
   return pair.word;
 }
+/* Two neighbours, the first at an even place. */
+static __device__ __forceinline__ void store_pair(float *at, float low, float high) {
+  *reinterpret_cast<float2 *>(at) = make_float2(low, high);
+}
+static __device__ __forceinline__ void store_pair(bf16 *at, float low, float high) {
+  *reinterpret_cast<unsigned *>(at) = pack_pair(low, high);
+}
 static __device__ __forceinline__ uint4 pack(const Floats<4> &x, const float *) {
   return make_uint4(__float_as_uint(x.v[0]), __float_as_uint(x.v[1]), __float_as_uint(x.v[2]),
                     __float_as_uint(x.v[3]));
