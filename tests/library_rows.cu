@@ -160,74 +160,87 @@ static int pass_gradients(int width, int *count) {
   return wrong;
 }
 
-/* ---- the narrow layer ---------------------------------------------------------------------------
+/* ---- products of few channels -------------------------------------------------------------------
  */
 
 namespace {
 struct Layer {
-  int rows, outs, ins;
+  int samples, rows, outs, ins;
+  bool adds;
   std::vector<bf16> dy, x, w, dx;
   std::vector<float> dw, db, scratch;
 };
 } // namespace
 
-static void fill(std::vector<bf16> *all, size_t count, int64_t first) {
-  all->resize(count);
-  for (size_t i = 0; i < count; i++) store(all->data() + i, number(first + (int64_t)i));
+static void fill(std::vector<bf16> *all, int count, int64_t first) {
+  all->resize((size_t)count);
+  for (int i = 0; i < count; i++) store(all->data() + i, number(first + i));
 }
 
-static Layer layer_make(int rows, int outs, int ins) {
-  Layer l = {};
-  l.rows = rows, l.outs = outs, l.ins = ins;
-  fill(&l.dy, (size_t)(rows * outs), 3);
-  fill(&l.x, (size_t)(rows * ins), 11);
-  fill(&l.w, (size_t)(outs * ins), 5);
-  fill(&l.dx, (size_t)(rows * ins), 9);
-  l.dw.resize((size_t)(outs * ins));
-  l.db.resize((size_t)outs);
-  l.scratch.resize(narrow_prepare(ins, outs) / sizeof(float));
-  return l;
+static void layer_fill(Layer *l) {
+  int rows = l->samples * l->rows, outs = l->samples * l->outs;
+  fill(&l->dy, rows * l->outs, 3);
+  fill(&l->x, rows * l->ins, 11);
+  fill(&l->w, outs * l->ins, 5);
+  fill(&l->dx, rows * l->ins, 9);
+  l->dw.assign((size_t)(outs * l->ins), l->adds ? 7 : NAN);
+  l->db.assign((size_t)outs, l->adds ? 7 : NAN);
+  l->scratch.resize(narrow_prepare(l->samples, l->rows, l->ins, l->outs) / sizeof(float));
 }
 
-static int layer_wrong(const Layer &l, bool adds, int *count) {
+static int layer_dx_wrong(const Layer &l, int *count) {
   int wrong = 0;
-  for (int row = 0; row < l.rows; row++)
+  for (int row = 0; row < l.samples * l.rows; row++)
     for (int i = 0; i < l.ins; i++) {
-      float sum = adds ? number(9 + row * l.ins + i) : 0;
+      int w = row / l.rows * l.outs * l.ins, at = row * l.ins + i;
+      float sum = l.adds ? number(9 + at) : 0;
       for (int o = 0; o < l.outs; o++)
-        sum += number(3 + row * l.outs + o) * number(5 + o * l.ins + i);
-      wrong += compare(
-          load(&l.dx[(size_t)(row * l.ins + i)]) == __bfloat162float(__float2bfloat16(sum)), count);
+        sum += number(3 + row * l.outs + o) * number(5 + w + o * l.ins + i);
+      float rounded = __bfloat162float(__float2bfloat16(sum));
+      wrong += compare(load(&l.dx[(size_t)at]) == rounded, count);
     }
-  for (int o = 0; o < l.outs; o++) {
-    float bias = 0;
-    for (int row = 0; row < l.rows; row++) bias += number(3 + row * l.outs + o);
-    wrong += compare(l.db[(size_t)o] == bias, count);
-    for (int i = 0; i < l.ins; i++) {
-      float sum = 0;
-      for (int row = 0; row < l.rows; row++)
-        sum += number(3 + row * l.outs + o) * number(11 + row * l.ins + i);
-      wrong += compare(l.dw[(size_t)(o * l.ins + i)] == sum, count);
-    }
-  }
   return wrong;
 }
 
-/* More tiles than blocks would take minutes here: a grid of its own, of two blocks. */
-static int narrow_layer(int rows, int outs, int ins, bool adds, int *count) {
-  Layer l = layer_make(rows, outs, ins);
+static int layer_sums_wrong(const Layer &l, int *count) {
+  int wrong = 0;
+  for (int out = 0; out < l.samples * l.outs; out++)
+    for (int i = 0; i <= l.ins; i++) { /* the last one: the bias */
+      float sum = l.adds ? 7 : 0;
+      for (int r = 0; r < l.rows; r++) {
+        int row = out / l.outs * l.rows + r;
+        float x = i < l.ins ? number(11 + row * l.ins + i) : 1;
+        sum += number(3 + row * l.outs + out % l.outs) * x;
+      }
+      float found = i < l.ins ? l.dw[(size_t)(out * l.ins + i)] : l.db[(size_t)out];
+      wrong += compare(found == sum, count);
+    }
+  return wrong;
+}
+
+/* In two blocks, so that each has some tiles. */
+static int narrow_layer(int samples, int rows, int outs, int ins, bool adds, int *count) {
+  Layer l = {};
+  l.samples = samples, l.rows = rows, l.outs = outs, l.ins = ins, l.adds = adds;
+  layer_fill(&l);
   NarrowCall c = {};
   c.rows = rows, c.outs = outs, c.ins = ins;
   c.dy = l.dy.data(), c.x = l.x.data(), c.w = l.w.data(), c.dx = l.dx.data();
   c.adds = adds;
-  narrow_run(nullptr, c, l.scratch.data(), l.dw.data(), l.db.data(), 2);
-  return layer_wrong(l, adds, count);
+  NarrowResult result = {l.dw.data(), l.db.data(), adds, adds};
+  narrow_run(nullptr, samples, c, l.scratch.data(), result, 2);
+  return layer_dx_wrong(l, count) + layer_sums_wrong(l, count);
+}
+
+static int narrow_layers(int *count) {
+  return narrow_layer(1, 300, 48, 16, false, count) + narrow_layer(1, 150, 192, 40, true, count) +
+         narrow_layer(2, 400, 16, 32, false, count) + narrow_layer(2, 300, 32, 64, true, count);
 }
 
 int library_rows_wrong(int *count) {
   return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
          move_rows(3, 3, 7, 9, count) + add_biases(24, count) + add_biases(7, count) +
          sum_columns(24, count) + sum_columns(7, count) + pass_gradients(24, count) +
-         pass_gradients(7, count) + narrow_layer(300, 48, 16, false, count) +
-         narrow_layer(150, 192, 40, true, count) + make_noise(count) + take_half_weights(count);
+         pass_gradients(7, count) + narrow_layers(count) + make_noise(count) +
+         take_half_weights(count);
 }

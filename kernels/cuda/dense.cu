@@ -65,7 +65,7 @@ static bool choose_backward(const Call *call, Dense *d, Error *error) {
 }
 
 static size_t backward_workspace(const Dense *d) {
-  if (d->narrow) return narrow_prepare(d->ins, d->outs);
+  if (d->narrow) return narrow_prepare(1, d->rows, d->ins, d->outs);
   size_t a = gemm_workspace(d->input), b = gemm_workspace(d->weight);
   return a > b ? a : b;
 }
@@ -139,7 +139,8 @@ static void narrow_backward(const Call *call, const Dense *d, const void *g, flo
   c.x = data_of<const bf16>(&call->in[IN_X]);
   c.w = static_cast<const bf16 *>(operand_as(call, &call->in[IN_W], BF16, d->w));
   c.dx = data_of<bf16>(&call->din[IN_X]);
-  narrow_run(call->stream, c, scratch_at(call, d->workspace), data_of<float>(&call->din[IN_W]), db);
+  NarrowResult result = {data_of<float>(&call->din[IN_W]), db, false, false};
+  narrow_run(call->stream, 1, c, scratch_at(call, d->workspace), result);
 }
 
 void dense_backward(const Call *call) {

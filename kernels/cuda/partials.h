@@ -14,9 +14,10 @@ static inline int parts_count(int64_t samples, int64_t count, int64_t rows) {
   return (int)(wanted < most ? wanted : most);
 }
 
-/* out (N, width) = sum over p of partial (N, parts, width). blockIdx.y: n. */
+/* out (N, width) = sum over p of partial (N, parts, width), with `adds` added to what is there.
+ * blockIdx.y: n. */
 static __global__ void __launch_bounds__(32 * PARTIAL_GROUPS)
-    partials_finish(int parts, int width, const float *partial, float *out) {
+    partials_finish(int parts, int width, const float *partial, bool adds, float *out) {
   SHARED(float, room, [PARTIAL_GROUPS][32]);
   int lane = (int)threadIdx.x % 32, group = (int)threadIdx.x / 32;
   int column = (int)blockIdx.x * 32 + lane;
@@ -28,13 +29,14 @@ static __global__ void __launch_bounds__(32 * PARTIAL_GROUPS)
   __syncthreads();
   if (group > 0 || column >= width) return;
   for (int g = 1; g < PARTIAL_GROUPS; g++) sum += room[g][lane];
-  out[(int64_t)blockIdx.y * width + column] = sum;
+  float *to = out + (int64_t)blockIdx.y * width + column;
+  *to = adds ? *to + sum : sum;
 }
 
 static inline void partials_sum(void *stream, int64_t samples, int parts, int width,
-                                const float *partial, float *out) {
+                                const float *partial, float *out, bool adds = false) {
   LAUNCH(partials_finish, dim3((unsigned)(width + 31) / 32, (unsigned)samples), 32 * PARTIAL_GROUPS,
-         0, stream, parts, width, partial, out);
+         0, stream, parts, width, partial, adds, out);
 }
 
 /* The sum of item `at` + s * stride over s, by one thread. */
