@@ -105,9 +105,11 @@ static void narrow_backward(const Call *call, const Products *p, const void *dy)
   c.x = data_of<const bf16>(a);
   c.w = static_cast<const bf16 *>(operand_as(call, &call->in[IN_B], BF16, p->b));
   c.dx = data_of<bf16>(&call->din[IN_A]);
-  NarrowResult result = {static_cast<float *>(half ? sums : db->data), NULL, false, false};
+  c.adds = adds_to(call, IN_A);
+  bool adds = adds_to(call, IN_B);
+  NarrowResult result = {static_cast<float *>(half ? sums : db->data), NULL, adds && !half, false};
   narrow_run(call->stream, samples, c, workspace_of(call), result);
-  if (half && db->data) cast(call->stream, tensor_count(db), F32, sums, BF16, db->data);
+  if (half && db->data) cast(call->stream, tensor_count(db), F32, sums, BF16, db->data, adds);
 }
 
 static void backward(const Call *call) {

@@ -119,14 +119,16 @@ void dense_forward(const Call *call) {
 /* The gradient before the activation, in the products' type: as it came, or made in the walk that
  * sums its columns for the bias. */
 static const void *gradient(const Call *call, const Dense *d, float *db) {
+  bool adds = adds_to(call, IN_B);
   const Tensor *y = &call->out[0], *dy = &call->dout[0];
   void *sums = scratch_at(call, d->sums), *g = scratch_at(call, d->g);
   if (!d->relu && dy->type == d->type) {
-    if (!d->narrow) bias_gradient(call->stream, d->type, d->rows, d->outs, dy->data, sums, db);
+    if (!d->narrow)
+      bias_gradient(call->stream, d->type, d->rows, d->outs, dy->data, sums, db, adds);
     return dy->data;
   }
   gradient_pass(call->stream, d->rows, d->outs, dy->type, d->relu ? y->data : NULL, dy->data,
-                d->type, g, sums, d->narrow ? NULL : db);
+                d->type, g, sums, d->narrow ? NULL : db, adds);
   return g;
 }
 
@@ -139,7 +141,9 @@ static void narrow_backward(const Call *call, const Dense *d, const void *g, flo
   c.x = data_of<const bf16>(&call->in[IN_X]);
   c.w = static_cast<const bf16 *>(operand_as(call, &call->in[IN_W], BF16, d->w));
   c.dx = data_of<bf16>(&call->din[IN_X]);
-  NarrowResult result = {data_of<float>(&call->din[IN_W]), db, false, false};
+  c.adds = adds_to(call, IN_X);
+  NarrowResult result = {data_of<float>(&call->din[IN_W]), db, adds_to(call, IN_W),
+                         adds_to(call, IN_B)};
   narrow_run(call->stream, 1, c, scratch_at(call, d->workspace), result);
 }
 

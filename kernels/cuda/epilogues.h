@@ -71,27 +71,27 @@ template <typename T, typename To, bool RELU> struct PassedGradient {
 
 template <typename T, typename To, bool RELU>
 static inline void gradient_launch(void *stream, int64_t rows, int64_t width, const void *y,
-                                   const void *dy, void *g, void *scratch, float *db) {
+                                   const void *dy, void *g, void *scratch, float *db, bool adds) {
   PassedGradient<T, To, RELU> terms = {static_cast<const T *>(y), static_cast<const T *>(dy),
                                        static_cast<To *>(g), (int)width};
   bool units = width % ROWS_UNIT == 0 && vectors_fit(0, 0, RELU ? y : NULL, dy, g);
-  column_sums<1, ROWS_UNIT>(stream, rows, width, units, terms, scratch, ColumnOut<1>{{db}});
+  column_sums<1, ROWS_UNIT>(stream, rows, width, units, terms, scratch, ColumnOut<1>{{db}, {adds}});
 }
 
 /* g (rows, width) of type `to` = dy of type `from`, where y, of that type too, is positive; y NULL:
- * everywhere. db (width): its sums over the rows, in one walk; NULL: not wanted. scratch:
+ * everywhere. db (width): its sums over the rows, in one walk, with `adds` added to what is there; NULL: not wanted. scratch:
  * column_sums_scratch. */
 static inline void gradient_pass(void *stream, int64_t rows, int64_t width, DType from,
                                  const void *y, const void *dy, DType to, void *g, void *scratch,
-                                 float *db) {
+                                 float *db, bool adds = false) {
   with_type(from, [&](auto from_zero) {
     with_type(to, [&](auto to_zero) {
       using T = decltype(from_zero);
       using To = decltype(to_zero);
       if (y)
-        gradient_launch<T, To, true>(stream, rows, width, y, dy, g, scratch, db);
+        gradient_launch<T, To, true>(stream, rows, width, y, dy, g, scratch, db, adds);
       else
-        gradient_launch<T, To, false>(stream, rows, width, y, dy, g, scratch, db);
+        gradient_launch<T, To, false>(stream, rows, width, y, dy, g, scratch, db, adds);
     });
   });
 }
