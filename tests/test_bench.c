@@ -3,7 +3,7 @@
 #include "src/bench/op_bench.h"
 #include "src/bench/row.h"
 #include "src/machine/ceilings.h"
-#include "src/machine/statistics.h"
+#include "src/machine/timing.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 /* The collapse rule: when it looks, what it counts, and that looking leaves the training as it was.
  */
 #include "base/rng.h"
-#include "src/train/collapse.h"
 #include "src/train/config.h"
 #include "src/train/network.h"
+#include "src/train/watch.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -5,7 +5,7 @@
 #include "src/data/metrics/structures.h"
 #include "src/data/predict/restore.h"
 #include "src/data/sets/dataset_json.h"
-#include "src/train/look.h"
+#include "src/train/watch.h"
 #include "tests/scratch.h"
 
 #include <math.h>

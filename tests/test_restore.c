@@ -4,8 +4,8 @@
 #include "src/data/predict/components.h"
 #include "src/data/predict/restore.h"
 #include "src/data/predict/sliding_window.h"
+#include "src/train/cases.h"
 #include "src/train/postprocess.h"
-#include "src/train/recipe.h"
 #include "tests/scratch.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* The database's file: made, brought forward from every older form, refused where it is another's.
  */
-#include "src/store/schema.h"
+#include "src/store/database.h"
 #include "tests/store_files.h"
 
 #include <sys/stat.h>

@@ -2,9 +2,8 @@
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
-#include "src/bench/row.h"
-
 #include "base/error.h"
+#include "src/machine/timing.h"
 
 enum { MAX_FILTERS = 16, MAX_PEERS = 4 };
 

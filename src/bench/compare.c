@@ -1,6 +1,6 @@
 #include "src/bench/compare.h"
 #include "src/data/sets/json_text.h"
-#include "src/machine/statistics.h"
+#include "src/machine/timing.h"
 #include "src/report/sheet.h"
 #include "src/store/bench.h"
 #include "src/store/field.h"

@@ -3,9 +3,12 @@
 #define BENCH_ROW_H
 
 #include "base/error.h"
+#include "src/bench/bench.h"
 #include "src/machine/ceilings.h"
 
 #include <stdio.h>
+
+/* ---- a row ------------------------------------------------------------------------------------*/
 
 typedef struct BenchRow {
   char kernel[48], name[80], shape[400]; /* "conv", "quick s0", "(16,3,3,3,16) ..." */
@@ -41,5 +44,35 @@ json_t *row_json(const BenchRow *row, int threads, bool samples);
 /* Column heads and rows of the text table; `width` of the column that names kernel and case. */
 void row_print_head(FILE *out, int width, bool baseline);
 void row_print(const BenchRow *row, FILE *out, int width, bool baseline);
+
+/* ---- a run ------------------------------------------------------------------------------------*/
+
+/* One run of `harness bench`: the machine's state, the rows so far, and their way to the user and
+ * the database. */
+
+typedef struct Session {
+  const BenchOptions *options;
+  Machine machine;
+  Flush flush;
+  json_t *rows; /* with their samples */
+  int wrong;    /* rows whose kernel is wrong, or that failed */
+  int width;    /* of the first column */
+  FILE *text;   /* the table; NULL: none */
+} Session;
+
+/* Measures the ceilings and prints the head. width: of the longest "kernel, case". */
+Session session_begin(const BenchOptions *options, int width);
+/* Prints and keeps the row, and frees its samples. */
+void session_add(Session *session, BenchRow *row);
+/* Of the rows from number `first` on, one case timed with several peers: says which peer is the
+ * better one and prints the ratio that was measured in turn with it. */
+void session_better_peer(Session *session, size_t first);
+/* After the first Ctrl-C: no more rows, what was measured is stored; the second ends at once. */
+bool session_interrupted(void);
+/* The exit code of a run that went to its end: 1 with the error where rows are wrong or failed. A
+ * row of a case that cannot be done here is none of them. */
+int session_verdict(int wrong, Error *error);
+/* Measures the machine again, warns, stores the run, prints the JSON. */
+bool session_end(Session *session, Error *error);
 
 #endif

@@ -1,13 +1,196 @@
 #include "src/cli/batch.h"
+#include "base/error.h"
+#include "base/nearest.h"
+#include "lua/bind.h"
+#include "src/data/phantom/phantom.h"
+#include "src/data/plan/plan_file.h"
+#include "src/data/prepare/preprocess_folder.h"
+#include "src/data/sets/derived.h"
+#include "src/data/sets/json_text.h"
+#include "src/data/sets/split.h"
+#include "src/store/store.h"
 
 #include <errno.h>
+#include <jansson.h>
+#include <omp.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lua/bind.h"
-#include "src/cli/prepare.h"
-#include "src/data/plan/plan_file.h"
-#include "src/data/sets/json_text.h"
+/* ---- the data of a plan -----------------------------------------------------------------------*/
+
+/* From a plan's "data" to a data set on disk and its content hash, and what it says about trials.
+ */
+
+static bool take_size(const json_t *value, int size[3], Error *error) {
+  for (size_t i = 0; i < 3; i++) {
+    const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+    size[i] = (int)json_integer_value(item);
+  }
+  bool three = json_is_integer(value) || json_array_size(value) == 3;
+  if (three && size[0] > 0 && size[1] > 0 && size[2] > 0) return true;
+  return fail(error, "data.options.size of the plan needs one or three whole numbers (D, H, W)");
+}
+
+static bool take_option(PhantomOptions *options, const char *key, const json_t *value,
+                        Error *error) {
+  static const char *const names[] = {"size", "cases", "validation", "organs", "noise_hu", "seed"};
+  if (!strcmp(key, "size")) return take_size(value, options->size, error);
+  if (!json_is_number(value))
+    return fail(error, "data.options.%s of the plan is not a number", key);
+  double number = json_number_value(value);
+  int *whole = !strcmp(key, "cases")        ? &options->cases
+               : !strcmp(key, "validation") ? &options->validation
+               : !strcmp(key, "organs")     ? &options->organs
+                                            : NULL;
+  if (whole)
+    *whole = (int)number;
+  else if (!strcmp(key, "noise_hu"))
+    options->noise_hu = number;
+  else if (!strcmp(key, "seed"))
+    options->seed = (uint64_t)number;
+  else
+    return fail(error, "data.options.%s of the plan is unknown%s", key,
+                nearest_hint(key, names, 6, NULL).text);
+  return true;
+}
+
+static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error *error) {
+  PhantomOptions options = phantom_defaults();
+  const char *key;
+  json_t *value;
+  json_object_foreach(json_object_get(data, "options"), key, value) {
+    if (!take_option(&options, key, value, error)) return false;
+  }
+  if (!quiet && access(dir, F_OK))
+    fprintf(stderr, "harness: making the phantom data set %s\n", dir);
+  return phantom_make(&options, dir, error);
+}
+
+static bool preprocessing_of(const Dataset *dataset, const json_t *wanted, Preprocessing *p,
+                             Error *error) {
+  return preprocessing_read(p, wanted, dataset->dir, error) &&
+         preprocessing_fits(wanted, dataset, error);
+}
+
+/* What the plan's trials need of the prepared volumes and is not there yet. */
+static bool make_cache(Dataset *dataset, const json_t *wanted, const char *home, bool quiet,
+                       Error *error) {
+  Preprocessing preprocessing;
+  if (!preprocessing_of(dataset, wanted, &preprocessing, error)) return false;
+  if (preprocess_fresh(dataset, &preprocessing, NULL)) return true;
+  free(dataset->derived);
+  dataset->derived = derived_make(dataset->dir, home, NULL, error);
+  if (!dataset->derived) return false;
+  PreprocessOptions options = {.jobs = omp_get_num_procs(), .quiet = quiet};
+  PreprocessOutcome outcome;
+  return preprocess_folder(dataset, &preprocessing, &options, &outcome, error);
+}
+
+/* Whether training could go on to its end: what is prepared already was read when it was made. */
+static bool judge(const Dataset *dataset, const json_t *wanted, bool quiet, Error *error) {
+  if (!wanted) return dataset_sound(dataset, NULL, quiet, error);
+  Preprocessing preprocessing;
+  if (!preprocessing_of(dataset, wanted, &preprocessing, error)) return false;
+  bool *fresh = calloc((size_t)dataset->cases, sizeof *fresh);
+  CHECK(fresh, "out of memory for %d cases", dataset->cases);
+  preprocess_fresh(dataset, &preprocessing, fresh);
+  bool sound = dataset_sound(dataset, fresh, quiet, error);
+  free(fresh);
+  return sound;
+}
+
+/* data: {"kind": "phantom" | "folder" | "none", "name", "dir", "options", "preprocessing"}. A
+ * phantom is made when it is not there, unless make is false: then its hash is the text "not made
+ * yet". Volumes to be prepared by a plan's preprocessing are, with make. */
+static bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
+                         char hash[HASH_BYTES], Error *error) {
+  const char *kind = json_string_value(json_object_get(data, "kind"));
+  const char *dir = json_string_value(json_object_get(data, "dir"));
+  if (kind && !strcmp(kind, "none")) {
+    strcpy(hash, "none");
+    return true;
+  }
+  if (!kind || !dir) return fail(error, "the plan needs the texts \"data.kind\" and \"data.dir\"");
+  bool phantom = !strcmp(kind, "phantom");
+  if (!phantom && strcmp(kind, "folder"))
+    return fail(error, "data.kind of the plan is \"%s\"; known: phantom, folder, none", kind);
+  if (phantom && !make && access(dir, F_OK)) {
+    strcpy(hash, "not made yet");
+    return true;
+  }
+  if (phantom && make && !make_phantom(data, dir, quiet, error)) return false;
+  Dataset dataset;
+  if (!dataset_open(&dataset, dir, error)) return false;
+  bool good = dataset_hash(&dataset, hash, error);
+  const json_t *wanted = json_object_get(data, "preprocessing");
+  dataset.derived = derived_find(dir, home);
+  if (good && make && wanted) good = make_cache(&dataset, wanted, home, quiet, error);
+  if (good && !phantom && !(make && wanted)) good = judge(&dataset, wanted, quiet, error);
+  dataset_free(&dataset);
+  return good;
+}
+
+/* The schemes of files that are trained on as they are; NULL where all are as they were before
+ * channels' names could ask for others. */
+static json_t *schemes_of(const Dataset *dataset) {
+  json_t *schemes = json_array();
+  bool others = false;
+  for (int i = 0; i < dataset->channels; i++) {
+    Scheme scheme = scheme_of_channel(dataset->channel_name[i]);
+    others |= scheme != SCHEME_CT && scheme != SCHEME_ZSCORE;
+    json_array_append_new(schemes, json_string(scheme_names[scheme]));
+  }
+  if (others) return schemes;
+  json_decref(schemes);
+  return NULL;
+}
+
+static void cell_settle(json_t *config, bool finished, const Dataset *dataset) {
+  json_t *preprocessing = json_object_get(config, "preprocessing");
+  if (preprocessing)
+    json_object_set_new(preprocessing, "method", json_integer(PREPROCESSING_METHOD));
+  if (finished) return;
+  const char *rule = split_rule(dataset);
+  json_t *schemes = preprocessing ? NULL : schemes_of(dataset);
+  if (rule) json_object_set_new(config, "split", json_string(rule));
+  if (schemes) json_object_set_new(config, "schemes", schemes);
+}
+
+static bool cells_settle(json_t *cells, bool finished, const Dataset *dataset, Error *error) {
+  json_t *cell;
+  size_t i;
+  json_array_foreach(cells, i, cell) {
+    json_t *config = json_object_get(cell, "config");
+    cell_settle(config, finished, dataset);
+    Split split;
+    if (!split_make(&split, dataset, json_string_value(json_object_get(config, "split")),
+                    (int)json_integer_value(json_object_get(cell, "fold")), error))
+      return false;
+    split_free(&split);
+  }
+  return true;
+}
+
+/* Puts into a plan's cells what is known with the data set alone: "split" (src/data/sets/split.h);
+ * of planned volumes the "method" of preprocess.h; of others "schemes" of intensities that no
+ * channel could have before. A finished plan's are left as they are, but for the method, since
+ * volumes are made by today's. Errors, before any trial starts: a fold of a cell that the data set
+ * does not have. A phantom that is not made yet settles nothing. */
+static bool data_settle(json_t *plan, bool finished, Error *error) {
+  const json_t *data = json_object_get(plan, "data");
+  const char *kind = json_string_value(json_object_get(data, "kind"));
+  const char *dir = json_string_value(json_object_get(data, "dir"));
+  if (!kind || !dir || !strcmp(kind, "none") || (!strcmp(kind, "phantom") && access(dir, F_OK)))
+    return true;
+  Dataset dataset;
+  if (!dataset_open(&dataset, dir, error)) return false;
+  bool good = cells_settle(json_object_get(plan, "cells"), finished, &dataset, error);
+  dataset_free(&dataset);
+  return good;
+}
+
+/* ---- the plans --------------------------------------------------------------------------------*/
 
 static bool ends_with(const char *text, const char *end) {
   size_t a = strlen(text), b = strlen(end);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "src/data/sets/json_text.h"
-#include "src/report/judge.h"
+#include "src/report/claim.h"
 
 static json_t *text_or_null(const char *text) {
   return text ? json_name(text) : json_null();

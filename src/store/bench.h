@@ -4,7 +4,7 @@
 
 #include "src/store/store.h"
 
-/* One transaction. environment: of environment_capture; run and rows: as src/bench/session.c makes
+/* One transaction. environment: of environment_capture; run and rows: as src/bench/row.c makes
  * them. */
 bool store_bench_add(Store *store, const json_t *environment, const json_t *run, const json_t *rows,
                      int64_t *id, Error *error);

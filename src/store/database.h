@@ -2,9 +2,11 @@
 #ifndef STORE_DATABASE_H
 #define STORE_DATABASE_H
 
+#include "src/store/store.h"
+
 #include <sqlite3.h>
 
-#include "src/store/store.h"
+/* ---- SQLite -----------------------------------------------------------------------------------*/
 
 struct Store {
   sqlite3 *db;
@@ -37,5 +39,15 @@ bool database_end(Store *store, bool good, Error *error);
 
 /* The present time, UTC ISO-8601 with milliseconds. */
 #define NOW "strftime('%Y-%m-%dT%H:%M:%fZ','now')"
+
+/* ---- the schema -------------------------------------------------------------------------------*/
+
+/* The database's schema: see schema.c for tables and the documented views. */
+
+enum { STORE_APPLICATION_ID = 0x48524e53 }; /* "HRNS" */
+
+/* migrations[i] is a NULL-ended list of SQL texts that bring user_version i to i + 1. */
+extern const char *const *const migrations[];
+extern const int migration_count;
 
 #endif

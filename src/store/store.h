@@ -11,11 +11,11 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include "base/error.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "base/error.h"
 
 typedef struct Store Store;
 

@@ -1,6 +1,9 @@
 #include "src/train/network.h"
 #include "src/train/config.h"
 
+#include <string.h>
+#include <unistd.h>
+
 Graph *network_build(const json_t *config, int channels, const Labelling *labelling, bool training,
                      Params *params, Model *model, Error *error) {
   ModelShape shape = {.batch = training ? (int)config_int(config, "batch") : 1,
@@ -16,4 +19,76 @@ Graph *network_build(const json_t *config, int channels, const Labelling *labell
   fail(error, "%s", graph->error.text);
   graph_free(graph);
   return NULL;
+}
+
+/* ---- a trained network, opened again ----------------------------------------------------------*/
+
+static bool weights_there(const char *checkpoint, Error *error) {
+  return access(checkpoint, R_OK) == 0 ||
+         fail(error, "%s: the trial's weights are not there; `harness run` trains them",
+              checkpoint);
+}
+
+static bool network_open(Trained *t, const json_t *config, const Backend *backend, int channels,
+                         const Labelling *labelling, Error *error) {
+  if (!backend) return false;
+  t->params = params_make(backend->real);
+  t->graph = network_build(config, channels, labelling, false, t->params, &t->model, error);
+  if (!t->graph) return false;
+  t->plan = plan_make(t->graph, backend, true, error);
+  return t->plan && params_allocate(t->params, 0, error) &&
+         params_load(t->params, false, config_text(config, "checkpoint"), error) &&
+         plan_bind(t->plan, NULL, error);
+}
+
+bool trained_open(Trained *t, const json_t *config, Error *error) {
+  *t = (Trained){0};
+  return weights_there(config_text(config, "checkpoint"), error) &&
+         cases_load(&t->cases, config, error) &&
+         network_open(t, config, &backend_cpu, t->cases.dataset.channels,
+                      &t->cases.dataset.labelling, error);
+}
+
+bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t **labels,
+                        Error *error) {
+  static char text[1 << 18];
+  const char *checkpoint = config_text(config, "checkpoint");
+  *t = (Trained){0};
+  if (!weights_there(checkpoint, error)) return false;
+  if (!checkpoint_metadata(checkpoint, "recipe", text, sizeof text))
+    return fail(error,
+                "%s: holds no recipe for new images (an older version wrote it); train the trial "
+                "again: `harness runs rm` and `harness run`",
+                checkpoint);
+  return recipe_read(recipe, labels, text, checkpoint, error) &&
+         network_open(t, config, config_backend(config, error),
+                      recipe->preprocessing.normaliser.channels, &recipe->labelling, error);
+}
+
+void trained_free(Trained *t) {
+  plan_free(t->plan);
+  if (t->graph) graph_free(t->graph);
+  if (t->params) params_free(t->params);
+  cases_free(&t->cases);
+  *t = (Trained){0};
+}
+
+void trained_patch(const Trained *t, const Volume *volume, uint8_t *labels) {
+  const Tensor *in = &t->model.image->tensor;
+  const int64_t *patch = &in->dim[1];
+  const int *dim = volume->image.grid.dim;
+  int64_t channels = tensor_last(in);
+  memset(in->data, 0, tensor_bytes(in));
+  memset(labels, 0, (size_t)(patch[0] * patch[1] * patch[2]));
+  for (int64_t z = 0; z < patch[0]; z++)
+    for (int64_t y = 0; y < patch[1]; y++)
+      for (int64_t x = 0; x < patch[2]; x++) {
+        int64_t d = z + (dim[0] - patch[0]) / 2, h = y + (dim[1] - patch[1]) / 2,
+                w = x + (dim[2] - patch[2]) / 2;
+        if (d < 0 || h < 0 || w < 0 || d >= dim[0] || h >= dim[1] || w >= dim[2]) continue;
+        int64_t from = (d * dim[1] + h) * dim[2] + w, to = (z * patch[1] + y) * patch[2] + x;
+        labels[to] = volume->label.data[from];
+        memcpy((float *)in->data + to * channels, volume->image.data + from * channels,
+               (size_t)channels * sizeof(float));
+      }
 }

@@ -1,11 +1,39 @@
-/* New images through a trained trial: label maps with the images' geometry. */
+/* Whole images through a trained network: sliding window, class maps, labels as in the file. */
 #ifndef TRAIN_PREDICTION_H
 #define TRAIN_PREDICTION_H
 
+#include "engine/plan.h"
+#include "lua/bind.h"
+#include "src/data/prepare/frame.h"
+#include "src/data/sets/labelling.h"
+#include "src/train/network.h"
+#include "src/train/postprocess.h"
+
 #include <jansson.h>
 
-#include "src/train/postprocess.h"
-#include "src/train/trained.h"
+/* ---- one image --------------------------------------------------------------------------------*/
+
+typedef struct InferenceOptions {
+  double step;                /* of the window, share of the patch */
+  bool mirror[3];             /* average over all subsets of these flips */
+  bool logits;                /* the maps are logits: merged so, probabilities made of them last */
+  const Labelling *labelling; /* of whose structures the maps are; NULL: a class a value */
+} InferenceOptions;
+
+/* window_step and merge; with mirror_tta the axes that the training mirrored. The labelling stays
+ * the caller's. */
+InferenceOptions inference_options(const json_t *config, const Labelling *labelling);
+
+/* prepared: normalised, on the grid frame->dim. label (frame->file.dim); probability
+ * (frame->file.dim, classes) may be NULL. An image of one value is background everywhere: the
+ * network is not asked. The plan is bound; its graph has a fixed batch. */
+bool inference_run(Plan *plan, const Model *model, const Image *prepared, const Frame *frame,
+                   const InferenceOptions *options, uint8_t *label, float *probability,
+                   Error *error);
+
+/* ---- new images -------------------------------------------------------------------------------*/
+
+/* New images through a trained trial: label maps with the images' geometry. */
 
 typedef struct PredictionOptions {
   const char *in;     /* file or folder, see new_images.h */

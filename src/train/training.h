@@ -5,7 +5,7 @@
 #include "engine/stepper.h"
 #include "lua/bind.h"
 #include "src/data/batches/loader.h"
-#include "src/train/collapse.h"
+#include "src/train/watch.h"
 
 typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;
 

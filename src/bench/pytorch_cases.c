@@ -1,7 +1,7 @@
 #include "base/rng.h"
 #include "kernels/mode.h"
 #include "kernels/options.h"
-#include "src/bench/duel.h"
+#include "src/bench/pytorch.h"
 #include "src/data/metrics/score.h"
 
 #include <math.h>
