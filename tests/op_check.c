@@ -170,6 +170,7 @@ static bool check_gradients(const OpCheck *check, OpRun *run, const OpRun *refer
   if (!op_run_has_backward(run)) return true;
   if (!compare_gradients(run, reference, OP_RUN_ALL, precision, errors, error)) return false;
   return c->bench || (check_subsets(run, reference, precision, errors, error) &&
+                      check_adding(run, reference, precision, errors, error) &&
                       op_check_missing(check->id, c, run, check->type, precision, errors, error));
 }
 
