@@ -52,7 +52,7 @@ OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
 EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o \
                   kernels/cuda/kernel_table.o $(addprefix kernels/volumes/,patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o \
-                  tests/library_rows.o)
+                  tests/library_rows.o tests/image_conv.o)
 ifeq ($(CPU_ONLY),)
   OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu kernels/cuda/*.cu kernels/volumes/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/kernel_table.o
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \

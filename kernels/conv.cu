@@ -1,10 +1,12 @@
-/* 3D convolution by cuDNN; of one voxel (1x1x1) by cuBLASLt. In BF16 channels are padded with zeros
+/* 3D convolution by cuDNN; of one voxel (1x1x1) by cuBLASLt; of an image, which has few channels, by
+ * kernels of ours (image_conv.h). In BF16 channels are padded with zeros
  * to a multiple of 8, which its tensor-core engines want; F32 weights are read from the copy that
  * the optimiser keeps in BF16 or cast at every call, their gradients cast back. Two parts are
  * joined in the scratch. */
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/dense.h"
+#include "kernels/cuda/image_conv.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/scratch_blocks.h"
 
@@ -22,6 +24,7 @@ struct Conv {
   int64_t channels, padded, outs, taps;
   bool whole_x, whole_w; /* the operand is used as it is */
   bool whole_dx;         /* the gradient is computed in its place */
+  bool image;            /* by image_conv.h: no engine, no copy of x, w or y */
   const Convolution *forward, *input, *weight;
   size_t x, w, bias, y, sums, workspace;
 };
@@ -93,6 +96,11 @@ static bool choose(const Call *call, Conv *c, Error *error) {
 static void make_room(Call *call, Conv *c) {
   const Convolution *all[] = {c->forward, c->input, c->weight};
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(c->type), most = 0;
+  if (call->backward) c->sums = room_add(total, column_sums_scratch(c->outs, 1));
+  if (c->image) {
+    if (call->backward) c->workspace = room_add(total, image_conv_scratch(call));
+    return;
+  }
   size_t rows = (size_t)tensor_rows(&call->in[IN_X]);
   if (!c->whole_x || (c->input && !c->whole_dx))
     c->x = room_add(total, rows * (size_t)c->padded * unit);
@@ -100,7 +108,6 @@ static void make_room(Call *call, Conv *c) {
   if (call->out[0].type != c->type)
     c->y = room_add(total, (size_t)tensor_count(&call->out[0]) * unit);
   if (!call->backward && c->type == BF16) c->bias = room_add(total, (size_t)c->outs * unit);
-  if (call->backward) c->sums = room_add(total, column_sums_scratch(c->outs, 1));
   for (int i = 0; i < 3; i++)
     if (all[i] && convolution_workspace(all[i]) > most) most = convolution_workspace(all[i]);
   c->workspace = room_add(total, most);
@@ -130,7 +137,8 @@ static bool prepare(Call *call, Error *error) {
   c->whole_w = whole && c->type == F32;
   call->state = c;
   call->scratch_bytes = 0;
-  if (!choose(call, c, error)) {
+  c->image = image_conv_takes(call) && !(call->backward && wants_input(call));
+  if (!c->image && !choose(call, c, error)) {
     release(call);
     return false;
   }
@@ -184,6 +192,10 @@ static void forward(const Call *call) {
     return;
   }
   const Conv *c = conv_of(call);
+  if (c->image) {
+    image_conv_forward(call);
+    return;
+  }
   const Tensor *y = &call->out[0];
   bool whole = y->type == c->type;
   void *to = whole ? y->data : scratch_at(call, c->y);
@@ -222,9 +234,15 @@ static void backward(const Call *call) {
     return;
   }
   const Conv *c = conv_of(call);
-  const void *dy = operand_as(call, &call->dout[0], c->type, c->y);
-  bias_gradient(call->stream, c->type, tensor_rows(&call->dout[0]), c->outs, dy,
-                scratch_at(call, c->sums), data_of<float>(&call->din[IN_B]));
+  const Tensor *stored = &call->dout[0];
+  DType type = c->image ? stored->type : c->type;
+  const void *dy = operand_as(call, stored, type, c->y);
+  bias_gradient(call->stream, type, tensor_rows(stored), c->outs, dy, scratch_at(call, c->sums),
+                data_of<float>(&call->din[IN_B]));
+  if (c->image) {
+    if (call->din[IN_W].data) image_conv_weight_gradient(call, scratch_at(call, c->workspace));
+    return;
+  }
   input_gradient(call, dy);
   weight_gradient(call, dy);
 }

@@ -10,4 +10,11 @@ extern "C"
     int
     library_rows_wrong(int *count);
 
+/* Likewise the kernels for images of conv (image_conv.h), tests/image_conv.cu. */
+#ifdef __cplusplus
+extern "C"
+#endif
+    int
+    image_conv_wrong(int *count);
+
 #endif

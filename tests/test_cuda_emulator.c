@@ -173,14 +173,14 @@ static void check_sgd(void) {
   }
 }
 
-static void check_library_rows(void) {
+static void check_numbers(const char *what, int (*wrong_of)(int *count)) {
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
     int count = 0;
     emulator_order(orders[i]);
-    int wrong = library_rows_wrong(&count);
+    int wrong = wrong_of(&count);
     totals.passed += !wrong;
     totals.failed += wrong > 0;
-    if (wrong) printf("FAIL rows around products: %d of %d numbers wrong\n", wrong, count);
+    if (wrong) printf("FAIL %s: %d of %d numbers wrong\n", what, wrong, count);
   }
 }
 
@@ -200,7 +200,8 @@ int main(int argc, char **argv) {
   signal(SIGABRT, crashed);
   for (const EmulatorFault *fault = emulator_faults; fault->name; fault++) check_fault(fault);
   check_sgd();
-  check_library_rows();
+  check_numbers("rows around products", library_rows_wrong);
+  check_numbers("convolution of images", image_conv_wrong);
   for (int id = 0; id < OP_COUNT; id++)
     if (kernels_emulated[id] && chosen(op_table[id]->name, argc, argv))
       check_op((OpId)id, bench, true);
