@@ -121,11 +121,11 @@ static void options_text(const Call *call, char *text, size_t bytes) {
   }
 }
 
-typedef struct Case {
+typedef struct NodeCase {
   OpId id;
   OpCase c;
   char name[64], options[512];
-} Case;
+} NodeCase;
 
 static Fill fill_of(OpId id, const Tensor *in, int i) {
   bool norm = id == OP_instance_norm || id == OP_layer_norm;
@@ -134,9 +134,9 @@ static Fill fill_of(OpId id, const Tensor *in, int i) {
   return norm && i == 0 ? FILL_POSITIVE : FILL_NORMAL;
 }
 
-static void case_make(Case *c, const Node *node) {
+static void case_make(NodeCase *c, const Node *node) {
   const Call *call = &node->call;
-  *c = (Case){.id = node->op};
+  *c = (NodeCase){.id = node->op};
   snprintf(c->name, sizeof c->name, "%.63s", node->scope);
   options_text(call, c->options, sizeof c->options);
   c->c.n_in = call->n_in;
@@ -149,7 +149,7 @@ static void case_make(Case *c, const Node *node) {
   }
 }
 
-static bool same(const Case *a, const Case *b) {
+static bool same(const NodeCase *a, const NodeCase *b) {
   bool equal = a->id == b->id && a->c.n_in == b->c.n_in && !strcmp(a->options, b->options);
   for (int i = 0; equal && i < a->c.n_in; i++)
     equal = a->c.in[i].rank == b->c.in[i].rank &&
@@ -158,13 +158,13 @@ static bool same(const Case *a, const Case *b) {
 }
 
 enum { CASES_MAX = 1024 };
-static Case *cases;
+static NodeCase *cases;
 static int cases_found;
 
 static void collect(const Graph *graph) {
   for (int n = 0; n < graph->node_count; n++) {
     const Node *node = graph->nodes[n];
-    Case *c = &cases[cases_found];
+    NodeCase *c = &cases[cases_found];
     if (node->call.backward || node->call.again) continue;
     CHECK(cases_found < CASES_MAX, "more than %d different nodes", CASES_MAX);
     case_make(c, node);
@@ -197,7 +197,7 @@ static void collect_graph(bool paper, char *head, char *bridge) {
 /* ---- comparing ----------------------------------------------------------------------------------
  */
 
-static void check_case(const Backend *backend, const Case *c, DType type) {
+static void check_case(const Backend *backend, const NodeCase *c, DType type) {
   Error error = {""};
   OpBench b;
   OpCheck check = {.reference = ""};
