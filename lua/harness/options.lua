@@ -4,7 +4,9 @@
 -- A row: name, type (int, number, bool, choice, list), default, doc; min, max or choices. `of`: a building
 -- block's option, whose C table (modules/) has all of these, unless the row says otherwise. `quick`, `small`,
 -- `paper` replace the default at that scale (the paper's own values are the plain defaults; a smaller scale says
--- what it shrinks).
+-- what it shrinks). `before`, of an option that came later than stored trials: the value that means what was done
+-- before there was a choice. It stays out of the configuration, so that those trials keep their identity; who reads
+-- the option takes its absence for it.
 local rows = {
   -- What is trained on.
   { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
@@ -108,7 +110,7 @@ local rows = {
   { name = "window_step", type = "number", default = 0.5, min = 0.1, max = 1, doc = "sliding window: step as share of the patch" },
   { name = "mirror_tta", type = "bool", default = true, quick = false, small = false,
     doc = "predict with every subset of the flips of the training (augment, mirror) and average: up to 8 times the work" },
-  { name = "merge", type = "choice", default = "probabilities", choices = { "probabilities", "logits" },
+  { name = "merge", type = "choice", default = "probabilities", before = "probabilities", choices = { "probabilities", "logits" },
     doc = "what windows are averaged and resampled as; logits: as nnU-Net v2, the softmax comes last (heads with one alone)" },
   { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
   { name = "dtype", type = "choice", default = "float32", choices = { "float32", "bf16" },

@@ -361,7 +361,8 @@ end
 local function config_of(experiment, config, seed, fold, data)
   local cell = {}
   for k, v in pairs(config) do
-    if k ~= "data" and k ~= "plan" and not k:find("^phantom_") then cell[k] = v end
+    local as_before = by_name[k] and by_name[k].before
+    if k ~= "data" and k ~= "plan" and not k:find("^phantom_") and (as_before == nil or v ~= as_before) then cell[k] = v end
   end
   cell.seed, cell.fold, cell.data_dir = seed, fold, data.dir
   if experiment.kind then
@@ -404,7 +405,6 @@ local function add_row(plan, experiment, parsed, scale, row, paper, home, read_p
       local cell = config_of(experiment, config, seed, fold, plan.data)
       cell.device = plan.device ~= "cpu" and plan.device or nil -- the identity of a trial on the CPU has no device
       if not cell.device then cell.tf32 = nil end
-      if cell.merge == "probabilities" then cell.merge = nil end -- as before there was a choice
       plan.cells[#plan.cells + 1] = { row = #plan.rows - 1, seed = seed, fold = fold, config = cell }
     end
   end

@@ -58,17 +58,8 @@ int cli_unknown(const char *what, const char *word, const char *const *names, in
 /* A positive number or a refusal naming the option. */
 bool cli_number(const char *option, const char *text, double least, double *value, Error *error);
 
-int command_run(int argc, char **argv);
-int command_estimate(int argc, char **argv);
-int command_table(int argc, char **argv);
-int command_plot(int argc, char **argv);
-int command_report(int argc, char **argv);
-int command_runs(int argc, char **argv);
-int command_predict(int argc, char **argv);
-int command_evaluate(int argc, char **argv);
-int command_bench(int argc, char **argv);
-int command_data(int argc, char **argv);
-int command_doctor(int argc, char **argv);
-int command_trial(int argc, char **argv);
+#define COMMAND(name, summary) int command_##name(int argc, char **argv);
+#include "src/cli/commands.def"
+#undef COMMAND
 
 #endif

@@ -24,10 +24,6 @@ typedef struct Importing {
 
 enum { KEY_CT = 1, KEY_HOW_COPY, KEY_HOW_SYMLINK, KEY_UNLABELLED };
 
-static const char *const layouts[] = {"amos", "btcv", "msd"};
-static bool (*const readers[])(Import *, const ImportOptions *,
-                               Error *) = {import_amos, import_btcv, import_msd};
-
 static bool take_validation(const char *text, ImportOptions *options, Error *error) {
   static const char *const names[] = {"train", "split", "leave"};
   for (int i = 0; i < 3; i++)
@@ -66,18 +62,21 @@ static const struct argp_option import_options[] = {
 
 static const Cli import_cli = {
     "data import",
-    "amos|btcv|msd SOURCE TARGET",
+    "LAYOUT SOURCE TARGET",
     "  harness data import amos amos22 data/AMOS22 --ct-only\n"
     "  harness data import msd Task04_Hippocampus data/Task04_Hippocampus\n",
-    "Makes an nnU-Net v2 raw folder of a data set as it is distributed: AMOS22 (amos22.zip "
-    "unpacked), BTCV (RawData.zip unpacked, or averaged-training-images and -labels) or a task of "
-    "the Medical Segmentation Decathlon. Files are linked, the source is never changed.",
+    "Makes an nnU-Net v2 raw folder of a data set as it is distributed. Files are linked, the "
+    "source is never changed. LAYOUT is one of\n"
+#define LAYOUT(name, what) "  " #name "  " what "\n"
+#include "src/data/sets/layouts.def"
+#undef LAYOUT
+    ,
     import_options,
     take_import};
 
 static int layout_of(const char *name) {
-  for (int i = 0; i < 3; i++)
-    if (!strcmp(name, layouts[i])) return i;
+  for (int i = 0; i < IMPORT_LAYOUTS; i++)
+    if (!strcmp(name, import_names[i])) return i;
   return -1;
 }
 
@@ -87,14 +86,14 @@ static int data_import_command(int argc, char **argv) {
   Importing request = {.layout = NULL};
   cli_parse(&import_cli, argc, argv, &common, &request);
   if (!request.options.target) {
-    fail(&error, "harness data import needs amos, btcv or msd, a SOURCE and a TARGET");
+    fail(&error, "harness data import needs a LAYOUT, a SOURCE and a TARGET");
     return cli_error(EXIT_USAGE, &error);
   }
   int layout = layout_of(request.layout);
-  if (layout < 0) return cli_unknown("layout", request.layout, layouts, 3);
+  if (layout < 0) return cli_unknown("layout", request.layout, import_names, IMPORT_LAYOUTS);
   Import import;
   ImportOutcome outcome;
-  bool good = readers[layout](&import, &request.options, &error) &&
+  bool good = import_read[layout](&import, &request.options, &error) &&
               import_write(&import, &request.options, &outcome, &error);
   import_free(&import);
   if (!good) return cli_error(EXIT_UNFIT, &error);

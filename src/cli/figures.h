@@ -60,8 +60,8 @@ typedef struct Figure {
 /* When argv[1] names such a picture: draws it, *code is the exit code, true. */
 bool command_figure(int argc, char **argv, int *code);
 
-/* What the report shows of trained weights, of one experiment's result. A picture newer than its weights is not drawn again. Adds to
- * pictures and open, see src/report/report.h. */
+/* What the report shows of trained weights, of one experiment's result. A picture newer than its
+ * weights is not drawn again. Adds to pictures and open, see src/report/report.h. */
 void figures_report(const Common *common, Store *store, const json_t *result, json_t *pictures,
                     json_t *open);
 

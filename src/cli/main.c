@@ -7,22 +7,11 @@
 #include "src/cli/cli.h"
 
 const Command commands[] = {
-    {"run", "train and evaluate what an experiment still lacks, then print its table", command_run},
-    {"estimate", "what an experiment would cost: parameters, work, memory, hours",
-     command_estimate},
-    {"table", "print a table of the paper beside what is stored", command_table},
-    {"plot", "draw an experiment or its loss curves", command_plot},
-    {"report", "write one HTML file: claims, tables, plots, what is missing", command_report},
-    {"runs", "list, show, compare or take back trials", command_runs},
-    {"predict", "label maps of new images by a trained trial", command_predict},
-    {"evaluate", "Dice, distances and volumes of label maps against references", command_evaluate},
-    {"bench", "time the kernels and whole steps, compare runs and implementations", command_bench},
-    {"data", "check, plan and preprocess a data set, or make the phantom", command_data},
-    {"doctor", "libraries, processor, database, disk: what is there, what is missing",
-     command_doctor},
-    {"trial", NULL, command_trial},
+#define COMMAND(name, summary) {#name, summary, command_##name},
+#include "src/cli/commands.def"
+#undef COMMAND
 };
-const int command_count = sizeof commands / sizeof commands[0];
+const int command_count = sizeof commands / sizeof *commands;
 
 static int print_help(FILE *out) {
   fprintf(out, "Examples:\n"
@@ -46,8 +35,7 @@ static int print_help(FILE *out) {
 }
 
 static int dispatch(const char *name, int argc, char **argv) {
-  enum { MOST = 16 };
-  const char *names[MOST] = {"help", "version"};
+  const char *names[2 + sizeof commands / sizeof *commands] = {"help", "version"};
   int count = 2;
   for (int i = 0; i < command_count; i++) {
     if (strcmp(name, commands[i].name) == 0) return commands[i].main(argc, argv);

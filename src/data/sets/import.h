@@ -34,12 +34,20 @@ typedef struct Import {
   int entries;
 } Import;
 
-/* amos22/{dataset.json,imagesTr,labelsTr,imagesVa,labelsVa,imagesTs}: numbers up to 500 are CT. */
-bool import_amos(Import *import, const ImportOptions *options, Error *error);
-/* RawData/Training/{img,label}, RawData/Testing/img, or averaged-training-{images,labels}. */
-bool import_btcv(Import *import, const ImportOptions *options, Error *error);
-/* A task folder of the Medical Segmentation Decathlon. */
-bool import_msd(Import *import, const ImportOptions *options, Error *error);
+/* Fills the import from what lies in options->source. */
+typedef bool ImportRead(Import *import, const ImportOptions *options, Error *error);
+typedef enum ImportLayout {
+#define LAYOUT(name, what) LAYOUT_##name,
+#include "src/data/sets/layouts.def"
+#undef LAYOUT
+  IMPORT_LAYOUTS
+} ImportLayout;
+extern const char *const import_names[IMPORT_LAYOUTS];
+extern ImportRead *const import_read[IMPORT_LAYOUTS];
+#define LAYOUT(name, what) ImportRead import_##name;
+#include "src/data/sets/layouts.def"
+#undef LAYOUT
+
 /* Whatever they return. */
 void import_free(Import *import);
 

@@ -9,6 +9,18 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *const import_names[IMPORT_LAYOUTS] = {
+#define LAYOUT(name, what) #name,
+#include "src/data/sets/layouts.def"
+#undef LAYOUT
+};
+
+ImportRead *const import_read[IMPORT_LAYOUTS] = {
+#define LAYOUT(name, what) import_##name,
+#include "src/data/sets/layouts.def"
+#undef LAYOUT
+};
+
 static bool is_there(const char *dir, const char *name) {
   char *path = path_join(dir, name);
   bool there = access(path, F_OK) == 0;
@@ -116,6 +128,7 @@ static const char *amos_channel(const Import *import) {
   return ct && mri ? "CT or MRI" : mri ? "MRI" : "CT";
 }
 
+/* amos22/{dataset.json,imagesTr,labelsTr,imagesVa,labelsVa,imagesTs}: numbers up to 500 are CT. */
 bool import_amos(Import *import, const ImportOptions *options, Error *error) {
   static const char *const places[] = {".", "amos22", "AMOS22"};
   static const char *const lists[] = {"training", "validation", "test"}; /* by Role */
@@ -216,6 +229,7 @@ static bool folder_add(Import *import, const char *root, const char *images, con
   return good;
 }
 
+/* RawData/Training/{img,label}, RawData/Testing/img, or averaged-training-{images,labels}. */
 bool import_btcv(Import *import, const ImportOptions *options, Error *error) {
   static const char *const places[] = {"RawData", ".", "Abdomen/RawData", "Abdomen"};
   *import = (Import){0};
