@@ -45,6 +45,11 @@ def wrong_links(page):
             yield "links to %s, but %s has no such heading" % (target, path)
 
 
+def stands_for(word):
+    """A word that a reader replaces: NAME, DIR."""
+    return re.search(r"\b[A-Z]{2,}\b", word)
+
+
 def commands(page, program):
     """The lines of blocks and the spans of text that call the program."""
     for line in read(page).split("\n"):
@@ -61,7 +66,7 @@ def option_names():
 def wrong_words(words):
     """words: of a call, the program's own left out."""
     if words[0] in ("help", "version", "--help", "--version"):
-        if words[1:] and not told(*words):
+        if words[1:] and not stands_for(words[1]) and not told(*words):
             yield "help knows no %s" % words[1]
         return
     call = [word for word in words[:2] if not word.startswith("-")]  # a file in the second place changes no help
@@ -75,7 +80,7 @@ def wrong_words(words):
             yield "`%s` has no option %s" % (" ".join(call), word.split("=")[0])
         if call[0] in ("run", "estimate") and re.match(r"\w+=", word) and word.split("=")[0] not in option_names():
             yield "no experiment has the option %s" % word.split("=")[0]
-        if re.match(r"experiments/[\w/]+\.lua$", word) and not os.path.exists(os.path.join(ROOT, word)):
+        if re.match(r"experiments/[\w/]+\.lua$", word) and not stands_for(word) and not os.path.exists(os.path.join(ROOT, word)):
             yield "%s is not there" % word
 
 
@@ -87,7 +92,7 @@ def wrong_commands(page):
             yield from ("%s: %s" % (line, reason) for reason in wrong_words(words))
     targets = set(re.findall(r"^([a-z][\w-]*):", read("Makefile"), re.M))
     for line in commands(page, "make "):
-        for word in shlex.split(line)[1:]:
+        for word in shlex.split(line.split("&&")[0])[1:]:
             if re.match(r"[a-z][a-z-]*$", word) and word not in targets:
                 yield "%s: the Makefile has no target %s" % (line, word)
 
