@@ -28,7 +28,7 @@ struct Slot {
 };
 
 /* Page-locked: written by the device at the end of a step. */
-struct Told {
+struct StepResults {
   float value[STEPPER_RESULTS];
   SgdState sgd;
 };
@@ -38,7 +38,7 @@ struct State {
   cudaEvent_t done;
   Slot slot[STEP_SLOTS];
   int next; /* the slot that the host fills */
-  Told *told;
+  StepResults *results;
   float *rates; /* page-locked */
   SgdCall sgd;
   cudaGraphExec_t graph;
@@ -113,8 +113,8 @@ static void step_make(Stepper *stepper) {
   CUDA_TRY(cudaEventCreateWithFlags(&state->done, cudaEventDisableTiming));
   for (int s = 0; s < STEP_SLOTS; s++) slot_make(&state->slot[s], stepper, s);
   void *memory = NULL;
-  CUDA_TRY(cudaMallocHost(&memory, sizeof(Told)));
-  state->told = static_cast<Told *>(memory);
+  CUDA_TRY(cudaMallocHost(&memory, sizeof(StepResults)));
+  state->results = static_cast<StepResults *>(memory);
   CUDA_TRY(cudaMallocHost(&memory, sizeof(float) * SGD_GROUPS));
   state->rates = static_cast<float *>(memory);
   sgd_make(state, stepper);
@@ -134,7 +134,7 @@ static void step_release(Stepper *stepper) {
   }
   if (state->graph) CUDA_TRY(cudaGraphExecDestroy(state->graph));
   if (state->sgd.half) half_weights_drop(state->sgd.weight);
-  CUDA_TRY(cudaFreeHost(state->told));
+  CUDA_TRY(cudaFreeHost(state->results));
   CUDA_TRY(cudaFreeHost(state->rates));
   CUDA_TRY(cudaEventDestroy(state->done));
   CUDA_TRY(cudaStreamDestroy(state->transfers));
@@ -198,9 +198,9 @@ static void enqueue_results(Stepper *stepper) {
   State *state = state_of(stepper);
   for (int i = 0; i < STEPPER_RESULTS; i++)
     if (stepper->result[i])
-      CUDA_TRY(cudaMemcpyAsync(&state->told->value[i], stepper->result[i]->tensor.data,
+      CUDA_TRY(cudaMemcpyAsync(&state->results->value[i], stepper->result[i]->tensor.data,
                                sizeof(float), cudaMemcpyDeviceToHost, cuda_queue()));
-  CUDA_TRY(cudaMemcpyAsync(&state->told->sgd, state->sgd.state, sizeof(SgdState),
+  CUDA_TRY(cudaMemcpyAsync(&state->results->sgd, state->sgd.state, sizeof(SgdState),
                            cudaMemcpyDeviceToHost, cuda_queue()));
 }
 
@@ -281,8 +281,8 @@ static void step_wait(Stepper *stepper) {
   State *state = state_of(stepper);
   CUDA_TRY(cudaEventSynchronize(state->done));
   for (int i = 0; i < STEPPER_RESULTS; i++)
-    stepper->value[i] = stepper->result[i] ? (double)state->told->value[i] : NAN;
-  stepper->norm = isfinite(stepper->value[0]) ? state->told->sgd.norm : NAN;
+    stepper->value[i] = stepper->result[i] ? (double)state->results->value[i] : NAN;
+  stepper->norm = isfinite(stepper->value[0]) ? state->results->sgd.norm : NAN;
   if (stepper->profile) read_profile(stepper);
 }
 

@@ -21,11 +21,11 @@ void graph_free(Graph *graph) {
 }
 
 /* Pointers only: the objects themselves live in the arena and never move. */
-static void *grown(void *list, int count, int *room) {
-  if (count < *room) return list;
-  *room = *room ? 2 * *room : 256;
-  list = realloc(list, (size_t)*room * sizeof(void *));
-  CHECK(list, "no memory for a graph of %d entries", *room);
+static void *grown(void *list, int count, int *capacity) {
+  if (count < *capacity) return list;
+  *capacity = *capacity ? 2 * *capacity : 256;
+  list = realloc(list, (size_t)*capacity * sizeof(void *));
+  CHECK(list, "no memory for a graph of %d entries", *capacity);
   return list;
 }
 

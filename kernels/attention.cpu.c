@@ -4,7 +4,7 @@
  * queries; dk and dv: lanes are keys. Scores are thus computed twice in backward (7 products
  * instead of 5), but every result belongs to one tile: no reduction, the same bits for any number
  * of threads. Bound by FLOP and, with 8 channels a head, by exp. */
-#include "kernels/cpu/attention_scores.h"
+#include "kernels/cpu/attention_matrix.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/simd_math.h"
@@ -83,7 +83,7 @@ static bool naive(const Call *call) {
 static bool prepare(Call *call, Error *error) {
   (void)error;
   if (naive(call)) {
-    call->scratch_bytes = attention_scores_scratch(call);
+    call->scratch_bytes = attention_matrix_scratch(call);
     return true;
   }
   Sizes s = sizes_of(call);
@@ -323,7 +323,7 @@ static void forward_tile(const Call *call, const Sizes *s, const Tile *t) {
 
 static void forward(const Call *call) {
   if (naive(call)) {
-    attention_scores_forward(call);
+    attention_matrix_forward(call);
     return;
   }
   Sizes s = sizes_of(call);
@@ -412,7 +412,7 @@ static void key_tile(const Call *call, const Sizes *s, const Tile *t) {
 static void backward(const Call *call) {
   Sizes s = sizes_of(call);
   if (naive(call)) {
-    attention_scores_backward(call);
+    attention_matrix_backward(call);
     return;
   }
   /* A gradient of the log-sum-exp alone: no model asks for it, so it may be slow. */

@@ -96,21 +96,21 @@ static bool choose(const Call *call, Conv *c, Error *error) {
 static void make_room(Call *call, Conv *c) {
   const Convolution *all[] = {c->forward, c->input, c->weight};
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(c->type), most = 0;
-  if (call->backward) c->sums = room_add(total, column_sums_scratch(c->outs, 1));
+  if (call->backward) c->sums = scratch_add(total, column_sums_scratch(c->outs, 1));
   if (c->image) {
-    if (call->backward) c->workspace = room_add(total, image_conv_scratch(call));
+    if (call->backward) c->workspace = scratch_add(total, image_conv_scratch(call));
     return;
   }
   size_t rows = (size_t)tensor_rows(&call->in[IN_X]);
   if (!c->whole_x || (c->input && !c->whole_dx))
-    c->x = room_add(total, rows * (size_t)c->padded * unit);
-  if (!c->whole_w) c->w = room_add(total, (size_t)(c->outs * c->taps * c->padded) * unit);
+    c->x = scratch_add(total, rows * (size_t)c->padded * unit);
+  if (!c->whole_w) c->w = scratch_add(total, (size_t)(c->outs * c->taps * c->padded) * unit);
   if (call->out[0].type != c->type)
-    c->y = room_add(total, (size_t)tensor_count(&call->out[0]) * unit);
-  if (!call->backward && c->type == BF16) c->bias = room_add(total, (size_t)c->outs * unit);
+    c->y = scratch_add(total, (size_t)tensor_count(&call->out[0]) * unit);
+  if (!call->backward && c->type == BF16) c->bias = scratch_add(total, (size_t)c->outs * unit);
   for (int i = 0; i < 3; i++)
     if (all[i] && convolution_workspace(all[i]) > most) most = convolution_workspace(all[i]);
-  c->workspace = room_add(total, most);
+  c->workspace = scratch_add(total, most);
 }
 
 static void release(Call *call) {

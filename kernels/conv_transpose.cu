@@ -82,14 +82,14 @@ static bool prepare(Call *call, Error *error) {
   }
   const Convolution *all[] = {t->forward, t->input, t->weight};
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(t->type), most = 0;
-  if (x->type != t->type || t->apart) t->x = room_add(total, (size_t)tensor_count(x) * unit);
-  if (w->type != t->type) t->w = room_add(total, (size_t)tensor_count(w) * unit);
-  if (y->type != t->type) t->y = room_add(total, (size_t)tensor_count(y) * unit);
-  if (!call->backward && t->type == BF16) t->bias = room_add(total, (size_t)w->dim[4] * unit);
-  if (call->backward) t->sums = room_add(total, column_sums_scratch(w->dim[4], 1));
+  if (x->type != t->type || t->apart) t->x = scratch_add(total, (size_t)tensor_count(x) * unit);
+  if (w->type != t->type) t->w = scratch_add(total, (size_t)tensor_count(w) * unit);
+  if (y->type != t->type) t->y = scratch_add(total, (size_t)tensor_count(y) * unit);
+  if (!call->backward && t->type == BF16) t->bias = scratch_add(total, (size_t)w->dim[4] * unit);
+  if (call->backward) t->sums = scratch_add(total, column_sums_scratch(w->dim[4], 1));
   for (int i = 0; i < 3; i++)
     if (all[i] && convolution_workspace(all[i]) > most) most = convolution_workspace(all[i]);
-  t->workspace = room_add(total, most);
+  t->workspace = scratch_add(total, most);
   return true;
 }
 

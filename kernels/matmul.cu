@@ -65,18 +65,19 @@ static bool prepare(Call *call, Error *error) {
     return false;
   }
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(p->type), most = 0;
-  if (a->type != p->type) p->a = room_add(total, (size_t)tensor_count(a) * unit);
-  if (b->type != p->type) p->b = room_add(total, (size_t)tensor_count(b) * unit);
-  if (call->backward && y->type != p->type) p->dy = room_add(total, (size_t)tensor_count(y) * unit);
+  if (a->type != p->type) p->a = scratch_add(total, (size_t)tensor_count(a) * unit);
+  if (b->type != p->type) p->b = scratch_add(total, (size_t)tensor_count(b) * unit);
+  if (call->backward && y->type != p->type)
+    p->dy = scratch_add(total, (size_t)tensor_count(y) * unit);
   const Gemm *all[] = {p->forward, p->first, p->second};
   for (int i = 0; i < 3; i++)
     if (all[i] && gemm_workspace(all[i]) > most) most = gemm_workspace(all[i]);
   if (p->narrow) {
     int samples = (int)matmul_samples(a);
     most = narrow_prepare(samples, tensor_rows(a) / samples, tensor_last(a), tensor_last(y));
-    p->db = room_add(total, (size_t)tensor_count(b) * sizeof(float));
+    p->db = scratch_add(total, (size_t)tensor_count(b) * sizeof(float));
   }
-  p->workspace = room_add(total, most);
+  p->workspace = scratch_add(total, most);
   return true;
 }
 

@@ -155,11 +155,11 @@ player() { # NAME TEXT: a program of that name
   cd "$root/tests/peer"
   /usr/bin/python3 -B -c 'import torch' 2>/dev/null || skip "no PyTorch"
   /usr/bin/python3 -B - <<'END'
-import place, torch
+import device, torch
 seen = []
 torch.cuda.is_available = lambda: True
 torch.cuda.set_device = lambda device: seen.append(device.index)
-for name in "cuda", "cuda:1": place.Place(name)
+for name in "cuda", "cuda:1": device.Device(name)
 assert seen == [0, 1], seen
 END
 }

@@ -1,4 +1,5 @@
-/* The collapse rule: when it looks, what it counts, and that looking leaves the training as it was.
+/* The collapse rule: when it measures, what it counts, and that measuring leaves the training as it
+ * was.
  */
 #include "base/rng.h"
 #include "src/train/config.h"
@@ -15,7 +16,7 @@
 static int looks_of(const CollapseRule *rule, int64_t steps, int64_t *first, int64_t *last) {
   int count = 0;
   for (int64_t step = 0; step < steps; step++) {
-    if (!collapse_looks(rule, step, steps)) continue;
+    if (!collapse_measures(rule, step, steps)) continue;
     if (!count++) *first = step;
     *last = step;
   }
@@ -51,10 +52,10 @@ static void test_dice(void **state) {
   const float map[5][4] = {{9, 0, 0, 0}, {0, 9, 0, 0}, {0, 9, 0, 0}, {0, 0, 9, 0}, {9, 0, 0, 0}};
   const int32_t labels[5] = {0, 1, 2, 2, 9};
   int64_t counts[4][3] = {{0}};
-  look_count(map[0], labels, 5, 4, counts);
-  assert_true(fabs(look_mean((const int64_t(*)[3])counts, 4) - 2.0 / 3) < 1e-12);
+  patch_dice_count(map[0], labels, 5, 4, counts);
+  assert_true(fabs(patch_dice_mean((const int64_t(*)[3])counts, 4) - 2.0 / 3) < 1e-12);
   int64_t background[2][3] = {{5, 5, 5}, {0, 0, 0}};
-  assert_true(isnan(look_mean((const int64_t(*)[3])background, 2)));
+  assert_true(isnan(patch_dice_mean((const int64_t(*)[3])background, 2)));
 }
 
 /* ---- looking ------------------------------------------------------------------------------------
@@ -138,20 +139,20 @@ static void test_look_disturbs_nothing(void **state) {
   (void)state;
   Net n;
   make_net(&n);
-  Look look = {.train = n.plan, .graph = n.infer_graph, .model = &n.infer};
-  CollapseWatch watch = {.look = &look, .sampler = n.sampler};
+  PatchDice patches = {.train = n.plan, .graph = n.infer_graph, .model = &n.infer};
+  CollapseWatch watch = {.patches = &patches, .sampler = n.sampler};
   Error error = {0};
   float before = step(&n, 4);
   size_t bytes = n.params->elements * sizeof(float);
   float *gradient = malloc(bytes);
   memcpy(gradient, n.params->gradient, bytes);
-  for (uint64_t i = 0; i < 3; i++) assert_true(collapse_look(&watch, (int64_t)i, &error));
-  assert_int_equal(watch.looks, 3);
+  for (uint64_t i = 0; i < 3; i++) assert_true(collapse_measure(&watch, (int64_t)i, &error));
+  assert_int_equal(watch.measured, 3);
   assert_true(watch.mean >= 0 && watch.mean <= 1);
   assert_true(step(&n, 4) == before); /* to the bit: constants and the loss's gradient are back */
   assert_memory_equal(gradient, n.params->gradient, bytes);
   free(gradient);
-  plan_free(look.infer);
+  plan_free(patches.infer);
   free_net(&n);
 }
 

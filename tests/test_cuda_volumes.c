@@ -214,10 +214,10 @@ static void every_step_is_the_hosts(void **state) {
   (void)state;
   enum { VOXELS = 7 * 9 * 13 };
   static float host[VOXELS], device[VOXELS], spare[VOXELS], start[VOXELS];
-  static char room[PLANE_ROOM];
+  static char scratch[PLANE_SCRATCH];
   const PlaneOps *ops[] = {&plane_ops_host, &emulated_device.device->patches->plane};
   Plane plane[] = {{.value = host, .spare = spare, .dim = {7, 9, 13}},
-                   {.value = device, .spare = spare, .dim = {7, 9, 13}, .room = room}};
+                   {.value = device, .spare = spare, .dim = {7, 9, 13}, .scratch = scratch}};
   Rng draw = rng_make(2, RNG_TEST, 1);
   for (int i = 0; i < VOXELS; i++) start[i] = (float)rng_normal(&draw) + 100;
   for (int step = 0; step < 8; step++) {

@@ -48,18 +48,18 @@ static void case_read(const Scratch *scratch, int i, Volume *volume) {
   free(value);
 }
 
-static void compare(const Scratch *scratch, int room, double tolerance) {
+static void compare(const Scratch *scratch, int quota, double tolerance) {
   Foreground foreground[2 * CASES + 2];
   Error error = {0};
   Volume volume;
   for (int i = 0; i < CASES; i++) {
     case_read(scratch, i, &volume);
     Frame frame = frame_identity(&volume.image.grid);
-    assert_true(foreground_take(foreground + 2 * i, &volume, &frame, room, &error));
-    assert_true(foreground[2 * i].kept <= room + 1);
+    assert_true(foreground_take(foreground + 2 * i, &volume, &frame, quota, &error));
+    assert_true(foreground[2 * i].kept <= quota + 1);
     if (i == 0) { /* nobody labelled anything in a fourth case */
       memset(volume.label.data, 0, grid_voxels(&volume.label.grid));
-      assert_true(foreground_take(foreground + 2 * CASES, &volume, &frame, room, &error));
+      assert_true(foreground_take(foreground + 2 * CASES, &volume, &frame, quota, &error));
     }
     volume_free(&volume, 1);
   }
@@ -72,7 +72,7 @@ static void compare(const Scratch *scratch, int room, double tolerance) {
     assert_int_equal(fscanf(file, "%lf", &expected), 1);
     if (!(fabs(found[i] - expected) <= tolerance * in.sd))
       fail_msg("figure %d is %.9g, NumPy says %.9g (sd %g, %d values a case)", i, found[i],
-               expected, in.sd, room);
+               expected, in.sd, quota);
   }
   fclose(file);
   assert_float_equal(turned.least, -in.most, 0);
@@ -99,8 +99,8 @@ static void memory_is_bounded(void **state) {
   (void)state;
   static const int sizes[][2] = {{1, 1}, {20, 1}, {500, 4}, {3000, 4}, {30000, 1}};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-    double room = foreground_room(sizes[i][0], sizes[i][1]);
-    assert_true(room >= 1000 && 8 * room * sizes[i][0] * sizes[i][1] <= 256 * 0x1p20);
+    double quota = foreground_quota(sizes[i][0], sizes[i][1]);
+    assert_true(quota >= 1000 && 8 * quota * sizes[i][0] * sizes[i][1] <= 256 * 0x1p20);
   }
 }
 

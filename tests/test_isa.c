@@ -57,12 +57,12 @@ static void test_what_is_wrong_is_said(void **state) {
   assert_non_null(strstr(error.text, "compiled for v4+bf16, this processor has v3"));
 }
 
-/* Runs `look` in a process whose HARNESS_ISA is `asked`; its exit code. */
-static int ask_apart(const char *asked, int (*look)(void)) {
+/* Runs `ask` in a process whose HARNESS_ISA is `asked`; its exit code. */
+static int ask_apart(const char *asked, int (*ask)(void)) {
   pid_t child = fork();
   if (child == 0) {
     setenv("HARNESS_ISA", asked, 1);
-    _exit(look());
+    _exit(ask());
   }
   int status;
   assert_int_equal(waitpid(child, &status, 0), child);

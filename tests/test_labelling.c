@@ -297,13 +297,13 @@ static void looks_count_regions(void **state) {
   const float map[5][2] = {{.9f, .1f}, {.6f, .7f}, {.5f, 0}, {0, .51f}, {1, 1}};
   const int32_t labels[5] = {1, 2, 3, 0, -1};
   int64_t counts[3][3] = {{0}};
-  look_count_regions(map[0], labels, 5, 2, .5f, counts + 1);
-  double dice = look_mean((const int64_t(*)[3])counts, 3);
+  patch_dice_count_regions(map[0], labels, 5, 2, .5f, counts + 1);
+  double dice = patch_dice_mean((const int64_t(*)[3])counts, 3);
   assert_true(fabs(dice - (2. * 1 / (2 + 2) + 2. * 1 / (2 + 2)) / 2) < 1e-12);
   const float classes[2][2] = {{0, 1}, {0, 1}};
   int64_t plain[2][3] = {{0}};
-  look_count(classes[0], (int32_t[]){1, -1}, 2, 2, plain);
-  assert_true(look_mean((const int64_t(*)[3])plain, 2) == 1);
+  patch_dice_count(classes[0], (int32_t[]){1, -1}, 2, 2, plain);
+  assert_true(patch_dice_mean((const int64_t(*)[3])plain, 2) == 1);
 }
 
 int main(void) {

@@ -100,7 +100,7 @@ static const char *type_of(const ConvolutionChoice *c) {
   return c->shape.type == BF16 ? "bf16" : c->mode.tf32 == TF32_OFF ? "float" : "tf32";
 }
 
-static void look(const ConvolutionChoice *c, void *user) {
+static void print_choice(const ConvolutionChoice *c, void *user) {
   static const char *const passes[] = {"y", "dx", "dw"};
   const ConvolutionShape *s = &c->shape;
   const char *wrong = c->compiled                                        ? "compiled at run time"
@@ -163,7 +163,7 @@ static int run(const char *name) {
   if (gpu) {
     plan_all(gpu);
     plan_products();
-    backend_engines(look, (void *)name);
+    backend_engines(print_choice, (void *)name);
   } else {
     printf("SKIP: %s\n", error.text);
     totals.skipped++;

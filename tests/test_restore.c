@@ -1,6 +1,7 @@
 /* From class maps to labels: the way back to the file, components, and the choice of
  * post-processing. */
 #include "base/rng.h"
+#include "src/data/metrics/structures.h"
 #include "src/data/predict/components.h"
 #include "src/data/predict/restore.h"
 #include "src/data/predict/sliding_window.h"
@@ -146,6 +147,16 @@ static void the_largest_component_stays(void **state) {
   }
 }
 
+static void tally_case(PostprocessTally *tally, const uint8_t *predicted, const uint8_t *truth,
+                       const int dim[3]) {
+  Error error = {""};
+  Labelling plain = labelling_plain(3);
+  Grid grid = {.dim = {dim[0], dim[1], dim[2]}, .spacing = {1, 1, 1}};
+  Score score[3];
+  assert_true(score_structures(&plain, truth, predicted, &grid, NULL, score, &error));
+  assert_true(postprocess_add(tally, score, predicted, truth, &grid, &plain, &error));
+}
+
 /* Label 1 has a false island, label 2 two true parts: only 1 may lose its smaller components, and
  * the foreground as a whole must stay. */
 static void post_processing_keeps_what_gains(void **state) {
@@ -155,10 +166,8 @@ static void post_processing_keeps_what_gains(void **state) {
   uint8_t predicted[20] = {1, 1, 1, 0, 0, 0, 0, 2, 2, 2, 0, 0, 0, 2, 2, 0, 0, 0, 1, 0};
   PostprocessTally tally = {0};
   Error error = {""};
-  Labelling plain = labelling_plain(3);
   double before, after;
-  for (int i = 0; i < 2; i++)
-    assert_true(postprocess_look(&tally, predicted, truth, dim, &plain, &error));
+  for (int i = 0; i < 2; i++) tally_case(&tally, predicted, truth, dim);
   Postprocess chosen = postprocess_choose(&tally, 3, &before, &after);
   assert_false(chosen.foreground);
   assert_true(chosen.label[1] && !chosen.label[2]);
@@ -175,9 +184,8 @@ static void post_processing_begins_with_the_foreground(void **state) {
   uint8_t predicted[16] = {1, 1, 2, 2, 0, 0, 0, 2, 1, 1, 2, 2};
   PostprocessTally tally = {0};
   Error error = {""};
-  Labelling plain = labelling_plain(3);
   double before, after;
-  assert_true(postprocess_look(&tally, predicted, truth, dim, &plain, &error));
+  tally_case(&tally, predicted, truth, dim);
   Postprocess chosen = postprocess_choose(&tally, 3, &before, &after), back;
   assert_true(chosen.foreground && !chosen.label[1] && !chosen.label[2]);
   chosen.label[7] = true;

@@ -22,7 +22,7 @@ MaskSums mask_sums_make(float *block, int queries) {
                    .sum_p = block + tile,
                    .factor = block + 2 * tile,
                    .positive = block + 3 * tile,
-                   .room = block + 4 * tile};
+                   .turned = block + 4 * tile};
   clear(&sums);
   return sums;
 }
@@ -30,11 +30,11 @@ MaskSums mask_sums_make(float *block, int queries) {
 static void tile_gather(const MaskSums *sums, MaskTile *tile, const float *x, const int32_t *label,
                         int voxels) {
   size_t row = (size_t)sums->queries;
-  *tile = (MaskTile){.x = sums->room, .label = tile->kept};
+  *tile = (MaskTile){.x = sums->turned, .label = tile->kept};
   for (int v = 0; v < voxels; v++) {
     if (label[v] < 0) continue;
     tile->kept[tile->voxels] = label[v];
-    memcpy(sums->room + (size_t)tile->voxels++ * row, x + (size_t)v * row, row * sizeof *x);
+    memcpy(sums->turned + (size_t)tile->voxels++ * row, x + (size_t)v * row, row * sizeof *x);
   }
 }
 

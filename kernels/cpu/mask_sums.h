@@ -17,7 +17,7 @@ enum {
 };
 
 /* Up to MASK_TILE voxels, those of unknown (negative) label left out: in place where there are
- * none, else put together in the thread's room. */
+ * none, else put together in the thread's own memory. */
 typedef struct MaskTile {
   int voxels;
   const float *x;       /* (voxels, K) */
@@ -28,7 +28,7 @@ typedef struct MaskTile {
 /* Running sums of one thread; each array (MASK_TILE, K). */
 typedef struct MaskSums {
   int queries, tiles;
-  float *room;           /* of a MaskTile */
+  float *turned;         /* of a MaskTile put together */
   float *p;              /* of the current tile */
   float *sum_p, *factor; /* sum of p, product of 1 + e^-|x| */
   float *positive;       /* sum of max(x, 0) */

@@ -63,13 +63,14 @@ static cudnnStatus_t execute(const Engine *engine, const void *x, const void *w,
 void convolution_run(const Convolution *c, void *stream, const void *x, const void *w,
                      const void *y, const void *bias, void *workspace) {
   gpu_launches++;
-  if (!libraries.dnn_device) DNN_TRY(execute(&c->engine, x, w, y, bias, room_aligned(workspace)));
+  if (!libraries.dnn_device)
+    DNN_TRY(execute(&c->engine, x, w, y, bias, scratch_aligned(workspace)));
   if (c->bias && !c->engine.fused)
     run_bias(c, stream, bias, const_cast<void *>(c->pass == CONVOLUTION_X ? x : y));
 }
 
 size_t convolution_workspace(const Convolution *convolution) {
-  return room_slack((size_t)convolution->engine.workspace);
+  return scratch_slack((size_t)convolution->engine.workspace);
 }
 
 /* ---- choosing an engine
@@ -205,16 +206,16 @@ static void search_begin(Search *s, Convolution *c) {
   s->autotune = autotune_begin();
   s->autotune.blind |= libraries.dnn_device != NULL;
   if (s->autotune.blind) return;
-  s->x = library_room(x);
-  s->w = library_room(w);
-  s->y = library_room(y);
-  s->bias = library_room((size_t)(shape->channels + shape->outs) * sizeof(float));
+  s->x = library_noise(x);
+  s->w = library_noise(w);
+  s->y = library_noise(y);
+  s->bias = library_noise((size_t)(shape->channels + shape->outs) * sizeof(float));
   s->autotune.blind = !s->x || !s->w || !s->y || !s->bias;
 }
 
 static void search_end(Search *s) {
   void *const all[] = {s->x, s->w, s->y, s->bias};
-  for (void *room : all) library_room_free(room);
+  for (void *block : all) library_noise_free(block);
 }
 
 /* Whether the candidate is worth making and timing. */
@@ -225,14 +226,14 @@ static bool wanted(Search *s, bool tensor_cores) {
 }
 
 /* Owns the configuration from now on. tensor_cores: those alone. */
-static void look_at(Search *s, Descriptor configuration, bool fused, bool tensor_cores) {
+static void try_engine(Search *s, Descriptor configuration, bool fused, bool tensor_cores) {
   s->engine = Engine();
   s->engine.configuration = configuration;
   s->engine.fused = fused;
   double start = seconds_now();
   bool good = ask(&s->engine) && wanted(s, tensor_cores) && build(&s->engine, configuration);
   bool wants = good && !s->autotune.blind && s->engine.workspace > 0;
-  s->workspace = wants ? library_room((size_t)s->engine.workspace) : NULL;
+  s->workspace = wants ? library_noise((size_t)s->engine.workspace) : NULL;
   s->autotune.spent += seconds_now() - start;
   good = good && (!wants || s->workspace);
   if (good && autotune_try(&s->autotune, rehearsal_seconds, s)) {
@@ -242,7 +243,7 @@ static void look_at(Search *s, Descriptor configuration, bool fused, bool tensor
   } else {
     engine_free(&s->engine);
   }
-  library_room_free(s->workspace);
+  library_noise_free(s->workspace);
 }
 
 static int64_t suggestions(Descriptor g, cudnnBackendHeurMode_t mode, Descriptor *list) {
@@ -264,14 +265,14 @@ static int64_t suggestions(Descriptor g, cudnnBackendHeurMode_t mode, Descriptor
 }
 
 /* The library's suggestions for a graph, best first. */
-static void look_through(Search *s, Descriptor g, bool fused, cudnnBackendHeurMode_t mode,
-                         bool tensor_cores) {
+static void try_list(Search *s, Descriptor g, bool fused, cudnnBackendHeurMode_t mode,
+                     bool tensor_cores) {
   Descriptor list[MOST_CONFIGURATIONS];
   for (Descriptor &one : list) one = create(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
   int64_t count = suggestions(g, mode, list);
   for (int i = 0; i < MOST_CONFIGURATIONS; i++) {
     if (i < count && autotune_open(&s->autotune))
-      look_at(s, list[i], fused, tensor_cores);
+      try_engine(s, list[i], fused, tensor_cores);
     else
       destroy(list[i]);
   }
@@ -280,13 +281,13 @@ static void look_through(Search *s, Descriptor g, bool fused, cudnnBackendHeurMo
 /* One graph, with the bias in it or without. Each gets its own tries and time; the best counts over
  * both. What is taken without being timed has tensor cores if any that may has them: the naive
  * engine is sometimes named first. */
-static void look_for(Search *s, bool fused) {
+static void search_engine(Search *s, bool fused) {
   Descriptor g = convolution_graph(&s->c->parts[fused], &s->c->shape, s->c->pass, fused);
   autotune_again(&s->autotune);
   if (g && s->autotune.blind && !(forbidden(s->c) & TENSOR_CORES))
-    look_through(s, g, fused, CUDNN_HEUR_MODE_A, true);
-  if (g && autotune_open(&s->autotune)) look_through(s, g, fused, CUDNN_HEUR_MODE_A, false);
-  if (g && s->autotune.best == 0) look_through(s, g, fused, CUDNN_HEUR_MODE_FALLBACK, false);
+    try_list(s, g, fused, CUDNN_HEUR_MODE_A, true);
+  if (g && autotune_open(&s->autotune)) try_list(s, g, fused, CUDNN_HEUR_MODE_A, false);
+  if (g && s->autotune.best == 0) try_list(s, g, fused, CUDNN_HEUR_MODE_FALLBACK, false);
   if (!s->c->engine.plan || s->c->engine.fused != fused) destroy_parts(&s->c->parts[fused]);
 }
 
@@ -304,8 +305,8 @@ static void choose(Convolution *c, Error *error) {
   const ConvolutionShape *s = &c->shape;
   Search search;
   search_begin(&search, c);
-  if (c->bias && c->pass == CONVOLUTION_Y) look_for(&search, true);
-  look_for(&search, false);
+  if (c->bias && c->pass == CONVOLUTION_Y) search_engine(&search, true);
+  search_engine(&search, false);
   search_end(&search);
   if (!c->engine.plan)
     fail(error,

@@ -42,10 +42,10 @@ static bool prepare_forward(Call *call, Dense *d, Error *error) {
                      d->type, out,     true,   d->relu, d->tf32};
   d->forward = gemm_make(&shape, error);
   if (!d->forward) return false;
-  if (call->in[IN_X].type != d->type) d->x = room_add(total, (size_t)(d->rows * d->ins) * unit);
-  if (d->type == BF16) d->w = room_add(total, (size_t)(d->outs * d->ins) * unit);
-  if (out == BF16) d->bias = room_add(total, (size_t)d->outs * unit);
-  d->workspace = room_add(total, gemm_workspace(d->forward));
+  if (call->in[IN_X].type != d->type) d->x = scratch_add(total, (size_t)(d->rows * d->ins) * unit);
+  if (d->type == BF16) d->w = scratch_add(total, (size_t)(d->outs * d->ins) * unit);
+  if (out == BF16) d->bias = scratch_add(total, (size_t)d->outs * unit);
+  d->workspace = scratch_add(total, gemm_workspace(d->forward));
   return true;
 }
 
@@ -73,12 +73,12 @@ static size_t backward_workspace(const Dense *d) {
 static bool prepare_backward(Call *call, Dense *d, Error *error) {
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
   if (!choose_backward(call, d, error)) return false;
-  if (call->in[IN_X].type != d->type) d->x = room_add(total, (size_t)(d->rows * d->ins) * unit);
-  if (d->type == BF16) d->w = room_add(total, (size_t)(d->outs * d->ins) * unit);
+  if (call->in[IN_X].type != d->type) d->x = scratch_add(total, (size_t)(d->rows * d->ins) * unit);
+  if (d->type == BF16) d->w = scratch_add(total, (size_t)(d->outs * d->ins) * unit);
   if (d->relu || call->out[0].type != d->type)
-    d->g = room_add(total, (size_t)(d->rows * d->outs) * unit);
-  d->sums = room_add(total, column_sums_scratch(d->outs, 1));
-  d->workspace = room_add(total, backward_workspace(d));
+    d->g = scratch_add(total, (size_t)(d->rows * d->outs) * unit);
+  d->sums = scratch_add(total, column_sums_scratch(d->outs, 1));
+  d->workspace = scratch_add(total, backward_workspace(d));
   return true;
 }
 

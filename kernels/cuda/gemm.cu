@@ -44,7 +44,7 @@ static cublasLtMatrixLayout_t layout(DType type, int64_t rows, int64_t columns, 
 }
 
 /* An address that no call uses: the library looks at what the bias's is aligned to. */
-static const void *const ALIGNED = reinterpret_cast<const void *>((uintptr_t)ROOM_ALIGN);
+static const void *const ALIGNED = reinterpret_cast<const void *>((uintptr_t)SCRATCH_ALIGN);
 
 static void describe(Gemm *gemm, const GemmShape *s) {
   bool epilogue_bias = s->bias && !gemm->apart;
@@ -154,17 +154,17 @@ static bool rehearsal_begin(Rehearsal *r, Gemm *gemm) {
   const GemmShape *s = &gemm->shape;
   size_t batch = (size_t)s->batch, in = dtype_bytes(s->in), out = dtype_bytes(s->out);
   *r = Rehearsal{gemm,
-                 library_room(batch * (size_t)(s->m * s->k) * in),
-                 library_room(batch * (size_t)(s->k * s->n) * in),
-                 library_room((size_t)s->n * out),
-                 library_room(batch * (size_t)(s->m * s->n) * out),
-                 library_room(MOST_WORKSPACE)};
+                 library_noise(batch * (size_t)(s->m * s->k) * in),
+                 library_noise(batch * (size_t)(s->k * s->n) * in),
+                 library_noise((size_t)s->n * out),
+                 library_noise(batch * (size_t)(s->m * s->n) * out),
+                 library_noise(MOST_WORKSPACE)};
   return r->a && r->b && r->bias && r->d && r->workspace;
 }
 
 static void rehearsal_end(Rehearsal *r) {
   void *const all[] = {r->a, r->b, r->bias, r->d, r->workspace};
-  for (void *room : all) library_room_free(room);
+  for (void *block : all) library_noise_free(block);
 }
 
 /* The library's suggestions, at last without the epilogue. */
@@ -239,11 +239,11 @@ const Gemm *gemm_make(const GemmShape *shape, Error *error) {
 }
 
 size_t gemm_workspace(const Gemm *gemm) {
-  return room_slack(gemm->workspace);
+  return scratch_slack(gemm->workspace);
 }
 
 void gemm_run(const Gemm *gemm, void *stream, const void *a, const void *b, const void *bias,
               void *d, void *workspace) {
-  BLAS_TRY(multiply(gemm, stream, a, b, bias, d, room_aligned(workspace)));
+  BLAS_TRY(multiply(gemm, stream, a, b, bias, d, scratch_aligned(workspace)));
   if (gemm->apart) add_apart(gemm, stream, bias, d);
 }

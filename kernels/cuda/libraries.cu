@@ -97,22 +97,22 @@ bool libraries_plan(const char *, Error *error) {
 /* ---- timing a candidate -------------------------------------------------------------------------
  */
 
-void *library_room(size_t bytes) {
-  void *room = NULL;
-  cudaError_t status = cudaMalloc(&room, bytes ? bytes : 1);
+void *library_noise(size_t bytes) {
+  void *block = NULL;
+  cudaError_t status = cudaMalloc(&block, bytes ? bytes : 1);
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError(); /* told by NULL */
     return NULL;
   }
   CUDA_TRY(status);
-  noise_fill(libraries.stream, bytes, room);
-  return room;
+  noise_fill(libraries.stream, bytes, block);
+  return block;
 }
 
-void library_room_free(void *room) {
-  if (!room) return;
+void library_noise_free(void *block) {
+  if (!block) return;
   CUDA_TRY(cudaStreamSynchronize(libraries.stream));
-  CUDA_TRY(cudaFree(room));
+  CUDA_TRY(cudaFree(block));
 }
 
 double library_seconds(bool (*run)(void *user), void *user) {

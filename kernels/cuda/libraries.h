@@ -73,8 +73,8 @@ void libraries_properties(char *text, size_t bytes);
 
 /* Memory to time a candidate in (kernels/cuda/autotune.h), filled with numbers of no pattern; NULL
  * where there is none left. Nothing of it is held by a plan. */
-void *library_room(size_t bytes);
-void library_room_free(void *room); /* NULL is fine */
+void *library_noise(size_t bytes);
+void library_noise_free(void *block); /* NULL is fine */
 /* Seconds that what `run` puts into the stream takes on the device; NaN when run says false. Never
  * while a step is captured. */
 double library_seconds(bool (*run)(void *user), void *user);

@@ -5,24 +5,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ROOM_ALIGN = 256 };
+enum { SCRATCH_ALIGN = 256 };
 
 /* Adds a block of `bytes` and returns its offset; 256-byte aligned from the start of the scratch.
  */
-static inline size_t room_add(size_t *total, size_t bytes) {
+static inline size_t scratch_add(size_t *total, size_t bytes) {
   size_t offset = *total;
-  *total += (bytes + ROOM_ALIGN - 1) / ROOM_ALIGN * ROOM_ALIGN;
+  *total += (bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
   return offset;
 }
 
 /* A plan aligns scratch to 64 bytes, but libraries want 256 of their workspaces: one that begins at
- * the first such place has to be asked for with room_slack. */
-static inline size_t room_slack(size_t bytes) {
-  return bytes ? bytes + ROOM_ALIGN : 0;
+ * the first such place has to be asked for with scratch_slack. */
+static inline size_t scratch_slack(size_t bytes) {
+  return bytes ? bytes + SCRATCH_ALIGN : 0;
 }
-static inline void *room_aligned(void *at) {
+static inline void *scratch_aligned(void *at) {
   uintptr_t place = (uintptr_t)at;
-  return (void *)((place + ROOM_ALIGN - 1) / ROOM_ALIGN * ROOM_ALIGN);
+  return (void *)((place + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN);
 }
 
 #endif

@@ -30,8 +30,8 @@ struct Part {
   float low, high;
 };
 
-/* What the statistics of a plane need while they are summed: Plane.room points at one. */
-struct Room {
+/* What the statistics of a plane need while they are summed: Plane.scratch points at one. */
+struct PlaneScratch {
   Part part[PARTS];
   Statistics before, after;
 };
@@ -40,7 +40,7 @@ struct Coarse {
   int dim[3], kept[3]; /* voxels along an axis, of which so many are kept */
 };
 } // namespace
-static_assert(sizeof(Room) <= PLANE_ROOM, "a plane's statistics fit into its room");
+static_assert(sizeof(PlaneScratch) <= PLANE_SCRATCH, "a plane's statistics fit into its scratch");
 
 static __device__ __forceinline__ Voxel voxel_at(unsigned i, const int *dim) {
   Voxel v;
@@ -264,8 +264,8 @@ static unsigned voxels_of(const int *dim) {
 static unsigned blocks_of(const Plane *plane) {
   return (voxels_of(plane->dim) + THREADS - 1) / THREADS;
 }
-static Room *room_of(const Plane *plane) {
-  return static_cast<Room *>(plane->room);
+static PlaneScratch *scratch_of(const Plane *plane) {
+  return static_cast<PlaneScratch *>(plane->scratch);
 }
 
 static void read(void *stream, const PatchRead *r) {
@@ -281,7 +281,7 @@ static void interleave(void *stream, int64_t voxels, int channels, const float *
 
 static void measure(const Plane *plane, Statistics *out) {
   unsigned voxels = voxels_of(plane->dim);
-  Part *part = room_of(plane)->part;
+  Part *part = scratch_of(plane)->part;
   LAUNCH(plane_parts, PARTS, THREADS, 0, plane->queue, voxels, plane->value, part);
   LAUNCH(plane_statistics, 1, PARTS, 0, plane->queue, voxels, plane->value, part, out);
 }
@@ -300,14 +300,14 @@ static void brightness(const Plane *plane, double factor) {
 }
 
 static void contrast(const Plane *plane, double factor) {
-  Statistics *before = &room_of(plane)->before;
+  Statistics *before = &scratch_of(plane)->before;
   measure(plane, before);
   LAUNCH(plane_contrast, blocks_of(plane), THREADS, 0, plane->queue, voxels_of(plane->dim),
          (float)factor, before, plane->value);
 }
 
 static void gamma(const Plane *plane, double exponent, bool inverted) {
-  Statistics *before = &room_of(plane)->before, *after = &room_of(plane)->after;
+  Statistics *before = &scratch_of(plane)->before, *after = &scratch_of(plane)->after;
   unsigned voxels = voxels_of(plane->dim);
   measure(plane, before);
   LAUNCH(plane_curve, blocks_of(plane), THREADS, 0, plane->queue, voxels, (float)exponent, inverted,

@@ -30,13 +30,13 @@ typedef struct PatchRead {
 
 /* One channel of a patch, contiguous. */
 typedef struct Plane {
-  float *value;       /* (D,H,W) */
-  float *spare;       /* as large */
-  int dim[3];         /* each at most PATCH_EDGE_MAX */
-  void *room, *queue; /* a device's: PLANE_ROOM bytes of its memory, its queue */
+  float *value;          /* (D,H,W) */
+  float *spare;          /* as large */
+  int dim[3];            /* each at most PATCH_EDGE_MAX */
+  void *scratch, *queue; /* a device's: PLANE_SCRATCH bytes of its memory, its queue */
 } Plane;
 
-enum { PATCH_EDGE_MAX = 1024, PLANE_ROOM = 4096 };
+enum { PATCH_EDGE_MAX = 1024, PLANE_SCRATCH = 4096 };
 
 /* The steps of intensity.h, in place. */
 typedef struct PlaneOps {

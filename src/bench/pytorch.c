@@ -81,8 +81,8 @@ bool peer_start(Peer *peer, const char *python, const char *home, int threads, E
 json_t *peer_listen(Peer *peer, Error *error) {
   json_error_t reason;
   char *line = NULL;
-  size_t room = 0;
-  ssize_t length = getline(&line, &room, peer->from);
+  size_t capacity = 0;
+  ssize_t length = getline(&line, &capacity, peer->from);
   json_t *answer = length > 0 ? json_loads(line, 0, &reason) : NULL;
   free(line);
   const char *refusal = json_string_value(json_object_get(answer, "error"));
@@ -117,7 +117,7 @@ void peer_stop(Peer *peer) {
 
 /* ---- all of them ------------------------------------------------------------------------------*/
 
-enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, DUELS_MAX = 32, WIDTH = 47 };
+enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, PEER_CASES_MAX = 32, WIDTH = 47 };
 static const double TURN_SECONDS = .02; /* of one turn at least; what is shorter is repeated */
 static const double LIMIT_FACTOR = 10;  /* a comparison may take so many measurements' time */
 
@@ -177,8 +177,8 @@ static const OpCase *match_case(const char *name) {
   return c;
 }
 
-static int every(const Backend *backend, DuelCase *all, char names[][64]) {
-  static const DuelCase paper[] = {{.name = "deform_attention, 2 x 70200 queries",
+static int every(const Backend *backend, PeerCase *all, char names[][64]) {
+  static const PeerCase paper[] = {{.name = "deform_attention, 2 x 70200 queries",
                                     .op = OP_deform_attention,
                                     .c = &deform_paper,
                                     .dtype = "f32"},
@@ -192,20 +192,20 @@ static int every(const Backend *backend, DuelCase *all, char names[][64]) {
     for (int first = 0; step_on(s, backend) && first < (gpu ? 1 : 2); first++) {
       snprintf(names[count], 64, "%sstep:%s", first ? "first-" : "", s->name);
       all[count] =
-          (DuelCase){.name = names[count], .step = s, .dtype = step_dtype(s), .first = first};
+          (PeerCase){.name = names[count], .step = s, .dtype = step_dtype(s), .first = first};
       count++;
     }
-  all[count++] = (DuelCase){.name = "deform_attention, 4672 queries",
+  all[count++] = (PeerCase){.name = "deform_attention, 4672 queries",
                             .op = OP_deform_attention,
                             .c = &deform_small,
                             .dtype = "f32"};
-  all[count++] = (DuelCase){.name = "deform_attention, 37440 queries",
+  all[count++] = (PeerCase){.name = "deform_attention, 37440 queries",
                             .op = OP_deform_attention,
                             .c = &deform_large,
                             .dtype = "f32"};
-  all[count++] = (DuelCase){
+  all[count++] = (PeerCase){
       .name = "match", .op = OP_match, .c = match_case("quick, 16 queries"), .dtype = "f32"};
-  if (!gpu) all[count++] = (DuelCase){.name = "dice", .dtype = "u8"};
+  if (!gpu) all[count++] = (PeerCase){.name = "dice", .dtype = "u8"};
   for (int i = 0; gpu && i < 2; i++) all[count++] = paper[i];
   return count;
 }
@@ -213,7 +213,7 @@ static int every(const Backend *backend, DuelCase *all, char names[][64]) {
 /* ---- in turn ------------------------------------------------------------------------------------
  */
 
-static double ours_turn(const Work *work, int repeats) {
+static double side_turn(const Work *work, int repeats) {
   if (work->recorded) return 1e6 * work->device->replay(work->recorded, repeats) / repeats;
   double start = seconds_now();
   for (int i = 0; i < repeats; i++) work->run(work->user);
@@ -221,7 +221,7 @@ static double ours_turn(const Work *work, int repeats) {
 }
 
 /* `bytes`: the most that the peer's GPU memory held, where it computes there. */
-static double theirs_turn(Peer *peer, int repeats, double *bytes, Error *error) {
+static double peer_turn(Peer *peer, int repeats, double *bytes, Error *error) {
   json_t *answer =
       peer_ask(peer, json_pack("{s:s, s:i}", "do", "measure", "repeats", repeats), error);
   double us = answer ? json_number_value(json_object_get(answer, "us")) : NAN;
@@ -242,21 +242,21 @@ static double noise_of(const Samples *samples) {
 
 /* Ratio of medians; the interval is the middle 80 % of the pairs' own ratios. */
 static void conclude(BenchRow *row) {
-  const Samples *ours = &row->hot, *theirs = &row->baseline_hot;
+  const Samples *side = &row->hot, *theirs = &row->baseline_hot;
   Samples ratio = {0};
-  for (int i = 0; i < theirs->count; i++) samples_add(&ratio, theirs->value[i] / ours->value[i]);
+  for (int i = 0; i < theirs->count; i++) samples_add(&ratio, theirs->value[i] / side->value[i]);
   row->speedup.low = samples_quantile(&ratio, .1);
   row->speedup.high = samples_quantile(&ratio, .9);
-  row->speedup.value = samples_quantile(theirs, .5) / samples_quantile(ours, .5);
+  row->speedup.value = samples_quantile(theirs, .5) / samples_quantile(side, .5);
   samples_free(&ratio);
 }
 
-static bool in_turn(const Session *session, Ours *ours, Peer *peer, Error *error) {
+static bool in_turn(const Session *session, HarnessSide *side, Peer *peer, Error *error) {
   const TimingLimits *limits = &session->options->limits;
-  BenchRow *row = &ours->row;
-  timing_warm(&ours->work, limits);
-  int repeats = repeats_for(ours_turn(&ours->work, 1));
-  int their_repeats = repeats_for(theirs_turn(peer, 1, &row->baseline_bytes, error));
+  BenchRow *row = &side->row;
+  timing_warm(&side->work, limits);
+  int repeats = repeats_for(side_turn(&side->work, 1));
+  int their_repeats = repeats_for(peer_turn(peer, 1, &row->baseline_bytes, error));
   double start = seconds_now();
   for (int pair = 0; pair < MOST_PAIRS; pair++) {
     bool late = seconds_now() - start > LIMIT_FACTOR * limits->seconds;
@@ -265,9 +265,9 @@ static bool in_turn(const Session *session, Ours *ours, Peer *peer, Error *error
     if (pair >= LEAST_PAIRS && (late || row->hot.met)) break;
     if (pair >= FIRST_PAIRS && seconds_now() - start > 10 * LIMIT_FACTOR * limits->seconds) break;
     if (pair && session_interrupted()) break;
-    samples_add(&row->hot, ours_turn(&ours->work, repeats));
+    samples_add(&row->hot, side_turn(&side->work, repeats));
     usleep(10000); /* our threads stop spinning before the other's start, and the other way round */
-    double us = theirs_turn(peer, their_repeats, &row->baseline_bytes, error);
+    double us = peer_turn(peer, their_repeats, &row->baseline_bytes, error);
     if (!(us > 0)) return false;
     samples_add(&row->baseline_hot, us);
     usleep(10000);
@@ -276,28 +276,29 @@ static bool in_turn(const Session *session, Ours *ours, Peer *peer, Error *error
   return true;
 }
 
-static json_t *setup_request(const Ours *ours, const char *what) {
-  json_t *request = json_deep_copy(ours->request);
+static json_t *setup_request(const HarnessSide *side, const char *what) {
+  json_t *request = json_deep_copy(side->request);
   json_object_set_new(request, "do", json_string(what));
   return request;
 }
 
 /* The same model has as many parameters; another one would make the ratio worthless. */
-static bool same_model(const Ours *ours, const json_t *answer, Error *error) {
+static bool same_model(const HarnessSide *side, const json_t *answer, Error *error) {
   const json_t *count = json_object_get(answer, "parameters");
-  if (!ours->step.params || !json_is_integer(count)) return true;
-  long long theirs = json_integer_value(count), own = params_total(ours->step.params);
+  if (!side->step.params || !json_is_integer(count)) return true;
+  long long theirs = json_integer_value(count), own = params_total(side->step.params);
   return theirs == own ||
          fail(error, "ours has %lld parameters, the peer's model %lld", own, theirs);
 }
 
-static bool duel(const Session *session, const DuelCase *c, Ours *ours, Peer *peer, Error *error) {
-  json_t *answer = peer_ask(peer, setup_request(ours, "setup"), error);
+static bool compare(const Session *session, const PeerCase *c, HarnessSide *side, Peer *peer,
+                    Error *error) {
+  json_t *answer = peer_ask(peer, setup_request(side, "setup"), error);
   if (!answer) return false;
-  snprintf(ours->row.baseline, sizeof ours->row.baseline, "%.20s %s %.36s", peer->version, c->dtype,
+  snprintf(side->row.baseline, sizeof side->row.baseline, "%.20s %s %.36s", peer->version, c->dtype,
            json_string_value(json_object_get(answer, "setting")));
-  bool good = same_model(ours, answer, error) &&
-              (row_wrong(&ours->row) || in_turn(session, ours, peer, error));
+  bool good = same_model(side, answer, error) &&
+              (row_wrong(&side->row) || in_turn(session, side, peer, error));
   json_decref(answer);
   return good;
 }
@@ -306,8 +307,8 @@ static bool duel(const Session *session, const DuelCase *c, Ours *ours, Peer *pe
  */
 
 /* From the start of the process to the answer after one step, and the process's peak memory. */
-static bool first_ours(const Session *session, const StepCase *step, double *us, double *bytes,
-                       Error *error) {
+static bool side_first_step(const Session *session, const StepCase *step, double *us, double *bytes,
+                            Error *error) {
   char self[PATH_MAX], threads[16];
   ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
   self[length > 0 ? length : 0] = 0;
@@ -326,17 +327,17 @@ static bool first_ours(const Session *session, const StepCase *step, double *us,
   return good;
 }
 
-static bool first_theirs(const Session *session, Ours *ours, Peer *peer, double *us, double *bytes,
-                         Error *error) {
+static bool peer_first_step(const Session *session, HarnessSide *side, Peer *peer, double *us,
+                            double *bytes, Error *error) {
   Peer child;
   double start = seconds_now();
   const BenchOptions *o = session->options;
   if (!peer_start(&child, peer->python, o->home, o->threads, error)) return false;
-  json_t *answer = peer_ask(&child, setup_request(ours, "first"), error);
+  json_t *answer = peer_ask(&child, setup_request(side, "first"), error);
   peer->lacks = child.lacks;
   *us = 1e6 * (seconds_now() - start);
   *bytes = json_number_value(json_object_get(answer, "rss")) - child.rss;
-  snprintf(ours->row.baseline, sizeof ours->row.baseline, "%.40s, import included", child.version);
+  snprintf(side->row.baseline, sizeof side->row.baseline, "%.40s, import included", child.version);
   bool good = answer != NULL;
   json_decref(answer);
   peer_stop(&child);
@@ -344,13 +345,13 @@ static bool first_theirs(const Session *session, Ours *ours, Peer *peer, double 
 }
 
 /* Memory: ours is the peak of the whole process, theirs what comes on top of the import. */
-static bool first_duel(const Session *session, const DuelCase *c, Ours *ours, Peer *peer,
-                       Error *error) {
-  BenchRow *row = &ours->row;
+static bool compare_first_step(const Session *session, const PeerCase *c, HarnessSide *side,
+                               Peer *peer, Error *error) {
+  BenchRow *row = &side->row;
   for (int pair = 0; pair < FIRST_PAIRS; pair++) {
     double us = NAN, theirs = NAN;
-    if (!first_ours(session, c->step, &us, &row->peak_bytes, error) ||
-        !first_theirs(session, ours, peer, &theirs, &row->baseline_bytes, error))
+    if (!side_first_step(session, c->step, &us, &row->peak_bytes, error) ||
+        !peer_first_step(session, side, peer, &theirs, &row->baseline_bytes, error))
       return false;
     samples_add(&row->hot, us);
     samples_add(&row->baseline_hot, theirs);
@@ -399,8 +400,8 @@ static bool fits(const BenchOptions *options, const char *name) {
   return options->filters == 0;
 }
 
-static int choose(const BenchOptions *options, DuelCase *all, char names[][64], Error *error) {
-  const char *known[DUELS_MAX];
+static int choose(const BenchOptions *options, PeerCase *all, char names[][64], Error *error) {
+  const char *known[PEER_CASES_MAX];
   int total = every(options->backend, all, names), count = 0;
   for (int i = 0; i < total; i++) known[i] = all[i].name;
   for (int i = 0; i < total; i++)
@@ -415,17 +416,17 @@ static int choose(const BenchOptions *options, DuelCase *all, char names[][64], 
 
 /* A case that ours or the peer cannot do becomes a row that says so; what comes after it is
  * measured. False: the peer ended and cannot be started again. */
-static bool run_case(Session *session, const DuelCase *c, Peer *peer, Error *error) {
-  Ours ours;
+static bool run_case(Session *session, const PeerCase *c, Peer *peer, Error *error) {
+  HarnessSide side;
   Error why = {""};
-  bool made = ours_make(&ours, c, session, &why);
-  snprintf(ours.row.baseline, sizeof ours.row.baseline, "%s", peer->version);
+  bool made = side_make(&side, c, session, &why);
+  snprintf(side.row.baseline, sizeof side.row.baseline, "%s", peer->version);
   peer->lacks = false;
-  bool good = made && (c->first ? first_duel(session, c, &ours, peer, &why)
-                                : duel(session, c, &ours, peer, &why));
-  if (!good) row_give_up(&ours.row, made ? peer->lacks : ours.lacks, &why);
-  session_add(session, &ours.row);
-  if (made) ours_free(&ours);
+  bool good = made && (c->first ? compare_first_step(session, c, &side, peer, &why)
+                                : compare(session, c, &side, peer, &why));
+  if (!good) row_give_up(&side.row, made ? peer->lacks : side.lacks, &why);
+  session_add(session, &side.row);
+  if (made) side_free(&side);
   if (!peer->ended) return true;
   const char *python = peer->python;
   peer_stop(peer);
@@ -437,8 +438,8 @@ static void peers_stop(Peer peer[MAX_PEERS]) {
 }
 
 int against_run(const BenchOptions *options, Error *error) {
-  DuelCase cases[DUELS_MAX];
-  char names[DUELS_MAX][64];
+  PeerCase cases[PEER_CASES_MAX];
+  char names[PEER_CASES_MAX][64];
   int count = choose(options, cases, names, error);
   if (!count) return 2;
   for (int i = 0; options->list && i < count; i++) puts(cases[i].name);

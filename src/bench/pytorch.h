@@ -44,17 +44,17 @@ void peer_stop(Peer *peer);
 
 /* The two sides of a comparison, ready to be timed in turn. */
 
-typedef struct DuelCase {
+typedef struct PeerCase {
   const char *name; /* "step:unet-32", "deform_attention, 4672 queries", "dice" */
   const StepCase *step;
   OpId op;
   const OpCase *c; /* with op */
   const char *dtype;
   bool first; /* time from the process's start to the end of its first step */
-} DuelCase;
+} PeerCase;
 
 /* Our side of a case: what to call, and what is known of it. */
-typedef struct Ours {
+typedef struct HarnessSide {
   Work work;
   BenchRow row;
   json_t *request; /* what the peer is asked to set up */
@@ -62,11 +62,11 @@ typedef struct Ours {
   Step step;
   struct DiceMaps *maps;
   bool lacks; /* it could not be made because what it needs is not here */
-} Ours;
+} HarnessSide;
 
 /* On failure the row holds the case's names. */
-bool ours_make(Ours *ours, const DuelCase *c, const Session *session, Error *error);
-void ours_free(Ours *ours); /* not the row's samples: session_add frees those */
+bool side_make(HarnessSide *side, const PeerCase *c, const Session *session, Error *error);
+void side_free(HarnessSide *side); /* not the row's samples: session_add frees those */
 
 /* ---- all of them ------------------------------------------------------------------------------*/
 

@@ -24,21 +24,21 @@ static void dice_run(void *user) {
   score_labels(maps->reference, maps->prediction, &grid, DICE_LABELS, NULL, maps->score, &error);
 }
 
-static bool dice_make(Ours *ours, const Session *session, Error *error) {
-  ours->maps = calloc(1, sizeof *ours->maps);
-  if (!ours->maps) return fail(error, "no memory for two label maps");
+static bool dice_make(HarnessSide *side, const Session *session, Error *error) {
+  side->maps = calloc(1, sizeof *side->maps);
+  if (!side->maps) return fail(error, "no memory for two label maps");
   Rng rng = rng_make(1, RNG_TEST, 0);
   for (int i = 0; i < DICE_VOXELS; i++) {
     uint32_t draw = rng_u32(&rng);
-    ours->maps->prediction[i] = draw & 15;
-    ours->maps->reference[i] = draw >> 4 & 15;
+    side->maps->prediction[i] = draw & 15;
+    side->maps->reference[i] = draw >> 4 & 15;
   }
-  ours->work = (Work){.run = dice_run, .user = ours->maps};
-  ours->row.bytes = 2 * DICE_VOXELS;
-  ours->row.pass = "forward";
-  ours->row.least_us = machine_least_us(&session->machine, 0, ours->row.bytes, &ours->row.bound);
-  snprintf(ours->row.shape, sizeof ours->row.shape, "(64,192,160) labels=16");
-  ours->request =
+  side->work = (Work){.run = dice_run, .user = side->maps};
+  side->row.bytes = 2 * DICE_VOXELS;
+  side->row.pass = "forward";
+  side->row.least_us = machine_least_us(&session->machine, 0, side->row.bytes, &side->row.bound);
+  snprintf(side->row.shape, sizeof side->row.shape, "(64,192,160) labels=16");
+  side->request =
       json_pack("{s:s, s:i, s:i}", "bench", "dice", "labels", DICE_LABELS, "voxels", DICE_VOXELS);
   return true;
 }
@@ -79,9 +79,9 @@ static json_t *match_request(const OpBench *bench) {
                    (json_int_t)voxels);
 }
 
-static bool op_make(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
-  OpBench *bench = &ours->op;
-  BenchRow *row = &ours->row;
+static bool op_make(HarnessSide *side, const PeerCase *c, const Session *session, Error *error) {
+  OpBench *bench = &side->op;
+  BenchRow *row = &side->row;
   OpCheck check;
   const Backend *backend = session->options->backend;
   DType type = strcmp(c->dtype, "bf16") ? F32 : BF16;
@@ -101,12 +101,12 @@ static bool op_make(Ours *ours, const DuelCase *c, const Session *session, Error
   row->bytes = cost.bytes + back.bytes;
   row->dtype = op_bench_dtype(bench);
   row->least_us = machine_least_us(&session->machine, row->flops, row->bytes, &row->bound);
-  ours->work = (Work){.run = both_run, .user = bench, .device = backend->device};
+  side->work = (Work){.run = both_run, .user = bench, .device = backend->device};
   if (backend->device) {
     row->peak_bytes = (double)op_bench_bytes(bench);
-    ours->work.recorded = backend->device->record(both_run, bench);
+    side->work.recorded = backend->device->record(both_run, bench);
   }
-  ours->request = c->op == OP_match ? match_request(bench) : deform_request(bench);
+  side->request = c->op == OP_match ? match_request(bench) : deform_request(bench);
   return true;
 }
 
@@ -126,24 +126,24 @@ static json_t *nested(const json_t *list) {
   return json_deep_copy(list);
 }
 
-static bool step_side(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
-  Step *step = &ours->step;
+static bool step_side(HarnessSide *side, const PeerCase *c, const Session *session, Error *error) {
+  Step *step = &side->step;
   const BenchOptions *o = session->options;
-  ours->lacks = !step_works(c->step, o->backend, error);
-  if (ours->lacks || !step_make_on(step, c->step, o->backend, o->home, o->threads, error))
+  side->lacks = !step_works(c->step, o->backend, error);
+  if (side->lacks || !step_make_on(step, c->step, o->backend, o->home, o->threads, error))
     return false;
-  step_describe(step, c->step, &session->machine, &ours->row);
-  ours->work = (Work){.run = step_run, .user = step};
+  step_describe(step, c->step, &session->machine, &side->row);
+  side->work = (Work){.run = step_run, .user = step};
   json_t *config = json_deep_copy(step->config);
   const char *const triples[] = {"strides", "kernels"};
   for (int i = 0; i < 2; i++)
     json_object_set_new(config, triples[i], nested(json_object_get(config, triples[i])));
-  ours->request =
+  side->request =
       json_pack("{s:s, s:o, s:i}", "bench", "step", "config", config, "classes", step->classes);
   return true;
 }
 
-static void name_row(const DuelCase *c, BenchRow *row) {
+static void name_row(const PeerCase *c, BenchRow *row) {
   row->dtype = c->dtype;
   if (c->step) step_name(c->step, row);
   if (c->c) snprintf(row->name, sizeof row->name, "%s", c->c->name);
@@ -154,32 +154,32 @@ static void name_row(const DuelCase *c, BenchRow *row) {
   row->pass = "start";
 }
 
-bool ours_make(Ours *ours, const DuelCase *c, const Session *session, Error *error) {
-  *ours = (Ours){.row = row_make()};
-  name_row(c, &ours->row);
-  bool good = c->step ? step_side(ours, c, session, error)
-              : c->c  ? op_make(ours, c, session, error)
-                      : dice_make(ours, session, error);
+bool side_make(HarnessSide *side, const PeerCase *c, const Session *session, Error *error) {
+  *side = (HarnessSide){.row = row_make()};
+  name_row(c, &side->row);
+  bool good = c->step ? step_side(side, c, session, error)
+              : c->c  ? op_make(side, c, session, error)
+                      : dice_make(side, session, error);
   if (!good) {
-    ours->lacks = ours->lacks || error_of_memory(error);
-    ours_free(ours);
+    side->lacks = side->lacks || error_of_memory(error);
+    side_free(side);
     return false;
   }
-  json_object_set_new(ours->request, "threads", json_integer(session->options->threads));
-  json_object_set_new(ours->request, "dtype", json_string(c->dtype));
-  json_object_set_new(ours->request, "device",
+  json_object_set_new(side->request, "threads", json_integer(session->options->threads));
+  json_object_set_new(side->request, "dtype", json_string(c->dtype));
+  json_object_set_new(side->request, "device",
                       json_string(session->options->device ? session->options->device : "cpu"));
-  json_object_set_new(ours->request, "tf32", json_string(tf32_name(kernel_mode.tf32)));
-  json_object_set_new(ours->request, "compile", json_boolean(session->options->compile));
-  json_object_set_new(ours->request, "seconds", json_real(session->options->limits.seconds));
+  json_object_set_new(side->request, "tf32", json_string(tf32_name(kernel_mode.tf32)));
+  json_object_set_new(side->request, "compile", json_boolean(session->options->compile));
+  json_object_set_new(side->request, "seconds", json_real(session->options->limits.seconds));
   return true;
 }
 
-void ours_free(Ours *ours) {
-  if (ours->work.recorded) ours->work.device->forget(ours->work.recorded);
-  if (ours->op.kernel) op_bench_free(&ours->op);
-  if (ours->step.config) step_free(&ours->step);
-  free(ours->maps);
-  json_decref(ours->request);
-  ours->request = NULL;
+void side_free(HarnessSide *side) {
+  if (side->work.recorded) side->work.device->forget(side->work.recorded);
+  if (side->op.kernel) op_bench_free(&side->op);
+  if (side->step.config) step_free(&side->step);
+  free(side->maps);
+  json_decref(side->request);
+  side->request = NULL;
 }

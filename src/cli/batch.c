@@ -213,7 +213,7 @@ static bool read_file(const char *home, const char *file, int count, char **over
   return experiment_plan(home, file, count, overrides, plan_of_data, plan, error);
 }
 
-static void make_room(Batch *batch, size_t parts) {
+static void make_parts(Batch *batch, size_t parts) {
   batch->part = calloc(parts + 1, sizeof *batch->part);
   CHECK(batch->part, "no memory for %zu plans", parts);
 }
@@ -222,7 +222,7 @@ static bool read_list(Batch *batch, const json_t *names, const char *home, const
                       int count, char **overrides, Error *error) {
   const char *slash = strrchr(file, '/');
   int folder = slash ? (int)(slash - file) + 1 : 0;
-  make_room(batch, json_array_size(names));
+  make_parts(batch, json_array_size(names));
   batch->list = true;
   for (size_t i = 0; i < json_array_size(names); i++) {
     char path[4200];
@@ -252,7 +252,7 @@ bool batch_read(Batch *batch, const char *home, const char *file, int count, cha
     json_decref(plan);
     return good;
   }
-  make_room(batch, 1);
+  make_parts(batch, 1);
   batch->part[batch->parts++] = (Part){.plan = plan, .finished = ends_with(file, ".json")};
   return true;
 }

@@ -11,8 +11,8 @@ typedef struct Choice {
   Common common;
   const char *trial;
   PredictionOptions prediction;
-  double threads; /* 0: as the trial */
-  int gpu;        /* -1: the CPU */
+  double threads;    /* 0: as the trial */
+  int device_number; /* -1: the CPU */
 } Choice;
 
 enum { KEY_PROBABILITIES = 1, KEY_OVERWRITE, KEY_RAW, KEY_THREADS, KEY_DEVICE };
@@ -29,7 +29,7 @@ static const struct argp_option options[] = {
     {0}};
 
 static bool take_device(const char *value, Choice *choice, Error *error) {
-  if (backend_names_gpu(value, &choice->gpu) || strcmp(value, "cpu") == 0) return true;
+  if (backend_names_gpu(value, &choice->device_number) || strcmp(value, "cpu") == 0) return true;
   return fail(error, "--device is cpu, cuda or cuda:NUMBER, not \"%s\"", value);
 }
 
@@ -85,8 +85,9 @@ static int predict(const Choice *choice, Store *store, Error *error) {
   json_t *config = find_trial(choice, store, error);
   if (!config) return EXIT_NOTHING;
   if (choice->threads > 0) omp_set_num_threads((int)choice->threads);
-  json_object_set_new(config, "device", json_string(choice->gpu < 0 ? "cpu" : "cuda"));
-  json_object_set_new(config, "gpu", json_integer(choice->gpu < 0 ? 0 : choice->gpu));
+  json_object_set_new(config, "device", json_string(choice->device_number < 0 ? "cpu" : "cuda"));
+  json_object_set_new(config, "device_number",
+                      json_integer(choice->device_number < 0 ? 0 : choice->device_number));
   PredictionOutcome outcome;
   bool good = prediction_run(config, &choice->prediction, &outcome, error);
   json_decref(config);
@@ -98,7 +99,7 @@ static int predict(const Choice *choice, Store *store, Error *error) {
 }
 
 int command_predict(int argc, char **argv) {
-  Choice choice = {.prediction.postprocess = true, .gpu = -1};
+  Choice choice = {.prediction.postprocess = true, .device_number = -1};
   Error error = {""};
   Store *store = NULL;
   cli_parse(&cli, argc, argv, &choice.common, &choice);

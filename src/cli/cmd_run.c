@@ -97,14 +97,14 @@ static bool take_operand(char *value, Run *run, Error *error) {
 
 static bool take_device(const char *value, Run *run, Error *error) {
   static const char *const names[] = {"cpu", "cuda"};
-  int gpu = 0, used = 0;
-  bool numbered = sscanf(value, "cuda:%4d%n", &gpu, &used) == 1 && !value[used] && gpu >= 0;
+  int number = 0, used = 0;
+  bool numbered = sscanf(value, "cuda:%4d%n", &number, &used) == 1 && !value[used] && number >= 0;
   if (strcmp(value, "cpu") && strcmp(value, "cuda") && !numbered) {
     return fail(error, "--device is cpu or cuda, not \"%s\"%s", value,
                 nearest_hint(value, names, 2, NULL).text);
   }
   snprintf(run->device, sizeof run->device, "device=%s", numbered ? "cuda" : value);
-  run->flags.gpu = gpu;
+  run->flags.device_number = number;
   if (strcmp(value, "cpu")) run->place = value;
   return true;
 }

@@ -207,15 +207,15 @@ static bool has(const Model *model, int kind) {
                    : extra_of(model, "mask_embedding") || extra_of(model, "mask_weight");
 }
 
-static bool add_inputs(Gallery *g, const Trained *trained, const char *label, Error *error) {
-  const int64_t *patch = &trained->model.image->tensor.dim[1];
-  if (trained->cases.validations < HEATMAP_INPUTS)
+static bool add_inputs(Gallery *g, const TrainedNetwork *network, const char *label, Error *error) {
+  const int64_t *patch = &network->model.image->tensor.dim[1];
+  if (network->cases.validations < HEATMAP_INPUTS)
     return fail(error, "two validation cases are shown, the data set has %d",
-                trained->cases.validations);
+                network->cases.validations);
   int column[2] = {-1, -1};
   for (int kind = 0; kind < 2; kind++) {
     HeatSheet *sheet = &g->sheet[kind];
-    if (!has(&trained->model, kind) || sheet->heads == HEATMAP_HEADS) continue;
+    if (!has(&network->model, kind) || sheet->heads == HEATMAP_HEADS) continue;
     column[kind] = sheet->heads;
     snprintf(sheet->head[sheet->heads++], sizeof sheet->head[0], "%s", label);
   }
@@ -223,10 +223,10 @@ static bool add_inputs(Gallery *g, const Trained *trained, const char *label, Er
     free(g->labels[input]);
     g->labels[input] = malloc((size_t)(patch[0] * patch[1] * patch[2]));
     CHECK(g->labels[input], "no memory for a patch's labels");
-    trained_patch(trained, &trained->cases.validation[input], g->labels[input]);
-    plan_run(trained->plan, false);
+    trained_network_patch(network, &network->cases.validation[input], g->labels[input]);
+    plan_run(network->plan, false);
     for (int kind = 0; kind < 2; kind++) {
-      if (column[kind] >= 0) add_map(g, kind, input, column[kind], &trained->model);
+      if (column[kind] >= 0) add_map(g, kind, input, column[kind], &network->model);
       g->sheet[kind].height = (int)patch[1];
       g->sheet[kind].width = (int)patch[2];
       g->sheet[kind].slice[input] = g->labels[input] + patch[0] / 2 * patch[1] * patch[2];
@@ -237,13 +237,13 @@ static bool add_inputs(Gallery *g, const Trained *trained, const char *label, Er
 
 static bool add_trial(Gallery *g, const FigureRequest *r, const json_t *trial, json_t *config,
                       Error *error) {
-  Trained trained;
+  TrainedNetwork network;
   const char *label = config_text(trial, "label");
   if (!r->common.quiet)
     fprintf(stderr, "harness: running %s, trial %.8s\n", label, config_text(trial, "hash"));
   bool good =
-      figure_open(r, &trained, trial, config, error) && add_inputs(g, &trained, label, error);
-  trained_free(&trained);
+      figure_open(r, &network, trial, config, error) && add_inputs(g, &network, label, error);
+  trained_network_free(&network);
   return good;
 }
 

@@ -188,18 +188,18 @@ static void triptych_name(const json_t *trial, int index, char name[64]) {
   if (index > 0) snprintf(name, 64, "triptych-%.8s-case%d", config_text(trial, "hash"), index + 1);
 }
 
-static bool draw_case(const Trained *trained, int index, const json_t *trial,
+static bool draw_case(const TrainedNetwork *network, int index, const json_t *trial,
                       const InferenceOptions *options, const char *folder, char path[PLOT_PATH],
                       Error *error) {
-  const Volume *volume = &trained->cases.validation[index];
+  const Volume *volume = &network->cases.validation[index];
   char name[64], title[512];
   size_t voxels = grid_voxels(&volume->image.grid);
   uint8_t *label = malloc(voxels);
   if (!label) return fail(error, "no memory for %zu labels", voxels);
   Frame frame = frame_identity(&volume->image.grid); /* shown as the network sees it */
-  bool good = inference_run(trained->plan, &trained->model, &volume->image, &frame, options, label,
+  bool good = inference_run(network->plan, &network->model, &volume->image, &frame, options, label,
                             NULL, error);
-  const Dataset *dataset = &trained->cases.dataset;
+  const Dataset *dataset = &network->cases.dataset;
   Score score[DATASET_LABELS_MAX];
   char *names[LABEL_VALUES];
   good = good && score_structures(&dataset->labelling, volume->label.data, label,
@@ -226,15 +226,15 @@ static bool draw_case(const Trained *trained, int index, const json_t *trial,
 
 static bool draw_trial(const FigureRequest *r, Store *store, const json_t *trial, json_t *config,
                        char path[PLOT_PATH], Error *error) {
-  Trained trained;
-  bool good = figure_open(r, &trained, trial, config, error);
+  TrainedNetwork network;
+  bool good = figure_open(r, &network, trial, config, error);
   int index = (int)r->number - 1;
-  if (good && index >= trained.cases.validations)
+  if (good && index >= network.cases.validations)
     good = fail(error, "--case %d: there are %d validation cases", index + 1,
-                trained.cases.validations);
-  InferenceOptions options = inference_options(config, &trained.cases.dataset.labelling);
-  good = good && draw_case(&trained, index, trial, &options, store_folder(store), path, error);
-  trained_free(&trained);
+                network.cases.validations);
+  InferenceOptions options = inference_options(config, &network.cases.dataset.labelling);
+  good = good && draw_case(&network, index, trial, &options, store_folder(store), path, error);
+  trained_network_free(&network);
   return good;
 }
 

@@ -30,12 +30,12 @@ json_t *figure_config(const FigureRequest *r, Store *store, const json_t *trial)
                         config_text(trial, "config"));
 }
 
-bool figure_open(const FigureRequest *r, Trained *trained, const json_t *trial, json_t *config,
-                 Error *error) {
-  *trained = (Trained){0};
+bool figure_open(const FigureRequest *r, TrainedNetwork *network, const json_t *trial,
+                 json_t *config, Error *error) {
+  *network = (TrainedNetwork){0};
   return weights_data(config, config_text(trial, "hash"), config_text(trial, "data_hash"), r->seen,
                       error) &&
-         trained_open(trained, config, error);
+         trained_network_open(network, config, error);
 }
 
 bool figure_trials(Store *store, const char *hash, int64_t plan, json_t **trials, Error *error) {

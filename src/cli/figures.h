@@ -32,8 +32,8 @@ json_t *figure_config(const FigureRequest *request, Store *store, const json_t *
 json_t *figure_pick(const FigureRequest *request, Store *store, const json_t *trials,
                     json_int_t position, json_t **config);
 /* The trained network with its data, which must be those that it was trained on. Whatever it
- * returns, trained_free frees it. */
-bool figure_open(const FigureRequest *request, Trained *trained, const json_t *trial,
+ * returns, trained_network_free frees it. */
+bool figure_open(const FigureRequest *request, TrainedNetwork *network, const json_t *trial,
                  json_t *config, Error *error);
 /* The picture is newer than the weights of a configuration. */
 bool figure_is_newer(const char *path, const json_t *config);

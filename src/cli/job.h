@@ -33,9 +33,10 @@ typedef struct Job {
   Status stopped_as;       /* interrupted or timeout, when stop_at is set */
   double first_step_at;    /* when the first step was heard of */
   int first_step, step, steps, cases_done, cases;
-  double loss, dice; /* of the newest report; dice of the validation patches, NAN: not looked yet */
-  int metrics;       /* metric events heard */
-  double figure;     /* the trial's figure once it is stored; negative: none */
+  double loss,
+      dice;      /* of the newest report; dice of the validation patches, NAN: not measured yet */
+  int metrics;   /* metric events heard */
+  double figure; /* the trial's figure once it is stored; negative: none */
 } Job;
 
 typedef struct Launch {

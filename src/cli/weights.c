@@ -25,7 +25,7 @@ static bool is_dataset(const char *dir) {
   return access(path, F_OK) == 0;
 }
 
-static bool look(const char *dir, DataSeen *seen, Error *error) {
+static bool hash_data(const char *dir, DataSeen *seen, Error *error) {
   Dataset dataset;
   if (!strcmp(dir, seen->dir)) return true;
   if (!dataset_open(&dataset, dir, error)) return false;
@@ -43,7 +43,7 @@ bool weights_data(json_t *config, const char *hash, const char *data_hash, DataS
   if (!is_dataset(dir))
     return fail(error, "%s: the data of trial %.8s are no longer there%s", dir, hash,
                 kept ? "" : ", or were given relative to another folder: go there");
-  if (!look(dir, seen, error)) return false;
+  if (!hash_data(dir, seen, error)) return false;
   if (strcmp(seen->hash, data_hash))
     return fail(error,
                 "%s: these are not the data of trial %.8s: the content is %.8s, expected %.8s; "

@@ -27,11 +27,11 @@ enum { DIFF_LIMIT = 1 << 20 };
 extern char **environ;
 
 static char *read_all(int file, size_t limit) {
-  size_t used = 0, room = 4096;
-  char *text = malloc(room);
+  size_t used = 0, capacity = 4096;
+  char *text = malloc(capacity);
   while (text) {
-    if (used + 1 >= room) text = realloc(text, room *= 2);
-    ssize_t got = text ? read(file, text + used, room - used - 1) : 0;
+    if (used + 1 >= capacity) text = realloc(text, capacity *= 2);
+    ssize_t got = text ? read(file, text + used, capacity - used - 1) : 0;
     if (got <= 0) break;
     used += (size_t)got; /* beyond the limit: read on so that the program can end, keep no more */
     if (used > limit) used = limit;

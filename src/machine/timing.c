@@ -16,10 +16,10 @@ enum { RESAMPLES = 1000, LEAST = 5 };
 const char *const verdict_names[] = {"FASTER", "SLOWER", "SAME", "UNDECIDED"};
 
 void samples_add(Samples *samples, double value) {
-  if (samples->count == samples->room) {
-    samples->room = samples->room ? 2 * samples->room : 64;
-    samples->value = realloc(samples->value, (size_t)samples->room * sizeof *samples->value);
-    CHECK(samples->value, "no memory for %d samples", samples->room);
+  if (samples->count == samples->capacity) {
+    samples->capacity = samples->capacity ? 2 * samples->capacity : 64;
+    samples->value = realloc(samples->value, (size_t)samples->capacity * sizeof *samples->value);
+    CHECK(samples->value, "no memory for %d samples", samples->capacity);
   }
   samples->value[samples->count++] = value;
 }
@@ -76,10 +76,10 @@ double summary_noise(const Summary *summary) {
 }
 
 /* The median of `count` draws with replacement. */
-static double resampled_median(const double *value, int count, double *room, Rng *rng) {
-  for (int i = 0; i < count; i++) room[i] = value[rng_below(rng, (uint32_t)count)];
-  qsort(room, (size_t)count, sizeof *room, ascending);
-  return quantile(room, count, .5);
+static double resampled_median(const double *value, int count, double *draws, Rng *rng) {
+  for (int i = 0; i < count; i++) draws[i] = value[rng_below(rng, (uint32_t)count)];
+  qsort(draws, (size_t)count, sizeof *draws, ascending);
+  return quantile(draws, count, .5);
 }
 
 Ratio ratio_of_medians(const double *new_value, int new_count, const double *old_value,
@@ -87,14 +87,14 @@ Ratio ratio_of_medians(const double *new_value, int new_count, const double *old
   if (new_count < 1 || old_count < 1) return (Ratio){NAN, NAN, NAN};
   double ratios[RESAMPLES];
   int most = new_count > old_count ? new_count : old_count;
-  double *room = malloc((size_t)most * sizeof *room);
-  CHECK(room, "no memory for %d samples", most);
+  double *draws = malloc((size_t)most * sizeof *draws);
+  CHECK(draws, "no memory for %d samples", most);
   Rng rng = rng_make(1, RNG_TEST, 0);
   for (int i = 0; i < RESAMPLES; i++) {
-    double above = resampled_median(new_value, new_count, room, &rng);
-    ratios[i] = above / resampled_median(old_value, old_count, room, &rng);
+    double above = resampled_median(new_value, new_count, draws, &rng);
+    ratios[i] = above / resampled_median(old_value, old_count, draws, &rng);
   }
-  free(room);
+  free(draws);
   qsort(ratios, RESAMPLES, sizeof *ratios, ascending);
   Summary now = samples_summary(new_value, new_count), old = samples_summary(old_value, old_count);
   return (Ratio){now.median / old.median, quantile(ratios, RESAMPLES, .025),
@@ -179,9 +179,9 @@ void timing_run(const Work *work, const Flush *flush, const TimingLimits *limits
     if (flush && work->device) work->device->flush();
     if (flush && !work->device) flush_walk(flush);
     samples_add(samples, 1e6 * time_calls(work, repeats) / repeats);
-    bool look = samples->count >= LEAST_SAMPLES && samples->count % LEAST_SAMPLES == 0;
-    Summary summary = look ? samples_summary(samples->value, samples->count) : (Summary){0};
-    samples->met = look && summary_noise(&summary) <= limits->noise;
+    bool due = samples->count >= LEAST_SAMPLES && samples->count % LEAST_SAMPLES == 0;
+    Summary summary = due ? samples_summary(samples->value, samples->count) : (Summary){0};
+    samples->met = due && summary_noise(&summary) <= limits->noise;
     if (seconds_now() - start > limits->seconds && samples->count >= 3) break;
   }
 }

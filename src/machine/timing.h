@@ -14,7 +14,7 @@
 
 /* All samples of one measurement, in the order they were taken. */
 typedef struct Samples {
-  int count, room;
+  int count, capacity;
   double *value;
   bool met; /* the noise target was reached */
 } Samples;

@@ -290,7 +290,7 @@ static void put_curves(FILE *out, const json_t *points, const char *name, int co
   fputc('\n', out);
 }
 
-static bool looked(const json_t *points) {
+static bool has_dice(const json_t *points) {
   const json_t *point;
   size_t i;
   json_array_foreach(points, i, point) {
@@ -300,12 +300,12 @@ static bool looked(const json_t *points) {
 }
 
 /* The loss falls over decades; below it, at the same steps, the Dice of the validation patches
- * where somebody looked (databases of older forms have none). */
+ * where they were measured (databases of older forms have none). */
 static bool write_curves_script(const json_t *result, const json_t *points, const char *folder,
                                 const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
-  bool dice = looked(points);
+  bool dice = has_dice(points);
   int rows = (int)json_array_size(json_object_get(result, "rows"));
   plot_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
   fputs("set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"

@@ -260,9 +260,9 @@ static const char *const version_3[] = {paper_words, NULL};
 
 /* Dice of a few validation patches on the way (nnU-Net's pseudo Dice); with it the other columns of
  * a curve became means over the steps since the point before, clipped their number. */
-static const char looks[] = "ALTER TABLE curves ADD COLUMN val_dice REAL;";
+static const char validation_dice[] = "ALTER TABLE curves ADD COLUMN val_dice REAL;";
 
-static const char *const version_4[] = {looks, NULL};
+static const char *const version_4[] = {validation_dice, NULL};
 
 /* gpu and the like: NULL on the CPU. deterministic: 1 where `--deterministic` was given.
  * determinism: bitwise, ulp or none, as a repeated step showed; NULL: not probed. */

@@ -131,7 +131,7 @@ static bool list_trials(const json_t *plan, const char *data_hash, PlannedTrial 
 }
 
 /* Reads id and status of a stored trial; leaves id 0 when there is none. */
-static bool look_up(Store *store, PlannedTrial *trial, Error *error) {
+static bool find_status(Store *store, PlannedTrial *trial, Error *error) {
   sqlite3_stmt *statement;
   if (!database_prepare(store, "SELECT id, status FROM trials WHERE hash = ?1", &statement, error))
     return false;
@@ -151,7 +151,7 @@ bool store_preview(Store *store, const json_t *plan, const char *data_hash, Plan
                    int *count, Error *error) {
   if (!list_trials(plan, data_hash, trials, count, error)) return false;
   for (int i = 0; store && i < *count; i++)
-    if (!look_up(store, &(*trials)[i], error)) return false;
+    if (!find_status(store, &(*trials)[i], error)) return false;
   return true;
 }
 
@@ -269,7 +269,7 @@ static bool insert_trial(Store *store, const json_t *plan, const char *data_hash
 /* The configuration of a trial that is there differs by no more than the machine's keys. */
 static bool add_trial(Store *store, const json_t *plan, const char *data_hash, int64_t plan_id,
                       PlannedTrial *trial, Error *error) {
-  if (!look_up(store, trial, error)) return false;
+  if (!find_status(store, trial, error)) return false;
   char *config = kept_config(trial->config);
   bool good = trial->id ? database_run(store, error,
                                        "UPDATE trials SET config = ?2 WHERE id = ?1"

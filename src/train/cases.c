@@ -162,7 +162,7 @@ static bool read_cache(Cases *c, Error *error) {
 
 /* ---- either ----------------------------------------------------------------------------------*/
 
-static bool room(int count, Volume **volumes, Error *error) {
+static bool volumes_alloc(int count, Volume **volumes, Error *error) {
   *volumes = calloc((size_t)count, sizeof **volumes);
   return *volumes || fail(error, "no memory for %d cases", count);
 }
@@ -184,11 +184,12 @@ bool cases_load(Cases *c, const json_t *config, Error *error) {
   if (!dataset_open(&c->dataset, dir, error) ||
       !split_make(&c->split, &c->dataset, json_string_value(json_object_get(config, "split")),
                   (int)config_int(config, "fold"), error) ||
-      !room(c->split.validations, &c->validation, error))
+      !volumes_alloc(c->split.validations, &c->validation, error))
     return false;
   c->dataset.derived = derived_find(dir, home ? home : ".");
   if (!preprocessing) stored_find(c);
-  if (!preprocessing) return room(c->split.trainings, &c->training, error) && read_files(c, error);
+  if (!preprocessing)
+    return volumes_alloc(c->split.trainings, &c->training, error) && read_files(c, error);
   return preprocessing_read(&c->recipe.preprocessing, preprocessing, "configuration", error) &&
          read_cache(c, error);
 }

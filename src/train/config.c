@@ -58,9 +58,9 @@ void config_mode(const json_t *config) {
 const Backend *config_backend(const json_t *config, Error *error) {
   config_mode(config);
   const char *device = json_string_value(json_object_get(config, "device"));
-  int gpu = config_flags(config).gpu;
+  int number = config_flags(config).device_number;
   char name[64];
-  snprintf(name, sizeof name, gpu ? "%.32s:%d" : "%.32s", device ? device : "cpu", gpu);
+  snprintf(name, sizeof name, number ? "%.32s:%d" : "%.32s", device ? device : "cpu", number);
   return backend_open(name, error);
 }
 

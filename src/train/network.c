@@ -29,8 +29,8 @@ static bool weights_there(const char *checkpoint, Error *error) {
               checkpoint);
 }
 
-static bool network_open(Trained *t, const json_t *config, const Backend *backend, int channels,
-                         const Labelling *labelling, Error *error) {
+static bool network_load(TrainedNetwork *t, const json_t *config, const Backend *backend,
+                         int channels, const Labelling *labelling, Error *error) {
   if (!backend) return false;
   t->params = params_make(backend->real);
   t->graph = network_build(config, channels, labelling, false, t->params, &t->model, error);
@@ -41,19 +41,19 @@ static bool network_open(Trained *t, const json_t *config, const Backend *backen
          plan_bind(t->plan, NULL, error);
 }
 
-bool trained_open(Trained *t, const json_t *config, Error *error) {
-  *t = (Trained){0};
+bool trained_network_open(TrainedNetwork *t, const json_t *config, Error *error) {
+  *t = (TrainedNetwork){0};
   return weights_there(config_text(config, "checkpoint"), error) &&
          cases_load(&t->cases, config, error) &&
-         network_open(t, config, &backend_cpu, t->cases.dataset.channels,
+         network_load(t, config, &backend_cpu, t->cases.dataset.channels,
                       &t->cases.dataset.labelling, error);
 }
 
-bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t **labels,
-                        Error *error) {
+bool trained_network_open_alone(TrainedNetwork *t, const json_t *config, Recipe *recipe,
+                                json_t **labels, Error *error) {
   static char text[1 << 18];
   const char *checkpoint = config_text(config, "checkpoint");
-  *t = (Trained){0};
+  *t = (TrainedNetwork){0};
   if (!weights_there(checkpoint, error)) return false;
   if (!checkpoint_metadata(checkpoint, "recipe", text, sizeof text))
     return fail(error,
@@ -61,19 +61,19 @@ bool trained_open_alone(Trained *t, const json_t *config, Recipe *recipe, json_t
                 "again: `harness runs rm` and `harness run`",
                 checkpoint);
   return recipe_read(recipe, labels, text, checkpoint, error) &&
-         network_open(t, config, config_backend(config, error),
+         network_load(t, config, config_backend(config, error),
                       recipe->preprocessing.normaliser.channels, &recipe->labelling, error);
 }
 
-void trained_free(Trained *t) {
+void trained_network_free(TrainedNetwork *t) {
   plan_free(t->plan);
   if (t->graph) graph_free(t->graph);
   if (t->params) params_free(t->params);
   cases_free(&t->cases);
-  *t = (Trained){0};
+  *t = (TrainedNetwork){0};
 }
 
-void trained_patch(const Trained *t, const Volume *volume, uint8_t *labels) {
+void trained_network_patch(const TrainedNetwork *t, const Volume *volume, uint8_t *labels) {
   const Tensor *in = &t->model.image->tensor;
   const int64_t *patch = &in->dim[1];
   const int *dim = volume->image.grid.dim;

@@ -18,24 +18,24 @@ Graph *network_build(const json_t *config, int channels, const Labelling *labell
 /* A trained trial, opened again: its cases and its inference graph with the checkpoint's weights.
  */
 
-typedef struct Trained {
+typedef struct TrainedNetwork {
   Cases cases;
   Params *params;
   Graph *graph;
   Plan *plan; /* of the inference on one patch, bound */
   Model model;
-} Trained;
+} TrainedNetwork;
 
 /* config: the trial's, with home, data_dir and checkpoint. On the CPU. Whatever it returns,
- * trained_free frees it. */
-bool trained_open(Trained *trained, const json_t *config, Error *error);
+ * trained_network_free frees it. */
+bool trained_network_open(TrainedNetwork *network, const json_t *config, Error *error);
 /* The same on the configuration's device and without cases: the data set need not be there. recipe
  * and labels (see recipe.h) are those stored with the weights; labels is a new reference. */
-bool trained_open_alone(Trained *trained, const json_t *config, Recipe *recipe, json_t **labels,
-                        Error *error);
-void trained_free(Trained *trained);
+bool trained_network_open_alone(TrainedNetwork *network, const json_t *config, Recipe *recipe,
+                                json_t **labels, Error *error);
+void trained_network_free(TrainedNetwork *network);
 /* The patch in the middle of a normalised image (0 outside it) into the model's input, and its
  * labels; labels (D,H,W) of the patch. */
-void trained_patch(const Trained *trained, const Volume *volume, uint8_t *labels);
+void trained_network_patch(const TrainedNetwork *network, const Volume *volume, uint8_t *labels);
 
 #endif

@@ -35,9 +35,9 @@ static void count(PostprocessTally *tally, int way, const Score *score, int labe
   }
 }
 
-bool postprocess_look(PostprocessTally *tally, const Score *score, const uint8_t *predicted,
-                      const uint8_t *truth, const Grid *grid, const Labelling *labelling,
-                      Error *error) {
+bool postprocess_add(PostprocessTally *tally, const Score *score, const uint8_t *predicted,
+                     const uint8_t *truth, const Grid *grid, const Labelling *labelling,
+                     Error *error) {
   int labels = labelling_structures(labelling),
       ways = labelling->regions ? OF_LABEL : POSTPROCESS_WAYS;
   size_t voxels = grid_voxels(grid);

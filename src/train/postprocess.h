@@ -15,7 +15,8 @@ typedef struct Postprocess {
 
 /* Dice per label, summed over cases, in each of the four ways: as predicted, the foreground's
  * largest component, each label's, the foreground's and then each label's. A label's component
- * changes its own Dice only, so one look at each case decides for all labels and no map is kept. */
+ * changes its own Dice only, so one pass over each case decides for all labels and no map is
+ * kept. */
 enum { POSTPROCESS_WAYS = 4 };
 typedef struct PostprocessTally {
   double sum[POSTPROCESS_WAYS][DATASET_LABELS_MAX];
@@ -24,9 +25,9 @@ typedef struct PostprocessTally {
 
 /* score: of the prediction as it is; predicted, truth (grid). Of regions only the foreground's ways
  * are counted: what is taken from one is taken from others too. */
-bool postprocess_look(PostprocessTally *tally, const Score *score, const uint8_t *predicted,
-                      const uint8_t *truth, const Grid *grid, const Labelling *labelling,
-                      Error *error);
+bool postprocess_add(PostprocessTally *tally, const Score *score, const uint8_t *predicted,
+                     const uint8_t *truth, const Grid *grid, const Labelling *labelling,
+                     Error *error);
 /* labels: structures with background; before, after: mean Dice over them of the mean over cases. */
 Postprocess postprocess_choose(const PostprocessTally *tally, int labels, double *before,
                                double *after);

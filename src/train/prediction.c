@@ -80,7 +80,7 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
 
 typedef struct Predicting {
   const PredictionOptions *options;
-  Trained trained;
+  TrainedNetwork network;
   Recipe recipe;
   int classes;
   Postprocess postprocess;
@@ -147,7 +147,7 @@ static bool one_image(Predicting *p, const Case *item, Error *error) {
   image_free(&source);
   good = good && label_alloc(&label, &grid, error) &&
          (!wanted || image_alloc(&probability, &grid, p->classes, error)) &&
-         inference_run(p->trained.plan, &p->trained.model, &prepared, &frame, &p->inference,
+         inference_run(p->network.plan, &p->network.model, &prepared, &frame, &p->inference,
                        label.data, probability.data, error) &&
          postprocess_apply(&p->postprocess, label.data, grid.dim, error) &&
          write_maps(p, item, &label, &probability, error);
@@ -184,7 +184,7 @@ static void each_image(Predicting *p, PredictionOutcome *outcome) {
 
 static bool begin(Predicting *p, const json_t *config, Error *error) {
   json_t *labels = NULL;
-  if (!trained_open_alone(&p->trained, config, &p->recipe, &labels, error)) return false;
+  if (!trained_network_open_alone(&p->network, config, &p->recipe, &labels, error)) return false;
   json_decref(labels);
   p->classes = labelling_classes(&p->recipe.labelling);
   p->inference = inference_options(config, &p->recipe.labelling);
@@ -215,7 +215,7 @@ bool prediction_run(const json_t *config, const PredictionOptions *options,
             stderr);
     each_image(&p, outcome);
   }
-  trained_free(&p.trained);
+  trained_network_free(&p.network);
   new_images_free(&p.images);
   free(p.folder);
   return good;

@@ -36,7 +36,7 @@ static double mean_part(const Training *t, const Window *w, int part) {
   return part == 0 || t->model->part[part - 1] ? w->value[part] / w->steps : NAN;
 }
 
-/* dice: of the validation patches after this step; NaN when nobody looked. */
+/* dice: of the validation patches after this step; NaN where it was not measured. */
 static void report(const Training *t, Window *w, int64_t step, double rate, double dice) {
   Event event = {EVENT_step, .step = {.step = step + 1,
                                       .steps = t->steps,
@@ -96,9 +96,9 @@ static void run_step(const Training *t, Loader *loader, Stepper *stepper, int64_
 
 /* Looks when it is time, judges when it is due. */
 static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *error) {
-  if (!collapse_looks(&t->rule, step, t->steps)) return true;
-  if (!collapse_look(t->watch, step, error)) return false;
-  if (step + 1 < collapse_step(&t->rule, t->steps) || !t->watch->looks) return true;
+  if (!collapse_measures(&t->rule, step, t->steps)) return true;
+  if (!collapse_measure(t->watch, step, error)) return false;
+  if (step + 1 < collapse_step(&t->rule, t->steps) || !t->watch->measured) return true;
   fprintf(stderr, "Dice of the training patches at step %lld of %lld: %.3f (collapsed below %g)\n",
           (long long)step + 1, (long long)t->steps, t->watch->mean, t->rule.dice);
   if (t->watch->mean >= t->rule.dice) return true;
@@ -111,7 +111,7 @@ static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *erro
 
 /* As nnU-Net's "pseudo Dice": the same few validation patches every time. */
 static bool validate(const Training *t, double *dice, Error *error) {
-  return look_dice(t->watch->look, t->validation, 0, VALIDATION_BATCHES, dice, error);
+  return patch_dice(t->watch->patches, t->validation, 0, VALIDATION_BATCHES, dice, error);
 }
 
 static bool not_finite(const Stepper *s, int64_t step, double rate, Error *error) {
@@ -121,7 +121,7 @@ static bool not_finite(const Stepper *s, int64_t step, double rate, Error *error
   return true;
 }
 
-/* Reports come a hundred times a training, each fifth with a look at the validation. */
+/* Reports come a hundred times a training, each fifth with the Dice of validation patches. */
 static bool tell(const Training *t, Window *window, int64_t step, bool first, double rate,
                  Error *error) {
   int64_t every = t->steps / REPORTS > 0 ? t->steps / REPORTS : 1;
@@ -149,7 +149,7 @@ static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64
       return true;
     }
     if (!tell(t, &window, step, step == first, rate, error)) return false;
-    bool stop = interrupted; /* once a step: a signal may come between two looks at it */
+    bool stop = interrupted; /* once a step: a signal may come at any moment */
     bool due = step + 1 == t->steps || (step + 1) % t->save_every == 0;
     if ((stop || due) && !save(t, step + 1, error)) return false;
     if (stop) {

@@ -28,7 +28,7 @@ typedef struct Training {
   const char *recipe;     /* metadata of the checkpoint: see recipe.h */
   FILE *events;
   CollapseRule rule;
-  CollapseWatch *watch;      /* where the rule looks */
+  CollapseWatch *watch;      /* where the rule measures */
   const Sampler *validation; /* patches whose Dice is told on the way; NULL: none */
   bool eager;                /* on a device: no captured step */
   double *waited_s;          /* the time spent waiting for batches is added to it */

@@ -60,7 +60,7 @@ static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
   const uint8_t *truth = cases_truth(cases, i);
   const Labelling *labelling = &cases->dataset.labelling;
   good = good && score_structures(labelling, truth, label, &frame.file, &surface, score, &inner) &&
-         postprocess_look(tally, score, label, truth, &frame.file, labelling, &inner);
+         postprocess_add(tally, score, label, truth, &frame.file, labelling, &inner);
   free(label);
   return good || fail(error, "%s: %s", volume->name, inner.text);
 }
@@ -239,12 +239,12 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .profile = flags.profile ? &profile : NULL,
       .eager = flags.no_capture,
   };
-  Look look = {.train = t->train_plan,
-               .graph = t->infer_graph,
-               .model = &t->infer,
-               .regions = t->cases.dataset.labelling.regions > 0,
-               .above = inference_options(t->config, NULL).logits ? 0 : .5f};
-  CollapseWatch watch = {.look = &look, .sampler = t->sampler};
+  PatchDice patches = {.train = t->train_plan,
+                       .graph = t->infer_graph,
+                       .model = &t->infer,
+                       .regions = t->cases.dataset.labelling.regions > 0,
+                       .above = inference_options(t->config, NULL).logits ? 0 : .5f};
+  CollapseWatch watch = {.patches = &patches, .sampler = t->sampler};
   training.watch = &watch;
   training.validation = t->validation;
   int64_t first = training_resume(t->params, training.checkpoint, error);
@@ -254,7 +254,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   t->train_s = seconds_now() - start;
   fprintf(stderr, "trained %.1f s, waited %.1f %% of them for data (%d worker%s)\n", t->train_s,
           100 * t->waited_s / t->train_s, training.workers, training.workers == 1 ? "" : "s");
-  t->infer_plan = look.infer;
+  t->infer_plan = patches.infer;
   if (training.profile) print_profile(t, &profile);
   return good;
 }

@@ -6,8 +6,8 @@
 
 /* ---- Dice of patches --------------------------------------------------------------------------*/
 
-void look_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
-                int64_t (*counts)[3]) {
+void patch_dice_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
+                      int64_t (*counts)[3]) {
   for (int64_t i = 0; i < voxels; i++) {
     int best = 0;
     if (labels[i] < 0) continue;
@@ -20,8 +20,8 @@ void look_count(const float *map, const int32_t *labels, int64_t voxels, int cla
   }
 }
 
-void look_count_regions(const float *map, const int32_t *labels, int64_t voxels, int regions,
-                        float above, int64_t (*counts)[3]) {
+void patch_dice_count_regions(const float *map, const int32_t *labels, int64_t voxels, int regions,
+                              float above, int64_t (*counts)[3]) {
   for (int64_t i = 0; i < voxels; i++)
     for (int r = 0; r < regions && labels[i] >= 0; r++) {
       bool predicted = map[i * regions + r] > above, labelled = labels[i] >> r & 1;
@@ -31,7 +31,7 @@ void look_count_regions(const float *map, const int32_t *labels, int64_t voxels,
     }
 }
 
-double look_mean(const int64_t (*counts)[3], int classes) {
+double patch_dice_mean(const int64_t (*counts)[3], int classes) {
   double sum = 0;
   int present = 0;
   for (int c = 1; c < classes; c++) {
@@ -49,13 +49,13 @@ typedef struct Batch {
   int patches;
 } Batch;
 
-static bool batch_make(Batch *b, const Look *look, const Sampler *sampler, Error *error) {
+static bool batch_make(Batch *b, const PatchDice *patches, const Sampler *sampler, Error *error) {
   SamplerSize size = sampler_size(sampler);
   *b = (Batch){.image = malloc(size.image * sizeof *b->image),
                .scratch = malloc(size.scratch * sizeof *b->scratch + 1),
                .labels = malloc(size.label * sizeof *b->labels),
-               .patches = (int)((int64_t)size.label / tensor_rows(&look->model->map->tensor))};
-  return (b->image && b->scratch && b->labels) || fail(error, "no memory to look at a batch");
+               .patches = (int)((int64_t)size.label / tensor_rows(&patches->model->map->tensor))};
+  return (b->image && b->scratch && b->labels) || fail(error, "no memory to measure a batch");
 }
 
 static void batch_free(Batch *b) {
@@ -64,46 +64,49 @@ static void batch_free(Batch *b) {
   free(b->labels);
 }
 
-static void count_batch(const Look *look, const Batch *b, int64_t (*counts)[3]) {
-  const Tensor *in = &look->model->image->tensor, *map = &look->model->map->tensor;
+static void count_batch(const PatchDice *patches, const Batch *b, int64_t (*counts)[3]) {
+  const Tensor *in = &patches->model->image->tensor, *map = &patches->model->map->tensor;
   int64_t voxels = tensor_rows(map);
   for (int i = 0; i < b->patches; i++) {
-    memcpy(look->model->image->host, b->image + i * tensor_count(in), tensor_bytes(in));
-    plan_send(look->infer, look->model->image);
-    plan_run(look->infer, false);
-    const float *found = plan_fetch(look->infer, look->model->map);
+    memcpy(patches->model->image->host, b->image + i * tensor_count(in), tensor_bytes(in));
+    plan_send(patches->infer, patches->model->image);
+    plan_run(patches->infer, false);
+    const float *found = plan_fetch(patches->infer, patches->model->map);
     int classes = (int)tensor_last(map);
-    if (look->regions)
-      look_count_regions(found, b->labels + i * voxels, voxels, classes, look->above, counts + 1);
+    if (patches->regions)
+      patch_dice_count_regions(found, b->labels + i * voxels, voxels, classes, patches->above,
+                               counts + 1);
     else
-      look_count(found, b->labels + i * voxels, voxels, classes, counts);
+      patch_dice_count(found, b->labels + i * voxels, voxels, classes, counts);
   }
 }
 
-bool look_dice(Look *look, const Sampler *sampler, int64_t step, int batches, double *dice,
-               Error *error) {
-  if (!look->infer) look->infer = plan_make(look->graph, look->train->backend, true, error);
-  if (!look->infer) return false;
-  bool lent = look->infer->bytes <= look->train->bytes;
+bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int batches, double *dice,
+                Error *error) {
+  if (!patches->infer)
+    patches->infer = plan_make(patches->graph, patches->train->backend, true, error);
+  if (!patches->infer) return false;
+  bool lent = patches->infer->bytes <= patches->train->bytes;
   int64_t counts[DATASET_LABELS_MAX][3] = {0};
   Batch batch;
-  bool good = batch_make(&batch, look, sampler, error) &&
-              plan_bind(look->infer, lent ? look->train->memory : look->infer->memory, error);
+  bool good =
+      batch_make(&batch, patches, sampler, error) &&
+      plan_bind(patches->infer, lent ? patches->train->memory : patches->infer->memory, error);
   for (int i = 0; good && i < batches; i++) {
     sampler_batch(sampler, (uint64_t)(step + i), batch.scratch, batch.image, batch.labels);
-    count_batch(look, &batch, counts);
+    count_batch(patches, &batch, counts);
   }
   batch_free(&batch);
-  int classes = (int)tensor_last(&look->model->map->tensor);
-  *dice = look_mean((const int64_t(*)[3])counts, classes + look->regions);
-  return good && plan_bind(look->train, look->train->memory, error);
+  int classes = (int)tensor_last(&patches->model->map->tensor);
+  *dice = patch_dice_mean((const int64_t(*)[3])counts, classes + patches->regions);
+  return good && plan_bind(patches->train, patches->train->memory, error);
 }
 
 /* ---- collapse ---------------------------------------------------------------------------------*/
 
 /* A trial that has not taken so many steps by then says nothing: nobody learns faster. */
-enum { LOOKS = 20, LEAST_STEPS = 40 };
-static const double SHARE = 0.2; /* of the newest look in the mean */
+enum { MEASUREMENTS = 20, LEAST_STEPS = 40 };
+static const double SHARE = 0.2; /* of the newest measurement in the mean */
 
 static int64_t due(const CollapseRule *rule, int64_t steps) {
   int64_t at = (int64_t)ceil(rule->at * (double)steps);
@@ -119,14 +122,14 @@ bool collapse_ended(const CollapseRule *rule, int64_t steps, double dice) {
   return due(rule, steps) > 0 && dice < rule->dice;
 }
 
-bool collapse_looks(const CollapseRule *rule, int64_t step, int64_t steps) {
-  int64_t at = collapse_step(rule, steps), window = at / 4, every = window / LOOKS + 1;
+bool collapse_measures(const CollapseRule *rule, int64_t step, int64_t steps) {
+  int64_t at = collapse_step(rule, steps), window = at / 4, every = window / MEASUREMENTS + 1;
   return at > 0 && step < at && step >= at - window && (at - 1 - step) % every == 0;
 }
 
-bool collapse_look(CollapseWatch *w, int64_t step, Error *error) {
+bool collapse_measure(CollapseWatch *w, int64_t step, Error *error) {
   double dice;
-  if (!look_dice(w->look, w->sampler, step, 1, &dice, error)) return false;
-  if (isfinite(dice)) w->mean = w->looks++ ? w->mean + SHARE * (dice - w->mean) : dice;
+  if (!patch_dice(w->patches, w->sampler, step, 1, &dice, error)) return false;
+  if (isfinite(dice)) w->mean = w->measured++ ? w->mean + SHARE * (dice - w->mean) : dice;
   return true;
 }

@@ -11,31 +11,31 @@
 /* How well the network segments training or validation patches while it is still being trained: the
  * inference graph runs between two training steps and borrows their memory. */
 
-typedef struct Look {
+typedef struct PatchDice {
   Plan *train;        /* bound; its arena is lent */
   Graph *graph;       /* of the inference on one patch */
   const Model *model; /* of it */
   bool regions;       /* its classes are regions: each lies where its map is above `above` */
   float above;
-  Plan *infer; /* made at the first look; the caller frees it */
-} Look;
+  Plan *infer; /* made at the first call; the caller frees it */
+} PatchDice;
 
 /* Dice over `batches` batches of the sampler from that of `step` on: voxels are counted over all of
  * them, then the mean is taken over the structures in the labels; NaN when there is none.
  * Afterwards the training plan is bound as before, its values are gone. */
-bool look_dice(Look *look, const Sampler *sampler, int64_t step, int batches, double *dice,
-               Error *error);
+bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int batches, double *dice,
+                Error *error);
 
 /* counts (classes, 3): intersection, predicted, labelled; class maps are (voxels, classes). Voxels
  * with a negative label count nowhere. */
-void look_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
-                int64_t (*counts)[3]);
+void patch_dice_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
+                      int64_t (*counts)[3]);
 /* The same of regions, counts (regions, 3): labels are sets of them, predicted are those whose map
  * is above `above`: 1/2, or 0 of logits. */
-void look_count_regions(const float *map, const int32_t *labels, int64_t voxels, int regions,
-                        float above, int64_t (*counts)[3]);
+void patch_dice_count_regions(const float *map, const int32_t *labels, int64_t voxels, int regions,
+                              float above, int64_t (*counts)[3]);
 /* Mean over the structures 1.. that are in the labels; NaN when there is none. */
-double look_mean(const int64_t (*counts)[3], int classes);
+double patch_dice_mean(const int64_t (*counts)[3], int classes);
 
 /* ---- collapse ---------------------------------------------------------------------------------*/
 
@@ -43,10 +43,10 @@ double look_mean(const int64_t (*counts)[3], int classes);
  * training whose patches are not segmented at all when it should have begun to learn. Before `at`
  * of the steps the batch just trained on is run through the inference graph; its Dice is the mean
  * over the structures in the labels, their voxels counted over the batch; an exponential mean of
- * the looks decides once. */
+ * the measurements decides once. */
 
 typedef struct CollapseRule {
-  double dice; /* collapsed below; 0: never looks */
+  double dice; /* collapsed below; 0: never measures */
   double at;   /* share of the steps */
 } CollapseRule;
 
@@ -56,18 +56,18 @@ int64_t collapse_step(const CollapseRule *rule, int64_t steps);
 /* A trial that went astray later: whether the mean Dice over its validation cases is below the
  * rule's. A trial too short to be judged on the way is not judged here either. */
 bool collapse_ended(const CollapseRule *rule, int64_t steps, double dice);
-/* Whether the batch of this step (counted from 0) is looked at: up to LOOKS of them, evenly over
- * the last quarter before the judgement. */
-bool collapse_looks(const CollapseRule *rule, int64_t step, int64_t steps);
+/* Whether the batch of this step (counted from 0) is measured: up to MEASUREMENTS of them, evenly
+ * over the last quarter before the judgement. */
+bool collapse_measures(const CollapseRule *rule, int64_t step, int64_t steps);
 
 typedef struct CollapseWatch {
-  Look *look;
+  PatchDice *patches;
   const Sampler *sampler; /* the training's */
-  double mean;            /* exponential, of the looks so far */
-  int looks;
+  double mean;            /* exponential, of the measurements so far */
+  int measured;
 } CollapseWatch;
 
-/* Looks at the batch of `step`. A batch without any structure does not count. */
-bool collapse_look(CollapseWatch *watch, int64_t step, Error *error);
+/* Measures the batch of `step`. A batch without any structure does not count. */
+bool collapse_measure(CollapseWatch *watch, int64_t step, Error *error);
 
 #endif

@@ -20,7 +20,7 @@ import torch
 
 import models
 import operators
-from place import Place
+from device import Device
 
 BENCHES = {"step": models.step, "deform_attention": operators.deform_attention, "match": operators.match,
            "dice": operators.dice}
@@ -46,24 +46,24 @@ def check(work):
 class Server:
     def __init__(self):
         self.work = None
-        self.place = None
+        self.device = None
 
     def begin(self, request):
         torch.set_num_threads(request["threads"])
         self.work = None
-        self.place = Place(request["device"], request["tf32"])
+        self.device = Device(request["device"], request["tf32"])
         self.clear()
         return BENCHES[request["bench"]](request)
 
     def clear(self):
         gc.collect()
-        self.place.forget()
+        self.device.forget()
 
     def best_time(self, work, seconds):
         work()
-        first = self.place.timed(work)
+        first = self.device.timed(work)
         repeats = max(1, min(20, int(seconds / max(first, 1e-6) / 4)))
-        times = [first] + [self.place.timed(work) for _ in range(repeats)]
+        times = [first] + [self.device.timed(work) for _ in range(repeats)]
         check(work)
         return min(times)
 
@@ -71,10 +71,10 @@ class Server:
         """BENCHES[...] gives the settings to choose from, name -> function that makes the work. The fastest is made
         again at the end, so that its memory is its own."""
         makers, choices, reason = self.begin(request), {}, ""
-        makers = self.place.settings(makers)
+        makers = self.device.settings(makers)
         for name, make in makers.items():
             work = None
-            self.place.prepare(name)
+            self.device.prepare(name)
             try:
                 work = make()
                 choices[name] = 1e6 * self.best_time(work, request["seconds"])
@@ -87,19 +87,19 @@ class Server:
         if not known:
             raise RuntimeError(reason)
         best = min(known, key=choices.get)
-        self.place.prepare(best)
+        self.device.prepare(best)
         self.work = makers[best]()
         self.best_time(self.work, 0)
         return {"setting": best, "choices": choices, "parameters": getattr(self.work, "parameters", None)}
 
     def measure(self, request):
-        seconds = self.place.timed(self.work, request["repeats"])
+        seconds = self.device.timed(self.work, request["repeats"])
         check(self.work)
-        return {"us": 1e6 * seconds, "rss": peak_bytes(), "peak": self.place.peak()}
+        return {"us": 1e6 * seconds, "rss": peak_bytes(), "peak": self.device.peak()}
 
     def first(self, request):
         work = next(iter(self.begin(request).values()))()
-        return {"us": 1e6 * self.place.timed(work), "rss": peak_bytes()}
+        return {"us": 1e6 * self.device.timed(work), "rss": peak_bytes()}
 
 
 def answer(value):

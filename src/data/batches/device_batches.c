@@ -9,7 +9,7 @@ struct DeviceBatches {
   uint64_t next;
   int32_t *target; /* sampler_targets */
   float *spare;    /* a plane, then those of a patch with several channels */
-  void *room;
+  void *scratch;
 };
 
 static size_t patch_voxels(const SamplerOptions *options) {
@@ -31,7 +31,7 @@ static size_t spare_floats(const Sampler *sampler) {
 }
 
 static bool fits(const Sampler *sampler, const Backend *backend) {
-  size_t bytes = PLANE_ROOM + spare_floats(sampler) * sizeof(float);
+  size_t bytes = PLANE_SCRATCH + spare_floats(sampler) * sizeof(float);
   for (int i = 0; i < sampler_cases(sampler); i++) {
     const Voxels *voxels = sampler_case(sampler, i);
     bytes += voxels_count(voxels) * ((size_t)voxels->channels * value_bytes(voxels) + 1);
@@ -65,10 +65,10 @@ DeviceBatches *device_batches_make(const Sampler *sampler, const Backend *backen
   CHECK(b && item, "no memory for the batches of a device");
   *b = (DeviceBatches){.sampler = sampler, .backend = backend, .item = item, .next = first};
   b->spare = backend->alloc(spare_floats(sampler) * sizeof(float));
-  b->room = backend->alloc(PLANE_ROOM);
+  b->scratch = backend->alloc(PLANE_SCRATCH);
   const int32_t *target = sampler_targets(sampler);
   if (target) b->target = sent(backend, target, LABEL_VALUES * sizeof *target);
-  bool good = b->spare && b->room && (b->target || !target);
+  bool good = b->spare && b->scratch && (b->target || !target);
   for (int i = 0; good && i < cases; i++) good = item_send(b, sampler_case(sampler, i));
   if (good) return b;
   device_batches_free(b); /* others took the memory meanwhile */
@@ -87,7 +87,7 @@ void device_batches_free(DeviceBatches *b) {
     release(b->backend, item->label);
   }
   release(b->backend, b->spare);
-  release(b->backend, b->room);
+  release(b->backend, b->scratch);
   release(b->backend, b->target);
   free(b->item);
   free(b);
@@ -107,7 +107,7 @@ static void sample(DeviceBatches *b, int index, float *image, int32_t *label, vo
                     .target = b->target,
                     .planes = planes,
                     .classes = label};
-  Plane plane = {.value = planes, .spare = b->spare, .room = b->room, .queue = queue};
+  Plane plane = {.value = planes, .spare = b->spare, .scratch = b->scratch, .queue = queue};
   for (int axis = 0; axis < 3; axis++) {
     read.dim[axis] = item->dim[axis];
     read.patch[axis] = plane.dim[axis] = options->patch[axis];

@@ -58,8 +58,8 @@ static bool case_measure(Fingerprint *fingerprint, const Dataset *dataset, int i
     memcpy(fingerprint->dim[index], frame.box_dim, sizeof frame.box_dim);
     *relative = (double)frame.box_dim[0] * frame.box_dim[1] * frame.box_dim[2] /
                 (double)grid_voxels(&frame.file);
-    int room = foreground_room(dataset->cases, dataset->channels);
-    good = foreground_take(foreground, &volume, &frame, room, error);
+    int quota = foreground_quota(dataset->cases, dataset->channels);
+    good = foreground_take(foreground, &volume, &frame, quota, error);
   }
   volume_free(&volume, 1);
   return good;

@@ -34,10 +34,10 @@ static uint32_t *keys_sort(uint32_t *key, uint32_t *spare, size_t count) {
   return key;
 }
 
-int foreground_room(int cases, int channels) {
+int foreground_quota(int cases, int channels) {
   enum { ALL = 1 << 25, LEAST = 1000, MOST = 1 << 16 };
-  int room = ALL / channels / cases;
-  return room < LEAST ? LEAST : room > MOST ? MOST : room;
+  int quota = ALL / channels / cases;
+  return quota < LEAST ? LEAST : quota > MOST ? MOST : quota;
 }
 
 static void moments_find(Foreground *f, const uint32_t *key) {
@@ -52,16 +52,16 @@ static void moments_find(Foreground *f, const uint32_t *key) {
 }
 
 /* key: sorted. */
-static bool values_keep(Foreground *f, const uint32_t *key, int room) {
+static bool values_keep(Foreground *f, const uint32_t *key, int quota) {
   size_t different = 1;
   for (size_t i = 1; i < f->voxels; i++) different += key[i] != key[i - 1];
-  bool all = f->all = different <= (size_t)room;
-  size_t most = all ? different : (size_t)room + 1;
+  bool all = f->all = different <= (size_t)quota;
+  size_t most = all ? different : (size_t)quota + 1;
   f->key = malloc(most * sizeof *f->key);
   f->up_to = malloc(most * sizeof *f->up_to);
   if (!f->key || !f->up_to) return false;
   for (size_t i = 0; i < f->voxels; i++) {
-    size_t next = ((size_t)f->kept * f->voxels) / (size_t)room; /* the rank that is due */
+    size_t next = ((size_t)f->kept * f->voxels) / (size_t)quota; /* the rank that is due */
     bool last_of_value = i + 1 == f->voxels || key[i + 1] != key[i];
     if (all ? !last_of_value : i != next && i + 1 != f->voxels) continue;
     f->key[f->kept] = key[i];
@@ -87,7 +87,7 @@ static size_t labelled(const Volume *volume, const Frame *frame, size_t *voxel) 
 }
 
 static bool channels_take(Foreground *foreground, const Image *image, const size_t *voxel,
-                          size_t found, int room) {
+                          size_t found, int quota) {
   uint32_t *key = malloc(found * sizeof *key), *spare = malloc(found * sizeof *spare);
   bool good = key && spare;
   for (int channel = 0; good && channel < image->channels; channel++) {
@@ -97,14 +97,14 @@ static bool channels_take(Foreground *foreground, const Image *image, const size
     uint32_t *sorted = keys_sort(key, spare, found);
     f->voxels = (uint32_t)found;
     moments_find(f, sorted);
-    good = values_keep(f, sorted, room);
+    good = values_keep(f, sorted, quota);
   }
   free(key);
   free(spare);
   return good;
 }
 
-bool foreground_take(Foreground *foreground, const Volume *volume, const Frame *frame, int room,
+bool foreground_take(Foreground *foreground, const Volume *volume, const Frame *frame, int quota,
                      Error *error) {
   size_t found = labelled(volume, frame, NULL);
   memset(foreground, 0, (size_t)volume->image.channels * sizeof *foreground);
@@ -112,7 +112,7 @@ bool foreground_take(Foreground *foreground, const Volume *volume, const Frame *
   size_t *voxel = malloc(found * sizeof *voxel);
   bool good = voxel != NULL;
   if (good) labelled(volume, frame, voxel);
-  good = good && channels_take(foreground, &volume->image, voxel, found, room);
+  good = good && channels_take(foreground, &volume->image, voxel, found, quota);
   free(voxel);
   return good || fail(error, "out of memory for %zu foreground voxels", found);
 }

@@ -2,10 +2,10 @@
  * cases voxels of every case, with replacement, so that each case counts alike; this is what such a
  * draw comes to in the end, without its chance: the mean over cases of their own distributions.
  *
- * Of a case at most about `room` values are kept with how many voxels lie below: all of its
+ * Of a case at most about `quota` values are kept with how many voxels lie below: all of its
  * different values where there are no more (a CT has some thousand), else some, equally far apart
  * in rank, and between two of them as many voxels as a straight line has: ranks are off by less
- * than 1 / room, in smooth tails by far less. Mean, sd, least and most are exact. */
+ * than 1 / quota, in smooth tails by far less. Mean, sd, least and most are exact. */
 #ifndef DATA_FOREGROUND_H
 #define DATA_FOREGROUND_H
 
@@ -27,10 +27,10 @@ typedef struct Foreground {
 } Foreground;
 
 /* How many values of a case may be kept, for all to stay within 256 MiB; at least 1,000. */
-int foreground_room(int cases, int channels);
+int foreground_quota(int cases, int channels);
 /* foreground (channels): of the voxels of the frame's box whose label is not 0. Errors: memory.
  * Whatever it returns, foreground_free frees it. */
-bool foreground_take(Foreground *foreground, const Volume *volume, const Frame *frame, int room,
+bool foreground_take(Foreground *foreground, const Volume *volume, const Frame *frame, int quota,
                      Error *error);
 void foreground_free(Foreground *foreground, int count);
 /* Over `cases` cases, one every `stride` of the array; without a voxel all is 0. */

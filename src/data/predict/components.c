@@ -12,7 +12,7 @@ typedef struct Run {
 
 typedef struct Runs {
   Run *run;
-  int count, room;
+  int count, capacity;
   int *row; /* (D * H + 1): the first run of each row */
 } Runs;
 
@@ -34,12 +34,12 @@ static void join(Run *run, int a, int b) {
 }
 
 static bool add_run(Runs *runs, int first, int last) {
-  if (runs->count == runs->room) {
-    int room = runs->room ? 2 * runs->room : 1024;
-    Run *grown = realloc(runs->run, (size_t)room * sizeof *grown);
+  if (runs->count == runs->capacity) {
+    int capacity = runs->capacity ? 2 * runs->capacity : 1024;
+    Run *grown = realloc(runs->run, (size_t)capacity * sizeof *grown);
     if (!grown) return false;
     runs->run = grown;
-    runs->room = room;
+    runs->capacity = capacity;
   }
   runs->run[runs->count] = (Run){first, last, runs->count, last - first};
   runs->count++;

@@ -31,13 +31,13 @@ typedef struct Sweep {
   void *take_user;
 } Sweep;
 
-int window_origins(int size, int patch, double step, int *origin, int room) {
+int window_origins(int size, int patch, double step, int *origin, int capacity) {
   if (size <= patch) {
     origin[0] = -((patch - size) / 2);
     return 1;
   }
   int count = (int)ceil((size - patch) / (patch * step)) + 1;
-  if (count > room) return 0;
+  if (count > capacity) return 0;
   double actual = (double)(size - patch) / (count - 1);
   for (int i = 0; i < count; i++) origin[i] = (int)rint(actual * i);
   return count;

@@ -44,7 +44,7 @@ bool sliding_window(const Image *image, const WindowOptions *options, PredictPat
 /* First largest class of each voxel. maps (voxels,classes) -> label (voxels). */
 void class_argmax(const float *maps, size_t voxels, int classes, uint8_t *label);
 
-/* The tile origins along one axis, at most `room`; returns how many. Exposed for tests. */
-int window_origins(int size, int patch, double step, int *origin, int room);
+/* The tile origins along one axis, at most `capacity`; returns how many. Exposed for tests. */
+int window_origins(int size, int patch, double step, int *origin, int capacity);
 
 #endif

@@ -7,18 +7,18 @@ enum { OUTSIDE, INSIDE, PERHAPS_A_HOLE };
 /* Empty voxels that were reached from the border and whose neighbours are still to be seen. */
 typedef struct Open {
   size_t *voxel;
-  size_t count, room;
+  size_t count, capacity;
 } Open;
 
 static bool open_add(Open *open, uint8_t *inside, size_t voxel) {
   if (inside[voxel] != PERHAPS_A_HOLE) return true;
   inside[voxel] = OUTSIDE;
-  if (open->count == open->room) {
-    size_t room = open->room ? 2 * open->room : 1 << 12;
-    size_t *grown = realloc(open->voxel, room * sizeof *grown);
+  if (open->count == open->capacity) {
+    size_t capacity = open->capacity ? 2 * open->capacity : 1 << 12;
+    size_t *grown = realloc(open->voxel, capacity * sizeof *grown);
     if (!grown) return false;
     open->voxel = grown;
-    open->room = room;
+    open->capacity = capacity;
   }
   open->voxel[open->count++] = voxel;
   return true;

@@ -14,10 +14,10 @@ static char *bytes_read(const char *path, size_t *length) {
   FILE *file = fopen(path, "rb");
   char *text = NULL;
   *length = 0;
-  for (size_t got = 1, room = 0; file && got;) {
-    if (*length == room) text = realloc(text, room = 2 * room + 4096);
+  for (size_t got = 1, capacity = 0; file && got;) {
+    if (*length == capacity) text = realloc(text, capacity = 2 * capacity + 4096);
     CHECK(text, "out of memory for %s", path);
-    *length += got = fread(text + *length, 1, room - *length, file);
+    *length += got = fread(text + *length, 1, capacity - *length, file);
   }
   if (!file) return NULL;
   bool bad = ferror(file);

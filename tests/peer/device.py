@@ -18,7 +18,7 @@ def keep_memory(kept):
     LIBC.mallopt(TRIM_THRESHOLD, -1 if kept else 128 * 1024)
 
 
-class Place:
+class Device:
     def __init__(self, name, tf32="conv"):
         self.device = torch.device("cuda:0" if name == "cuda" else name)  # set_device wants a number
         self.gpu = self.device.type == "cuda"

@@ -1,4 +1,4 @@
-#include "kernels/cpu/attention_scores.h"
+#include "kernels/cpu/attention_matrix.h"
 #include "kernels/cpu/sgemm.h"
 #include "kernels/cpu/simd_math.h"
 
@@ -58,7 +58,7 @@ static void soften(int64_t count, float *restrict s) {
   for (int64_t t = 0; t < count; t++) s[t] /= total;
 }
 
-void attention_scores_forward(const Call *call) {
+void attention_matrix_forward(const Call *call) {
 #pragma omp parallel for schedule(static)
   for (int64_t at = 0; at < heads_of(call); at++) {
     Head h = head_of(call, at);
@@ -74,7 +74,7 @@ void attention_scores_forward(const Call *call) {
   }
 }
 
-size_t attention_scores_scratch(const Call *call) {
+size_t attention_matrix_scratch(const Call *call) {
   return tensor_bytes(&call->out[OUT_P]);
 }
 
@@ -108,7 +108,7 @@ static void backward_head(const Call *call, const Head *h) {
     gemm(h->keys, h->size, h->queries, 1, (Matrix){p, h->keys, true}, dy, 0, dv + h->k, h->width);
 }
 
-void attention_scores_backward(const Call *call) {
+void attention_matrix_backward(const Call *call) {
   if (!call->dout[OUT_Y].data) { /* nothing arrives */
     for (int i = IN_Q; i <= IN_V; i++)
       if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
