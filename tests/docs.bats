@@ -23,14 +23,14 @@ for name in sorted(told.keys() | there.keys()):
 END
 }
 
-@test "what pages link to and tell to type is there" {
+@test "what pages link to, tell to type and name is there, and what comments name" {
   /usr/bin/python3 -B "$root/tests/docs.py" "$harness"
 }
 
 @test "a page that links or tells to type what is not there is found" {
   cat >bad.md <<'END'
 # Bad
-[x](nothing.md) [y](#nowhere) [z](#bad)
+[x](nothing.md) [y](#nowhere) [z](#bad) as kernels/gone.c and conv.c say
 
     ./harness run experiments/none.lua querys=1 --jbs 3 -q
     HARNESS_NOTHING=1 ./harness data chek DIR      # --none
@@ -38,9 +38,9 @@ END
 END
   run /usr/bin/python3 -B "$root/tests/docs.py" "$harness" "$work/bad.md"
   [ "$status" -eq 1 ]
-  [ "${#lines[@]}" -eq 8 ]
+  [ "${#lines[@]}" -eq 9 ]
   local word
-  for word in nothing.md nowhere none.lua querys --jbs chek cheese HARNESS_NOTHING; do
+  for word in nothing.md nowhere none.lua querys --jbs chek cheese HARNESS_NOTHING gone.c; do
     [[ "$output" == *"$word"* ]]
   done
 }

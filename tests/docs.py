@@ -3,7 +3,8 @@
     tests/docs.py HARNESS [PAGE ...]      pages: default README.md, docs/*.md, results/reference/README.md
 
 Links lead to files (and to headings that are there); a `./harness` line names a subcommand, its options as --help has
-them, options of experiments and files of experiments; `make` has the target; HARNESS_ names are read somewhere."""
+them, options of experiments and files of experiments; `make` has the target; HARNESS_ names are read somewhere; files that
+pages or the comments of C sources name are in the tree (NAME.c stands for any)."""
 
 import functools
 import glob
@@ -108,13 +109,42 @@ def wrong_names(page):
         yield "nothing reads %s" % name
 
 
+@functools.lru_cache(None)
+def files():
+    return subprocess.run(["tests/sources"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+
+
+@functools.lru_cache(None)
+def ends():
+    """Of every path: conv.c, kernels/conv.c."""
+    return {file.split("/", start)[-1] for file in files() for start in range(file.count("/") + 1)}
+
+
+def wrong_files(texts):
+    for text in texts:
+        for name in re.findall(r"(?<![\w/.*$<\"-])((?:[\w.]+/)*\w[\w.]*\.(?:c|h|cu|cc|def|lua|py|bats))\b(?![/\w(])", text):
+            name = re.sub(r"^(HOME|home)/", "", name)
+            if not re.search(r"[A-Z]{3,}|^(setjmp|cmocka)\.h$", name) and name not in ends():
+                yield "names %s, which is not there" % name
+
+
+def comments(path):
+    return re.findall(r"/\*.*?\*/|//[^\n]*", read(path), re.S)
+
+
 def main():
     pages = sys.argv[2:] or ["README.md", "results/reference/README.md"] + sorted(glob.glob("docs/*.md", root_dir=ROOT))
     failed = 0
     for page in pages:
-        for reason in [*wrong_links(page), *wrong_commands(page), *wrong_names(page)]:
-            failed += 1
+        found = [*wrong_links(page), *wrong_commands(page), *wrong_names(page), *wrong_files([read(page)])]
+        failed += len(found)
+        for reason in found:
             print("%s: %s" % (page, reason))
+    sources = [] if sys.argv[2:] else [file for file in sorted(files()) if re.search(r"\.(c|h|cu|cc|def)$", file)]
+    for path in sources:
+        for reason in wrong_files(comments(path)):
+            failed += 1
+            print("%s: %s" % (path, reason))
     return failed > 0
 
 

@@ -62,7 +62,7 @@ static __device__ __forceinline__ float value_at(const PatchRead &r, int64_t at)
   return r.single ? r.single[at] : half_value(r.half[at]);
 }
 
-/* The float coordinates are those of warp.c: a row is a line, its start is rounded. */
+/* The float coordinates are those of patch_read.c: a row is a line, its start is rounded. */
 static __device__ __forceinline__ void coordinates(const PatchRead &r, const Voxel &v,
                                                    float *place) {
   double from[3] = {v.at[0] - .5 * (r.patch[0] - 1), v.at[1] - .5 * (r.patch[1] - 1),

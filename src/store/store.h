@@ -6,7 +6,7 @@
  *
  * A trial is one resolved configuration on one data set and is named by a hash; an attempt is one
  * try to run it and is never overwritten; metrics and curves belong to attempts. The file's schema
- * and its public views are in schema.c. Every function that returns bool writes the reason of a
+ * and its public views are in database.c. Every function that returns bool writes the reason of a
  * false into its Error. A Store belongs to one thread. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -54,7 +54,7 @@ bool store_lock(Store *store, int *stale, Error *error);
 /* The process that holds the lock, 0 when none does. */
 int store_lock_holder(const char *path);
 
-/* --- identity (hash.c) --- */
+/* --- identity (plan.c) --- */
 
 enum { HASH_BYTES = 33 }; /* 32 hexadecimal digits and the end */
 
@@ -111,7 +111,7 @@ bool store_refused_data(const Store *store);
 bool store_finish(Store *store, int64_t attempt, const json_t *events, const AttemptEnd *end,
                   Error *error);
 
-/* --- reading (query.c) --- */
+/* --- reading (store.c) --- */
 
 /* Runs one SELECT and returns an array of objects, one a row, keyed by column name; the caller
  * decrefs. parameters: NULL or an array of strings, integers, reals, nulls bound to ?1, ?2 ... */

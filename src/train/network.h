@@ -30,7 +30,7 @@ typedef struct TrainedNetwork {
  * trained_network_free frees it. */
 bool trained_network_open(TrainedNetwork *network, const json_t *config, Error *error);
 /* The same on the configuration's device and without cases: the data set need not be there. recipe
- * and labels (see recipe.h) are those stored with the weights; labels is a new reference. */
+ * and labels (see cases.h) are those stored with the weights; labels is a new reference. */
 bool trained_network_open_alone(TrainedNetwork *network, const json_t *config, Recipe *recipe,
                                 json_t **labels, Error *error);
 void trained_network_free(TrainedNetwork *network);

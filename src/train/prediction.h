@@ -48,7 +48,7 @@ typedef struct PredictionOutcome {
   int written, kept, failed;
 } PredictionOutcome;
 
-/* Opens the trial of this configuration (see trained.h) and predicts every image; one that cannot
+/* Opens the trial of this configuration (see network.h) and predicts every image; one that cannot
  * be read or written is told on standard error and the others go on. False: nothing could be
  * begun. */
 bool prediction_run(const json_t *config, const PredictionOptions *options,

@@ -25,7 +25,7 @@ typedef struct Training {
   double rate; /* initial */
   int64_t steps, save_every;
   const char *checkpoint; /* NULL: none */
-  const char *recipe;     /* metadata of the checkpoint: see recipe.h */
+  const char *recipe;     /* metadata of the checkpoint: see cases.h */
   FILE *events;
   CollapseRule rule;
   CollapseWatch *watch;      /* where the rule measures */
