@@ -8,6 +8,7 @@
  *     --device  kernels of a GPU; without it the CPU's fast ones
  *     --timed   engines by their time, as a plain run; without it as `run --deterministic`
  *     --tf32    float products in TF32
+ *     --bf16    storage in BF16 alone
  *     --engines at last the engines of cuDNN that were used
  *     --part    2/14: the second of every fourteen nodes, so that several processes share them */
 #include "kernels/cpu/processor.h"
@@ -245,7 +246,7 @@ static bool chosen(const char *name, int names, char **list) {
 }
 
 int main(int argc, char **argv) {
-  bool paper = false, engines = false;
+  bool paper = false, engines = false, with_float = true;
   int part = 1, parts = 1;
   const char *device = "cpu";
   char *names[OP_COUNT + 1];
@@ -256,6 +257,8 @@ int main(int argc, char **argv) {
       paper = true;
     else if (!strcmp(argv[i], "--engines"))
       engines = true;
+    else if (!strcmp(argv[i], "--bf16"))
+      with_float = false;
     else if (!strcmp(argv[i], "--timed"))
       kernel_mode.deterministic = false;
     else if (!strcmp(argv[i], "--tf32"))
@@ -288,7 +291,7 @@ int main(int argc, char **argv) {
     const Kernel *kernel = backend->kernels[cases[i].id];
     if (!kernel || !chosen(op_table[cases[i].id]->name, count_names, names)) continue;
     if (seen++ % parts != part - 1) continue;
-    check_case(backend, &cases[i], F32);
+    if (with_float) check_case(backend, &cases[i], F32);
     if (kernel->bf16 && (backend->device || !processor_no_bf16()))
       check_case(backend, &cases[i], BF16);
   }

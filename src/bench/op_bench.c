@@ -252,10 +252,12 @@ void op_bench_backward(void *user) {
 /* ---- checking -----------------------------------------------------------------------------------
  */
 
-static double difference(const Tensor *found, const Tensor *expected) {
+/* `kink`: not where that is nearly 0; NULL: everywhere. */
+static double difference(const Tensor *found, const Tensor *expected, const Tensor *kink) {
   double worst = 0, largest = 0;
   for (int64_t i = 0, count = tensor_count(expected); i < count; i++) {
     double a = element(found, i), b = element(expected, i);
+    if (kink && fabs(element(kink, i)) < 1e-5) continue;
     if (!(fabs(a - b) <= worst)) worst = fabs(a - b); /* a NaN stays */
     if (worst != worst) return INFINITY;
     largest = fmax(largest, fabs(b));
@@ -318,7 +320,9 @@ static void judge(OpCheck *check, int gradient, double error, double tolerance) 
 
 static void compare(const OpBench *b, const Tensor *found, const Tensor *expected, int gradient,
                     OpCheck *check) {
-  judge(check, gradient, difference(found, expected),
+  /* Instance norm's LeakyReLU: on which side of 0 its argument lies, a rounding error may decide. */
+  bool kinks = b->id == OP_instance_norm && gradient == 2;
+  judge(check, gradient, difference(found, expected, kinks ? &b->out[0] : NULL),
         op_tolerance(&b->forward, gradient, precision_of(b)));
 }
 

@@ -152,7 +152,7 @@ class Bridge(nn.Module):
         scales = range(self.lowest, len(skips))
         levels = [(self.inward[s - self.lowest](skips[s].flatten(2).transpose(1, 2)), self.grids[s]) for s in scales]
         at = self.first - self.lowest
-        position = self.waves + self.embedding.repeat_interleave(torch.tensor(self.sizes), 0)
+        position = self.waves + torch.cat([e.expand(n, -1) for e, n in zip(self.embedding, self.sizes)])
         x = torch.cat([level[0] for level in levels[at:]], 1)
         for layer in self.layers:
             x = layer(x, position, self.reference, levels)
