@@ -38,7 +38,7 @@ END
 END
   run /usr/bin/python3 -B "$root/tests/docs.py" "$harness" "$work/bad.md"
   [ "$status" -eq 1 ]
-  [ "${#lines[@]}" -eq 9 ]
+  [ "${#lines[@]}" -eq 10 ]
   local word
   for word in nothing.md nowhere none.lua querys --jbs chek cheese HARNESS_NOTHING gone.c; do
     [[ "$output" == *"$word"* ]]
