@@ -24,7 +24,7 @@ static void *device_alloc(size_t bytes) {
   void *memory = NULL;
   cudaError_t status = cudaMalloc(&memory, bytes ? bytes : 1);
   if (status == cudaErrorMemoryAllocation) {
-    (void)cudaGetLastError(); /* it is reported, not sticky */
+    (void)cudaGetLastError(); /* takes the error back, which would else meet the next call */
     return NULL;
   }
   CUDA_TRY(status);

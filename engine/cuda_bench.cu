@@ -113,7 +113,8 @@ static __global__ void __launch_bounds__(THREADS) fma_chains(float a, float b, f
   float sum = 0;
 #pragma unroll
   for (int c = 0; c < CHAINS; c++) sum += x[c];
-  if (sum == 12345.678f) *out = sum; /* never, but the compiler cannot know */
+  if (sum == 12345.678f)
+    *out = sum; /* never true, but the compiler cannot know: it may not drop the work */
 }
 
 namespace {

@@ -1,6 +1,6 @@
 /* Fast mask_loss: one pass over the logits each way, flat over tiles of 16 voxels (mask_sums.h).
- * As at most a few masks have a given class as target, the terms with t cost a scalar a voxel and
- * class. */
+ * Few masks have a given class as their target, so the terms with t are added mask by mask, one
+ * number a voxel. */
 #include "kernels/cpu/mask_sums.h"
 #include "kernels/cpu/simd_math.h"
 #include "kernels/options.h"

@@ -85,7 +85,8 @@ static void test_no_two_the_same(void **state) {
   assert_int_equal(none, 1);
   for (int k = 0; k < count; k++) assert_int_equal(seen[k], 1);
   for (int i = 0; i <= count; i++) child_end(&child[i]);
-  Child later = child_start(scope(), list, count); /* what ended has let go */
+  Child later =
+      child_start(scope(), list, count); /* processes that ended no longer hold a processor */
   assert_int_equal(child_answer(&later), list[0]);
   child_end(&later);
 }

@@ -98,7 +98,8 @@ static void older_folds_stay(void **state) {
   assert_non_null(strstr(error.text, "knows kfold alone"));
 }
 
-/* Who says himself how he is split has no rule; a stored rule holds against what is said later. */
+/* A data set that says how it is split has no rule; a stored rule holds whatever the data set says
+ * later. */
 static void a_rule_where_nothing_is_said(void **state) {
   (void)state;
   Cases c;

@@ -206,7 +206,7 @@ bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **esti
 /* ---- text ---------------------------------------------------------------------------------------
  */
 
-/* Hours, or what is easier to read. */
+/* A time in hours as text, in the unit that reads best. */
 static void hours_text(double hours, char text[32]) {
   if (hours < 1.0 / 60)
     snprintf(text, 32, "%.0f s", 3600 * hours);

@@ -37,7 +37,7 @@ static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
   }
 }
 
-/* Prime: what is larger than this repeats, but no row of it as another row. */
+/* Larger tensors repeat these numbers; as it is prime, no two of their rows are equal. */
 static const int64_t PERIOD = 16777213;
 
 /* The same values whatever the type: real ones are rounded to float. */

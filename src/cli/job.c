@@ -224,7 +224,8 @@ bool job_read(Job *job) {
     if (got < 0) return false;
     if (got == 0) return true;
     job->line_used += (size_t)got;
-    if (job->broken.text[0]) job->line_used = 0; /* no further word is believed */
+    if (job->broken.text[0])
+      job->line_used = 0; /* after a broken event nothing more is read of this process */
     take_lines(job);
   }
 }

@@ -62,7 +62,7 @@ typedef struct Sweep {
   Schedule *schedule;
   Progress progress;
   Job job[JOBS_MAX];
-  int next; /* the trial to hand out next */
+  int next; /* index of the trial that starts next */
   int running;
   bool stopping;
   double flushed;

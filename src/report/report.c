@@ -293,7 +293,7 @@ static char *captured(void (*print)(const json_t *, const char *, FILE *), const
   return content;
 }
 
-/* Under the title, which stands above: the second line of table_head. */
+/* The line under the title: the second line of table_head. */
 static void put_head(const json_t *result, FILE *out) {
   char *head = captured(table_head, result, "\n"), *second = strchr(head, '\n');
   fputs("<p class=\"faint\">", out);

@@ -172,7 +172,8 @@ static void put_stored(const Report *report, const json_t *experiment, const jso
                        FILE *out) {
   const json_t *wanted = json_object_get(experiment, "wanted");
   json_t *trials = load_configs(report->store, result), *firsts = first_of_rows(trials);
-  bool one = !strchr(field_text(result, "scale"), '+'); /* several: the file itself says which */
+  bool one = !strchr(field_text(result, "scale"),
+                     '+'); /* with several scales the experiment's file names them */
   if (one && strcmp(field_text(result, "scale"), "quick"))
     fprintf(out, " scale=%s", field_text(result, "scale"));
   put_data(json_array_get(firsts, 0), result, wanted, out);

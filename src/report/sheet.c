@@ -158,7 +158,9 @@ static const char *tex_form(const char *text, size_t *length) {
 }
 
 void sheet_tex_text(const char *text, FILE *out) {
-  if (*text == '[' || *text == '*') fputs("{}", out); /* after a line's end they are an option */
+  if (*text == '[' || *text == '*')
+    fputs("{}",
+          out); /* at the start of a row TeX would take them for an option of the line break */
   for (size_t length; *text; text += length) {
     const char *form = tex_form(text, &length);
     bool minus = *text == '-' && text[1] >= '0' && text[1] <= '9';

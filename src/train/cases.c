@@ -170,7 +170,7 @@ static bool volumes_alloc(int count, Volume **volumes, Error *error) {
 /* Files that are trained on as they are: how most of them lie. */
 static void stored_find(Cases *c) {
   DatasetGeometry geometry;
-  Error mixed = {""}; /* said before the trial started */
+  Error mixed = {""}; /* not told again: it was before the trial started */
   if (dataset_geometry(&c->dataset, &geometry, &mixed) &&
       strcmp(geometry.orientation, ORIENTATION_ANY))
     strcpy(c->recipe.stored, geometry.orientation);

@@ -124,7 +124,8 @@ static void fill(const Footprint *f, Stepper *stepper) {
       continue;
     }
     for (int64_t k = 0; k < tensor_count(tensor); k++)
-      data[k] = k < 4096 ? (float)rng_normal(&rng) : data[k - 4096]; /* drawing millions is slow */
+      data[k] = k < 4096 ? (float)rng_normal(&rng)
+                         : data[k - 4096]; /* repeated, as drawing millions is slow */
   }
 }
 

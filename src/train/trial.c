@@ -269,7 +269,7 @@ static bool keep_postprocess(const Trial *t, const Evaluated *e, Error *error) {
          postprocess_write(&e->postprocess, e->mean, e->postprocessed, checkpoint, error);
 }
 
-/* Its figures are stored either way. */
+/* The status of a trial that came to its end: its figures are stored whatever the status is. */
 static const char *judge_end(const Trial *t, double dice, Error *error) {
   CollapseRule rule = collapse_rule(t->config);
   if (!collapse_ended(&rule, config_int(t->config, "steps"), dice)) return "done";
@@ -282,7 +282,7 @@ static const char *evaluate(Trial *t, Error *error) {
   double start = seconds_now();
   InferenceOptions options = inference_options(t->config, &t->cases.dataset.labelling);
   Evaluated evaluated;
-  plan_free(t->train_plan); /* its arena is the larger one */
+  plan_free(t->train_plan); /* makes room: its arena is the larger one */
   t->train_plan = NULL;
   if (!t->infer_plan) t->infer_plan = plan_make(t->infer_graph, t->backend, true, error);
   bool good =

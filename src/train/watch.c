@@ -104,7 +104,7 @@ bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int ba
 
 /* ---- collapse ---------------------------------------------------------------------------------*/
 
-/* A trial that has not taken so many steps by then says nothing: nobody learns faster. */
+/* A trial is not judged before so many steps: no network has learned anything by then. */
 enum { MEASUREMENTS = 20, LEAST_STEPS = 40 };
 static const double SHARE = 0.2; /* of the newest measurement in the mean */
 

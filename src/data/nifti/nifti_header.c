@@ -14,7 +14,7 @@ static const int supported[] = {
     NIFTI_TYPE_UINT8, NIFTI_TYPE_INT8,   NIFTI_TYPE_UINT16, NIFTI_TYPE_INT16,   NIFTI_TYPE_UINT32,
     NIFTI_TYPE_INT32, NIFTI_TYPE_UINT64, NIFTI_TYPE_INT64,  NIFTI_TYPE_FLOAT32, NIFTI_TYPE_FLOAT64};
 
-/* What users meet besides, and what becomes of it. */
+/* Types of voxels that are not read, and what to convert them to. */
 static const struct {
   int datatype;
   const char *instead;

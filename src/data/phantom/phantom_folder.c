@@ -142,7 +142,7 @@ bool phantom_make(const PhantomOptions *options, const char *given, Error *error
   for (size_t end = strlen(dir); end > 1 && dir[end - 1] == '/'; end--) dir[end - 1] = 0;
   if (is_made(options, dir)) return true;
   struct stat status;
-  if (stat(dir, &status) == 0 && rmdir(dir) != 0) /* an empty folder is in nobody's way */
+  if (stat(dir, &status) == 0 && rmdir(dir) != 0) /* an empty folder may be replaced */
     return fail(error,
                 "%s: holds something other than a phantom of these options; name another "
                 "folder, or remove this one",

@@ -128,7 +128,7 @@ static void variations_draw(Variation variation[PHANTOM_ORGANS + 1], Rng *rng) {
     }
     v->hu = organ_hu[organ] * contrast + rng_between(rng, -4, 4);
   }
-  variation[3].hu = variation[2].hu; /* only its place tells a twin from the other */
+  variation[3].hu = variation[2].hu; /* of two twins only the place differs */
   variation[12].hu = variation[11].hu;
 }
 

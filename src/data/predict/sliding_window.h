@@ -37,7 +37,7 @@ typedef bool (*TakeSlab)(void *user, int first, int end, const float *maps, Erro
 
 bool sliding_window_slabs(const Image *image, const WindowOptions *options, PredictPatch predict,
                           void *predict_user, TakeSlab take, void *take_user, Error *error);
-/* All of it at once: maps (D,H,W,classes). */
+/* The same into maps of the whole volume (D,H,W,classes). */
 bool sliding_window(const Image *image, const WindowOptions *options, PredictPatch predict,
                     void *user, float *maps, Error *error);
 

@@ -99,7 +99,7 @@ uint32_t cache_positions(uint32_t voxels) {
   return voxels < ENOUGH ? voxels : share > ENOUGH ? share : ENOUGH;
 }
 
-/* A value's structures, as a list. */
+/* The structures that a value of the label map belongs to. */
 typedef struct Holders {
   int count;
   uint8_t of[REGIONS_MAX + 1];

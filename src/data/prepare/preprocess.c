@@ -130,7 +130,7 @@ static bool frame_of(const Preprocessing *p, const Image *source, Frame *frame, 
 }
 
 /* What the frame's box holds, before it is resampled. label.data is NULL where there is none;
- * inside: of nonzero_mask and every labelled voxel, NULL where nobody asks. */
+ * inside: of nonzero_mask and every labelled voxel, NULL where it is not needed. */
 typedef struct Box {
   Image image;
   LabelMap label;
