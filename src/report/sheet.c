@@ -158,9 +158,8 @@ static const char *tex_form(const char *text, size_t *length) {
 }
 
 void sheet_tex_text(const char *text, FILE *out) {
-  if (*text == '[' || *text == '*')
-    fputs("{}",
-          out); /* at the start of a row TeX would take them for an option of the line break */
+  /* At the start of a row TeX would take them for options of the line break before it. */
+  if (*text == '[' || *text == '*') fputs("{}", out);
   for (size_t length; *text; text += length) {
     const char *form = tex_form(text, &length);
     bool minus = *text == '-' && text[1] >= '0' && text[1] <= '9';
