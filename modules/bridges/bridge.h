@@ -14,31 +14,21 @@ typedef struct BridgeOptions {
 } BridgeOptions;
 
 /* The rows of an option table whose struct starts with a BridgeOptions named `common`. */
-#define BRIDGE_OPTIONS(type, scales)                                                                \
-  {"hidden", OPTION_INT, offsetof(type, common.hidden),                                             \
-   192,      6,          4096,                                                                      \
-   NULL,     NULL,       "token width E; a multiple of heads and of 6"},                            \
-      {"heads", OPTION_INT, offsetof(type, common.heads), 6, 1, 64, NULL, NULL, "attention heads"}, \
-      {"layers", OPTION_INT, offsetof(type, common.layers), 2, 1, 12,                               \
-       NULL,     NULL,       "depth of the bridge"},                                                \
-      {"query_scales", OPTION_INT, offsetof(type, common.query_scales),     scales, 1, 8,           \
-       NULL,           NULL,       "lowest scales whose tokens are queries"},                       \
-      {"ffn", OPTION_INT, offsetof(type, common.ffn),                                               \
-       1024,  1,          16384,                                                                    \
-       NULL,  NULL,       "hidden width of the feed-forward network"},                              \
-      {"norm",                                                                                      \
-       OPTION_CHOICE,                                                                               \
-       offsetof(type, common.norm),                                                                 \
-       NORM_INSIDE,                                                                                 \
-       0,                                                                                           \
-       0,                                                                                           \
-       NORM_CHOICES,                                                                                \
-       NULL,                                                                                        \
-       "inside: x + LN(f(x)), the paper's words; post: LN(x + f(x)); pre: x + f(LN(x))"},           \
-  {                                                                                                 \
-    "zero_init", OPTION_BOOL, offsetof(type, common.zero_init), 0, 0, 1, NULL, NULL,                \
-        "start the projection back at zero: the bridge starts as plain skips"                       \
-  }
+/* clang-format off */
+#define BRIDGE_OPTIONS(type, scales)                                                               \
+  {"hidden", OPTION_INT, offsetof(type, common.hidden), 192, 6, 4096, NULL, NULL,                  \
+   "token width E; a multiple of heads and of 6"},                                                 \
+  {"heads", OPTION_INT, offsetof(type, common.heads), 6, 1, 64, NULL, NULL, "attention heads"},    \
+  {"layers", OPTION_INT, offsetof(type, common.layers), 2, 1, 12, NULL, NULL, "depth of the bridge"},\
+  {"query_scales", OPTION_INT, offsetof(type, common.query_scales), scales, 1, 8, NULL, NULL,      \
+   "lowest scales whose tokens are queries"},                                                      \
+  {"ffn", OPTION_INT, offsetof(type, common.ffn), 1024, 1, 16384, NULL, NULL,                      \
+   "hidden width of the feed-forward network"},                                                    \
+  {"norm", OPTION_CHOICE, offsetof(type, common.norm), NORM_INSIDE, 0, 0, NORM_CHOICES, NULL,      \
+   "inside: x + LN(f(x)), the paper's words; post: LN(x + f(x)); pre: x + f(LN(x))"},              \
+  {"zero_init", OPTION_BOOL, offsetof(type, common.zero_init), 0, 0, 1, NULL, NULL,                \
+   "start the projection back at zero: the bridge starts as plain skips"}
+/* clang-format on */
 
 /* Scales are counted in the encoder's order, highest resolution first; those from value_first on
  * have tokens, those from query_first on also ask and are rewritten. */
