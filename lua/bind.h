@@ -1,4 +1,4 @@
-/* What the rest of the program sees of Lua: experiments become plans, configurations become graphs.
+/* What the rest of the program sees of Lua: experiments become cells, configurations become graphs.
  */
 #ifndef LUA_BIND_H
 #define LUA_BIND_H
@@ -10,20 +10,20 @@
 /* The plan.json of a data set's folder as a new reference, NULL without one. */
 typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Error *error);
 
-/* Runs an experiment file with "key=value" overrides and resolves it into the plan document:
+/* Runs an experiment file with "key=value" overrides and resolves it into a document:
  *   {"experiment", "file", "table", "title", "metric", "scale", "device",
  *    "data": {"kind": "phantom"|"folder", "name", "dir", "options", "preprocessing"},
  *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
  *    "notes": [..], "overridden": ["row: key=value in place of its own value"]}
  * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on
  * prepared volumes. A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside
- * it, overrides unread. reader NULL: data sets have no plans. New reference in *plan. On false the
- * error names the file and line, or the override. */
-bool experiment_plan(const char *home, const char *file, int count, char **overrides,
-                     PlanReader reader, json_t **plan, Error *error);
+ * it, overrides unread. reader NULL: data sets have no plans. New reference in *document. On false
+ * the error names the file and line, or the override. */
+bool experiment_read(const char *home, const char *file, int count, char **overrides,
+                     PlanReader reader, json_t **document, Error *error);
 
 /* Whether experiments take this plan.json of a data set: its options' types and limits, as
- * experiment_plan judges them. `where` begins the error. */
+ * experiment_read judges them. `where` begins the error. */
 bool experiment_takes(const char *home, const json_t *plan, const char *where, Error *error);
 
 /* Every option of experiments, for help: [{"name", "type", "default", "doc", ...}]. */

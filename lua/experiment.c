@@ -1,5 +1,5 @@
-/* From an experiment file to its plan. The rules live in lua/harness/plan.lua; here are the files
- * and the way back. */
+/* From an experiment file to its cells. The rules live in lua/harness/experiment.lua; here are the
+ * files and the way back. */
 #include "base/utf8.h"
 #include "lua/bind.h"
 #include "lua/sandbox.h"
@@ -43,11 +43,11 @@ static int folder_name(lua_State *L) {
   return named ? 1 : 0;
 }
 
-/* plan(experiment, overrides, file, source, home, read_plan, folder_name) */
-static bool call_plan(lua_State *L, const char *home, const char *path, int count, char **overrides,
-                      PlanReader *reader, Error *error) {
+/* resolve(experiment, overrides, file, source, home, read_plan, folder_name) */
+static bool call_resolve(lua_State *L, const char *home, const char *path, int count,
+                         char **overrides, PlanReader *reader, Error *error) {
   lua_getglobal(L, "require");
-  lua_pushstring(L, "harness.plan");
+  lua_pushstring(L, "harness.experiment");
   if (!sandbox_call(L, 1, error)) return false;
   if (!sandbox_run(L, path, path, error)) return false;
   if (!lua_istable(L, -1))
@@ -68,15 +68,15 @@ static bool call_plan(lua_State *L, const char *home, const char *path, int coun
   return sandbox_call(L, 7, error);
 }
 
-bool experiment_plan(const char *home, const char *file, int count, char **overrides,
-                     PlanReader reader, json_t **plan, Error *error) {
+bool experiment_read(const char *home, const char *file, int count, char **overrides,
+                     PlanReader reader, json_t **document, Error *error) {
   lua_State *L = utf8_check(home, error) ? sandbox_open(home, error) : NULL;
   if (!L) return false;
-  bool good = call_plan(L, home, file, count, overrides, &reader, error);
+  bool good = call_resolve(L, home, file, count, overrides, &reader, error);
   if (good) {
-    *plan = sandbox_to_json(L, -1, error);
+    *document = sandbox_to_json(L, -1, error);
     good = !error->text[0];
-    if (!good) json_decref(*plan);
+    if (!good) json_decref(*document);
   }
   lua_close(L);
   return good;
@@ -86,7 +86,7 @@ bool experiment_takes(const char *home, const json_t *plan, const char *where, E
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
   lua_getglobal(L, "require");
-  lua_pushstring(L, "harness.planned");
+  lua_pushstring(L, "harness.plan_file");
   bool good = sandbox_call(L, 1, error);
   if (good) {
     sandbox_push_json(L, plan);

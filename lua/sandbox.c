@@ -15,8 +15,8 @@ static bool readable(const char *path) {
   return file != NULL;
 }
 
-/* require "harness.plan" -> HOME/lua/harness/plan.lua; "paper.maskmed" -> HOME/paper/maskmed.lua,
- * "experiments.seg_heads" -> HOME/experiments/seg_heads.lua. */
+/* require "harness.experiment" -> HOME/lua/harness/experiment.lua; "paper.maskmed" ->
+ * HOME/paper/maskmed.lua, "experiments.seg_heads" -> HOME/experiments/seg_heads.lua. */
 static int require(lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, "loaded");

@@ -1,5 +1,5 @@
-# Shared by the tests of the command line: trials are played by tests/fake_trial, plans are made by
-# tests/make_plan, so nothing here trains. Each test works in a folder of its own.
+# Shared by the tests of the command line: trials are played by tests/fake_trial, experiments are made by
+# tests/make_experiment, so nothing here trains. Each test works in a folder of its own.
 
 load work
 
@@ -14,8 +14,8 @@ teardown() {
   rm -rf "$work"
 }
 
-plan() {
-  "$root/tests/make_plan" "$@" >plan.json
+experiment() {
+  "$root/tests/make_experiment" "$@" >experiment.json
 }
 
 # Output of a command with standard error thrown away, and only the table part of it.
@@ -49,9 +49,9 @@ is_running() {
   "$harness" runs list --status running >/dev/null 2>&1
 }
 
-# Runs the plan until its first trial runs, then interrupts it, which must end with 75.
+# Runs the experiment until its first trial runs, then interrupts it, which must end with 75.
 run_interrupted() {
-  "$harness" run plan.json >out 2>err 3>&- &
+  "$harness" run experiment.json >out 2>err 3>&- &
   local pid=$! code=0
   wait_for 50 is_running
   kill -INT $pid

@@ -95,7 +95,7 @@ END
 }
 
 @test "what an unset variable leaves behind is refused, as an option, an operand and a key" {
-  plan rows=1 seeds=1
+  experiment rows=1 seeds=1
   printf 'return { title = "t", rows = { { key = "a", set = {} } } }' >e.lua
   while IFS='|' read -r words expected; do
     eval "run '$harness' $words"
@@ -103,26 +103,26 @@ END
     [ "$status" -eq 2 ]
     [[ "$output" == *"$expected"* ]]
   done <<'END'
-run plan.json --db ""|--db needs a FILE
-run plan.json --db=|--db needs a FILE
+run experiment.json --db ""|--db needs a FILE
+run experiment.json --db=|--db needs a FILE
 table 6 --db ""|--db needs a FILE
 run ""|an operand is empty
 predict 1234 "" out|an operand is empty
 data check ""|an operand is empty
 data preprocess set --cache ""|--cache needs a DIR
 bench --python "" conv|--python needs a PATH
-run plan.json -j ""|--jobs needs a N
+run experiment.json -j ""|--jobs needs a N
 run e.lua data=|data=: nothing is given
 END
-  [ "$(ls)" = "$(printf 'e.lua\nplan.json')" ]
+  [ "$(ls)" = "$(printf 'e.lua\nexperiment.json')" ]
 }
 
 @test "an empty variable is none, and no name means anything to SQLite" {
   HARNESS_DB="" HARNESS_HOME="$work" run "$harness" doctor
   [[ "$output" == *"$work/results/harness.db"* ]]
-  plan rows=1 seeds=1
+  experiment rows=1 seeds=1
   for name in ":memory:" "file:h.db?mode=memory" "run#2 100%25.db"; do
-    "$harness" run -q plan.json --db "$name" >first
+    "$harness" run -q experiment.json --db "$name" >first
     "$harness" table 6 --db "$name" >second
     cmp first second
     [ -f "$name" ]
@@ -174,8 +174,8 @@ END
 # --- tables, plots, listings ---
 
 @test "every table format" {
-  plan
-  "$harness" run -q plan.json >/dev/null
+  experiment
+  "$harness" run -q experiment.json >/dev/null
   "$harness" table 6 --format json | python3 -m json.tool >/dev/null
   "$harness" table 6 --json | python3 -c '
 import json, sys
@@ -196,8 +196,8 @@ assert row["n"] == 3 and row["status"] == "done"'
 }
 
 @test "plots are written with data, script and picture" {
-  plan rows=2 seeds=2
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=2 seeds=2
+  "$harness" run -q experiment.json >/dev/null
   run "$harness" plot query_count
   [ "$status" -eq 0 ]
   [ "$output" = "$work/results/plots/query_count.svg" ]
@@ -214,19 +214,19 @@ assert row["n"] == 3 and row["status"] == "done"'
 }
 
 @test "a picture is drawn again only when its data have changed" {
-  plan rows=2 seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=2 seeds=1
+  "$harness" run -q experiment.json >/dev/null
   touch -d "2001-01-01" results/plots/query_count.svg
   "$harness" plot query_count
   [ "$(date -r results/plots/query_count.svg +%Y)" -eq 2001 ]
-  plan rows=2 seeds=2
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=2 seeds=2
+  "$harness" run -q experiment.json >/dev/null
   [ "$(date -r results/plots/query_count.svg +%Y)" -ne 2001 ]
 }
 
 @test "runs list, show, diff and rm" {
-  plan rows=2 seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=2 seeds=1
+  "$harness" run -q experiment.json >/dev/null
   "$harness" runs list --json | python3 -m json.tool >/dev/null
   first=$("$harness" runs list | sed -n 3p | cut -c1-8)
   second=$("$harness" runs list | sed -n 4p | cut -c1-8)
@@ -238,14 +238,14 @@ assert trial["config"]["queries"] == 1 and trial["attempts"][0]["peak_bytes"] ==
   "$harness" runs diff "$first" "$second" | grep -Eq 'queries +1 -> 2'
   "$harness" runs rm "$first"
   [[ "$(rows)" == *"queries=1,1 x N,0.913,,,0,planned"* ]]
-  "$harness" run plan.json 2>&1 >/dev/null | grep -q "1 of 2 trials to run"
+  "$harness" run experiment.json 2>&1 >/dev/null | grep -q "1 of 2 trials to run"
   run "$harness" runs show 0000zz
   [ "$status" -eq 5 ]
 }
 
 @test "no colour and no escapes when not a terminal" {
-  plan rows=1 seeds=1 fake=queries=1:0:crash
-  "$harness" run plan.json >out 2>&1 || true
+  experiment rows=1 seeds=1 fake=queries=1:0:crash
+  "$harness" run experiment.json >out 2>&1 || true
   "$harness" doctor >>out 2>&1
   run grep -q $'\033' out
   [ "$status" -eq 1 ]
@@ -253,16 +253,16 @@ assert trial["config"]["queries"] == 1 and trial["attempts"][0]["peak_bytes"] ==
 
 @test "on a terminal a live line is redrawn" {
   command -v script >/dev/null || skip "no script(1)"
-  plan rows=1 seeds=1 steps=8 step_s=0.1
-  TERM=xterm script -qec "$harness run plan.json" /dev/null </dev/null >out
+  experiment rows=1 seeds=1 steps=8 step_s=0.1
+  TERM=xterm script -qec "$harness run experiment.json" /dev/null </dev/null >out
   grep -q "queries=1 seed 0  step .*/8  loss .* steps/s  ETA" out
   grep -q $'\033\[J' out
   grep -q "done 1/1" out
 }
 
 @test "standard output that is full is an error, not a silent loss" {
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json >/dev/null
   run bash -c "'$harness' table 6 > /dev/full"
   [ "$status" -eq 3 ]
 }

@@ -3,8 +3,8 @@
 load cli
 
 @test "docs/database.md names every view, table and column of the schema" {
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json >/dev/null
   /usr/bin/python3 - "$root/docs/database.md" "$HARNESS_DB" <<'END'
 import re, sqlite3, sys
 page, db = open(sys.argv[1], encoding="utf-8").read(), sqlite3.connect(sys.argv[2])

@@ -292,7 +292,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "model_driver: wants a backend, and image=FILE and labels=FILE or count=1\n");
     return 2;
   }
-  if (!experiment_plan(".", argv[1], d.overrides, d.override, NULL, &d.plan, &error)) {
+  if (!experiment_read(".", argv[1], d.overrides, d.override, NULL, &d.plan, &error)) {
     fprintf(stderr, "%s\n", error.text);
     return 1;
   }

@@ -55,8 +55,8 @@ END
   run "$harness" report
   [ "$status" -eq 5 ]
   [[ "$output" == *"nothing is stored yet"* ]]
-  plan
-  "$harness" run -q plan.json >/dev/null
+  experiment
+  "$harness" run -q experiment.json >/dev/null
   python3 -c '
 import os, sqlite3
 base = sqlite3.connect(os.environ["HARNESS_DB"])
@@ -68,8 +68,8 @@ base.commit()'
 }
 
 @test "one page holds verdicts, table, plots, configuration and environment, and what is missing" {
-  plan
-  "$harness" run -q plan.json >/dev/null
+  experiment
+  "$harness" run -q experiment.json >/dev/null
   run "$harness" report
   [ "$status" -eq 0 ]
   [ "$output" = "$work/results/report.html" ]
@@ -92,8 +92,8 @@ base.commit()'
 }
 
 @test "failed, collapsed and interrupted trials stand with the command that runs them again" {
-  plan fake=queries=2:1:collapsed
-  "$harness" run -q plan.json >/dev/null || true
+  experiment fake=queries=2:1:collapsed
+  "$harness" run -q experiment.json >/dev/null || true
   "$harness" report --out other.html >path
   [ "$(cat path)" = other.html ]
   page other.html >text
@@ -105,8 +105,8 @@ base.commit()'
 }
 
 @test "trials that still wait stand in one line, those that failed by row" {
-  plan fake=queries=2:1:failed
-  "$harness" run -q plan.json >/dev/null || true
+  experiment fake=queries=2:1:failed
+  "$harness" run -q experiment.json >/dev/null || true
   python3 -c '
 import os, sqlite3
 base = sqlite3.connect(os.environ["HARNESS_DB"])
@@ -120,28 +120,28 @@ base.commit()'
 }
 
 @test "hostile names stay text, in the page, in its pictures and in gnuplot" {
-  plan rows=2 fake=queries=2:1:failed
+  experiment rows=2 fake=queries=2:1:failed
   python3 - <<'END'
 import json
-plan = json.load(open("plan.json"))
+experiment = json.load(open("experiment.json"))
 evil = "</td><script>alert(1)</script>\"' onload='x' &amp; `touch hacked` $(touch hacked) \\ %s%n _^{x} \u0007\n é ±"
-plan["title"] = plan["axis"] = plan["model"] = plan["data"]["name"] = evil
-plan["notes"] = [evil]
-plan["rows"][0]["label"] = evil
-plan["rows"][1]["label"] = "</svg><img src=x onerror=y> id='a' href=\"#b\" " + "ü" * 200
-for cell in plan["cells"]:
+experiment["title"] = experiment["axis"] = experiment["model"] = experiment["data"]["name"] = evil
+experiment["notes"] = [evil]
+experiment["rows"][0]["label"] = evil
+experiment["rows"][1]["label"] = "</svg><img src=x onerror=y> id='a' href=\"#b\" " + "ü" * 200
+for cell in experiment["cells"]:
     cell["config"]["lr"] = evil
-json.dump(plan, open("plan.json", "w"))
+json.dump(experiment, open("experiment.json", "w"))
 for name in ("../../x", "x\"", "`touch hacked`", ""):
-    plan["experiment"] = name
-    json.dump(plan, open(f"name{len(name)}.json", "w"))
+    experiment["experiment"] = name
+    json.dump(experiment, open(f"name{len(name)}.json", "w"))
 END
   for file in name*.json; do # a name that becomes a file's is refused
     run "$harness" run -q "$file"
     [ "$status" -eq 3 ]
     [[ "$output" == *"is no name"* ]]
   done
-  "$harness" run -q plan.json >/dev/null 2>err || true
+  "$harness" run -q experiment.json >/dev/null 2>err || true
   "$harness" report >/dev/null
   [ -z "$(find . -name hacked)" ]
   page >text
@@ -153,33 +153,33 @@ END
 }
 
 @test "a sweep ends with the report, and written again from the same data it is quick and the same" {
-  "$root/tests/make_plan" >one.json
-  "$root/tests/make_plan" rows=2 experiment=modules table=4 >two.json
+  "$root/tests/make_experiment" >one.json
+  "$root/tests/make_experiment" rows=2 experiment=modules table=4 >two.json
   python3 -c '
 import json, sys
-json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json"))]}, sys.stdout)' >plan.json
-  "$harness" run plan.json 2>err >/dev/null
+json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json"))]}, sys.stdout)' >experiment.json
+  "$harness" run experiment.json 2>err >/dev/null
   grep -q "harness: report $work/results/report.html" err
   page >text
   grep -q "Table 4" text
   grep -v "^<h1>\|Written" results/report.html >first
   local TIMEFORMAT="%U %S" # of the processor: the machine may be busy
-  { time "$harness" run plan.json >/dev/null 2>&1; } 2>spent
+  { time "$harness" run experiment.json >/dev/null 2>&1; } 2>spent
   grep -v "^<h1>\|Written" results/report.html | cmp - first
   awk '{ exit !($1 + $2 < 2) }' spent
 }
 
 @test "a report of another scale shows nothing of this one" {
-  plan
-  "$harness" run -q plan.json >/dev/null
+  experiment
+  "$harness" run -q experiment.json >/dev/null
   run "$harness" report --scale small
   [ "$status" -eq 5 ]
   [[ "$output" == *"nothing is stored to report"* ]]
 }
 
 @test "without gnuplot the page stands, and says which pictures are missing and how to draw them" {
-  plan seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment seeds=1
+  "$harness" run -q experiment.json >/dev/null
   rm -r results/plots
   env PATH=/nowhere "$harness" report >/dev/null
   page >text

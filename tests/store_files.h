@@ -73,25 +73,26 @@ __attribute__((unused)) static json_t *cell(int row, int queries, int seed) {
 }
 
 /* Two rows with so many seeds each. */
-__attribute__((unused)) static json_t *make_plan(int seeds, const char *scale) {
+__attribute__((unused)) static json_t *make_experiment(int seeds, const char *scale) {
   json_t *cells = json_array();
   for (int row = 0; row < 2; row++)
     for (int seed = 0; seed < seeds; seed++) json_array_append_new(cells, cell(row, row + 1, seed));
-  json_t *plan = json_pack(
+  json_t *experiment = json_pack(
       "{s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:{s:s,s:s},s:[{s:s,s:s,s:f},{s:s,s:s,s:n}],s:o,s:[s]}",
       "experiment", "query_count", "file", "q.lua", "table", 6, "title", "Number of queries",
       "metric", "dice", "scale", scale, "device", "cpu", "data", "kind", "none", "name", "phantom",
       "rows", "key", "queries=1", "label", "1 x N", "paper", 0.913, "key", "queries=2", "label",
       "2 x N", "paper", "cells", cells, "notes", "a note");
-  assert_non_null(plan);
-  return plan;
+  assert_non_null(experiment);
+  return experiment;
 }
 
-__attribute__((unused)) static PlannedTrial *add(Store *store, const json_t *plan, int64_t *id,
-                                                 int *count) {
+__attribute__((unused)) static Cell *add(Store *store, const json_t *experiment, int64_t *id,
+                                         int *count) {
   Error error = {""};
-  PlannedTrial *trials;
-  if (!store_add_plan(store, plan, "data", id, &trials, count, &error)) fail_msg("%s", error.text);
+  Cell *trials;
+  if (!store_add_experiment(store, experiment, "data", id, &trials, count, &error))
+    fail_msg("%s", error.text);
   return trials;
 }
 

@@ -6,8 +6,8 @@ load cli
 # --- running ---
 
 @test "run prints the table; again it is a no-op with the same table in under a second" {
-  plan
-  "$harness" run plan.json >first 2>err
+  experiment
+  "$harness" run experiment.json >first 2>err
   grep -q "12 of 12 trials to run" err
   grep -q "done 12/12" err
   grep -q "^Table 6  Number of object queries        MaskMed, scale quick, phantom, cpu, 3 seeds" first
@@ -15,7 +15,7 @@ load cli
   grep -Eq '^liver +0\.510 +0\.610 +0\.710 +0\.810' first
   local begin end
   begin=$(date +%s%N)
-  "$harness" run plan.json >second 2>err
+  "$harness" run experiment.json >second 2>err
   end=$(date +%s%N)
   [ $(((end - begin) / 1000000)) -lt 1000 ]
   grep -q "0 of 12 trials to run" err
@@ -25,39 +25,39 @@ load cli
   [ -s results/plots/query_count.tsv ]
 }
 
-@test "dry run changes nothing, says what would run, and its JSON is a plan that runs" {
-  plan rows=2 seeds=2
-  "$harness" run plan.json --dry-run >out
+@test "dry run changes nothing, says what would run, and its JSON runs" {
+  experiment rows=2 seeds=2
+  "$harness" run experiment.json --dry-run >out
   grep -q "4 of 4 trials would run" out
   [ ! -e results ]
-  "$harness" run plan.json --dry-run --json >copy.json
+  "$harness" run experiment.json --dry-run --json >copy.json
   "$harness" run -q copy.json >/dev/null
-  "$harness" run plan.json -n >out
+  "$harness" run experiment.json -n >out
   grep -q "0 of 4 trials would run" out
 }
 
 @test "quiet says nothing on standard error when all is well" {
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json 2>err >/dev/null
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json 2>err >/dev/null
   [ ! -s err ]
 }
 
 @test "more seeds run only what is missing, fewer show the larger table again" {
-  plan rows=2 seeds=1
-  "$harness" run plan.json >/dev/null 2>&1
-  plan rows=2 seeds=3
-  "$harness" run plan.json 2>err >/dev/null
+  experiment rows=2 seeds=1
+  "$harness" run experiment.json >/dev/null 2>&1
+  experiment rows=2 seeds=3
+  "$harness" run experiment.json 2>err >/dev/null
   grep -q "4 of 6 trials to run" err
-  plan rows=2 seeds=1
-  "$harness" run plan.json 2>err | grep -q "1 seed$"
+  experiment rows=2 seeds=1
+  "$harness" run experiment.json 2>err | grep -q "1 seed$"
   [[ "$(rows)" == *"queries=1,1 x N,0.913,0.56,"*",3,done"* ]]
 }
 
 @test "a result of one scale never stands in a table of another" {
-  plan rows=1 seeds=1 scale=small steps=6
-  "$harness" run -q plan.json >/dev/null
-  plan rows=1 seeds=2 steps=7
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=1 seeds=1 scale=small steps=6
+  "$harness" run -q experiment.json >/dev/null
+  experiment rows=1 seeds=2 steps=7
+  "$harness" run -q experiment.json >/dev/null
   "$harness" table 6 >out 2>err
   grep -q "scale quick" out
   grep -q "scale small" err
@@ -67,12 +67,12 @@ load cli
 }
 
 @test "threads and cores are given to the trial, its output goes to its log" {
-  plan rows=1 seeds=2 steps=10 step_s=0.05
-  "$harness" run -q plan.json --jobs 1 >/dev/null
+  experiment rows=1 seeds=2 steps=10 step_s=0.05
+  "$harness" run -q experiment.json --jobs 1 >/dev/null
   [ "$(grep -l "fake trial 1 seed . threads 1 cores" results/logs/*.log | wc -l)" -eq 2 ]
   [ "$(nproc)" -ge 2 ] || skip "one processor"
   rm -rf results
-  "$harness" run -q plan.json --jobs 2 >/dev/null
+  "$harness" run -q experiment.json --jobs 2 >/dev/null
   # two trials side by side: each on one processor, not the same
   [ "$(grep -ho "cores [0-9]*$" results/logs/*.log | sort -u | wc -l)" -eq 2 ]
 }
@@ -82,14 +82,14 @@ load cli
 @test "each way to end badly is told at once with its reason, stored, and not run again" {
   while IFS='|' read -r fake status_word expected; do
     rm -rf results
-    plan rows=2 seeds=2 fake="queries=2:1:$fake"
-    run "$harness" run plan.json
+    experiment rows=2 seeds=2 fake="queries=2:1:$fake"
+    run "$harness" run experiment.json
     echo "$output"
     [ "$status" -eq 1 ]
     [[ "$output" == *"$status_word"*"queries=2 seed 1"*"$expected"* ]]
     [[ "$(rows)" == *"queries=1,1 x N,0.913,0.555,"*",2,done"* ]]
     [[ "$(rows)" == *"queries=2,2 x N,0.916,0.65,,1,$status_word"* ]]
-    run "$harness" run plan.json
+    run "$harness" run experiment.json
     [ "$status" -eq 1 ]
     [[ "$output" == *"0 of 4 trials to run"* ]]
   done <<'END'
@@ -111,28 +111,28 @@ END
 }
 
 @test "a collapse where the paper reports one is no failure" {
-  plan rows=1 seeds=2 fake=queries=1:1:collapsed collapse=1
-  run "$harness" run plan.json
+  experiment rows=1 seeds=2 fake=queries=1:1:collapsed collapse=1
+  run "$harness" run experiment.json
   echo "$output"
   [ "$status" -eq 0 ]
   [[ "$output" == *"1 done, 1 collapsed"* ]]
 }
 
 @test "a crash shows the last lines of the log" {
-  plan rows=1 seeds=1 fake=queries=1:0:crash
-  run "$harness" run plan.json
+  experiment rows=1 seeds=1 fake=queries=1:0:crash
+  run "$harness" run experiment.json
   [[ "$output" == *"| about to crash"* ]]
   [[ "$output" == *"whole log: $work/results/logs/"* ]]
 }
 
 @test "retry runs the named class again and keeps the first attempt" {
-  plan rows=1 seeds=2 fake=queries=1:1:collapsed
-  run "$harness" run plan.json
-  run "$harness" run plan.json --retry failed,oom
+  experiment rows=1 seeds=2 fake=queries=1:1:collapsed
+  run "$harness" run experiment.json
+  run "$harness" run experiment.json --retry failed,oom
   [[ "$output" == *"0 of 2 trials to run"* ]]
-  run "$harness" run plan.json --retry collapsed
+  run "$harness" run experiment.json --retry collapsed
   [[ "$output" == *"1 of 2 trials to run"* ]]
-  run "$harness" run plan.json --retry all
+  run "$harness" run experiment.json --retry all
   [[ "$output" == *"1 of 2 trials to run"* ]]
   "$harness" runs list --status collapsed --json | python3 -c '
 import json, sys
@@ -141,16 +141,16 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
 }
 
 @test "a trial that hangs is stopped by --timeout" {
-  plan rows=1 seeds=1 steps=1000 step_s=0.1
-  run "$harness" run plan.json --timeout 0.5
+  experiment rows=1 seeds=1 steps=1000 step_s=0.1
+  run "$harness" run experiment.json --timeout 0.5
   [ "$status" -eq 1 ]
   [[ "$output" == *"timeout 1/1"* ]]
   [[ "$(rows)" == *",0,timeout"* ]]
 }
 
 @test "a trial program that is not there fails every trial, with the reason in the log" {
-  plan rows=1 seeds=1
-  HARNESS_TRIAL_PROGRAM=/nowhere run "$harness" run plan.json
+  experiment rows=1 seeds=1
+  HARNESS_TRIAL_PROGRAM=/nowhere run "$harness" run experiment.json
   [ "$status" -eq 1 ]
   [[ "$output" == *"cannot execute /nowhere"* ]]
 }
@@ -158,21 +158,21 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
 # --- stopping and going on ---
 
 @test "SIGINT stops, ends with 75, and the same command goes on to the same table" {
-  plan rows=2 seeds=2
-  "$harness" run plan.json >/dev/null 2>&1
+  experiment rows=2 seeds=2
+  "$harness" run experiment.json >/dev/null 2>&1
   rows >undisturbed
   rm -rf results
-  plan rows=2 seeds=2 step_s=0.1
+  experiment rows=2 seeds=2 step_s=0.1
   run_interrupted
   grep -q "stopping" err
   "$harness" runs list --status interrupted
-  "$harness" run plan.json >/dev/null 2>&1
+  "$harness" run experiment.json >/dev/null 2>&1
   rows | cmp - undisturbed
 }
 
 @test "SIGTERM does the same, and a second signal ends at once" {
-  plan rows=1 seeds=2 steps=3 step_s=0.3 fake=queries=1:0:hang
-  "$harness" run plan.json --jobs 2 >out 2>err 3>&- &
+  experiment rows=1 seeds=2 steps=3 step_s=0.3 fake=queries=1:0:hang
+  "$harness" run experiment.json --jobs 2 >out 2>err 3>&- &
   local pid=$!
   wait_for 50 is_running
   sleep 1
@@ -188,20 +188,20 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
 }
 
 @test "killed with SIGKILL at different moments it leaves no orphans and ends in the same table" {
-  plan
-  "$harness" run plan.json >/dev/null 2>&1
+  experiment
+  "$harness" run experiment.json >/dev/null 2>&1
   rows >undisturbed
   rm -rf results
-  plan step_s=0.04
+  experiment step_s=0.04
   for moment in 0.05 0.3 0.7 0.45; do
-    "$harness" run plan.json >/dev/null 2>err 3>&- &
+    "$harness" run experiment.json >/dev/null 2>err 3>&- &
     local pid=$!
     sleep "$moment"
     kill -KILL $pid
     wait $pid || true
     wait_for 30 no_orphans
   done
-  "$harness" run plan.json >/dev/null 2>err
+  "$harness" run experiment.json >/dev/null 2>err
   rows | cmp - undisturbed
   python3 - "$HARNESS_DB" <<'END'
 import sqlite3, sys
@@ -216,8 +216,8 @@ END
 }
 
 @test "trials die with a killed run even when they say nothing that would fail" {
-  plan rows=1 seeds=2 step_s=60
-  "$harness" run plan.json >/dev/null 2>&1 3>&- &
+  experiment rows=1 seeds=2 step_s=60
+  "$harness" run experiment.json >/dev/null 2>&1 3>&- &
   local pid=$!
   wait_for 50 is_running
   [ "$(orphans)" -ge 1 ]
@@ -227,11 +227,11 @@ END
 }
 
 @test "a second run into the same database names the process that holds it" {
-  plan rows=1 seeds=1 steps=30 step_s=0.1
-  "$harness" run plan.json >/dev/null 2>&1 3>&- &
+  experiment rows=1 seeds=1 steps=30 step_s=0.1
+  "$harness" run experiment.json >/dev/null 2>&1 3>&- &
   local pid=$!
   wait_for 50 is_running
-  run "$harness" run plan.json
+  run "$harness" run experiment.json
   [ "$status" -eq 3 ]
   [[ "$output" == *"process $pid is running trials"* ]]
   "$harness" table 6 >out # reading goes on beside it
@@ -245,18 +245,18 @@ END
 
 @test "a file in place of the results' folder ends with 3 and is left alone" {
   echo precious >results
-  plan rows=1 seeds=1
-  run "$harness" run plan.json
+  experiment rows=1 seeds=1
+  run "$harness" run experiment.json
   [ "$status" -eq 3 ]
   [[ "$output" == *"--db FILE"* ]]
   [ "$(cat results)" = precious ]
 }
 
 @test "a newer database is refused and left alone" {
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json >/dev/null
   python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute("PRAGMA user_version=99")' "$HARNESS_DB"
-  for words in "run plan.json" "table 6" "runs list"; do
+  for words in "run experiment.json" "table 6" "runs list"; do
     # shellcheck disable=SC2086
     run "$harness" $words
     [ "$status" -eq 3 ]
@@ -271,31 +271,31 @@ END
   mkdir small
   mount -t tmpfs -o size=400k tmpfs small 2>/dev/null || skip "cannot mount here"
   HARNESS_DB="$work/small/h.db"
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json >/dev/null
   rows >before
-  plan rows=1 seeds=2 steps=20000
-  run "$harness" run plan.json
+  experiment rows=1 seeds=2 steps=20000
+  run "$harness" run experiment.json
   echo "$output"
   [ "$status" -eq 3 ]
   [[ "$output" == *"disk"* ]]
   mount -o remount,size=64m small
   "$harness" table 6 >/dev/null
-  "$harness" run -q plan.json >/dev/null
+  "$harness" run -q experiment.json >/dev/null
   [[ "$(rows)" == *",2,done"* ]]
   umount small
 }
 
 @test "a limit on the size of files is told like a full disk" {
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json >/dev/null
-  plan rows=1 seeds=2 steps=20000
-  run bash -c "ulimit -f 300; exec '$harness' run plan.json"
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json >/dev/null
+  experiment rows=1 seeds=2 steps=20000
+  run bash -c "ulimit -f 300; exec '$harness' run experiment.json"
   echo "$output"
   [ "$status" -eq 3 ]
   [[ "$output" == *"file-size limit (ulimit -f)"* ]]
   wait_for 30 no_orphans
-  "$harness" run -q plan.json >/dev/null
+  "$harness" run -q experiment.json >/dev/null
   [[ "$(rows)" == *",2,done"* ]]
 }
 
@@ -304,11 +304,11 @@ END
   mkdir small
   mount -t tmpfs tmpfs small 2>/dev/null || skip "cannot mount here"
   HARNESS_DB="$work/small/h.db"
-  plan rows=1 seeds=1
-  "$harness" run -q plan.json >/dev/null
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json >/dev/null
   mount -o remount,ro small
   [[ "$(rows)" == *",1,done"* ]]
-  run "$harness" run plan.json
+  run "$harness" run experiment.json
   local code="$status" text="$output"
   umount small
   echo "$text"
@@ -320,13 +320,13 @@ END
 
 @test "trials that run at once are bound to different processors, also those of two sweeps" {
   [ "$(nproc)" -ge 2 ] || skip "one processor"
-  plan rows=2 seeds=1 steps=10 step_s=0.1
-  "$harness" run -q plan.json --jobs 2 >/dev/null
+  experiment rows=2 seeds=1 steps=10 step_s=0.1
+  "$harness" run -q experiment.json --jobs 2 >/dev/null
   [ "$(sed -n 's/.* cores //p' results/logs/*.log | wc -l)" -eq 2 ]
   [ "$(grep -ho "cores [0-9]*$" results/logs/*.log | sort -u | wc -l)" -eq 2 ]
-  plan rows=1 seeds=1 steps=10 step_s=0.2
-  HARNESS_DB="$work/one/results/harness.db" "$harness" run -q plan.json >/dev/null &
-  HARNESS_DB="$work/two/results/harness.db" "$harness" run -q plan.json >/dev/null
+  experiment rows=1 seeds=1 steps=10 step_s=0.2
+  HARNESS_DB="$work/one/results/harness.db" "$harness" run -q experiment.json >/dev/null &
+  HARNESS_DB="$work/two/results/harness.db" "$harness" run -q experiment.json >/dev/null
   wait
   [ "$(sed -n 's/.* cores //p' one/results/logs/*.log two/results/logs/*.log | wc -l)" -eq 2 ]
   [ "$(grep -ho "cores [0-9]*$" one/results/logs/*.log two/results/logs/*.log | sort -u | wc -l)" -eq 2 ]

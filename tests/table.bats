@@ -4,8 +4,8 @@
 load cli
 
 @test "differences to the row above carry intervals and verdicts" {
-  plan
-  "$harness" run -q plan.json >table
+  experiment
+  "$harness" run -q experiment.json >table
   # the fake gains 0.1 a row whatever the paper says: its last row claims a loss
   grep -Eq '^2 x N .*\+0\.100 \[\+0\.080, \+0\.120\] +supported +1000 +done$' table
   grep -Eq '^4 x N .*\+0\.100 \[\+0\.080, \+0\.120\] +not supported +1000 +done$' table
@@ -23,12 +23,12 @@ assert abs(second["low"] - 0.08) < 1e-9 and abs(second["high"] - 0.12) < 1e-9
 assert last["verdict"] == "not supported"
 assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   "$harness" table 6 --format csv | sed -n 3p | grep -Eq ',done,0\.1,0\.08,0\.12,supported,1000'
-  "$harness" run -q plan.json | cmp - table
+  "$harness" run -q experiment.json | cmp - table
 }
 
 @test "one seed gives a difference but no interval and no verdict" {
-  plan seeds=1
-  "$harness" run -q plan.json >table
+  experiment seeds=1
+  "$harness" run -q experiment.json >table
   grep -Eq '^2 x N .* 1 +\+0\.100 +too few seeds +1000 +done$' table
   grep -q "too few seeds: no interval and no verdict from fewer than 2 trials a row" table
   run grep "comparison" table
@@ -36,8 +36,8 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
 }
 
 @test "a collapsed trial is named, with the mean without and with it, and weakens the verdict" {
-  plan rows=2 fake=queries=2:1:collapsed
-  "$harness" run -q plan.json >table || true
+  experiment rows=2 fake=queries=2:1:collapsed
+  "$harness" run -q experiment.json >table || true
   # 0.65 and 0.67 are left; with 0 for the third the interval reaches below 0
   grep -Eq '^2 x N +0\.916 +0\.660 ± 0\.014 +2 +\+0\.100 .*undecided +1000 +2 done, 1 collapsed$' table
   grep -q "2 x N: 1 collapsed trial is left out of the mean; counted as 0 the mean is 0.440" table
@@ -45,33 +45,33 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
 }
 
 @test "the paper's own collapse is a claim" {
-  plan rows=2 seeds=2 collapse=1 fake=queries=1:0:collapsed
-  "$harness" run -q plan.json >table || true
+  experiment rows=2 seeds=2 collapse=1 fake=queries=1:0:collapsed
+  "$harness" run -q experiment.json >table || true
   grep -Eq '^1 x N +collapse +0\.560 +1 +- +undecided' table
   "$harness" table 6 --json | grep -q '"paper_word": "collapse"'
   rm -rf results
-  plan rows=2 seeds=2 collapse=1
-  "$harness" run -q plan.json >table
+  experiment rows=2 seeds=2 collapse=1
+  "$harness" run -q experiment.json >table
   grep -Eq '^1 x N +collapse +0\.555 ± 0\.007 +2 +- +not supported' table
 }
 
 @test "the TeX table compiles" {
-  plan
-  "$harness" run -q plan.json >/dev/null
+  experiment
+  "$harness" run -q experiment.json >/dev/null
   "$harness" table 6 --format tex >table.tex
   grep -Fq '\midrule' table.tex
   [ "$(grep -c '\\\\$' table.tex)" -eq 5 ]
   python3 - <<'END'
 import json
-plan = json.load(open("plan.json"))
+experiment = json.load(open("experiment.json"))
 evil = "\\input{/etc/passwd} 50 % & $x^2$ #1 a_b {c} ~ ^ <|> \"q\" ± × ü ß Ł é ñ – ≥ λ 漢 \u0007"
-plan["title"] = plan["axis"] = plan["model"] = plan["data"]["name"] = evil + "\n\\undefined"
-plan["notes"] = ["a note\n\\undefined"]
-for row, label in zip(plan["rows"], ("[1ex] an option", "* a star", evil, "-1 \n\\undefined")):
+experiment["title"] = experiment["axis"] = experiment["model"] = experiment["data"]["name"] = evil + "\n\\undefined"
+experiment["notes"] = ["a note\n\\undefined"]
+for row, label in zip(experiment["rows"], ("[1ex] an option", "* a star", evil, "-1 \n\\undefined")):
     row["label"] = label
-plan["experiment"] = "hostile_name"
-del plan["table"]
-json.dump(plan, open("hostile.json", "w"))
+experiment["experiment"] = "hostile_name"
+del experiment["table"]
+json.dump(experiment, open("hostile.json", "w"))
 END
   "$harness" run -q hostile.json >/dev/null
   "$harness" table hostile_name --format tex >hostile.tex

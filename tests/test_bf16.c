@@ -38,7 +38,7 @@ static json_t *config_of(const char *variant, const char *dtype) {
   for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) list[count++] = word;
   json_t *plan = NULL;
   Error error = {0};
-  if (!experiment_plan(".", "experiments/query_count.lua", count, list, NULL, &plan, &error))
+  if (!experiment_read(".", "experiments/query_count.lua", count, list, NULL, &plan, &error))
     fail_msg("%s", error.text);
   json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
   json_t *config = json_incref(json_object_get(cell, "config"));

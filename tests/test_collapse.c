@@ -79,7 +79,7 @@ static json_t *config_of(void) {
   for (int i = 0; i < 8; i++) list[i] = options[i];
   json_t *plan = NULL;
   Error error = {0};
-  if (!experiment_plan(".", "experiments/query_count.lua", 8, list, NULL, &plan, &error))
+  if (!experiment_read(".", "experiments/query_count.lua", 8, list, NULL, &plan, &error))
     fail_msg("%s", error.text);
   json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
   json_t *config = json_incref(json_object_get(cell, "config"));

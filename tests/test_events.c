@@ -93,10 +93,11 @@ static void test_all_arrive(void **state) {
   snprintf(path, sizeof path, "%s/h.db", folder);
   snprintf(build, sizeof build, "%s", own);
   for (int i = 0; i < 2; i++) *strrchr(build, '/') = 0; /* BUILD/tests/test_events */
-  snprintf(command, sizeof command,
-           "tests/make_plan rows=1 seeds=1 >%s/plan.json && HARNESS_TRIAL_PROGRAM='%.4000s' "
-           "'%.4000s/harness' run -q %s/plan.json --db %s >%s/out",
-           folder, own, build, folder, path, folder);
+  snprintf(
+      command, sizeof command,
+      "tests/make_experiment rows=1 seeds=1 >%s/experiment.json && HARNESS_TRIAL_PROGRAM='%.4000s' "
+      "'%.4000s/harness' run -q %s/experiment.json --db %s >%s/out",
+      folder, own, build, folder, path, folder);
   int code = system(command);
   if (code) fail_msg("the run ended with %d", code);
   Error error = {""};

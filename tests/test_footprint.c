@@ -20,7 +20,7 @@ static json_t *config_of(const char *experiment, const char *overrides) {
   for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) list[count++] = word;
   json_t *plan = NULL;
   Error error = {0};
-  if (!experiment_plan(".", file, count, list, NULL, &plan, &error)) fail_msg("%s", error.text);
+  if (!experiment_read(".", file, count, list, NULL, &plan, &error)) fail_msg("%s", error.text);
   json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
   json_t *config = json_incref(json_object_get(cell, "config"));
   json_object_set_new(config, "home", json_string("."));

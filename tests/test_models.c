@@ -80,7 +80,7 @@ static json_t *config_of(const char *variant) {
   if (!queries) list[count++] = (char *)(uintptr_t) "queries=1";
   json_t *plan = NULL;
   Error error = {0};
-  if (!experiment_plan(".", "experiments/query_count.lua", count, list, NULL, &plan, &error))
+  if (!experiment_read(".", "experiments/query_count.lua", count, list, NULL, &plan, &error))
     fail_msg("%s: %s", variant, error.text);
   json_t *config =
       json_incref(json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config"));

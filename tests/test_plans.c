@@ -46,7 +46,7 @@ static void plan_graph(int index, const char *type, const Backend *gpu) {
   Footprint f;
   const Labelling plain = labelling_plain(16);
   bool good =
-      experiment_plan(".", "experiments/query_count.lua", count, overrides, NULL, &plan, &error);
+      experiment_read(".", "experiments/query_count.lua", count, overrides, NULL, &plan, &error);
   json_t *config = json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config");
   if (good) json_object_set_new(config, "home", json_string("."));
   good = good && footprint_make(&f, config, gpu, 1, &plain, &error);

@@ -181,7 +181,7 @@ static void collect_graph(bool paper, char *head, char *bridge) {
   json_t *plan = NULL;
   Footprint f;
   const Labelling plain = labelling_plain(16);
-  if (!experiment_plan(".", "experiments/query_count.lua",
+  if (!experiment_read(".", "experiments/query_count.lua",
                        bridge ? 5
                        : head ? 4
                               : 3,

@@ -57,13 +57,13 @@ static void test_hash(void **state) {
 
 /* --- plans and figures --- */
 
-static void test_plan_is_idempotent(void **state) {
+static void test_experiment_is_idempotent(void **state) {
   (void)state;
   Store *store = open_store(STORE_WRITE);
-  json_t *plan = make_plan(3, "quick");
+  json_t *experiment = make_experiment(3, "quick");
   int64_t first, second;
   int count;
-  PlannedTrial *a = add(store, plan, &first, &count), *b = add(store, plan, &second, &count);
+  Cell *a = add(store, experiment, &first, &count), *b = add(store, experiment, &second, &count);
   assert_int_equal(count, 6);
   assert_int_equal(first, second);
   for (int i = 0; i < count; i++) assert_int_equal(a[i].id, b[i].id);
@@ -71,7 +71,7 @@ static void test_plan_is_idempotent(void **state) {
   assert_int_equal((int)ask(store, "SELECT count(*) FROM rows"), 2);
   free(a);
   free(b);
-  json_decref(plan);
+  json_decref(experiment);
   store_close(store);
 }
 
@@ -95,10 +95,10 @@ static json_t *mixed_events(void) {
 static void test_figures(void **state) {
   (void)state;
   Store *store = open_store(STORE_WRITE);
-  json_t *plan = make_plan(3, "quick");
+  json_t *experiment = make_experiment(3, "quick");
   int64_t id;
   int count;
-  PlannedTrial *trial = add(store, plan, &id, &count);
+  Cell *trial = add(store, experiment, &id, &count);
   attempt(store, trial[0].id, STATUS_DONE, mixed_events());
   assert_near(ask(store, "SELECT value FROM v_score"), 0.6);
   attempt(store, trial[1].id, STATUS_DONE, one_value(0.7));
@@ -114,17 +114,17 @@ static void test_figures(void **state) {
   assert_int_equal((int)ask(store, "SELECT planned FROM v_table6 WHERE position = 1"), 2);
   assert_int_equal((int)ask(store, "SELECT count(*) FROM v_table5"), 0);
   free(trial);
-  json_decref(plan);
+  json_decref(experiment);
   store_close(store);
 }
 
 static void test_only_good_attempts_count(void **state) {
   (void)state;
   Store *store = open_store(STORE_WRITE);
-  json_t *plan = make_plan(1, "quick");
+  json_t *experiment = make_experiment(1, "quick");
   int64_t id;
   int count;
-  PlannedTrial *trial = add(store, plan, &id, &count);
+  Cell *trial = add(store, experiment, &id, &count);
   attempt(store, trial[0].id, STATUS_INTERRUPTED, one_value(0.1));
   attempt(store, trial[0].id, STATUS_FAILED, one_value(0.2));
   attempt(store, trial[0].id, STATUS_RUNNING, one_value(0.3));
@@ -140,17 +140,17 @@ static void test_only_good_attempts_count(void **state) {
   assert_int_equal((int)ask(store, "SELECT count(*) FROM metrics"), 5);
   assert_int_equal((int)ask(store, "SELECT status = 'planned' FROM trials WHERE id = 1"), 1);
   free(trial);
-  json_decref(plan);
+  json_decref(experiment);
   store_close(store);
 }
 
 static void test_stale_becomes_interrupted(void **state) {
   (void)state;
   Store *store = open_store(STORE_WRITE);
-  json_t *plan = make_plan(1, "quick");
+  json_t *experiment = make_experiment(1, "quick");
   int64_t id;
   int count, stale;
-  PlannedTrial *trial = add(store, plan, &id, &count);
+  Cell *trial = add(store, experiment, &id, &count);
   attempt(store, trial[0].id, STATUS_RUNNING, one_value(0.3));
   attempt(store, trial[1].id, STATUS_DONE, one_value(0.5));
   attempt(store, trial[1].id, STATUS_RUNNING, one_value(0.6));
@@ -158,22 +158,22 @@ static void test_stale_becomes_interrupted(void **state) {
   assert_true(store_lock(store, &stale, &error));
   assert_int_equal(stale, 2);
   free(trial);
-  trial = add(store, plan, &id, &count);
+  trial = add(store, experiment, &id, &count);
   assert_int_equal(trial[0].status, STATUS_INTERRUPTED);
   assert_int_equal(trial[1].status, STATUS_DONE); /* its first attempt was good */
   assert_int_equal((int)ask(store, "SELECT count(*) FROM attempts WHERE status = 'running'"), 0);
   free(trial);
-  json_decref(plan);
+  json_decref(experiment);
   store_close(store);
 }
 
 static void test_bad_metric_is_refused_whole(void **state) {
   (void)state;
   Store *store = open_store(STORE_WRITE);
-  json_t *plan = make_plan(1, "quick");
+  json_t *experiment = make_experiment(1, "quick");
   int64_t id, row;
   int count;
-  PlannedTrial *trial = add(store, plan, &id, &count);
+  Cell *trial = add(store, experiment, &id, &count);
   Error error = {""};
   assert_true(store_start(store, trial[0].id, environment_of(store), 1, "x", &row, &error));
   json_t *events = one_value(0.5), *bad = metric("liver", 2, 0, 0.5, "guessed");
@@ -182,11 +182,11 @@ static void test_bad_metric_is_refused_whole(void **state) {
   assert_int_equal((int)ask(store, "SELECT count(*) FROM metrics"), 0); /* all or nothing */
   json_decref(events);
   free(trial);
-  json_decref(plan);
+  json_decref(experiment);
   store_close(store);
 }
 
-static int64_t plan_shown(Store *store, const char *scale, size_t *others) {
+static int64_t cells_shown(Store *store, const char *scale, size_t *others) {
   Error error = {""};
   json_t *result;
   ResultChoice choice = {.what = "6", .scale = scale};
@@ -198,31 +198,31 @@ static int64_t plan_shown(Store *store, const char *scale, size_t *others) {
   return id;
 }
 
-static void test_which_plan_is_shown(void **state) {
+static void test_which_cells_are_shown(void **state) {
   (void)state;
   Store *store = open_store(STORE_WRITE);
-  json_t *three = make_plan(3, "quick"), *one = make_plan(1, "quick"),
-         *small = make_plan(1, "small");
+  json_t *three = make_experiment(3, "quick"), *one = make_experiment(1, "quick"),
+         *small = make_experiment(1, "small");
   json_t *config = json_object_get(json_array_get(json_object_get(small, "cells"), 0), "config");
   json_object_set_new(config, "width", json_integer(2));
   int64_t a, b, c;
   int count;
   size_t others;
-  assert_int_equal(plan_shown(store, NULL, &others), 0);
+  assert_int_equal(cells_shown(store, NULL, &others), 0);
   free(add(store, three, &a, &count));
   outside("UPDATE plans SET used_at = '2199-01-01T00:00:00.000Z'"); /* the clock was ahead */
   free(add(store, one, &b, &count));
   assert_int_not_equal(a, b);
-  assert_int_equal(plan_shown(store, NULL, &others), a); /* one seed is part of three */
+  assert_int_equal(cells_shown(store, NULL, &others), a); /* one seed is part of three */
   assert_int_equal(others, 0);
   free(add(store, small, &c, &count));
-  assert_int_equal(plan_shown(store, NULL, &others), c); /* never mixed with the other scale */
+  assert_int_equal(cells_shown(store, NULL, &others), c); /* never mixed with the other scale */
   assert_int_equal(others, 1);
   assert_int_equal((int)ask(store, "SELECT count(*) FROM v_newest"), 2);
-  assert_int_equal(plan_shown(store, "quick", &others), a);
-  assert_int_equal(plan_shown(store, "paper", &others), 0);
+  assert_int_equal(cells_shown(store, "quick", &others), a);
+  assert_int_equal(cells_shown(store, "paper", &others), 0);
   free(add(store, one, &b, &count)); /* used again */
-  assert_int_equal(plan_shown(store, NULL, &others), a);
+  assert_int_equal(cells_shown(store, NULL, &others), a);
   json_decref(three);
   json_decref(one);
   json_decref(small);
@@ -244,12 +244,12 @@ static void test_nearest(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       CASE(test_lock),
-      CASE(test_plan_is_idempotent),
+      CASE(test_experiment_is_idempotent),
       CASE(test_figures),
       CASE(test_only_good_attempts_count),
       CASE(test_stale_becomes_interrupted),
       CASE(test_bad_metric_is_refused_whole),
-      CASE(test_which_plan_is_shown),
+      CASE(test_which_cells_are_shown),
       cmocka_unit_test(test_hash),
       cmocka_unit_test(test_nearest),
   };

@@ -31,13 +31,13 @@ static void test_new_database(void **state) {
   assert_int_not_equal(access(wal, F_OK), 0); /* merged at the end: one file to copy */
   store = open_store(STORE_READ);
   Error error = {""};
-  json_t *plan = make_plan(1, "quick");
-  PlannedTrial *trials;
+  json_t *experiment = make_experiment(1, "quick");
+  Cell *trials;
   int64_t id;
   int count;
-  assert_false(store_add_plan(store, plan, "data", &id, &trials, &count, &error));
+  assert_false(store_add_experiment(store, experiment, "data", &id, &trials, &count, &error));
   assert_non_null(strstr(error.text, "readonly"));
-  json_decref(plan);
+  json_decref(experiment);
   store_close(store);
 }
 
@@ -53,11 +53,11 @@ static void test_older_database_is_migrated(void **state) {
   list[now + 1] = broken;
   Store *store = open_store(STORE_WRITE);
   Error error = {""}, refused = {""};
-  json_t *plan = make_plan(1, "quick");
+  json_t *experiment = make_experiment(1, "quick");
   int64_t id;
   int count;
-  free(add(store, plan, &id, &count));
-  json_decref(plan);
+  free(add(store, experiment, &id, &count));
+  json_decref(experiment);
   assert_true(database_migrate(store, list, now + 1, &error));
   assert_int_equal((int)ask(store, "PRAGMA user_version"), now + 1);
   assert_int_equal((int)ask(store, "SELECT count(*) FROM trials WHERE tag IS NULL"), 2);

@@ -72,9 +72,9 @@ static bool find_rate(const char *home, const char *db, const Backend *backend, 
 /* ---- rows ---------------------------------------------------------------------------------------
  */
 
-static bool data_shape(const json_t *plan, const json_t *config, int *channels,
+static bool data_shape(const json_t *experiment, const json_t *config, int *channels,
                        Labelling *labelling, Error *error) {
-  const json_t *data = json_object_get(plan, "data");
+  const json_t *data = json_object_get(experiment, "data");
   const char *kind = json_string_value(json_object_get(data, "kind"));
   *channels = 1;
   if (!strcmp(kind, "phantom"))
@@ -120,12 +120,12 @@ static bool gpu_row(Footprint *f, json_t *row, Error *error) {
   return true;
 }
 
-static bool fill_row(const json_t *plan, const json_t *config, const EstimatePlace *place,
+static bool fill_row(const json_t *experiment, const json_t *config, const EstimatePlace *place,
                      const Backend *gpu, Rate *rate, json_t *row, Error *error) {
   int channels;
   Labelling labelling;
   Footprint f;
-  if (!data_shape(plan, config, &channels, &labelling, error) ||
+  if (!data_shape(experiment, config, &channels, &labelling, error) ||
       !footprint_make(&f, config, gpu, channels, &labelling, error))
     return false;
   double weights = (double)dtype_bytes(f.params->real) * (double)f.parameters;
@@ -141,11 +141,11 @@ static bool fill_row(const json_t *plan, const json_t *config, const EstimatePla
 }
 
 /* The first cell of row `index`; cells: how many it has. */
-static json_t *cell_of(const json_t *plan, size_t index, int *cells) {
+static json_t *cell_of(const json_t *experiment, size_t index, int *cells) {
   json_t *cell, *found = NULL;
   size_t i;
   *cells = 0;
-  json_array_foreach(json_object_get(plan, "cells"), i, cell) {
+  json_array_foreach(json_object_get(experiment, "cells"), i, cell) {
     if ((size_t)json_integer_value(json_object_get(cell, "row")) != index) continue;
     if (!found) found = cell;
     (*cells)++;
@@ -162,7 +162,7 @@ static bool works_here(const json_t *config, json_t *row) {
   return false;
 }
 
-bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **estimate,
+bool estimate_make(const json_t *experiment, const EstimatePlace *place, json_t **estimate,
                    Error *error) {
   const Backend *gpu = place->gpu ? backend_planned(place->home, place->gpu, error) : NULL;
   *estimate = NULL;
@@ -173,24 +173,24 @@ bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **esti
   int cells = 0, threads = 1;
   bool good = true;
   size_t i;
-  json_array_foreach(json_object_get(plan, "rows"), i, line) {
-    json_t *config = json_copy(json_object_get(cell_of(plan, i, &cells), "config"));
+  json_array_foreach(json_object_get(experiment, "rows"), i, line) {
+    json_t *config = json_copy(json_object_get(cell_of(experiment, i, &cells), "config"));
     json_t *row = json_pack("{s:O, s:O}", "key", json_object_get(line, "key"), "label",
                             json_object_get(line, "label"));
     json_object_set_new(config, "home", json_string(place->home));
     threads = (int)config_int(config, "threads");
     omp_set_num_threads(threads);
     if (gpu || works_here(config, row))
-      good = fill_row(plan, config, place, gpu, &rate, row, error);
+      good = fill_row(experiment, config, place, gpu, &rate, row, error);
     json_decref(config);
     json_array_append_new(rows, row);
     if (!good) break;
     hours += cells * json_number_value(json_object_get(row, "hours"));
   }
-  *estimate =
-      json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
-                json_object_get(plan, "experiment"), "scale", json_object_get(plan, "scale"),
-                "threads", threads, "seeds", cells, "rows", rows);
+  *estimate = json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
+                        json_object_get(experiment, "experiment"), "scale",
+                        json_object_get(experiment, "scale"), "threads", threads, "seeds", cells,
+                        "rows", rows);
   if (!gpu) json_object_set_new(*estimate, "hours", json_real(hours));
   if (rate.gflops > 0)
     json_object_set_new(*estimate, "rate",

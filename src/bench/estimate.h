@@ -14,7 +14,7 @@ typedef struct EstimatePlace {
   const char *home, *db, *gpu;
 } EstimatePlace;
 
-/* plan: of experiment_plan. One object that the caller decrefs:
+/* experiment: of experiment_read. One object that the caller decrefs:
  * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells), "rate": {"gflops",
  *  "from"} where it was needed, "rows": [{"key", "label", "parameters", "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
@@ -23,7 +23,8 @@ typedef struct EstimatePlace {
  * place of times "launches" and "least_bytes" (moved if each operand of a node is, once), of a
  * step; "scratch_bytes", the most that a node's kernels and libraries take beside its operands.
  * False: a row cannot be built, with the reason. */
-bool estimate_make(const json_t *plan, const EstimatePlace *place, json_t **estimate, Error *error);
+bool estimate_make(const json_t *experiment, const EstimatePlace *place, json_t **estimate,
+                   Error *error);
 void estimate_print(const json_t *estimate, FILE *out);
 
 #endif

@@ -31,12 +31,12 @@ static bool configure(Step *step, const StepCase *c, const char *home, int threa
   snprintf(thread_text, sizeof thread_text, "threads=%d", threads);
   snprintf(file, sizeof file, "%.4000s/experiments/query_count.lua", home);
   for (int i = 0; c->overrides[i]; i++) overrides[count++] = (char *)c->overrides[i];
-  json_t *plan = NULL;
-  if (!experiment_plan(home, file, count, overrides, NULL, &plan, error)) return false;
-  step->config =
-      json_incref(json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config"));
-  json_decref(plan);
-  return step->config || fail(error, "%s: the plan has no cell", file);
+  json_t *experiment = NULL;
+  if (!experiment_read(home, file, count, overrides, NULL, &experiment, error)) return false;
+  step->config = json_incref(
+      json_object_get(json_array_get(json_object_get(experiment, "cells"), 0), "config"));
+  json_decref(experiment);
+  return step->config || fail(error, "%s: the experiment has no cell", file);
 }
 
 static bool build(Step *step, const char *home, Error *error) {

@@ -76,15 +76,15 @@ int command_estimate(int argc, char **argv) {
   if (request.scale[0]) request.override[request.overrides++] = request.scale;
   if (request.device[0] && request.overrides < OVERRIDES_MAX)
     request.override[request.overrides++] = request.device;
-  json_t *plan = NULL, *estimate = NULL;
-  if (!experiment_plan(common.home, request.file, request.overrides, request.override, plan_of_data,
-                       &plan, &error))
+  json_t *experiment = NULL, *estimate = NULL;
+  if (!experiment_read(common.home, request.file, request.overrides, request.override, plan_of_data,
+                       &experiment, &error))
     return cli_error(EXIT_USAGE, &error);
-  bool good = !json_object_get(plan, "experiments") ||
+  bool good = !json_object_get(experiment, "experiments") ||
               fail(&error, "%s lists experiments; estimate one of them", request.file);
   const EstimatePlace place = {common.home, common.db, request.gpu};
-  good = good && estimate_make(plan, &place, &estimate, &error);
-  json_decref(plan);
+  good = good && estimate_make(experiment, &place, &estimate, &error);
+  json_decref(experiment);
   if (!good) return cli_error(EXIT_UNFIT, &error);
   if (request.json) {
     json_document(estimate, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));

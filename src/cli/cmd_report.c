@@ -14,17 +14,17 @@
 /* ---- experiments --------------------------------------------------------------------------------
  */
 
-/* The plan that an experiment's file asks for at a scale ("" or several, as in quick+paper: as the
+/* The cells that an experiment's file asks for at a scale ("" or several, as in quick+paper: as the
  * file has it); null when it cannot be read. */
 static json_t *wanted_plan(const char *home, const char *name, const char *scale) {
   char path[4200], override[100], *overrides[] = {override};
-  json_t *plan = NULL;
+  json_t *cells = NULL;
   Error error = {""};
   snprintf(path, sizeof path, "%.4000s/experiments/%.80s.lua", home, name);
   snprintf(override, sizeof override, "scale=%.80s", scale);
   bool one = scale[0] && !strchr(scale, '+');
-  bool good = experiment_plan(home, path, one, overrides, plan_of_data, &plan, &error);
-  return good && plan ? plan : json_null();
+  bool good = experiment_read(home, path, one, overrides, plan_of_data, &cells, &error);
+  return good && cells ? cells : json_null();
 }
 
 /* Adds one experiment; listed: also when nothing is stored of it. */
@@ -51,7 +51,7 @@ static bool find_experiments(const Common *common, Store *store, const ResultCho
   json_t *list = NULL, *stored = NULL, *name, *row;
   Error unread = {""};
   snprintf(path, sizeof path, "%.4000s/experiments/all.lua", common->home);
-  if (!experiment_plan(common->home, path, 0, NULL, NULL, &list, &unread)) list = json_object();
+  if (!experiment_read(common->home, path, 0, NULL, NULL, &list, &unread)) list = json_object();
   bool good =
       store_query(store, "SELECT name, file FROM experiments ORDER BY id", NULL, &stored, error);
   const json_t *names = json_object_get(list, "experiments");

@@ -1,11 +1,11 @@
-/* harness run: plan, prepare data, run what is missing, print the table, draw the plot. */
+/* harness run: list cells, prepare data, run what is missing, print the table, draw the plot. */
 #include <string.h>
 
 #include "base/nearest.h"
 #include "base/utf8.h"
 #include "engine/backend.h"
-#include "src/cli/batch.h"
 #include "src/cli/cli.h"
+#include "src/cli/experiments.h"
 #include "src/cli/progress.h"
 #include "src/cli/report.h"
 #include "src/cli/schedule.h"
@@ -30,7 +30,7 @@ typedef struct Run {
   bool dry_run, json;
   RunFlags flags;
   const char *place; /* "cuda:1" as given; NULL: cpu */
-  Batch batch;
+  Experiments experiments;
   Store *store;
 } Run;
 
@@ -56,7 +56,7 @@ static const struct argp_option options[] = {
      "named too. Earlier attempts are kept",
      0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Stop a trial after S seconds", 0},
-    {"json", KEY_JSON, 0, 0, "The table (or, with --dry-run, the plan) as JSON", 0},
+    {"json", KEY_JSON, 0, 0, "The table (or, with --dry-run, the cells) as JSON", 0},
 #define FLAG(field, option, argument, fallback, least, most, help)                                 \
   {option, KEY_##field, argument, 0, help, 0},
 #include "src/train/flags.def"
@@ -152,11 +152,11 @@ static const Cli cli = {
     "and prints the table. Run again, it does only what is still missing. Keys are the "
     "experiment's and the model's options. A FILE that lists experiments runs them in one sweep "
     "and "
-    "writes the report. FILE may also be a plan as `--dry-run --json` prints it.",
+    "writes the report. FILE may also be what `--dry-run --json` prints.",
     options,
     take};
 
-static bool wants(const Run *run, const PlannedTrial *trial) {
+static bool wants(const Run *run, const Cell *trial) {
   bool open = trial->status == STATUS_PLANNED || trial->status == STATUS_RUNNING ||
               trial->status == STATUS_INTERRUPTED;
   return open || run->retry[trial->status];
@@ -164,22 +164,23 @@ static bool wants(const Run *run, const PlannedTrial *trial) {
 
 /* Where what was typed stands in place of what a row sets. */
 static void print_overridden(const Run *run, FILE *out) {
-  for (int p = 0; p < run->batch.parts; p++) {
+  for (int p = 0; p < run->experiments.count; p++) {
     const json_t *text;
     size_t i;
-    json_array_foreach(json_object_get(run->batch.part[p].plan, "overridden"), i, text)
+    json_array_foreach(json_object_get(run->experiments.item[p].document, "overridden"), i, text)
         fprintf(out, "%s%s\n", out == stderr ? "harness: " : "", json_string_value(text));
   }
 }
 
 /* --- dry run --- */
 
-static int print_dry(const Run *run, int part) {
+static int print_dry(const Run *run, int experiment) {
   int todo = 0;
-  for (int i = 0; i < run->batch.part[part].trials; i++) {
-    const PlannedTrial *trial = &run->batch.part[part].trial[i];
-    bool again = batch_repeated(&run->batch, part, i), runs = !again && wants(run, trial);
-    char *label = batch_label(&run->batch, part, i);
+  for (int i = 0; i < run->experiments.item[experiment].trials; i++) {
+    const Cell *trial = &run->experiments.item[experiment].trial[i];
+    bool again = experiments_repeated(&run->experiments, experiment, i),
+         runs = !again && wants(run, trial);
+    char *label = experiments_label(&run->experiments, experiment, i);
     printf("%.8s  %-11s  %-7s  %s\n", trial->hash, status_name(trial->status),
            runs ? "run" : (again ? "same" : "skip"), label);
     free(label);
@@ -188,35 +189,36 @@ static int print_dry(const Run *run, int part) {
   return todo;
 }
 
-/* One plan as it is, of a list {"experiments": [plans]}. */
-static void print_plans(const Run *run) {
-  json_t *plans = json_array();
-  for (int p = 0; p < run->batch.parts; p++) json_array_append(plans, run->batch.part[p].plan);
-  json_t *document = run->batch.list ? json_pack("{s:O}", "experiments", plans)
-                                     : json_incref(json_array_get(plans, 0));
-  json_document(document, stdout, JSON_INDENT(1));
-  json_decref(document);
-  json_decref(plans);
+/* One experiment with its cells, of a list {"experiments": [...]}. */
+static void print_cells(const Run *run) {
+  json_t *documents = json_array();
+  for (int p = 0; p < run->experiments.count; p++)
+    json_array_append(documents, run->experiments.item[p].document);
+  json_t *printed = run->experiments.list ? json_pack("{s:O}", "experiments", documents)
+                                          : json_incref(json_array_get(documents, 0));
+  json_document(printed, stdout, JSON_INDENT(1));
+  json_decref(printed);
+  json_decref(documents);
 }
 
 static int dry_run(Run *run, Error *error) {
   bool exists = store_exists(run->common.db);
-  bool good = batch_prepare(&run->batch, run->common.home, false, true, error) &&
+  bool good = experiments_prepare(&run->experiments, run->common.home, false, true, error) &&
               (!exists || store_open(&run->store, run->common.db, STORE_READ, error));
-  for (int p = 0; good && p < run->batch.parts; p++) {
-    Part *part = &run->batch.part[p];
-    good =
-        store_preview(run->store, part->plan, part->data_hash, &part->trial, &part->trials, error);
+  for (int p = 0; good && p < run->experiments.count; p++) {
+    Experiment *experiment = &run->experiments.item[p];
+    good = store_preview(run->store, experiment->document, experiment->data_hash,
+                         &experiment->trial, &experiment->trials, error);
   }
   if (!good) return cli_error(EXIT_UNFIT, error);
   if (run->json) {
-    print_plans(run);
+    print_cells(run);
     return EXIT_DONE;
   }
   int todo = 0;
-  for (int p = 0; p < run->batch.parts; p++) todo += print_dry(run, p);
+  for (int p = 0; p < run->experiments.count; p++) todo += print_dry(run, p);
   print_overridden(run, stdout);
-  printf("%d of %d trials would run\n", todo, batch_trials(&run->batch));
+  printf("%d of %d trials would run\n", todo, experiments_trials(&run->experiments));
   return EXIT_DONE;
 }
 
@@ -224,26 +226,30 @@ static int dry_run(Run *run, Error *error) {
 
 /* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
  * of them wants. */
-static void collect(const Run *run, bool plans, Schedule *work) {
+static void collect(const Run *run, bool only_planned, Schedule *work) {
   work->count = 0;
   work->launch.threads = 1;
-  for (int p = 0; p < run->batch.parts; p++) {
-    const Part *part = &run->batch.part[p];
-    for (int i = 0; part_plans(part) == plans && i < part->trials; i++) {
-      int threads = (int)json_integer_value(json_object_get(part->trial[i].config, "threads"));
-      if (!wants(run, &part->trial[i]) || batch_repeated(&run->batch, p, i)) continue;
-      work->todo[work->count] = &part->trial[i];
-      work->label[work->count++] = batch_label(&run->batch, p, i);
+  for (int p = 0; p < run->experiments.count; p++) {
+    const Experiment *experiment = &run->experiments.item[p];
+    for (int i = 0; experiment_only_plans(experiment) == only_planned && i < experiment->trials;
+         i++) {
+      int threads =
+          (int)json_integer_value(json_object_get(experiment->trial[i].config, "threads"));
+      if (!wants(run, &experiment->trial[i]) || experiments_repeated(&run->experiments, p, i))
+        continue;
+      work->todo[work->count] = &experiment->trial[i];
+      work->label[work->count++] = experiments_label(&run->experiments, p, i);
       if (threads > work->launch.threads) work->launch.threads = threads;
     }
   }
 }
 
-static bool schedule_kind(Run *run, Schedule *work, bool plans, bool *interrupted, Error *error) {
+static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *interrupted,
+                          Error *error) {
   int cores = environment_cores(), fitting = cores / work->launch.threads;
-  work->jobs = run->jobs                            ? run->jobs
-               : plans || run->place || fitting < 1 ? 1
-                                                    : fitting; /* timed: one by one */
+  work->jobs = run->jobs                                   ? run->jobs
+               : only_planned || run->place || fitting < 1 ? 1
+                                                           : fitting; /* timed: one by one */
   if (work->jobs > work->count) work->jobs = work->count;
   work->launch.pin = work->jobs * work->launch.threads <= cores;
   json_t *environment = environment_capture(run->common.home, run->place, run->flags.deterministic);
@@ -255,12 +261,12 @@ static bool schedule_kind(Run *run, Schedule *work, bool plans, bool *interrupte
 
 static bool schedule(Run *run, bool *interrupted, Error *error) {
   const char *stand_in = getenv("HARNESS_TRIAL_PROGRAM"); /* for tests: a program in place of us */
-  int all = batch_trials(&run->batch);
-  PlannedTrial *todo[all + 1];
+  int all = experiments_trials(&run->experiments);
+  Cell *todo[all + 1];
   char *label[all + 1];
   bool good = true;
   int total = 0;
-  for (int plans = 0; plans < 2 && good && !*interrupted; plans++) {
+  for (int only_planned = 0; only_planned < 2 && good && !*interrupted; only_planned++) {
     Schedule work = {.store = run->store,
                      .todo = todo,
                      .label = label,
@@ -269,18 +275,18 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
                      .launch = {.program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe",
                                 .folder = store_folder(run->store),
                                 .flags = run->flags}};
-    collect(run, plans, &work);
+    collect(run, only_planned, &work);
     total += work.count;
-    if (!run->common.quiet && (work.count > 0 || (plans && total == 0)))
+    if (!run->common.quiet && (work.count > 0 || (only_planned && total == 0)))
       fprintf(stderr, "harness: %d of %d trials to run\n", work.count, all);
-    if (work.count > 0) good = schedule_kind(run, &work, plans, interrupted, error);
+    if (work.count > 0) good = schedule_kind(run, &work, only_planned, interrupted, error);
     for (int i = 0; i < work.count; i++) free(label[i]);
   }
   return good;
 }
 
 /* A change of the program marks results, it does not repeat them by itself. */
-static void tell_other_builds(const Run *run, const Part *part) {
+static void tell_other_builds(const Run *run, const Experiment *experiment) {
   static const char sql[] =
       "SELECT count(DISTINCT c.trial_id) AS trials FROM rows r JOIN cells c ON c.row_id = r.id"
       " JOIN v_attempt v ON v.trial_id = c.trial_id JOIN attempts a ON a.id = v.attempt_id"
@@ -290,7 +296,7 @@ static void tell_other_builds(const Run *run, const Part *part) {
   Error error = {""};
   json_t *rows;
   environment_binary(binary);
-  json_t *parameters = json_pack("[I,s]", (json_int_t)part->plan_id, binary);
+  json_t *parameters = json_pack("[I,s]", (json_int_t)experiment->plan_id, binary);
   bool good = store_query(run->store, sql, parameters, &rows, &error);
   json_decref(parameters);
   if (!good) return;
@@ -334,19 +340,19 @@ static void draw(const Run *run, const json_t *result) {
   if (good && !run->common.quiet) fprintf(stderr, "harness: plot %s\n", path);
 }
 
-/* Prints a part's table and draws its plot. */
-static bool show(const Run *run, int part, bool interrupted, Outcome *outcome, Error *error) {
+/* Prints an experiment's table and draws its plot. */
+static bool show(const Run *run, int experiment, bool interrupted, Outcome *outcome, Error *error) {
   json_t *result;
-  ResultChoice choice = {.plan = run->batch.part[part].plan_id};
+  ResultChoice choice = {.plan_id = run->experiments.item[experiment].plan_id};
   if (!result_load(run->store, &choice, &result, error)) return false;
-  if (run->json && part > 0) fputs(",\n", stdout);
-  if (!run->json && part > 0) fputs("\n\n", stdout);
+  if (run->json && experiment > 0) fputs(",\n", stdout);
+  if (!run->json && experiment > 0) fputs("\n\n", stdout);
   table_print(result, run->json ? "json" : "text", stdout);
   fflush(stdout);
   add_outcome(result, outcome);
   if (!interrupted) draw(run, result);
   json_decref(result);
-  tell_other_builds(run, &run->batch.part[part]);
+  tell_other_builds(run, &run->experiments.item[experiment]);
   return true;
 }
 
@@ -365,13 +371,13 @@ static void write_report(const Run *run) {
 /* Prints tables and plots; returns the exit code that the state of the rows asks for. */
 static int report(Run *run, bool interrupted, Error *error) {
   Outcome outcome = {0, 0};
-  bool array = run->json && run->batch.list;
+  bool array = run->json && run->experiments.list;
   if (array) fputs("[\n", stdout);
-  for (int p = 0; p < run->batch.parts; p++)
+  for (int p = 0; p < run->experiments.count; p++)
     if (!show(run, p, interrupted, &outcome, error)) return cli_error(EXIT_UNFIT, error);
   if (array) fputs("]\n", stdout);
   fflush(stdout);
-  if (run->batch.list && !interrupted) write_report(run);
+  if (run->experiments.list && !interrupted) write_report(run);
   if (outcome.bad > 0)
     fprintf(stderr,
             "harness: %d trial%s did not end well; `harness runs list` shows which, "
@@ -384,22 +390,25 @@ static int report(Run *run, bool interrupted, Error *error) {
 static int execute(Run *run, Error *error) {
   int stale = 0;
   bool interrupted = false;
-  for (int p = 0; p < run->batch.parts && !run->place; p++)
-    if (!strcmp(json_string_value(json_object_get(run->batch.part[p].plan, "device")), "cuda"))
+  for (int p = 0; p < run->experiments.count && !run->place; p++)
+    if (!strcmp(json_string_value(json_object_get(run->experiments.item[p].document, "device")),
+                "cuda"))
       run->place = "cuda";
   if (run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
-  bool good = utf8_check(run->common.db, error) &&
-              batch_prepare(&run->batch, run->common.home, true, run->common.quiet, error) &&
-              store_open(&run->store, run->common.db, STORE_WRITE, error) &&
-              store_lock(run->store, &stale, error);
+  bool good =
+      utf8_check(run->common.db, error) &&
+      experiments_prepare(&run->experiments, run->common.home, true, run->common.quiet, error) &&
+      store_open(&run->store, run->common.db, STORE_WRITE, error) &&
+      store_lock(run->store, &stale, error);
   if (good && !run->common.quiet) print_overridden(run, stderr);
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");
-  for (int p = 0; good && p < run->batch.parts; p++) {
-    Part *part = &run->batch.part[p];
-    good = store_add_plan(run->store, part->plan, part->data_hash, &part->plan_id, &part->trial,
-                          &part->trials, error);
+  for (int p = 0; good && p < run->experiments.count; p++) {
+    Experiment *experiment = &run->experiments.item[p];
+    good =
+        store_add_experiment(run->store, experiment->document, experiment->data_hash,
+                             &experiment->plan_id, &experiment->trial, &experiment->trials, error);
   }
   if (!good || !schedule(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
   return report(run, interrupted, error);
@@ -415,11 +424,12 @@ int command_run(int argc, char **argv) {
   }
   if (run.device[0]) run.override[run.overrides++] = run.device; /* a flag beats a key */
   int code = EXIT_USAGE;
-  if (!batch_read(&run.batch, run.common.home, run.file, run.overrides, run.override, &error))
+  if (!experiments_read(&run.experiments, run.common.home, run.file, run.overrides, run.override,
+                        &error))
     code = cli_error(EXIT_USAGE, &error);
   else
     code = run.dry_run ? dry_run(&run, &error) : execute(&run, &error);
   store_close(run.store);
-  batch_free(&run.batch);
+  experiments_free(&run.experiments);
   return code;
 }

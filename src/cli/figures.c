@@ -38,10 +38,10 @@ bool figure_open(const FigureRequest *r, TrainedNetwork *network, const json_t *
          trained_network_open(network, config, error);
 }
 
-bool figure_trials(Store *store, const char *hash, int64_t plan, json_t **trials, Error *error) {
+bool figure_trials(Store *store, const char *hash, int64_t plan_id, json_t **trials, Error *error) {
   json_t *parameters = json_array();
   json_array_append_new(parameters, hash ? json_name(hash) : json_null());
-  json_array_append_new(parameters, json_integer(plan));
+  json_array_append_new(parameters, json_integer(plan_id));
   bool good = store_query(store, trials_sql, parameters, trials, error);
   json_decref(parameters);
   return good;

@@ -25,7 +25,7 @@ bool figure_take(int key, char *value, void *request, Error *error);
 
 /* Trials that are done, newest first: all, one by its hash (NULL: all), or those of a plan (0: all)
  * by row. A new reference. */
-bool figure_trials(Store *store, const char *hash, int64_t plan, json_t **trials, Error *error);
+bool figure_trials(Store *store, const char *hash, int64_t plan_id, json_t **trials, Error *error);
 /* A trial's configuration, a new reference; NULL: its weights are gone. */
 json_t *figure_config(const FigureRequest *request, Store *store, const json_t *trial);
 /* The trial of a row with the lowest seed that has its weights, and its configuration. */

@@ -29,7 +29,7 @@ static int lift(int file) {
 
 /* The configuration as a file in memory (no pipe that a child could leave unread), with the place
  * of the trial's checkpoint. */
-static int config_file(const PlannedTrial *trial, const Launch *launch) {
+static int config_file(const Cell *trial, const Launch *launch) {
   const char *folder = launch->folder;
   char checkpoint[4400];
   snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints", folder);

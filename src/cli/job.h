@@ -14,7 +14,7 @@
 #include "src/train/config.h"
 
 typedef struct Job {
-  const PlannedTrial *trial;
+  const Cell *trial;
   const char *label; /* "queries=1 seed 0" */
   int slot;          /* which of the jobs that run at once */
   pid_t pid;         /* 0: the job is free */

@@ -139,7 +139,7 @@ static bool end_job(Sweep *sweep, Job *job, int status, const struct rusage *usa
   if (good && end.status == STATUS_DONE)
     job->figure = read_figure(sweep->schedule->store, job->trial->id);
   progress_end(&sweep->progress, job, &end);
-  ((PlannedTrial *)job->trial)->status = end.status;
+  ((Cell *)job->trial)->status = end.status;
   children[job->slot] = 0;
   sweep->running--;
   job_free(job);

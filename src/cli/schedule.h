@@ -5,9 +5,9 @@
 #include "src/cli/job.h"
 
 typedef struct Schedule {
-  Store *store;        /* locked */
-  PlannedTrial **todo; /* in the order to run; their status is set when they end */
-  char **label;        /* for progress, one for each */
+  Store *store; /* locked */
+  Cell **todo;  /* in the order to run; their status is set when they end */
+  char **label; /* for progress, one for each */
   int count;
   int64_t environment;
   int jobs;

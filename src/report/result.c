@@ -77,16 +77,16 @@ static const char environment_sql[] =
     " WHERE r.plan_id = ?1 ORDER BY a.id DESC LIMIT 1";
 
 /* Runs a query about one plan, and about one metric (may be NULL). */
-static bool about_metric(Store *store, const char *sql, json_int_t plan, const char *metric,
+static bool about_metric(Store *store, const char *sql, json_int_t plan_id, const char *metric,
                          json_t **rows, Error *error) {
-  json_t *parameters = json_pack("[I, o]", plan, text_or_null(metric));
+  json_t *parameters = json_pack("[I, o]", plan_id, text_or_null(metric));
   bool good = store_query(store, sql, parameters, rows, error);
   json_decref(parameters);
   return good;
 }
 
-static bool about(Store *store, const char *sql, json_int_t plan, json_t **rows, Error *error) {
-  return about_metric(store, sql, plan, NULL, rows, error);
+static bool about(Store *store, const char *sql, json_int_t plan_id, json_t **rows, Error *error) {
+  return about_metric(store, sql, plan_id, NULL, rows, error);
 }
 
 static bool same_kind(const json_t *a, const json_t *b) {
@@ -119,8 +119,8 @@ static json_t *list_others(const json_t *plans) {
 
 static bool use_larger(Store *store, json_t *result, Error *error) {
   json_t *larger;
-  json_int_t plan = json_integer_value(json_object_get(result, "plan_id"));
-  if (!about(store, larger_sql, plan, &larger, error)) return false;
+  json_int_t plan_id = json_integer_value(json_object_get(result, "plan_id"));
+  if (!about(store, larger_sql, plan_id, &larger, error)) return false;
   json_object_update(result, json_array_get(larger, 0));
   json_decref(larger);
   return true;
@@ -128,10 +128,10 @@ static bool use_larger(Store *store, json_t *result, Error *error) {
 
 /* The rows' figures by another metric than the experiment's. */
 static bool use_metric(Store *store, json_t *result, const char *metric, Error *error) {
-  json_int_t plan = json_integer_value(json_object_get(result, "plan_id"));
+  json_int_t plan_id = json_integer_value(json_object_get(result, "plan_id"));
   json_t *stored = NULL, *figures = NULL, *rows = json_object_get(result, "rows");
-  bool good = about_metric(store, stored_sql, plan, metric, &stored, error) &&
-              about_metric(store, metric_sql, plan, metric, &figures, error);
+  bool good = about_metric(store, stored_sql, plan_id, metric, &stored, error) &&
+              about_metric(store, metric_sql, plan_id, metric, &figures, error);
   const json_t *names = json_array_get(stored, 0);
   if (good && !json_integer_value(json_object_get(names, "trials")))
     good = fail(error, "no trial of %s stored the metric \"%s\"; stored: %s",
@@ -146,12 +146,12 @@ static bool use_metric(Store *store, json_t *result, const char *metric, Error *
 
 /* Adds what is stored about the plan that result names. */
 static bool add_figures(Store *store, json_t *result, const char *metric, Error *error) {
-  json_int_t plan = json_integer_value(json_object_get(result, "plan_id"));
+  json_int_t plan_id = json_integer_value(json_object_get(result, "plan_id"));
   json_t *rows = NULL, *labels = NULL, *counts = NULL, *environment = NULL;
-  bool good = about(store, rows_sql, plan, &rows, error) &&
-              about_metric(store, labels_sql, plan, metric, &labels, error) &&
-              about(store, counts_sql, plan, &counts, error) &&
-              about(store, environment_sql, plan, &environment, error);
+  bool good = about(store, rows_sql, plan_id, &rows, error) &&
+              about_metric(store, labels_sql, plan_id, metric, &labels, error) &&
+              about(store, counts_sql, plan_id, &counts, error) &&
+              about(store, environment_sql, plan_id, &environment, error);
   if (good) {
     json_object_update(result, json_array_get(counts, 0));
     json_object_set(result, "rows", rows);
@@ -174,7 +174,7 @@ bool result_load(Store *store, const ResultChoice *choice, json_t **out, Error *
   json_array_append_new(parameters, text_or_null(choice->scale));
   json_array_append_new(parameters, text_or_null(choice->dataset));
   json_array_append_new(parameters, text_or_null(choice->device));
-  json_array_append_new(parameters, json_integer(choice->plan));
+  json_array_append_new(parameters, json_integer(choice->plan_id));
   bool good = store_query(store, plans_sql, parameters, &plans, error);
   json_decref(parameters);
   if (!good || json_array_size(plans) == 0) {
@@ -185,7 +185,7 @@ bool result_load(Store *store, const ResultChoice *choice, json_t **out, Error *
   json_object_set_new(result, "others", list_others(plans));
   json_decref(plans);
   bool other = choice->metric && strcmp(choice->metric, word(result, "metric"));
-  good = (choice->plan || use_larger(store, result, error)) &&
+  good = (choice->plan_id || use_larger(store, result, error)) &&
          add_figures(store, result, choice->metric, error) &&
          (other ? use_metric(store, result, choice->metric, error)
                 : result_judge(store, result, error));

@@ -133,7 +133,7 @@ static const char tables[] =
     " id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, table_no INTEGER,"
     " title TEXT NOT NULL, metric TEXT NOT NULL, file TEXT NOT NULL, model TEXT, axis TEXT)"
     " STRICT;"
-    /* A plan is one set of cells asked for together; its hash covers rows and trials. */
+    /* A row of plans is one set of cells asked for together; its hash covers rows and trials. */
     "CREATE TABLE plans("
     " id INTEGER PRIMARY KEY, experiment_id INTEGER NOT NULL REFERENCES experiments(id),"
     " hash TEXT NOT NULL UNIQUE, scale TEXT NOT NULL, dataset TEXT NOT NULL,"

@@ -1,7 +1,7 @@
 /* The database of results: one SQLite file, one writing process a host.
  *
  *   store_open
- *   -> (store_stale, store_add_plan, store_start, store_events, store_finish)*
+ *   -> (store_stale, store_add_experiment, store_start, store_events, store_finish)*
  *   -> store_close
  *
  * A trial is one resolved configuration on one data set and is named by a hash; an attempt is one
@@ -54,7 +54,7 @@ bool store_lock(Store *store, int *stale, Error *error);
 /* The process that holds the lock, 0 when none does. */
 int store_lock_holder(const char *path);
 
-/* --- identity (plan.c) --- */
+/* --- identity (cells.c) --- */
 
 enum { HASH_BYTES = 33 }; /* 32 hexadecimal digits and the end */
 
@@ -63,26 +63,27 @@ bool json_hash(const json_t *value, char hash[HASH_BYTES], Error *error);
 /* Of (config without the keys that name the machine, data_hash, code epoch). */
 bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTES], Error *error);
 
-/* --- plans and trials (plan.c) --- */
+/* --- experiments, cells and trials (cells.c) --- */
 
-typedef struct PlannedTrial {
+/* One trial that an experiment asks for; several cells may be the same trial. */
+typedef struct Cell {
   int64_t id;
   char hash[HASH_BYTES];
-  int row; /* index into the plan's rows */
+  int row; /* index into the experiment's rows */
   int seed;
   int fold;
   Status status;
-  json_t *config; /* owned by the plan document */
-} PlannedTrial;
+  json_t *config; /* owned by the experiment document */
+} Cell;
 
-/* Records the plan document (see experiment_plan), inserting trials that are missing, and fills
- * trials[0 .. *count-1] in the document's order (malloced, the caller frees). One transaction. A
- * trial's configuration is kept with "data_path", where data_dir, which may be relative, was found
- * this time. */
-bool store_add_plan(Store *store, const json_t *plan, const char *data_hash, int64_t *plan_id,
-                    PlannedTrial **trials, int *count, Error *error);
+/* Records the experiment document (see experiment_read), inserting trials that are missing, and
+ * fills trials[0 .. *count-1] in the document's order (malloced, the caller frees). One
+ * transaction. A trial's configuration is kept with "data_path", where data_dir, which may be
+ * relative, was found this time. */
+bool store_add_experiment(Store *store, const json_t *experiment, const char *data_hash,
+                          int64_t *plan_id, Cell **trials, int *count, Error *error);
 /* The same without writing: statuses as stored, ids 0 where not stored. store may be NULL. */
-bool store_preview(Store *store, const json_t *plan, const char *data_hash, PlannedTrial **trials,
+bool store_preview(Store *store, const json_t *experiment, const char *data_hash, Cell **trials,
                    int *count, Error *error);
 
 /* --- attempts (attempt.c) --- */

@@ -58,7 +58,7 @@ static bool batch_make(Batch *b, const PatchDice *patches, const Sampler *sample
   return (b->image && b->scratch && b->labels) || fail(error, "no memory to measure a batch");
 }
 
-static void batch_free(Batch *b) {
+static void experiments_free(Batch *b) {
   free(b->image);
   free(b->scratch);
   free(b->labels);
@@ -96,7 +96,7 @@ bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int ba
     sampler_batch(sampler, (uint64_t)(step + i), batch.scratch, batch.image, batch.labels);
     count_batch(patches, &batch, counts);
   }
-  batch_free(&batch);
+  experiments_free(&batch);
   int classes = (int)tensor_last(&patches->model->map->tensor);
   *dice = patch_dice_mean((const int64_t(*)[3])counts, classes + patches->regions);
   return good && plan_bind(patches->train, patches->train->memory, error);

@@ -1,4 +1,4 @@
-#include "src/cli/batch.h"
+#include "src/cli/experiments.h"
 #include "base/error.h"
 #include "base/nearest.h"
 #include "lua/bind.h"
@@ -17,10 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- the data of a plan -----------------------------------------------------------------------*/
+/* ---- the data of an experiment ----------------------------------------------------------------*/
 
-/* From a plan's "data" to a data set on disk and its content hash, and what it says about trials.
- */
+/* From an experiment's "data" to a data set on disk and its content hash, and what it says about
+ * trials. */
 
 static bool take_size(const json_t *value, int size[3], Error *error) {
   for (size_t i = 0; i < 3; i++) {
@@ -29,7 +29,8 @@ static bool take_size(const json_t *value, int size[3], Error *error) {
   }
   bool three = json_is_integer(value) || json_array_size(value) == 3;
   if (three && size[0] > 0 && size[1] > 0 && size[2] > 0) return true;
-  return fail(error, "data.options.size of the plan needs one or three whole numbers (D, H, W)");
+  return fail(error,
+              "data.options.size of the experiment needs one or three whole numbers (D, H, W)");
 }
 
 static bool take_option(PhantomOptions *options, const char *key, const json_t *value,
@@ -37,7 +38,7 @@ static bool take_option(PhantomOptions *options, const char *key, const json_t *
   static const char *const names[] = {"size", "cases", "validation", "organs", "noise_hu", "seed"};
   if (!strcmp(key, "size")) return take_size(value, options->size, error);
   if (!json_is_number(value))
-    return fail(error, "data.options.%s of the plan is not a number", key);
+    return fail(error, "data.options.%s of the experiment is not a number", key);
   double number = json_number_value(value);
   int *whole = !strcmp(key, "cases")        ? &options->cases
                : !strcmp(key, "validation") ? &options->validation
@@ -50,7 +51,7 @@ static bool take_option(PhantomOptions *options, const char *key, const json_t *
   else if (!strcmp(key, "seed"))
     options->seed = (uint64_t)number;
   else
-    return fail(error, "data.options.%s of the plan is unknown%s", key,
+    return fail(error, "data.options.%s of the experiment is unknown%s", key,
                 nearest_hint(key, names, 6, NULL).text);
   return true;
 }
@@ -73,7 +74,7 @@ static bool preprocessing_of(const Dataset *dataset, const json_t *wanted, Prepr
          preprocessing_fits(wanted, dataset, error);
 }
 
-/* What the plan's trials need of the prepared volumes and is not there yet. */
+/* What the experiment's trials need of the prepared volumes and is not there yet. */
 static bool make_cache(Dataset *dataset, const json_t *wanted, const char *home, bool quiet,
                        Error *error) {
   Preprocessing preprocessing;
@@ -102,7 +103,7 @@ static bool judge(const Dataset *dataset, const json_t *wanted, bool quiet, Erro
 
 /* data: {"kind": "phantom" | "folder" | "none", "name", "dir", "options", "preprocessing"}. A
  * phantom is made when it is not there, unless make is false: then its hash is the text "not made
- * yet". Volumes to be prepared by a plan's preprocessing are, with make. */
+ * yet". Volumes to be prepared by an experiment's preprocessing are, with make. */
 static bool data_prepare(const json_t *data, const char *home, bool make, bool quiet,
                          char hash[HASH_BYTES], Error *error) {
   const char *kind = json_string_value(json_object_get(data, "kind"));
@@ -111,10 +112,11 @@ static bool data_prepare(const json_t *data, const char *home, bool make, bool q
     strcpy(hash, "none");
     return true;
   }
-  if (!kind || !dir) return fail(error, "the plan needs the texts \"data.kind\" and \"data.dir\"");
+  if (!kind || !dir)
+    return fail(error, "the experiment needs the texts \"data.kind\" and \"data.dir\"");
   bool phantom = !strcmp(kind, "phantom");
   if (!phantom && strcmp(kind, "folder"))
-    return fail(error, "data.kind of the plan is \"%s\"; known: phantom, folder, none", kind);
+    return fail(error, "data.kind of the experiment is \"%s\"; known: phantom, folder, none", kind);
   if (phantom && !make && access(dir, F_OK)) {
     strcpy(hash, "not made yet");
     return true;
@@ -146,23 +148,23 @@ static json_t *schemes_of(const Dataset *dataset) {
   return NULL;
 }
 
-static void cell_settle(json_t *config, bool finished, const Dataset *dataset) {
+static void cell_settle(json_t *config, bool resolved, const Dataset *dataset) {
   json_t *preprocessing = json_object_get(config, "preprocessing");
   if (preprocessing)
     json_object_set_new(preprocessing, "method", json_integer(PREPROCESSING_METHOD));
-  if (finished) return;
+  if (resolved) return;
   const char *rule = split_rule(dataset);
   json_t *schemes = preprocessing ? NULL : schemes_of(dataset);
   if (rule) json_object_set_new(config, "split", json_string(rule));
   if (schemes) json_object_set_new(config, "schemes", schemes);
 }
 
-static bool cells_settle(json_t *cells, bool finished, const Dataset *dataset, Error *error) {
+static bool cells_settle(json_t *cells, bool resolved, const Dataset *dataset, Error *error) {
   json_t *cell;
   size_t i;
   json_array_foreach(cells, i, cell) {
     json_t *config = json_object_get(cell, "config");
-    cell_settle(config, finished, dataset);
+    cell_settle(config, resolved, dataset);
     Split split;
     if (!split_make(&split, dataset, json_string_value(json_object_get(config, "split")),
                     (int)json_integer_value(json_object_get(cell, "fold")), error))
@@ -172,139 +174,146 @@ static bool cells_settle(json_t *cells, bool finished, const Dataset *dataset, E
   return true;
 }
 
-/* Puts into a plan's cells what is known with the data set alone: "split" (src/data/sets/split.h);
- * of planned volumes the "method" of preprocess.h; of others "schemes" of intensities that no
- * channel could have before. A finished plan's are left as they are, but for the method, since
- * volumes are made by today's. Errors, before any trial starts: a fold of a cell that the data set
- * does not have. A phantom that is not made yet settles nothing. */
-static bool data_settle(json_t *plan, bool finished, Error *error) {
-  const json_t *data = json_object_get(plan, "data");
+/* Puts into an experiment's cells what is known with the data set alone: "split"
+ * (src/data/sets/split.h); of planned volumes the "method" of preprocess.h; of others "schemes" of
+ * intensities that no channel could have before. Those of a resolved one are left as they are, but
+ * for the method, since volumes are made by today's. Errors, before any trial starts: a fold of a
+ * cell that the data set does not have. A phantom that is not made yet settles nothing. */
+static bool data_settle(json_t *document, bool resolved, Error *error) {
+  const json_t *data = json_object_get(document, "data");
   const char *kind = json_string_value(json_object_get(data, "kind"));
   const char *dir = json_string_value(json_object_get(data, "dir"));
   if (!kind || !dir || !strcmp(kind, "none") || (!strcmp(kind, "phantom") && access(dir, F_OK)))
     return true;
   Dataset dataset;
   if (!dataset_open(&dataset, dir, error)) return false;
-  bool good = cells_settle(json_object_get(plan, "cells"), finished, &dataset, error);
+  bool good = cells_settle(json_object_get(document, "cells"), resolved, &dataset, error);
   dataset_free(&dataset);
   return good;
 }
 
-/* ---- the plans --------------------------------------------------------------------------------*/
+/* ---- the experiments --------------------------------------------------------------------------*/
 
 static bool ends_with(const char *text, const char *end) {
   size_t a = strlen(text), b = strlen(end);
   return a >= b && strcmp(text + a - b, end) == 0;
 }
 
-static bool read_json(const char *file, int overrides, json_t **plan, Error *error) {
+static bool read_json(const char *file, int overrides, json_t **document, Error *error) {
   if (overrides)
-    return fail(error, "%s: a finished plan takes no overrides; give them to the experiment file",
+    return fail(error,
+                "%s: cells as `--dry-run --json` prints them take no overrides; give them to the "
+                "experiment file",
                 file);
-  *plan = json_file_load(file, 0, error);
-  return *plan != NULL;
+  *document = json_file_load(file, 0, error);
+  return *document != NULL;
 }
 
 static bool read_file(const char *home, const char *file, int count, char **overrides,
-                      json_t **plan, Error *error) {
+                      json_t **document, Error *error) {
   if (access(file, R_OK))
     return fail(error, "%s: cannot read the experiment: %s", file, strerror(errno));
-  if (ends_with(file, ".json")) return read_json(file, count, plan, error);
-  return experiment_plan(home, file, count, overrides, plan_of_data, plan, error);
+  if (ends_with(file, ".json")) return read_json(file, count, document, error);
+  return experiment_read(home, file, count, overrides, plan_of_data, document, error);
 }
 
-static void make_parts(Batch *batch, size_t parts) {
-  batch->part = calloc(parts + 1, sizeof *batch->part);
-  CHECK(batch->part, "no memory for %zu plans", parts);
+static void make_items(Experiments *experiments, size_t count) {
+  experiments->item = calloc(count + 1, sizeof *experiments->item);
+  CHECK(experiments->item, "no memory for %zu experiments", count);
 }
 
-static bool read_list(Batch *batch, const json_t *names, const char *home, const char *file,
-                      int count, char **overrides, Error *error) {
+static bool read_list(Experiments *experiments, const json_t *names, const char *home,
+                      const char *file, int count, char **overrides, Error *error) {
   const char *slash = strrchr(file, '/');
   int folder = slash ? (int)(slash - file) + 1 : 0;
-  make_parts(batch, json_array_size(names));
-  batch->list = true;
+  make_items(experiments, json_array_size(names));
+  experiments->list = true;
   for (size_t i = 0; i < json_array_size(names); i++) {
     char path[4200];
-    Part *part = &batch->part[batch->parts++];
-    json_t *name = json_array_get(names, i), **plan = &part->plan;
-    if (json_is_object(name)) { /* of a list of finished plans */
-      *plan = json_incref(name);
-      part->finished = true;
+    Experiment *experiment = &experiments->item[experiments->count++];
+    json_t *name = json_array_get(names, i), **document = &experiment->document;
+    if (json_is_object(name)) { /* of a list of resolved ones */
+      *document = json_incref(name);
+      experiment->resolved = true;
       continue;
     }
     snprintf(path, sizeof path, "%.*s%.80s.lua", folder, file, json_string_value(name));
-    if (!read_file(home, path, count, overrides, plan, error)) return false;
-    if (json_object_get(*plan, "experiments"))
+    if (!read_file(home, path, count, overrides, document, error)) return false;
+    if (json_object_get(*document, "experiments"))
       return fail(error, "%s: lists %s, which is a list itself", file, path);
   }
   return true;
 }
 
-bool batch_read(Batch *batch, const char *home, const char *file, int count, char **overrides,
-                Error *error) {
-  json_t *plan = NULL;
-  *batch = (Batch){NULL, 0, false};
-  if (!read_file(home, file, count, overrides, &plan, error)) return false;
-  const json_t *names = json_object_get(plan, "experiments");
+bool experiments_read(Experiments *experiments, const char *home, const char *file, int count,
+                      char **overrides, Error *error) {
+  json_t *document = NULL;
+  *experiments = (Experiments){NULL, 0, false};
+  if (!read_file(home, file, count, overrides, &document, error)) return false;
+  const json_t *names = json_object_get(document, "experiments");
   if (names) {
-    bool good = read_list(batch, names, home, file, count, overrides, error);
-    json_decref(plan);
+    bool good = read_list(experiments, names, home, file, count, overrides, error);
+    json_decref(document);
     return good;
   }
-  make_parts(batch, 1);
-  batch->part[batch->parts++] = (Part){.plan = plan, .finished = ends_with(file, ".json")};
+  make_items(experiments, 1);
+  experiments->item[experiments->count++] =
+      (Experiment){.document = document, .resolved = ends_with(file, ".json")};
   return true;
 }
 
-void batch_free(Batch *batch) {
-  for (int p = 0; p < batch->parts; p++) {
-    free(batch->part[p].trial);
-    json_decref(batch->part[p].plan);
+void experiments_free(Experiments *experiments) {
+  for (int p = 0; p < experiments->count; p++) {
+    free(experiments->item[p].trial);
+    json_decref(experiments->item[p].document);
   }
-  free(batch->part);
-  *batch = (Batch){NULL, 0, false};
+  free(experiments->item);
+  *experiments = (Experiments){NULL, 0, false};
 }
 
-bool batch_prepare(Batch *batch, const char *home, bool make, bool quiet, Error *error) {
-  for (int p = 0; p < batch->parts; p++) {
-    const json_t *data = json_object_get(batch->part[p].plan, "data");
-    const Part *same = NULL;
+bool experiments_prepare(Experiments *experiments, const char *home, bool make, bool quiet,
+                         Error *error) {
+  for (int p = 0; p < experiments->count; p++) {
+    const json_t *data = json_object_get(experiments->item[p].document, "data");
+    const Experiment *same = NULL;
     for (int i = 0; i < p && !same; i++)
-      if (json_equal(data, json_object_get(batch->part[i].plan, "data"))) same = &batch->part[i];
+      if (json_equal(data, json_object_get(experiments->item[i].document, "data")))
+        same = &experiments->item[i];
     if (same)
-      strcpy(batch->part[p].data_hash, same->data_hash);
-    else if (!data_prepare(data, home, make, quiet, batch->part[p].data_hash, error))
+      strcpy(experiments->item[p].data_hash, same->data_hash);
+    else if (!data_prepare(data, home, make, quiet, experiments->item[p].data_hash, error))
       return false;
-    if (!data_settle(batch->part[p].plan, batch->part[p].finished, error)) return false;
+    if (!data_settle(experiments->item[p].document, experiments->item[p].resolved, error))
+      return false;
   }
   return true;
 }
 
-bool batch_repeated(const Batch *batch, int part, int trial) {
-  const char *hash = batch->part[part].trial[trial].hash;
-  for (int p = 0; p <= part; p++)
-    for (int t = 0; t < (p < part ? batch->part[p].trials : trial); t++)
-      if (strcmp(batch->part[p].trial[t].hash, hash) == 0) return true;
+bool experiments_repeated(const Experiments *experiments, int experiment, int trial) {
+  const char *hash = experiments->item[experiment].trial[trial].hash;
+  for (int p = 0; p <= experiment; p++)
+    for (int t = 0; t < (p < experiment ? experiments->item[p].trials : trial); t++)
+      if (strcmp(experiments->item[p].trial[t].hash, hash) == 0) return true;
   return false;
 }
 
-int batch_trials(const Batch *batch) {
+int experiments_trials(const Experiments *experiments) {
   int count = 0;
-  for (int p = 0; p < batch->parts; p++)
-    for (int t = 0; t < batch->part[p].trials; t++) count += !batch_repeated(batch, p, t);
+  for (int p = 0; p < experiments->count; p++)
+    for (int t = 0; t < experiments->item[p].trials; t++)
+      count += !experiments_repeated(experiments, p, t);
   return count;
 }
 
-char *batch_label(const Batch *batch, int part, int trial) {
-  const Part *own = &batch->part[part];
-  const PlannedTrial *one = &own->trial[trial];
-  const json_t *row = json_array_get(json_object_get(own->plan, "rows"), (size_t)one->row);
-  const char *experiment = json_string_value(json_object_get(own->plan, "experiment"));
+char *experiments_label(const Experiments *experiments, int experiment, int trial) {
+  const Experiment *own = &experiments->item[experiment];
+  const Cell *one = &own->trial[trial];
+  const json_t *row = json_array_get(json_object_get(own->document, "rows"), (size_t)one->row);
+  const char *name = json_string_value(json_object_get(own->document, "experiment"));
   bool folds = false;
   for (int i = 0; i < own->trials; i++) folds = folds || own->trial[i].fold != own->trial[0].fold;
   char text[320];
-  int used = batch->list ? snprintf(text, sizeof text, "%.60s ", experiment) : 0;
+  int used = experiments->list ? snprintf(text, sizeof text, "%.60s ", name) : 0;
   used += snprintf(text + used, sizeof text - (size_t)used, "%.200s seed %d",
                    json_string_value(json_object_get(row, "key")), one->seed);
   if (folds) snprintf(text + used, sizeof text - (size_t)used, " fold %d", one->fold);
@@ -313,6 +322,6 @@ char *batch_label(const Batch *batch, int part, int trial) {
   return label;
 }
 
-bool part_plans(const Part *part) {
-  return part->trials > 0 && json_object_get(part->trial[0].config, "kind") != NULL;
+bool experiment_only_plans(const Experiment *experiment) {
+  return experiment->trials > 0 && json_object_get(experiment->trial[0].config, "kind") != NULL;
 }

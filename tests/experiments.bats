@@ -4,49 +4,49 @@
 load cli
 
 # Two experiments of 4 and 2 rows, whose first two rows are the same trials; the second is Table 4.
-two_plans() {
-  "$root/tests/make_plan" "$@" >one.json
-  "$root/tests/make_plan" rows=2 experiment=modules table=4 "$@" >two.json
+two_experiments() {
+  "$root/tests/make_experiment" "$@" >one.json
+  "$root/tests/make_experiment" rows=2 experiment=modules table=4 "$@" >two.json
   python3 -c '
 import json, sys
-json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json"))]}, sys.stdout)' >plan.json
+json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json"))]}, sys.stdout)' >experiment.json
 }
 
 @test "a list runs what is missing of all, equal trials once, and prints every table" {
-  two_plans
-  "$harness" run plan.json >first 2>err
+  two_experiments
+  "$harness" run experiment.json >first 2>err
   grep -q "12 of 12 trials to run" err
   grep -q "start 1/12 query_count queries=1 seed 0" err
   [ "$(find results/logs -name '*.log' | wc -l)" -eq 12 ]
   [ "$(grep -c "^Table" first)" -eq 2 ]
   grep -q "^Table 4 " first
-  "$harness" run plan.json >second 2>err
+  "$harness" run experiment.json >second 2>err
   grep -q "0 of 12 trials to run" err
   cmp first second
   [ -s results/plots/query_count.svg ] && [ -s results/plots/modules.svg ]
   [ "$("$harness" table 4 --format csv | wc -l)" -eq 3 ]
-  "$harness" run -q plan.json --json | python3 -c '
+  "$harness" run -q experiment.json --json | python3 -c '
 import json, sys
 tables = json.load(sys.stdin)
 assert [table["table"] for table in tables] == [6, 4] and len(tables[1]["rows"]) == 2'
 }
 
 @test "a list of which one table is there runs the other, and its dry run says so" {
-  two_plans seeds=1
+  two_experiments seeds=1
   "$harness" run -q two.json >/dev/null
-  "$harness" run plan.json -n >out
+  "$harness" run experiment.json -n >out
   grep -q "2 of 4 trials would run" out
   [ "$(grep -c " same " out)" -eq 2 ]
-  "$harness" run plan.json -n --json >copy.json
+  "$harness" run experiment.json -n --json >copy.json
   "$harness" run copy.json 2>err >/dev/null
   grep -q "2 of 4 trials to run" err
 }
 
 @test "an interrupted list ends with 75 and goes on" {
-  two_plans seeds=1 step_s=0.1
+  two_experiments seeds=1 step_s=0.1
   run_interrupted
-  "$harness" run -q plan.json >/dev/null
-  "$harness" run plan.json 2>&1 >/dev/null | grep -q "0 of 4 trials to run"
+  "$harness" run -q experiment.json >/dev/null
+  "$harness" run experiment.json 2>&1 >/dev/null | grep -q "0 of 4 trials to run"
 }
 
 @test "a list of names is checked, with overrides for all of them" {

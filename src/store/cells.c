@@ -63,9 +63,10 @@ bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTE
   return good;
 }
 
-/* ---- plans and their cells --------------------------------------------------------------------*/
+/* ---- experiments and their cells --------------------------------------------------------------*/
 
-/* A plan document becomes rows, cells and trials; the same plan again is found by its hash. */
+/* An experiment becomes rows, cells and trials; the same cells again are found by their hash: a row
+ * of the table that is called plans. */
 
 static const char *text(const json_t *object, const char *key) {
   return json_string_value(json_object_get(object, key));
@@ -78,45 +79,48 @@ static bool check_name(const char *name, Error *error) {
   if (at > name && !*at) return true;
   return fail(
       error,
-      "the plan's experiment \"%s\" is no name: letters, digits, _, -, + and blanks make one",
+      "the experiment's name \"%s\" is no name: letters, digits, _, -, + and blanks make one",
       name);
 }
 
-/* The parts of a plan document that the store relies on; the planner is trusted with the rest. */
-static bool check(const json_t *plan, Error *error) {
+/* The parts of the document that the store relies on; whoever made it is trusted with the rest. */
+static bool check(const json_t *experiment, Error *error) {
   static const char *const words[] = {"experiment", "file", "title", "metric", "scale", "device"};
   for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-    if (!text(plan, words[i])) return fail(error, "the plan has no text \"%s\"", words[i]);
-  if (!check_name(text(plan, "experiment"), error)) return false;
-  if (!text(json_object_get(plan, "data"), "name"))
-    return fail(error, "the plan has no text \"data.name\"");
-  const json_t *rows = json_object_get(plan, "rows"), *cells = json_object_get(plan, "cells");
-  if (json_array_size(rows) == 0) return fail(error, "the plan has no rows: nothing to compare");
+    if (!text(experiment, words[i]))
+      return fail(error, "the experiment has no text \"%s\"", words[i]);
+  if (!check_name(text(experiment, "experiment"), error)) return false;
+  if (!text(json_object_get(experiment, "data"), "name"))
+    return fail(error, "the experiment has no text \"data.name\"");
+  const json_t *rows = json_object_get(experiment, "rows"),
+               *cells = json_object_get(experiment, "cells");
+  if (json_array_size(rows) == 0)
+    return fail(error, "the experiment has no rows: nothing to compare");
   for (size_t i = 0; i < json_array_size(rows); i++)
     if (!text(json_array_get(rows, i), "key") || !text(json_array_get(rows, i), "label"))
-      return fail(error, "rows[%zu] of the plan needs the texts \"key\" and \"label\"", i);
+      return fail(error, "rows[%zu] of the experiment needs the texts \"key\" and \"label\"", i);
   for (size_t i = 0; i < json_array_size(cells); i++) {
     const json_t *cell = json_array_get(cells, i);
     json_int_t row = json_integer_value(json_object_get(cell, "row"));
     if (!json_is_object(json_object_get(cell, "config")) || row < 0 ||
         row >= (json_int_t)json_array_size(rows))
-      return fail(error, "cells[%zu] of the plan needs \"config\" and a \"row\" below %zu", i,
+      return fail(error, "cells[%zu] of the experiment needs \"config\" and a \"row\" below %zu", i,
                   json_array_size(rows));
   }
   return true;
 }
 
-static bool list_trials(const json_t *plan, const char *data_hash, PlannedTrial **out, int *count,
+static bool list_trials(const json_t *experiment, const char *data_hash, Cell **out, int *count,
                         Error *error) {
   *out = NULL;
   *count = 0;
-  if (!check(plan, error)) return false;
-  const json_t *cells = json_object_get(plan, "cells");
-  PlannedTrial *trials = calloc(json_array_size(cells) + 1, sizeof *trials);
-  CHECK(trials, "no memory for a plan");
+  if (!check(experiment, error)) return false;
+  const json_t *cells = json_object_get(experiment, "cells");
+  Cell *trials = calloc(json_array_size(cells) + 1, sizeof *trials);
+  CHECK(trials, "no memory for an experiment");
   for (size_t i = 0; i < json_array_size(cells); i++) {
     const json_t *cell = json_array_get(cells, i);
-    PlannedTrial *trial = &trials[i];
+    Cell *trial = &trials[i];
     trial->config = json_object_get(cell, "config");
     trial->row = (int)json_integer_value(json_object_get(cell, "row"));
     trial->seed = (int)json_integer_value(json_object_get(cell, "seed"));
@@ -131,7 +135,7 @@ static bool list_trials(const json_t *plan, const char *data_hash, PlannedTrial 
 }
 
 /* Reads id and status of a stored trial; leaves id 0 when there is none. */
-static bool find_status(Store *store, PlannedTrial *trial, Error *error) {
+static bool find_status(Store *store, Cell *trial, Error *error) {
   sqlite3_stmt *statement;
   if (!database_prepare(store, "SELECT id, status FROM trials WHERE hash = ?1", &statement, error))
     return false;
@@ -147,23 +151,23 @@ static bool find_status(Store *store, PlannedTrial *trial, Error *error) {
   return good;
 }
 
-bool store_preview(Store *store, const json_t *plan, const char *data_hash, PlannedTrial **trials,
+bool store_preview(Store *store, const json_t *experiment, const char *data_hash, Cell **trials,
                    int *count, Error *error) {
-  if (!list_trials(plan, data_hash, trials, count, error)) return false;
+  if (!list_trials(experiment, data_hash, trials, count, error)) return false;
   for (int i = 0; store && i < *count; i++)
     if (!find_status(store, &(*trials)[i], error)) return false;
   return true;
 }
 
-/* The model's name: the plan's own word for it, else the configurations'. */
-static const char *model_name(const json_t *plan) {
-  const json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
-  const char *name = text(plan, "model");
+/* The model's name: the experiment's own word for it, else the configurations'. */
+static const char *model_name(const json_t *experiment) {
+  const json_t *cell = json_array_get(json_object_get(experiment, "cells"), 0);
+  const char *name = text(experiment, "model");
   return name ? name : text(json_object_get(cell, "config"), "model");
 }
 
-static bool add_experiment(Store *store, const json_t *plan, int64_t *id, Error *error) {
-  const json_t *table = json_object_get(plan, "table");
+static bool add_experiment(Store *store, const json_t *experiment, int64_t *id, Error *error) {
+  const json_t *table = json_object_get(experiment, "table");
   char number[24] = "";
   if (json_is_integer(table))
     snprintf(number, sizeof number, "%lld", (long long)json_integer_value(table));
@@ -173,30 +177,30 @@ static bool add_experiment(Store *store, const json_t *plan, int64_t *id, Error 
                       " SET table_no = excluded.table_no, title = excluded.title,"
                       " metric = excluded.metric, file = excluded.file, model = excluded.model,"
                       " axis = excluded.axis",
-                      "sssssss", text(plan, "experiment"), number, text(plan, "title"),
-                      text(plan, "metric"), text(plan, "file"), model_name(plan),
-                      text(plan, "axis")) &&
+                      "sssssss", text(experiment, "experiment"), number, text(experiment, "title"),
+                      text(experiment, "metric"), text(experiment, "file"), model_name(experiment),
+                      text(experiment, "axis")) &&
          database_integer(store, error, 0, id, "SELECT id FROM experiments WHERE name = ?1", "s",
-                          text(plan, "experiment"));
+                          text(experiment, "experiment"));
 }
 
-static bool plan_hash(const json_t *plan, const PlannedTrial *trials, int count,
-                      char hash[HASH_BYTES], Error *error) {
+static bool cells_hash(const json_t *experiment, const Cell *trials, int count,
+                       char hash[HASH_BYTES], Error *error) {
   json_t *cells = json_array();
   for (int i = 0; i < count; i++)
     json_array_append_new(cells, json_pack("[i,s]", trials[i].row, trials[i].hash));
-  json_t *what =
-      json_pack("{s:O,s:O,s:O,s:O,s:s,s:o}", "experiment", json_object_get(plan, "experiment"),
-                "scale", json_object_get(plan, "scale"), "device", json_object_get(plan, "device"),
-                "rows", json_object_get(plan, "rows"), "dataset",
-                text(json_object_get(plan, "data"), "name"), "cells", cells);
-  bool good = what ? json_hash(what, hash, error) : fail(error, "the plan cannot be hashed");
+  json_t *what = json_pack(
+      "{s:O,s:O,s:O,s:O,s:s,s:o}", "experiment", json_object_get(experiment, "experiment"), "scale",
+      json_object_get(experiment, "scale"), "device", json_object_get(experiment, "device"), "rows",
+      json_object_get(experiment, "rows"), "dataset",
+      text(json_object_get(experiment, "data"), "name"), "cells", cells);
+  bool good = what ? json_hash(what, hash, error) : fail(error, "the experiment cannot be hashed");
   json_decref(what);
   return good;
 }
 
-static bool add_rows(Store *store, const json_t *plan, int64_t plan_id, Error *error) {
-  const json_t *rows = json_object_get(plan, "rows");
+static bool add_rows(Store *store, const json_t *experiment, int64_t plan_id, Error *error) {
+  const json_t *rows = json_object_get(experiment, "rows");
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i), *paper = json_object_get(row, "paper");
     bool known = json_is_number(paper);
@@ -212,15 +216,15 @@ static bool add_rows(Store *store, const json_t *plan, int64_t plan_id, Error *e
 
 #define NEXT_USE "(SELECT coalesce(max(used), 0) + 1 FROM plans)"
 
-/* Inserts the plan, or marks an equal one as used last. *fresh: it was not there. */
-static bool add_plan(Store *store, const json_t *plan, const char *data_hash, const char *hash,
-                     int64_t *id, bool *fresh, Error *error) {
-  int64_t experiment;
-  if (!add_experiment(store, plan, &experiment, error) ||
+/* Inserts the set of cells, or marks an equal one as used last. *fresh: it was not there. */
+static bool add_cells(Store *store, const json_t *experiment, const char *data_hash,
+                      const char *hash, int64_t *id, bool *fresh, Error *error) {
+  int64_t experiment_id;
+  if (!add_experiment(store, experiment, &experiment_id, error) ||
       !database_integer(store, error, 0, id, "SELECT id FROM plans WHERE hash = ?1", "s", hash))
     return false;
   *fresh = *id == 0;
-  json_t *list = json_object_get(plan, "notes");
+  json_t *list = json_object_get(experiment, "notes");
   char *notes = list ? json_dumps(list, JSON_COMPACT) : strdup("[]");
   bool good = notes != NULL;
   if (good && *fresh)
@@ -228,9 +232,9 @@ static bool add_plan(Store *store, const json_t *plan, const char *data_hash, co
                         "INSERT INTO plans(experiment_id, hash, scale, dataset, data_hash, device,"
                         " notes, created_at, used_at, used)"
                         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, " NOW ", " NOW ", " NEXT_USE ")",
-                        "issssss", experiment, hash, text(plan, "scale"),
-                        text(json_object_get(plan, "data"), "name"), data_hash,
-                        text(plan, "device"), notes);
+                        "issssss", experiment_id, hash, text(experiment, "scale"),
+                        text(json_object_get(experiment, "data"), "name"), data_hash,
+                        text(experiment, "device"), notes);
   else if (good)
     good = database_run(store, error,
                         "UPDATE plans SET used_at = " NOW ", used = " NEXT_USE ", notes = ?2"
@@ -253,29 +257,29 @@ static char *kept_config(const json_t *config) {
   return words;
 }
 
-static bool insert_trial(Store *store, const json_t *plan, const char *data_hash,
-                         PlannedTrial *trial, const char *config, Error *error) {
+static bool insert_trial(Store *store, const json_t *experiment, const char *data_hash, Cell *trial,
+                         const char *config, Error *error) {
   bool good =
       database_run(store, error,
                    "INSERT INTO trials(hash, config, scale, dataset, data_hash, device,"
                    " seed, fold, created_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NOW ")",
-                   "ssssssii", trial->hash, config, text(plan, "scale"),
-                   text(json_object_get(plan, "data"), "name"), data_hash, text(plan, "device"),
-                   (int64_t)trial->seed, (int64_t)trial->fold);
+                   "ssssssii", trial->hash, config, text(experiment, "scale"),
+                   text(json_object_get(experiment, "data"), "name"), data_hash,
+                   text(experiment, "device"), (int64_t)trial->seed, (int64_t)trial->fold);
   if (good) trial->id = sqlite3_last_insert_rowid(store->db);
   return good;
 }
 
 /* The configuration of a trial that is there differs by no more than the machine's keys. */
-static bool add_trial(Store *store, const json_t *plan, const char *data_hash, int64_t plan_id,
-                      PlannedTrial *trial, Error *error) {
+static bool add_trial(Store *store, const json_t *experiment, const char *data_hash,
+                      int64_t plan_id, Cell *trial, Error *error) {
   if (!find_status(store, trial, error)) return false;
   char *config = kept_config(trial->config);
   bool good = trial->id ? database_run(store, error,
                                        "UPDATE trials SET config = ?2 WHERE id = ?1"
                                        " AND config <> ?2",
                                        "is", trial->id, config)
-                        : insert_trial(store, plan, data_hash, trial, config, error);
+                        : insert_trial(store, experiment, data_hash, trial, config, error);
   free(config);
   return good && database_run(store, error,
                               "INSERT OR IGNORE INTO cells(row_id, trial_id)"
@@ -283,26 +287,26 @@ static bool add_trial(Store *store, const json_t *plan, const char *data_hash, i
                               "iii", plan_id, (int64_t)trial->row, trial->id);
 }
 
-static bool add_all(Store *store, const json_t *plan, const char *data_hash, int64_t *plan_id,
-                    PlannedTrial *trials, int count, Error *error) {
+static bool add_all(Store *store, const json_t *experiment, const char *data_hash, int64_t *plan_id,
+                    Cell *trials, int count, Error *error) {
   char hash[HASH_BYTES];
   bool fresh;
-  if (!plan_hash(plan, trials, count, hash, error) ||
-      !add_plan(store, plan, data_hash, hash, plan_id, &fresh, error) ||
-      (fresh && !add_rows(store, plan, *plan_id, error)))
+  if (!cells_hash(experiment, trials, count, hash, error) ||
+      !add_cells(store, experiment, data_hash, hash, plan_id, &fresh, error) ||
+      (fresh && !add_rows(store, experiment, *plan_id, error)))
     return false;
   for (int i = 0; i < count; i++)
-    if (!add_trial(store, plan, data_hash, *plan_id, &trials[i], error)) return false;
+    if (!add_trial(store, experiment, data_hash, *plan_id, &trials[i], error)) return false;
   return true;
 }
 
-bool store_add_plan(Store *store, const json_t *plan, const char *data_hash, int64_t *plan_id,
-                    PlannedTrial **trials, int *count, Error *error) {
-  if (!list_trials(plan, data_hash, trials, count, error)) return false;
+bool store_add_experiment(Store *store, const json_t *experiment, const char *data_hash,
+                          int64_t *plan_id, Cell **trials, int *count, Error *error) {
+  if (!list_trials(experiment, data_hash, trials, count, error)) return false;
   bool good = database_begin(store, error);
-  good =
-      good &&
-      database_end(store, add_all(store, plan, data_hash, plan_id, *trials, *count, error), error);
+  good = good &&
+         database_end(store, add_all(store, experiment, data_hash, plan_id, *trials, *count, error),
+                      error);
   if (good) return true;
   free(*trials);
   *trials = NULL;

@@ -1,7 +1,7 @@
--- From an experiment's table and "key=value" overrides to the plan: rows, cells, resolved
+-- From an experiment's table and "key=value" overrides to what is run: rows, cells, resolved
 -- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
 local options = require "harness.options"
-local planned_options = require "harness.planned"
+local planned_options = require "harness.plan_file"
 local value_of = require "harness.values"
 local check, flat_text, hint = value_of.check, value_of.flat_text, value_of.hint
 
@@ -387,25 +387,25 @@ local function merge_check(config, row)
   end
 end
 
-local function add_row(plan, experiment, parsed, scale, row, paper, home, read_plan)
+local function add_row(document, experiment, parsed, scale, row, paper, home, read_plan)
   local config = resolve(experiment, parsed, scale, row)
   local planned = not experiment.kind and planned_of(config, scale, read_plan)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
   merge_check(config, row)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
-  plan.data = plan.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
-  plan.rows[#plan.rows + 1] = {
+  document.data = document.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
+  document.rows[#document.rows + 1] = {
     key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key],
   }
-  if config.preprocessing then plan.data.preprocessing = config.preprocessing end
+  if config.preprocessing then document.data.preprocessing = config.preprocessing end
   local first, last = folds_of(experiment, parsed, config)
   for seed = 0, (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1 do
     for fold = first, last do
-      local cell = config_of(experiment, config, seed, fold, plan.data)
-      cell.device = plan.device ~= "cpu" and plan.device or nil -- the identity of a trial on the CPU has no device
+      local cell = config_of(experiment, config, seed, fold, document.data)
+      cell.device = document.device ~= "cpu" and document.device or nil -- the identity of a trial on the CPU has no device
       if not cell.device then cell.tf32 = nil end
-      plan.cells[#plan.cells + 1] = { row = #plan.rows - 1, seed = seed, fold = fold, config = cell }
+      document.cells[#document.cells + 1] = { row = #document.rows - 1, seed = seed, fold = fold, config = cell }
     end
   end
 end
@@ -436,18 +436,18 @@ return function(experiment, overrides, file, source, home, read_plan, name_of)
   local parsed = parse_overrides(overrides)
   local scales = parsed.scale and { parsed.scale } or experiment.scales or { "quick" }
   local paper = paper_of(experiment)
-  local plan = {
+  local document = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
     metric = experiment.metric or experiment.kind or "dice", scale = table.concat(scales, "+"), device = parsed.device or "cpu",
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
   }
-  if parsed.values.tf32 and plan.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
+  if parsed.values.tf32 and document.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
   for _, scale in ipairs(scales) do
     local rows, told = rows_of(experiment, parsed, scale)
-    if #told > 0 then plan.overridden = table.move(told, 1, #told, #(plan.overridden or {}) + 1, plan.overridden or {}) end
+    if #told > 0 then document.overridden = table.move(told, 1, #told, #(document.overridden or {}) + 1, document.overridden or {}) end
     for _, row in ipairs(rows) do
-      add_row(plan, experiment, parsed, scale, row, paper, home, read_plan)
+      add_row(document, experiment, parsed, scale, row, paper, home, read_plan)
     end
   end
-  return plan
+  return document
 end
