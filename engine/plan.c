@@ -183,6 +183,16 @@ static bool trains(const Graph *graph) {
   return n < graph->node_count;
 }
 
+static void arrange(Plan *plan, bool reuse) {
+  const Graph *graph = plan->graph;
+  plan->bytes = plan->lower_bound = 0;
+  lifetimes(plan->graph);
+  if (reuse) share_in_place(plan->graph);
+  layout(plan, reuse);
+  if (plan->backend->device && trains(graph))
+    plan->step_bytes = step_memory(plan).end - plan->bytes;
+}
+
 Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) {
   if (graph->error.text[0]) {
     fail(error, "%s", graph->error.text);
@@ -200,10 +210,10 @@ Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) 
     plan_free(plan);
     return NULL;
   }
-  lifetimes(graph);
-  if (reuse) share_in_place(graph);
-  layout(plan, reuse);
-  if (backend->device && trains(graph)) plan->step_bytes = step_memory(plan).end - plan->bytes;
+  arrange(plan, reuse);
+  if (backend->device && plan_memory(plan) + repeated_bytes(graph) <= backend->available() / 2 &&
+      keep_repeated(graph))
+    arrange(plan, reuse);
   return plan;
 }
 

@@ -50,6 +50,12 @@ static void replace(const Graph *graph, const Value *old, Value *value) {
     if (graph->values[v]->gradient == old) graph->values[v]->gradient = value;
 }
 
+/* To be left out. */
+static void take_out(Node *node) {
+  node->call.n_in = node->call.n_out = 0;
+  node->sum = false;
+}
+
 static bool same_memory(const Value *a, const Value *b) {
   return a->tensor.type == b->tensor.type && tensor_count(&a->tensor) == tensor_count(&b->tensor);
 }
@@ -62,18 +68,58 @@ static bool is_free(const Value *value) {
 /* ---- gradients that are the same ----------------------------------------------------------------
  */
 
+static int writers(const Graph *graph, const Value *value) {
+  int count = 0;
+  for (int n = 0; n < graph->node_count; n++) {
+    const Node *node = graph->nodes[n];
+    for (int i = 0; i < node->call.n_in; i++) count += node->din[i] == value;
+  }
+  return count;
+}
+
+static bool is_passed(const Graph *graph, const Node *node, int i) {
+  const Value *gradient = node->din[i];
+  return gradient && is_free(gradient) && same_memory(gradient, node->dout[0]) &&
+         writers(graph, gradient) == 1;
+}
+
+/* Whether it is to be added to a gradient that is there already. */
+static bool is_second(const Graph *graph, const Value *gradient) {
+  bool found = false;
+  for (int n = 0; n < graph->node_count; n++)
+    found = found || (graph->nodes[n]->sum && graph->nodes[n]->in[1] == gradient);
+  return found;
+}
+
 /* The gradient of a + b with respect to each is that of the sum: no copies, but where one was
- * repeated or is stored in another type. */
-static void pass_on(Graph *graph) {
+ * repeated or is stored in another type. A node that stays can do such a sum on its way: at first
+ * those are left. */
+static void pass_on(Graph *graph, bool all) {
   for (int n = 0; n < graph->node_count; n++) {
     Node *node = graph->nodes[n];
     if (node->op != OP_add || !node->call.backward) continue;
+    bool stays = false;
+    for (int i = 0; i < node->call.n_in; i++)
+      stays = stays || (node->din[i] && !is_passed(graph, node, i));
     for (int i = 0; i < node->call.n_in; i++) {
       Value *gradient = node->din[i];
-      if (!gradient || !is_free(gradient) || !same_memory(gradient, node->dout[0])) continue;
+      if (!is_passed(graph, node, i) || (stays && !all && is_second(graph, gradient))) continue;
       not_wanted(node, i);
       replace(graph, gradient, node->dout[0]);
     }
+  }
+}
+
+/* Repeated once, a value is itself. */
+static void drop_single(Graph *graph) {
+  for (int n = 0; n < graph->node_count; n++) {
+    Node *node = graph->nodes[n];
+    if (node->op != OP_expand) continue;
+    Value *from = node->call.backward ? node->dout[0] : node->in[0];
+    Value *to = node->call.backward ? node->din[0] : node->out[0];
+    if (!to || !is_free(to) || !same_memory(from, to)) continue;
+    take_out(node);
+    replace(graph, to, from);
   }
 }
 
@@ -134,8 +180,7 @@ static void add_in_place(Graph *graph, const Kernel *const *kernels) {
     node->din[operand] = total;
     node->call.adds |= SAVES_IN(operand);
     total->producer = node;
-    sum->in[0] = sum->in[1] = sum->out[0] = NULL;
-    sum->call.n_in = sum->call.n_out = 0; /* to be left out */
+    take_out(sum);
     replace(graph, first, total);
   }
 }
@@ -163,7 +208,33 @@ static void leave_out(Graph *graph) {
 
 void rewrite_for_device(Graph *graph, const Kernel *const *kernels) {
   drop_empty(graph);
-  pass_on(graph);
+  drop_single(graph);
+  pass_on(graph, false);
   add_in_place(graph, kernels);
+  pass_on(graph, true);
   leave_out(graph);
+}
+
+/* ---- what is computed again ---------------------------------------------------------------------
+ */
+
+size_t repeated_bytes(const Graph *graph) {
+  size_t bytes = 0;
+  for (int n = 0; n < graph->node_count; n++)
+    if (graph->nodes[n]->call.again) bytes += tensor_bytes(&graph->nodes[n]->out[0]->tensor);
+  return bytes;
+}
+
+bool keep_repeated(Graph *graph) {
+  int before = graph->node_count;
+  for (int v = 0; v < graph->value_count; v++) {
+    Value *value = graph->values[v], *again = value->again;
+    if (!again) continue;
+    CHECK(!again->producer->call.state, "%s: has a state", again->producer->call.op->name);
+    take_out(again->producer);
+    replace(graph, again, value);
+    value->again = NULL;
+  }
+  leave_out(graph);
+  return graph->node_count < before;
 }

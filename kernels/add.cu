@@ -1,14 +1,28 @@
 /* Addition with a repeated second operand: a grid-stride loop over units of eight numbers, bound by
  * memory. Each operand has its own storage type, so that what is added to a feature map in BF16 (a
  * parameter, a position) does not keep the map in float. The gradient of a short operand (a bias)
- * is a sum over columns, that of a long one (a position encoding) is summed by one thread an
- * element. */
+ * is a sum over columns, that of a long one (a position encoding) is summed by one thread a unit,
+ * which writes the other gradient on its way. */
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/rows.h"
 
 enum { IN_A, IN_B };
 static constexpr int THREADS = 256;
 static constexpr int64_t SHORT = 4096; /* elements of an operand summed by column_sums */
+
+template <int N, typename T> static __device__ __forceinline__ void get(const T *at, float *v) {
+  if constexpr (N == 1)
+    v[0] = load(at);
+  else
+    load_unit(at, v);
+}
+
+template <int N, typename T> static __device__ __forceinline__ void put(T *at, const float *v) {
+  if constexpr (N == 1)
+    store(at, v[0]);
+  else
+    store_unit(at, v);
+}
 
 /* Unit i of b belongs to unit i mod period of a. In place, y is a. */
 template <int N, typename A, typename B, typename Y>
@@ -17,27 +31,38 @@ static __global__ void __launch_bounds__(THREADS)
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t i = first; i < count; i += step) {
     int64_t k = i < period ? i : i % period;
-    if constexpr (N == 1) {
-      store(y + i, load(a + i) + load(b + k));
-    } else {
-      float v[N], w[N];
-      load_unit(a + i * N, v);
-      load_unit(b + k * N, w);
+    float v[N], w[N];
+    get<N>(a + i * N, v);
+    get<N>(b + k * N, w);
 #pragma unroll
-      for (int j = 0; j < N; j++) v[j] += w[j];
-      store_unit(y + i * N, v);
-    }
+    for (int j = 0; j < N; j++) v[j] += w[j];
+    put<N>(y + i * N, v);
   }
 }
 
-template <typename Y, typename B>
+/* db is the sum of the repeats, da dy itself; NULL: not wanted, or there already. Each may be added
+ * to what is there. */
+template <int N, typename Y, typename A, typename B>
 static __global__ void __launch_bounds__(THREADS)
-    sum_repeats(int64_t count, int64_t period, const Y *dy, bool adds, B *db) {
+    share_gradient(int64_t count, int64_t period, const Y *dy, bool adds_a, A *da, bool adds_b,
+                   B *db) {
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t j = first; j < period; j += step) {
-    float sum = adds ? load(db + j) : 0;
-    for (int64_t i = j; i < count; i += period) sum += load(dy + i);
-    store(db + j, sum);
+    float sum[N] = {}, v[N], there[N];
+    if (adds_b) get<N>(db + j * N, sum);
+    for (int64_t i = j; i < count; i += period) {
+      get<N>(dy + i * N, v);
+#pragma unroll
+      for (int k = 0; k < N; k++) sum[k] += v[k];
+      if (!da) continue;
+      if (adds_a) {
+        get<N>(da + i * N, there);
+#pragma unroll
+        for (int k = 0; k < N; k++) v[k] += there[k];
+      }
+      put<N>(da + i * N, v);
+    }
+    put<N>(db + j * N, sum);
   }
 }
 
@@ -75,38 +100,55 @@ static bool by_columns(const Call *call) {
   return b->type == F32 && period <= SHORT && tensor_count(a) / period > 32;
 }
 
-static void repeated_gradient(const Call *call) {
+template <int N, typename Y, typename A, typename B>
+static void share_launch(const Call *call, bool wants_a) {
   const Tensor *dy = &call->dout[0], *db = &call->din[IN_B];
-  int64_t count = tensor_count(dy), period = tensor_count(db);
-  if (by_columns(call)) {
-    bias_gradient(call->stream, dy->type, count / period, period, dy->data, call->scratch,
-                  data_of<float>(db), adds_to(call, IN_B));
-    return;
-  }
+  int64_t count = tensor_count(dy) / N, period = tensor_count(db) / N;
+  LAUNCH((share_gradient<N, Y, A, B>),
+         grid_blocks(share_gradient<N, Y, A, B>, THREADS, 0, period / THREADS + 1), THREADS, 0,
+         call->stream, count, period, data_of<const Y>(dy), adds_to(call, IN_A),
+         wants_a ? data_of<A>(&call->din[IN_A]) : NULL, adds_to(call, IN_B), data_of<B>(db));
+}
+
+/* Both gradients in one walk over dy. */
+static void both_gradients(const Call *call, bool wants_a) {
+  const Tensor *dy = &call->dout[0], *da = &call->din[IN_A], *db = &call->din[IN_B];
+  bool units = tensor_count(db) % ROWS_UNIT == 0 && vectors_fit(0, 0, dy->data, da->data, db->data);
   with_type(dy->type, [&](auto y_zero) {
-    with_type(db->type, [&](auto b_zero) {
-      using Y = decltype(y_zero);
-      using B = decltype(b_zero);
-      LAUNCH((sum_repeats<Y, B>), grid_blocks(sum_repeats<Y, B>, THREADS, 0, period / THREADS + 1),
-             THREADS, 0, call->stream, count, period, data_of<const Y>(dy), adds_to(call, IN_B),
-             data_of<B>(db));
+    with_type(call->in[IN_A].type, [&](auto a_zero) {
+      with_type(db->type, [&](auto b_zero) {
+        using Y = decltype(y_zero);
+        using A = decltype(a_zero);
+        using B = decltype(b_zero);
+        if (units)
+          share_launch<ROWS_UNIT, Y, A, B>(call, wants_a);
+        else
+          share_launch<1, Y, A, B>(call, wants_a);
+      });
     });
   });
 }
 
 static void backward(const Call *call) {
-  const Tensor *dy = &call->dout[0], *da = &call->din[IN_A];
+  const Tensor *dy = &call->dout[0], *da = &call->din[IN_A], *db = &call->din[IN_B];
+  int64_t count = tensor_count(dy), period = tensor_count(&call->in[IN_B]);
+  bool wants_a = da->data && da->data != dy->data;
   if (!dy->data) {
     zero_gradients(call);
     return;
   }
-  if (call->din[IN_B].data) repeated_gradient(call);
-  if (!da->data || da->data == dy->data) return;
+  if (db->data && !by_columns(call)) {
+    both_gradients(call, wants_a);
+    return;
+  }
+  if (db->data)
+    bias_gradient(call->stream, dy->type, count / period, period, dy->data, call->scratch,
+                  data_of<float>(db), adds_to(call, IN_B));
+  if (!wants_a) return;
   if (da->type == dy->type && !adds_to(call, IN_A))
     copy_bytes(call, da->data, dy->data, tensor_bytes(dy));
   else
-    cast(call->stream, tensor_count(dy), dy->type, dy->data, da->type, da->data,
-         adds_to(call, IN_A));
+    cast(call->stream, count, dy->type, dy->data, da->type, da->data, adds_to(call, IN_A));
 }
 
 static bool prepare(Call *call, Error *) {

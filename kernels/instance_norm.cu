@@ -52,6 +52,22 @@ template <typename T> struct Norm {
   }
 };
 
+/* Makes mean and rstd (N, C) of the sums of Moments. */
+template <typename T> struct Statistics {
+  const T *x;
+  int64_t voxels, channels;
+  double epsilon;
+  float *mean, *rstd;
+
+  __device__ __forceinline__ void done(int64_t at, const float (&sum)[2]) const {
+    int64_t n = at / channels, c = at % channels;
+    double d = (double)sum[0] / (double)voxels;
+    double variance = (double)sum[1] / (double)voxels - d * d;
+    mean[at] = (float)(d + load(x + n * voxels * channels + c));
+    rstd[at] = (float)(1 / sqrt((variance > 0 ? variance : 0) + epsilon));
+  }
+};
+
 /* Of a thread's channels: the norm before LeakyReLU is scale (x - mean) + beta. */
 template <int N> struct Affine {
   float mean[N], scale[N], beta[N];
@@ -69,20 +85,6 @@ template <int N> struct Affine {
 };
 } // namespace
 
-/* sums: (N, C) of Moments, the first and the second. */
-template <typename T>
-static __global__ void __launch_bounds__(THREADS)
-    statistics(int64_t count, Norm<T> norm, double epsilon, const float *sum, const float *squares,
-               float *mean, float *rstd) {
-  int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-  if (i >= count) return;
-  int64_t n = i / norm.channels, c = i % norm.channels;
-  double d = (double)sum[i] / (double)norm.voxels;
-  double variance = (double)squares[i] / (double)norm.voxels - d * d;
-  mean[i] = (float)(d + load(norm.x + n * norm.voxels * norm.channels + c));
-  rstd[i] = (float)(1 / sqrt((variance > 0 ? variance : 0) + epsilon));
-}
-
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS) normalise(Norm<T> norm, T *y) {
   ColumnWalk walk = column_walk<N>(norm.voxels, norm.channels);
@@ -99,13 +101,30 @@ static __global__ void __launch_bounds__(THREADS) normalise(Norm<T> norm, T *y) 
   });
 }
 
-/* sum_g, sum_gh (N, C). */
+/* Over the samples, of N channels: dgamma of sum_gh, dbeta of sum_g, each (N, C). */
+template <int N>
+static __device__ __forceinline__ void sum_samples(int samples, int64_t channels, int c,
+                                                   const float *sums, float *out) {
+  for (int i = 0; out && i < N; i++) {
+    float total = 0;
+    for (int n = 0; n < samples; n++) total += sums[n * channels + c + i];
+    out[c + i] = total;
+  }
+}
+
+/* sum_g, sum_gh (N, C). The first blocks also sum them up over the samples; dx NULL: they alone. */
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
-    input_gradient(Norm<T> norm, const float *sum_g, const float *sum_gh, T *dx) {
+    gradients(Norm<T> norm, const float *sum_g, const float *sum_gh, float *dgamma, float *dbeta,
+              T *dx) {
   ColumnWalk walk = column_walk<N>(norm.voxels, norm.channels);
   int64_t first = blockIdx.z * norm.voxels * norm.channels;
   int64_t row = blockIdx.z * norm.channels + walk.column;
+  if (blockIdx.x == 0 && blockIdx.z == 0 && (int)threadIdx.x < walk.tile) {
+    sum_samples<N>((int)gridDim.z, norm.channels, walk.column, sum_gh, dgamma);
+    sum_samples<N>((int)gridDim.z, norm.channels, walk.column, sum_g, dbeta);
+  }
+  if (!dx) return;
   float share = 1.f / (float)norm.voxels, mean_g[N], slope_g[N];
   const Affine<N> affine(norm, blockIdx.z, walk.column);
 #pragma unroll
@@ -125,21 +144,6 @@ static __global__ void __launch_bounds__(THREADS)
   });
 }
 
-/* dgamma and dbeta: over the samples. */
-static __global__ void __launch_bounds__(THREADS)
-    affine_gradients(int samples, int channels, const float *sum_g, const float *sum_gh,
-                     float *dgamma, float *dbeta) {
-  int c = (int)(blockIdx.x * THREADS + threadIdx.x);
-  if (c >= channels) return;
-  float gamma = 0, beta = 0;
-  for (int n = 0; n < samples; n++) {
-    gamma += sum_gh[(int64_t)n * channels + c];
-    beta += sum_g[(int64_t)n * channels + c];
-  }
-  if (dgamma) dgamma[c] = gamma;
-  if (dbeta) dbeta[c] = beta;
-}
-
 template <typename T> static Norm<T> norm_of(const Call *call) {
   const Tensor *x = &call->in[IN_X];
   Norm<T> norm = {};
@@ -155,32 +159,20 @@ template <typename T> static Norm<T> norm_of(const Call *call) {
   return norm;
 }
 
-/* Two rows of sums (N, C) stand before the partial ones. */
-static ColumnOut<2> sums_of(const Call *call) {
-  float *sum = static_cast<float *>(call->scratch);
-  return {{sum, sum + call->in[IN_X].dim[0] * tensor_last(&call->in[IN_X])}};
-}
-static void *partials_of(const Call *call) {
-  return sums_of(call).sum[1] + call->in[IN_X].dim[0] * tensor_last(&call->in[IN_X]);
-}
-
-static unsigned blocks_of(int64_t count) {
-  return (unsigned)((count + THREADS - 1) / THREADS);
-}
-
 template <typename T> static void find_statistics(const Call *call) {
   const Tensor *x = &call->in[IN_X];
   double epsilon = static_cast<const InstanceNormOptions *>(call->options)->epsilon;
   Norm<T> norm = norm_of<T>(call);
-  ColumnOut<2> sums = sums_of(call);
   Moments<T> moments = {norm.x, norm.voxels, norm.channels};
-  int64_t count = x->dim[0] * norm.channels;
+  Statistics<T> statistics = {norm.x,
+                              norm.voxels,
+                              norm.channels,
+                              epsilon,
+                              data_of<float>(&call->out[OUT_MEAN]),
+                              data_of<float>(&call->out[OUT_RSTD])};
   column_sums<2, Lanes<T>::COUNT>(call->stream, norm.voxels, norm.channels,
                                   vectors_fit(norm.channels, sizeof(T), x->data), moments,
-                                  partials_of(call), sums, x->dim[0]);
-  LAUNCH(statistics<T>, blocks_of(count), THREADS, 0, call->stream, count, norm, epsilon,
-         sums.sum[0], sums.sum[1], data_of<float>(&call->out[OUT_MEAN]),
-         data_of<float>(&call->out[OUT_RSTD]));
+                                  call->scratch, statistics, x->dim[0]);
 }
 
 static void forward(const Call *call) {
@@ -196,37 +188,37 @@ static void forward(const Call *call) {
   });
 }
 
-static void backward_sums(const Call *call) {
+/* Two rows of sums (N, C) stand before the partial ones. */
+static ColumnOut<2> backward_sums(const Call *call) {
   const Tensor *x = &call->in[IN_X], *dy = &call->dout[OUT_Y];
-  int64_t channels = tensor_last(x);
-  ColumnOut<2> sums = sums_of(call);
+  int64_t samples = x->dim[0], channels = tensor_last(x);
+  float *sum = static_cast<float *>(call->scratch);
+  ColumnOut<2> sums = {{sum, sum + samples * channels}};
   with_type(x->type, [&](auto zero) {
     using T = decltype(zero);
-    column_sums<2, Lanes<T>::COUNT>(call->stream, tensor_rows(x) / x->dim[0], channels,
+    column_sums<2, Lanes<T>::COUNT>(call->stream, tensor_rows(x) / samples, channels,
                                     vectors_fit(channels, sizeof(T), x->data, dy->data),
-                                    norm_of<T>(call), partials_of(call), sums, x->dim[0]);
+                                    norm_of<T>(call), sum + 2 * samples * channels, sums, samples);
   });
-  LAUNCH(affine_gradients, blocks_of(channels), THREADS, 0, call->stream, (int)x->dim[0],
-         (int)channels, sums.sum[0], sums.sum[1], data_of<float>(&call->din[IN_GAMMA]),
-         data_of<float>(&call->din[IN_BETA]));
+  return sums;
 }
 
 static void backward(const Call *call) {
   const Tensor *x = &call->in[IN_X], *dy = &call->dout[OUT_Y], *dx = &call->din[IN_X];
+  float *dgamma = data_of<float>(&call->din[IN_GAMMA]),
+        *dbeta = data_of<float>(&call->din[IN_BETA]);
   if (!dy->data) {
     zero_gradients(call);
     return;
   }
-  backward_sums(call);
-  if (!dx->data) return;
-  ColumnOut<2> sums = sums_of(call);
+  ColumnOut<2> sums = backward_sums(call);
   with_lanes(x, x->data, dy->data, dx->data, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
     Norm<T> norm = norm_of<T>(call);
-    LAUNCH((input_gradient<T, N>),
-           column_grid<N>(input_gradient<T, N>, norm.voxels, norm.channels, x->dim[0]), THREADS, 0,
-           call->stream, norm, sums.sum[0], sums.sum[1], data_of<T>(dx));
+    dim3 grid = column_grid<N>(gradients<T, N>, norm.voxels, norm.channels, x->dim[0]);
+    LAUNCH((gradients<T, N>), grid, THREADS, 0, call->stream, norm, sums.sum[0], sums.sum[1],
+           dgamma, dbeta, data_of<T>(dx));
   });
 }
 

@@ -59,6 +59,24 @@ static int move_rows(int width, int padded, int from_pitch, int to_pitch, int *c
   return wrong;
 }
 
+/* Added to what is there, in its type; between pitches. */
+static int add_rows(int width, int from_pitch, int to_pitch, int *count) {
+  int wrong = 0, rows = 5;
+  for (DType a : types)
+    for (DType b : types) {
+      from.fill(a, rows * from_pitch);
+      to.fill(b, rows * to_pitch);
+      rows_add(nullptr, rows, width, Rows{a, from_pitch, from.bytes}, Rows{b, to_pitch, to.bytes},
+               true);
+      for (int i = 0; i < rows * to_pitch; i++) {
+        int row = i / to_pitch, column = i % to_pitch;
+        float more = column < width ? number(row * from_pitch + column) : 0;
+        wrong += compare(to.at(i) == number(i) + more, count);
+      }
+    }
+  return wrong;
+}
+
 static int add_biases(int width, int *count) {
   static Numbers bias;
   int wrong = 0, rows = 9;
@@ -127,6 +145,13 @@ static int sum_columns(int width, int *count) {
     for (int c = 0; c < width; c++) {
       float expected = 0;
       for (int row = 0; row < rows; row++) expected += number(row * width + c);
+      wrong += compare(sums[c] == expected, count);
+    }
+    bias_gradient(nullptr, type, 20, width, from.bytes, scratch, sums, true);
+    for (int c = 0; c < width; c++) {
+      float expected = 0;
+      for (int row = 0; row < 60; row++)
+        expected += number((row < rows ? row : row - rows) * width + c);
       wrong += compare(sums[c] == expected, count);
     }
   }
@@ -239,8 +264,8 @@ static int narrow_layers(int *count) {
 
 int library_rows_wrong(int *count) {
   return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
-         move_rows(3, 3, 7, 9, count) + add_biases(24, count) + add_biases(7, count) +
-         sum_columns(24, count) + sum_columns(7, count) + pass_gradients(24, count) +
-         pass_gradients(7, count) + narrow_layers(count) + make_noise(count) +
-         take_half_weights(count);
+         move_rows(3, 3, 7, 9, count) + add_rows(16, 32, 24, count) + add_rows(5, 7, 5, count) +
+         add_biases(24, count) + add_biases(7, count) + sum_columns(24, count) +
+         sum_columns(7, count) + pass_gradients(24, count) + pass_gradients(7, count) +
+         narrow_layers(count) + make_noise(count) + take_half_weights(count);
 }

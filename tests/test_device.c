@@ -312,12 +312,138 @@ static void test_empty_gradients(void **state) {
   net_free(&there);
 }
 
+/* ---- gradients of a value that is used often ----------------------------------------------------
+ */
+
+/* Backward that also adds to what is there, in a block of its own first. */
+static void adding(const Call *call, OpId op) {
+  Call apart = *call;
+  apart.adds = 0;
+  for (int i = 0; i < call->n_in; i++)
+    if (call->adds >> i & 1) apart.din[i].data = malloc(tensor_bytes(&call->din[i]));
+  kernels_cpu[op]->backward(&apart);
+  for (int i = 0; i < call->n_in; i++) {
+    if (!(call->adds >> i & 1)) continue;
+    float *sum = call->din[i].data, *more = apart.din[i].data;
+    for (int64_t k = 0; k < tensor_count(&call->din[i]); k++) sum[k] += more[k];
+    free(more);
+  }
+}
+
+static void linear_adding(const Call *call) {
+  adding(call, OP_linear);
+}
+static void add_adding(const Call *call) {
+  adding(call, OP_add);
+}
+
+/* One layer's weights used three times, a residual, a position that is the same for every sample. */
+static void often_make(Net *net, const Backend *backend) {
+  Error error = {{0}};
+  *net = (Net){.params = params_make(F32)};
+  Graph *g = net->graph = graph_make(net->params);
+  Init init = {.kind = INIT_NORMAL, .a = .3};
+  Value *x = graph_input(g, "x", F32, 3, (int64_t[]){BATCH, QUERIES, WIDTH});
+  Value *labels = graph_input(g, "labels", I32, 2, (int64_t[]){BATCH, QUERIES});
+  Value *w = graph_param(g, "w", 2, (int64_t[]){WIDTH, WIDTH}, GROUP_CNN, init);
+  Value *b = graph_param(g, "b", 1, (int64_t[]){WIDTH}, GROUP_CNN, init);
+  Value *p = graph_param(g, "p", 2, (int64_t[]){QUERIES, WIDTH}, GROUP_CNN, init);
+  Value *u = graph_param(g, "u", 2, (int64_t[]){CLASSES, WIDTH}, GROUP_CNN, init);
+  Value *c = graph_param(g, "c", 1, (int64_t[]){CLASSES}, GROUP_CNN, init);
+  LinearOptions linear = {.activation = ACT_RELU}, last = {.activation = ACT_NONE};
+  ClassLossOptions loss_options = {.none_weight = .5};
+  Value *f = apply(g, OP_linear, &linear, w, b, x);
+  Value *q = apply(g, OP_linear, &linear, w, b, apply(g, OP_add, NULL, f, p));
+  f = apply(g, OP_add, NULL, f, q);
+  q = apply(g, OP_linear, &linear, w, b, apply(g, OP_add, NULL, f, p));
+  f = apply(g, OP_add, NULL, f, q);
+  Value *logits = apply(g, OP_linear, &last, u, c, f);
+  Value *loss = apply(g, OP_class_loss, &loss_options, logits, labels);
+  if (!loss || !graph_backward(g, loss)) fail_msg("%s", g->error.text);
+  net->plan = plan_make(g, backend, true, &error);
+  if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
+    fail_msg("%s", error.text);
+  net->stepper = (Stepper){.plan = net->plan,
+                           .params = net->params,
+                           .sgd = {.momentum = .9, .clip = 1, .factor = {1, 1}},
+                           .input = {x, labels},
+                           .result = {loss}};
+  stepper_make(&net->stepper);
+}
+
+static int count_nodes(const Net *net, OpId op, bool backward) {
+  int count = 0;
+  for (int i = 0; i < net->graph->node_count; i++) {
+    const Node *node = net->graph->nodes[i];
+    count += node->op == op && node->call.backward == backward;
+  }
+  return count;
+}
+
+/* On a device an addition copies no gradient, and none is added by a node of its own. */
+static void test_gradients_added(void **state) {
+  (void)state;
+  static const Kernel *table[OP_COUNT];
+  Kernel linear = *kernels_cpu[OP_linear], add = *kernels_cpu[OP_add];
+  linear.backward = linear_adding;
+  linear.adds = SAVES_IN(0) | SAVES_IN(1) | SAVES_IN(2);
+  add.backward = add_adding;
+  add.adds = SAVES_IN(0) | SAVES_IN(1);
+  memcpy(table, kernels_cpu, sizeof table);
+  table[OP_linear] = &linear;
+  table[OP_add] = &add;
+  Backend adder = backend_there;
+  adder.kernels = table;
+  Net here, there, more;
+  often_make(&here, &backend_cpu);
+  often_make(&there, &backend_there); /* whose kernels do not add */
+  often_make(&more, &adder);
+  for (int step = 0; step < 4; step++) {
+    double expected = net_step(&here, step);
+    assert_true(fabs(net_step(&there, step) - expected) < 1e-6);
+    assert_true(fabs(net_step(&more, step) - expected) < 1e-6);
+    assert_true(fabs(more.stepper.norm / here.stepper.norm - 1) < 1e-5);
+  }
+  assert_int_equal(count_nodes(&here, OP_add, true), 4);
+  assert_int_equal(count_nodes(&there, OP_add, true), 2); /* the positions' sums */
+  assert_int_equal(count_nodes(&more, OP_add, true), 2);
+  assert_int_equal(count_nodes(&here, OP_add, false), 4 + 7);
+  assert_int_equal(count_nodes(&more, OP_add, false), 4);
+  net_free(&here);
+  net_free(&there);
+  net_free(&more);
+}
+
 /* ---- what a step keeps beside the arena ---------------------------------------------------------
  */
 
 static size_t left;
 static size_t little_available(void) {
   return left;
+}
+
+static int count_again(const Net *net) {
+  int count = 0;
+  for (int i = 0; i < net->graph->node_count; i++) count += net->graph->nodes[i]->call.again;
+  return count;
+}
+
+/* A norm is computed again for the gradients only where memory is short: the same bits. */
+static void test_repeated(void **state) {
+  (void)state;
+  Backend there = backend_there;
+  Net ample, scarce;
+  there.available = little_available;
+  left = SIZE_MAX;
+  normed_make(&ample, &there);
+  left = 2 * plan_memory(ample.plan) - 1;
+  normed_make(&scarce, &there);
+  assert_int_equal(count_again(&ample), 0);
+  assert_int_equal(count_again(&scarce), 1);
+  for (int step = 0; step < 3; step++) assert_true(normed_step(&ample) == normed_step(&scarce));
+  assert_true(ample.stepper.norm == scarce.stepper.norm);
+  net_free(&ample);
+  net_free(&scarce);
 }
 
 /* The batches to come, the weights in BF16 and the update's memory are planned: what lacks one byte
@@ -414,7 +540,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_same_steps),  cmocka_unit_test(test_probe),
       cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_profile),
-      cmocka_unit_test(test_empty_gradients), cmocka_unit_test(test_step_memory),
+      cmocka_unit_test(test_empty_gradients), cmocka_unit_test(test_gradients_added),
+      cmocka_unit_test(test_repeated),        cmocka_unit_test(test_step_memory),
       cmocka_unit_test(test_wrong_libraries)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

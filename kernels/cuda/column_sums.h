@@ -7,7 +7,9 @@
  *   template <int N> __device__ void at(int64_t sample, int64_t row, int column,
  *                                       Floats<N> *term) const
  * that gives the K terms of N neighbouring columns; rows count through all samples. What depends on
- * sample and column alone is read once: a thread keeps its columns. */
+ * sample and column alone is read once: a thread keeps its columns. `Out` is a struct with
+ *   __device__ void done(int64_t at, const float (&value)[K]) const
+ * that takes the sums of column `at` of (samples, width). */
 #ifndef KERNELS_CUDA_COLUMN_SUMS_H
 #define KERNELS_CUDA_COLUMN_SUMS_H
 
@@ -15,13 +17,16 @@
 
 static constexpr int COLUMN_THREADS = 256, COLUMN_BLOCKS = 512, COLUMN_GROUPS = 8;
 
-/* (samples, width) each; NULL: not wanted. adds: to what is there. */
+/* What becomes of the sums of a column: (samples, width) each; NULL: not wanted. adds: to what is
+ * there. */
 template <int K> struct ColumnOut {
   float *sum[K];
   bool adds[K] = {};
 
-  __device__ __forceinline__ void store(int k, int64_t at, float value) const {
-    if (sum[k]) sum[k][at] = adds[k] ? sum[k][at] + value : value;
+  __device__ __forceinline__ void done(int64_t at, const float (&value)[K]) const {
+#pragma unroll
+    for (int k = 0; k < K; k++)
+      if (sum[k]) sum[k][at] = adds[k] ? sum[k][at] + value[k] : value[k];
   }
 };
 
@@ -80,11 +85,10 @@ static inline dim3 column_grid(K kernel, int64_t rows, int64_t width, int64_t sa
               (unsigned)tiles, (unsigned)samples);
 }
 
-/* partial: (samples, gridDim.x, K, width); NULL: there is one block a sample, whose sums are `out`.
- */
-template <int K, int N, typename F>
+/* partial: (samples, gridDim.x, K, width); NULL: one block has all of a sample. */
+template <int K, int N, typename F, typename Out>
 static __global__ void __launch_bounds__(COLUMN_THREADS)
-    column_partials(int64_t rows, int width, F f, float *partial, ColumnOut<K> out) {
+    column_partials(int64_t rows, int width, F f, float *partial, Out out) {
   SHARED(float, room, [K * N][COLUMN_THREADS]);
   ColumnWalk walk = column_walk<N>(rows, width);
   int thread = (int)threadIdx.x, start = (int)blockIdx.y * COLUMN_THREADS;
@@ -100,35 +104,39 @@ static __global__ void __launch_bounds__(COLUMN_THREADS)
 #pragma unroll
   for (int i = 0; i < K * N; i++) room[i][thread] = sum[i / N].v[i % N];
   __syncthreads();
-  for (int item = thread; item < tile * K * N; item += COLUMN_THREADS) {
-    int at = item % tile, i = item / tile;
-    float total = 0;
-    for (int s = 0; s < side; s++) total += room[i][s * tile + at];
-    int64_t block = (int64_t)blockIdx.z * gridDim.x + blockIdx.x;
-    int column = (start + at) * N + i % N;
-    if (partial)
-      partial[(block * K + i / N) * width + column] = total;
-    else
-      out.store(i / N, block * width + column, total);
+  int64_t block = (int64_t)blockIdx.z * gridDim.x + blockIdx.x;
+  for (int item = thread; item < tile * N; item += COLUMN_THREADS) {
+    int at = item % tile, i = item / tile, column = (start + at) * N + i;
+    float total[K] = {};
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+      for (int s = 0; s < side; s++) total[k] += room[k * N + i][s * tile + at];
+      if (partial) partial[(block * K + k) * width + column] = total[k];
+    }
+    if (!partial) out.done(block * width + column, total);
   }
 }
 
-template <int K>
+template <int K, typename Out>
 static __global__ void __launch_bounds__(32 * COLUMN_GROUPS)
-    column_finish(int blocks, int width, const float *partial, ColumnOut<K> out) {
-  SHARED(float, room, [COLUMN_GROUPS][32]);
+    column_finish(int blocks, int width, const float *partial, Out out) {
+  SHARED(float, room, [COLUMN_GROUPS][K][32]);
   int lane = (int)threadIdx.x % 32, group = (int)threadIdx.x / 32;
-  int column = (int)blockIdx.x * 32 + lane, k = (int)blockIdx.y;
-  int64_t first = (int64_t)blockIdx.z * blocks;
-  float sum = 0;
+  int column = (int)blockIdx.x * 32 + lane;
+  int64_t first = (int64_t)blockIdx.y * blocks;
+  float sum[K] = {};
   if (column < width)
     for (int b = group; b < blocks; b += COLUMN_GROUPS)
-      sum += partial[((first + b) * K + k) * width + column];
-  room[group][lane] = sum;
+#pragma unroll
+      for (int k = 0; k < K; k++) sum[k] += partial[((first + b) * K + k) * width + column];
+#pragma unroll
+  for (int k = 0; k < K; k++) room[group][k][lane] = sum[k];
   __syncthreads();
   if (group > 0 || column >= width) return;
-  for (int g = 1; g < COLUMN_GROUPS; g++) sum += room[g][lane];
-  out.store(k, (int64_t)blockIdx.z * width + column, sum);
+  for (int g = 1; g < COLUMN_GROUPS; g++)
+#pragma unroll
+    for (int k = 0; k < K; k++) sum[k] += room[g][k][lane];
+  out.done((int64_t)blockIdx.y * width + column, sum);
 }
 
 /* What prepare asks for. */
@@ -138,22 +146,21 @@ static inline size_t column_sums_scratch(int64_t width, int functions, int64_t s
 
 /* `rows`: of one sample. `vectors`: whether F may be asked for COUNT neighbouring columns at once
  * (vectors_fit). */
-template <int K, int COUNT, typename F>
+template <int K, int COUNT, typename F, typename Out>
 static inline void column_sums(void *stream, int64_t rows, int64_t width, bool vectors, const F &f,
-                               void *scratch, const ColumnOut<K> &out, int64_t samples = 1) {
+                               void *scratch, const Out &out, int64_t samples = 1) {
   int64_t blocks = (rows + 31) / 32, count = vectors ? width / COUNT : width;
   unsigned grid = (unsigned)(blocks < COLUMN_BLOCKS ? blocks : COLUMN_BLOCKS);
-  bool whole = grid == 1; /* nothing to add up: the sums at once */
-  float *partial = whole ? NULL : static_cast<float *>(scratch);
+  float *partial = grid == 1 ? NULL : static_cast<float *>(scratch);
   unsigned tiles = (unsigned)((count + COLUMN_THREADS - 1) / COLUMN_THREADS);
   if (vectors)
-    LAUNCH((column_partials<K, COUNT, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
-           stream, rows, (int)width, f, partial, out);
+    LAUNCH((column_partials<K, COUNT, F, Out>), dim3(grid, tiles, (unsigned)samples),
+           COLUMN_THREADS, 0, stream, rows, (int)width, f, partial, out);
   else
-    LAUNCH((column_partials<K, 1, F>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
+    LAUNCH((column_partials<K, 1, F, Out>), dim3(grid, tiles, (unsigned)samples), COLUMN_THREADS, 0,
            stream, rows, (int)width, f, partial, out);
-  if (!whole)
-    LAUNCH(column_finish<K>, dim3((unsigned)(width + 31) / 32, K, (unsigned)samples),
+  if (partial)
+    LAUNCH((column_finish<K, Out>), dim3((unsigned)(width + 31) / 32, (unsigned)samples),
            32 * COLUMN_GROUPS, 0, stream, (int)grid, (int)width, partial, out);
 }
 

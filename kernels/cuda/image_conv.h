@@ -197,8 +197,8 @@ static inline void image_conv_weight_gradient(const Call *call, void *scratch) {
            dim3((unsigned)blocks, (unsigned)(s.kernel[0] * s.channels)), IMAGE_THREADS, 0,
            call->stream, s, data_of<const X>(x), data_of<const Y>(dy), partial);
   });
-  LAUNCH(column_finish<1>, dim3((unsigned)(width + 31) / 32, 1, 1), 32 * COLUMN_GROUPS, 0,
-         call->stream, blocks, width, partial, ColumnOut<1>{{dw}});
+  LAUNCH((column_finish<1, ColumnOut<1>>), dim3((unsigned)(width + 31) / 32, 1, 1),
+         32 * COLUMN_GROUPS, 0, call->stream, blocks, width, partial, ColumnOut<1>{{dw}});
 }
 
 #endif
