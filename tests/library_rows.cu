@@ -1,5 +1,6 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/epilogues.h"
+#include "kernels/cuda/few_rows.h"
 #include "kernels/cuda/narrow.h"
 #include "kernels/cuda/noise.h"
 #include "kernels/cuda/rows.h"
@@ -15,7 +16,7 @@ static float number(int64_t i) {
 namespace {
 struct Numbers {
   DType type;
-  alignas(16) unsigned char bytes[4096];
+  alignas(16) unsigned char bytes[16384];
   float at(int i) const {
     return type == F32 ? reinterpret_cast<const float *>(bytes)[i]
                        : load(reinterpret_cast<const bf16 *>(bytes) + i);
@@ -262,10 +263,72 @@ static int narrow_layers(int *count) {
          narrow_layer(2, 400, 16, 32, false, count) + narrow_layer(2, 300, 32, 64, true, count);
 }
 
+/* A layer's three gradients, each added to what is there or not; whole numbers, so to the bit. */
+template <typename T, typename X>
+static int few_gradients(DType t, DType xt, int rows, int outs, int ins, bool relu, bool adds,
+                         int *count) {
+  static Numbers dy, y, x, dx;
+  static float w[8192], dw[8192], db[256];
+  int wrong = 0;
+  dy.fill(t, rows * outs);
+  y.fill(t, rows * outs + 3);
+  x.fill(xt, rows * ins);
+  dx.fill(xt, rows * ins);
+  for (int i = 0; i < outs * ins; i++) w[i] = dw[i] = number(i + 2);
+  for (int i = 0; i < outs; i++) db[i] = number(i);
+  FewRows<T, X> f = {};
+  f.rows = rows;
+  f.outs = outs;
+  f.ins = ins;
+  f.dy = reinterpret_cast<T *>(dy.bytes);
+  f.y = relu ? reinterpret_cast<T *>(y.bytes) : NULL;
+  f.x = reinterpret_cast<X *>(x.bytes);
+  f.w = w;
+  f.dx = reinterpret_cast<X *>(dx.bytes);
+  f.dw = dw;
+  f.db = db;
+  f.adds_x = f.adds_w = f.adds_b = adds;
+  few_rows_run(nullptr, f);
+  auto g = [&](int r, int o) {
+    return !relu || number(r * outs + o) > 0 ? number(r * outs + o) : 0;
+  };
+  for (int o = 0; o < outs; o++) {
+    float sum = adds ? number(o) : 0;
+    for (int r = 0; r < rows; r++) sum += g(r, o);
+    wrong += compare(db[o] == sum, count);
+    for (int i = 0; i < ins; i++) {
+      sum = adds ? number(o * ins + i + 2) : 0;
+      for (int r = 0; r < rows; r++) sum += g(r, o) * number(r * ins + i);
+      wrong += compare(dw[o * ins + i] == sum, count);
+    }
+  }
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < ins; i++) {
+      float sum = adds ? number(r * ins + i) : 0;
+      for (int o = 0; o < outs; o++) sum += g(r, o) * number(o * ins + i + 2);
+      float rounded = xt == F32 ? sum : __bfloat162float(__float2bfloat16(sum));
+      wrong += compare(dx.at(r * ins + i) == rounded, count);
+    }
+  return wrong;
+}
+
+static int few_of_each(int rows, int outs, int ins, int *count) {
+  int wrong = 0;
+  for (int relu = 0; relu < 2; relu++)
+    for (int adds = 0; adds < 2; adds++)
+      wrong += few_gradients<float, float>(F32, F32, rows, outs, ins, relu, adds, count) +
+               few_gradients<bf16, bf16>(BF16, BF16, rows, outs, ins, relu, adds, count) +
+               few_gradients<float, bf16>(F32, BF16, rows, outs, ins, relu, adds, count) +
+               few_gradients<bf16, float>(BF16, F32, rows, outs, ins, relu, adds, count);
+  return wrong;
+}
+
 int library_rows_wrong(int *count) {
   return move_rows(16, 24, 32, 24, count) + move_rows(5, 8, 5, 8, count) +
          move_rows(3, 3, 7, 9, count) + add_rows(16, 32, 24, count) + add_rows(5, 7, 5, count) +
          add_biases(24, count) + add_biases(7, count) + sum_columns(24, count) +
          sum_columns(7, count) + pass_gradients(24, count) + pass_gradients(7, count) +
-         narrow_layers(count) + make_noise(count) + take_half_weights(count);
+         narrow_layers(count) + few_of_each(17, 70, 36, count) + few_of_each(5, 3, 7, count) +
+         few_of_each(1, 256, 32, count) + few_of_each(70, 9, 33, count) + make_noise(count) +
+         take_half_weights(count);
 }

@@ -1,6 +1,7 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/dense.h"
 #include "kernels/cuda/epilogues.h"
+#include "kernels/cuda/few_rows.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/narrow.h"
 #include "kernels/cuda/rows.h"
@@ -17,6 +18,7 @@ struct Dense {
   DType type; /* of the products' operands */
   bool relu, tf32;
   bool narrow; /* backward by narrow.h */
+  bool few;    /* backward by few_rows.h */
   int64_t rows, ins, outs;
   const Gemm *forward, *input, *weight;
   size_t x, w, bias, g, sums, workspace;
@@ -49,8 +51,10 @@ static bool prepare_forward(Call *call, Dense *d, Error *error) {
   return true;
 }
 
-/* By narrow.h in one walk, or by products of the library. */
+/* By few_rows.h in one launch, by narrow.h in one walk, or by products of the library. */
 static bool choose_backward(const Call *call, Dense *d, Error *error) {
+  d->few = few_rows_fit(d->rows, d->outs, d->ins);
+  if (d->few) return true;
   d->narrow =
       d->type == BF16 && call->in[IN_X].type == BF16 && narrow_fits(d->rows, d->ins, d->outs);
   if (d->narrow) return true;
@@ -73,6 +77,7 @@ static size_t backward_workspace(const Dense *d) {
 static bool prepare_backward(Call *call, Dense *d, Error *error) {
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
   if (!choose_backward(call, d, error)) return false;
+  if (d->few) return true; /* reads and writes the operands as they are */
   if (call->in[IN_X].type != d->type) d->x = scratch_add(total, (size_t)(d->rows * d->ins) * unit);
   if (d->type == BF16) d->w = scratch_add(total, (size_t)(d->outs * d->ins) * unit);
   if (d->relu || call->out[0].type != d->type)
@@ -147,8 +152,37 @@ static void narrow_backward(const Call *call, const Dense *d, const void *g, flo
   narrow_run(call->stream, 1, c, scratch_at(call, d->workspace), result);
 }
 
+static void few_backward(const Call *call, const Dense *d) {
+  const Tensor *x = &call->in[IN_X], *y = &call->out[0];
+  with_type(y->type, [&](auto y_zero) {
+    with_type(x->type, [&](auto x_zero) {
+      using T = decltype(y_zero);
+      using X = decltype(x_zero);
+      FewRows<T, X> f = {};
+      f.rows = (int)d->rows;
+      f.outs = (int)d->outs;
+      f.ins = (int)d->ins;
+      f.dy = data_of<const T>(&call->dout[0]);
+      f.y = d->relu ? data_of<const T>(y) : NULL;
+      f.x = data_of<const X>(x);
+      f.w = data_of<const float>(&call->in[IN_W]);
+      f.dx = data_of<X>(&call->din[IN_X]);
+      f.dw = data_of<float>(&call->din[IN_W]);
+      f.db = data_of<float>(&call->din[IN_B]);
+      f.adds_x = adds_to(call, IN_X);
+      f.adds_w = adds_to(call, IN_W);
+      f.adds_b = adds_to(call, IN_B);
+      few_rows_run(call->stream, f);
+    });
+  });
+}
+
 void dense_backward(const Call *call) {
   const Dense *d = dense_of(call);
+  if (d->few) {
+    few_backward(call, d);
+    return;
+  }
   float *db = data_of<float>(&call->din[IN_B]);
   const void *g = gradient(call, d, db);
   void *workspace = scratch_at(call, d->workspace);
