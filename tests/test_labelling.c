@@ -2,7 +2,7 @@
  * scored. */
 #include "base/rng.h"
 #include "src/data/batches/sampler.h"
-#include "src/data/metrics/structures.h"
+#include "src/data/metrics/score.h"
 #include "src/data/predict/restore.h"
 #include "src/data/sets/dataset_json.h"
 #include "src/train/watch.h"

@@ -1,7 +1,7 @@
 /* Prepared volumes against NumPy and SciPy put together as nnU-Net does it: the mask of what was
  * recorded, every scheme of intensities, and what lies outside as a label of its own. */
 #include "src/data/prepare/cache.h"
-#include "src/data/prepare/nonzero.h"
+#include "src/data/prepare/preprocess.h"
 #include "tests/scratch.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* From class maps to labels: the way back to the file, components, and the choice of
  * post-processing. */
 #include "base/rng.h"
-#include "src/data/metrics/structures.h"
+#include "src/data/metrics/score.h"
 #include "src/data/predict/components.h"
 #include "src/data/predict/restore.h"
 #include "src/data/predict/sliding_window.h"

@@ -1,6 +1,5 @@
 /* The folds: nnU-Net's, those of trials that were stored before, and what is wrong with a file of
  * them. */
-#include "src/data/sets/numpy_shuffle.h"
 #include "src/data/sets/split.h"
 #include "tests/scratch.h"
 

@@ -1,12 +1,367 @@
-/* harness estimate: what an experiment would cost; the work is in src/bench/estimate.c. */
-#include "src/bench/estimate.h"
-
-#include <string.h>
-
+#include "base/clock.h"
+#include "base/error.h"
+#include "engine/storage.h"
 #include "lua/bind.h"
+#include "src/bench/step.h"
 #include "src/cli/cli.h"
 #include "src/data/plan/plan_file.h"
+#include "src/data/sets/dataset.h"
 #include "src/data/sets/json_text.h"
+#include "src/machine/environment.h"
+#include "src/report/sheet.h"
+#include "src/store/field.h"
+#include "src/store/store.h"
+#include "src/train/config.h"
+#include "src/train/footprint.h"
+
+#include <jansson.h>
+#include <omp.h>
+#include <string.h>
+
+/* ---- the estimate -----------------------------------------------------------------------------*/
+
+/* What an experiment would cost, before it is run: parameters, work and memory from the plans,
+ * hours from a rate that is measured or was stored. Nothing of a step's size is allocated unless
+ * the step is small enough to be timed. */
+
+/* Where it is estimated. gpu: a name of kernels/cuda/devices, for which cuDNN plans here without
+ * it; NULL: this machine. */
+typedef struct EstimatePlace {
+  const char *home, *db, *gpu;
+} EstimatePlace;
+
+/* A step of so much work is timed itself: some seconds on two cores. */
+static const double TIMED_FLOPS = 3e11, TIMED_SECONDS = 1;
+
+typedef struct Rate {
+  double gflops; /* 0: not asked yet */
+  char from[160];
+} Rate;
+
+/* ---- the rate of steps too large to be timed ----------------------------------------------------
+ */
+
+static const char RATE_STEP[] = "unet-64";
+static const char rate_sql[] =
+    "SELECT r.gflops, r.run_id, r.threads FROM bench_rows r WHERE r.kernel = 'step:unet-64'"
+    " AND r.device = ?2 AND (r.threads = ?1 OR ?2 <> 'cpu') AND r.gflops > 0"
+    " ORDER BY r.run_id DESC LIMIT 1";
+
+static void stored_rate(const char *db, const Backend *backend, int threads, Rate *rate) {
+  Store *store = NULL;
+  Error error = {""};
+  json_t *rows = NULL, *parameters = json_pack("[i, s]", threads, backend->name);
+  if (store_exists(db) && store_open(&store, db, STORE_READ, &error) &&
+      store_query(store, rate_sql, parameters, &rows, &error) && json_array_size(rows)) {
+    const json_t *row = json_array_get(rows, 0);
+    rate->gflops = json_number_value(json_object_get(row, "gflops"));
+    snprintf(rate->from, sizeof rate->from, "step:%s of stored bench run %lld", RATE_STEP,
+             (long long)json_integer_value(json_object_get(row, "run_id")));
+  }
+  json_decref(rows);
+  json_decref(parameters);
+  store_close(store);
+}
+
+/* A whole training step of a plain U-Net, twice; the second counts. */
+static bool measure_rate(const char *home, const Backend *backend, int threads, Rate *rate,
+                         Error *error) {
+  const StepCase *c = step_cases;
+  while (c->name && strcmp(c->name, RATE_STEP) != 0) c++;
+  Step step;
+  if (!step_make_on(&step, c, backend, home, threads, error)) return false;
+  step_run(&step);
+  double start = seconds_now();
+  step_run(&step);
+  rate->gflops = graph_cost(step.graph).flops / (seconds_now() - start) / 1e9;
+  snprintf(rate->from, sizeof rate->from, "step:%s, measured now", RATE_STEP);
+  step_free(&step);
+  return true;
+}
+
+static bool find_rate(const char *home, const char *db, const Backend *backend, int threads,
+                      Rate *rate, Error *error) {
+  if (rate->gflops == 0) stored_rate(db, backend, threads, rate);
+  return rate->gflops > 0 || measure_rate(home, backend, threads, rate, error);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------
+ */
+
+static bool data_shape(const json_t *experiment, const json_t *config, int *channels,
+                       Labelling *labelling, Error *error) {
+  const json_t *data = json_object_get(experiment, "data");
+  const char *kind = json_string_value(json_object_get(data, "kind"));
+  *channels = 1;
+  if (!strcmp(kind, "phantom"))
+    *labelling = labelling_plain(1 + (int)config_int(json_object_get(data, "options"), "organs"));
+  else if (!strcmp(kind, "none"))
+    *labelling = labelling_plain((int)config_int(config, "classes"));
+  else {
+    Dataset dataset;
+    if (!dataset_open(&dataset, config_text(data, "dir"), error)) return false;
+    *channels = dataset.channels;
+    *labelling = dataset.labelling;
+    dataset_free(&dataset);
+  }
+  return true;
+}
+
+static bool time_row(Footprint *f, const json_t *config, const char *home, const char *db,
+                     Rate *rate, json_t *row, Error *error) {
+  bool timed = footprint_fits(f, TIMED_FLOPS);
+  if (timed && !footprint_run(f, config, TIMED_SECONDS, error)) return false;
+  int threads = (int)config_int(config, "threads");
+  if (!timed && !find_rate(home, db, f->backend, threads, rate, error)) return false;
+  double step_s = timed ? f->step_s : f->flops / rate->gflops / 1e9;
+  int64_t steps = config_int(config, "steps");
+  json_object_set_new(row, "steps", json_integer(steps));
+  json_object_set_new(row, "step_s", json_real(step_s));
+  json_object_set_new(row, "hours", json_real(step_s * (double)steps / 3600));
+  json_object_set_new(row, "from", json_string(timed ? "measured" : "rate"));
+  return true;
+}
+
+/* What a step does on a GPU that is not here, and the scratch of its greediest node. */
+static bool gpu_row(Footprint *f, json_t *row, Error *error) {
+  int64_t launches;
+  size_t scratch = 0;
+  if (!footprint_launches(f, &launches, error)) return false;
+  for (int i = 0; i < f->graph->node_count; i++)
+    if (f->graph->nodes[i]->call.scratch_bytes > scratch)
+      scratch = f->graph->nodes[i]->call.scratch_bytes;
+  json_object_set_new(row, "launches", json_integer(launches));
+  json_object_set_new(row, "least_bytes", json_real(f->least_bytes));
+  json_object_set_new(row, "scratch_bytes", json_integer((json_int_t)scratch));
+  return true;
+}
+
+static bool fill_row(const json_t *experiment, const json_t *config, const EstimatePlace *place,
+                     const Backend *gpu, Rate *rate, json_t *row, Error *error) {
+  int channels;
+  Labelling labelling;
+  Footprint f;
+  if (!data_shape(experiment, config, &channels, &labelling, error) ||
+      !footprint_make(&f, config, gpu, channels, &labelling, error))
+    return false;
+  double weights = (double)dtype_bytes(f.params->real) * (double)f.parameters;
+  json_object_set_new(row, "parameters", json_integer(f.parameters));
+  json_object_set_new(row, "flops", json_real(f.flops));
+  json_object_set_new(row, "train_bytes", json_real(footprint_peak(&f)));
+  json_object_set_new(row, "infer_bytes", json_real((double)f.infer_bytes + weights));
+  json_object_set_new(row, "weight_bytes", json_real(weights));
+  bool good = gpu ? gpu_row(&f, row, error)
+                  : time_row(&f, config, place->home, place->db, rate, row, error);
+  footprint_free(&f);
+  return good;
+}
+
+/* The first cell of row `index`; cells: how many it has. */
+static json_t *cell_of(const json_t *experiment, size_t index, int *cells) {
+  json_t *cell, *found = NULL;
+  size_t i;
+  *cells = 0;
+  json_array_foreach(json_object_get(experiment, "cells"), i, cell) {
+    if ((size_t)json_integer_value(json_object_get(cell, "row")) != index) continue;
+    if (!found) found = cell;
+    (*cells)++;
+  }
+  return found;
+}
+
+/* What this processor cannot compute is a row that says so, beside the others. */
+static bool works_here(const json_t *config, json_t *row) {
+  Error why = {""};
+  bool half = !strcmp(field_text(config, "dtype"), "bf16");
+  if (storage_works(half ? BF16 : F32, &backend_cpu, &why)) return true;
+  json_object_set_new(row, "not_estimated", json_string(why.text));
+  return false;
+}
+
+/* experiment: of experiment_read. One object that the caller decrefs:
+ * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells), "rate": {"gflops",
+ *  "from"} where it was needed, "rows": [{"key", "label", "parameters", "flops", "train_bytes",
+ *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
+ * train_bytes: arena, weights, gradients, momenta; infer_bytes: arena and weights; from: "measured"
+ * or "rate". db: where a bench may be stored. With a GPU: {"gpu", "gpu_bytes"}, and of each row in
+ * place of times "launches" and "least_bytes" (moved if each operand of a node is, once), of a
+ * step; "scratch_bytes", the most that a node's kernels and libraries take beside its operands.
+ * False: a row cannot be built, with the reason. */
+static bool estimate_make(const json_t *experiment, const EstimatePlace *place, json_t **estimate,
+                          Error *error) {
+  const Backend *gpu = place->gpu ? backend_planned(place->home, place->gpu, error) : NULL;
+  *estimate = NULL;
+  if (place->gpu && !gpu) return false;
+  json_t *rows = json_array(), *line;
+  Rate rate = {0};
+  double hours = 0;
+  int cells = 0, threads = 1;
+  bool good = true;
+  size_t i;
+  json_array_foreach(json_object_get(experiment, "rows"), i, line) {
+    json_t *config = json_copy(json_object_get(cell_of(experiment, i, &cells), "config"));
+    json_t *row = json_pack("{s:O, s:O}", "key", json_object_get(line, "key"), "label",
+                            json_object_get(line, "label"));
+    json_object_set_new(config, "home", json_string(place->home));
+    threads = (int)config_int(config, "threads");
+    omp_set_num_threads(threads);
+    if (gpu || works_here(config, row))
+      good = fill_row(experiment, config, place, gpu, &rate, row, error);
+    json_decref(config);
+    json_array_append_new(rows, row);
+    if (!good) break;
+    hours += cells * json_number_value(json_object_get(row, "hours"));
+  }
+  *estimate = json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
+                        json_object_get(experiment, "experiment"), "scale",
+                        json_object_get(experiment, "scale"), "threads", threads, "seeds", cells,
+                        "rows", rows);
+  if (!gpu) json_object_set_new(*estimate, "hours", json_real(hours));
+  if (rate.gflops > 0)
+    json_object_set_new(*estimate, "rate",
+                        json_pack("{s:f, s:s}", "gflops", rate.gflops, "from", rate.from));
+  if (gpu) json_object_set_new(*estimate, "gpu", json_string(place->gpu));
+  if (gpu) json_object_set_new(*estimate, "gpu_bytes", json_real((double)gpu->available()));
+  if (good) return true;
+  json_decref(*estimate);
+  *estimate = NULL;
+  return false;
+}
+
+/* ---- text ---------------------------------------------------------------------------------------
+ */
+
+/* A time in hours as text, in the unit that reads best. */
+static void hours_text(double hours, char text[32]) {
+  if (hours < 1.0 / 60)
+    snprintf(text, 32, "%.0f s", 3600 * hours);
+  else if (hours < 1)
+    snprintf(text, 32, "%.1f min", 60 * hours);
+  else
+    snprintf(text, 32, hours < 1000 ? "%.1f h" : "%.0f h", hours);
+}
+
+static Sheet gpu_sheet(const json_t *rows) {
+  static const char *const heads[] = {"variant",      "parameters",        "weights MiB",
+                                      "GFLOP a step", "least GB a step",   "launches",
+                                      "training MiB", "of it scratch MiB", "inference MiB"};
+  int count = (int)json_array_size(rows), columns = sizeof heads / sizeof *heads;
+  Sheet sheet = sheet_make(count + 1, columns);
+  for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
+  for (int i = 0; i < count; i++) {
+    const json_t *row = json_array_get(rows, (size_t)i);
+    sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
+    sheet_set(&sheet, i + 1, 1, "%.0f", field_number(row, "parameters"));
+    sheet_set(&sheet, i + 1, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 3, "%.1f", field_number(row, "flops") / 1e9);
+    sheet_set(&sheet, i + 1, 4, "%.1f", field_number(row, "least_bytes") / 1e9);
+    sheet_set(&sheet, i + 1, 5, "%.0f", field_number(row, "launches"));
+    sheet_set(&sheet, i + 1, 6, "%.0f", field_number(row, "train_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 7, "%.0f", field_number(row, "scratch_bytes") / 0x1p20);
+    sheet_set(&sheet, i + 1, 8, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
+  }
+  return sheet;
+}
+
+static void gpu_print(const json_t *estimate, FILE *out) {
+  Sheet sheet = gpu_sheet(json_object_get(estimate, "rows"));
+  fprintf(out, "%s, scale %s, planned for one %s\n\n",
+          json_string_value(json_object_get(estimate, "experiment")),
+          json_string_value(json_object_get(estimate, "scale")),
+          json_string_value(json_object_get(estimate, "gpu")));
+  sheet_text(&sheet, false, out);
+  fprintf(out,
+          "\n  training: arena, weights, gradients, momenta, batches to come, of %.0f MiB; the "
+          "driver's and the "
+          "libraries' own memory comes on top\n"
+          "  scratch: the most that one node's kernels take beside its operands: cuDNN's "
+          "workspaces as its engines ask for, cuBLASLt's at the most it may take\n"
+          "  least GB: each operand of each node moved once; launches: without the optimiser's\n",
+          field_number(estimate, "gpu_bytes") / 0x1p20);
+  sheet_free(&sheet);
+}
+
+static void put_row(Sheet *sheet, int r, const json_t *row) {
+  bool measured = !strcmp(field_text(row, "from"), "measured");
+  char time[32];
+  hours_text(field_number(row, "hours"), time);
+  sheet_set(sheet, r, 1, "%.0f", field_number(row, "parameters"));
+  sheet_set(sheet, r, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
+  sheet_set(sheet, r, 3, "%.1f", field_number(row, "flops") / 1e9);
+  sheet_set(sheet, r, 4, "%.0f", field_number(row, "train_bytes") / 0x1p20);
+  sheet_set(sheet, r, 5, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
+  sheet_set(sheet, r, 6, measured ? "%.3f" : "~%.1f", field_number(row, "step_s"));
+  sheet_set(sheet, r, 7, measured ? "%s" : "~%s", time);
+}
+
+/* Below the table; how many rows have no numbers. */
+static int print_unknown(const json_t *rows, FILE *out) {
+  int count = 0;
+  const json_t *row;
+  size_t i;
+  json_array_foreach(rows, i, row) {
+    const char *why = field_text(row, "not_estimated");
+    if (why[0])
+      fprintf(out, "%s  %s is not estimated: %s\n", count++ ? "" : "\n", field_text(row, "label"),
+              why);
+  }
+  return count;
+}
+
+static Sheet sheet_of(const json_t *rows) {
+  static const char *const heads[] = {"variant",      "parameters",   "weights MiB",
+                                      "GFLOP a step", "training MiB", "inference MiB",
+                                      "step s",       "training time"};
+  int count = (int)json_array_size(rows), columns = sizeof heads / sizeof *heads;
+  Sheet sheet = sheet_make(count + 1, columns);
+  for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
+  for (int i = 0; i < count; i++) {
+    const json_t *row = json_array_get(rows, (size_t)i);
+    sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
+    for (int c = 1; c < columns; c++) sheet_set(&sheet, i + 1, c, "-");
+    if (!field_text(row, "not_estimated")[0]) put_row(&sheet, i + 1, row);
+  }
+  return sheet;
+}
+
+static void estimate_print(const json_t *estimate, FILE *out) {
+  if (json_object_get(estimate, "gpu")) {
+    gpu_print(estimate, out);
+    return;
+  }
+  double load[1] = {0};
+  const json_t *rows = json_object_get(estimate, "rows"), *rate = json_object_get(estimate, "rate");
+  Sheet sheet = sheet_of(rows);
+  char total[32];
+  hours_text(field_number(estimate, "hours"), total);
+  int threads = (int)field_number(estimate, "threads"),
+      seeds = (int)field_number(estimate, "seeds");
+  fprintf(out, "%s, scale %s, %d thread%s\n\n",
+          json_string_value(json_object_get(estimate, "experiment")),
+          json_string_value(json_object_get(estimate, "scale")), threads, threads == 1 ? "" : "s");
+  sheet_text(&sheet, false, out);
+  sheet_free(&sheet);
+  int known = (int)json_array_size(rows) - print_unknown(rows, out);
+  if (!known) return;
+  fprintf(out, "\n  one trial a line; all %d variants with %d seed%s: %s, one trial at a time\n",
+          known, seeds, seeds == 1 ? "" : "s", total);
+  fprintf(out, "  training: arena, weights, gradients, momenta; inference: of one patch; times "
+               "are of the training steps, without validation\n");
+  if (rate)
+    fprintf(out,
+            "  ~ from a rate of %.0f GFLOP/s (%s): the step itself is too large to be timed "
+            "here\n",
+            field_number(rate, "gflops"), json_string_value(json_object_get(rate, "from")));
+  else
+    fprintf(out, "  every step was timed here, on noise\n");
+  if (getloadavg(load, 1) == 1 && load[0] > environment_cores() + 1)
+    fprintf(out, "  the machine is busy (load %.1f): on a quiet one these times are shorter\n",
+            load[0]);
+}
+
+/* ---- the command ------------------------------------------------------------------------------*/
+
+/* harness estimate: what an experiment would cost; the work is in src/cli/cmd_estimate.c. */
 
 enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE, KEY_DEVICE, KEY_GPU };
 

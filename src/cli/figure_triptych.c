@@ -1,5 +1,5 @@
 #include "src/cli/figures.h"
-#include "src/data/metrics/structures.h"
+#include "src/data/metrics/score.h"
 #include "src/data/nifti/volume.h"
 #include "src/report/picture.h"
 #include "src/report/report.h"

@@ -1,5 +1,5 @@
 #include "src/train/postprocess.h"
-#include "src/data/metrics/structures.h"
+#include "src/data/metrics/score.h"
 #include "src/data/predict/components.h"
 #include "src/data/sets/json_text.h"
 

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "engine/probe.h"
 #include "kernels/mode.h"
-#include "src/data/metrics/structures.h"
+#include "src/data/metrics/score.h"
 #include "src/machine/ceilings.h"
 #include "src/store/event.h"
 #include "src/train/cases.h"

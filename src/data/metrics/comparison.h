@@ -3,7 +3,7 @@
 #ifndef DATA_COMPARISON_H
 #define DATA_COMPARISON_H
 
-#include "src/data/metrics/structures.h"
+#include "src/data/metrics/score.h"
 #include "src/data/sets/dataset.h"
 
 typedef struct ComparisonOptions {

@@ -4,6 +4,7 @@
 
 #include "src/data/metrics/metric.h"
 #include "src/data/nifti/volume.h"
+#include "src/data/sets/labelling.h"
 
 typedef struct Score {
   Situation situation;
@@ -19,5 +20,17 @@ bool score_labels(const uint8_t *reference, const uint8_t *prediction, const Gri
                   const SurfaceOptions *options, Score *score, Error *error);
 /* Mean over labels 1..labels-1 that are not absent; NaN when all are. */
 double score_mean(const Score *score, int labels, Metric metric);
+
+/* ---- structures of a data set -----------------------------------------------------------------*/
+
+/* The metrics of score.h over a data set's structures, which may be regions that
+ * overlap. Voxels that the reference marks as ignored count as background in both maps, so that
+ * whatever is predicted there is neither right nor wrong. */
+
+/* score (labelling_structures); [0], background, is not filled for regions. options: as in
+ * score_labels. */
+bool score_structures(const Labelling *labelling, const uint8_t *reference,
+                      const uint8_t *prediction, const Grid *grid, const SurfaceOptions *options,
+                      Score *score, Error *error);
 
 #endif

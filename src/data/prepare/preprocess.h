@@ -4,10 +4,21 @@
 #ifndef DATA_PREPROCESS_H
 #define DATA_PREPROCESS_H
 
+#include "src/data/nifti/volume.h"
 #include "src/data/prepare/frame.h"
 #include "src/data/prepare/normalise.h"
 
 #include <jansson.h>
+
+/* ---- the part that was recorded ---------------------------------------------------------------*/
+
+/* The part of an image that was recorded, as nnU-Net v2 finds it: every voxel with any channel that
+ * is not 0, and the holes that such voxels close off. */
+
+/* inside (D,H,W): 1 inside, 0 outside; to be freed. NULL: no memory. */
+uint8_t *nonzero_mask(const Image *image, Error *error);
+
+/* ---- preprocessing ----------------------------------------------------------------------------*/
 
 /* Counts up when the same plan gives other voxels: part of caches' keys and of trials. 2: labels by
  * the largest weight, what lies outside apart from background, labelled voxels inside the mask. */
@@ -35,7 +46,7 @@ uint64_t preprocessing_key(const Preprocessing *preprocessing, const Dataset *da
 bool prepare_image(const Preprocessing *preprocessing, const Image *source, Image *prepared,
                    Frame *frame, Error *error);
 /* The same with its labels (see resample_labels). Labelled voxels count as recorded, whatever their
- * intensity; what lies outside (nonzero.h) is resampled as a label of its own, smaller than all,
+ * intensity; what lies outside (above) is resampled as a label of its own, smaller than all,
  * and is background afterwards. `prepared` keeps the name. */
 bool prepare_volume(const Preprocessing *preprocessing, const Volume *source, Volume *prepared,
                     Frame *frame, Error *error);

@@ -12,6 +12,18 @@
 
 #include "src/data/sets/problems.h"
 
+#include <stdint.h>
+
+/* ---- scikit-learn's order ---------------------------------------------------------------------*/
+
+/* The order in which scikit-learn's KFold(shuffle=True, random_state=seed) takes its samples, and
+ * so nnU-Net its cases: numpy.random.RandomState(seed).shuffle of 0 .. count-1, bit for bit. */
+
+/* order (count) is overwritten. */
+void numpy_shuffle(uint32_t seed, int *order, int count);
+
+/* ---- the split --------------------------------------------------------------------------------*/
+
 enum { SPLIT_FOLDS = 5, SPLIT_SEED = 12345 };
 
 typedef struct Split {
