@@ -15,7 +15,7 @@
  */
 
 /* The cells that an experiment's file asks for at a scale ("" or several, as in quick+paper: as the
- * file has it); null when it cannot be read. */
+ * file has it); NULL when it cannot be read. */
 static json_t *wanted_plan(const char *home, const char *name, const char *scale) {
   char path[4200], override[100], *overrides[] = {override};
   json_t *cells = NULL;
@@ -23,55 +23,65 @@ static json_t *wanted_plan(const char *home, const char *name, const char *scale
   snprintf(path, sizeof path, "%.4000s/experiments/%.80s.lua", home, name);
   snprintf(override, sizeof override, "scale=%.80s", scale);
   bool one = scale[0] && !strchr(scale, '+');
-  bool good = experiment_read(home, path, one, overrides, plan_of_data, &cells, &error);
-  return good && cells ? cells : json_null();
+  return experiment_read(home, path, one, overrides, plan_of_data, &cells, &error) ? cells : NULL;
 }
 
 /* Adds one experiment; listed: also when nothing is stored of it. */
-static bool add_experiment(const Common *common, Store *store, const ResultChoice *choice,
-                           const char *name, const char *file, bool listed, json_t *experiments,
-                           Error *error) {
-  json_t *result = NULL;
+static bool add_experiment(const Common *common, const ResultChoice *choice, const char *name,
+                           const char *file, bool listed, Report *report, Error *error) {
+  Result *result = NULL;
   ResultChoice one = *choice;
   one.what = name;
-  if (!result_load(store, &one, &result, error)) return false;
+  if (!result_load(report->store, &one, &result, error)) return false;
   if (!result && !listed) return true;
-  const char *scale = result ? field_text(result, "scale") : choice->scale ? choice->scale : "";
-  json_array_append_new(experiments,
-                        json_pack("{s:s,s:s,s:o,s:o}", "name", name, "file", file, "wanted",
-                                  listed ? wanted_plan(common->home, name, scale) : json_null(),
-                                  "result", result ? result : json_null()));
+  const char *scale = result ? result->scale : choice->scale ? choice->scale : "";
+  report->experiment[report->experiments++] = (ReportExperiment){
+      name, file, listed ? wanted_plan(common->home, name, scale) : NULL, result};
   return true;
 }
 
-/* Those of experiments/all.lua in its order, then what else is stored. */
-static bool find_experiments(const Common *common, Store *store, const ResultChoice *choice,
-                             json_t *experiments, Error *error) {
+typedef struct Known {
+  const char *name, *file;
+} Known;
+
+static const Column known_columns[] = {COLUMN(Known, name), COLUMN(Known, file), {0}};
+
+/* Those of experiments/all.lua, as {"name", "file"}. */
+static json_t *listed_experiments(const char *home) {
   char path[4200], file[100];
-  json_t *list = NULL, *stored = NULL, *name, *row;
+  json_t *all = NULL, *list = json_array(), *name;
   Error unread = {""};
-  snprintf(path, sizeof path, "%.4000s/experiments/all.lua", common->home);
-  if (!experiment_read(common->home, path, 0, NULL, NULL, &list, &unread)) list = json_object();
-  bool good =
-      store_query(store, "SELECT name, file FROM experiments ORDER BY id", NULL, &stored, error);
-  const json_t *names = json_object_get(list, "experiments");
-  size_t i, k;
-  json_array_foreach(names, i, name) {
-    if (!good) break;
+  size_t i;
+  snprintf(path, sizeof path, "%.4000s/experiments/all.lua", home);
+  if (!experiment_read(home, path, 0, NULL, NULL, &all, &unread)) return list;
+  json_array_foreach(json_object_get(all, "experiments"), i, name) {
     snprintf(file, sizeof file, "experiments/%.80s.lua", json_string_value(name));
-    good = add_experiment(common, store, choice, json_string_value(name), file, true, experiments,
-                          error);
+    json_array_append_new(list, json_pack("{s:O,s:s}", "name", name, "file", file));
   }
-  json_array_foreach(stored, i, row) {
-    bool listed = false;
-    json_array_foreach(names, k, name) listed =
-        listed || !strcmp(json_string_value(name), field_text(row, "name"));
-    if (good && !listed)
-      good = add_experiment(common, store, choice, field_text(row, "name"), field_text(row, "file"),
-                            false, experiments, error);
+  json_decref(all);
+  return list;
+}
+
+/* The listed ones in their order, then what else is stored. names, stored: keep the texts. */
+static bool find_experiments(const Common *common, const ResultChoice *choice, Report *report,
+                             const json_t *listed, Rows *stored, Error *error) {
+  size_t count = json_array_size(listed);
+  bool good = store_rows(report->store, "SELECT name, file FROM experiments ORDER BY id", NULL,
+                         known_columns, sizeof(Known), stored, error);
+  report->experiment = calloc(count + (size_t)stored->count + 1, sizeof *report->experiment);
+  CHECK(report->experiment, "no memory for the report");
+  for (size_t i = 0; good && i < count; i++) {
+    Known known;
+    row_read(json_array_get(listed, i), known_columns, &known);
+    good = add_experiment(common, choice, known.name, known.file, true, report, error);
   }
-  json_decref(stored);
-  json_decref(list);
+  for (int i = 0; good && i < stored->count; i++) {
+    const Known *known = (Known *)stored->row + i;
+    bool twice = false;
+    for (size_t k = 0; k < count; k++)
+      twice = twice || !strcmp(field_text(json_array_get(listed, k), "name"), known->name);
+    good = twice || add_experiment(common, choice, known->name, known->file, false, report, error);
+  }
   return good;
 }
 
@@ -97,30 +107,24 @@ static bool write_file(Report *report, const char *path, Error *error) {
 
 int report_make(const Common *common, Store *store, const ResultChoice *choice, const char *path,
                 Error *error) {
-  Report report = {.store = store,
-                   .experiments = json_array(),
-                   .pictures = json_array(),
-                   .open = json_array(),
-                   .options = experiment_options(common->home, error)};
-  bool good = report.options && find_experiments(common, store, choice, report.experiments, error);
-  const json_t *experiment;
-  size_t i;
+  Report report = {.store = store, .options = experiment_options(common->home, error)};
+  json_t *listed = listed_experiments(common->home);
+  Rows known = {0};
+  bool good = report.options && find_experiments(common, choice, &report, listed, &known, error);
   int stored = 0;
-  json_array_foreach(report.experiments, i, experiment) {
-    const json_t *result = json_object_get(experiment, "result");
-    if (!json_is_object(result)) continue;
+  for (int i = 0; i < report.experiments; i++) {
+    if (!report.experiment[i].result) continue;
     stored++;
-    figures_report(common, store, result, report.pictures, report.open);
+    figures_report(common, &report, report.experiment[i].result);
   }
   if (good && !stored)
     fail(error, "%s: nothing is stored to report; `harness run experiments/all.lua` makes results",
          common->db);
   int code = !good ? EXIT_UNFIT : stored ? EXIT_DONE : EXIT_NOTHING;
   if (code == EXIT_DONE && !write_file(&report, path, error)) code = EXIT_UNFIT;
-  json_decref(report.experiments);
-  json_decref(report.pictures);
-  json_decref(report.open);
-  json_decref(report.options);
+  report_free(&report);
+  rows_free(&known);
+  json_decref(listed);
   return code;
 }
 

@@ -14,7 +14,6 @@
 #include "src/machine/environment.h"
 #include "src/report/plot.h"
 #include "src/report/table.h"
-#include "src/store/field.h"
 
 enum { OVERRIDES_MAX = 256 };
 
@@ -314,24 +313,19 @@ typedef struct Outcome {
 } Outcome;
 
 /* A collapse where the paper reports one (Table 5, 1 : 1) is the result that was asked for. */
-static int expected_collapses(const json_t *row) {
-  const char *word = json_string_value(json_object_get(row, "paper_word"));
-  return word && strcmp(word, "collapse") == 0 ? field_whole(row, "collapsed") : 0;
-}
-
-static void add_outcome(const json_t *result, Outcome *outcome) {
-  const json_t *row;
-  size_t i;
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
-    int waiting = field_whole(row, "planned") + field_whole(row, "interrupted");
-    int good = field_whole(row, "done") + expected_collapses(row);
+static void add_outcome(const Result *result, Outcome *outcome) {
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    int waiting = row->status[STATUS_PLANNED] + row->status[STATUS_INTERRUPTED];
+    bool asked = !strcmp(row->paper_word, "collapse");
+    int good = row->status[STATUS_DONE] + (asked ? row->status[STATUS_COLLAPSED] : 0);
     outcome->open += waiting;
-    outcome->bad += field_whole(row, "cells") - good - waiting;
+    outcome->bad += row->cells - good - waiting;
   }
 }
 
 /* The results stand without a picture, so its failure is only told. */
-static void draw(const Run *run, const json_t *result) {
+static void draw(const Run *run, const Result *result) {
   Error drawing = {""};
   char path[PLOT_PATH];
   const PlotOf of = {run->store, store_folder(run->store), result, 0};
@@ -342,7 +336,7 @@ static void draw(const Run *run, const json_t *result) {
 
 /* Prints an experiment's table and draws its plot. */
 static bool show(const Run *run, int experiment, bool interrupted, Outcome *outcome, Error *error) {
-  json_t *result;
+  Result *result;
   ResultChoice choice = {.plan_id = run->experiments.item[experiment].plan_id};
   if (!result_load(run->store, &choice, &result, error)) return false;
   if (run->json && experiment > 0) fputs(",\n", stdout);
@@ -351,7 +345,7 @@ static bool show(const Run *run, int experiment, bool interrupted, Outcome *outc
   fflush(stdout);
   add_outcome(result, outcome);
   if (!interrupted) draw(run, result);
-  json_decref(result);
+  result_free(result);
   tell_other_builds(run, &run->experiments.item[experiment]);
   return true;
 }

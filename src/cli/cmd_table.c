@@ -84,7 +84,7 @@ static const char *stored(const MetricRow *row) {
 }
 
 /* Opens the database and loads the choice; returns EXIT_DONE with *result, or another code. */
-static int load(const Common *common, const ResultChoice *choice, Store **store, json_t **result,
+static int load(const Common *common, const ResultChoice *choice, Store **store, Result **result,
                 Error *error) {
   *result = NULL;
   if (!store_exists(common->db)) {
@@ -103,17 +103,17 @@ static int load(const Common *common, const ResultChoice *choice, Store **store,
   return EXIT_NOTHING;
 }
 
-static void tell_others(const json_t *result, const Common *common) {
-  const json_t *others = json_object_get(result, "others"), *other;
+static void tell_others(const Result *result, const Common *common) {
+  const json_t *other;
   size_t i;
-  if (json_array_size(others) == 0 || common->quiet) return;
+  if (json_array_size(result->others) == 0 || common->quiet) return;
   fprintf(stderr,
           "harness: the newest run's is shown; also stored (choose with --scale, --dataset, "
           "--device):\n");
-  json_array_foreach(others, i, other) fprintf(stderr, "  %s\n", json_string_value(other));
+  json_array_foreach(result->others, i, other) fprintf(stderr, "  %s\n", json_string_value(other));
 }
 
-static int print_table(const json_t *result, const Choice *choice, Error *error) {
+static int print_table(const Result *result, const Choice *choice, Error *error) {
   bool to_file = choice->output && strcmp(choice->output, "-");
   FILE *out = to_file ? fopen(choice->output, "w") : stdout;
   if (out) table_print(result, choice->format, out);
@@ -128,7 +128,7 @@ int command_table(int argc, char **argv) {
   Choice choice = {.format = "text"};
   Error error = {""};
   Store *store = NULL;
-  json_t *result = NULL;
+  Result *result = NULL;
   char list[METRIC_LIST], text[1024];
   Cli told = table_cli;
   metric_list(stored, list);
@@ -142,7 +142,7 @@ int command_table(int argc, char **argv) {
     fail(&error, "harness table needs a table's number or an experiment's name, such as 6");
   if (result) tell_others(result, &common);
   if (result) code = print_table(result, &choice, &error);
-  json_decref(result);
+  result_free(result);
   store_close(store);
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }
@@ -193,7 +193,7 @@ int command_plot(int argc, char **argv) {
   Choice choice = {.format = "text"};
   Error error = {""};
   PlotOf of = {0};
-  json_t *result = NULL;
+  Result *result = NULL;
   char path[PLOT_PATH], list[1024], text[2048];
   int code = EXIT_USAGE;
   if (command_figure(argc, argv, &code)) return code;
@@ -215,7 +215,7 @@ int command_plot(int argc, char **argv) {
   of.folder = of.store ? store_folder(of.store) : "";
   if (code == EXIT_DONE && !kind->draw(&of, path, &error)) code = EXIT_UNFIT;
   if (code == EXIT_DONE) printf("%s\n", path);
-  json_decref(result);
+  result_free(result);
   store_close(of.store);
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }

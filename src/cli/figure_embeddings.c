@@ -247,19 +247,18 @@ static bool add_trial(Gallery *g, const FigureRequest *r, const json_t *trial, j
   return good;
 }
 
-static bool collect(const FigureRequest *r, Store *store, const json_t *result, Gallery *g,
+static bool collect(const FigureRequest *r, Store *store, const Result *result, Gallery *g,
                     Error *error) {
-  json_t *trials = NULL, *row;
-  if (!figure_trials(store, NULL, config_int(result, "plan_id"), &trials, error)) return false;
+  json_t *trials = NULL;
+  if (!figure_trials(store, NULL, result->plan_id, &trials, error)) return false;
   bool good = true;
-  size_t i;
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
+  for (int i = 0; i < result->rows; i++) {
     json_t *config = NULL;
-    const json_t *trial = figure_pick(r, store, trials, config_int(row, "position"), &config);
+    const json_t *trial = figure_pick(r, store, trials, result->row[i].position, &config);
     if (trial && good) good = add_trial(g, r, trial, config, error);
     if (!trial && !r->common.quiet)
       fprintf(stderr, "harness: %s has no trial with weights yet: left out\n",
-              config_text(row, "label"));
+              result->row[i].label);
     json_decref(config);
   }
   json_decref(trials);
@@ -294,10 +293,10 @@ static void gallery_free(Gallery *g) {
 }
 
 /* Returns an exit code, EXIT_DONE with the pictures' paths. */
-static int draw_embeddings(const FigureRequest *r, Store *store, const json_t *result,
+static int draw_embeddings(const FigureRequest *r, Store *store, const Result *result,
                            char path[2][PLOT_PATH], Error *error) {
   Gallery gallery = {0};
-  const char *experiment = config_text(result, "experiment");
+  const char *experiment = result->experiment;
   bool good = collect(r, store, result, &gallery, error);
   bool any = gallery.sheet[0].heads || gallery.sheet[1].heads;
   if (good && !any)
@@ -309,7 +308,7 @@ static int draw_embeddings(const FigureRequest *r, Store *store, const json_t *r
 }
 
 static int draw(const FigureRequest *r, Store *store, Error *error) {
-  json_t *result = NULL;
+  Result *result = NULL;
   char path[2][PLOT_PATH];
   ResultChoice choice = {.what = r->what ? r->what : "embeddings", .scale = r->scale};
   bool good = result_load(store, &choice, &result, error);
@@ -320,24 +319,23 @@ static int draw(const FigureRequest *r, Store *store, Error *error) {
   int code = draw_embeddings(r, store, result, path, error);
   for (int kind = 0; code == EXIT_DONE && kind < 2; kind++)
     if (path[kind][0]) printf("%s\n", path[kind]);
-  json_decref(result);
+  result_free(result);
   return code;
 }
 
 /* Both pictures are there and newer than the weights of every row that has some. */
-static bool gallery_drawn(const FigureRequest *r, Store *store, const json_t *result,
+static bool gallery_drawn(const FigureRequest *r, Store *store, const Result *result,
                           char path[2][PLOT_PATH]) {
-  json_t *trials = NULL, *row;
+  json_t *trials = NULL;
   Error error = {""};
-  if (!figure_trials(store, NULL, config_int(result, "plan_id"), &trials, &error)) return false;
+  if (!figure_trials(store, NULL, result->plan_id, &trials, &error)) return false;
   bool newer = true;
-  size_t i;
   for (int kind = 0; kind < 2; kind++)
     snprintf(path[kind], PLOT_PATH, "%.4000s/plots/%.80s-%s.svg", store_folder(store),
-             config_text(result, "experiment"), kinds[kind]);
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
+             result->experiment, kinds[kind]);
+  for (int i = 0; i < result->rows; i++) {
     json_t *config = NULL;
-    if (figure_pick(r, store, trials, config_int(row, "position"), &config))
+    if (figure_pick(r, store, trials, result->row[i].position, &config))
       newer = newer && figure_is_newer(path[0], config) && figure_is_newer(path[1], config);
     json_decref(config);
   }
@@ -345,20 +343,18 @@ static bool gallery_drawn(const FigureRequest *r, Store *store, const json_t *re
   return newer && access(path[0], R_OK) == 0 && access(path[1], R_OK) == 0;
 }
 
-static void report(const FigureRequest *r, Store *store, const json_t *result, json_t *pictures,
-                   json_t *open) {
+static void report(const FigureRequest *r, Report *page, const Result *result) {
   char path[2][PLOT_PATH], caption[80];
   Error error = {""};
-  if (!gallery_drawn(r, store, result, path) &&
-      draw_embeddings(r, store, result, path, &error) != EXIT_DONE) {
-    report_add_open(open, "class and mask embeddings per query", "skipped", error.text,
+  if (!gallery_drawn(r, page->store, result, path) &&
+      draw_embeddings(r, page->store, result, path, &error) != EXIT_DONE) {
+    report_add_open(page, "class and mask embeddings per query", "skipped", error.text,
                     "./harness plot embeddings");
     return;
   }
   for (int kind = 0; kind < 2; kind++) {
     snprintf(caption, sizeof caption, "%s embedding per query, two inputs", kinds[kind]);
-    if (path[kind][0])
-      report_add_picture(pictures, config_text(result, "experiment"), caption, path[kind]);
+    if (path[kind][0]) report_add_picture(page, result->experiment, caption, path[kind]);
   }
 }
 

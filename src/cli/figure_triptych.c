@@ -264,8 +264,9 @@ static int draw(const FigureRequest *r, Store *store, Error *error) {
 }
 
 /* One row's trial: image, truth and prediction of the first validation case. */
-static void report_triptych(const FigureRequest *r, Store *store, const json_t *result,
-                            const json_t *trial, json_t *config, json_t *pictures, json_t *open) {
+static void report_triptych(const FigureRequest *r, Report *page, const Result *result,
+                            const json_t *trial, json_t *config) {
+  Store *store = page->store;
   char path[PLOT_PATH], name[64], caption[400], command[80];
   Error error = {""};
   const char *label = config_text(trial, "label");
@@ -276,28 +277,27 @@ static void report_triptych(const FigureRequest *r, Store *store, const json_t *
   if (good && access(path, R_OK)) strcpy(path + strlen(path) - 4, ".svg"); /* no pngcairo */
   snprintf(caption, sizeof caption, "%.200s: image, truth and prediction", label);
   if (good) {
-    report_add_picture(pictures, config_text(result, "experiment"), caption, path);
+    report_add_picture(page, result->experiment, caption, path);
     return;
   }
   snprintf(command, sizeof command, "./harness plot triptych %.8s", config_text(trial, "hash"));
-  report_add_open(open, caption, "skipped", error.text, command);
+  report_add_open(page, caption, "skipped", error.text, command);
 }
 
-static void report(const FigureRequest *r, Store *store, const json_t *result, json_t *pictures,
-                   json_t *open) {
-  json_t *trials = NULL, *row;
+static void report(const FigureRequest *r, Report *page, const Result *result) {
+  json_t *trials = NULL;
   Error error = {""};
-  if (!figure_trials(store, NULL, config_int(result, "plan_id"), &trials, &error)) return;
-  size_t i;
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
+  if (!figure_trials(page->store, NULL, result->plan_id, &trials, &error)) return;
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
     json_t *config = NULL;
-    const json_t *trial = figure_pick(r, store, trials, config_int(row, "position"), &config);
+    const json_t *trial = figure_pick(r, page->store, trials, row->position, &config);
     char what[400];
-    snprintf(what, sizeof what, "%.200s: image, truth and prediction", config_text(row, "label"));
+    snprintf(what, sizeof what, "%.200s: image, truth and prediction", row->label);
     if (trial)
-      report_triptych(r, store, result, trial, config, pictures, open);
+      report_triptych(r, page, result, trial, config);
     else
-      report_add_open(open, what, "skipped",
+      report_add_open(page, what, "skipped",
                       "no trial of this row that is done has its weights under checkpoints/",
                       "./harness plot triptych");
     json_decref(config);

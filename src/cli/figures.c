@@ -83,13 +83,12 @@ static const struct {
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
 
-void figures_report(const Common *common, Store *store, const json_t *result, json_t *pictures,
-                    json_t *open) {
+void figures_report(const Common *common, Report *report, const Result *result) {
   DataSeen seen = {.dir = ""};
   const FigureRequest request = {.common = *common, .number = 1, .seen = &seen};
   for (int f = 0; f < FIGURES; f++)
-    if (!strcmp(config_text(result, "experiment"), figures[f].experiment))
-      figures[f].figure->report(&request, store, result, pictures, open);
+    if (!strcmp(result->experiment, figures[f].experiment))
+      figures[f].figure->report(&request, report, result);
 }
 
 static int run(const Figure *figure, int argc, char **argv) {

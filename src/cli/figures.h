@@ -5,8 +5,7 @@
 
 #include "src/cli/cli.h"
 #include "src/cli/weights.h"
-#include "src/report/picture.h"
-#include "src/store/store.h"
+#include "src/report/report.h"
 #include "src/train/network.h"
 
 /* ---- asking -----------------------------------------------------------------------------------*/
@@ -44,8 +43,7 @@ typedef struct Figure {
   /* Draws and prints paths; an exit code. */
   int (*draw)(const FigureRequest *request, Store *store, Error *error);
   /* For the report: see figures_report. */
-  void (*report)(const FigureRequest *request, Store *store, const json_t *result, json_t *pictures,
-                 json_t *open);
+  void (*report)(const FigureRequest *request, Report *report, const Result *result);
 } Figure;
 #define PLOT(id, word, of, caption)
 #define FIGURE(id, word, experiment, caption) extern const Figure id##_figure;
@@ -60,9 +58,8 @@ typedef struct Figure {
 /* When argv[1] names such a picture: draws it, *code is the exit code, true. */
 bool command_figure(int argc, char **argv, int *code);
 
-/* What the report shows of trained weights, of one experiment's result. A picture newer than its
- * weights is not drawn again. Adds to pictures and open, see src/report/report.h. */
-void figures_report(const Common *common, Store *store, const json_t *result, json_t *pictures,
-                    json_t *open);
+/* Adds what the report shows of trained weights, of one of its results. A picture newer than its
+ * weights is not drawn again. */
+void figures_report(const Common *common, Report *report, const Result *result);
 
 #endif

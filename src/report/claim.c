@@ -1,7 +1,6 @@
 #include "src/report/claim.h"
 #include "base/error.h"
 #include "base/rng.h"
-#include "src/store/field.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -175,137 +174,116 @@ double kendall_tau(const double *a, const double *b, int count, double *p, doubl
 
 static const char values_sql[] =
     "SELECT r.position, c.trial_id AS trial, m.value,"
-    " dense_rank() OVER (ORDER BY m.case_name) - 1 AS \"case\","
+    " dense_rank() OVER (ORDER BY m.case_name) - 1 AS at_case,"
     " dense_rank() OVER (ORDER BY m.label) - 1 AS label"
     " FROM rows r JOIN plans p ON p.id = r.plan_id JOIN experiments e ON e.id = p.experiment_id"
     " JOIN cells c ON c.row_id = r.id JOIN v_attempt v ON v.trial_id = c.trial_id"
     " JOIN metrics m ON m.attempt_id = v.attempt_id AND m.metric = e.metric"
     " WHERE r.plan_id = ?1 AND m.split = 'val' AND m.label > 0 ORDER BY r.position, c.trial_id";
 
-static double number(const json_t *object, const char *key) {
-  const json_t *value = json_object_get(object, key);
-  return json_is_number(value) ? json_number_value(value) : NAN;
-}
+typedef struct Value {
+  int position, at_case, label;
+  int64_t trial;
+  double value;
+} Value;
 
-static void put(json_t *object, const char *key, double value) {
-  if (!isnan(value)) json_object_set_new(object, key, json_real(value));
-}
+static const Column value_columns[] = {COLUMN(Value, position), COLUMN(Value, at_case),
+                                       COLUMN(Value, label),    COLUMN(Value, trial),
+                                       COLUMN(Value, value),    {0}};
 
-/* How many trials, cases and labels the values of a row (-1: of all) span. */
-static Figures extent(const json_t *values, int position) {
+/* How many trials, cases and labels the values span; trials: of the row at this position. */
+static Figures extent(const Rows *values, int position) {
   Figures figures = {0, 0, 0, NULL};
-  int last = -1, row = -1;
-  const json_t *item;
-  size_t i;
-  json_array_foreach(values, i, item) {
-    if (field_whole(item, "case") >= figures.cases) figures.cases = field_whole(item, "case") + 1;
-    if (field_whole(item, "label") >= figures.labels)
-      figures.labels = field_whole(item, "label") + 1;
-    bool same = field_whole(item, "trial") == last && field_whole(item, "position") == row;
-    last = field_whole(item, "trial"), row = field_whole(item, "position");
-    if (!same && row == position) figures.trials++;
+  const Value *value = values->row;
+  for (int i = 0; i < values->count; i++) {
+    const Value *v = &value[i];
+    if (v->at_case >= figures.cases) figures.cases = v->at_case + 1;
+    if (v->label >= figures.labels) figures.labels = v->label + 1;
+    bool same = i > 0 && v->trial == v[-1].trial && v->position == v[-1].position;
+    figures.trials += !same && v->position == position;
   }
   return figures;
 }
 
 /* The row's figures, then so many trials whose every figure is 0. The caller frees value. */
-static Figures collect(const json_t *values, int position, int zeros) {
+static Figures collect(const Rows *values, int position, int zeros) {
   Figures figures = extent(values, position);
-  int size = figures.cases * figures.labels, trial = -1, last = -1;
+  int size = figures.cases * figures.labels, trial = -1;
+  int64_t last = -1;
   figures.trials += zeros;
   figures.value = calloc((size_t)(figures.trials * size + 1), sizeof *figures.value);
   CHECK(figures.value, "no memory for a comparison");
   for (int i = 0; i < (figures.trials - zeros) * size; i++) figures.value[i] = NAN;
-  const json_t *item;
-  size_t i;
-  json_array_foreach(values, i, item) {
-    if (field_whole(item, "position") != position) continue;
-    trial += field_whole(item, "trial") != last;
-    last = field_whole(item, "trial");
-    figures.value[trial * size + field_whole(item, "case") * figures.labels +
-                  field_whole(item, "label")] = number(item, "value");
+  for (const Value *v = values->row, *end = v + values->count; v < end; v++) {
+    if (v->position != position) continue;
+    trial += v->trial != last;
+    last = v->trial;
+    figures.value[trial * size + v->at_case * figures.labels + v->label] = v->value;
   }
   return figures;
 }
 
-static Difference compare(const json_t *values, const json_t *row, const json_t *above,
+static Difference compare(const Rows *values, const ResultRow *row, const ResultRow *above,
                           bool collapsed) {
-  Figures a = collect(values, field_whole(above, "position"),
-                      collapsed ? field_whole(above, "collapsed") : 0);
-  Figures b =
-      collect(values, field_whole(row, "position"), collapsed ? field_whole(row, "collapsed") : 0);
+  Figures a = collect(values, above->position, collapsed ? above->status[STATUS_COLLAPSED] : 0);
+  Figures b = collect(values, row->position, collapsed ? row->status[STATUS_COLLAPSED] : 0);
   Difference difference = figures_difference(&b, &a);
   free(a.value);
   free(b.value);
   return difference;
 }
 
-static void judge_pair(const json_t *values, json_t *row, const json_t *above) {
-  double claimed = number(row, "paper") - number(above, "paper");
+static void judge_pair(const Rows *values, ResultRow *row, const ResultRow *above) {
   Difference difference = compare(values, row, above, false);
-  Claim claim = claim_judge(claimed, &difference);
-  if (field_whole(row, "collapsed") + field_whole(above, "collapsed") > 0 && difference.interval) {
+  row->claimed = row->paper - above->paper;
+  Claim claim = claim_judge(row->claimed, &difference);
+  if (row->status[STATUS_COLLAPSED] + above->status[STATUS_COLLAPSED] > 0 && difference.interval) {
     Difference strict = compare(values, row, above, true);
-    if (claim_judge(claimed, &strict) != claim) claim = CLAIM_UNDECIDED;
+    if (claim_judge(row->claimed, &strict) != claim) claim = CLAIM_UNDECIDED;
   }
-  put(row, "claimed", claimed);
-  put(row, "difference", difference.value);
-  put(row, "low", difference.low);
-  put(row, "high", difference.high);
-  if (!isnan(difference.value))
-    json_object_set_new(row, "verdict", json_string(claim_names[claim]));
+  row->difference = difference.value;
+  row->low = difference.low;
+  row->high = difference.high;
+  if (!isnan(difference.value)) row->verdict = claim_names[claim];
 }
 
 /* The paper's word "collapse" is a claim about the row itself. */
-static void judge_collapse(json_t *row) {
-  const char *word = json_string_value(json_object_get(row, "paper_word"));
-  if (!word || strncmp(word, "collapse", 8)) return;
-  Claim claim = claim_collapse(field_whole(row, "collapsed"),
-                               field_whole(row, "collapsed") + field_whole(row, "done"));
-  if (claim != CLAIM_NONE) json_object_set_new(row, "verdict", json_string(claim_names[claim]));
+static void judge_collapse(ResultRow *row) {
+  int collapsed = row->status[STATUS_COLLAPSED];
+  if (strncmp(row->paper_word, "collapse", 8)) return;
+  Claim claim = claim_collapse(collapsed, collapsed + row->status[STATUS_DONE]);
+  if (claim != CLAIM_NONE) row->verdict = claim_names[claim];
 }
 
-static void add_tau(json_t *result, const json_t *rows) {
-  size_t size = json_array_size(rows);
-  double ours[size + 1], paper[size + 1], p, least;
-  int count = 0;
-  for (size_t i = 0; i < size; i++) {
-    const json_t *row = json_array_get(rows, i);
-    if (isnan(number(row, "mean")) || isnan(number(row, "paper"))) continue;
-    ours[count] = number(row, "mean");
-    paper[count++] = number(row, "paper");
+static ResultTau find_tau(const Result *result) {
+  double ours[result->rows + 1], paper[result->rows + 1];
+  ResultTau tau = {.rows = 0};
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    if (isnan(row->mean) || isnan(row->paper)) continue;
+    ours[tau.rows] = row->mean;
+    paper[tau.rows++] = row->paper;
   }
-  double value = kendall_tau(ours, paper, count, &p, &least);
-  if (isnan(value)) return;
-  json_t *tau = json_pack("{s:f,s:i}", "value", value, "rows", count);
-  put(tau, "p", p);
-  put(tau, "least", least);
-  json_object_set_new(result, "tau", tau);
+  tau.value = kendall_tau(ours, paper, tau.rows, &tau.p, &tau.least);
+  return tau;
 }
 
-static void judge_rows(json_t *result, const json_t *values) {
-  const json_t *rows = json_object_get(result, "rows");
-  int comparisons = 0;
-  for (size_t i = 0; i < json_array_size(rows); i++) {
-    json_t *row = json_array_get(rows, i);
-    double mean = number(row, "mean"), n = field_whole(row, "n"),
-           collapsed = field_whole(row, "collapsed");
-    if (i > 0) judge_pair(values, row, json_array_get(rows, i - 1));
+bool result_judge(Store *store, Result *result, Error *error) {
+  if (result->plans) return true; /* a plan has no figure */
+  Rows values;
+  if (!store_rows(store, values_sql, json_pack("[I]", (json_int_t)result->plan_id), value_columns,
+                  sizeof(Value), &values, error))
+    return false;
+  for (int i = 0; i < result->rows; i++) {
+    ResultRow *row = &result->row[i];
+    int collapsed = row->status[STATUS_COLLAPSED];
+    if (i > 0) judge_pair(&values, row, row - 1);
     judge_collapse(row);
-    comparisons += json_object_get(row, "low") != NULL;
-    if (collapsed > 0) put(row, "with_collapsed", isnan(mean) ? 0 : mean * n / (n + collapsed));
+    result->comparisons += !isnan(row->low);
+    if (collapsed > 0)
+      row->with_collapsed = isnan(row->mean) ? 0 : row->mean * row->n / (row->n + collapsed);
   }
-  json_object_set_new(result, "comparisons", json_integer(comparisons));
-  add_tau(result, rows);
-}
-
-bool result_judge(Store *store, json_t *result, Error *error) {
-  json_t *values, *parameters = json_pack("[O]", json_object_get(result, "plan_id"));
-  bool good = store_query(store, values_sql, parameters, &values, error);
-  json_decref(parameters);
-  const char *metric = json_string_value(json_object_get(result, "metric"));
-  if (good && metric && strcmp(metric, "plan"))
-    judge_rows(result, values); /* a plan has no figure */
-  json_decref(values);
-  return good;
+  result->tau = find_tau(result);
+  rows_free(&values);
+  return true;
 }

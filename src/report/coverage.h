@@ -3,17 +3,13 @@
 #ifndef REPORT_COVERAGE_H
 #define REPORT_COVERAGE_H
 
+#include "src/report/result.h"
 #include "src/report/sheet.h"
-#include "src/store/store.h"
 
-/* result["points"] = [{"position", "key", "label", "scale", "bridge", "covered", "planned_bytes",
- * "flops", "parameters", "step_s", "allocated_bytes", "resident_bytes"}] of the plan that result
- * names; the last three are null where the step was not run. */
-bool coverage_load(Store *store, json_t *result, Error *error);
 /* One line a point, and what its columns mean. */
-Sheet coverage_sheet(const json_t *result);
+Sheet coverage_sheet(const Result *result);
 extern const char coverage_note[];
 /* Formats as table_formats. */
-void coverage_print(const json_t *result, const char *format, FILE *out);
+void coverage_print(const Result *result, const char *format, FILE *out);
 
 #endif

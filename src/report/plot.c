@@ -1,36 +1,34 @@
 #include "src/report/plot.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "src/data/metrics/metric.h"
-#include "src/store/field.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
 /* "Dice (DSC)", or the name alone. */
-void plot_metric(FILE *out, const json_t *result) {
-  const MetricRow *metric = metric_stored(field_text(result, "metric"));
+void plot_metric(FILE *out, const Result *result) {
+  const MetricRow *metric = metric_stored(result->metric);
   char word[64];
   if (metric && metric->paper) snprintf(word, sizeof word, "%s (%s)", metric->head, metric->paper);
-  picture_text(out, metric && metric->paper ? word : field_text(result, "metric"));
+  picture_text(out, metric && metric->paper ? word : result->metric);
 }
 
-static void put_title(FILE *out, const json_t *result) {
+static void put_title(FILE *out, const Result *result) {
   fputs("set title ", out);
-  if (field_known(result, "table"))
-    fprintf(out, "'Table %d: ' . ", (int)field_number(result, "table"));
-  picture_text(out, field_text(result, "title"));
+  if (result->table) fprintf(out, "'Table %d: ' . ", result->table);
+  picture_text(out, result->title);
   fputs(" . \"\\n{/*0.8 scale \" . ", out);
-  picture_text(out, field_text(result, "scale"));
+  picture_text(out, result->scale);
   fputs(" . ', ' . ", out);
-  picture_text(out, field_text(result, "dataset"));
+  picture_text(out, result->dataset);
   fputs(" . ', ' . ", out);
-  picture_text(out, field_text(result, "device"));
-  fprintf(out, " . ', %d seed%s}'\n", (int)field_number(result, "seeds"),
-          field_number(result, "seeds") > 1 ? "s" : "");
+  picture_text(out, result->device);
+  fprintf(out, " . ', %d seed%s}'\n", result->seeds, result->seeds > 1 ? "s" : "");
 }
 
-void plot_frame(FILE *out, const json_t *result, int width, int height) {
+void plot_frame(FILE *out, const Result *result, int width, int height) {
   picture_frame_sized(out, width, height);
   fputs("set key outside below left Left reverse vertical maxcols 2 samplen 2 height 1\nset xlabel "
         "offset 0,0.4\n",
@@ -40,45 +38,41 @@ void plot_frame(FILE *out, const json_t *result, int width, int height) {
 
 /* --- an experiment --- */
 
-void plot_value(FILE *out, const json_t *row, const char *key) {
-  if (field_known(row, key))
-    fprintf(out, "\t%.6g", field_number(row, key));
-  else
+void plot_value(FILE *out, double value) {
+  if (isnan(value))
     fputs("\tNaN", out);
+  else
+    fprintf(out, "\t%.6g", value);
 }
 
-static bool write_rows(const json_t *result, const char *folder, const char *name, Error *error) {
+static bool write_rows(const Result *result, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".tsv", error);
   if (!out) return false;
   fputs("position\tlabel\tpaper\tmean\tsd\tn\n", out);
-  const json_t *row;
-  size_t i;
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
-    fprintf(out, "%zu\t", i);
-    picture_field(out, field_text(row, "label"));
-    plot_value(out, row, "paper");
-    plot_value(out, row, "mean");
-    plot_value(out, row, "sd");
-    fprintf(out, "\t%d\n", (int)field_number(row, "n"));
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    fprintf(out, "%d\t", i);
+    picture_field(out, row->label);
+    plot_value(out, row->paper);
+    plot_value(out, row->mean);
+    plot_value(out, row->sd);
+    fprintf(out, "\t%d\n", row->n);
   }
   return picture_finish(out, name, error);
 }
 
 /* The axis shows all points with their bars and some room, not zero: the differences are small. */
-static void range(const json_t *result, double *low, double *high) {
+static void range(const Result *result, double *low, double *high) {
   *low = 1e300;
   *high = -1e300;
   bool share = true; /* a Dice lies in 0 .. 1, and so does its axis */
-  const json_t *row;
-  size_t i;
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
-    double sd = field_number(row, "sd"),
-           values[] = {field_number(row, "mean") - sd, field_number(row, "mean") + sd,
-                       field_number(row, "paper")};
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    double sd = isnan(row->sd) ? 0 : row->sd, middles[] = {row->mean, row->mean, row->paper},
+           values[] = {row->mean - sd, row->mean + sd, row->paper};
     for (int k = 0; k < 3; k++) {
-      if (!field_known(row, k < 2 ? "mean" : "paper")) continue;
-      double middle = field_number(row, k < 2 ? "mean" : "paper");
-      share = share && middle >= 0 && middle <= 1;
+      if (isnan(middles[k])) continue;
+      share = share && middles[k] >= 0 && middles[k] <= 1;
       if (values[k] < *low) *low = values[k];
       if (values[k] > *high) *high = values[k];
     }
@@ -92,23 +86,21 @@ static void range(const json_t *result, double *low, double *high) {
 }
 
 /* Rows stand below each other, as in the table: their names may be long. */
-static void put_tics(FILE *out, const json_t *result) {
-  const json_t *row;
-  size_t i;
+static void put_tics(FILE *out, const Result *result) {
   fputs("set ytics (", out);
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
+  for (int i = 0; i < result->rows; i++) {
     fputs(i ? ", " : "", out);
-    picture_tic(out, field_text(row, "label"));
-    fprintf(out, " %zu", i);
+    picture_tic(out, result->row[i].label);
+    fprintf(out, " %d", i);
   }
   fputs(")\nset ytics scale 0\n", out);
 }
 
-static bool write_script(const json_t *result, const char *folder, const char *name, Error *error) {
+static bool write_script(const Result *result, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
   double low, high;
-  int rows = (int)json_array_size(json_object_get(result, "rows"));
+  int rows = result->rows;
   range(result, &low, &high);
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
   plot_frame(out, result, 900, 190 + 56 * rows);
@@ -131,38 +123,40 @@ static bool write_script(const json_t *result, const char *folder, const char *n
 }
 
 bool experiment_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
-  const json_t *result = of->result;
-  const char *folder = of->folder, *name = field_text(result, "experiment");
+  const Result *result = of->result;
+  const char *folder = of->folder, *name = result->experiment;
   return write_rows(result, folder, name, error) && write_script(result, folder, name, error) &&
          picture_draw(folder, name, path, error);
 }
 
 /* --- per structure --- */
 
-static void write_organ(FILE *out, const json_t *item, int line) {
+static void write_organ(FILE *out, const ResultLabel *item, int line) {
   fprintf(out, "%d\t", line);
-  picture_field(out, field_text(item, "name"));
-  plot_value(out, item, "mean");
-  plot_value(out, item, "low");
-  plot_value(out, item, "high");
+  picture_field(out, item->name);
+  plot_value(out, item->mean);
+  plot_value(out, item->low);
+  plot_value(out, item->high);
   fputc('\n', out);
 }
 
+/* The i-th of the labels is the first row's that has a figure of this structure. */
+static bool new_organ(const Result *result, int i) {
+  return i == 0 || result->label[i].label != result->label[i - 1].label;
+}
+
 /* One block a row of the table, one line a structure; returns the number of structures, 0: none. */
-static int write_organs(const json_t *result, const char *folder, const char *name, Error *error) {
+static int write_organs(const Result *result, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".tsv", error);
   if (!out) return 0;
-  const json_t *labels = json_object_get(result, "labels"), *item, *row;
-  size_t r, i;
   int lines = 0;
   fputs("# structure\tname\tmean\tlow\thigh\n", out);
-  json_array_foreach(json_object_get(result, "rows"), r, row) {
-    int line = -1, last = -1;
-    json_array_foreach(labels, i, item) {
-      line += (int)field_number(item, "label") != last;
-      last = (int)field_number(item, "label");
-      if (field_number(item, "position") == field_number(row, "position"))
-        write_organ(out, item, line);
+  for (int r = 0; r < result->rows; r++) {
+    int line = -1;
+    for (int i = 0; i < result->labels; i++) {
+      line += new_organ(result, i);
+      if (result->label[i].position == result->row[r].position)
+        write_organ(out, &result->label[i], line);
     }
     fputs("\n\n", out); /* gnuplot's index */
     lines = line + 1;
@@ -170,16 +164,13 @@ static int write_organs(const json_t *result, const char *folder, const char *na
   return picture_finish(out, name, error) ? lines : 0;
 }
 
-static void put_organ_tics(FILE *out, const json_t *result) {
-  const json_t *item;
-  size_t i;
-  int line = -1, last = -1;
+static void put_organ_tics(FILE *out, const Result *result) {
+  int line = -1;
   fputs("set ytics (", out);
-  json_array_foreach(json_object_get(result, "labels"), i, item) {
-    if ((int)field_number(item, "label") == last) continue;
-    last = (int)field_number(item, "label");
+  for (int i = 0; i < result->labels; i++) {
+    if (!new_organ(result, i)) continue;
     fputs(++line ? ", " : "", out);
-    picture_tic(out, field_text(item, "name"));
+    picture_tic(out, result->label[i].name);
     fprintf(out, " %d", line);
   }
   fputs(")\nset ytics scale 0\n", out);
@@ -187,12 +178,12 @@ static void put_organ_tics(FILE *out, const json_t *result) {
 
 /* A row without a figure has no points, but keeps its place in the key: it is missing, not
  * forgotten. */
-static void put_organ_rows(FILE *out, const json_t *result, const char *name, int rows) {
+static void put_organ_rows(FILE *out, const Result *result, const char *name) {
   static const int shapes[] = {7, 5, 9, 13, 11, 6, 4};
-  for (int r = 0; r < rows; r++) {
-    const json_t *row = json_array_get(json_object_get(result, "rows"), (size_t)r);
+  for (int r = 0, rows = result->rows; r < rows; r++) {
+    const ResultRow *row = &result->row[r];
     double shift = (r - (rows - 1) / 2.0) * 0.8 / rows;
-    bool measured = field_known(row, "mean");
+    bool measured = !isnan(row->mean);
     if (r) fputs(", \\\n  ", out);
     if (measured)
       fprintf(out, "\"%s.tsv\" index %d using 3:($1%+.3f):4:5 with xerrorbars", name, r, shift);
@@ -200,22 +191,21 @@ static void put_organ_rows(FILE *out, const json_t *result, const char *name, in
       fprintf(out, "NaN with points");
     fprintf(out, " pt %d ps 0.9 lw 1.5 lc rgb \"%s\" title ", shapes[r % PICTURE_COLOURS],
             picture_colours[r % PICTURE_COLOURS]);
-    picture_text(out, field_text(row, "label"));
+    picture_text(out, row->label);
     fputs(measured ? "" : " . ' (no figure)'", out);
   }
   fputc('\n', out);
 }
 
 bool organs_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
-  const json_t *result = of->result;
+  const Result *result = of->result;
   const char *folder = of->folder;
   char name[256];
-  snprintf(name, sizeof name, "%.200s-per-organ", field_text(result, "experiment"));
-  if (json_array_size(json_object_get(result, "labels")) == 0)
-    return fail(error, "no figure per structure is stored for %s yet",
-                field_text(result, "experiment"));
+  snprintf(name, sizeof name, "%.200s-per-organ", result->experiment);
+  if (!result->labels)
+    return fail(error, "no figure per structure is stored for %s yet", result->experiment);
   int lines = write_organs(result, folder, name, error);
-  int rows = (int)json_array_size(json_object_get(result, "rows"));
+  int rows = result->rows;
   FILE *out = lines ? picture_create(folder, name, ".gp", error) : NULL;
   if (!out) return false;
   plot_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
@@ -232,7 +222,7 @@ bool organs_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
             line - 0.5, line - 0.5);
   put_organ_tics(out, result);
   fputs("plot ", out);
-  put_organ_rows(out, result, name, rows);
+  put_organ_rows(out, result, name);
   return picture_finish(out, name, error) && picture_draw(folder, name, path, error);
 }
 
@@ -251,62 +241,67 @@ static const char curves_sql[] =
     " JOIN last l ON l.trial_id = c.trial_id JOIN curves k ON k.attempt_id = l.attempt_id"
     " GROUP BY r.position, k.step / s.width ORDER BY r.position, step";
 
-static bool write_curves(const json_t *points, const char *folder, const char *name, Error *error) {
+typedef struct Point {
+  int position, step;
+  const char *label;
+  double loss, lr, grad_norm, val_dice;
+} Point;
+
+static const Column point_columns[] = {
+    COLUMN(Point, position), COLUMN(Point, step),      COLUMN(Point, label),    COLUMN(Point, loss),
+    COLUMN(Point, lr),       COLUMN(Point, grad_norm), COLUMN(Point, val_dice), {0}};
+
+static bool new_curve(const Point *point, int i) {
+  return i == 0 || point[i].position != point[i - 1].position;
+}
+
+static bool write_curves(const Rows *points, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".tsv", error);
   if (!out) return false;
   fputs("# position\tstep\tloss\tlr\tgrad_norm\tval_dice\n", out);
-  const json_t *point;
-  size_t i;
-  double position = -1;
-  json_array_foreach(points, i, point) {
-    if (field_number(point, "position") != position && i > 0)
-      fputs("\n\n", out); /* gnuplot's index */
-    position = field_number(point, "position");
-    fprintf(out, "%d\t%d", (int)position, (int)field_number(point, "step"));
-    plot_value(out, point, "loss");
-    plot_value(out, point, "lr");
-    plot_value(out, point, "grad_norm");
-    plot_value(out, point, "val_dice");
+  const Point *point = points->row;
+  for (int i = 0; i < points->count; i++) {
+    if (i && new_curve(point, i)) fputs("\n\n", out); /* gnuplot's index */
+    fprintf(out, "%d\t%d", point[i].position, point[i].step);
+    plot_value(out, point[i].loss);
+    plot_value(out, point[i].lr);
+    plot_value(out, point[i].grad_norm);
+    plot_value(out, point[i].val_dice);
     fputc('\n', out);
   }
   return picture_finish(out, name, error);
 }
 
-static void put_curves(FILE *out, const json_t *points, const char *name, int column) {
-  const json_t *point;
-  size_t i;
-  double position = -1;
+static void put_curves(FILE *out, const Rows *points, const char *name, int column) {
+  const Point *point = points->row;
   int index = 0;
   fputs("plot ", out);
-  json_array_foreach(points, i, point) {
-    if (field_number(point, "position") == position) continue;
-    position = field_number(point, "position");
+  for (int i = 0; i < points->count; i++) {
+    if (!new_curve(point, i)) continue;
     if (index) fputs(", \\\n  ", out);
     fprintf(out, "\"%s.tsv\" index %d using 2:%d with lines lw 2 dt %s lc rgb \"%s\" title ", name,
             index, column, index % 2 ? "(14,4)" : "1", picture_colours[index % PICTURE_COLOURS]);
-    picture_text(out, field_text(point, "label"));
+    picture_text(out, point[i].label);
     index++;
   }
   fputc('\n', out);
 }
 
-static bool has_dice(const json_t *points) {
-  const json_t *point;
-  size_t i;
-  json_array_foreach(points, i, point) {
-    if (field_known(point, "val_dice")) return true;
-  }
+static bool has_dice(const Rows *points) {
+  const Point *point = points->row;
+  for (int i = 0; i < points->count; i++)
+    if (!isnan(point[i].val_dice)) return true;
   return false;
 }
 
 /* The loss falls over decades; below it, at the same steps, the Dice of the validation patches
  * where they were measured (databases of older forms have none). */
-static bool write_curves_script(const json_t *result, const json_t *points, const char *folder,
+static bool write_curves_script(const Result *result, const Rows *points, const char *folder,
                                 const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
   bool dice = has_dice(points);
-  int rows = (int)json_array_size(json_object_get(result, "rows"));
+  int rows = result->rows;
   plot_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
   fputs("set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
         "set xrange [0:]\nset xlabel \"step\"\nset ylabel \"training loss\"\nset logscale y\n",
@@ -324,22 +319,18 @@ static bool write_curves_script(const json_t *result, const json_t *points, cons
 }
 
 bool curves_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
-  const json_t *result = of->result;
-  const char *folder = of->folder;
+  const Result *result = of->result;
   char name[256];
-  snprintf(name, sizeof name, "%.200s-curves", field_text(result, "experiment"));
-  json_t *points,
-      *parameters =
-          json_pack("[I,i]", json_integer_value(json_object_get(result, "plan_id")), POINTS);
-  bool good = store_query(of->store, curves_sql, parameters, &points, error);
-  json_decref(parameters);
-  if (!good) return false;
-  if (json_array_size(points) == 0)
-    good = fail(error, "no loss curve is stored for %s yet", field_text(result, "experiment"));
-  good = good && write_curves(points, folder, name, error) &&
-         write_curves_script(result, points, folder, name, error) &&
-         picture_draw(folder, name, path, error);
-  json_decref(points);
+  snprintf(name, sizeof name, "%.200s-curves", result->experiment);
+  Rows points;
+  if (!store_rows(of->store, curves_sql, json_pack("[I,i]", (json_int_t)result->plan_id, POINTS),
+                  point_columns, sizeof(Point), &points, error))
+    return false;
+  bool good = points.count || fail(error, "no loss curve is stored for %s yet", result->experiment);
+  good = good && write_curves(&points, of->folder, name, error) &&
+         write_curves_script(result, &points, of->folder, name, error) &&
+         picture_draw(of->folder, name, path, error);
+  rows_free(&points);
   return good;
 }
 
@@ -353,11 +344,11 @@ const PlotKind plot_kinds[PLOT_KINDS] = {
 #undef FIGURE
 };
 
-bool plot_fits(const PlotKind *kind, const json_t *result) {
-  return kind->of == (json_object_get(result, "points") ? PLOT_PLANS : PLOT_RESULT);
+bool plot_fits(const PlotKind *kind, const Result *result) {
+  return kind->of == (result->plans ? PLOT_PLANS : PLOT_RESULT);
 }
 
-const PlotKind *plot_find(const char *word, const json_t *result) {
+const PlotKind *plot_find(const char *word, const Result *result) {
   const PlotKind *found = NULL;
   for (int k = PLOT_KINDS - 1; k >= 0; k--) {
     bool better = !found || !result || !plot_fits(found, result);

@@ -11,7 +11,7 @@
 typedef struct PlotOf {
   Store *store;
   const char *folder;   /* its pictures lie in FOLDER/plots */
-  const json_t *result; /* of result_load; NULL: of a bench run */
+  const Result *result; /* of result_load; NULL: of a bench run */
   int64_t run;          /* the bench run's number (src/store/bench.h), 0: the newest */
 } PlotOf;
 
@@ -40,14 +40,14 @@ extern const PlotKind plot_kinds[PLOT_KINDS];
 #undef FIGURE
 
 /* The kind draws such a result. */
-bool plot_fits(const PlotKind *kind, const json_t *result);
+bool plot_fits(const PlotKind *kind, const Result *result);
 /* The kind with this word, of several the one that fits the result (NULL: the first). */
-const PlotKind *plot_find(const char *word, const json_t *result);
+const PlotKind *plot_find(const char *word, const Result *result);
 
 /* Pieces of a result's script: frame with title and key, the metric's name as a string of
- * gnuplot's, a field of the data file with a tab before it (NaN: not known). */
-void plot_frame(FILE *out, const json_t *result, int width, int height);
-void plot_metric(FILE *out, const json_t *result);
-void plot_value(FILE *out, const json_t *row, const char *key);
+ * gnuplot's, a number of the data file with a tab before it. */
+void plot_frame(FILE *out, const Result *result, int width, int height);
+void plot_metric(FILE *out, const Result *result);
+void plot_value(FILE *out, double value);
 
 #endif

@@ -1,5 +1,7 @@
 #include "src/report/report.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,61 +13,77 @@
 #include "src/report/table.h"
 #include "src/store/field.h"
 
-static const json_t *result_of(const json_t *experiment) {
-  const json_t *result = json_object_get(experiment, "result");
-  return json_is_object(result) ? result : NULL;
+/* "Table 3: SegHead", of what is stored about an experiment, or of what its file asks for. */
+static void title_of(const ReportExperiment *e, char *text, size_t bytes) {
+  const char *title = e->result ? e->result->title : field_text(e->wanted, "title");
+  int table = e->result ? e->result->table : field_whole(e->wanted, "table");
+  if (table)
+    snprintf(text, bytes, "Table %d: %s", table, title);
+  else
+    snprintf(text, bytes, "%s", title);
 }
 
-/* What is stored about an experiment, or what its file asks for. */
-static const json_t *known_of(const json_t *experiment) {
-  const json_t *result = result_of(experiment);
-  return result ? result : json_object_get(experiment, "wanted");
-}
-
-/* "Table 3: SegHead" */
-static void put_title(const json_t *experiment, FILE *out) {
-  const json_t *known = known_of(experiment);
-  if (json_is_integer(json_object_get(known, "table")))
-    fprintf(out, "Table %d: ", field_whole(known, "table"));
-  html_text(field_text(known, "title")[0] ? field_text(known, "title")
-                                          : field_text(experiment, "name"),
-            out);
-}
-
-static bool is_plan(const json_t *result) {
-  return json_object_get(result, "points") != NULL;
+static void put_title(const ReportExperiment *e, FILE *out) {
+  char text[1024];
+  title_of(e, text, sizeof text);
+  html_text(text[0] ? text : e->name, out);
 }
 
 /* --- what is open --- */
 
-/* JSON takes valid UTF-8 only. */
-static json_t *mended(const char *words) {
+/* Whole characters, and valid UTF-8 where they were not. */
+static char *mended(const char *words) {
   char *copy = strdup(words);
   CHECK(copy, "no memory for a text");
   sheet_trim(copy);
-  json_t *string = json_name(copy);
+  json_t *name = json_name(copy);
   free(copy);
-  return string;
+  copy = strdup(json_string_value(name));
+  CHECK(copy, "no memory for a text");
+  json_decref(name);
+  return copy;
 }
 
-void report_add_open(json_t *open, const char *what, const char *state, const char *why,
+void report_add_open(Report *r, const char *what, const char *state, const char *why,
                      const char *command) {
-  json_array_append_new(open,
-                        json_pack("{s:o,s:o,s:o,s:o}", "what", mended(what), "state", mended(state),
-                                  "why", mended(why), "command", mended(command)));
+  r->open = realloc(r->open, ((size_t)r->opens + 1) * sizeof *r->open);
+  CHECK(r->open, "no memory for the report");
+  r->open[r->opens++] = (ReportOpen){mended(what), mended(state), mended(why), mended(command)};
 }
 
-void report_add_picture(json_t *pictures, const char *experiment, const char *caption,
-                        const char *path) {
-  json_array_append_new(pictures, json_pack("{s:o,s:o,s:o}", "experiment", mended(experiment),
-                                            "caption", mended(caption), "path", mended(path)));
+void report_add_picture(Report *r, const char *experiment, const char *caption, const char *path) {
+  r->picture = realloc(r->picture, ((size_t)r->pictures + 1) * sizeof *r->picture);
+  CHECK(r->picture, "no memory for the report");
+  r->picture[r->pictures++] = (ReportPicture){mended(experiment), mended(caption), mended(path)};
+}
+
+void report_free(Report *r) {
+  for (int i = 0; i < r->experiments; i++) {
+    json_decref(r->experiment[i].wanted);
+    result_free(r->experiment[i].result);
+  }
+  for (int i = 0; i < r->pictures; i++) {
+    free(r->picture[i].experiment);
+    free(r->picture[i].caption);
+    free(r->picture[i].path);
+  }
+  for (int i = 0; i < r->opens; i++) {
+    free(r->open[i].what);
+    free(r->open[i].state);
+    free(r->open[i].why);
+    free(r->open[i].command);
+  }
+  free(r->experiment);
+  free(r->picture);
+  free(r->open);
+  json_decref(r->options);
 }
 
 /* Of an experiment that a command would complete; more: its flags. */
-static void add_open(Report *report, const json_t *experiment, const char *what, const char *state,
-                     const char *why, const char *more) {
+static void add_open(Report *report, const ReportExperiment *experiment, const char *what,
+                     const char *state, const char *why, const char *more) {
   char *command = settings_command(report, experiment, more);
-  report_add_open(report->open, what, state, why, command);
+  report_add_open(report, what, state, why, command);
   free(command);
 }
 
@@ -83,78 +101,80 @@ static const char open_sql[] =
     " GROUP BY status, CASE WHEN waits THEN -1 ELSE position END, why"
     " ORDER BY waits, position";
 
+typedef struct Open {
+  const char *label, *status, *why, *hash;
+  int waits, trials, seed;
+} Open;
+
+static const Column open_columns[] = {
+    COLUMN(Open, label),  COLUMN(Open, status), COLUMN(Open, waits), COLUMN(Open, why),
+    COLUMN(Open, trials), COLUMN(Open, seed),   COLUMN(Open, hash),  {0}};
+
 /* "query_count: 2 x N, seed 1, trial 3f2a1b0c" */
-static void name_trials(const json_t *experiment, const json_t *trial, char *what, size_t bytes) {
-  const char *name = field_text(experiment, "name"), *label = field_text(trial, "label");
-  if (field_whole(trial, "trials") > 1 && field_whole(trial, "waits"))
-    snprintf(what, bytes, "%.80s: %d trials", name, field_whole(trial, "trials"));
-  else if (field_whole(trial, "trials") > 1)
-    snprintf(what, bytes, "%.80s: %.300s, %d trials", name, label, field_whole(trial, "trials"));
+static void name_trials(const char *name, const Open *o, char *what, size_t bytes) {
+  if (o->trials > 1 && o->waits)
+    snprintf(what, bytes, "%.80s: %d trials", name, o->trials);
+  else if (o->trials > 1)
+    snprintf(what, bytes, "%.80s: %.300s, %d trials", name, o->label, o->trials);
   else
-    snprintf(what, bytes, "%.80s: %.300s, seed %d, trial %.8s", name, label,
-             field_whole(trial, "seed"), field_text(trial, "hash"));
+    snprintf(what, bytes, "%.80s: %.300s, seed %d, trial %.8s", name, o->label, o->seed, o->hash);
 }
 
-static bool add_trials(Report *report, const json_t *experiment, Error *error) {
-  json_t *trials, *trial,
-      *parameters = json_pack("[O]", json_object_get(result_of(experiment), "plan_id"));
-  bool good = store_query(report->store, open_sql, parameters, &trials, error);
-  json_decref(parameters);
-  size_t i;
-  if (!good) return false;
-  json_array_foreach(trials, i, trial) {
+static bool add_trials(Report *report, const ReportExperiment *experiment, Error *error) {
+  Rows rows;
+  if (!store_rows(report->store, open_sql,
+                  json_pack("[I]", (json_int_t)experiment->result->plan_id), open_columns,
+                  sizeof(Open), &rows, error))
+    return false;
+  const Open *open = rows.row;
+  for (int i = 0; i < rows.count; i++) {
     char what[512], more[64] = "";
-    const char *state = field_text(trial, "status");
     Status status = STATUS_PLANNED;
-    status_parse(state, &status);
+    status_parse(open[i].status, &status);
     bool again = status == STATUS_FAILED || status == STATUS_OOM || status == STATUS_COLLAPSED ||
                  status == STATUS_TIMEOUT;
-    if (again) snprintf(more, sizeof more, "--retry %s", state);
-    name_trials(experiment, trial, what, sizeof what);
-    add_open(report, experiment, what, state, field_text(trial, "why"), more);
+    if (again) snprintf(more, sizeof more, "--retry %s", open[i].status);
+    name_trials(experiment->name, &open[i], what, sizeof what);
+    add_open(report, experiment, what, open[i].status, open[i].why, more);
   }
-  json_decref(trials);
+  rows_free(&rows);
   return true;
 }
 
 /* Rows that the experiment's file has and the stored plan has not. */
-static void add_rows(Report *report, const json_t *experiment) {
-  const json_t *wanted = json_object_get(json_object_get(experiment, "wanted"), "rows"), *row;
-  const json_t *stored = json_object_get(result_of(experiment), "rows"), *other;
-  size_t i, k;
-  json_array_foreach(wanted, i, row) {
+static void add_rows(Report *report, const ReportExperiment *experiment) {
+  const json_t *row;
+  size_t i;
+  json_array_foreach(json_object_get(experiment->wanted, "rows"), i, row) {
     bool found = false;
-    json_array_foreach(stored, k, other) found =
-        found || !strcmp(field_text(row, "key"), field_text(other, "key"));
+    for (int k = 0; k < experiment->result->rows; k++)
+      found = found || !strcmp(field_text(row, "key"), experiment->result->row[k].key);
     if (found) continue;
     char what[512];
-    snprintf(what, sizeof what, "%.80s: %.300s", field_text(experiment, "name"),
-             field_text(row, "label"));
+    snprintf(what, sizeof what, "%.80s: %.300s", experiment->name, field_text(row, "label"));
     add_open(report, experiment, what, "missing", "not part of the run that is shown", "");
   }
 }
 
-static void add_unmeasured(Report *report, const json_t *experiment) {
-  const json_t *points = json_object_get(result_of(experiment), "points"), *point;
+static void add_unmeasured(Report *report, const ReportExperiment *experiment) {
+  const Result *result = experiment->result;
   int count = 0;
-  size_t i;
-  json_array_foreach(points, i, point) count += !json_is_number(json_object_get(point, "step_s"));
+  for (int i = 0; i < result->points; i++) count += isnan(result->point[i].step_s) != 0;
   if (!count) return;
   char what[256];
-  snprintf(what, sizeof what, "%.80s: step time of %d of %d bridges",
-           field_text(experiment, "name"), count, (int)json_array_size(points));
+  snprintf(what, sizeof what, "%.80s: step time of %d of %d bridges", experiment->name, count,
+           result->points);
   add_open(report, experiment, what, "skipped",
            "planned, not run: the step does not fit here or takes too long", "");
 }
 
 static bool find_open(Report *report, Error *error) {
-  const json_t *experiment;
-  size_t i;
-  json_array_foreach(report->experiments, i, experiment) {
-    if (!result_of(experiment)) {
+  for (int i = 0; i < report->experiments; i++) {
+    const ReportExperiment *experiment = &report->experiment[i];
+    if (!experiment->result) {
       char what[512];
-      snprintf(what, sizeof what, "%.80s: %.300s", field_text(experiment, "name"),
-               field_text(known_of(experiment), "title"));
+      snprintf(what, sizeof what, "%.80s: %.300s", experiment->name,
+               field_text(experiment->wanted, "title"));
       add_open(report, experiment, what, "missing", "nothing is stored", "");
       continue;
     }
@@ -167,10 +187,8 @@ static bool find_open(Report *report, Error *error) {
 
 static bool write_open(Report *report, Error *error) {
   (void)error;
-  const json_t *item;
-  size_t i;
   FILE *out = report->out;
-  if (json_array_size(report->open) == 0) {
+  if (!report->opens) {
     fputs("<p>Nothing: every trial of every experiment is done.</p>\n", out);
     return true;
   }
@@ -178,15 +196,15 @@ static bool write_open(Report *report, Error *error) {
       "<div class=\"wide\"><table><thead><tr><th class=\"left\">what</th><th class=\"left\">"
       "state</th><th class=\"left\">why</th><th class=\"left\">command</th></tr></thead><tbody>\n",
       out);
-  json_array_foreach(report->open, i, item) {
+  for (const ReportOpen *o = report->open, *end = o + report->opens; o < end; o++) {
     fputs("<tr><th scope=\"row\" class=\"left\">", out);
-    html_text(field_text(item, "what"), out);
+    html_text(o->what, out);
     fputs("</th><td class=\"left\">", out);
-    html_text(field_text(item, "state"), out);
+    html_text(o->state, out);
     fputs("</td><td class=\"left\">", out);
-    html_text(field_text(item, "why"), out);
+    html_text(o->why, out);
     fputs("</td><td class=\"left\"><code>", out);
-    html_text(field_text(item, "command"), out);
+    html_text(o->command, out);
     fputs("</code></td></tr>\n", out);
   }
   fputs("</tbody></table></div>\n", out);
@@ -195,44 +213,27 @@ static bool write_open(Report *report, Error *error) {
 
 /* --- summary --- */
 
-/* Verdicts of a result, by Claim. */
-static void count_verdicts(const json_t *result, int count[CLAIM_TOO_FEW + 1]) {
-  const json_t *row;
-  size_t i;
-  json_array_foreach(json_object_get(result, "rows"), i, row) for (int c = 0; c <= CLAIM_TOO_FEW;
-                                                                   c++) count[c] +=
-      !strcmp(field_text(row, "verdict"), claim_names[c]);
-}
-
-static void count_trials(const json_t *result, int *done, int *cells) {
-  const json_t *row;
-  size_t i;
-  *done = *cells = 0;
-  json_array_foreach(json_object_get(result, "rows"), i, row) {
-    *done += field_whole(row, "done");
-    *cells += field_whole(row, "cells");
+static void put_summary_row(Sheet *sheet, int line, const ReportExperiment *e, int total[]) {
+  const Result *result = e->result;
+  int count[CLAIM_TOO_FEW + 1] = {0}, done = 0, cells = 0;
+  char title[160];
+  title_of(e, title, sizeof title);
+  sheet_set(sheet, line, 0, "%s", title);
+  for (int i = 0; result && i < result->rows; i++) {
+    for (int c = 0; c <= CLAIM_TOO_FEW; c++)
+      count[c] += !strcmp(result->row[i].verdict, claim_names[c]);
+    done += result->row[i].status[STATUS_DONE];
+    cells += result->row[i].cells;
   }
-}
-
-static void put_summary_row(Sheet *sheet, int line, const json_t *experiment, int total[]) {
-  const json_t *result = result_of(experiment), *tau = json_object_get(result, "tau");
-  int count[CLAIM_TOO_FEW + 1] = {0}, done, cells;
-  const json_t *known = known_of(experiment);
-  if (json_is_integer(json_object_get(known, "table")))
-    sheet_set(sheet, line, 0, "Table %d: %.100s", field_whole(known, "table"),
-              field_text(known, "title"));
-  else
-    sheet_set(sheet, line, 0, "%.120s", field_text(known, "title"));
-  count_verdicts(result, count);
-  count_trials(result, &done, &cells);
   bool claims = false;
   for (int c = CLAIM_SUPPORTED; c <= CLAIM_TOO_FEW; c++) claims = claims || count[c];
   for (int c = CLAIM_SUPPORTED; c <= CLAIM_TOO_FEW; c++) {
     sheet_set(sheet, line, c, claims ? "%d" : "-", count[c]);
     total[c] += count[c];
   }
-  sheet_set(sheet, line, 5, tau ? "%+.2f" : "-", json_number_value(json_object_get(tau, "value")));
-  sheet_set(sheet, line, 6, result ? "%s" : "-", field_text(result, "scale"));
+  bool tau = result && !isnan(result->tau.value);
+  sheet_set(sheet, line, 5, tau ? "%+.2f" : "-", tau ? result->tau.value : 0);
+  sheet_set(sheet, line, 6, "%s", result ? result->scale : "-");
   sheet_set(sheet, line, 7, "%d of %d", done, cells);
   if (!result) sheet_set(sheet, line, 7, "missing");
 }
@@ -253,7 +254,7 @@ static void put_verdicts(const int total[], FILE *out) {
 
 static bool write_summary(Report *report, Error *error) {
   (void)error;
-  int experiments = (int)json_array_size(report->experiments), total[CLAIM_TOO_FEW + 1] = {0};
+  int experiments = report->experiments, total[CLAIM_TOO_FEW + 1] = {0};
   Sheet sheet = sheet_make(experiments + 1, 8);
   sheet_set(&sheet, 0, 0, "experiment");
   for (int c = CLAIM_SUPPORTED; c <= CLAIM_TOO_FEW; c++)
@@ -262,7 +263,7 @@ static bool write_summary(Report *report, Error *error) {
   sheet_set(&sheet, 0, 6, "scale");
   sheet_set(&sheet, 0, 7, "trials done");
   for (int i = 0; i < experiments; i++)
-    put_summary_row(&sheet, i + 1, json_array_get(report->experiments, (size_t)i), total);
+    put_summary_row(&sheet, i + 1, &report->experiment[i], total);
   put_verdicts(total, report->out);
   html_sheet(&sheet, false, report->out);
   sheet_free(&sheet);
@@ -271,7 +272,7 @@ static bool write_summary(Report *report, Error *error) {
         "our difference excludes 0. Kendall's tau-b compares the order of all rows: +1 the "
         "paper's, -1 reversed.</p>\n",
         report->out);
-  int open = (int)json_array_size(report->open);
+  int open = report->opens;
   if (open)
     fprintf(report->out,
             "<p><a href=\"#open\">Skipped, failed, collapsed or missing: %d entr%s</a>.</p>\n",
@@ -282,7 +283,7 @@ static bool write_summary(Report *report, Error *error) {
 /* --- results --- */
 
 /* What print writes, as a text; malloced. */
-static char *captured(void (*print)(const json_t *, const char *, FILE *), const json_t *result,
+static char *captured(void (*print)(const Result *, const char *, FILE *), const Result *result,
                       const char *word) {
   char *content = NULL;
   size_t bytes = 0;
@@ -294,7 +295,7 @@ static char *captured(void (*print)(const json_t *, const char *, FILE *), const
 }
 
 /* The line under the title: the second line of table_head. */
-static void put_head(const json_t *result, FILE *out) {
+static void put_head(const Result *result, FILE *out) {
   char *head = captured(table_head, result, "\n"), *second = strchr(head, '\n');
   fputs("<p class=\"faint\">", out);
   html_text(second ? second + 1 : head, out);
@@ -302,17 +303,17 @@ static void put_head(const json_t *result, FILE *out) {
   free(head);
 }
 
-static void put_table(const json_t *result, FILE *out) {
-  Sheet sheet = is_plan(result) ? coverage_sheet(result) : table_sheet(result);
-  html_sheet(&sheet, !is_plan(result), out);
+static void put_table(const Result *result, FILE *out) {
+  Sheet sheet = result->plans ? coverage_sheet(result) : table_sheet(result);
+  html_sheet(&sheet, !result->plans, out);
   sheet_free(&sheet);
-  char *notes = is_plan(result) ? strdup(coverage_note) : captured(table_notes, result, "");
+  char *notes = result->plans ? strdup(coverage_note) : captured(table_notes, result, "");
   CHECK(notes, "no memory for notes");
   html_lines(notes, out);
   free(notes);
 }
 
-static void put_labels(const json_t *result, FILE *out) {
+static void put_labels(const Result *result, FILE *out) {
   Sheet labels = table_labels(result);
   if (labels.rows > 1) {
     fputs("<details><summary>Figures per structure</summary>\n", out);
@@ -330,12 +331,12 @@ static void put_picture(Report *report, const char *title, const char *path, con
     report->figures++;
     return;
   }
-  report_add_open(report->open, title, "failed", error.text, "./harness report");
+  report_add_open(report, title, "failed", error.text, "./harness report");
 }
 
-static void put_plots(Report *report, const json_t *experiment) {
-  const json_t *result = result_of(experiment), *picture;
-  const char *title = field_text(result, "title");
+static void put_plots(Report *report, const ReportExperiment *experiment) {
+  const Result *result = experiment->result;
+  const char *title = result->title;
   const PlotOf of = {report->store, store_folder(report->store), result, 0};
   for (const PlotKind *kind = plot_kinds; kind < plot_kinds + PLOT_KINDS; kind++) {
     char path[PLOT_PATH], command[320];
@@ -346,40 +347,32 @@ static void put_plots(Report *report, const json_t *experiment) {
       continue;
     }
     snprintf(command, sizeof command, "./harness plot %s%s%.200s", kind->word,
-             kind->word[0] ? " " : "", field_text(experiment, "name"));
-    report_add_open(report->open, kind->caption, "failed", error.text, command);
+             kind->word[0] ? " " : "", experiment->name);
+    report_add_open(report, kind->caption, "failed", error.text, command);
   }
-  size_t i;
-  json_array_foreach(report->pictures, i, picture) {
-    if (!strcmp(field_text(picture, "experiment"), field_text(experiment, "name")))
-      put_picture(report, title, field_text(picture, "path"), field_text(picture, "caption"));
-  }
+  for (const ReportPicture *p = report->picture, *end = p + report->pictures; p < end; p++)
+    if (!strcmp(p->experiment, experiment->name)) put_picture(report, title, p->path, p->caption);
 }
 
 /* The paper's rows alone, and how to get ours. */
-static void put_missing(const Report *report, const json_t *experiment) {
-  json_t *wanted = json_deep_copy(json_object_get(experiment, "wanted")), *row;
+static void put_missing(const Report *report, const ReportExperiment *experiment) {
   char *command = settings_command(report, experiment, "");
-  size_t i;
   fputs("<p><b class=\"open\">Nothing is stored yet.</b> This runs it: <code>", report->out);
   html_text(command, report->out);
   fputs("</code></p>\n", report->out);
   free(command);
-  json_array_foreach(json_object_get(wanted, "rows"), i, row)
-      json_object_set_new(row, "planned", json_integer(1));
-  if (strcmp(field_text(wanted, "metric"), "plan") && json_object_get(wanted, "rows"))
-    put_table(wanted, report->out);
-  json_decref(wanted);
+  Result *wanted = result_of_file(experiment->wanted);
+  if (strcmp(wanted->metric, "plan") && wanted->rows) put_table(wanted, report->out);
+  result_free(wanted);
 }
 
 static bool write_results(Report *report, Error *error) {
   (void)error;
-  const json_t *experiment;
-  size_t i;
-  json_array_foreach(report->experiments, i, experiment) {
-    const json_t *result = result_of(experiment);
+  for (int i = 0; i < report->experiments; i++) {
+    const ReportExperiment *experiment = &report->experiment[i];
+    const Result *result = experiment->result;
     fputs("<section class=\"result\" id=\"", report->out);
-    html_text(field_text(experiment, "name"), report->out);
+    html_text(experiment->name, report->out);
     fputs("\">\n<h3>", report->out);
     put_title(experiment, report->out);
     fputs("</h3>\n", report->out);
@@ -387,7 +380,7 @@ static bool write_results(Report *report, Error *error) {
       put_head(result, report->out);
       put_table(result, report->out);
       put_plots(report, experiment);
-      if (!is_plan(result)) put_labels(result, report->out);
+      if (!result->plans) put_labels(result, report->out);
     } else {
       put_missing(report, experiment);
     }
@@ -413,15 +406,14 @@ static const Section sections[] = {
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static void put_contents(const Report *report) {
-  const json_t *experiment;
-  size_t i;
   fputs("<nav>", report->out);
   for (int s = 0; s < SECTIONS; s++)
     fprintf(report->out, "<a href=\"#%s\">%s</a> ", sections[s].id, sections[s].title);
   fputs("</nav>\n<nav class=\"faint\">", report->out);
-  json_array_foreach(report->experiments, i, experiment) {
+  for (int i = 0; i < report->experiments; i++) {
+    const ReportExperiment *experiment = &report->experiment[i];
     fputs("<a href=\"#", report->out);
-    html_text(field_text(experiment, "name"), report->out);
+    html_text(experiment->name, report->out);
     fputs("\">", report->out);
     put_title(experiment, report->out);
     fputs("</a> ", report->out);

@@ -4,16 +4,31 @@
 
 #include "src/report/result.h"
 
-/* What a report is made of. The arrays belong to the caller.
- * experiments: in the report's order, [{"name", "file", "wanted": the plan document as the
- *   experiment file asks for it at the stored scale (null: there is no such file any more),
- *   "result": of result_load (null: nothing is stored)}]
- * pictures: of trained weights, [{"experiment", "caption", "path"}]; drawn by the caller
- * open: what is not there, [{"what", "state", "why", "command"}]; the report adds what it finds
- * options: of experiment_options */
+typedef struct ReportExperiment {
+  const char *name, *file; /* of whoever lists them */
+  json_t *wanted; /* what the file asks for at the stored scale; NULL: there is
+                     no such file any more */
+  Result *result; /* NULL: nothing is stored */
+} ReportExperiment;
+
+/* Of trained weights, drawn by the caller. */
+typedef struct ReportPicture {
+  char *experiment, *caption, *path;
+} ReportPicture;
+
+/* What is not there. */
+typedef struct ReportOpen {
+  char *what, *state, *why, *command;
+} ReportOpen;
+
+/* What a report is made of. The lists are freed by report_free; the report adds to what is open. */
 typedef struct Report {
   Store *store;
-  json_t *experiments, *pictures, *open, *options;
+  ReportExperiment *experiment; /* (experiments) in the report's order */
+  ReportPicture *picture;
+  ReportOpen *open;
+  int experiments, pictures, opens;
+  json_t *options; /* of experiment_options */
   FILE *out;
   int figures; /* on the page so far */
 } Report;
@@ -22,18 +37,18 @@ typedef struct Report {
  * page. A plot that fails is told in the page. */
 bool report_write(Report *report, Error *error);
 
-/* Adds an entry to an array like report->open. Texts that were cut to fit are mended. */
-void report_add_open(json_t *open, const char *what, const char *state, const char *why,
+/* Adds to the list of what is open, of pictures. Texts that were cut to fit are mended. */
+void report_add_open(Report *report, const char *what, const char *state, const char *why,
                      const char *command);
-/* Adds an entry to an array like report->pictures. */
-void report_add_picture(json_t *pictures, const char *experiment, const char *caption,
+void report_add_picture(Report *report, const char *experiment, const char *caption,
                         const char *path);
+void report_free(Report *report);
 
 /* What the page says about how its results were made (settings.c). */
 bool settings_configuration(Report *report, Error *error);
 bool settings_environment(Report *report, Error *error);
 /* The command that would run what an experiment lacks: with the options its trials were given;
  * malloced. more: flags, or "". */
-char *settings_command(const Report *report, const json_t *experiment, const char *more);
+char *settings_command(const Report *report, const ReportExperiment *experiment, const char *more);
 
 #endif

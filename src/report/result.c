@@ -1,6 +1,7 @@
 #include "src/report/result.h"
-#include "src/report/coverage.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/data/sets/json_text.h"
@@ -11,7 +12,7 @@ static json_t *text_or_null(const char *text) {
 }
 
 static const char plans_sql[] =
-    "SELECT p.id AS plan_id, p.scale, p.dataset, p.device, p.data_hash, p.notes, p.experiment_id,"
+    "SELECT p.id AS plan_id, p.scale, p.dataset, p.device, p.notes,"
     " e.table_no AS \"table\", e.name AS experiment, e.title, e.metric, e.model, e.axis"
     " FROM plans p JOIN experiments e ON e.id = p.experiment_id"
     " WHERE (e.name = ?1 OR CAST(e.table_no AS TEXT) = ?1 OR ?1 IS NULL)"
@@ -21,15 +22,15 @@ static const char plans_sql[] =
 
 /* The plan with the most trials among those that contain every trial of plan ?1 in the same row. */
 static const char larger_sql[] =
-    "SELECT q.id AS plan_id, q.notes,"
-    " (SELECT count(*) FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = q.id) AS size"
-    " FROM plans p JOIN plans q ON q.experiment_id = p.experiment_id AND q.scale = p.scale"
+    "SELECT q.id AS plan_id, q.notes FROM plans p JOIN plans q ON q.experiment_id = "
+    "p.experiment_id AND q.scale = p.scale"
     "  AND q.dataset = p.dataset AND q.data_hash = p.data_hash AND q.device = p.device"
     " WHERE p.id = ?1 AND NOT EXISTS ("
     "  SELECT 1 FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = p.id"
     "  AND NOT EXISTS (SELECT 1 FROM rows s JOIN cells d ON d.row_id = s.id"
     "   WHERE s.plan_id = q.id AND s.key = r.key AND d.trial_id = c.trial_id))"
-    " ORDER BY size DESC, q.used DESC LIMIT 1";
+    " ORDER BY (SELECT count(*) FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = q.id)"
+    " DESC, q.used DESC LIMIT 1";
 
 /* Parameters: of the newest attempt that got so far as to plan its graph. */
 static const char rows_sql[] =
@@ -52,7 +53,7 @@ static const char labels_sql[] =
 
 /* Figures by another metric, to replace those of rows_sql. */
 static const char metric_sql[] =
-    "SELECT NULL AS paper, NULL AS paper_word, avg(s.value) AS mean, count(s.value) AS n,"
+    "SELECT avg(s.value) AS mean, count(s.value) AS n,"
     " CASE WHEN count(s.value) > 1 THEN sqrt(max(0, (sum(s.value * s.value)"
     "  - count(s.value) * avg(s.value) * avg(s.value)) / (count(s.value) - 1))) END AS sd"
     " FROM rows r JOIN cells c ON c.row_id = r.id"
@@ -76,132 +77,275 @@ static const char environment_sql[] =
     " JOIN attempts a ON a.id = v.attempt_id JOIN environments n ON n.id = a.environment_id"
     " WHERE r.plan_id = ?1 ORDER BY a.id DESC LIMIT 1";
 
-/* Runs a query about one plan, and about one metric (may be NULL). */
-static bool about_metric(Store *store, const char *sql, json_int_t plan_id, const char *metric,
-                         json_t **rows, Error *error) {
-  json_t *parameters = json_pack("[I, o]", plan_id, text_or_null(metric));
-  bool good = store_query(store, sql, parameters, rows, error);
-  json_decref(parameters);
+static const char points_sql[] =
+    "WITH cell AS (SELECT r.position, r.key, r.label, t.config, v.attempt_id FROM rows r"
+    "  JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
+    "  JOIN v_attempt v ON v.trial_id = t.id WHERE r.plan_id = ?1),"
+    " figure AS (SELECT attempt_id, metric, value FROM metrics WHERE split = 'plan')"
+    " SELECT position, key, label, config ->> '$.scale' AS scale,"
+    "  CASE config ->> '$.bridge' WHEN 'standard' THEN 'standard, ' || (config ->> '$.attention')"
+    "   WHEN 'fsad' THEN 'FSAD' ELSE config ->> '$.bridge' END AS bridge,"
+    "  CASE config ->> '$.bridge' WHEN 'standard' THEN config ->> '$.standard_scales'"
+    "   WHEN 'deformable' THEN config ->> '$.query_scales'"
+    "   ELSE coalesce(nullif(config ->> '$.value_scales', 0), json_array_length(config, "
+    "'$.widths'))"
+    " END AS covered,"
+    "  a.peak_bytes AS planned_bytes, a.flops, a.parameters,"
+    "  (SELECT value FROM figure f WHERE f.attempt_id = a.id AND metric = 'step_s') AS step_s,"
+    "  (SELECT value FROM figure f WHERE f.attempt_id = a.id AND metric = 'allocated_bytes')"
+    "   AS allocated_bytes,"
+    "  (SELECT value FROM figure f WHERE f.attempt_id = a.id AND metric = 'resident_bytes')"
+    "   AS resident_bytes"
+    " FROM cell JOIN attempts a ON a.id = cell.attempt_id ORDER BY position";
+
+/* ---- the structs' columns ---- */
+
+typedef struct PlanRow {
+  int64_t plan_id;
+  int table;
+  const char *experiment, *title, *metric, *model, *axis, *scale, *dataset, *device, *notes;
+} PlanRow;
+
+/* notes first: an experiment file's are a list, and read by themselves. */
+static const Column plan_columns[] = {
+    COLUMN(PlanRow, notes),      COLUMN(PlanRow, plan_id), COLUMN(PlanRow, table),
+    COLUMN(PlanRow, experiment), COLUMN(PlanRow, title),   COLUMN(PlanRow, metric),
+    COLUMN(PlanRow, model),      COLUMN(PlanRow, axis),    COLUMN(PlanRow, scale),
+    COLUMN(PlanRow, dataset),    COLUMN(PlanRow, device),  {0}};
+static const Column larger_columns[] = {COLUMN(PlanRow, plan_id), COLUMN(PlanRow, notes), {0}};
+
+#define ENDED(name, as) COLUMN_AS(ResultRow, status[STATUS_##as], name)
+static const Column row_columns[] = {
+    COLUMN(ResultRow, position),   COLUMN(ResultRow, key),
+    COLUMN(ResultRow, label),      COLUMN(ResultRow, paper_word),
+    COLUMN(ResultRow, paper),      COLUMN(ResultRow, mean),
+    COLUMN(ResultRow, sd),         COLUMN(ResultRow, parameters),
+    COLUMN(ResultRow, n),          COLUMN(ResultRow, cells),
+    COLUMN(ResultRow, builds),     ENDED("planned", PLANNED),
+    ENDED("running", RUNNING),     ENDED("done", DONE),
+    ENDED("failed", FAILED),       ENDED("oom", OOM),
+    ENDED("collapsed", COLLAPSED), ENDED("interrupted", INTERRUPTED),
+    ENDED("timeout", TIMEOUT),     {0}};
+static const Column figure_columns[] = {
+    COLUMN(ResultRow, mean), COLUMN(ResultRow, n), COLUMN(ResultRow, sd), {0}};
+
+static const Column label_columns[] = {COLUMN(ResultLabel, label),
+                                       COLUMN(ResultLabel, position),
+                                       COLUMN(ResultLabel, name),
+                                       COLUMN(ResultLabel, mean),
+                                       COLUMN(ResultLabel, low),
+                                       COLUMN(ResultLabel, high),
+                                       COLUMN(ResultLabel, n),
+                                       COLUMN(ResultLabel, missed),
+                                       COLUMN(ResultLabel, false_positive),
+                                       COLUMN(ResultLabel, cases),
+                                       {0}};
+
+static const Column point_columns[] = {COLUMN(ResultPoint, position),
+                                       COLUMN(ResultPoint, covered),
+                                       COLUMN(ResultPoint, key),
+                                       COLUMN(ResultPoint, label),
+                                       COLUMN(ResultPoint, scale),
+                                       COLUMN(ResultPoint, bridge),
+                                       COLUMN(ResultPoint, planned_bytes),
+                                       COLUMN(ResultPoint, flops),
+                                       COLUMN(ResultPoint, parameters),
+                                       COLUMN(ResultPoint, step_s),
+                                       COLUMN(ResultPoint, allocated_bytes),
+                                       COLUMN(ResultPoint, resident_bytes),
+                                       {0}};
+
+static const Column count_columns[] = {
+    COLUMN(Result, seeds), COLUMN(Result, folds), COLUMN(Result, split), {0}};
+
+static const Column environment_columns[] = {COLUMN(ResultEnvironment, version),
+                                             COLUMN(ResultEnvironment, commit_hash),
+                                             COLUMN(ResultEnvironment, dirty),
+                                             COLUMN(ResultEnvironment, cpu),
+                                             COLUMN(ResultEnvironment, cores),
+                                             COLUMN(ResultEnvironment, ended_at),
+                                             {0}};
+
+/* ---- loading ---- */
+
+static bool rows_of(const Result *r, Store *store, const char *sql, const char *metric,
+                    const Column *columns, size_t bytes, Rows *rows, Error *error) {
+  json_t *parameters = json_pack("[I, o]", (json_int_t)r->plan_id, text_or_null(metric));
+  return store_rows(store, sql, parameters, columns, bytes, rows, error);
+}
+
+/* *found (may be NULL): there is such a row; else *row stays. */
+static bool row_of(Result *r, Store *store, const char *sql, const Column *columns, void *row,
+                   bool *found, Error *error) {
+  json_t *texts, *parameters = json_pack("[I]", (json_int_t)r->plan_id);
+  bool good = store_row(store, sql, parameters, columns, row, &texts, error);
+  if (found) *found = texts != NULL;
+  if (texts) json_array_append_new(r->texts, texts);
   return good;
 }
 
-static bool about(Store *store, const char *sql, json_int_t plan_id, json_t **rows, Error *error) {
-  return about_metric(store, sql, plan_id, NULL, rows, error);
+/* What nobody has judged yet. */
+static void rows_clear(Result *r) {
+  for (int i = 0; i < r->rows; i++) {
+    ResultRow *row = &r->row[i];
+    row->claimed = row->difference = row->low = row->high = row->with_collapsed = NAN;
+    row->verdict = "";
+  }
 }
 
-static bool same_kind(const json_t *a, const json_t *b) {
-  static const char *const keys[] = {"experiment", "scale", "dataset", "device"};
-  for (int i = 0; i < 4; i++)
-    if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i]))) return false;
-  return true;
-}
-
-static const char *word(const json_t *object, const char *key) {
-  const char *text = json_string_value(json_object_get(object, key));
-  return text ? text : "";
+static bool same_kind(const PlanRow *a, const PlanRow *b) {
+  return !strcmp(a->experiment, b->experiment) && !strcmp(a->scale, b->scale) &&
+         !strcmp(a->dataset, b->dataset) && !strcmp(a->device, b->device);
 }
 
 /* Kinds of results that are stored beside the one chosen, each once. */
-static json_t *list_others(const json_t *plans) {
+static json_t *list_others(const PlanRow *plan, int plans) {
   json_t *others = json_array();
-  for (size_t i = 1; i < json_array_size(plans); i++) {
-    const json_t *plan = json_array_get(plans, i);
+  for (int i = 1; i < plans; i++) {
     bool seen = false;
-    for (size_t k = 0; k < i; k++) seen = seen || same_kind(plan, json_array_get(plans, k));
+    for (int k = 0; k < i; k++) seen = seen || same_kind(&plan[i], &plan[k]);
     if (seen) continue;
     char text[512];
-    snprintf(text, sizeof text, "%s: scale %s, data set %s, device %s", word(plan, "experiment"),
-             word(plan, "scale"), word(plan, "dataset"), word(plan, "device"));
+    snprintf(text, sizeof text, "%s: scale %s, data set %s, device %s", plan[i].experiment,
+             plan[i].scale, plan[i].dataset, plan[i].device);
     json_array_append_new(others, json_string(text));
   }
   return others;
 }
 
-static bool use_larger(Store *store, json_t *result, Error *error) {
-  json_t *larger;
-  json_int_t plan_id = json_integer_value(json_object_get(result, "plan_id"));
-  if (!about(store, larger_sql, plan_id, &larger, error)) return false;
-  json_object_update(result, json_array_get(larger, 0));
-  json_decref(larger);
-  return true;
+static void set_metric(Result *r, const char *metric) {
+  json_t *text = json_name(metric);
+  json_array_append_new(r->texts, text);
+  r->metric = json_string_value(text);
 }
 
 /* The rows' figures by another metric than the experiment's. */
-static bool use_metric(Store *store, json_t *result, const char *metric, Error *error) {
-  json_int_t plan_id = json_integer_value(json_object_get(result, "plan_id"));
-  json_t *stored = NULL, *figures = NULL, *rows = json_object_get(result, "rows");
-  bool good = about_metric(store, stored_sql, plan_id, metric, &stored, error) &&
-              about_metric(store, metric_sql, plan_id, metric, &figures, error);
-  const json_t *names = json_array_get(stored, 0);
-  if (good && !json_integer_value(json_object_get(names, "trials")))
-    good = fail(error, "no trial of %s stored the metric \"%s\"; stored: %s",
-                word(result, "experiment"), metric, word(names, "names"));
-  for (size_t i = 0; good && i < json_array_size(rows); i++)
-    json_object_update(json_array_get(rows, i), json_array_get(figures, i));
-  json_object_set_new(result, "metric", json_string(metric));
-  json_decref(stored);
-  json_decref(figures);
+static bool use_metric(Result *r, Store *store, const char *metric, Error *error) {
+  struct Stored {
+    const char *names;
+    int trials;
+  } stored = {"", 0};
+  static const Column columns[] = {
+      COLUMN(struct Stored, names), COLUMN(struct Stored, trials), {0}};
+  json_t *texts, *parameters = json_pack("[I, o]", (json_int_t)r->plan_id, text_or_null(metric));
+  bool good = store_row(store, stored_sql, parameters, columns, &stored, &texts, error);
+  if (good && !stored.trials)
+    good = fail(error, "no trial of %s stored the metric \"%s\"; stored: %s", r->experiment, metric,
+                stored.names);
+  json_decref(texts);
+  Rows figures;
+  if (!good ||
+      !rows_of(r, store, metric_sql, metric, figure_columns, sizeof *r->row, &figures, error))
+    return false;
+  for (int i = 0; i < r->rows && i < figures.count; i++) {
+    const ResultRow *figure = (ResultRow *)figures.row + i;
+    r->row[i].mean = figure->mean, r->row[i].sd = figure->sd, r->row[i].n = figure->n;
+    r->row[i].paper = NAN, r->row[i].paper_word = "";
+  }
+  rows_free(&figures);
+  set_metric(r, metric);
+  return true;
+}
+
+/* What is stored about the result's plan. */
+static bool add_figures(Result *r, Store *store, const char *metric, Error *error) {
+  Rows *rows = &r->held[0], *labels = &r->held[1], *points = &r->held[2];
+  r->plans = !strcmp(r->metric, "plan");
+  bool good =
+      rows_of(r, store, rows_sql, NULL, row_columns, sizeof *r->row, rows, error) &&
+      rows_of(r, store, labels_sql, metric, label_columns, sizeof *r->label, labels, error) &&
+      row_of(r, store, counts_sql, count_columns, r, NULL, error) &&
+      row_of(r, store, environment_sql, environment_columns, &r->environment, &r->measured,
+             error) &&
+      (!r->plans ||
+       rows_of(r, store, points_sql, NULL, point_columns, sizeof *r->point, points, error));
+  r->row = rows->row, r->rows = rows->count;
+  r->label = labels->row, r->labels = labels->count;
+  r->point = points->row, r->points = points->count;
+  rows_clear(r);
   return good;
 }
 
-/* Adds what is stored about the plan that result names. */
-static bool add_figures(Store *store, json_t *result, const char *metric, Error *error) {
-  json_int_t plan_id = json_integer_value(json_object_get(result, "plan_id"));
-  json_t *rows = NULL, *labels = NULL, *counts = NULL, *environment = NULL;
-  bool good = about(store, rows_sql, plan_id, &rows, error) &&
-              about_metric(store, labels_sql, plan_id, metric, &labels, error) &&
-              about(store, counts_sql, plan_id, &counts, error) &&
-              about(store, environment_sql, plan_id, &environment, error);
-  if (good) {
-    json_object_update(result, json_array_get(counts, 0));
-    json_object_set(result, "rows", rows);
-    json_object_set(result, "labels", labels);
-    if (json_array_size(environment))
-      json_object_set(result, "environment", json_array_get(environment, 0));
-  }
-  json_decref(rows);
-  json_decref(labels);
-  json_decref(counts);
-  json_decref(environment);
-  bool plans = good && strcmp(word(result, "metric"), "plan") == 0;
-  return good && (!plans || coverage_load(store, result, error));
+static Result *result_make(void) {
+  Result *r = calloc(1, sizeof *r);
+  CHECK(r, "no memory for a result");
+  r->texts = json_array();
+  r->tau.value = NAN;
+  r->split = "";
+  return r;
 }
 
-bool result_load(Store *store, const ResultChoice *choice, json_t **out, Error *error) {
+/* plan: of a struct that lives as long as the result's texts. */
+static void take_plan(Result *r, const PlanRow *plan) {
+  r->plan_id = plan->plan_id, r->table = plan->table, r->experiment = plan->experiment;
+  r->title = plan->title, r->metric = plan->metric, r->model = plan->model, r->axis = plan->axis;
+  r->scale = plan->scale, r->dataset = plan->dataset, r->device = plan->device;
+}
+
+bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *error) {
   *out = NULL;
-  json_t *plans, *parameters = json_array();
+  Rows plans;
+  json_t *parameters = json_array();
   json_array_append_new(parameters, text_or_null(choice->what));
   json_array_append_new(parameters, text_or_null(choice->scale));
   json_array_append_new(parameters, text_or_null(choice->dataset));
   json_array_append_new(parameters, text_or_null(choice->device));
   json_array_append_new(parameters, json_integer(choice->plan_id));
-  bool good = store_query(store, plans_sql, parameters, &plans, error);
-  json_decref(parameters);
-  if (!good || json_array_size(plans) == 0) {
-    json_decref(plans);
-    return good;
+  if (!store_rows(store, plans_sql, parameters, plan_columns, sizeof(PlanRow), &plans, error))
+    return false;
+  if (!plans.count) {
+    rows_free(&plans);
+    return true;
   }
-  json_t *result = json_copy(json_array_get(plans, 0));
-  json_object_set_new(result, "others", list_others(plans));
-  json_decref(plans);
-  bool other = choice->metric && strcmp(choice->metric, word(result, "metric"));
-  good = (choice->plan_id || use_larger(store, result, error)) &&
-         add_figures(store, result, choice->metric, error) &&
-         (other ? use_metric(store, result, choice->metric, error)
-                : result_judge(store, result, error));
-  json_t *notes = json_loads(word(result, "notes"), 0, NULL);
-  json_object_set_new(result, "notes", notes ? notes : json_array());
-  if (good) *out = result;
-  if (!good) json_decref(result);
+  Result *r = result_make();
+  PlanRow plan = *(PlanRow *)plans.row;
+  r->held[3] = plans;
+  r->others = list_others(plans.row, plans.count);
+  take_plan(r, &plan);
+  bool other = choice->metric && strcmp(choice->metric, r->metric);
+  bool good = choice->plan_id || row_of(r, store, larger_sql, larger_columns, &plan, NULL, error);
+  r->plan_id = plan.plan_id;
+  good = good && add_figures(r, store, choice->metric, error) &&
+         (other ? use_metric(r, store, choice->metric, error) : result_judge(store, r, error));
+  r->notes = json_loads(plan.notes, 0, NULL);
+  if (good) *out = r;
+  if (!good) result_free(r);
   return good;
 }
 
-const char *result_status(const json_t *row) {
+Result *result_of_file(const json_t *document) {
+  Result *r = result_make();
+  const json_t *rows = json_object_get(document, "rows");
+  PlanRow head;
+  row_read(document, plan_columns + 1, &head);
+  json_array_append(r->texts, (json_t *)document);
+  take_plan(r, &head);
+  r->notes = json_incref(json_object_get(document, "notes"));
+  r->rows = (int)json_array_size(rows);
+  r->row = r->held[0].row = calloc((size_t)r->rows + 1, sizeof *r->row);
+  CHECK(r->row, "no memory for %d rows", r->rows);
+  for (int i = 0; i < r->rows; i++) {
+    row_read(json_array_get(rows, (size_t)i), row_columns, &r->row[i]);
+    r->row[i].status[STATUS_PLANNED] = 1;
+  }
+  rows_clear(r);
+  return r;
+}
+
+void result_free(Result *r) {
+  if (!r) return;
+  for (int i = 0; i < 4; i++) rows_free(&r->held[i]);
+  json_decref(r->notes);
+  json_decref(r->others);
+  json_decref(r->texts);
+  free(r);
+}
+
+const char *result_status(const ResultRow *row) {
   static const Status gravest[] = {STATUS_RUNNING,   STATUS_FAILED,  STATUS_OOM,
                                    STATUS_COLLAPSED, STATUS_TIMEOUT, STATUS_INTERRUPTED,
                                    STATUS_PLANNED};
   for (size_t i = 0; i < sizeof gravest / sizeof gravest[0]; i++)
-    if (json_integer_value(json_object_get(row, status_name(gravest[i]))) > 0)
-      return status_name(gravest[i]);
+    if (row->status[gravest[i]] > 0) return status_name(gravest[i]);
   return status_name(STATUS_DONE);
 }

@@ -70,44 +70,62 @@ static const char configs_sql[] =
     " JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
     " WHERE r.plan_id = ?1 ORDER BY r.position, t.fold, t.seed";
 
-/* Trials of the result's plan, "config" parsed. An empty list where that fails. */
-static json_t *load_configs(Store *store, const json_t *result) {
+typedef struct Trial {
+  const char *key, *label, *config;
+  int position, seed;
+} Trial;
+
+static const Column trial_columns[] = {COLUMN(Trial, key),      COLUMN(Trial, label),
+                                       COLUMN(Trial, position), COLUMN(Trial, seed),
+                                       COLUMN(Trial, config),   {0}};
+
+/* The first trial of each row of the result's plan, with its configuration. */
+typedef struct First {
+  const char *key, *label;
+  int seed;
+  json_t *config;
+} First;
+
+typedef struct Firsts {
+  First *item; /* (count), and one without configuration */
+  int count;
+  Rows rows;
+} Firsts;
+
+/* None where they cannot be read. */
+static Firsts firsts_load(Store *store, const Result *result) {
   Error error = {""};
-  json_t *trials = NULL, *trial;
-  json_t *parameters = json_pack("[O]", json_object_get(result, "plan_id"));
-  if (!store_query(store, configs_sql, parameters, &trials, &error)) trials = json_array();
-  json_decref(parameters);
-  size_t i;
-  json_array_foreach(trials, i, trial) {
-    json_t *config = json_loads(field_text(trial, "config"), 0, NULL);
-    json_object_set_new(trial, "config", config ? config : json_object());
+  Firsts f = {.count = 0};
+  json_t *parameters = json_pack("[I]", (json_int_t)result->plan_id);
+  if (!store_rows(store, configs_sql, parameters, trial_columns, sizeof(Trial), &f.rows, &error))
+    f.rows = (Rows){0};
+  f.item = calloc((size_t)f.rows.count + 1, sizeof *f.item);
+  CHECK(f.item, "no memory for configurations");
+  f.item[0].key = f.item[0].label = "";
+  const Trial *trial = f.rows.row;
+  for (int i = 0; i < f.rows.count; i++) {
+    if (i && trial[i].position == trial[i - 1].position) continue;
+    json_t *config = json_loads(trial[i].config, 0, NULL);
+    f.item[f.count++] = (First){trial[i].key, trial[i].label, trial[i].seed, config};
   }
-  return trials;
+  return f;
 }
 
-/* The first trial of each row. */
-static json_t *first_of_rows(const json_t *trials) {
-  json_t *firsts = json_array(), *trial;
-  size_t i;
-  int position = -1;
-  json_array_foreach(trials, i, trial) {
-    if (field_whole(trial, "position") == position) continue;
-    position = field_whole(trial, "position");
-    json_array_append(firsts, trial);
-  }
-  return firsts;
+static void firsts_free(Firsts *f) {
+  for (int i = 0; i < f->count; i++) json_decref(f->item[i].config);
+  free(f->item);
+  rows_free(&f->rows);
 }
 
-static const json_t *option(const json_t *trial, const char *name) {
-  return json_object_get(json_object_get(trial, "config"), name);
+static const json_t *option(const First *trial, const char *name) {
+  return json_object_get(trial->config, name);
 }
 
 /* All rows have the same value. */
-static bool common(const json_t *firsts, const char *name) {
-  for (size_t i = 1; i < json_array_size(firsts); i++)
-    if (!same(option(json_array_get(firsts, 0), name), option(json_array_get(firsts, i), name)))
-      return false;
-  return json_array_size(firsts) > 0;
+static bool common(const Firsts *firsts, const char *name) {
+  for (int i = 1; i < firsts->count; i++)
+    if (!same(option(&firsts->item[0], name), option(&firsts->item[i], name))) return false;
+  return firsts->count > 0;
 }
 
 /* ---- the command --------------------------------------------------------------------------------
@@ -126,20 +144,19 @@ static const json_t *wanted_config(const json_t *wanted, const char *key) {
 }
 
 /* key=value of what all rows were given otherwise than their file says. */
-static void put_overrides(const Report *report, const json_t *firsts, const json_t *wanted,
+static void put_overrides(const Report *report, const Firsts *firsts, const json_t *wanted,
                           FILE *out) {
   const json_t *row;
-  size_t i, k;
+  size_t i;
   json_array_foreach(report->options, i, row) {
     const char *name = field_text(row, "name");
-    const json_t *value = option(json_array_get(firsts, 0), name), *first;
+    const json_t *value = option(&firsts->item[0], name);
     bool other = value && common(firsts, name);
-    json_array_foreach(firsts, k, first) {
-      const json_t *asked = json_object_get(wanted_config(wanted, field_text(first, "key")), name);
+    for (int k = 0; k < firsts->count; k++) {
+      const json_t *asked = json_object_get(wanted_config(wanted, firsts->item[k].key), name);
       other = other && asked && !same(asked, value);
     }
-    if (!other) continue;
-    put_option(name, value, out);
+    if (other) put_option(name, value, out);
   }
 }
 
@@ -159,42 +176,36 @@ static const char *name_of(const char *path) {
 
 /* The data's folder when it is not the one that the file asks for, where the file is known; where
  * it lies is no matter. The phantom makes itself. */
-static void put_data(const json_t *trial, const json_t *result, const json_t *wanted, FILE *out) {
+static void put_data(const First *trial, const Result *result, const json_t *wanted, FILE *out) {
   const char *own = json_string_value(option(trial, "data_dir"));
-  const char *asked = field_text(wanted_config(wanted, field_text(trial, "key")), "data_dir");
-  bool made = !strcmp(field_text(result, "dataset"), "phantom");
+  const char *asked = field_text(wanted_config(wanted, trial->key), "data_dir");
+  bool made = !strcmp(result->dataset, "phantom");
   if (!own || !own[0] || (asked[0] ? !strcmp(name_of(own), name_of(asked)) : made)) return;
   const json_t *found = option(trial, "data_path");
   put_option("data", found ? found : option(trial, "data_dir"), out);
 }
 
-static void put_stored(const Report *report, const json_t *experiment, const json_t *result,
-                       FILE *out) {
-  const json_t *wanted = json_object_get(experiment, "wanted");
-  json_t *trials = load_configs(report->store, result), *firsts = first_of_rows(trials);
-  bool one = !strchr(field_text(result, "scale"),
-                     '+'); /* with several scales the experiment's file names them */
-  if (one && strcmp(field_text(result, "scale"), "quick"))
-    fprintf(out, " scale=%s", field_text(result, "scale"));
-  put_data(json_array_get(firsts, 0), result, wanted, out);
-  if (json_is_object(wanted) && field_whole(result, "seeds") != wanted_seeds(wanted))
-    fprintf(out, " seeds=%d", field_whole(result, "seeds"));
-  put_overrides(report, firsts, wanted, out);
-  if (strcmp(field_text(result, "device"), "cpu"))
-    fprintf(out, " --device %s", field_text(result, "device"));
-  json_decref(firsts);
-  json_decref(trials);
+static void put_stored(const Report *report, const ReportExperiment *experiment, FILE *out) {
+  const json_t *wanted = experiment->wanted;
+  const Result *result = experiment->result;
+  Firsts firsts = firsts_load(report->store, result);
+  bool one = !strchr(result->scale, '+'); /* with several the experiment's file names them */
+  if (one && strcmp(result->scale, "quick")) fprintf(out, " scale=%s", result->scale);
+  put_data(&firsts.item[0], result, wanted, out);
+  if (wanted && result->seeds != wanted_seeds(wanted)) fprintf(out, " seeds=%d", result->seeds);
+  put_overrides(report, &firsts, wanted, out);
+  if (strcmp(result->device, "cpu")) fprintf(out, " --device %s", result->device);
+  firsts_free(&firsts);
 }
 
-char *settings_command(const Report *report, const json_t *experiment, const char *more) {
+char *settings_command(const Report *report, const ReportExperiment *experiment, const char *more) {
   char *command = NULL;
   size_t bytes = 0;
-  const json_t *result = json_object_get(experiment, "result");
   FILE *out = open_memstream(&command, &bytes);
   CHECK(out, "no memory for a command");
   fputs("./harness run ", out);
-  quote_shell(field_text(experiment, "file"), out);
-  if (json_is_object(result)) put_stored(report, experiment, result, out);
+  quote_shell(experiment->file, out);
+  if (experiment->result) put_stored(report, experiment, out);
   fprintf(out, "%s%s", more[0] ? " " : "", more);
   CHECK(fclose(out) == 0 && command, "no memory for a command");
   return command;
@@ -210,7 +221,7 @@ static const json_t *default_of(const json_t *row, const char *scale) {
 }
 
 /* "key = value" of what differs from the defaults: what all rows share, or what they do not. */
-static void put_differences(const Report *report, const json_t *firsts, const json_t *trial,
+static void put_differences(const Report *report, const Firsts *firsts, const First *trial,
                             const char *scale, bool shared) {
   bool scales = !common(firsts, "scale"); /* then rows differ by their defaults: not listed */
   const char *own = json_string_value(option(trial, "scale"));
@@ -232,8 +243,8 @@ static void put_differences(const Report *report, const json_t *firsts, const js
   if (!count) fputs("-", report->out);
 }
 
-static void put_line(const Report *report, const char *label, const json_t *firsts,
-                     const json_t *trial, const char *scale, bool shared) {
+static void put_line(const Report *report, const char *label, const Firsts *firsts,
+                     const First *trial, const char *scale, bool shared) {
   fputs("<tr><th scope=\"row\" class=\"left\">", report->out);
   html_text(label, report->out);
   fputs("</th><td class=\"left\">", report->out);
@@ -241,53 +252,46 @@ static void put_line(const Report *report, const char *label, const json_t *firs
   fputs("</td></tr>\n", report->out);
 }
 
-static void put_whole(FILE *out, const json_t *trial) {
-  char *config = json_dumps(json_object_get(trial, "config"),
-                            JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(10));
+static void put_whole(FILE *out, const First *trial) {
+  char *config =
+      json_dumps(trial->config, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(10));
   fputs("<details><summary>Whole configuration of ", out);
-  html_print(out, "%s, seed %d", field_text(trial, "label"), field_whole(trial, "seed"));
+  html_print(out, "%s, seed %d", trial->label, trial->seed);
   fputs("</summary><pre>", out);
   html_text(config ? config : "", out);
   fputs("</pre></details>\n", out);
   free(config);
 }
 
-static void put_configuration(const Report *report, const json_t *experiment,
-                              const json_t *result) {
-  json_t *trials = load_configs(report->store, result), *firsts = first_of_rows(trials), *trial;
-  const char *scale = field_text(result, "scale");
-  size_t i;
+static void put_configuration(const Report *report, const ReportExperiment *experiment) {
+  const Result *result = experiment->result;
+  Firsts firsts = firsts_load(report->store, result);
   char *command = settings_command(report, experiment, "");
   fputs("<h3>", report->out);
-  html_print(report->out, "%s: %s", field_text(experiment, "name"), field_text(result, "title"));
+  html_print(report->out, "%s: %s", experiment->name, result->title);
   fputs("</h3>\n<p>Asked for by <code>", report->out);
   html_text(command, report->out);
   fputs("</code></p>\n<div class=\"wide config\"><table><thead><tr><th class=\"left\">row</th>"
         "<th class=\"left\">options that differ from the defaults at this scale, or between rows"
         "</th></tr></thead><tbody>\n",
         report->out);
-  put_line(report, "all rows", firsts, json_array_get(firsts, 0), scale, true);
-  json_array_foreach(firsts, i, trial)
-      put_line(report, field_text(trial, "label"), firsts, trial, scale, false);
+  put_line(report, "all rows", &firsts, &firsts.item[0], result->scale, true);
+  for (int i = 0; i < firsts.count; i++)
+    put_line(report, firsts.item[i].label, &firsts, &firsts.item[i], result->scale, false);
   fputs("</tbody></table></div>\n", report->out);
-  if (json_array_size(firsts)) put_whole(report->out, json_array_get(firsts, 0));
+  if (firsts.count) put_whole(report->out, &firsts.item[0]);
   free(command);
-  json_decref(firsts);
-  json_decref(trials);
+  firsts_free(&firsts);
 }
 
 bool settings_configuration(Report *report, Error *error) {
   (void)error;
-  const json_t *experiment;
-  size_t i;
   fputs("<p class=\"faint\">A row's whole configuration is the first row's with the row's own "
         "options in place; seeds differ in <code>seed</code> alone. <code>./harness help options"
         "</code> says what each means.</p>\n",
         report->out);
-  json_array_foreach(report->experiments, i, experiment) {
-    const json_t *result = json_object_get(experiment, "result");
-    if (json_is_object(result)) put_configuration(report, experiment, result);
-  }
+  for (int i = 0; i < report->experiments; i++)
+    if (report->experiment[i].result) put_configuration(report, &report->experiment[i]);
   return true;
 }
 
@@ -327,63 +331,84 @@ static void list_libraries(const char *source, char *list, size_t bytes) {
   json_decref(libraries);
 }
 
-static void put_device(FILE *out, const json_t *e) {
+typedef struct Machine {
+  const char *version, *commit_hash, *binary_hash, *compiler, *flags, *libraries, *cpu, *kernel;
+  const char *gpu, *gpu_driver, *gpu_capability, *gpu_libraries, *device, *first, *last;
+  int dirty, cores, deterministic, trials;
+  double memory_bytes, gpu_bytes, wall_s;
+} Machine;
+
+static const Column machine_columns[] = {COLUMN(Machine, version),
+                                         COLUMN(Machine, commit_hash),
+                                         COLUMN(Machine, dirty),
+                                         COLUMN(Machine, binary_hash),
+                                         COLUMN(Machine, compiler),
+                                         COLUMN(Machine, flags),
+                                         COLUMN(Machine, libraries),
+                                         COLUMN(Machine, cpu),
+                                         COLUMN(Machine, cores),
+                                         COLUMN(Machine, memory_bytes),
+                                         COLUMN(Machine, kernel),
+                                         COLUMN(Machine, gpu),
+                                         COLUMN(Machine, gpu_driver),
+                                         COLUMN(Machine, gpu_capability),
+                                         COLUMN(Machine, gpu_bytes),
+                                         COLUMN(Machine, gpu_libraries),
+                                         COLUMN(Machine, deterministic),
+                                         COLUMN(Machine, device),
+                                         COLUMN(Machine, trials),
+                                         COLUMN(Machine, wall_s),
+                                         COLUMN(Machine, first),
+                                         COLUMN(Machine, last),
+                                         {0}};
+
+static void put_device(FILE *out, const Machine *m) {
   char line[1024];
-  if (!field_text(e, "gpu")[0]) {
-    put_fact(out, "device", field_text(e, "device"));
+  if (!m->gpu[0]) {
+    put_fact(out, "device", m->device);
     return;
   }
-  snprintf(line, sizeof line, "%s: %s, compute capability %s, %.1f GiB, driver %s; %s%s",
-           field_text(e, "device"), field_text(e, "gpu"), field_text(e, "gpu_capability"),
-           json_number_value(json_object_get(e, "gpu_bytes")) / 0x1p30, field_text(e, "gpu_driver"),
-           field_text(e, "gpu_libraries"),
-           field_whole(e, "deterministic") ? "; --deterministic" : "");
+  snprintf(line, sizeof line, "%s: %s, compute capability %s, %.1f GiB, driver %s; %s%s", m->device,
+           m->gpu, m->gpu_capability, m->gpu_bytes / 0x1p30, m->gpu_driver, m->gpu_libraries,
+           m->deterministic ? "; --deterministic" : "");
   put_fact(out, "device", line);
 }
 
-static void put_environment(FILE *out, const json_t *e) {
+static void put_environment(FILE *out, const Machine *m) {
   char line[1024];
-  double memory = json_number_value(json_object_get(e, "memory_bytes"));
-  double wall = json_number_value(json_object_get(e, "wall_s"));
   fputs("<div class=\"wide\"><table><tbody>\n", out);
-  snprintf(line, sizeof line, "%d, %.2f hours in all, %.16s to %.16s", field_whole(e, "trials"),
-           wall / 3600, field_text(e, "first"), field_text(e, "last"));
+  snprintf(line, sizeof line, "%d, %.2f hours in all, %.16s to %.16s", m->trials,
+           (isnan(m->wall_s) ? 0 : m->wall_s) / 3600, m->first, m->last);
   put_fact(out, "trials that count", line);
-  snprintf(line, sizeof line, "%s, %d cores, %.1f GiB", field_text(e, "cpu"),
-           field_whole(e, "cores"), memory / 0x1p30);
+  snprintf(line, sizeof line, "%s, %d cores, %.1f GiB", m->cpu, m->cores, m->memory_bytes / 0x1p30);
   put_fact(out, "machine", line);
-  put_device(out, e);
-  put_fact(out, "system", field_text(e, "kernel"));
-  snprintf(line, sizeof line, "%s, build %s", field_text(e, "version"),
-           field_text(e, "binary_hash"));
+  put_device(out, m);
+  put_fact(out, "system", m->kernel);
+  snprintf(line, sizeof line, "%s, build %s", m->version, m->binary_hash);
   put_fact(out, "harness", line);
-  snprintf(line, sizeof line, "%s%s", field_text(e, "commit_hash"),
-           field_whole(e, "dirty") ? ", modified" : "");
+  snprintf(line, sizeof line, "%s%s", m->commit_hash, m->dirty ? ", modified" : "");
   put_fact(out, "commit", line);
-  snprintf(line, sizeof line, "%s %s", field_text(e, "compiler"), field_text(e, "flags"));
+  snprintf(line, sizeof line, "%s %s", m->compiler, m->flags);
   put_fact(out, "compiler", line);
-  list_libraries(field_text(e, "libraries"), line, sizeof line);
+  list_libraries(m->libraries, line, sizeof line);
   put_fact(out, "libraries", line);
   fputs("</tbody></table></div>\n", out);
 }
 
 bool settings_environment(Report *report, Error *error) {
-  const json_t *experiment, *environment;
-  json_t *plans = json_array(), *environments;
-  size_t i;
-  json_array_foreach(report->experiments, i, experiment) {
-    json_t *plan = json_object_get(json_object_get(experiment, "result"), "plan_id");
-    if (plan) json_array_append(plans, plan);
-  }
+  json_t *plans = json_array();
+  for (int i = 0; i < report->experiments; i++)
+    if (report->experiment[i].result)
+      json_array_append_new(plans, json_integer(report->experiment[i].result->plan_id));
   char *list = json_dumps(plans, JSON_COMPACT);
-  json_t *parameters = json_pack("[s]", list);
-  bool good = store_query(report->store, environments_sql, parameters, &environments, error);
-  json_decref(parameters);
+  Rows rows;
+  bool good = store_rows(report->store, environments_sql, json_pack("[s]", list), machine_columns,
+                         sizeof(Machine), &rows, error);
   json_decref(plans);
   free(list);
   if (!good) return false;
-  if (json_array_size(environments) == 0) fputs("<p>No trial is done yet.</p>\n", report->out);
-  json_array_foreach(environments, i, environment) put_environment(report->out, environment);
-  json_decref(environments);
+  if (!rows.count) fputs("<p>No trial is done yet.</p>\n", report->out);
+  for (int i = 0; i < rows.count; i++) put_environment(report->out, (Machine *)rows.row + i);
+  rows_free(&rows);
   return true;
 }

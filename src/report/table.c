@@ -3,49 +3,45 @@
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "src/report/claim.h"
 #include "src/report/coverage.h"
 #include "src/report/quote.h"
-#include "src/store/field.h"
 
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
 
-static const char *metric_word(const json_t *result) {
-  const MetricRow *metric = metric_stored(field_text(result, "metric"));
-  return metric && metric->paper ? metric->paper : field_text(result, "metric");
+static const char *metric_word(const Result *result) {
+  const MetricRow *metric = metric_stored(result->metric);
+  return metric && metric->paper ? metric->paper : result->metric;
 }
 
 /* Three decimals, four where the paper gives four. */
-static void put_figure(Sheet *sheet, int row, int column, const json_t *object, const char *key) {
-  if (!field_known(object, key)) {
+static void put_figure(Sheet *sheet, int row, int column, double value) {
+  double rest = isnan(value) ? 0 : value * 1000 - (double)(long)(value * 1000 + 0.5);
+  if (isnan(value))
     sheet_set(sheet, row, column, "-");
-    return;
-  }
-  double value = field_number(object, key),
-         rest = value * 1000 - (double)(long)(value * 1000 + 0.5);
-  sheet_set(sheet, row, column, rest > 0.01 || rest < -0.01 ? "%.4f" : "%.3f", value);
+  else
+    sheet_set(sheet, row, column, rest > 0.01 || rest < -0.01 ? "%.4f" : "%.3f", value);
 }
 
 /* "done", or how many ended in which way: "2 done, 1 collapsed". */
-static void put_status(Sheet *sheet, int row, int column, const json_t *line) {
+static void put_status(Sheet *sheet, int row, int column, const ResultRow *line) {
   char words[SHEET_CELL] = "";
   int kinds = 0;
   for (int i = 0; i < STATUS_COUNT; i++) {
-    int count = field_whole(line, status_name((Status)i));
-    if (count == 0) continue;
+    if (line->status[i] == 0) continue;
     size_t used = strlen(words);
-    snprintf(words + used, sizeof words - used, "%s%d %s", kinds++ ? ", " : "", count,
+    snprintf(words + used, sizeof words - used, "%s%d %s", kinds++ ? ", " : "", line->status[i],
              status_name((Status)i));
   }
   sheet_set(sheet, row, column, "%s", kinds > 1 ? words : result_status(line));
 }
 
 /* 0.123456e6 -> "0.123 M". */
-static void put_count(Sheet *sheet, int row, int column, const json_t *object, const char *key) {
-  double value = field_number(object, key);
-  if (!field_known(object, key))
+static void put_count(Sheet *sheet, int row, int column, double value) {
+  if (isnan(value))
     sheet_set(sheet, row, column, "-");
   else if (value < 10000)
     sheet_set(sheet, row, column, "%.0f", value);
@@ -54,32 +50,27 @@ static void put_count(Sheet *sheet, int row, int column, const json_t *object, c
 }
 
 /* "+0.012 [-0.003, +0.027]"; without the interval where the seeds are too few for one. */
-static void put_difference(Sheet *sheet, int row, int column, const json_t *line) {
-  if (field_known(line, "low"))
-    sheet_set(sheet, row, column, "%+.3f [%+.3f, %+.3f]", field_number(line, "difference"),
-              field_number(line, "low"), field_number(line, "high"));
-  else if (field_known(line, "difference"))
-    sheet_set(sheet, row, column, "%+.3f", field_number(line, "difference"));
+static void put_difference(Sheet *sheet, int row, int column, const ResultRow *line) {
+  if (!isnan(line->low))
+    sheet_set(sheet, row, column, "%+.3f [%+.3f, %+.3f]", line->difference, line->low, line->high);
+  else if (!isnan(line->difference))
+    sheet_set(sheet, row, column, "%+.3f", line->difference);
   else
     sheet_set(sheet, row, column, "-");
 }
 
-static void put_measured(Sheet *sheet, int row, int column, const json_t *line) {
-  if (field_known(line, "sd"))
-    sheet_set(sheet, row, column, "%.3f ± %.3f", field_number(line, "mean"),
-              field_number(line, "sd"));
-  else if (field_known(line, "mean"))
-    sheet_set(sheet, row, column, "%.3f", field_number(line, "mean"));
+static void put_measured(Sheet *sheet, int row, int column, const ResultRow *line) {
+  if (!isnan(line->sd))
+    sheet_set(sheet, row, column, "%.3f ± %.3f", line->mean, line->sd);
+  else if (!isnan(line->mean))
+    sheet_set(sheet, row, column, "%.3f", line->mean);
   else
-    sheet_set(sheet, row, column, field_whole(line, "collapsed") ? "collapsed" : "-");
+    sheet_set(sheet, row, column, line->status[STATUS_COLLAPSED] ? "collapsed" : "-");
 }
 
-Sheet table_sheet(const json_t *result) {
-  const json_t *rows = json_object_get(result, "rows");
-  int count = (int)json_array_size(rows);
-  Sheet sheet = sheet_make(count + 1, 8);
-  const char *axis = field_text(result, "axis");
-  sheet_set(&sheet, 0, 0, "%s", axis[0] ? axis : "variant");
+Sheet table_sheet(const Result *result) {
+  Sheet sheet = sheet_make(result->rows + 1, 8);
+  sheet_set(&sheet, 0, 0, "%s", result->axis[0] ? result->axis : "variant");
   sheet_set(&sheet, 0, 1, "paper %s", metric_word(result));
   sheet_set(&sheet, 0, 2, "measured %s (mean ± sd)", metric_word(result));
   sheet_set(&sheet, 0, 3, "n");
@@ -87,72 +78,62 @@ Sheet table_sheet(const json_t *result) {
   sheet_set(&sheet, 0, 5, "paper's claim");
   sheet_set(&sheet, 0, 6, "parameters");
   sheet_set(&sheet, 0, 7, "status");
-  for (int i = 0; i < count; i++) {
-    const json_t *row = json_array_get(rows, (size_t)i);
-    const char *paper_word = field_text(row, "paper_word"), *verdict = field_text(row, "verdict");
-    sheet_set(&sheet, i + 1, 0, "%s", field_text(row, "label"));
-    if (paper_word[0])
-      sheet_set(&sheet, i + 1, 1, "%s", paper_word);
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    sheet_set(&sheet, i + 1, 0, "%s", row->label);
+    if (row->paper_word[0])
+      sheet_set(&sheet, i + 1, 1, "%s", row->paper_word);
     else
-      put_figure(&sheet, i + 1, 1, row, "paper");
+      put_figure(&sheet, i + 1, 1, row->paper);
     put_measured(&sheet, i + 1, 2, row);
-    sheet_set(&sheet, i + 1, 3, "%d", field_whole(row, "n"));
+    sheet_set(&sheet, i + 1, 3, "%d", row->n);
     put_difference(&sheet, i + 1, 4, row);
-    sheet_set(&sheet, i + 1, 5, "%s", verdict[0] ? verdict : "-");
-    put_count(&sheet, i + 1, 6, row, "parameters");
+    sheet_set(&sheet, i + 1, 5, "%s", row->verdict[0] ? row->verdict : "-");
+    put_count(&sheet, i + 1, 6, row->parameters);
     put_status(&sheet, i + 1, 7, row);
   }
   return sheet;
 }
 
 /* One line a label, one column a row of the table; the list is ordered by label. */
-Sheet table_labels(const json_t *result) {
-  const json_t *rows = json_object_get(result, "rows"), *labels = json_object_get(result, "labels");
-  int columns = (int)json_array_size(rows), lines = 0;
-  json_int_t last = -1;
-  for (size_t i = 0; i < json_array_size(labels); i++) {
-    json_int_t label = field_whole(json_array_get(labels, i), "label");
-    if (label != last) lines++;
-    last = label;
-  }
+Sheet table_labels(const Result *result) {
+  int columns = result->rows, lines = 0;
+  for (int i = 0; i < result->labels; i++)
+    lines += i == 0 || result->label[i].label != result->label[i - 1].label;
   Sheet sheet = sheet_make(lines + 1, columns + 1);
   sheet_set(&sheet, 0, 0, "%s per structure", metric_word(result));
   bool wide = false;
-  for (int i = 0; i < columns; i++)
-    wide = wide || strlen(field_text(json_array_get(rows, (size_t)i), "label")) > 24;
+  for (int i = 0; i < columns; i++) wide = wide || strlen(result->row[i].label) > 24;
   for (int i = 0; i < columns; i++) { /* columns as wide as long names would be unreadable */
-    sheet_set(&sheet, 0, i + 1, "%s", field_text(json_array_get(rows, (size_t)i), "label"));
+    sheet_set(&sheet, 0, i + 1, "%s", result->row[i].label);
     if (wide) sheet_set(&sheet, 0, i + 1, "row %d", i + 1);
   }
   for (int line = 1; line <= lines; line++)
     for (int i = 1; i <= columns; i++) sheet_set(&sheet, line, i, "-");
   int line = 0;
-  last = -1;
-  for (size_t i = 0; i < json_array_size(labels); i++) {
-    const json_t *item = json_array_get(labels, i);
-    if (field_whole(item, "label") != last) line++;
-    last = field_whole(item, "label");
-    sheet_set(&sheet, line, 0, "%s", field_text(item, "name"));
-    for (int k = 0; k < columns && field_known(item, "mean"); k++)
-      if (field_whole(json_array_get(rows, (size_t)k), "position") == field_whole(item, "position"))
-        sheet_set(&sheet, line, k + 1, "%.3f", field_number(item, "mean"));
+  for (int i = 0; i < result->labels; i++) {
+    const ResultLabel *item = &result->label[i];
+    line += i == 0 || item->label != item[-1].label;
+    sheet_set(&sheet, line, 0, "%s", item->name);
+    for (int k = 0; k < columns && !isnan(item->mean); k++)
+      if (result->row[k].position == item->position)
+        sheet_set(&sheet, line, k + 1, "%.3f", item->mean);
   }
   return sheet;
 }
 
-void table_head(const json_t *result, const char *gap, FILE *out) {
-  if (field_known(result, "table")) fprintf(out, "Table %d  ", field_whole(result, "table"));
-  quote_line(field_text(result, "title"), out);
+void table_head(const Result *result, const char *gap, FILE *out) {
+  if (result->table) fprintf(out, "Table %d  ", result->table);
+  quote_line(result->title, out);
   fputs(gap, out);
-  quote_line(field_text(result, "model"), out);
-  fputs(field_text(result, "model")[0] ? ", scale " : "scale ", out);
-  quote_line(field_text(result, "scale"), out);
+  quote_line(result->model, out);
+  fputs(result->model[0] ? ", scale " : "scale ", out);
+  quote_line(result->scale, out);
   fputs(", ", out);
-  quote_line(field_text(result, "dataset"), out);
-  fprintf(out, ", %s, %d seed%s", field_text(result, "device"), field_whole(result, "seeds"),
-          field_whole(result, "seeds") == 1 ? "" : "s");
-  if (field_whole(result, "folds") > 1) fprintf(out, " x %d folds", field_whole(result, "folds"));
-  if (!strcmp(field_text(result, "split"), SPLIT_KFOLD)) fputs(", nnU-Net's folds", out);
+  quote_line(result->dataset, out);
+  fprintf(out, ", %s, %d seed%s", result->device, result->seeds, result->seeds == 1 ? "" : "s");
+  if (result->folds > 1) fprintf(out, " x %d folds", result->folds);
+  if (!strcmp(result->split, SPLIT_KFOLD)) fputs(", nnU-Net's folds", out);
   fputc('\n', out);
 }
 
@@ -161,21 +142,21 @@ static void put_marked(const char *mark, const char *text, FILE *out) {
   quote_line(text, out);
 }
 
-static void note_collapsed(const json_t *result, const char *mark, FILE *out) {
-  const json_t *rows = json_object_get(result, "rows");
-  for (size_t i = 0; i < json_array_size(rows); i++) {
-    const json_t *row = json_array_get(rows, i);
-    int collapsed = field_whole(row, "collapsed");
+static void note_collapsed(const Result *result, const char *mark, FILE *out) {
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    int collapsed = row->status[STATUS_COLLAPSED];
     if (collapsed == 0) continue;
-    put_marked(mark, field_text(row, "label"), out);
+    put_marked(mark, row->label, out);
     fprintf(out, ": %d collapsed trial%s left out of the mean; counted as 0 the mean is %.3f\n",
-            collapsed, collapsed == 1 ? " is" : "s are", field_number(row, "with_collapsed"));
+            collapsed, collapsed == 1 ? " is" : "s are",
+            isnan(row->with_collapsed) ? 0 : row->with_collapsed);
   }
 }
 
 /* What the interval and the verdict are, and how many of them there are. */
-static void note_claims(const json_t *result, const char *mark, FILE *out) {
-  int comparisons = field_whole(result, "comparisons");
+static void note_claims(const Result *result, const char *mark, FILE *out) {
+  int comparisons = result->comparisons;
   if (comparisons > 0)
     fprintf(
         out,
@@ -186,11 +167,10 @@ static void note_claims(const json_t *result, const char *mark, FILE *out) {
         "number\n",
         mark, BOOTSTRAP_RESAMPLES, mark, comparisons, comparisons == 1 ? "" : "s");
   bool few = false, dropped = false;
-  const json_t *rows = json_object_get(result, "rows");
-  for (size_t i = 0; i < json_array_size(rows); i++) {
-    const json_t *row = json_array_get(rows, i);
-    few = few || !strcmp(field_text(row, "verdict"), claim_names[CLAIM_TOO_FEW]);
-    dropped = dropped || (field_whole(row, "collapsed") > 0 && field_known(row, "mean"));
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    few = few || !strcmp(row->verdict, claim_names[CLAIM_TOO_FEW]);
+    dropped = dropped || (row->status[STATUS_COLLAPSED] > 0 && !isnan(row->mean));
   }
   if (few)
     fprintf(out, "%stoo few seeds: no interval and no verdict from fewer than 2 trials a row\n",
@@ -199,28 +179,27 @@ static void note_claims(const json_t *result, const char *mark, FILE *out) {
     fprintf(out, "%sA verdict that changes when collapsed trials count as 0 is undecided\n", mark);
 }
 
-static void note_order(const json_t *result, const char *mark, FILE *out) {
-  const json_t *tau = json_object_get(result, "tau");
-  if (!tau) return;
+static void note_order(const Result *result, const char *mark, FILE *out) {
+  const ResultTau *tau = &result->tau;
+  if (isnan(tau->value)) return;
   fprintf(out, "%sKendall's tau-b between our order and the paper's: %+.2f over %d rows", mark,
-          field_number(tau, "value"), field_whole(tau, "rows"));
-  if (field_known(tau, "least") && field_number(tau, "least") > 0.05)
+          tau->value, tau->rows);
+  if (tau->least > 0.05)
     fprintf(out, " (so few rows that no order of them reaches p = 0.05)");
-  else if (field_known(tau, "p"))
-    fprintf(out, " (exact p = %.2g, seeds' spread not counted)", field_number(tau, "p"));
+  else if (!isnan(tau->p))
+    fprintf(out, " (exact p = %.2g, seeds' spread not counted)", tau->p);
   fputc('\n', out);
 }
 
-static void note_counts(const json_t *result, const char *mark, FILE *out) {
-  const json_t *labels = json_object_get(result, "labels");
+static void note_counts(const Result *result, const char *mark, FILE *out) {
   int cases = 0, missed = 0, invented = 0;
-  for (size_t i = 0; i < json_array_size(labels); i++) {
-    cases += field_whole(json_array_get(labels, i), "cases");
-    missed += field_whole(json_array_get(labels, i), "missed");
-    invented += field_whole(json_array_get(labels, i), "false_positive");
+  for (int i = 0; i < result->labels; i++) {
+    cases += result->label[i].cases;
+    missed += result->label[i].missed;
+    invented += result->label[i].false_positive;
   }
   if (cases == 0) return;
-  const MetricRow *metric = metric_stored(field_text(result, "metric"));
+  const MetricRow *metric = metric_stored(result->metric);
   bool distance = metric && metric->missed == MISSED_DIAGONAL;
   fprintf(out,
           "%sFigure of a trial: mean over validation cases, then over structures. A structure that "
@@ -229,98 +208,103 @@ static void note_counts(const json_t *result, const char *mark, FILE *out) {
           distance ? "counts as far as the volume's diagonal (mm)" : "scores 0");
 }
 
-static void note_environment(const json_t *result, const char *mark, FILE *out) {
-  const json_t *environment = json_object_get(result, "environment");
-  if (!environment) return;
-  fprintf(out, "%sMeasured with harness %s", mark, field_text(environment, "version"));
-  if (field_text(environment, "commit_hash")[0])
-    fprintf(out, " (commit %.8s%s)", field_text(environment, "commit_hash"),
-            field_whole(environment, "dirty") ? ", modified" : "");
-  fprintf(out, " on %s, %d cores; last trial %.10s\n", field_text(environment, "cpu"),
-          field_whole(environment, "cores"), field_text(environment, "ended_at"));
+static void note_environment(const Result *result, const char *mark, FILE *out) {
+  const ResultEnvironment *e = &result->environment;
+  if (!result->measured) return;
+  fprintf(out, "%sMeasured with harness %s", mark, e->version);
+  if (e->commit_hash[0])
+    fprintf(out, " (commit %.8s%s)", e->commit_hash, e->dirty ? ", modified" : "");
+  fprintf(out, " on %s, %d cores; last trial %.10s\n", e->cpu, e->cores, e->ended_at);
 }
 
-void table_notes(const json_t *result, const char *mark, FILE *out) {
+void table_notes(const Result *result, const char *mark, FILE *out) {
   note_order(result, mark, out);
-  bool several_folds = field_whole(result, "folds") > 1;
   fprintf(out, "%s± is the sample standard deviation (n - 1) over %s; n counts trials\n", mark,
-          several_folds ? "seeds and folds" : "seeds");
+          result->folds > 1 ? "seeds and folds" : "seeds");
   note_counts(result, mark, out);
   note_claims(result, mark, out);
   note_collapsed(result, mark, out);
-  const json_t *rows = json_object_get(result, "rows");
-  for (size_t i = 0; i < json_array_size(rows); i++) {
-    const json_t *row = json_array_get(rows, i);
-    if (field_whole(row, "builds") < 2) continue;
-    put_marked(mark, field_text(row, "label"), out);
-    fprintf(out, ": mixed, its trials ran with %d builds of the program\n",
-            field_whole(row, "builds"));
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    if (row->builds < 2) continue;
+    put_marked(mark, row->label, out);
+    fprintf(out, ": mixed, its trials ran with %d builds of the program\n", row->builds);
   }
-  const json_t *notes = json_object_get(result, "notes");
-  for (size_t i = 0; i < json_array_size(notes); i++) {
-    put_marked(mark, json_string_value(json_array_get(notes, i)), out);
+  for (size_t i = 0; i < json_array_size(result->notes); i++) {
+    put_marked(mark, json_string_value(json_array_get(result->notes, i)), out);
     fputc('\n', out);
   }
   note_environment(result, mark, out);
 }
 
-static void print_json(const json_t *result, FILE *out) {
+static json_t *number(double value) {
+  return isnan(value) ? json_null() : json_real(value);
+}
+
+static json_t *text(const char *value) {
+  return value[0] ? json_string(value) : json_null();
+}
+
+static json_t *json_row(const ResultRow *r) {
+  return json_pack(
+      "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "key", r->key, "label", r->label,
+      "paper", number(r->paper), "mean", number(r->mean), "sd", number(r->sd), "n", r->n, "status",
+      result_status(r), "paper_word", text(r->paper_word), "parameters",
+      isnan(r->parameters) ? json_null() : json_integer((json_int_t)r->parameters), "difference",
+      number(r->difference), "low", number(r->low), "high", number(r->high), "verdict",
+      text(r->verdict), "with_collapsed", number(r->with_collapsed));
+}
+
+static json_t *json_tau(const ResultTau *t) {
+  json_t *tau = json_pack("{s:f,s:i}", "value", t->value, "rows", t->rows);
+  if (!isnan(t->p)) json_object_set_new(tau, "p", json_real(t->p));
+  if (!isnan(t->least)) json_object_set_new(tau, "least", json_real(t->least));
+  return tau;
+}
+
+static void print_json(const Result *result, FILE *out) {
   json_t *lines = json_array();
-  const json_t *rows = json_object_get(result, "rows");
-  static const char *const keys[] = {"key", "label", "paper", "mean", "sd", "n"};
-  static const char *const more[] = {"paper_word", "parameters", "difference",    "low",
-                                     "high",       "verdict",    "with_collapsed"};
-  for (size_t i = 0; i < json_array_size(rows); i++) {
-    const json_t *row = json_array_get(rows, i);
-    json_t *line = json_object();
-    for (int k = 0; k < 6; k++) json_object_set(line, keys[k], json_object_get(row, keys[k]));
-    json_object_set_new(line, "status", json_string(result_status(row)));
-    for (int k = 0; k < 7; k++) {
-      json_t *value = json_object_get(row, more[k]);
-      json_object_set(line, more[k], value ? value : json_null());
-    }
-    json_array_append_new(lines, line);
-  }
-  json_t *document = json_pack(
-      "{s:i,s:O,s:O,s:O,s:O,s:o}", "schema", 1, "table", json_object_get(result, "table"), "scale",
-      json_object_get(result, "scale"), "dataset", json_object_get(result, "dataset"), "device",
-      json_object_get(result, "device"), "rows", lines);
-  if (json_object_get(result, "tau"))
-    json_object_set(document, "tau", json_object_get(result, "tau"));
+  for (int i = 0; i < result->rows; i++) json_array_append_new(lines, json_row(&result->row[i]));
+  json_t *document =
+      json_pack("{s:i,s:o,s:s,s:s,s:s,s:o}", "schema", 1, "table",
+                result->table ? json_integer(result->table) : json_null(), "scale", result->scale,
+                "dataset", result->dataset, "device", result->device, "rows", lines);
+  if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
   json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
   json_decref(document);
 }
 
-static void print_csv(const json_t *result, FILE *out) {
-  const json_t *rows = json_object_get(result, "rows");
-  static const char *const keys[] = {"key", "label", "paper",   "mean",
-                                     "sd",  "n",     "status",  "difference",
-                                     "low", "high",  "verdict", "parameters"};
-  enum { COLUMNS = sizeof keys / sizeof keys[0] };
-  int count = (int)json_array_size(rows);
-  Sheet sheet = sheet_make(count + 1, COLUMNS);
-  for (int k = 0; k < COLUMNS; k++) sheet_set(&sheet, 0, k, "%s", keys[k]);
-  for (int i = 0; i < count; i++) {
-    const json_t *row = json_array_get(rows, (size_t)i);
-    sheet_set(&sheet, i + 1, 0, "%s", field_text(row, "key"));
-    sheet_set(&sheet, i + 1, 1, "%s", field_text(row, "label"));
-    for (int k = 2; k < 5; k++)
-      if (field_known(row, keys[k]))
-        sheet_set(&sheet, i + 1, k, "%.12g", field_number(row, keys[k]));
-    sheet_set(&sheet, i + 1, 5, "%d", field_whole(row, "n"));
+static void put_plain(Sheet *sheet, int row, int column, const char *format, double value) {
+  if (!isnan(value)) sheet_set(sheet, row, column, format, value);
+}
+
+static void print_csv(const Result *result, FILE *out) {
+  static const char *const heads[] = {"key", "label", "paper",   "mean",
+                                      "sd",  "n",     "status",  "difference",
+                                      "low", "high",  "verdict", "parameters"};
+  enum { COLUMNS = sizeof heads / sizeof heads[0] };
+  Sheet sheet = sheet_make(result->rows + 1, COLUMNS);
+  for (int k = 0; k < COLUMNS; k++) sheet_set(&sheet, 0, k, "%s", heads[k]);
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    sheet_set(&sheet, i + 1, 0, "%s", row->key);
+    sheet_set(&sheet, i + 1, 1, "%s", row->label);
+    put_plain(&sheet, i + 1, 2, "%.12g", row->paper);
+    put_plain(&sheet, i + 1, 3, "%.12g", row->mean);
+    put_plain(&sheet, i + 1, 4, "%.12g", row->sd);
+    sheet_set(&sheet, i + 1, 5, "%d", row->n);
     sheet_set(&sheet, i + 1, 6, "%s", result_status(row));
-    for (int k = 7; k < 10; k++)
-      if (field_known(row, keys[k]))
-        sheet_set(&sheet, i + 1, k, "%.12g", field_number(row, keys[k]));
-    sheet_set(&sheet, i + 1, 10, "%s", field_text(row, "verdict"));
-    if (field_known(row, "parameters"))
-      sheet_set(&sheet, i + 1, 11, "%.0f", field_number(row, "parameters"));
+    put_plain(&sheet, i + 1, 7, "%.12g", row->difference);
+    put_plain(&sheet, i + 1, 8, "%.12g", row->low);
+    put_plain(&sheet, i + 1, 9, "%.12g", row->high);
+    sheet_set(&sheet, i + 1, 10, "%s", row->verdict);
+    put_plain(&sheet, i + 1, 11, "%.0f", row->parameters);
   }
   sheet_csv(&sheet, out);
   sheet_free(&sheet);
 }
 
-static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
+static void print_tex(const Result *result, const Sheet *sheet, FILE *out) {
   fputs("% needs \\usepackage{booktabs}\n% ", out);
   table_head(result, "; ", out);
   table_notes(result, "% ", out);
@@ -328,7 +312,7 @@ static void print_tex(const json_t *result, const Sheet *sheet, FILE *out) {
 }
 
 /* What print writes of a result with its second argument, to be freed. */
-static char *printed(void (*print)(const json_t *, const char *, FILE *), const json_t *result,
+static char *printed(void (*print)(const Result *, const char *, FILE *), const Result *result,
                      const char *argument) {
   char *text = NULL;
   size_t bytes = 0;
@@ -345,7 +329,7 @@ static void put_markdown(const char *before, const char *line, const char *after
   fputs(after, out);
 }
 
-static void print_markdown(const json_t *result, const Sheet *sheet, FILE *out) {
+static void print_markdown(const Result *result, const Sheet *sheet, FILE *out) {
   char *head = printed(table_head, result, "\n"), *notes = printed(table_notes, result, "");
   put_markdown("**", strtok(head, "\n"), "**  \n", out);
   put_markdown("", strtok(NULL, "\n"), "\n\n", out);
@@ -357,8 +341,8 @@ static void print_markdown(const json_t *result, const Sheet *sheet, FILE *out) 
   free(notes);
 }
 
-void table_print(const json_t *result, const char *format, FILE *out) {
-  if (json_object_get(result, "points")) {
+void table_print(const Result *result, const char *format, FILE *out) {
+  if (result->plans) {
     coverage_print(result, format, out);
     return;
   }

@@ -9,13 +9,13 @@ extern const char *const table_formats[];
 enum { TABLE_FORMATS = 5 };
 
 /* Prints a result of result_load; format is one of table_formats. */
-void table_print(const json_t *result, const char *format, FILE *out);
+void table_print(const Result *result, const char *format, FILE *out);
 
 /* Its parts: rows and figures; structures by rows (no line where nothing is stored), head line, one
  * note a line after `mark`. */
-Sheet table_sheet(const json_t *result);
-Sheet table_labels(const json_t *result);
-void table_head(const json_t *result, const char *gap, FILE *out);
-void table_notes(const json_t *result, const char *mark, FILE *out);
+Sheet table_sheet(const Result *result);
+Sheet table_labels(const Result *result);
+void table_head(const Result *result, const char *gap, FILE *out);
+void table_notes(const Result *result, const char *mark, FILE *out);
 
 #endif

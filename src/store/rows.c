@@ -1,0 +1,68 @@
+#include "src/store/rows.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static void read_column(const json_t *value, const Column *column, void *row) {
+  char *field = (char *)row + column->offset;
+  const char *text = json_string_value(value);
+  CHECK(!value || json_is_null(value) || json_is_string(value) == (column->kind == COLUMN_TEXT),
+        "the column %s is of another kind", column->name);
+  if (column->kind == COLUMN_TEXT) *(const char **)field = text ? text : "";
+  if (column->kind == COLUMN_INT) *(int *)field = (int)json_integer_value(value);
+  if (column->kind == COLUMN_LONG) *(int64_t *)field = json_integer_value(value);
+  if (column->kind == COLUMN_NUMBER)
+    *(double *)field = json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+void row_read(const json_t *object, const Column *columns, void *row) {
+  for (const Column *c = columns; c->name; c++)
+    read_column(json_object_get(object, c->name), c, row);
+}
+
+static void check_columns(const json_t *object, const Column *columns) {
+  size_t known = 0;
+  for (const Column *c = columns; c->name; c++, known++)
+    CHECK(json_object_get(object, c->name), "the query has no column %s", c->name);
+  CHECK(known == json_object_size(object), "the query has %zu columns, %zu are read",
+        json_object_size(object), known);
+}
+
+bool store_rows(Store *store, const char *sql, json_t *parameters, const Column *columns,
+                size_t bytes, Rows *rows, Error *error) {
+  *rows = (Rows){0};
+  bool good = store_query(store, sql, parameters, &rows->texts, error);
+  json_decref(parameters);
+  if (!good) return false;
+  rows->count = (int)json_array_size(rows->texts);
+  rows->row = calloc((size_t)rows->count + 1, bytes);
+  CHECK(rows->row, "no memory for %d rows", rows->count);
+  for (int i = 0; i < rows->count; i++) {
+    const json_t *object = json_array_get(rows->texts, (size_t)i);
+    if (i == 0) check_columns(object, columns);
+    row_read(object, columns, (char *)rows->row + (size_t)i * bytes);
+  }
+  return true;
+}
+
+bool store_row(Store *store, const char *sql, json_t *parameters, const Column *columns, void *row,
+               json_t **texts, Error *error) {
+  bool good = store_query(store, sql, parameters, texts, error);
+  json_decref(parameters);
+  if (!good) *texts = NULL;
+  const json_t *first = json_array_get(*texts, 0);
+  if (first) {
+    check_columns(first, columns);
+    row_read(first, columns, row);
+  } else {
+    json_decref(*texts);
+    *texts = NULL;
+  }
+  return good;
+}
+
+void rows_free(Rows *rows) {
+  free(rows->row);
+  json_decref(rows->texts);
+  *rows = (Rows){0};
+}
