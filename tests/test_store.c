@@ -2,8 +2,10 @@
  * attempt that did not end well leaves behind. Its file: test_store_forms.c. */
 #include "base/nearest.h"
 #include "src/report/result.h"
+#include "src/store/rows.h"
 #include "tests/store_files.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 
 static void test_lock(void **state) {
@@ -186,15 +188,81 @@ static void test_bad_metric_is_refused_whole(void **state) {
   store_close(store);
 }
 
+/* ---- rows as structs ---- */
+
+typedef struct Line {
+  const char *word, *none;
+  int small;
+  int64_t large;
+  double half, unknown;
+} Line;
+
+static const Column line_columns[] = {COLUMN(Line, word),
+                                      COLUMN(Line, none),
+                                      COLUMN(Line, small),
+                                      COLUMN(Line, large),
+                                      COLUMN(Line, half),
+                                      COLUMN(Line, unknown),
+                                      {0}};
+
+static void test_rows_are_structs(void **state) {
+  (void)state;
+  Store *store = open_store(STORE_WRITE);
+  Rows rows;
+  Error error = {""};
+  assert_true(store_rows(store,
+                         "SELECT 'a' AS word, NULL AS none, 3 AS small, 1 << 40 AS large,"
+                         " 0.5 AS half, NULL AS unknown UNION ALL SELECT 'b', 'c', ?1, 5, 6, 7.5",
+                         json_pack("[i]", 4), line_columns, sizeof(Line), &rows, &error));
+  const Line *line = rows.row;
+  assert_int_equal(rows.count, 2);
+  assert_string_equal(line[0].word, "a");
+  assert_string_equal(line[0].none, "");
+  assert_true(line[0].small == 3 && line[0].large == (int64_t)1 << 40 && line[0].half == 0.5);
+  assert_true(isnan(line[0].unknown));
+  assert_string_equal(line[1].none, "c");
+  assert_true(line[1].small == 4 && line[1].half == 6 && line[1].unknown == 7.5);
+  rows_free(&rows);
+  assert_false(
+      store_rows(store, "SELECT nothing", NULL, line_columns, sizeof(Line), &rows, &error));
+  store_close(store);
+}
+
+/* How a process ends that reads small from these columns. */
+static int end_of(Store *store, const char *sql) {
+  static const Column columns[] = {COLUMN(Line, small), {0}};
+  pid_t child = fork();
+  if (child == 0) {
+    Error error = {""};
+    Rows rows;
+    close(2);
+    store_rows(store, sql, NULL, columns, sizeof(Line), &rows, &error);
+    _exit(0);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void test_misspelt_columns_end_the_program(void **state) {
+  (void)state;
+  Store *store = open_store(STORE_WRITE);
+  assert_int_equal(end_of(store, "SELECT 1 AS small"), 0);
+  assert_int_equal(end_of(store, "SELECT 1 AS smal"), SIGABRT);
+  assert_int_equal(end_of(store, "SELECT 1 AS small, 2 AS other"), SIGABRT);
+  assert_int_equal(end_of(store, "SELECT 'one' AS small"), SIGABRT);
+  store_close(store);
+}
+
 static int64_t cells_shown(Store *store, const char *scale, size_t *others) {
   Error error = {""};
-  json_t *result;
+  Result *result;
   ResultChoice choice = {.what = "6", .scale = scale};
   if (!result_load(store, &choice, &result, &error)) fail_msg("%s", error.text);
   if (!result) return 0;
-  int64_t id = json_integer_value(json_object_get(result, "plan_id"));
-  *others = json_array_size(json_object_get(result, "others"));
-  json_decref(result);
+  int64_t id = result->plan_id;
+  *others = json_array_size(result->others);
+  result_free(result);
   return id;
 }
 
@@ -249,6 +317,8 @@ int main(void) {
       CASE(test_only_good_attempts_count),
       CASE(test_stale_becomes_interrupted),
       CASE(test_bad_metric_is_refused_whole),
+      CASE(test_rows_are_structs),
+      CASE(test_misspelt_columns_end_the_program),
       CASE(test_which_cells_are_shown),
       cmocka_unit_test(test_hash),
       cmocka_unit_test(test_nearest),

@@ -300,7 +300,7 @@ static int print_unknown(const json_t *rows, FILE *out) {
   const json_t *row;
   size_t i;
   json_array_foreach(rows, i, row) {
-    const char *why = field_text(row, "not_estimated");
+    const char *why = field_text_if(row, "not_estimated");
     if (why[0])
       fprintf(out, "%s  %s is not estimated: %s\n", count++ ? "" : "\n", field_text(row, "label"),
               why);
@@ -319,7 +319,7 @@ static Sheet sheet_of(const json_t *rows) {
     const json_t *row = json_array_get(rows, (size_t)i);
     sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
     for (int c = 1; c < columns; c++) sheet_set(&sheet, i + 1, c, "-");
-    if (!field_text(row, "not_estimated")[0]) put_row(&sheet, i + 1, row);
+    if (!field_text_if(row, "not_estimated")[0]) put_row(&sheet, i + 1, row);
   }
   return sheet;
 }

@@ -190,7 +190,7 @@ static void print_object(const json_t *object, const char *const *without) {
 /* Which rule made the folds of a trial on real data: see src/data/sets/split.h. */
 static const char *folds_of(const json_t *trial) {
   if (!strcmp(field_text(trial, "dataset"), "phantom")) return NULL;
-  return !strcmp(field_text(json_object_get(trial, "config"), "split"), SPLIT_KFOLD)
+  return !strcmp(field_text_if(json_object_get(trial, "config"), "split"), SPLIT_KFOLD)
              ? "nnU-Net's: KFold, shuffled with 12345"
              : "the data set's own, or where it has none this program's earlier ones";
 }

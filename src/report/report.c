@@ -16,7 +16,8 @@
 /* "Table 3: SegHead", of what is stored about an experiment, or of what its file asks for. */
 static void title_of(const ReportExperiment *e, char *text, size_t bytes) {
   const char *title = e->result ? e->result->title : field_text(e->wanted, "title");
-  int table = e->result ? e->result->table : field_whole(e->wanted, "table");
+  int table =
+      e->result ? e->result->table : (int)json_integer_value(json_object_get(e->wanted, "table"));
   if (table)
     snprintf(text, bytes, "Table %d: %s", table, title);
   else

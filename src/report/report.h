@@ -6,8 +6,7 @@
 
 typedef struct ReportExperiment {
   const char *name, *file; /* of whoever lists them */
-  json_t *wanted; /* what the file asks for at the stored scale; NULL: there is
-                     no such file any more */
+  json_t *wanted; /* what the file asks for at the stored scale; NULL: there is none any more */
   Result *result; /* NULL: nothing is stored */
 } ReportExperiment;
 

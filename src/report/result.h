@@ -1,12 +1,12 @@
-/* What a table or a plot is made of: one plan's rows and figures, read from the database alone. A
- * text that is not known is "", a number NaN. */
+/* What a table or a plot is made of: one experiment's rows and figures, read from the database
+ * alone. A text that is not known is "", a number NaN. */
 #ifndef REPORT_RESULT_H
 #define REPORT_RESULT_H
 
 #include "src/store/rows.h"
 
-/* Which plan. what is a table's number or an experiment's name; scale, dataset and device may be
- * NULL: then the newest plan decides. plan_id: exactly this one, when not 0. metric: another one that
+/* Which cells. what is a table's number or an experiment's name; scale, dataset and device may be
+ * NULL: then the newest decide. plan_id: exactly these, when not 0. metric: another one that
  * its trials stored ("hd95"), without the paper's figures and claims; NULL: the experiment's. */
 typedef struct ResultChoice {
   const char *what, *scale, *dataset, *device, *metric;

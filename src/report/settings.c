@@ -178,7 +178,7 @@ static const char *name_of(const char *path) {
  * it lies is no matter. The phantom makes itself. */
 static void put_data(const First *trial, const Result *result, const json_t *wanted, FILE *out) {
   const char *own = json_string_value(option(trial, "data_dir"));
-  const char *asked = field_text(wanted_config(wanted, trial->key), "data_dir");
+  const char *asked = field_text_if(wanted_config(wanted, trial->key), "data_dir");
   bool made = !strcmp(result->dataset, "phantom");
   if (!own || !own[0] || (asked[0] ? !strcmp(name_of(own), name_of(asked)) : made)) return;
   const json_t *found = option(trial, "data_path");
