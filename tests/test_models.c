@@ -1,4 +1,4 @@
-/* Every variant that Lua can compose: built small, its gradient against a finite difference along a
+/* Every variant that Lua can compose, and blocks alone: built small, its gradient against a finite difference along a
  * random direction (reference backend, double), its fast kernels against that reference, its
  * inference graph a probability map.
  *
@@ -13,6 +13,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -57,6 +58,8 @@ static const char *const variants[] = {
     "match=fixed none_weight=1",
     "model=maskformer",
     "model=mask2former",
+    /* A block alone, between the image and a head: what makes one feature of m.image. */
+    "m.embedding { m.image, width = 5, layers = 2 }",
 };
 enum { VARIANTS = sizeof variants / sizeof *variants, SMALL_VARIANTS = 3, CLASSES = 4 };
 static int used = VARIANTS;
@@ -88,6 +91,45 @@ static json_t *config_of(const char *variant) {
   return config;
 }
 
+/* ---- a block alone ---- */
+
+static char home[] = "/tmp/harness-models-XXXXXX";
+
+static int make_home(void **state) {
+  (void)state;
+  char command[256];
+  if (!mkdtemp(home)) return 1;
+  snprintf(command, sizeof command, "mkdir %s/lua && cp -r lua/harness %s/lua", home, home);
+  return system(command);
+}
+
+static int remove_home(void **state) {
+  (void)state;
+  char command[64];
+  snprintf(command, sizeof command, "rm -rf %s", home);
+  return system(command);
+}
+
+static bool is_block(const char *variant) {
+  return strncmp(variant, "m.", 2) == 0;
+}
+
+/* Writes the model `block` around the expression. */
+static void write_model(const char *expression) {
+  char path[128];
+  snprintf(path, sizeof path, "%s/lua/harness/models/block.lua", home);
+  FILE *out = fopen(path, "w");
+  assert_non_null(out);
+  fprintf(out,
+          "return function(m, c)\n"
+          "  local logits = m.point_wise_head { %s, classes = c.classes }\n"
+          "  if not m.labels then return { map = m.op.softmax { logits } } end\n"
+          "  return { loss = m.op.voxel_loss { logits, m.labels } }\n"
+          "end\n",
+          expression);
+  assert_int_equal(fclose(out), 0);
+}
+
 typedef struct Built {
   Params *params;
   Graph *graph;
@@ -112,11 +154,14 @@ static void fill(const Built *b) {
 static Built build(const char *variant, const Backend *backend, bool training) {
   Built b = {.params = params_make(backend->real)};
   b.graph = graph_make(b.params);
-  json_t *config = config_of(variant);
+  bool alone = is_block(variant);
+  json_t *config = config_of(alone ? "head=point_wise bridge=none" : variant);
+  if (alone) json_object_set_new(config, "model", json_string("block"));
+  if (alone) write_model(variant);
   ModelShape shape = {
       .batch = 2, .patch = {4, 8, 12}, .channels = 1, .classes = CLASSES, .training = training};
   Error error = {0};
-  bool good = model_build(".", config, &shape, b.graph, &b.model, &error) &&
+  bool good = model_build(alone ? home : ".", config, &shape, b.graph, &b.model, &error) &&
               (!training || graph_backward(b.graph, b.model.loss)) &&
               params_allocate(b.params, 7, &error) &&
               (b.plan = plan_make(b.graph, backend, true, &error)) &&
@@ -206,10 +251,11 @@ static void test_inference_maps(void **state) {
   }
 }
 
-/* Learning is the point: thirty steps on one batch bring every variant's loss down. */
+/* Learning is the point: thirty steps on one batch bring every model's loss down. */
 static void test_losses_fall(void **state) {
   (void)state;
   for (int v = 0; v < used; v++) {
+    if (is_block(variants[v])) continue;
     Built b = build(variants[v], &backend_cpu, true);
     Sgd sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 0.3}};
     float first = 0, last = 0;
@@ -232,8 +278,9 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_inference_maps),
       cmocka_unit_test(test_losses_fall),
   };
-  if (argc < 2 || strcmp(argv[1], "--small") != 0) return cmocka_run_group_tests(tests, NULL, NULL);
+  if (argc < 2 || strcmp(argv[1], "--small") != 0)
+    return cmocka_run_group_tests(tests, make_home, remove_home);
   used = SMALL_VARIANTS;
   const struct CMUnitTest few[] = {tests[0], tests[1], tests[2]};
-  return cmocka_run_group_tests(few, NULL, NULL);
+  return cmocka_run_group_tests(few, make_home, remove_home);
 }
