@@ -1,6 +1,6 @@
-/* Every variant that Lua can compose, and blocks alone: built small, its gradient against a finite difference along a
- * random direction (reference backend, double), its fast kernels against that reference, its
- * inference graph a probability map.
+/* Every variant that Lua can compose, and blocks alone: built small, its gradient against a finite
+ * difference along a random direction (reference backend, double), its fast kernels against that
+ * reference, its inference graph a probability map.
  *
  *   build/tests/test_models [--small]
  *
