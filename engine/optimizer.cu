@@ -10,7 +10,7 @@ static constexpr int THREADS = 256, NORM_BLOCKS = SGD_PARTIALS;
 
 static __global__ void __launch_bounds__(THREADS)
     square_partials(int64_t vectors, const float *gradient, double *partial) {
-  SHARED(double, room, [WARP]);
+  SHARED(double, shared, [WARP]);
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   double sum = 0;
   for (int64_t i = first; i < vectors; i += step) {
@@ -18,17 +18,17 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int k = 0; k < 4; k++) sum += (double)g.v[k] * (double)g.v[k];
   }
-  sum = block_sum(sum, room);
+  sum = block_sum(sum, shared);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 /* One block. A loss or norm that is not finite: nothing will be changed. */
 static __global__ void __launch_bounds__(THREADS)
     decide(int blocks, const double *partial, const float *loss, float clip, SgdState *state) {
-  SHARED(double, room, [WARP]);
+  SHARED(double, shared, [WARP]);
   double sum = 0;
   for (int i = (int)threadIdx.x; i < blocks; i += THREADS) sum += partial[i];
-  sum = block_sum(sum, room);
+  sum = block_sum(sum, shared);
   if (threadIdx.x) return;
   double norm = sqrt(sum);
   bool finite = norm - norm == 0 && *loss - *loss == 0;

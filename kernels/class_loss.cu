@@ -25,10 +25,10 @@ static __device__ __forceinline__ int row_target(const Rows &rows, int64_t i) {
 }
 
 /* Of all rows; 1 where it is 0. */
-static __device__ float weight_sum(const Rows &rows, float *room) {
+static __device__ float weight_sum(const Rows &rows, float *shared) {
   float sum = 0;
   for (int64_t i = threadIdx.x; i < rows.count; i += THREADS) sum += row_weight(rows, i);
-  sum = block_sum(sum, room);
+  sum = block_sum(sum, shared);
   return sum > 0 ? sum : 1;
 }
 
@@ -42,21 +42,21 @@ static __device__ float log_sum_exp(const float *x, int columns) {
 }
 
 static __global__ void __launch_bounds__(THREADS) cross_entropy(Rows rows, float *loss) {
-  SHARED(float, room, [WARP]);
-  float total = weight_sum(rows, room), sum = 0;
+  SHARED(float, shared, [WARP]);
+  float total = weight_sum(rows, shared), sum = 0;
   for (int64_t i = threadIdx.x / WARP; i < rows.count; i += THREADS / WARP) {
     const float *x = rows.x + i * rows.columns;
     float log_sum = log_sum_exp(x, rows.columns);
     if (threadIdx.x % WARP == 0) sum += row_weight(rows, i) * (log_sum - x[row_target(rows, i)]);
   }
-  sum = block_sum(sum, room);
+  sum = block_sum(sum, shared);
   if (threadIdx.x == 0) *loss = sum / total;
 }
 
 static __global__ void __launch_bounds__(THREADS)
     differentiate(Rows rows, const float *dloss, float *dx) {
-  SHARED(float, room, [WARP]);
-  float scale = *dloss / weight_sum(rows, room);
+  SHARED(float, shared, [WARP]);
+  float scale = *dloss / weight_sum(rows, shared);
   for (int64_t i = threadIdx.x / WARP; i < rows.count; i += THREADS / WARP) {
     const float *x = rows.x + i * rows.columns;
     float log_sum = log_sum_exp(x, rows.columns), own = scale * row_weight(rows, i);

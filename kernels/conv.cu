@@ -216,7 +216,7 @@ static void input_gradient(const Call *call, const void *dy) {
   if (!c->whole_dx) move_parts(call, call->din, false);
 }
 
-/* After the input's gradient: both use the same room for x and w. */
+/* After the input's gradient: both use the same scratch for x and w. */
 static void weight_gradient(const Call *call, const void *dy) {
   const Conv *c = conv_of(call);
   if (!call->din[IN_W].data) return;

@@ -129,7 +129,7 @@ static void backward(const Call *call) {
     convolution_run(t->input, call->stream, dy, w, to, NULL, scratch_at(call, t->workspace));
     settle(call, dx, to, adds_to(call, IN_X));
   }
-  if (!dw->data) return; /* after the input's gradient: the room of x and w is used again */
+  if (!dw->data) return; /* after the input's gradient: the scratch of x and w is used again */
   void *to = result(call, dw, t->w);
   const void *x = operand_as(call, &call->in[IN_X], t->type, t->x);
   convolution_run(t->weight, call->stream, dy, to, x, NULL, scratch_at(call, t->workspace));

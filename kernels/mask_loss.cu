@@ -60,7 +60,7 @@ static __device__ __forceinline__ void rows_load(const Masks &m, const T *x, con
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
     mask_partials(Masks m, const T *logits, float *partial) {
-  SHARED(float, room, [N][THREADS]);
+  SHARED(float, shared, [N][THREADS]);
   Columns own = columns_own<N>(m);
   int64_t n = blockIdx.y, part = blockIdx.x;
   const T *x = logits + n * m.voxels * m.queries + own.first;
@@ -101,17 +101,17 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int i = 0; i < N; i++) {
       if (term == TERM_BCE) mask_sum_flush(&sum[i]);
-      room[i][threadIdx.x] = term == TERM_BCE  ? mask_softplus(sum[i]) - xt[i]
-                             : term == TERM_P  ? sum[i].p
-                             : term == TERM_PT ? pt[i]
-                             : term == TERM_T  ? t[i]
-                                               : (float)known;
+      shared[i][threadIdx.x] = term == TERM_BCE  ? mask_softplus(sum[i]) - xt[i]
+                               : term == TERM_P  ? sum[i].p
+                               : term == TERM_PT ? pt[i]
+                               : term == TERM_T  ? t[i]
+                                                 : (float)known;
     }
     __syncthreads();
     if (!own.end || own.row > 0) continue;
 #pragma unroll
     for (int i = 0; i < N; i++)
-      out[term * m.queries + own.first + i] = strided_sum(&room[i][threadIdx.x], m.side, m.tile);
+      out[term * m.queries + own.first + i] = strided_sum(&shared[i][threadIdx.x], m.side, m.tile);
   }
 }
 
@@ -119,7 +119,7 @@ static __global__ void __launch_bounds__(THREADS)
  * terms (N, TERMS, K). */
 static __global__ void __launch_bounds__(THREADS)
     mask_losses(Masks m, const float *terms, float *bce, float *dice, float *sums) {
-  SHARED(float, room, [WARP]);
+  SHARED(float, shared, [WARP]);
   float of_bce = 0, of_dice = 0, matched = 0;
   for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS) {
     const float *at = terms + i / m.queries * TERMS * m.queries + i % m.queries;
@@ -135,9 +135,9 @@ static __global__ void __launch_bounds__(THREADS)
     of_bce += at[TERM_BCE * m.queries] / fmaxf(known, 1);
     of_dice += 1 - (2 * pt + 1) / (p + t + 1);
   }
-  matched = fmaxf(block_sum(matched, room), 1);
-  of_bce = block_sum(of_bce, room);
-  of_dice = block_sum(of_dice, room);
+  matched = fmaxf(block_sum(matched, shared), 1);
+  of_bce = block_sum(of_bce, shared);
+  of_dice = block_sum(of_dice, shared);
   if (threadIdx.x > 0) return;
   *bce = of_bce / matched;
   *dice = of_dice / matched;
@@ -147,11 +147,11 @@ static __global__ void __launch_bounds__(THREADS)
  * BCE (p - t) + (DICE - TARGET t) p (1 - p). */
 static __global__ void __launch_bounds__(THREADS)
     mask_rates(Masks m, const float *dbce, const float *ddice, const float *sums, float *rates) {
-  SHARED(float, room, [WARP]);
+  SHARED(float, shared, [WARP]);
   float matched = 0;
   for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS)
     matched += m.assignment[i] >= 0 ? 1 : 0;
-  matched = fmaxf(block_sum(matched, room), 1);
+  matched = fmaxf(block_sum(matched, shared), 1);
   float from_bce = (dbce ? *dbce : 0) / matched, from_dice = (ddice ? *ddice : 0) / matched;
   for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS) {
     float *at = rates + i / m.queries * RATES * m.queries + i % m.queries;

@@ -88,22 +88,22 @@ static __device__ __forceinline__ MaskSum column_sums(const Match &m, const T *l
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
     match_partials(Match m, const T *logits, float *partial) {
-  DYNAMIC_SHARED(float, room); /* (2 + 2 C, threads) */
+  DYNAMIC_SHARED(float, shared); /* (2 + 2 C, threads) */
   int thread = (int)threadIdx.x, threads = (int)blockDim.x, kinds = SUM_LABEL + 2 * m.classes;
   int column = (int)blockIdx.z * m.tile + thread % m.tile;
   bool own = column <= m.queries && thread / m.tile < m.side;
-  for (int kind = 0; kind < kinds; kind++) room[kind * threads + thread] = 0;
+  for (int kind = 0; kind < kinds; kind++) shared[kind * threads + thread] = 0;
   if (own) {
-    MaskSum sum = column_sums(m, logits, column, room + SUM_LABEL * threads + thread);
-    room[SUM_SOFTPLUS * threads + thread] = mask_softplus(sum);
-    room[SUM_P * threads + thread] = column < m.queries ? sum.p : sum.positive;
+    MaskSum sum = column_sums(m, logits, column, shared + SUM_LABEL * threads + thread);
+    shared[SUM_SOFTPLUS * threads + thread] = mask_softplus(sum);
+    shared[SUM_P * threads + thread] = column < m.queries ? sum.p : sum.positive;
   }
   __syncthreads();
   float *out = partial + ((int64_t)blockIdx.y * m.parts + blockIdx.x) * kinds * (m.queries + 1);
   for (int item = thread; item < kinds * m.tile; item += threads) {
     int kind = item / m.tile, at = item % m.tile, to = (int)blockIdx.z * m.tile + at;
     if (to <= m.queries)
-      out[kind * (m.queries + 1) + to] = strided_sum(room + kind * threads + at, m.side, m.tile);
+      out[kind * (m.queries + 1) + to] = strided_sum(shared + kind * threads + at, m.side, m.tile);
   }
 }
 
@@ -198,14 +198,14 @@ static __device__ void query_costs(const Match &m, const Weights &w, const float
 static __global__ void __launch_bounds__(THREADS)
     match_solve(Match m, Weights w, const float *all_sums, const float *logits, double *wide,
                 int32_t *assignment) {
-  DYNAMIC_SHARED(double, room);
+  DYNAMIC_SHARED(double, shared);
   SHARED(int, rows);
   int thread = (int)threadIdx.x, columns = m.queries;
   int64_t n = blockIdx.x;
   const float *sums = all_sums + n * sums_width(m.queries, m.classes);
-  double *cost = wide ? wide + n * m.classes * columns : room + 2 * (columns + 1);
-  Search s = {cost, columns, room, room + columns + 1, nullptr, nullptr, nullptr};
-  s.row = reinterpret_cast<int *>(room + 2 * (columns + 1) + (wide ? 0 : m.classes * columns));
+  double *cost = wide ? wide + n * m.classes * columns : shared + 2 * (columns + 1);
+  Search s = {cost, columns, shared, shared + columns + 1, nullptr, nullptr, nullptr};
+  s.row = reinterpret_cast<int *>(shared + 2 * (columns + 1) + (wide ? 0 : m.classes * columns));
   s.previous = s.row + columns + 1;
   s.done = s.previous + columns + 1;
   int *class_of_row = s.done + columns + 1;

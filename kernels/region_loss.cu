@@ -28,7 +28,7 @@ struct Regions {
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
     region_partials(Regions s, const T *logits, float *partial) {
-  SHARED(float, room, [TERMS][THREADS]);
+  SHARED(float, shared, [TERMS][THREADS]);
   int64_t n = blockIdx.y, part = blockIdx.x, end = s.voxels * (part + 1) / s.parts;
   int column = (int)threadIdx.x % s.regions, row = (int)threadIdx.x / s.regions, turn = 0;
   const T *x = logits + n * s.voxels * s.regions + column;
@@ -50,11 +50,11 @@ static __global__ void __launch_bounds__(THREADS)
   mask_sum_flush(&sum);
   float term[TERMS] = {mask_softplus(sum) - xt, sum.p, pt, t, known};
 #pragma unroll
-  for (int i = 0; i < TERMS; i++) room[i][threadIdx.x] = term[i];
+  for (int i = 0; i < TERMS; i++) shared[i][threadIdx.x] = term[i];
   __syncthreads();
   float *out = partial + (n * s.parts + part) * TERMS * s.regions;
   for (int item = (int)threadIdx.x; item < TERMS * s.regions; item += THREADS)
-    out[item] = strided_sum(&room[item / s.regions][item % s.regions], s.side, s.regions);
+    out[item] = strided_sum(&shared[item / s.regions][item % s.regions], s.side, s.regions);
 }
 
 /* Sum `kind` of region c: of sample n, or of the batch. sums (N, C, SUMS). */
@@ -68,7 +68,7 @@ static __device__ float dice_sum(const Regions &s, const float *sums, int64_t n,
 /* One block; terms: (N, TERMS, C). */
 static __global__ void __launch_bounds__(THREADS)
     region_losses(Regions s, const float *terms, float *bce, float *dice, float *sums) {
-  SHARED(float, room, [WARP]);
+  SHARED(float, shared, [WARP]);
   int64_t all = s.samples * s.regions, wanted = (s.batch ? 1 : s.samples) * s.regions;
   float of_bce = 0, of_dice = 0, known = 0;
   for (int64_t i = threadIdx.x; i < all; i += THREADS) {
@@ -87,9 +87,9 @@ static __global__ void __launch_bounds__(THREADS)
     float above = 2 * dice_sum(s, sums, n, c, SUM_PT) + s.smooth;
     of_dice += above / (dice_sum(s, sums, n, c, SUM_P) + dice_sum(s, sums, n, c, SUM_T) + s.smooth);
   }
-  of_bce = block_sum(of_bce, room);
-  of_dice = block_sum(of_dice, room);
-  known = block_sum(known, room);
+  of_bce = block_sum(of_bce, shared);
+  of_dice = block_sum(of_dice, shared);
+  known = block_sum(known, shared);
   if (threadIdx.x > 0) return;
   *bce = of_bce / fmaxf(known, 1);
   *dice = 1 - of_dice / (float)wanted;
@@ -100,7 +100,7 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     region_rates(Regions s, const float *dbce, const float *ddice, const float *sums,
                  float *rates) {
-  SHARED(float, room, [WARP]);
+  SHARED(float, shared, [WARP]);
   int64_t all = s.samples * s.regions, groups = s.batch ? 1 : s.samples;
   float known = 0, scale = (ddice ? *ddice : 0) / (float)(groups * s.regions);
   for (int64_t i = threadIdx.x; i < all; i += THREADS) {
@@ -113,7 +113,7 @@ static __global__ void __launch_bounds__(THREADS)
     at[RATE_TARGET * s.regions] = scale * 2 / below;
     known += sums[i * SUMS + SUM_KNOWN];
   }
-  known = block_sum(known, room);
+  known = block_sum(known, shared);
   if (threadIdx.x == 0) rates[all * RATES] = (dbce ? *dbce : 0) / fmaxf(known, 1);
 }
 

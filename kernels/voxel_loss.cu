@@ -45,7 +45,7 @@ template <typename T, int W, int COLUMNS>
 static __global__ void __launch_bounds__(THREADS)
     voxel_partials(Voxels s, const T *logits, float *partial) {
   constexpr int ROWS = THREADS / W;
-  SHARED(float, room, [SUMS * COLUMNS + 1][THREADS]);
+  SHARED(float, shared, [SUMS * COLUMNS + 1][THREADS]);
   int64_t part = blockIdx.x, n = blockIdx.y, end = s.voxels * (part + 1) / s.parts;
   int lane = (int)threadIdx.x % W, start = (int)blockIdx.z * W * COLUMNS;
   float sum[SUMS][COLUMNS] = {}, ce = 0;
@@ -66,16 +66,16 @@ static __global__ void __launch_bounds__(THREADS)
     }
   }
 #pragma unroll
-  for (int i = 0; i < SUMS * COLUMNS; i++) room[i][threadIdx.x] = sum[i % SUMS][i / SUMS];
-  room[SUMS * COLUMNS][threadIdx.x] = ce;
+  for (int i = 0; i < SUMS * COLUMNS; i++) shared[i][threadIdx.x] = sum[i % SUMS][i / SUMS];
+  shared[SUMS * COLUMNS][threadIdx.x] = ce;
   __syncthreads();
   float *out = partial + (n * s.parts + part) * (SUMS * s.classes + 1);
   for (int item = (int)threadIdx.x; item < SUMS * COLUMNS * W; item += THREADS) {
     int c = start + item % W + item / W / SUMS * W, kind = item / W % SUMS;
-    if (c < s.classes) out[c * SUMS + kind] = strided_sum(&room[item / W][item % W], ROWS, W);
+    if (c < s.classes) out[c * SUMS + kind] = strided_sum(&shared[item / W][item % W], ROWS, W);
   }
   if (threadIdx.x == 0 && blockIdx.z == 0)
-    out[SUMS * s.classes] = strided_sum(&room[SUMS * COLUMNS][0], ROWS, W);
+    out[SUMS * s.classes] = strided_sum(&shared[SUMS * COLUMNS][0], ROWS, W);
 }
 
 /* Sum `kind` of class c: of sample n, or of the batch. sums: rows of `stride` a sample. */
@@ -90,7 +90,7 @@ static __device__ float dice_sum(const Voxels &s, const float *sums, int stride,
 /* One block; totals: (N, 3 C + 1). */
 static __global__ void __launch_bounds__(THREADS)
     voxel_losses(Voxels s, const float *totals, float *ce, float *dice, float *sums) {
-  SHARED(float, room, [WARP]);
+  SHARED(float, shared, [WARP]);
   int width = SUMS * s.classes, stride = width + 1;
   int64_t groups = s.batch ? 1 : s.samples, wanted = groups * (s.classes - 1);
   float of_ce = 0, of_dice = 0, known = 0; /* every known voxel is a target of one class */
@@ -106,9 +106,9 @@ static __global__ void __launch_bounds__(THREADS)
     of_dice += above / (dice_sum(s, totals, stride, n, c, SUM_P) +
                         dice_sum(s, totals, stride, n, c, SUM_T) + s.smooth);
   }
-  of_ce = block_sum(of_ce, room);
-  of_dice = block_sum(of_dice, room);
-  known = block_sum(known, room);
+  of_ce = block_sum(of_ce, shared);
+  of_dice = block_sum(of_dice, shared);
+  known = block_sum(known, shared);
   if (threadIdx.x > 0) return;
   *ce = of_ce / fmaxf(known, 1);
   *dice = 1 - of_dice / (float)wanted;

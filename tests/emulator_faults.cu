@@ -7,11 +7,11 @@
 alignas(16) static float memory[64];
 
 static __global__ void right(float *out) {
-  SHARED(float, room, [32]);
-  float sum = block_sum((float)threadIdx.x, room);
-  float most = block_max((float)(threadIdx.x % 50), room);
+  SHARED(float, shared, [32]);
+  float sum = block_sum((float)threadIdx.x, shared);
+  float most = block_max((float)(threadIdx.x % 50), shared);
   if (sum != 2016 || most != 49) emulator::fault(__FILE__, __LINE__, "wrong sum");
-  out[threadIdx.x] = room[0];
+  out[threadIdx.x] = shared[0];
 }
 
 static __global__ void leaves_early(float *out) {
@@ -41,10 +41,10 @@ static __global__ void narrow_mask(float *out) {
 }
 
 static __global__ void past_shared(float *out) {
-  SHARED(float, room, [32]);
-  room[threadIdx.x] = 1; /* 64 threads */
+  SHARED(float, shared, [32]);
+  shared[threadIdx.x] = 1; /* 64 threads */
   __syncthreads();
-  out[threadIdx.x] = room[0];
+  out[threadIdx.x] = shared[0];
 }
 
 static __global__ void unaligned(float *out) {
@@ -53,9 +53,9 @@ static __global__ void unaligned(float *out) {
 
 /* Each thread reads what its neighbour wrote, without waiting for it. */
 static __global__ void race(float *out) {
-  SHARED(float, room, [64]);
-  room[threadIdx.x] = (float)threadIdx.x;
-  out[threadIdx.x] = room[(threadIdx.x + 1) % 64];
+  SHARED(float, shared, [64]);
+  shared[threadIdx.x] = (float)threadIdx.x;
+  out[threadIdx.x] = shared[(threadIdx.x + 1) % 64];
 }
 
 /* Where the PTX ISA puts element i of a lane's fragments of mma.m16n8k16 ("Matrix fragments for
@@ -102,8 +102,8 @@ static __global__ void fragments(float *out) {
 /* "Matrix fragments for ldmatrix": thread T has row T / 4, columns 2 (T % 4) and the next; .trans:
  * of the transposed matrix. Four matrices side by side in rows of 32. */
 static __global__ void matrices(float *out) {
-  SHARED(uint4, room, [32]);
-  bf16 *all = reinterpret_cast<bf16 *>(&room[0]);
+  SHARED(uint4, shared, [32]);
+  bf16 *all = reinterpret_cast<bf16 *>(&shared[0]);
   int lane = (int)threadIdx.x, row = lane / 4, column = 2 * (lane % 4);
   for (int i = lane; i < 256; i += 32) store(all + i, (float)i);
   __syncthreads();
@@ -121,10 +121,10 @@ static __global__ void matrices(float *out) {
 
 /* One group of two is waited for, the other is not. */
 static __global__ void reads_too_soon(float *out) {
-  SHARED(uint4, room, [2]);
-  float *all = reinterpret_cast<float *>(&room[0]);
+  SHARED(uint4, shared, [2]);
+  float *all = reinterpret_cast<float *>(&shared[0]);
   for (int group = 0; group < 2; group++) {
-    copy_async(&room[group], out, group > 0);
+    copy_async(&shared[group], out, group > 0);
     copies_close();
   }
   copies_wait<1>();
@@ -135,8 +135,8 @@ static __global__ void reads_too_soon(float *out) {
 }
 
 static __global__ void never_waits(float *out) {
-  SHARED(uint4, room, [1]);
-  copy_async(&room[0], out, true);
+  SHARED(uint4, shared, [1]);
+  copy_async(&shared[0], out, true);
   copies_close();
 }
 

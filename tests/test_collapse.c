@@ -135,7 +135,7 @@ static float step(const Net *n, uint64_t index) {
   return *(const float *)n->train.loss->tensor.data;
 }
 
-static void test_look_disturbs_nothing(void **state) {
+static void test_measuring_disturbs_nothing(void **state) {
   (void)state;
   Net n;
   make_net(&n);
@@ -160,7 +160,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_when),
       cmocka_unit_test(test_dice),
-      cmocka_unit_test(test_look_disturbs_nothing),
+      cmocka_unit_test(test_measuring_disturbs_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,7 @@ static constexpr int COMBINE_THREADS = 128;
 template <typename T, typename F>
 static __device__ __forceinline__ void parts_add(const Heads &h, const float *part, int64_t row,
                                                  int64_t rows, float scale, T *out, F weight) {
-  SHARED(float, room, [COMBINE_THREADS]);
+  SHARED(float, shared, [COMBINE_THREADS]);
   int tile = min(COMBINE_THREADS, h.size), side = COMBINE_THREADS / tile;
   int group = (int)threadIdx.x / tile;
   for (int start = 0; start < h.size; start += tile) {
@@ -97,10 +97,10 @@ static __device__ __forceinline__ void parts_add(const Heads &h, const float *pa
       for (int s = group; s < h.splits; s += side)
         sum += part[(s * rows + row) * h.size + c] * weight(s);
     __syncthreads();
-    room[threadIdx.x] = sum;
+    shared[threadIdx.x] = sum;
     __syncthreads();
     if (group > 0 || c >= h.size) continue;
-    for (int g = 1; g < side; g++) sum += room[g * tile + (int)threadIdx.x];
+    for (int g = 1; g < side; g++) sum += shared[g * tile + (int)threadIdx.x];
     store(out + c, sum * scale);
   }
 }

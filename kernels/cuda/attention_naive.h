@@ -50,17 +50,17 @@ static __global__ void __launch_bounds__(PRODUCT *PRODUCT)
 
 /* blockIdx.x: a query. Scores to probabilities, in place. */
 static __global__ void __launch_bounds__(SCORE_THREADS) scores_soften(Heads h, float *scores) {
-  SHARED(float, room, [WARP]);
+  SHARED(float, shared, [WARP]);
   int query = (int)blockIdx.x;
   float *s = scores + head_row(h, query) * h.keys, top = -INFINITY, total = 0;
   for (int t = (int)threadIdx.x; t < h.keys; t += SCORE_THREADS)
     if (key_open(h, query, t)) top = fmaxf(top, s[t]);
-  top = block_max(top, room);
+  top = block_max(top, shared);
   for (int t = (int)threadIdx.x; t < h.keys; t += SCORE_THREADS) {
     s[t] = key_open(h, query, t) ? expf(s[t] - top) : 0;
     total += s[t];
   }
-  total = block_sum(total, room);
+  total = block_sum(total, shared);
   for (int t = (int)threadIdx.x; t < h.keys; t += SCORE_THREADS) s[t] /= total;
 }
 

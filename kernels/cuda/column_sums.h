@@ -89,7 +89,7 @@ static inline dim3 column_grid(K kernel, int64_t rows, int64_t width, int64_t sa
 template <int K, int N, typename F, typename Out>
 static __global__ void __launch_bounds__(COLUMN_THREADS)
     column_partials(int64_t rows, int width, F f, float *partial, Out out) {
-  SHARED(float, room, [K * N][COLUMN_THREADS]);
+  SHARED(float, shared, [K * N][COLUMN_THREADS]);
   ColumnWalk walk = column_walk<N>(rows, width);
   int thread = (int)threadIdx.x, start = (int)blockIdx.y * COLUMN_THREADS;
   int tile = walk.tile, side = walk.side;
@@ -102,7 +102,7 @@ static __global__ void __launch_bounds__(COLUMN_THREADS)
     for (int i = 0; i < K * N; i++) sum[i / N].v[i % N] += term[i / N].v[i % N];
   }
 #pragma unroll
-  for (int i = 0; i < K * N; i++) room[i][thread] = sum[i / N].v[i % N];
+  for (int i = 0; i < K * N; i++) shared[i][thread] = sum[i / N].v[i % N];
   __syncthreads();
   int64_t block = (int64_t)blockIdx.z * gridDim.x + blockIdx.x;
   for (int item = thread; item < tile * N; item += COLUMN_THREADS) {
@@ -110,7 +110,7 @@ static __global__ void __launch_bounds__(COLUMN_THREADS)
     float total[K] = {};
 #pragma unroll
     for (int k = 0; k < K; k++) {
-      for (int s = 0; s < side; s++) total[k] += room[k * N + i][s * tile + at];
+      for (int s = 0; s < side; s++) total[k] += shared[k * N + i][s * tile + at];
       if (partial) partial[(block * K + k) * width + column] = total[k];
     }
     if (!partial) out.done(block * width + column, total);
@@ -120,7 +120,7 @@ static __global__ void __launch_bounds__(COLUMN_THREADS)
 template <int K, typename Out>
 static __global__ void __launch_bounds__(32 * COLUMN_GROUPS)
     column_finish(int blocks, int width, const float *partial, Out out) {
-  SHARED(float, room, [COLUMN_GROUPS][K][32]);
+  SHARED(float, shared, [COLUMN_GROUPS][K][32]);
   int lane = (int)threadIdx.x % 32, group = (int)threadIdx.x / 32;
   int column = (int)blockIdx.x * 32 + lane;
   int64_t first = (int64_t)blockIdx.y * blocks;
@@ -130,12 +130,12 @@ static __global__ void __launch_bounds__(32 * COLUMN_GROUPS)
 #pragma unroll
       for (int k = 0; k < K; k++) sum[k] += partial[((first + b) * K + k) * width + column];
 #pragma unroll
-  for (int k = 0; k < K; k++) room[group][k][lane] = sum[k];
+  for (int k = 0; k < K; k++) shared[group][k][lane] = sum[k];
   __syncthreads();
   if (group > 0 || column >= width) return;
   for (int g = 1; g < COLUMN_GROUPS; g++)
 #pragma unroll
-    for (int k = 0; k < K; k++) sum[k] += room[g][k][lane];
+    for (int k = 0; k < K; k++) sum[k] += shared[g][k][lane];
   out.done((int64_t)blockIdx.y * width + column, sum);
 }
 

@@ -18,17 +18,17 @@ static inline int parts_count(int64_t samples, int64_t count, int64_t rows) {
  * blockIdx.y: n. */
 static __global__ void __launch_bounds__(32 * PARTIAL_GROUPS)
     partials_finish(int parts, int width, const float *partial, bool adds, float *out) {
-  SHARED(float, room, [PARTIAL_GROUPS][32]);
+  SHARED(float, shared, [PARTIAL_GROUPS][32]);
   int lane = (int)threadIdx.x % 32, group = (int)threadIdx.x / 32;
   int column = (int)blockIdx.x * 32 + lane;
   const float *at = partial + (int64_t)blockIdx.y * parts * width + column;
   float sum = 0;
   if (column < width)
     for (int p = group; p < parts; p += PARTIAL_GROUPS) sum += at[(int64_t)p * width];
-  room[group][lane] = sum;
+  shared[group][lane] = sum;
   __syncthreads();
   if (group > 0 || column >= width) return;
-  for (int g = 1; g < PARTIAL_GROUPS; g++) sum += room[g][lane];
+  for (int g = 1; g < PARTIAL_GROUPS; g++) sum += shared[g][lane];
   float *to = out + (int64_t)blockIdx.y * width + column;
   *to = adds ? *to + sum : sum;
 }

@@ -24,24 +24,24 @@ template <int W = WARP, typename T> static __device__ __forceinline__ T warp_max
   return x;
 }
 
-/* blockDim is one-dimensional, at most 1024. `room` is shared memory for 32 values; it may be used
+/* blockDim is one-dimensional, at most 1024. `shared`: shared memory for 32 values; it may be used
  * again after the call. */
-template <typename T> static __device__ __forceinline__ T block_sum(T x, T *room) {
+template <typename T> static __device__ __forceinline__ T block_sum(T x, T *shared) {
   int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
   x = warp_sum(x);
-  __syncthreads(); /* whoever still reads `room` from the last call */
-  if (lane == 0) room[warp] = x;
+  __syncthreads(); /* whoever still reads `shared` from the last call */
+  if (lane == 0) shared[warp] = x;
   __syncthreads();
-  return warp_sum(lane < warps ? room[lane] : T(0));
+  return warp_sum(lane < warps ? shared[lane] : T(0));
 }
 
-template <typename T> static __device__ __forceinline__ T block_max(T x, T *room) {
+template <typename T> static __device__ __forceinline__ T block_max(T x, T *shared) {
   int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
   x = warp_max(x);
   __syncthreads();
-  if (lane == 0) room[warp] = x;
+  if (lane == 0) shared[warp] = x;
   __syncthreads();
-  return warp_max(room[lane < warps ? lane : 0]);
+  return warp_max(shared[lane < warps ? lane : 0]);
 }
 
 #endif

@@ -22,7 +22,7 @@ enum { FIGURE_CASE = 1, FIGURE_SCALE };
 /* A Cli's take: `--case`, `--scale` and one operand. */
 bool figure_take(int key, char *value, void *request, Error *error);
 
-/* Trials that are done, newest first: all, one by its hash (NULL: all), or those of a plan (0: all)
+/* Trials that are done, newest first: all, one by its hash (NULL: all), or those of cells (0: all)
  * by row. A new reference. */
 bool figure_trials(Store *store, const char *hash, int64_t plan_id, json_t **trials, Error *error);
 /* A trial's configuration, a new reference; NULL: its weights are gone. */

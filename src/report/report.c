@@ -142,7 +142,7 @@ static bool add_trials(Report *report, const ReportExperiment *experiment, Error
   return true;
 }
 
-/* Rows that the experiment's file has and the stored plan has not. */
+/* Rows that the experiment's file has and what is stored has not. */
 static void add_rows(Report *report, const ReportExperiment *experiment) {
   const json_t *row;
   size_t i;

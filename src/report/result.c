@@ -20,7 +20,7 @@ static const char plans_sql[] =
     " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0)"
     " ORDER BY p.used DESC";
 
-/* The plan with the most trials among those that contain every trial of plan ?1 in the same row. */
+/* The cells with the most trials of those that contain every trial of cells ?1 in the same row. */
 static const char larger_sql[] =
     "SELECT q.id AS plan_id, q.notes FROM plans p JOIN plans q ON q.experiment_id = "
     "p.experiment_id AND q.scale = p.scale"

@@ -298,7 +298,7 @@ bool settings_configuration(Report *report, Error *error) {
 /* ---- environment --------------------------------------------------------------------------------
  */
 
-/* ?1: JSON array of the plans on the page. */
+/* ?1: JSON array of the plan_ids on the page. */
 static const char environments_sql[] =
     "WITH counted AS (SELECT DISTINCT v.attempt_id, t.device FROM rows r"
     "  JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
@@ -396,15 +396,15 @@ static void put_environment(FILE *out, const Machine *m) {
 }
 
 bool settings_environment(Report *report, Error *error) {
-  json_t *plans = json_array();
+  json_t *ids = json_array();
   for (int i = 0; i < report->experiments; i++)
     if (report->experiment[i].result)
-      json_array_append_new(plans, json_integer(report->experiment[i].result->plan_id));
-  char *list = json_dumps(plans, JSON_COMPACT);
+      json_array_append_new(ids, json_integer(report->experiment[i].result->plan_id));
+  char *list = json_dumps(ids, JSON_COMPACT);
   Rows rows;
   bool good = store_rows(report->store, environments_sql, json_pack("[s]", list), machine_columns,
                          sizeof(Machine), &rows, error);
-  json_decref(plans);
+  json_decref(ids);
   free(list);
   if (!good) return false;
   if (!rows.count) fputs("<p>No trial is done yet.</p>\n", report->out);

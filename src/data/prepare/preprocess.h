@@ -46,7 +46,7 @@ uint64_t preprocessing_key(const Preprocessing *preprocessing, const Dataset *da
 bool prepare_image(const Preprocessing *preprocessing, const Image *source, Image *prepared,
                    Frame *frame, Error *error);
 /* The same with its labels (see resample_labels). Labelled voxels count as recorded, whatever their
- * intensity; what lies outside (above) is resampled as a label of its own, smaller than all,
+ * intensity; what lies outside nonzero_mask is resampled as a label of its own, smaller than all,
  * and is background afterwards. `prepared` keeps the name. */
 bool prepare_volume(const Preprocessing *preprocessing, const Volume *source, Volume *prepared,
                     Frame *frame, Error *error);
