@@ -205,7 +205,7 @@ static __device__ __forceinline__ void products_token(const Deform &p, const Lev
 }
 
 template <typename T, int N, int LANES, bool ONE>
-static __global__ void __launch_bounds__(THREADS, 2)
+static __global__ void __launch_bounds__(THREADS, ONE ? 3 : 2)
     products(const Deform p, const Gradients<T> g) {
   using Here = LevelHere<T>;
   SHARED(Here, here, [DEFORM_LEVELS]);

@@ -256,7 +256,8 @@ static __global__ void __launch_bounds__(SORT_THREADS) sort_scan(const Deform p,
   }
 }
 
-/* A warp takes a chunk of a segment. Counters end as the start of the next chunk. */
+/* A warp takes a chunk of a segment. Counters end as the start of the next chunk. What the next
+ * points need is read while the counters of these are on their way. */
 static __global__ void __launch_bounds__(SORT_THREADS) sort_fill(const Deform p, const Sort s) {
   int64_t warp = ((int64_t)blockIdx.x * SORT_THREADS + threadIdx.x) / WARP;
   if (warp >= s.total[SORT_FILL]) return;
@@ -266,26 +267,28 @@ static __global__ void __launch_bounds__(SORT_THREADS) sort_fill(const Deform p,
   int lane = (int)threadIdx.x % WARP, chunk = (int)(item.at - head * level.chunks);
   int first = chunk * level.chunk * p.points;
   int last = min(s.segment - first, level.chunk * p.points) + first;
-  int *counter = s.counters + level.counters + head * level.row + chunk;
+  int *counters = s.counters + level.counters + head * level.row + chunk;
   int *entries = s.entries + (head * p.levels + item.level) * s.segment;
-  const float *offsets =
-      p.offsets +
-      3 * ((sample * p.tokens * p.heads + head % p.heads) * p.levels + item.level) * p.points;
+  int64_t row = (sample * p.tokens * p.heads + head % p.heads) * p.levels + item.level;
+  const float *offsets = p.offsets + 3 * row * p.points;
+  auto key_at = [&](int point) {
+    if (point >= last) return -1;
+    int token = point / p.points;
+    int64_t from = (int64_t)token * p.heads * p.levels * p.points + (point - token * p.points);
+    return key_of(level, position_at(s, item.level, s.places[token], offsets + 3 * from));
+  };
+  int key = key_at(first + lane);
   for (int i = first; i < last; i += WARP) {
-    int point = i + lane, key = -1, at = 0;
-    if (point < last) {
-      int token = point / p.points;
-      int64_t from = (int64_t)token * p.heads * p.levels * p.points + (point - token * p.points);
-      key = key_of(level, position_at(s, item.level, s.places[token], offsets + 3 * from));
-    }
     unsigned same = __match_any_sync(WARP_ALL, key);
-    int leader = __ffs((int)same) - 1;
-    if (lane == leader && key >= 0) {
-      at = counter[(int64_t)key * level.chunks];
-      counter[(int64_t)key * level.chunks] = at + __popc(same);
-    }
+    int leader = __ffs((int)same) - 1, at = 0;
+    int *counter = counters + (int64_t)max(key, 0) * level.chunks;
+    bool counts = lane == leader && key >= 0;
+    if (counts) at = *counter;
+    int next = key_at(i + WARP + lane);
+    if (counts) *counter = at + __popc(same);
     at = __shfl_sync(WARP_ALL, at, leader) + __popc(same & ((1u << lane) - 1));
-    if (key >= 0) entries[at] = point;
+    if (key >= 0) entries[at] = i + lane;
+    key = next;
     __syncwarp(); /* counters of other lanes */
   }
 }

@@ -98,13 +98,13 @@ struct Runs {
   int start[TILE_RUNS], before[TILE_RUNS + 1]; /* entries of the segment; of the tile */
 };
 
-/* A batch of samples. voxel: where corner 0 lies in the tile; owners: of corner 4 z + 2 y + x in
- * bits 4 k, the part of the tile, OUTSIDE: none; touched: a bit for each part. */
+/* A batch of samples. place: bits of `upper`; the token; the owners of its corners 4 z + 2 y + x in
+ * bits 4 k, a part of the tile, or OUTSIDE; where its corner 0 lies in the tile. touched: a bit for
+ * each part. */
 struct Batch {
   float4 weight[VALUES_THREADS];
-  float upper[VALUES_THREADS];
-  int token[VALUES_THREADS], voxel[VALUES_THREADS];
-  unsigned owners[VALUES_THREADS], touched[VALUES_THREADS];
+  uint4 place[VALUES_THREADS];
+  unsigned touched[VALUES_THREADS];
 };
 
 struct Tile {
@@ -117,10 +117,12 @@ struct Tile {
 static __device__ __forceinline__ Tile tile_find(const Deform &p, const Sort &s) {
   Item item = item_find(p, s, SORT_TILES, blockIdx.x);
   const int *tiles = s.level[item.level].tiles;
-  int64_t above = item.at / tiles[2], head = above / tiles[1] / tiles[0];
-  return {{item.level, (int)(head % s.slices) * s.wide, head / s.slices},
-          {(int)(above / tiles[1] % tiles[0]), (int)(above % tiles[1]),
-           (int)(item.at - above * tiles[2])}};
+  int64_t slice =
+      item.at / p.heads; /* heads, which lie side by side in memory, one after another */
+  int head = (int)(item.at - slice * p.heads), c0 = (int)(slice % s.slices) * s.wide;
+  int64_t x = slice / s.slices, y = x / tiles[2], z = y / tiles[1], sample = z / tiles[0];
+  return {{item.level, c0, sample * p.heads + head},
+          {(int)(z - sample * tiles[0]), (int)(y - z * tiles[1]), (int)(x - y * tiles[2])}};
 }
 
 /* The tile's own points, in the 8 keys of those that stay in it or go on to the next ones, and of
@@ -188,10 +190,8 @@ static __device__ __forceinline__ void batch_place(const Deform &p, const Sort &
   }
   batch->weight[t] =
       make_float4(sample.weight[0], sample.weight[1], sample.weight[2], sample.weight[3]);
-  batch->upper[t] = sample.upper;
-  batch->token[t] = sample.token;
-  batch->voxel[t] = voxel;
-  batch->owners[t] = owners;
+  batch->place[t] =
+      make_uint4(__float_as_uint(sample.upper), (unsigned)sample.token, owners, (unsigned)voxel);
   batch->touched[t] = touched;
 }
 
@@ -204,50 +204,54 @@ static __device__ __forceinline__ void corner_add(float *at, const Floats<V> &dy
 }
 
 namespace {
-/* A sample for a lane: its channels of dy, the weights of its corners below and above along z, the
- * parts of the tile that own them in bits 0 and 16, where the lower one lies. */
+/* A sample for a lane: its channels of dy, the weights of its corners below and above along z, where
+ * the lower one lies; apart: four bits a corner, 0 where this warp's part owns it. */
 template <int V> struct Visit {
   Floats<V> x;
   float low, high;
-  unsigned owners;
+  unsigned apart;
   int at;
 };
 } // namespace
 
 template <typename T, int V, bool FIT>
-static __device__ __forceinline__ Visit<V> visit_make(const Deform &p, const Batch &batch, int i,
-                                                      const T *dy, int channels) {
-  int lane = (int)threadIdx.x % WARP, c = lane % CORNER_LANES * V, corner = lane / CORNER_LANES;
-  float weight = reinterpret_cast<const float *>(&batch.weight[i])[corner];
-  float high = weight * batch.upper[i];
-  return {channels_load<V, FIT>(dy + (int64_t)batch.token[i] * p.width, c, channels), weight - high,
-          high, batch.owners[i] >> 4 * corner, batch.voxel[i] * V * CORNER_LANES};
+static __device__ __forceinline__ Visit<V> visit_make(const Batch &batch, int i, const T *dy,
+                                                      int width, int channels) {
+  int lane = (int)threadIdx.x % WARP;
+  uint4 place = batch.place[i];
+  float weight = reinterpret_cast<const float *>(batch.weight)[4 * i + lane / CORNER_LANES];
+  float high = weight * __uint_as_float(place.x);
+  const T *from = dy + (int64_t)(int)place.y * width;
+  return {channels_load<V, FIT>(from, lane % CORNER_LANES * V, channels), weight - high, high,
+          place.z ^ threadIdx.x / WARP * 0x11111111u, (int)place.w * V * CORNER_LANES};
 }
 
 /* Adds what of the batch's first `count` samples lies in this warp's part of the tile. Other lanes
  * add to the same voxel in the next visit. */
 template <typename T, int V, bool FIT>
-static __device__ __forceinline__ void batch_add(const Deform &p, const SortLevel &level,
-                                                 const Batch &batch, int count, const T *dy,
-                                                 int channels, float *sums) {
+static __device__ __forceinline__ void batch_add(const SortLevel &level, const Batch &batch,
+                                                 int count, const T *dy, int width, int channels,
+                                                 float *sums) {
   constexpr int WIDE = V * CORNER_LANES;
   int lane = (int)threadIdx.x % WARP, corner = lane / CORNER_LANES;
-  unsigned part = threadIdx.x / WARP;
-  int above = WIDE << (level.shift[1] + level.shift[2]);
-  sums += ((corner >> 1 << level.shift[2]) + (corner & 1)) * WIDE + lane % CORNER_LANES * V;
+  unsigned below = 15u << 4 * corner, above = below << 16;
+  float *lower =
+      sums + ((corner >> 1 << level.shift[2]) + (corner & 1)) * WIDE + lane % CORNER_LANES * V;
+  float *upper = lower + (WIDE << (level.shift[1] + level.shift[2]));
   for (int first = 0; first < count; first += WARP) {
-    bool mine = first + lane < count && batch.touched[first + lane] >> part & 1;
+    bool mine = first + lane < count && batch.touched[first + lane] >> threadIdx.x / WARP & 1;
     unsigned left = __ballot_sync(WARP_ALL, mine);
-    Visit<V> next = {};
-    if (left) next = visit_make<T, V, FIT>(p, batch, first + __ffs((int)left) - 1, dy, channels);
-    while (left) {
+    if (!left) continue;
+    Visit<V> next = visit_make<T, V, FIT>(batch, first + __ffs((int)left) - 1, dy, width, channels);
+    do {
       Visit<V> now = next;
       left &= left - 1;
-      if (left) next = visit_make<T, V, FIT>(p, batch, first + __ffs((int)left) - 1, dy, channels);
-      if ((now.owners & 15) == part) corner_add<V>(sums + now.at, now.x, now.low);
-      if ((now.owners >> 16 & 15) == part) corner_add<V>(sums + now.at + above, now.x, now.high);
+      if (left)
+        next = visit_make<T, V, FIT>(batch, first + __ffs((int)left) - 1, dy, width, channels);
+      if (!(now.apart & below)) corner_add<V>(lower + now.at, now.x, now.low);
+      if (!(now.apart & above)) corner_add<V>(upper + now.at, now.x, now.high);
       __syncwarp();
-    }
+    } while (left);
   }
 }
 
@@ -302,7 +306,7 @@ static __global__ void __launch_bounds__(VALUES_THREADS, 3)
     int count = min(all - first, VALUES_THREADS);
     if ((int)threadIdx.x < count) batch_place(p, s, tile, runs, first + (int)threadIdx.x, &batch);
     __syncthreads();
-    batch_add<T, V, FIT>(p, level, batch, count, dy, p.channels - tile.slice.c0, sums);
+    batch_add<T, V, FIT>(level, batch, count, dy, p.width, p.channels - tile.slice.c0, sums);
     __syncthreads();
   }
   tile_store<T, V, FIT ? Lanes<T>::COUNT : 1>(p, level, tile, sums);
@@ -320,7 +324,7 @@ template <typename T, int V, bool FIT>
 static __device__ __forceinline__ void cell_add(const Sample &sample, Sample *batch, int count,
                                                 const T *dy, int width, int channels,
                                                 CornerSums<V> *sums) {
-  constexpr int TOGETHER = FIT ? 4 : 2; /* loads in flight */
+  constexpr int TOGETHER = FIT ? 8 : 2; /* loads in flight */
   int lane = (int)threadIdx.x % WARP, c = lane % CORNER_LANES * V, corner = lane / CORNER_LANES;
   batch[lane] = sample;
   __syncwarp();
