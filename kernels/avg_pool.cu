@@ -1,4 +1,4 @@
-/* Average pooling: a thread a voxel of the output and a vector of channels; bound by memory. */
+/* Average pooling: a thread a voxel and a vector of channels; bound by memory. */
 #include "kernels/cuda/windows.h"
 
 static constexpr int THREADS = 256;
@@ -23,24 +23,21 @@ static __global__ void __launch_bounds__(THREADS) average(Windows w, const T *x,
   }
 }
 
+/* A thread a voxel of the input, so that neighbours write to neighbours. */
 template <typename T, int N>
-static __global__ void __launch_bounds__(THREADS) spread(Windows w, const T *dy, bool adds, T *dx) {
+static __global__ void __launch_bounds__(THREADS)
+    spread(Windows w, int64_t items, const T *dy, bool adds, T *dx) {
   int lanes = w.channels / N;
   float share = 1.f / (float)(w.factor[0] * w.factor[1] * w.factor[2]);
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
-  for (int64_t i = first; i < w.rows * lanes; i += step) {
+  for (int64_t i = first; i < items; i += step) {
     int64_t row = i / lanes;
-    int c = (int)(i % lanes) * N;
-    Floats<N> d = load_lanes<N>(dy + row * w.channels + c);
+    int c = (int)(i - row * lanes) * N;
+    Floats<N> d = load_lanes<N>(dy + window_of(w, row) * w.channels + c), sum = {};
+    if (adds) sum = load_lanes<N>(dx + row * w.channels + c);
 #pragma unroll
-    for (int k = 0; k < N; k++) d.v[k] *= share;
-    window_visit(w, window_start(w, row), [&](int64_t at) {
-      Floats<N> sum = {};
-      if (adds) sum = load_lanes<N>(dx + at * w.channels + c);
-#pragma unroll
-      for (int k = 0; k < N; k++) sum.v[k] += d.v[k];
-      store_lanes<N>(dx + at * w.channels + c, sum);
-    });
+    for (int k = 0; k < N; k++) sum.v[k] += share * d.v[k];
+    store_lanes<N>(dx + row * w.channels + c, sum);
   }
 }
 
@@ -64,9 +61,10 @@ static void backward(const Call *call) {
   with_lanes(dy, dy->data, dx->data, NULL, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    LAUNCH((spread<T, N>),
-           grid_blocks(spread<T, N>, THREADS, 0, tensor_count(dy) / N / THREADS + 1), THREADS, 0,
-           call->stream, windows_of(call), data_of<const T>(dy), adds_to(call, 0), data_of<T>(dx));
+    int64_t items = tensor_count(dx) / N;
+    LAUNCH((spread<T, N>), grid_blocks(spread<T, N>, THREADS, 0, items / THREADS + 1), THREADS, 0,
+           call->stream, windows_of(call), items, data_of<const T>(dy), adds_to(call, 0),
+           data_of<T>(dx));
   });
 }
 

@@ -36,6 +36,20 @@ static const struct {
     {"BTCV MaskMed", {BTCV, "key_grid=12,24,24"}},
 };
 
+/* A product of a BF16 graph that would run without tensor cores, and costs something. */
+static const Node *float_product(const Graph *graph) {
+  for (int n = 0; n < graph->node_count; n++) {
+    const Node *node = graph->nodes[n];
+    const Call *call = &node->call;
+    bool half = call->out[0].type == BF16, product = node->op == OP_linear ||
+                                                     node->op == OP_matmul || node->op == OP_conv ||
+                                                     node->op == OP_conv_transpose;
+    for (int i = 0; i < call->n_in; i++) half = half || call->in[i].type == BF16;
+    if (product && !half && op_cost(call).flops > 1e9) return node;
+  }
+  return NULL;
+}
+
 static void plan_graph(int index, const char *type, const Backend *gpu) {
   char *overrides[12] = {"scale=paper", "queries=1", "seeds=1", "device=cuda", (char *)type};
   int count = 5;
@@ -43,14 +57,16 @@ static void plan_graph(int index, const char *type, const Backend *gpu) {
     overrides[count++] = (char *)graphs[index].overrides[i];
   json_t *plan = NULL;
   Error error = {""};
-  Footprint f;
+  Footprint f = {0};
   const Labelling plain = labelling_plain(16);
   bool good =
       experiment_read(".", "experiments/query_count.lua", count, overrides, NULL, &plan, &error);
   json_t *config = json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config");
   if (good) json_object_set_new(config, "home", json_string("."));
   good = good && footprint_make(&f, config, gpu, 1, &plain, &error);
-  if (good) footprint_free(&f);
+  const Node *slow = good && !strcmp(type, "dtype=bf16") ? float_product(f.graph) : NULL;
+  if (slow) good = fail(&error, "%s %s multiplies in float", slow->scope, slow->call.op->name);
+  if (f.graph) footprint_free(&f);
   totals.passed += good;
   totals.failed += !good;
   if (!good) printf("FAIL %s, %s: %s\n", graphs[index].name, type, error.text);
@@ -109,13 +125,13 @@ static void print_choice(const ConvolutionChoice *c, void *user) {
                       : c->shape.type == BF16 && !c->tensor_cores        ? "no tensor cores"
                                                                          : NULL;
   printf("%s%s%s%-5s %-5s %-2s %lld x %lldx%lldx%lld, %lld to %lld, %lldx%lldx%lld/%lld,%lld,%lld: "
-         "engine %d%s%s, %.1f MiB\n",
+         "engine %d%s%s%s, %.1f MiB\n",
          wrong ? "FAIL " : "", wrong ? wrong : "", wrong ? ": " : "", (const char *)user,
          type_of(c), passes[c->pass], (long long)s->batch, (long long)s->in[0], (long long)s->in[1],
          (long long)s->in[2], (long long)s->channels, (long long)s->outs, (long long)s->kernel[0],
          (long long)s->kernel[1], (long long)s->kernel[2], (long long)s->stride[0],
          (long long)s->stride[1], (long long)s->stride[2], c->engine, c->notes,
-         c->fused ? " +bias" : "", (double)c->workspace / 0x1p20);
+         c->fused ? " +bias" : "", s->adds ? " adds" : "", (double)c->workspace / 0x1p20);
   totals.passed += !wrong;
   totals.failed += wrong != NULL;
 }

@@ -32,6 +32,17 @@ static __device__ __forceinline__ int64_t window_start(const Windows &w, int64_t
   return ((n * w.in[0] + z * w.factor[0]) * w.in[1] + y * w.factor[1]) * w.in[2] + x * w.factor[2];
 }
 
+/* The output row whose window has input row `row`. In 32 bits: there are fewer voxels. */
+static __device__ __forceinline__ int64_t window_of(const Windows &w, int64_t row) {
+  unsigned at = (unsigned)row, x = at % (unsigned)w.in[2], rest = at / (unsigned)w.in[2];
+  unsigned y = rest % (unsigned)w.in[1];
+  rest /= (unsigned)w.in[1];
+  unsigned z = rest % (unsigned)w.in[0], n = rest / (unsigned)w.in[0];
+  return ((n * w.out[0] + z / (unsigned)w.factor[0]) * w.out[1] + y / (unsigned)w.factor[1]) *
+             w.out[2] +
+         x / (unsigned)w.factor[2];
+}
+
 /* visit(input row) for every voxel of the window that starts at `start`, in memory order. */
 template <typename F>
 static __device__ __forceinline__ void window_visit(const Windows &w, int64_t start, F visit) {
