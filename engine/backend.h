@@ -91,9 +91,8 @@ bool backend_names_gpu(const char *name, int *index);
 /* A GPU that is not here, of the name of a file of HOME/kernels/cuda/devices: plans can be made and
  * bound, not run: plan_run only counts (kernels/cuda/absent_gpu.h). cuDNN's engines and workspaces
  * are its own; cuBLASLt's, which wants a GPU to be asked, the most that it may take. From then on
- * this process plans; NULL with the reason: no such name, a build without CUDA, cuDNN older
- * than 9.11.
- */
+ * this process plans; NULL with the reason: no such name, a build without CUDA, cuDNN older than
+ * 9.11. */
 const Backend *backend_planned(const char *home, const char *name, Error *error);
 /* The engines of cuDNN that the plans of this process use; none in a build without CUDA. */
 void backend_engines(void (*visit)(const ConvolutionChoice *choice, void *user), void *user);

@@ -16,8 +16,7 @@ cudaStream_t cuda_queue() {
   return queue;
 }
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* NULL where there is not enough: a trial that does not fit is a result. */
 static void *device_alloc(size_t bytes) {
@@ -52,8 +51,7 @@ static void host_release(void *memory) {
   CUDA_TRY(cudaFreeHost(memory));
 }
 
-/* ---- the queue ----------------------------------------------------------------------------------
- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 static void *queue_get(void) {
   return queue;
@@ -106,8 +104,7 @@ static const Backend backend_cuda = {.name = "cuda",
                                      .available = device_available,
                                      .device = &device_cuda};
 
-/* ---- opening ------------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool count_devices(int *count, Error *error) {
   *count = 0;

@@ -11,8 +11,7 @@ extern "C" {
 
 static constexpr int THREADS = 256, CHAINS = 8, TURNS = 4096;
 
-/* ---- time
- * ---------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 void *cuda_record(void (*run)(void *), void *user) {
   cudaGraph_t graph;
@@ -54,8 +53,8 @@ static size_t cache_bytes() {
   return bytes > 0 ? (size_t)bytes : (size_t)64 << 20;
 }
 
-/* Stands in the queue before what is timed; written, so that the lines are not just clean copies.
- */
+/* Stands in the queue before what is timed; written, so that the lines are not just clean
+ * copies. */
 void cuda_flush(void) {
   static void *memory;
   size_t bytes = 2 * cache_bytes();
@@ -63,8 +62,7 @@ void cuda_flush(void) {
   CUDA_TRY(cudaMemsetAsync(memory, 0, bytes, cuda_queue()));
 }
 
-/* ---- moments in a step
- * --------------------------------------------------------------------------- */
+/* ---- moments in a step ----------------------------------------------------------------------- */
 
 namespace {
 cudaEvent_t *marked;
@@ -93,8 +91,7 @@ double cuda_between(int first, int last) {
   return 1e-3 * (double)milliseconds;
 }
 
-/* ---- rates
- * --------------------------------------------------------------------------------------- */
+/* ---- rates ----------------------------------------------------------------------------------- */
 
 static __global__ void __launch_bounds__(THREADS)
     copy_vectors(int64_t vectors, const float *from, float *to) {

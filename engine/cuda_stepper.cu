@@ -52,8 +52,7 @@ static State *state_of(Stepper *stepper) {
   return static_cast<State *>(stepper->state);
 }
 
-/* ---- making -------------------------------------------------------------------------------------
- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static void slot_make(Slot *slot, const Stepper *stepper, int number) {
   CUDA_TRY(cudaEventCreateWithFlags(&slot->arrived, cudaEventDisableTiming));
@@ -142,8 +141,7 @@ static void step_release(Stepper *stepper) {
   stepper->state = NULL;
 }
 
-/* ---- stepping -----------------------------------------------------------------------------------
- */
+/* ---- stepping -------------------------------------------------------------------------------- */
 
 static void *step_input(Stepper *stepper, int input) {
   State *state = state_of(stepper);

@@ -71,8 +71,8 @@ void *params_at(const Params *params, const void *block, const Param *param);
 
 /* Checkpoints, in the safetensors format: F32 (or F64) tensors by name. `momentum` adds
  * "NAME.momentum". `metadata` (may be NULL) is a list of key, value, ..., NULL texts. Written to a
- * temporary file and renamed: whole or not at all. Loading wants every parameter, with its shape.
- */
+ * temporary file and renamed: whole or not at all. Loading wants every parameter, with its
+ * shape. */
 bool params_save(const Params *params, bool momentum, const char *const *metadata, const char *path,
                  Error *error);
 bool params_load(Params *params, bool momentum, const char *path, Error *error);

@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* ---- lifetimes ----------------------------------------------------------------------------------
- */
+/* ---- lifetimes ------------------------------------------------------------------------------- */
 
 static Value *root(Value *value) {
   while (value->alias) value = value->alias;
@@ -87,8 +86,7 @@ static void share_in_place(Graph *graph) {
   }
 }
 
-/* ---- offsets ------------------------------------------------------------------------------------
- */
+/* ---- offsets --------------------------------------------------------------------------------- */
 
 typedef struct Block {
   size_t bytes, *offset;
@@ -164,8 +162,7 @@ static void layout(Plan *plan, bool reuse) {
   free(placed);
 }
 
-/* ---- plan ---------------------------------------------------------------------------------------
- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 static bool prepare(Node *node, const Backend *backend, Error *error) {
   const Kernel *kernel = backend->kernels[node->op];
@@ -243,8 +240,7 @@ void plan_free(Plan *plan) {
   free(plan);
 }
 
-/* ---- binding ------------------------------------------------------------------------------------
- */
+/* ---- binding --------------------------------------------------------------------------------- */
 
 static void *address(const Plan *plan, Value *value) {
   const Params *params = plan->graph->params;

@@ -1,7 +1,6 @@
 #include "engine/rewrite.h"
 
-/* ---- gradients that are empty -------------------------------------------------------------------
- */
+/* ---- gradients that are empty ---------------------------------------------------------------- */
 
 static bool only_normed(const Graph *graph, const Value *value) {
   for (int n = 0; n < graph->node_count; n++) {
@@ -29,8 +28,7 @@ static void drop_empty(Graph *graph) {
   }
 }
 
-/* ---- one value for another ----------------------------------------------------------------------
- */
+/* ---- one value for another ------------------------------------------------------------------- */
 
 static void replace_in(Value **list, int count, const Value *old, Value *value) {
   for (int i = 0; i < count; i++)
@@ -65,8 +63,7 @@ static bool is_free(const Value *value) {
   return value->kind == VALUE_ACTIVATION && !value->keep;
 }
 
-/* ---- gradients that are the same ----------------------------------------------------------------
- */
+/* ---- gradients that are the same ------------------------------------------------------------- */
 
 static int writers(const Graph *graph, const Value *value) {
   int count = 0;
@@ -123,8 +120,7 @@ static void drop_single(Graph *graph) {
   }
 }
 
-/* ---- sums of gradients --------------------------------------------------------------------------
- */
+/* ---- sums of gradients ----------------------------------------------------------------------- */
 
 static bool among(Value *const *list, int count, const Value *value) {
   bool found = false;
@@ -185,8 +181,7 @@ static void add_in_place(Graph *graph, const Kernel *const *kernels) {
   }
 }
 
-/* ---- the nodes that are left --------------------------------------------------------------------
- */
+/* ---- the nodes that are left ----------------------------------------------------------------- */
 
 static bool does_nothing(const Node *node) {
   if (!node->call.backward) return node->call.n_out == 0;
@@ -215,8 +210,7 @@ void rewrite_for_device(Graph *graph, const Kernel *const *kernels) {
   leave_out(graph);
 }
 
-/* ---- what is computed again ---------------------------------------------------------------------
- */
+/* ---- what is computed again ------------------------------------------------------------------ */
 
 size_t repeated_bytes(const Graph *graph) {
   size_t bytes = 0;

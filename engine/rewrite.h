@@ -1,6 +1,7 @@
 /* What a device need not do, taken out of a graph that will be planned there: gradients that are
- * nothing but rounding, copies of a value or gradient that is the same, sums of two gradients where the
- * kernel of the second can add to the first. The CPU's graph stays as it was made, to the bit. */
+ * nothing but rounding, copies of a value or gradient that is the same, sums of two gradients where
+ * the kernel of the second can add to the first. The CPU's graph stays as it was made, to the
+ * bit. */
 #ifndef ENGINE_REWRITE_H
 #define ENGINE_REWRITE_H
 

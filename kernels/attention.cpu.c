@@ -136,8 +136,7 @@ static void unpack(const Sizes *s, const Tile *t, const float *lanes, float scal
     for (int64_t c = 0; c < s->size; c++) rows[i * s->width + c] = lanes[c * step + i] * scale;
 }
 
-/* ---- the two products --------------------------------------------------------------------------
- */
+/* ---- the two products ------------------------------------------------------------------------ */
 
 #define UNROLLED static inline __attribute__((always_inline))
 
@@ -202,8 +201,7 @@ static void accumulate(const Sizes *s, const Tile *t, const float *p, const floa
     accumulate_of(p, rows, s->width, s->size, count, 2, sum);
 }
 
-/* ---- masks -------------------------------------------------------------------------------------
- */
+/* ---- masks ----------------------------------------------------------------------------------- */
 
 /* Queries among themselves are few: one thread has done them before a second has woken up. */
 static bool is_large(const Sizes *s) {
@@ -265,8 +263,7 @@ static void close_queries(const Call *call, const Sizes *s, const Tile *t, int64
   }
 }
 
-/* ---- forward -----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* The highest of a block's scores and of what was highest before; four chains hide the latency. */
 UNROLLED Vec highest(const float *scores, int64_t lanes, int64_t count, Vec before) {
@@ -335,8 +332,7 @@ static void forward(const Call *call) {
   }
 }
 
-/* ---- backward ----------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* delta = out . dout - dlse of every query of every head, as lse lies. */
 static void find_delta(const Call *call, const Sizes *s) {

@@ -25,8 +25,7 @@ static bool is_masked(const Call *call) {
   return call->n_in > IN_MASK && !(is_naive(call) && call->backward);
 }
 
-/* ---- sizes and scratch
- * ---------------------------------------------------------------------------------- */
+/* ---- sizes and scratch ----------------------------------------------------------------------- */
 
 namespace {
 /* Scratch, one after another, each aligned to 16 bytes. */
@@ -124,8 +123,7 @@ static bool prepare(Call *call, Error *error) {
   return true;
 }
 
-/* ---- launching
- * ------------------------------------------------------------------------------------ */
+/* ---- launching ------------------------------------------------------------------------------- */
 
 static dim3 heads_grid(const Heads *h, int x, int y) {
   return dim3((unsigned)x, (unsigned)y, (unsigned)(h->samples * h->heads));

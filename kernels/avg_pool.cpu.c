@@ -1,5 +1,5 @@
-/* Fast avg_pool: line by line of the output (n, d, h), vectorised over channels. Bound by memory.
- */
+/* Fast avg_pool: line by line of the output (n, d, h), vectorised over channels. Bound by
+ * memory. */
 #include "kernels/cpu/staging.h"
 #include "kernels/options.h"
 

@@ -67,7 +67,7 @@ static bool add_step(State *state, ConvStep *step, ConvDirection direction, cons
   return true;
 }
 
-/* ---- operands of two types ---------------------------------------------------------------------
+/* ---- operands of two types ----------------------------------------------------------------------
  * bf16 arithmetic reads bf16: a float operand beside a BF16 one (the image, the gradient of the
  * last layer) is rounded into scratch. */
 
@@ -96,8 +96,7 @@ static void *staged(const State *state, const Call *call, const Tensor *tensor,
   return to;
 }
 
-/* ---- 3x3x3 by Winograd ------------------------------------------------------------------------
- */
+/* ---- 3x3x3 by Winograd ----------------------------------------------------------------------- */
 
 enum { LEAST_TILES = 64 }; /* fewer do not pay for the transform of the weights */
 
@@ -144,8 +143,7 @@ static void winograd_back(const Call *call, const WinogradForm *form) {
     form->backward_w(&shape, &x, &dy, call->din[IN_W].data, call->din[IN_B].data, call->scratch);
 }
 
-/* ---- the call -----------------------------------------------------------------------------------
- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 static void release(Call *call) {
   State *state = call->state;

@@ -1,8 +1,7 @@
-/* 3D convolution by cuDNN; of one voxel (1x1x1) by cuBLASLt; of an image, which has few channels, by
- * kernels of ours (image_conv.h). In BF16 channels are padded with zeros
- * to a multiple of 8, which its tensor-core engines want; F32 weights are read from the copy that
- * the optimiser keeps in BF16 or cast at every call, their gradients cast back. Two parts are
- * joined in the scratch. */
+/* 3D convolution by cuDNN; of one voxel (1x1x1) by cuBLASLt; of an image, which has few channels,
+ * by kernels of ours (image_conv.h). In BF16 channels are padded with zeros to a multiple of 8,
+ * which its tensor-core engines want; F32 weights are read from the copy that the optimiser keeps
+ * in BF16 or cast at every call, their gradients cast back. Two parts are joined in the scratch. */
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/dense.h"
@@ -52,8 +51,7 @@ static bool wants_input(const Call *call) {
   return any;
 }
 
-/* ---- preparing
- * ----------------------------------------------------------------------------------- */
+/* ---- preparing ------------------------------------------------------------------------------- */
 
 /* BF16 wherever a part or y is stored so, if the outputs fit its engines. */
 static DType computed_in(const Call *call) {
@@ -146,8 +144,7 @@ static bool prepare(Call *call, Error *error) {
   return true;
 }
 
-/* ---- operands
- * ------------------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------------- */
 
 /* Between the parts and the joined, padded x of the scratch. */
 static void move_parts(const Call *call, const Tensor *parts, bool join) {
@@ -183,8 +180,7 @@ static const void *weights(const Call *call) {
   return scratch_at(call, c->w);
 }
 
-/* ---- running
- * -------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void forward(const Call *call) {
   if (is_dense(call)) {

@@ -27,8 +27,7 @@ static char *scratch_at(const Call *call, size_t offset) {
   return static_cast<char *>(call->scratch) + offset;
 }
 
-/* ---- preparing
- * ----------------------------------------------------------------------------------- */
+/* ---- preparing ------------------------------------------------------------------------------- */
 
 static DType computed_in(const Call *call) {
   const Tensor *w = &call->in[IN_W];
@@ -93,8 +92,7 @@ static bool prepare(Call *call, Error *error) {
   return true;
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* Where a result is computed: in its place, or in the scratch and cast by `settle`. */
 static void *result(const Call *call, const Tensor *tensor, size_t offset) {

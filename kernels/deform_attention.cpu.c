@@ -15,8 +15,7 @@
 
 #include <omp.h>
 
-/* ---- a thread's work ----------------------------------------------------------------------------
- */
+/* ---- a thread's work ------------------------------------------------------------------------- */
 
 /* What the inner loops see of one head of one sample, and the thread's own memory. */
 typedef struct Work {
@@ -126,8 +125,7 @@ static Work work_make(const Call *call) {
   return w;
 }
 
-/* ---- tiles --------------------------------------------------------------------------------------
- */
+/* ---- tiles ----------------------------------------------------------------------------------- */
 
 /* Copies `count` voxels of one head, `width` elements apart from element `first` on, into the tile.
  * A voxel of the tile has room for more numbers than the head has channels: these become zero. */
@@ -224,8 +222,7 @@ static void group_close(const Call *call, const Work *w, int64_t n, int first) {
   }
 }
 
-/* ---- forward ------------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* Parts that each head's tokens are split into, so that the threads get equal shares. */
 static int parts_count(int64_t items) {
@@ -340,8 +337,7 @@ static void forward(const Call *call) {
   }
 }
 
-/* ---- backward -----------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* Eight rows of 16 points' corner products, from 16 points' eight. */
 DEFORM_INLINE void block_corner_rows(const float *product, Vector16 corner[8]) {

@@ -15,8 +15,7 @@
 enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
 static constexpr int THREADS = 256, SLOTS = 4;
 
-/* ---- over the slots of a group of SLOTS * LANES lanes ------------------------------------------
- */
+/* ---- over the slots of a group of SLOTS * LANES lanes ---------------------------------------- */
 
 template <int LANES> static __device__ __forceinline__ float slots_sum(float x) {
 #pragma unroll
@@ -56,8 +55,7 @@ static __device__ __forceinline__ void corners_load(const T *values, const Corne
   for (int k = 0; k < 8; k++) corner[k] = load_lanes<N>(values + corner_element(c, k));
 }
 
-/* ---- forward
- * --------------------------------------------------------------------------------------- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 /* The channels [c0, c0 + LANES N) of a head: y = sum of w V / sum of w. */
 template <typename T, int N, int LANES>
@@ -107,8 +105,7 @@ static __global__ void __launch_bounds__(THREADS, 3) gather(const Deform p, T *o
   }
 }
 
-/* ---- backward
- * -------------------------------------------------------------------------------------- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* dy of a lane's N channels; beyond the head, zero. */
 namespace {
@@ -219,8 +216,7 @@ static __global__ void __launch_bounds__(THREADS, ONE ? 3 : 2)
   }
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 /* Calls launch(zero of the storage type, elements a load, lanes, whether the head is one chunk). */
 template <typename F> static void with_heads(const Call *call, F launch) {

@@ -98,8 +98,7 @@ static void total(const Work *w, int64_t n, int64_t c, double sum[2]) {
   }
 }
 
-/* ---- forward ----------------------------------------------------------------------------------
- */
+/* ---- forward --------------------------------------------------------------------------------- */
 
 INLINE void moments_of(const Call *call, const Work *w, const Piece *p, DType type) {
   const void *x = call->in[IN_X].data;
@@ -165,8 +164,7 @@ static void forward(const Call *call) {
   pieces(call, &w, normalise_pass);
 }
 
-/* ---- backward ---------------------------------------------------------------------------------
- */
+/* ---- backward -------------------------------------------------------------------------------- */
 
 /* What both passes need to recompute h and the gradient that comes through the LeakyReLU. */
 typedef struct Affine {

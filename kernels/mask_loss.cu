@@ -199,8 +199,7 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 static Masks masks_make(const Call *call, bool vectors) {
   const Tensor *x = &call->in[IN_LOGITS];

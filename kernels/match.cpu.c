@@ -1,7 +1,6 @@
 /* Fast match: the sums over voxels in one pass, flat over tiles of 16 voxels (mask_sums.h); each
  * voxel's rows of x and p are added to those of its class or classes. The assignment itself is
- * matching.c's.
- */
+ * matching.c's. */
 #include "kernels/cpu/mask_sums.h"
 #include "kernels/cpu/matching.h"
 #include "kernels/cpu/simd_math.h"

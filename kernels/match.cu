@@ -107,8 +107,7 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
-/* ---- the assignment, by one warp ---------------------------------------------------------------
- */
+/* ---- the assignment, by one warp ------------------------------------------------------------- */
 
 /* Relaxes the columns by the row at `from`, whose path costs *base; returns the nearest column and
  * its distance in *base. */
@@ -193,8 +192,8 @@ static __device__ void query_costs(const Match &m, const Weights &w, const float
   }
 }
 
-/* One block a sample. wide: (N, C K) doubles for costs that shared memory does not hold, or NULL.
- */
+/* One block a sample. wide: (N, C K) doubles for costs that shared memory does not hold, or
+ * NULL. */
 static __global__ void __launch_bounds__(THREADS)
     match_solve(Match m, Weights w, const float *all_sums, const float *logits, double *wide,
                 int32_t *assignment) {
@@ -233,8 +232,7 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 static size_t partials_shared(int classes, int threads) {
   return (size_t)(SUM_LABEL + 2 * classes) * (size_t)threads * sizeof(float);

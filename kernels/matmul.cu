@@ -1,6 +1,7 @@
 /* One matrix product per sample by cuBLASLt. Where a, b or y is BF16 the operands are multiplied in
- * BF16, the one that is not is cast first. The gradients of few masks over millions of voxels are one
- * walk of ours (narrow.h): the library's takes 20 times as long, as few processors sum for db. */
+ * BF16, the one that is not is cast first. The gradients of few masks over millions of voxels are
+ * one walk of ours (narrow.h): the library's takes 20 times as long, as few processors sum for
+ * db. */
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/narrow.h"
 #include "kernels/cuda/rows.h"

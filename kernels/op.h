@@ -4,8 +4,7 @@
  * struct in options.h, its cases in NAME.cases.c; a faster kernel in NAME.cpu.c and NAME.cu.
  *
  * Letters used for sizes: N batch, D H W axes (depth, height, width: always this order), C
- * channels, K queries, E hidden width, T tokens, L levels, P points.
- */
+ * channels, K queries, E hidden width, T tokens, L levels, P points. */
 #ifndef KERNELS_OP_H
 #define KERNELS_OP_H
 
@@ -14,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- tensors -------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------- */
 
 enum { MAX_RANK = 5, MAX_IN = 16, MAX_OUT = 4 };
 
@@ -39,8 +38,7 @@ Tensor tensor_make(DType type, int rank, const int64_t *dim);
 /* "(2, 8, 9, 7, 16)" in a static ring of buffers, for messages. */
 const char *tensor_shape_text(const Tensor *tensor);
 
-/* ---- options: one table serves Lua, help, the hash and the docs -------------------------------
- */
+/* ---- options: one table serves Lua, help, the hash and the docs ------------------------------ */
 
 typedef enum OptionType {
   OPTION_INT,
@@ -71,8 +69,7 @@ typedef struct Option {
 
 void options_defaults(const Option *table, void *options);
 
-/* ---- ops --------------------------------------------------------------------------------------
- */
+/* ---- ops ------------------------------------------------------------------------------------- */
 
 typedef struct Op Op;
 
@@ -158,7 +155,7 @@ struct Op {
   Kernel reference;
 };
 
-/* ---- writing NAME.c ---------------------------------------------------------------------------
+/* ---- writing NAME.c -----------------------------------------------------------------------------
  * The file is compiled twice, with REAL = float (the portable CPU kernel) and REAL = double (the
  * oracle). Loops use REAL for every real operand and double for sums. The row is
  *     const Op OP_ROW(conv) = { .name = "conv", ... };
@@ -170,8 +167,7 @@ struct Op {
 #define OP_PASTE(name, real)  OP_PASTE2(name, real)
 #define OP_ROW(name)          OP_PASTE(name, REAL)
 
-/* ---- the table (ops.def) ------------------------------------------------------------------------
- */
+/* ---- the table (ops.def) --------------------------------------------------------------------- */
 
 typedef enum OpId {
 #define OP(name, cpu, cuda) OP_##name,

@@ -21,8 +21,8 @@ double op_tolerance(const Call *call, int gradient, Precision precision) {
                                  [PRECISION_DOUBLE] = 1e-12};
   if (precision == PRECISION_DOUBLE || !call->op->terms) return least[precision];
   double terms = (double)call->op->terms(call, gradient);
-  /* Tensor cores cut off what does not fit an accumulator instead of rounding it: long sums come out
-   * too small. 2 million terms: 4.2e-3 on an H200. */
+  /* Tensor cores cut off what does not fit an accumulator instead of rounding it: long sums come
+   * out too small. 2 million terms: 4.2e-3 on an H200. */
   if (precision == PRECISION_TF32) return fmax(least[precision], 0x1p-28 * terms);
   return fmax(least[precision], 4 * 0x1p-24 * sqrt(terms));
 }

@@ -135,8 +135,7 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 static Regions regions_make(const Call *call) {
   const RegionLossOptions *o = static_cast<const RegionLossOptions *>(call->options);

@@ -159,8 +159,7 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 static constexpr int FEW = 4, FEW_CLASSES = 32, MANY = 32; /* lanes a row; up to so many classes */
 

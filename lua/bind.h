@@ -1,5 +1,5 @@
-/* What the rest of the program sees of Lua: experiments become cells, configurations become graphs.
- */
+/* What the rest of the program sees of Lua: experiments become cells, configurations become
+ * graphs. */
 #ifndef LUA_BIND_H
 #define LUA_BIND_H
 

@@ -51,8 +51,7 @@ static int value_index(lua_State *L) {
   return 1;
 }
 
-/* ---- options ------------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static void check_range(lua_State *L, const Option *o, double value) {
   if (o->max > o->min && (value < o->min || value > o->max))
@@ -129,8 +128,7 @@ static const Option *find_option(lua_State *L, const Option *table, const char *
   return NULL;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 static void read_inputs(lua_State *L, int index, Values *in) {
   lua_Integer count = luaL_len(L, index);
@@ -255,8 +253,7 @@ static int call_input(lua_State *L) {
   return 1;
 }
 
-/* ---- the builder `m`
- * ------------------------------------------------------------------------------ */
+/* ---- the builder `m` ------------------------------------------------------------------------- */
 
 static void push_builder(lua_State *L, Builder *builder) {
   luaL_newmetatable(L, VALUE);
@@ -366,8 +363,7 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   return good;
 }
 
-/* ---- help ---------------------------------------------------------------------------------------
- */
+/* ---- help ------------------------------------------------------------------------------------ */
 
 static void print_option(const Option *o, FILE *out) {
   static const char *const types[] = {"int", "number", "bool", "choice", "list"};

@@ -2,8 +2,7 @@
  * parameters under the current scope, and has no backward of its own.
  *
  * Adding one: a .c in its folder ending in `const Module module_NAME = {...}`, a line in
- * modules.def, a row in tests/test_models.c. Lua sees it as m.NAME{ inputs..., option = value }.
- */
+ * modules.def, a row in tests/test_models.c. Lua sees it as m.NAME{ inputs..., option = value }. */
 #ifndef MODULES_MODULE_H
 #define MODULES_MODULE_H
 

@@ -21,8 +21,7 @@ bool cuda_info(int index, DeviceInfo *info, Error *error);
 const Backend *cuda_plan(const char *properties, Error *error);
 void convolution_choices(void (*visit)(const ConvolutionChoice *choice, void *user), void *user);
 
-/* ---- memory that only the device reaches --------------------------------------------------------
- */
+/* ---- memory that only the device reaches ----------------------------------------------------- */
 
 enum { BLOCKS = 256, PAGE = 4096 };
 static struct {
@@ -104,8 +103,7 @@ static void zero(void *to, size_t bytes) {
 static void wait(void) {
 }
 
-/* ---- kernels ------------------------------------------------------------------------------------
- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 static const Kernel *kernel_of(OpId op) {
   return kernels_emulated[op] ? kernels_emulated[op] : kernels_cpu[op];
@@ -138,8 +136,7 @@ static void guard_all(void) {
 #undef OP
 }
 
-/* ---- volumes ------------------------------------------------------------------------------------
- */
+/* ---- volumes --------------------------------------------------------------------------------- */
 
 static const PatchOps *const patches = &patch_ops_emulated;
 static const SlabOps *const slabs = &slab_ops_emulated;
@@ -191,8 +188,7 @@ static const PatchOps patch_ops = {.read = patch_read,
 static const SlabOps slab_ops = {
     .merge = slab_merge, .divide = slab_divide, .shift = slab_shift, .label = slab_label};
 
-/* ---- the training step, as engine/cuda_stepper.cu orders it -------------------------------------
- */
+/* ---- the training step, as engine/cuda_stepper.cu orders it ---------------------------------- */
 
 typedef struct State {
   void *host[STEP_SLOTS][STEPPER_INPUTS], *device[STEP_SLOTS][STEPPER_INPUTS];
@@ -286,8 +282,7 @@ static void step_wait(Stepper *stepper) {
   (void)stepper;
 }
 
-/* ---- measuring ----------------------------------------------------------------------------------
- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 typedef struct Recorded {
   void (*run)(void *user);
@@ -335,8 +330,7 @@ static void clocks(DeviceClocks *found) {
   *found = (DeviceClocks){.mhz = 1000};
 }
 
-/* ---- the GPUs -----------------------------------------------------------------------------------
- */
+/* ---- the GPUs -------------------------------------------------------------------------------- */
 
 enum { GPUS = 2 };
 static const StepOps step_ops = {.make = step_make,

@@ -186,8 +186,7 @@ static int pass_gradients(int width, int *count) {
   return wrong;
 }
 
-/* ---- products of few channels -------------------------------------------------------------------
- */
+/* ---- products of few channels ---------------------------------------------------------------- */
 
 namespace {
 struct Layer {

@@ -66,8 +66,7 @@ static void read_argument(Driver *d, char *argument) {
   d->override[d->overrides++] = argument;
 }
 
-/* ---- files --------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static FILE *file_open(const char *path, const char *mode) {
   FILE *file = fopen(path, mode);
@@ -122,8 +121,7 @@ static void params_write(const Driver *d, const char *name, void *block, Error *
   CHECK(params_save(&view, false, NULL, path, error), "%s", error->text);
 }
 
-/* ---- graphs -------------------------------------------------------------------------------------
- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 /* What the losses read, kept and written: masks0.., classes0.., logits0.., labels in matching's
  * answer assignment0... */
@@ -197,8 +195,7 @@ static void add_jitter(const Driver *d) {
   }
 }
 
-/* ---- runs ---------------------------------------------------------------------------------------
- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static double scalar(const Value *value) {
   return value->tensor.type == F64 ? *(const double *)value->tensor.data

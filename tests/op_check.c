@@ -175,8 +175,9 @@ static bool check_gradients(const OpCheck *check, OpRun *run, const OpRun *refer
                       op_check_missing(check->id, c, run, check->type, precision, errors, error));
 }
 
-/* The reference on the numbers that are left of the case's in BF16; its gradients at the outputs that
- * were found: where one is a rounding error from 0, the two would take other sides of a ReLU's kink. */
+/* The reference on the numbers that are left of the case's in BF16; its gradients at the outputs
+ * that were found: where one is a rounding error from 0, the two would take other sides of a ReLU's
+ * kink. */
 static bool check_rounded(const OpCheck *check, OpRun *run, OpErrors *errors, Error *error) {
   OpRun reference;
   if (!op_case_run(&reference, check->id, check->c, F64, kernels_reference[check->id], error))

@@ -15,7 +15,7 @@
 
 enum { GUARD = 64, POISON_REAL = 0xFF /* all ones: NaN */, POISON_INT = 0x6B };
 
-/* ---- guarded memory ------------------------------------------------------------------------- */
+/* ---- guarded memory -------------------------------------------------------------------------- */
 
 /* Around what is only read: NaN in float and in double, an impossible label, so that reading beyond
  * it shows in the result. Around what is written: small numbers, which an addition changes. */

@@ -36,8 +36,7 @@ static int axis_step(int axis) {
   return axis == 0 ? H * W : axis == 1 ? W : 1;
 }
 
-/* ---- draws --------------------------------------------------------------------------------------
- */
+/* ---- draws ----------------------------------------------------------------------------------- */
 
 typedef struct Moments {
   double sum, square, low, high;
@@ -171,8 +170,7 @@ static void matrices_turn_and_scale(void **state) {
   }
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* The label has the largest share of the weight, and the shares are those that the image shows. */
 static void labels_stay_on_their_image(void **state) {
@@ -292,8 +290,7 @@ static void mirrored_copies_equal_the_map(void **state) {
   volume_free(&volume, 1);
 }
 
-/* ---- outside judges -----------------------------------------------------------------------------
- */
+/* ---- outside judges -------------------------------------------------------------------------- */
 
 static void write_warps(const Scratch *scratch) {
   static const int patches[][3] = {{9, 11, 10}, {20, 16, 24}, {5, 17, 16}};
@@ -425,8 +422,7 @@ static void agrees_with_scipy_and_torch(void **state) {
   scratch_free(&scratch);
 }
 
-/* ---- options ------------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static void names_are_parsed(void **state) {
   (void)state;

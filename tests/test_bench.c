@@ -1,5 +1,5 @@
-/* The statistics of benches against worked-out values, and the timing loop on work of known length.
- */
+/* The statistics of benches against worked-out values, and the timing loop on work of known
+ * length. */
 #include "src/bench/op_bench.h"
 #include "src/bench/row.h"
 #include "src/machine/ceilings.h"
@@ -139,8 +139,7 @@ static void test_ceilings(void **state) {
   flush_free(&flush);
 }
 
-/* ---- a wrong kernel is seen ---------------------------------------------------------------------
- */
+/* ---- a wrong kernel is seen ------------------------------------------------------------------ */
 
 static void forward_off(const Call *call) {
   kernels_portable[OP_add]->forward(call);
@@ -171,8 +170,7 @@ static void test_wrong_kernels_are_seen(void **state) {
   assert_true(isinf(error_of(forward_lazy, 0)));
 }
 
-/* ---- long sums ----------------------------------------------------------------------------------
- */
+/* ---- long sums ------------------------------------------------------------------------------- */
 
 static void test_tolerance_follows_the_sum(void **state) {
   (void)state;
@@ -230,8 +228,7 @@ static void test_one_missing_term_is_seen(void **state) {
   assert_true(gradient_is_wrong(OP_conv, &long_conv, backward_short));
 }
 
-/* ---- rows without a time ------------------------------------------------------------------------
- */
+/* ---- rows without a time --------------------------------------------------------------------- */
 
 static void said(const BenchRow *row, const char *expected) {
   char *text = NULL;

@@ -73,8 +73,7 @@ static void net_free(Net *n) {
   params_free(n->params);
 }
 
-/* ---- types and memory ---------------------------------------------------------------------------
- */
+/* ---- types and memory ------------------------------------------------------------------------ */
 
 static void test_types(void **state) {
   (void)state;
@@ -122,8 +121,7 @@ static void test_again(void **state) {
   net_free(&n);
 }
 
-/* ---- curves -------------------------------------------------------------------------------------
- */
+/* ---- curves ---------------------------------------------------------------------------------- */
 
 static void make_volume(Volume *volume, int index) {
   PhantomOptions options = phantom_defaults();

@@ -1,6 +1,5 @@
 /* The collapse rule: when it measures, what it counts, and that measuring leaves the training as it
- * was.
- */
+ * was. */
 #include "base/rng.h"
 #include "src/train/config.h"
 #include "src/train/network.h"
@@ -58,8 +57,7 @@ static void test_dice(void **state) {
   assert_true(isnan(patch_dice_mean((const int64_t(*)[3])background, 2)));
 }
 
-/* ---- looking ------------------------------------------------------------------------------------
- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 enum { CASES = 2, CLASSES = 3, SIZE = 16, VOXELS = SIZE * SIZE * SIZE };
 

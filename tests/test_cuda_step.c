@@ -19,8 +19,7 @@ void emulator_order(unsigned seed);
 static const Kernel *table[OP_COUNT], *table_half[OP_COUNT];
 static Backend emulated, emulated_half;
 
-/* ---- products in BF16 where the processor has none: the CPU's float ones between two casts ------
- */
+/* ---- products in BF16 where the processor has none: the CPU's float ones between two casts --- */
 
 typedef struct Between {
   Call call; /* all in F32 */
@@ -95,8 +94,7 @@ static const Kernel conv_between = BETWEEN(SAVES_IN(2) | SAVES_IN(3) | SAVES_OUT
                     dense_between = BETWEEN(SAVES_IN(2) | SAVES_OUT(0)),
                     matmul_between = BETWEEN(SAVES_IN(0) | SAVES_IN(1) | SAVES_OUT(0));
 
-/* ---- comparing ----------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 #define TINY "patch=8,16,8", "widths=8,16", "strides=1,1,1,2,2,2", "kernels=3,3,3,3,3,3"
 static const StepCase unet = {"unet", 5, {"head=point_wise", "bridge=none", TINY}};

@@ -24,8 +24,7 @@ static float random_float(Rng *rng) {
   return (float)rng_uniform(rng);
 }
 
-/* ---- merging windows, choosing labels -----------------------------------------------------------
- */
+/* ---- merging windows, choosing labels -------------------------------------------------------- */
 
 /* Answers each call with other random maps, the same in every sweep. */
 typedef struct Oracle {
@@ -140,8 +139,7 @@ static void merged_maps_are_the_hosts(void **state) {
   image_free(&image);
 }
 
-/* ---- training patches ---------------------------------------------------------------------------
- */
+/* ---- training patches ------------------------------------------------------------------------ */
 
 enum { CASES = 3, PATCH_D = 9, PATCH_H = 12, PATCH_W = 10, SAMPLES = 2 };
 enum { PATCH = SAMPLES * PATCH_D * PATCH_H * PATCH_W };

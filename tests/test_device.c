@@ -188,8 +188,7 @@ static void test_checkpoints(void **state) {
   net_free(&second);
 }
 
-/* ---- a step that does not repeat ----------------------------------------------------------------
- */
+/* ---- a step that does not repeat ------------------------------------------------------------- */
 
 static float drift; /* of a gradient, from call to call */
 
@@ -233,8 +232,7 @@ static void test_probe(void **state) {
   assert_string_equal(probe_with(&there, INFINITY), "none"); /* NaN among finite gradients */
 }
 
-/* ---- a bias before an instance norm ------------------------------------------------------------
- */
+/* ---- a bias before an instance norm ---------------------------------------------------------- */
 
 static Value *convolved(Graph *g, Value *x, const char *name, int64_t outs) {
   char bias[16];
@@ -312,8 +310,7 @@ static void test_empty_gradients(void **state) {
   net_free(&there);
 }
 
-/* ---- gradients of a value that is used often ----------------------------------------------------
- */
+/* ---- gradients of a value that is used often ------------------------------------------------- */
 
 /* Backward that also adds to what is there, in a block of its own first. */
 static void adding(const Call *call, OpId op) {
@@ -337,7 +334,8 @@ static void add_adding(const Call *call) {
   adding(call, OP_add);
 }
 
-/* One layer's weights used three times, a residual, a position that is the same for every sample. */
+/* One layer's weights used three times, a residual, a position that is the same for every
+ * sample. */
 static void often_make(Net *net, const Backend *backend) {
   Error error = {{0}};
   *net = (Net){.params = params_make(F32)};
@@ -414,8 +412,7 @@ static void test_gradients_added(void **state) {
   net_free(&more);
 }
 
-/* ---- what a step keeps beside the arena ---------------------------------------------------------
- */
+/* ---- what a step keeps beside the arena ------------------------------------------------------ */
 
 static size_t left;
 static size_t little_available(void) {
@@ -483,8 +480,7 @@ static void test_step_memory(void **state) {
   assert_true(bytes[1] - bytes[0] >= 2 * (CLASSES * WIDTH + CLASSES));
 }
 
-/* ---- a profile ----------------------------------------------------------------------------------
- */
+/* ---- a profile ------------------------------------------------------------------------------- */
 
 static void counted_forward(const Call *call) {
   gpu_launches += 3;

@@ -13,8 +13,7 @@
 
 #include <cmocka.h>
 
-/* ---- random graphs ------------------------------------------------------------------------------
- */
+/* ---- random graphs --------------------------------------------------------------------------- */
 
 enum { POOL = 64 };
 
@@ -95,8 +94,7 @@ static void drop(Built *b) {
   params_free(b->params);
 }
 
-/* ---- planner ------------------------------------------------------------------------------------
- */
+/* ---- planner --------------------------------------------------------------------------------- */
 
 static const Value *owner(const Value *value) {
   while (value->alias) value = value->alias;
@@ -192,8 +190,7 @@ static void test_too_large_says_what_fits(void **state) {
   params_free(params);
 }
 
-/* ---- gradients ----------------------------------------------------------------------------------
- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 static double loss_of(const Built *b) {
   plan_run(b->plan, false);
@@ -268,8 +265,7 @@ static void test_scopes_nest(void **state) {
   params_free(params);
 }
 
-/* ---- parameters ---------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 static void test_checkpoint_restores_bits_and_refuses_halves(void **state) {
   (void)state;

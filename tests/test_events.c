@@ -14,8 +14,7 @@
 
 static char own[4096]; /* this program */
 
-/* ---- the trial ----------------------------------------------------------------------------------
- */
+/* ---- the trial ------------------------------------------------------------------------------- */
 
 /* Texts that only some words can stand for; else the field's own name serves. */
 static const char *word_for(const char *field) {
@@ -50,8 +49,7 @@ static int play_trial(void) {
   return 0;
 }
 
-/* ---- the parent ---------------------------------------------------------------------------------
- */
+/* ---- the parent ------------------------------------------------------------------------------ */
 
 static json_t *ask(Store *store, const char *sql) {
   Error error = {""};
@@ -112,8 +110,7 @@ static void test_all_arrive(void **state) {
   assert_int_equal(system(command), 0);
 }
 
-/* ---- one line -----------------------------------------------------------------------------------
- */
+/* ---- one line -------------------------------------------------------------------------------- */
 
 /* What arrives of an event; *json keeps its texts. */
 static Event sent(const Event *event, json_t **json) {

@@ -162,8 +162,7 @@ static void a_missing_unit_is_remarked(void **state) {
 }
 
 /* A sform far from right angles is no box: the qform holds if there is one, else the file is
- * refused.
- */
+ * refused. */
 static void refuses_sheared_grids(void **state) {
   (void)state;
   Scratch scratch = scratch_make();

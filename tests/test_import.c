@@ -210,8 +210,8 @@ static void btcv_of_averaged_images(void **state) {
   scratch_free(&s);
 }
 
-/* Two channels in one file become two files; labels and test images as the Decathlon writes them.
- */
+/* Two channels in one file become two files; labels and test images as the Decathlon writes
+ * them. */
 static void msd_of_two_channels(void **state) {
   (void)state;
   Scratch s = scratch_make();

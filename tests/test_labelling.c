@@ -143,7 +143,7 @@ static void reads_regions_in_their_order(void **state) {
   dataset_free(&dataset);
 }
 
-/* ---- scores ----------------------------------------------------------------------------------*/
+/* ---- scores ---------------------------------------------------------------------------------- */
 
 /* A row of 12 voxels of 2 mm, the last four ignored, whatever is predicted there. */
 static void what_is_ignored_counts_nowhere(void **state) {
@@ -194,7 +194,7 @@ static void regions_overlap_in_their_scores(void **state) {
   dataset_free(&dataset);
 }
 
-/* ---- training and prediction -----------------------------------------------------------------*/
+/* ---- training and prediction ----------------------------------------------------------------- */
 
 enum { D = 6, H = 5, W = 8, VOXELS = D * H * W };
 

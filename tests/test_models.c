@@ -91,7 +91,7 @@ static json_t *config_of(const char *variant) {
   return config;
 }
 
-/* ---- a block alone ---- */
+/* ---- a block alone --------------------------------------------------------------------------- */
 
 static char home[] = "/tmp/harness-models-XXXXXX";
 
@@ -196,8 +196,8 @@ static void test_gradients(void **state) {
     double *start = malloc(count * sizeof *start), *direction = malloc(count * sizeof *direction);
     memcpy(start, b.params->weight, count * sizeof *start);
     Rng rng = rng_make((uint64_t)v, RNG_TEST, 1);
-    /* Off the start: there deformable samples lie on voxel centres, where interpolation has kinks.
-     */
+    /* Off the start: there deformable samples lie on voxel centres, where interpolation has
+     * kinks. */
     for (size_t i = 0; i < count; i++) start[i] += 0.05 * rng_normal(&rng);
     for (size_t i = 0; i < count; i++) direction[i] = rng_normal(&rng);
     loss_at(&b, start, direction, 0);

@@ -34,8 +34,8 @@ static void place_of(const Grid *grid, int voxel, double place[3]) {
   }
 }
 
-/* The grid of 4x5x6 voxels of 3x2x1 mm, stored in orientation 0..47: the same places, other axes.
- */
+/* The grid of 4x5x6 voxels of 3x2x1 mm, stored in orientation 0..47: the same places, other
+ * axes. */
 static Grid grid_stored(int orientation, bool tilted) {
   const int *order = orders[orientation / 8];
   Grid straight = grid_make((int[3]){4, 5, 6}, (double[3]){3, 2, 1}), grid = straight;
@@ -111,8 +111,8 @@ static void what_lies_elsewhere_is_refused(void **state) {
   apart(first, other, "up to 5 mm");
 }
 
-/* A file that does not say how it lies is taken as the other is stored, if shape and spacing fit.
- */
+/* A file that does not say how it lies is taken as the other is stored, if shape and spacing
+ * fit. */
 static void an_unoriented_file_lies_as_the_other(void **state) {
   (void)state;
   Grid first = grid_stored(7, true);
@@ -132,7 +132,7 @@ static void an_unoriented_file_lies_as_the_other(void **state) {
   apart(first, other, "different shapes");
 }
 
-/* ---- data sets -------------------------------------------------------------------------------*/
+/* ---- data sets ------------------------------------------------------------------------------- */
 
 /* An image and a label map of this grid: voxel i has the value of its place in orientation 0. */
 static void case_write(const Scratch *scratch, char name, const Grid *image_grid,

@@ -22,8 +22,7 @@ static struct { int passed, failed, skipped; } totals;
 
 static const int64_t MOST_WORKSPACE = (int64_t)1 << 30;
 
-/* ---- graphs ------------------------------------------------------------------------------------
- */
+/* ---- graphs ---------------------------------------------------------------------------------- */
 
 /* nnU-Net's plans as tests/test_planner.c finds them; AMOS's is the experiment's own. */
 #define BTCV "patch=48,192,192", "strides=1,1,1,1,2,2,2,2,2,2,2,2,2,2,2,1,2,2"
@@ -73,8 +72,7 @@ static void plan_graph(int index, const char *type, const Backend *gpu) {
   json_decref(plan);
 }
 
-/* ---- cases ------------------------------------------------------------------------------------
- */
+/* ---- cases ----------------------------------------------------------------------------------- */
 
 static bool call_make(Call *call, OpId id, const OpCase *c, bool half, Error *error) {
   const Op *op = op_table[id];
@@ -109,8 +107,7 @@ static void plan_case(OpId id, const OpCase *c, bool half, const Backend *gpu) {
   if (!good) printf("FAIL %s, %s: %s\n", op_table[id]->name, c->name, error.text);
 }
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const char *type_of(const ConvolutionChoice *c) {
   return c->shape.type == BF16 ? "bf16" : c->mode.tf32 == TF32_OFF ? "float" : "tf32";
@@ -151,8 +148,7 @@ static void plan_all(const Backend *gpu) {
   }
 }
 
-/* ---- products: cuBLASLt cannot be asked without a GPU ------------------------------------------
- */
+/* ---- products: cuBLASLt cannot be asked without a GPU ---------------------------------------- */
 
 #ifdef WITH_CUDA
 static void check(bool good, const char *what) {

@@ -29,8 +29,7 @@ static void count(bool good) {
   totals.failed += !good;
 }
 
-/* ---- the samples --------------------------------------------------------------------------------
- */
+/* ---- the samples ----------------------------------------------------------------------------- */
 
 static bool errors_small(const OpCheck *check) {
   return check->error[0] < 1e-5 && check->error[1] < 3e-5;
@@ -86,8 +85,7 @@ static void check_samples(OpId id, const OpCase *c) {
   op_bench_free(&b);
 }
 
-/* ---- cases out of nodes -------------------------------------------------------------------------
- */
+/* ---- cases out of nodes ---------------------------------------------------------------------- */
 
 static size_t put_choice(const Option *o, int index, char *text, size_t bytes) {
   const char *name = o->choices;
@@ -195,8 +193,7 @@ static void collect_graph(bool paper, char *head, char *bridge) {
   json_decref(plan);
 }
 
-/* ---- comparing ----------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static void check_case(const Backend *backend, const NodeCase *c, DType type) {
   Error error = {""};

@@ -290,8 +290,8 @@ static bool take_slab(void *user, int first, int end, const float *maps, Error *
   return true;
 }
 
-/* Finished planes are handed on as soon as no window reaches them: no slab is higher than a patch.
- */
+/* Finished planes are handed on as soon as no window reaches them: no slab is higher than a
+ * patch. */
 static void slabs_ascend_and_stay_low(void **state) {
   (void)state;
   Volume volume = volume_make();

@@ -30,8 +30,7 @@ static void score(const uint8_t *a, const uint8_t *b, const Grid *grid, SurfaceK
 }
 
 /* 26 of the 27 voxels of each cube are surface; two slices of 2 mm apart: 9 at 4 mm, 8 at 2, 9 at
- * 0.
- */
+ * 0. */
 static void two_cubes_at_a_known_distance(void **state) {
   (void)state;
   const int dim[3] = {8, 6, 7};

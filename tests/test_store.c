@@ -26,7 +26,7 @@ static void test_lock(void **state) {
   store_close(second);
 }
 
-/* --- identity --- */
+/* ---- identity -------------------------------------------------------------------------------- */
 
 static void hash_of(const char *config, const char *data, char hash[HASH_BYTES]) {
   Error error = {""};
@@ -57,7 +57,7 @@ static void test_hash(void **state) {
   assert_string_not_equal(a, b);
 }
 
-/* --- plans and figures --- */
+/* ---- plans and figures ----------------------------------------------------------------------- */
 
 static void test_experiment_is_idempotent(void **state) {
   (void)state;
@@ -188,7 +188,7 @@ static void test_bad_metric_is_refused_whole(void **state) {
   store_close(store);
 }
 
-/* ---- rows as structs ---- */
+/* ---- rows as structs ------------------------------------------------------------------------- */
 
 typedef struct Line {
   const char *word, *none;

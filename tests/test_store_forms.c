@@ -1,5 +1,5 @@
-/* The database's file: made, brought forward from every older form, refused where it is another's.
- */
+/* The database's file: made, brought forward from every older form, refused where it is
+ * another's. */
 #include "src/store/database.h"
 #include "tests/store_files.h"
 

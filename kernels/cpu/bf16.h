@@ -72,8 +72,7 @@ INLINE Vec vec_dot_bf16(Vec sum, IntVec a, IntVec b) {
 #endif
 }
 
-/* ---- operands of either type ------------------------------------------------------------------
- */
+/* ---- operands of either type ----------------------------------------------------------------- */
 
 /* Element i of an operand's data, as an address. */
 INLINE void *real_at(const void *data, int64_t i, DType type) {

@@ -19,8 +19,8 @@ enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
 enum { MAX_LEVELS = MAX_IN - IN_VALUES, BLOCK = 16, BATCH_BLOCKS = 8 };
 
 /* 16 points of one token and head; L*P points are padded to whole blocks with attention 0. A
- * point's eight corners are four lines of two voxels along x: line 2 z + y, side 0 below, 1 above.
- */
+ * point's eight corners are four lines of two voxels along x: line 2 z + y, side 0 below, 1
+ * above. */
 typedef struct Block {
   int element[4][BLOCK];  /* where the line starts in the tile, in pairs of floats */
   float line[4][BLOCK];   /* its weight along z and y */
@@ -96,8 +96,7 @@ static Points points_make(const Call *call, void *memory, const Place *place) {
   return p;
 }
 
-/* ---- where tokens stand -------------------------------------------------------------------------
- */
+/* ---- where tokens stand ---------------------------------------------------------------------- */
 
 static size_t places_bytes(const Call *call) {
   const DeformAttentionOptions *o = call->options;
@@ -190,8 +189,7 @@ static Batch walk_next(Walk *w) {
   return batch;
 }
 
-/* ---- points of a token --------------------------------------------------------------------------
- */
+/* ---- points of a token ----------------------------------------------------------------------- */
 
 typedef float Vector16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int Integer16 __attribute__((vector_size(64), aligned(4), may_alias));

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- the assignment problem ---- */
+/* ---- the assignment problem ------------------------------------------------------------------ */
 
 /* The assignment problem: rows to columns one to one at the least total cost, by shortest
  * augmenting paths with potentials (Kuhn-Munkres in the form of Jonker and Volgenant, Computing 38,
@@ -82,7 +82,7 @@ static void assignment_solve(const double *cost, int rows, int columns, int *row
   memcpy(row_of_column, search.row, (size_t)columns * sizeof *row_of_column);
 }
 
-/* ---- from sums to classes ---- */
+/* ---- from sums to classes -------------------------------------------------------------------- */
 
 size_t matching_sums(int queries, int classes) {
   size_t k = (size_t)queries, c = (size_t)classes;

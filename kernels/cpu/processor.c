@@ -23,8 +23,7 @@ const char *isa_name(Isa isa) {
   return levels[isa].name;
 }
 
-/* ---- what there is ------------------------------------------------------------------------------
- */
+/* ---- what there is --------------------------------------------------------------------------- */
 
 static Isa processor_has(void) {
 #if defined __x86_64__
@@ -52,8 +51,7 @@ Isa processor_kernels(void) {
 #endif
 }
 
-/* ---- what is used -------------------------------------------------------------------------------
- */
+/* ---- what is used ---------------------------------------------------------------------------- */
 
 static void list_choices(Isa most, char *text, size_t bytes) {
   size_t used = 0;

@@ -73,8 +73,8 @@ static int64_t tile_rows(const Dense *d, int64_t first) {
   return d->rows - first < tile_size(d) ? d->rows - first : tile_size(d);
 }
 
-/* The weights as (ins, outs) for the result, or as (outs, ins) for dx: as they lie or in scratch.
- */
+/* The weights as (ins, outs) for the result, or as (outs, ins) for dx: as they lie or in
+ * scratch. */
 static const float *weights(const Dense *d, bool by_input) {
   if (by_input == d->by_input) return d->w;
   int64_t rows = by_input ? d->ins : d->outs, columns = by_input ? d->outs : d->ins;

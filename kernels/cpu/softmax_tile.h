@@ -1,6 +1,6 @@
 /* Softmax of many short rows: TILE of them at a time are turned, so that a lane is a row and
- * nothing is summed across lanes. A tile is (columns, TILE), lanes beyond the last row hold zeros.
- */
+ * nothing is summed across lanes. A tile is (columns, TILE), lanes beyond the last row hold
+ * zeros. */
 #ifndef KERNELS_CPU_SOFTMAX_TILE_H
 #define KERNELS_CPU_SOFTMAX_TILE_H
 

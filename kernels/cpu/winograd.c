@@ -25,8 +25,7 @@ int64_t winograd_channels(void) {
 }
 #endif
 
-/* ---- where things lie ---------------------------------------------------------------------------
- */
+/* ---- where things lie ------------------------------------------------------------------------ */
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
@@ -141,8 +140,7 @@ static int64_t voxel(const Winograd *g, const Run *run, int64_t z, int64_t y) {
   return ((run->n * g->dim[0] + z) * g->dim[1] + y) * g->dim[2];
 }
 
-/* ---- tiles in and out ---------------------------------------------------------------------------
- */
+/* ---- tiles in and out ------------------------------------------------------------------------ */
 
 static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_t channels,
                       int64_t c, DType type) {
@@ -257,8 +255,7 @@ static void gradients_in(const Winograd *g, const Maps *dy, int64_t first, int64
   }
 }
 
-/* ---- products -----------------------------------------------------------------------------------
- */
+/* ---- products -------------------------------------------------------------------------------- */
 
 /* c (ROWS, cols * VEC) = or += a (ROWS, depth) b (depth, cols * VEC), steps in elements; k: from
  * one PAIR of terms to the next. */
@@ -306,8 +303,7 @@ static void panel(int64_t width, const Point *a, Operand step, int64_t rows, con
       block(1, a + r * step.row, step, b, c + r * c_row, c_row, depth, add);
 }
 
-/* ---- forward, and the gradient of x -------------------------------------------------------------
- */
+/* ---- forward, and the gradient of x ---------------------------------------------------------- */
 
 /* `filter`: the weights' points, planes of (ins, outs) in panels. */
 static void convolve(const Winograd *g, const Maps *x, const Planes *filter, const float *bias,
@@ -375,8 +371,7 @@ static void backward_x(const Winograd *g, const Maps *dy, const float *w, const 
   convolve(&back, dy, &filter, NULL, dx, (char *)scratch + filter_bytes(g));
 }
 
-/* ---- the gradient of w --------------------------------------------------------------------------
- */
+/* ---- the gradient of w ----------------------------------------------------------------------- */
 
 static void add_columns(const Planes *dy, int64_t tiles, double *sums) {
   for (int64_t o = 0; o < dy->channels; o++) {

@@ -37,8 +37,7 @@ static __device__ __forceinline__ bool key_open(const Heads &h, int query, int k
   return !h.open || (h.open[query_row(h, query) * h.words + key / 32] >> key % 32 & 1);
 }
 
-/* ---- the mask, once for all heads --------------------------------------------------------------
- */
+/* ---- the mask, once for all heads ------------------------------------------------------------ */
 
 static constexpr int MASK_THREADS = 128;
 
@@ -76,8 +75,7 @@ static __global__ void __launch_bounds__(MASK_THREADS)
   for (int i = (int)threadIdx.x % WARP; i < words; i += WARP) at[i] = ~0u;
 }
 
-/* ---- adding up the parts of the keys ------------------------------------------------------------
- */
+/* ---- adding up the parts of the keys --------------------------------------------------------- */
 
 static constexpr int COMBINE_THREADS = 128;
 

@@ -5,8 +5,8 @@
  * next, rounded to BF16; sums, softmax and log-sum-exp are float.
  *
  * Bytes: q, y and their gradients once; k and v once per tile of 64 queries, so once where queries
- * are few (cross-attention, then bound by them), else from the L2 cache and bound by the products.
- */
+ * are few (cross-attention, then bound by them), else from the L2 cache and bound by the
+ * products. */
 #ifndef KERNELS_CUDA_ATTENTION_MMA_H
 #define KERNELS_CUDA_ATTENTION_MMA_H
 

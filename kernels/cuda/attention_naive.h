@@ -8,8 +8,8 @@
 static constexpr int PRODUCT = 16, SCORE_THREADS = 128;
 
 namespace {
-/* A matrix of each (n, head): element (i, j) at n * sample + head * of_head + i * row + j * column.
- */
+/* A matrix of each (n, head): element (i, j) at n * sample + head * of_head + i * row + j *
+ * column. */
 template <typename T> struct Operand {
   T *data;
   int64_t sample, of_head, row, column;
@@ -72,8 +72,7 @@ static __global__ void __launch_bounds__(SCORE_THREADS)
     ds[row * h.keys + t] = p[row * h.keys + t] * (ds[row * h.keys + t] - delta[row]);
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 template <typename T>
 static inline Operand<T> tokens_operand(const Heads &h, T *data, int count, bool transposed) {

@@ -34,8 +34,7 @@ struct Convolution {
   Engine engine;
 };
 
-/* ---- running
- * ------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void run_bias(const Convolution *c, void *stream, const void *bias, void *y) {
   const ConvolutionShape *s = &c->shape;
@@ -73,8 +72,7 @@ size_t convolution_workspace(const Convolution *convolution) {
   return scratch_slack((size_t)convolution->engine.workspace);
 }
 
-/* ---- choosing an engine
- * -------------------------------------------------------------------------- */
+/* ---- choosing an engine ---------------------------------------------------------------------- */
 
 static constexpr unsigned TENSOR_CORES = 1u << CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
 
@@ -339,8 +337,7 @@ const Convolution *convolution_make(const ConvolutionShape *shape, ConvolutionPa
   return made_so_far = c;
 }
 
-/* ---- looking at them --------------------------------------------------------------------------
- */
+/* ---- looking at them ------------------------------------------------------------------------- */
 
 static void notes_text(const Engine *engine, char *text, size_t bytes) {
   static const struct {

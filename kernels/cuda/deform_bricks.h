@@ -174,8 +174,7 @@ static __device__ __forceinline__ float corner_weight(const Corners &c, int k) {
   return c.share[0][k >> 2] * c.share[1][k >> 1 & 1] * c.share[2][k & 1];
 }
 
-/* ---- on the host
- * --------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 /* Bricks of 4 x 4 x 8 tokens, halved while the device would stand idle or the grids are smaller;
  * at least `least` tokens. */

@@ -134,8 +134,7 @@ static __device__ __forceinline__ Run run_of(const Sort &s, const SortLevel &lev
           counter[((int64_t)last + 1) * level.chunks - 1]};
 }
 
-/* ---- the steps: `head` counts sample * heads + head --------------------------------------------
- */
+/* ---- the steps: `head` counts sample * heads + head ------------------------------------------ */
 
 static __device__ __forceinline__ int4 place_make(const Deform &p, int64_t token) {
   int g = 0, first = 0;
@@ -293,8 +292,7 @@ static __global__ void __launch_bounds__(SORT_THREADS) sort_fill(const Deform p,
   }
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 /* Tiles of at most 512 voxels, none longer than need be, cut into at most 8 parts. */
 static inline void sort_tiles(SortLevel *level) {

@@ -89,8 +89,7 @@ static __device__ __forceinline__ const T *slice_dy(const Deform &p, const Slice
          slice.c0;
 }
 
-/* ---- tiles -------------------------------------------------------------------------------------
- */
+/* ---- tiles ----------------------------------------------------------------------------------- */
 
 namespace {
 
@@ -204,8 +203,8 @@ static __device__ __forceinline__ void corner_add(float *at, const Floats<V> &dy
 }
 
 namespace {
-/* A sample for a lane: its channels of dy, the weights of its corners below and above along z, where
- * the lower one lies; apart: four bits a corner, 0 where this warp's part owns it. */
+/* A sample for a lane: its channels of dy, the weights of its corners below and above along z,
+ * where the lower one lies; apart: four bits a corner, 0 where this warp's part owns it. */
 template <int V> struct Visit {
   Floats<V> x;
   float low, high;
@@ -312,8 +311,7 @@ static __global__ void __launch_bounds__(VALUES_THREADS, 3)
   tile_store<T, V, FIT ? Lanes<T>::COUNT : 1>(p, level, tile, sums);
 }
 
-/* ---- cells -------------------------------------------------------------------------------------
- */
+/* ---- cells ----------------------------------------------------------------------------------- */
 
 namespace {
 template <int V> struct CornerSums { Floats<V> low, high; }; /* along z, of a lane's corner */
@@ -403,8 +401,7 @@ static __global__ void __launch_bounds__(VALUES_THREADS)
   }
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 /* Channels that are summed together: eight lanes' share. */
 static inline int values_wide(int channels) {

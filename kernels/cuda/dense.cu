@@ -34,8 +34,7 @@ static char *scratch_at(const Call *call, size_t offset) {
   return static_cast<char *>(call->scratch) + offset;
 }
 
-/* ---- preparing ----------------------------------------------------------------------------------
- */
+/* ---- preparing ------------------------------------------------------------------------------- */
 
 static bool prepare_forward(Call *call, Dense *d, Error *error) {
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
@@ -110,8 +109,7 @@ void dense_release(Call *call) {
   call->state = NULL;
 }
 
-/* ---- running ------------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 void dense_forward(const Call *call) {
   const Dense *d = dense_of(call);

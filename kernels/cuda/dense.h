@@ -1,6 +1,6 @@
 /* y = act(x w^T + b) over the rows of x: the op linear, and a convolution of one voxel. Operands as
- * linear's: w (Eout, Ein), b (Eout), x (..., Ein). Where x or y is BF16 all are multiplied in BF16.
- */
+ * linear's: w (Eout, Ein), b (Eout), x (..., Ein). Where x or y is BF16 all are multiplied in
+ * BF16. */
 #ifndef KERNELS_CUDA_DENSE_H
 #define KERNELS_CUDA_DENSE_H
 

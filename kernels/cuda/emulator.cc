@@ -54,8 +54,7 @@ const void *launched[MAX_KERNELS];
 int launched_count;
 int order[MAX_THREADS];
 
-/* ---- shared memory: blocks between guards in one arena ------------------------------------------
- */
+/* ---- shared memory: blocks between guards in one arena --------------------------------------- */
 
 enum {
   ARENA_BYTES = 256 << 10,
@@ -124,8 +123,7 @@ static void shared_check() {
   }
 }
 
-/* ---- switching ---------------------------------------------------------------------------------
- */
+/* ---- switching ------------------------------------------------------------------------------- */
 
 static void set_thread(int index) {
   current = index;
@@ -175,8 +173,7 @@ static void fibers_make(int count) {
   }
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------
- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void wait_as(State state, const char *file, int line) {
   Fiber *fiber = &fibers[current];
@@ -250,8 +247,7 @@ uint64_t emulator::exchange(const char *file, int line, unsigned mask, uint64_t 
   return me->result;
 }
 
-/* ---- copies that run meanwhile ------------------------------------------------------------------
- */
+/* ---- copies that run meanwhile --------------------------------------------------------------- */
 
 void emulator::copy_async(const char *file, int line, void *to, const void *from) {
   Fiber *me = &fibers[current];
@@ -274,8 +270,7 @@ void emulator::copies_wait(int left) {
   memmove(me->copies, me->copies + done, (size_t)me->copy_count * sizeof *me->copies);
 }
 
-/* ---- one block ---------------------------------------------------------------------------------
- */
+/* ---- one block ------------------------------------------------------------------------------- */
 
 /* No thread can run: all wait at the same __syncthreads, or nothing ever moves again. */
 static void open_barrier() {

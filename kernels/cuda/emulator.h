@@ -93,8 +93,7 @@ static inline __nv_bfloat16 __float2bfloat16(float x) {
   return __nv_bfloat16{(uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-/* ---- where a thread is, and whom it waits for -------------------------------------------------
- */
+/* ---- where a thread is, and whom it waits for ------------------------------------------------ */
 
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
@@ -194,8 +193,7 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (
 #define __syncwarp(...)                                                                            \
   (void)emulator::ballot(__FILE__, __LINE__, EMULATOR_FIRST(__VA_ARGS__ __VA_OPT__(, ) ~0u), true)
 
-/* ---- arithmetic, atomics, memory ---------------------------------------------------------------
- */
+/* ---- arithmetic, atomics, memory ------------------------------------------------------------- */
 
 #define rsqrtf(x)        (1 / sqrtf(x)) /* macros: the C library has some of these names */
 #define normcdff(x)      (.5f * erfcf(-(x) * (float)M_SQRT1_2))
@@ -249,8 +247,7 @@ template <typename T> static inline T __ldg(const T *at) {
   return *at;
 }
 
-/* ---- the runtime API that kernels' host code uses -----------------------------------------------
- */
+/* ---- the runtime API that kernels' host code uses -------------------------------------------- */
 
 typedef void *cudaStream_t;
 typedef int cudaError_t;

@@ -79,8 +79,8 @@ static inline void gradient_launch(void *stream, int64_t rows, int64_t width, co
 }
 
 /* g (rows, width) of type `to` = dy of type `from`, where y, of that type too, is positive; y NULL:
- * everywhere. db (width): its sums over the rows, in one walk, with `adds` added to what is there; NULL: not wanted. scratch:
- * column_sums_scratch. */
+ * everywhere. db (width): its sums over the rows, in one walk, with `adds` added to what is there;
+ * NULL: not wanted. scratch: column_sums_scratch. */
 static inline void gradient_pass(void *stream, int64_t rows, int64_t width, DType from,
                                  const void *y, const void *dy, DType to, void *g, void *scratch,
                                  float *db, bool adds = false) {

@@ -128,8 +128,7 @@ static void add_apart(const Gemm *gemm, void *stream, const void *bias, void *d)
   bias_add(stream, s->out, s->batch * s->m, (int)s->n, bias, s->relu, d);
 }
 
-/* ---- choosing an algorithm --------------------------------------------------------------------
- */
+/* ---- choosing an algorithm ------------------------------------------------------------------- */
 
 namespace {
 struct Rehearsal {

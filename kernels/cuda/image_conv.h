@@ -1,10 +1,13 @@
-/* 3D convolution of an image: one to four channels, kernels of one or three a side, channels last. cuDNN's engines want
- * eight channels and then read and multiply seven of zeros; here both ways are bound by moving y or dy once. Products
- * in float from operands as they are stored: no copy of x or w in another type.
+/* 3D convolution of an image: one to four channels, kernels of one or three a side, channels last.
+ * cuDNN's engines want eight channels and then read and multiply seven of zeros; here both ways are
+ * bound by moving y or dy once. Products in float from operands as they are stored: no copy of x or
+ * w in another type.
  *
- *   forward          a thread: four voxels of a row times a vector of outputs; the weights in shared memory
- *   weight gradient  a thread: a vector of outputs times the nine taps of one plane of the kernel, over runs of eight
- *                    voxels; blocks are summed in a fixed order (column_sums.h) */
+ *   forward          a thread: four voxels of a row times a vector of outputs; the weights in
+ *                    shared memory
+ *   weight gradient  a thread: a vector of outputs times the nine taps of one plane of the kernel,
+ *                    over runs of eight voxels; blocks are summed in a fixed order
+ *                    (column_sums.h) */
 #ifndef KERNELS_CUDA_IMAGE_CONV_H
 #define KERNELS_CUDA_IMAGE_CONV_H
 

@@ -37,8 +37,7 @@ extern "C" {
 
 typedef __nv_bfloat16 bf16;
 
-/* ---- checked calls: a failed one ends this process, which is one trial -------------------------
- */
+/* ---- checked calls: a failed one ends this process, which is one trial ----------------------- */
 
 #define CUDA_TRY(call) cuda_try(call, #call, __FILE__, __LINE__)
 static inline void cuda_try(cudaError_t status, const char *what, const char *file, int line) {

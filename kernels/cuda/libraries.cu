@@ -94,8 +94,7 @@ bool libraries_plan(const char *, Error *error) {
 }
 #endif
 
-/* ---- timing a candidate -------------------------------------------------------------------------
- */
+/* ---- timing a candidate ---------------------------------------------------------------------- */
 
 void *library_noise(size_t bytes) {
   void *block = NULL;

@@ -3,12 +3,12 @@
  * tensor cores. Three products of a library read dy three times, and it is the largest by far where
  * a narrow x gets wide; and where dw is small, the library has it summed by as few processors.
  *
- * A block keeps w and two tiles of rows of dy and x in shared memory, one of them on its way. dw and
- * db stay in registers over all of the block's tiles, db as a product with ones; blocks' sums meet in
- * a second kernel in a fixed order: the same bits every time, on every device.
+ * A block keeps w and two tiles of rows of dy and x in shared memory, one of them on its way. dw
+ * and db stay in registers over all of the block's tiles, db as a product with ones; blocks' sums
+ * meet in a second kernel in a fixed order: the same bits every time, on every device.
  *
- * Bound by memory: dy, x and dx once. Shared memory is read at about the same rate: 40 fragments
- * of 512 bytes for each warp's 60 products a tile (32 to 192 channels). */
+ * Bound by memory: dy, x and dx once. Shared memory is read at about the same rate: 40 fragments of
+ * 512 bytes for each warp's 60 products a tile (32 to 192 channels). */
 #ifndef KERNELS_CUDA_NARROW_H
 #define KERNELS_CUDA_NARROW_H
 
@@ -26,8 +26,8 @@ enum {
   NARROW_LEAST = 1 << 15   /* rows: fewer are not worth the blocks' sums */
 };
 
-/* `rows` and all operands but the sums: of one sample, blockIdx.y. dx NULL: not wanted; adds: to what
- * is there. weight (samples, parts, outs, ins), bias (samples, parts, outs). */
+/* `rows` and all operands but the sums: of one sample, blockIdx.y. dx NULL: not wanted; adds: to
+ * what is there. weight (samples, parts, outs, ins), bias (samples, parts, outs). */
 struct NarrowCall {
   int64_t rows;
   int outs, ins;
@@ -53,8 +53,8 @@ template <int OUT_MOST, int IN_TILES> struct Narrow {
   float weight[STRIPS][TILES][4], bias[STRIPS][4]; /* a warp's sums */
 };
 
-/* Rows first .. first + ROWS - 1 of `from` (rows, width), zeros past the last. ACROSS threads take a
- * row. */
+/* Rows first .. first + ROWS - 1 of `from` (rows, width), zeros past the last. ACROSS threads take
+ * a row. */
 template <int ROWS, int ACROSS, int PITCH>
 static __device__ __forceinline__ void narrow_rows(int64_t first, int64_t rows, int width,
                                                    const bf16 *from, bf16 *to) {
@@ -92,8 +92,8 @@ static __device__ __forceinline__ void narrow_store(bf16 *at, bool adds, const f
   store_pair(at, old[0] + v[0], old[1] + v[1]);
 }
 
-/* 16 rows of a tile of dx and half of its columns, by a warp. Columns of w past `ins`, whatever they
- * are, make columns that nobody stores. */
+/* 16 rows of a tile of dx and half of its columns, by a warp. Columns of w past `ins`, whatever
+ * they are, make columns that nobody stores. */
 template <typename N>
 static __device__ __forceinline__ void narrow_dx(const NarrowCall &c, int64_t tile, int first,
                                                  const bf16 *dy, const bf16 *w) {
@@ -207,8 +207,7 @@ static __global__ void __launch_bounds__(NARROW_THREADS, N::BLOCKS) narrow_gradi
   narrow_parts<N>(c, sums);
 }
 
-/* ---- the host's side ----------------------------------------------------------------------------
- */
+/* ---- the host's side ------------------------------------------------------------------------- */
 
 /* Whether a product of so many rows a sample is one. */
 static inline bool narrow_fits(int64_t rows, int64_t ins, int64_t outs) {

@@ -7,8 +7,8 @@
 
 enum { SCRATCH_ALIGN = 256 };
 
-/* Adds a block of `bytes` and returns its offset; 256-byte aligned from the start of the scratch.
- */
+/* Adds a block of `bytes` and returns its offset; 256-byte aligned from the start of the
+ * scratch. */
 static inline size_t scratch_add(size_t *total, size_t bytes) {
   size_t offset = *total;
   *total += (bytes + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;

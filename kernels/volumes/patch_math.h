@@ -7,8 +7,7 @@
 #include <math.h>
 #include <stdint.h>
 
-/* ---- interpolation ------------------------------------------------------------------------------
- */
+/* ---- interpolation --------------------------------------------------------------------------- */
 
 /* Of the eight voxels around, z y x from the highest bit of their number. */
 HOST_DEVICE void corner_weights(const float f[3], float weight[8]) {
@@ -32,8 +31,7 @@ HOST_DEVICE int32_t corner_vote(const uint8_t label[8], const float weight[8]) {
   return winner;
 }
 
-/* ---- blur ---------------------------------------------------------------------------------------
- */
+/* ---- blur ------------------------------------------------------------------------------------ */
 
 enum { BLUR_RADIUS = 3 };
 
@@ -60,9 +58,7 @@ HOST_DEVICE int reflect(int at, int n) {
   return n > 1 ? at : 0;
 }
 
-/* ---- low resolution: of n voxels along an axis `size` are kept
- * -----------------------------------
- */
+/* ---- low resolution: of n voxels along an axis `size` are kept ------------------------------- */
 
 HOST_DEVICE int coarse_size(int n, double zoom) {
   double size = rint(n * zoom);

@@ -50,8 +50,7 @@ static __device__ __forceinline__ Voxel voxel_at(unsigned i, const int *dim) {
   return v;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static __device__ __forceinline__ float half_value(uint16_t bits) {
   float size = __uint_as_float((bits & 0x7fffu) << 13) * 0x1p112f; /* denormal numbers too */
@@ -126,8 +125,7 @@ static __global__ void __launch_bounds__(THREADS)
     for (int c = 0; c < channels; c++) image[i * channels + c] = planes[c * voxels + i];
 }
 
-/* ---- a plane's statistics -----------------------------------------------------------------------
- */
+/* ---- a plane's statistics -------------------------------------------------------------------- */
 
 static __global__ void __launch_bounds__(THREADS)
     plane_parts(unsigned voxels, const float *value, Part *part) {
@@ -162,8 +160,7 @@ static __global__ void __launch_bounds__(PARTS)
   *out = Statistics{mean + (double)value[0], sqrt(square > 0 ? square : 0), low, high};
 }
 
-/* ---- the steps, voxel by voxel ------------------------------------------------------------------
- */
+/* ---- the steps, voxel by voxel --------------------------------------------------------------- */
 
 /* A thread makes the four numbers of a counter (rng_normals). */
 static __global__ void __launch_bounds__(THREADS)
@@ -211,8 +208,7 @@ static __global__ void __launch_bounds__(THREADS)
   if (i < voxels) value[i] = (value[i] - (float)after->mean) * scale + (float)before->mean;
 }
 
-/* ---- the steps that look around -----------------------------------------------------------------
- */
+/* ---- the steps that look around -------------------------------------------------------------- */
 
 static __global__ void __launch_bounds__(THREADS)
     plane_blur(unsigned voxels, int size, unsigned stride, const Gaussian g, const float *from,
@@ -254,8 +250,7 @@ static __global__ void __launch_bounds__(THREADS)
   to[i] = slice[0] + share[0] * (slice[1] - slice[0]);
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 /* At most 2^30: PATCH_EDGE_MAX. */
 static unsigned voxels_of(const int *dim) {

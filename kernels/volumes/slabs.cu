@@ -73,8 +73,7 @@ static __global__ void __launch_bounds__(THREADS)
   label[(int64_t)y * p.box[2] + x] = (uint8_t)winner;
 }
 
-/* ---- on the host
- * ----------------------------------------------------------------------------------- */
+/* ---- on the host ----------------------------------------------------------------------------- */
 
 static void merge(void *stream, const WindowPlace *p, const float *predicted, float *maps,
                   float *total) {

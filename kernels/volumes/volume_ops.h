@@ -11,8 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- training patches ---------------------------------------------------------------------------
- */
+/* ---- training patches ------------------------------------------------------------------------ */
 
 /* Voxel (z,y,x) of the patch is read at origin + (patch - 1) / 2 + matrix ((z,y,x) - (patch - 1) /
  * 2) of the volume: trilinear, zero outside; the label with the largest share (patch_read.h). */
@@ -55,8 +54,7 @@ typedef struct PatchOps {
   void (*interleave)(void *stream, int64_t voxels, int channels, const float *planes, float *image);
 } PatchOps;
 
-/* ---- predicted windows --------------------------------------------------------------------------
- */
+/* ---- predicted windows ----------------------------------------------------------------------- */
 
 /* One predicted window of a volume, of which planes base, base + 1, ... are held as a slab. */
 typedef struct WindowPlace {
@@ -84,8 +82,8 @@ typedef struct SlabPlane {
 } SlabPlane;
 
 typedef struct SlabOps {
-  /* maps (planes,H,W,classes) += weight * predicted (patch,classes); total (planes,H,W) += weight
-   */
+  /* maps (planes,H,W,classes) += weight * predicted (patch,classes); total (planes,H,W) +=
+   * weight */
   void (*merge)(void *stream, const WindowPlace *place, const float *predicted, float *maps,
                 float *total);
   /* maps (voxels,classes) /= total (voxels) */

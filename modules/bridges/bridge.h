@@ -40,8 +40,8 @@ typedef struct Bridge {
   int64_t tokens[MAX_SCALES]; /* D*H*W */
 } Bridge;
 
-/* One layer's mixing: queries x (N, T, E) with their position (1, T, E) -> what is added (N, T, E).
- */
+/* One layer's mixing: queries x (N, T, E) with their position (1, T, E) -> what is added (N, T,
+ * E). */
 typedef Value *Mix(Graph *graph, const void *options, const Bridge *bridge, Value *x,
                    Value *position);
 

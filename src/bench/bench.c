@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- selection --------------------------------------------------------------------------------*/
+/* ---- selection ------------------------------------------------------------------------------- */
 
 /* Which benches a filter means. */
 
@@ -114,10 +114,9 @@ static bool selection_make(const BenchOptions *options, Chosen **list, int *coun
   return good;
 }
 
-/* ---- the benches ------------------------------------------------------------------------------*/
+/* ---- the benches ----------------------------------------------------------------------------- */
 
-/* ---- ops ----------------------------------------------------------------------------------------
- */
+/* ---- ops ------------------------------------------------------------------------------------- */
 
 /* Marks the rows that show what `--deterministic` costs. */
 static const char *price_text(const Session *session) {
@@ -210,8 +209,7 @@ static void bench_op(Session *session, const Chosen *chosen) {
   kernel_mode.deterministic = false;
 }
 
-/* ---- whole steps --------------------------------------------------------------------------------
- */
+/* ---- whole steps ----------------------------------------------------------------------------- */
 
 /* On a GPU by marks in the captured step. */
 static void profile_step(const Session *session, const StepCase *c, Step *step) {
@@ -274,8 +272,7 @@ static void bench_step(Session *session, const StepCase *c) {
   kernel_mode.deterministic = false;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------
- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static int widest(const Chosen *list, int count) {
   int width = 12;

@@ -8,8 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- filling ------------------------------------------------------------------------------------
- */
+/* ---- filling --------------------------------------------------------------------------------- */
 
 static double element(const Tensor *tensor, int64_t i) {
   if (tensor->type == BF16) return (double)bf16_float(((const uint16_t *)tensor->data)[i]);
@@ -67,8 +66,7 @@ static void poison(Tensor *tensor) {
   memset(tensor->data, tensor->type == I32 ? 0x7f : 0xff, tensor_bytes(tensor));
 }
 
-/* ---- making -------------------------------------------------------------------------------------
- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static bool allocate(Tensor *tensor, Error *error) {
   tensor->data = host_alloc(tensor_bytes(tensor));
@@ -173,8 +171,7 @@ bool op_bench_make(OpBench *b, OpId id, const OpCase *c, DType real, const Kerne
   return good;
 }
 
-/* ---- on a device --------------------------------------------------------------------------------
- */
+/* ---- on a device ----------------------------------------------------------------------------- */
 
 /* The device's copies: forward sees all inputs and outputs, backward all gradients. */
 static void each_copy(OpBench *b, void (*visit)(OpBench *, Tensor *host, void **there)) {
@@ -249,8 +246,7 @@ void op_bench_backward(void *user) {
   bench->kernel->backward(&bench->backward);
 }
 
-/* ---- checking -----------------------------------------------------------------------------------
- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 /* `kink`: not where that is nearly 0; NULL: everywhere. */
 static double difference(const Tensor *found, const Tensor *expected, const Tensor *kink) {
@@ -320,7 +316,8 @@ static void judge(OpCheck *check, int gradient, double error, double tolerance) 
 
 static void compare(const OpBench *b, const Tensor *found, const Tensor *expected, int gradient,
                     OpCheck *check) {
-  /* Instance norm's LeakyReLU: on which side of 0 its argument lies, a rounding error may decide. */
+  /* Instance norm's LeakyReLU: on which side of 0 its argument lies, a rounding error may
+   * decide. */
   bool kinks = b->id == OP_instance_norm && gradient == 2;
   judge(check, gradient, difference(found, expected, kinks ? &b->out[0] : NULL),
         op_tolerance(&b->forward, gradient, precision_of(b)));

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- the peer ---------------------------------------------------------------------------------*/
+/* ---- the peer -------------------------------------------------------------------------------- */
 
 extern char **environ;
 
@@ -115,14 +115,13 @@ void peer_stop(Peer *peer) {
   *peer = (Peer){0};
 }
 
-/* ---- all of them ------------------------------------------------------------------------------*/
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, PEER_CASES_MAX = 32, WIDTH = 47 };
 static const double TURN_SECONDS = .02; /* of one turn at least; what is shorter is repeated */
 static const double LIMIT_FACTOR = 10;  /* a comparison may take so many measurements' time */
 
-/* ---- the cases ----------------------------------------------------------------------------------
- */
+/* ---- the cases ------------------------------------------------------------------------------- */
 
 #define QUERIES(T, SAMPLES)                                                                        \
   {3, {1, T, 3 * (SAMPLES)}, FILL_GRID, 2}, {                                                      \
@@ -210,8 +209,7 @@ static int every(const Backend *backend, PeerCase *all, char names[][64]) {
   return count;
 }
 
-/* ---- in turn ------------------------------------------------------------------------------------
- */
+/* ---- in turn --------------------------------------------------------------------------------- */
 
 static double side_turn(const Work *work, int repeats) {
   if (work->recorded) return 1e6 * work->device->replay(work->recorded, repeats) / repeats;
@@ -303,8 +301,7 @@ static bool compare(const Session *session, const PeerCase *c, HarnessSide *side
   return good;
 }
 
-/* ---- first steps --------------------------------------------------------------------------------
- */
+/* ---- first steps ----------------------------------------------------------------------------- */
 
 /* From the start of the process to the answer after one step, and the process's peak memory. */
 static bool side_first_step(const Session *session, const StepCase *step, double *us, double *bytes,
@@ -387,8 +384,7 @@ int first_step_main(const BenchOptions *options, const char *name, Error *error)
   return 0;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------
- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static bool fits(const BenchOptions *options, const char *name) {
   for (int f = 0; f < options->filters; f++) {

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* ---- the peer ---------------------------------------------------------------------------------*/
+/* ---- the peer -------------------------------------------------------------------------------- */
 
 /* A process that answers one JSON request a line with one JSON object a line: tests/peer/serve.py,
  * or this program timing its own first step. */
@@ -40,7 +40,7 @@ json_t *peer_ask(Peer *peer, json_t *request, Error *error);
 json_t *peer_listen(Peer *peer, Error *error);
 void peer_stop(Peer *peer);
 
-/* ---- a comparison -----------------------------------------------------------------------------*/
+/* ---- a comparison ---------------------------------------------------------------------------- */
 
 /* The two sides of a comparison, ready to be timed in turn. */
 
@@ -68,7 +68,7 @@ typedef struct HarnessSide {
 bool side_make(HarnessSide *side, const PeerCase *c, const Session *session, Error *error);
 void side_free(HarnessSide *side); /* not the row's samples: session_add frees those */
 
-/* ---- all of them ------------------------------------------------------------------------------*/
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 /* As bench_run. */
 int against_run(const BenchOptions *options, Error *error);

@@ -7,8 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Dice ---------------------------------------------------------------------------------------
- */
+/* ---- Dice ------------------------------------------------------------------------------------ */
 
 enum { DICE_LABELS = 16, DICE_VOXELS = 64 * 192 * 160 };
 
@@ -43,8 +42,7 @@ static bool dice_make(HarnessSide *side, const Session *session, Error *error) {
   return true;
 }
 
-/* ---- ops ----------------------------------------------------------------------------------------
- */
+/* ---- ops ------------------------------------------------------------------------------------- */
 
 static void both_run(void *bench) {
   op_bench_forward(bench);
@@ -110,8 +108,7 @@ static bool op_make(HarnessSide *side, const PeerCase *c, const Session *session
   return true;
 }
 
-/* ---- steps --------------------------------------------------------------------------------------
- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static json_t *nested(const json_t *list) {
   json_t *out = json_array();

@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <string.h>
 
-/* ---- a row ------------------------------------------------------------------------------------*/
+/* ---- a row ----------------------------------------------------------------------------------- */
 
 BenchRow row_make(void) {
   return (BenchRow){.pass = "",
@@ -53,8 +53,7 @@ const Samples *row_samples(const BenchRow *row) {
   return row->cold.count ? &row->cold : &row->hot;
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void put(json_t *object, const char *key, double value) {
   json_object_set_new(object, key, isfinite(value) ? json_real(value) : json_null());
@@ -125,8 +124,7 @@ json_t *row_json(const BenchRow *row, int threads, bool samples) {
   return object;
 }
 
-/* ---- text ---------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* A time in the unit that leaves three or four digits. */
 static const char *time_text(double us, char text[16]) {
@@ -191,7 +189,7 @@ void row_print(const BenchRow *row, FILE *out, int width, bool baseline) {
   fflush(out);
 }
 
-/* ---- a run ------------------------------------------------------------------------------------*/
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static const double CEILING_SECONDS = .3;
 

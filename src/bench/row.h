@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-/* ---- a row ------------------------------------------------------------------------------------*/
+/* ---- a row ----------------------------------------------------------------------------------- */
 
 typedef struct BenchRow {
   char kernel[48], name[80], shape[400]; /* "conv", "quick s0", "(16,3,3,3,16) ..." */
@@ -45,7 +45,7 @@ json_t *row_json(const BenchRow *row, int threads, bool samples);
 void row_print_head(FILE *out, int width, bool baseline);
 void row_print(const BenchRow *row, FILE *out, int width, bool baseline);
 
-/* ---- a run ------------------------------------------------------------------------------------*/
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 /* One run of `harness bench`: the machine's state, the rows so far, and their way to the user and
  * the database. */

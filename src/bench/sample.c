@@ -4,12 +4,11 @@
 
 #include <math.h>
 
-/* ---- comparing --------------------------------------------------------------------------------*/
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 enum { MANY = 4096, SOME = 1024, FEW = 64 };
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 typedef struct Target {
   SampleElement *evaluate; /* NULL: not compared */
@@ -89,12 +88,11 @@ double sample_error_din(OpId id, const Call *call, int i) {
   return compare(call, &call->din[i], &s->din[i < last ? i : last], i);
 }
 
-/* ---- attention --------------------------------------------------------------------------------*/
+/* ---- attention ------------------------------------------------------------------------------- */
 
 /* Single elements of attention (formula: kernels/attention.c). */
 
-/* ---- attention: a query of a head ---------------------------------------------------------------
- */
+/* ---- attention: a query of a head ------------------------------------------------------------ */
 
 enum { IN_Q, IN_K, IN_V, IN_MASK };
 
@@ -214,12 +212,11 @@ double sample_attention_dkv(const Call *call, int operand, int64_t at) {
   return sum;
 }
 
-/* ---- instance norm ----------------------------------------------------------------------------*/
+/* ---- instance norm --------------------------------------------------------------------------- */
 
 /* Single elements of instance norm: each walks its channel twice. */
 
-/* ---- instance norm ------------------------------------------------------------------------------
- */
+/* ---- instance norm --------------------------------------------------------------------------- */
 
 enum { IN_GAMMA, IN_BETA, IN_MAP };
 
@@ -295,7 +292,7 @@ double sample_norm_parameter(const Call *call, int operand, int64_t at) {
   return sum;
 }
 
-/* ---- deformable attention ---------------------------------------------------------------------*/
+/* ---- deformable attention -------------------------------------------------------------------- */
 
 /* Single elements of deformable attention (formula: kernels/deform_attention.c). */
 

@@ -1,8 +1,7 @@
 /* Single elements of convolutions and matrix products (formulas: kernels/conv.c and so on). */
 #include "src/bench/sample_element.h"
 
-/* ---- conv, conv_transpose: a map's voxel of n, z, y, x ------------------------------------------
- */
+/* ---- conv, conv_transpose: a map's voxel of n, z, y, x --------------------------------------- */
 
 enum { IN_W, IN_B, IN_X };
 
@@ -172,8 +171,7 @@ double sample_transpose_dw(const Call *call, int operand, int64_t at) {
   return sum;
 }
 
-/* ---- linear, matmul -----------------------------------------------------------------------------
- */
+/* ---- linear, matmul -------------------------------------------------------------------------- */
 
 static bool has_relu(const Call *call) {
   return ((const LinearOptions *)call->options)->activation == ACT_RELU;

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- bench compare ----------------------------------------------------------------------------*/
+/* ---- bench compare --------------------------------------------------------------------------- */
 
 /* `harness bench compare A B`: B against A, row by row, from the samples stored. */
 
@@ -32,8 +32,7 @@ typedef struct Pair {
   bool broken; /* right before, wrong now */
 } Pair;
 
-/* ---- pairing ------------------------------------------------------------------------------------
- */
+/* ---- pairing --------------------------------------------------------------------------------- */
 
 static bool timed(const json_t *row) {
   return json_integer_value(json_object_get(row, "samples")) > 0;
@@ -103,8 +102,7 @@ static int alone(const json_t *rows, const json_t *others) {
   return count;
 }
 
-/* ---- printing -----------------------------------------------------------------------------------
- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 /* A row without samples says why in its own run; there is nothing to compare then. */
 static const char *verdict_of(const Pair *pair) {
@@ -173,8 +171,7 @@ static void print_json(const Pair *pairs, int count, const int64_t run[2], const
   json_decref(document);
 }
 
-/* ---- the comparison -----------------------------------------------------------------------------
- */
+/* ---- the comparison -------------------------------------------------------------------------- */
 
 static int conclude(const CompareOptions *o, const json_t *old_rows, const json_t *new_rows,
                     const int64_t run[2], Error *error) {
@@ -229,7 +226,7 @@ static int bench_compare(const CompareOptions *options, Error *error) {
   return code;
 }
 
-/* ---- the command ------------------------------------------------------------------------------*/
+/* ---- the command ----------------------------------------------------------------------------- */
 
 /* harness bench: the work is in src/bench/. */
 
@@ -334,8 +331,7 @@ static const Cli bench_cli = {
     options,
     take};
 
-/* ---- compare ------------------------------------------------------------------------------------
- */
+/* ---- compare --------------------------------------------------------------------------------- */
 
 static const struct argp_option compare_options[] = {
     {"margin", KEY_NOISE, "PCT", 0, "A change this small is none (default 3)", 0},

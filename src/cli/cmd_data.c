@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- data import ------------------------------------------------------------------------------*/
+/* ---- data import ----------------------------------------------------------------------------- */
 
 typedef struct Importing {
   const char *layout;
@@ -108,7 +108,7 @@ static int data_import_command(int argc, char **argv) {
   return EXIT_DONE;
 }
 
-/* ---- data plan and preprocess -----------------------------------------------------------------*/
+/* ---- data plan and preprocess ---------------------------------------------------------------- */
 
 /* harness data plan|preprocess: the work is in src/data/. */
 
@@ -315,7 +315,7 @@ static int data_plan_command(bool only_plan, int argc, char **argv) {
   return good ? EXIT_DONE : cli_error(EXIT_UNFIT, &error);
 }
 
-/* ---- data check and phantom -------------------------------------------------------------------*/
+/* ---- data check and phantom ------------------------------------------------------------------ */
 
 static int data_check_command(const char *dir, bool json) {
   return dataset_check(dir, stdout, json) ? EXIT_UNFIT : EXIT_DONE;
@@ -333,7 +333,7 @@ static int data_phantom_command(const char *dir, const PhantomOptions *options) 
   return EXIT_DONE;
 }
 
-/* ---- the command ------------------------------------------------------------------------------*/
+/* ---- the command ----------------------------------------------------------------------------- */
 
 typedef struct Choice {
   const char *dir;

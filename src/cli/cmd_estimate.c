@@ -18,7 +18,7 @@
 #include <omp.h>
 #include <string.h>
 
-/* ---- the estimate -----------------------------------------------------------------------------*/
+/* ---- the estimate ---------------------------------------------------------------------------- */
 
 /* What an experiment would cost, before it is run: parameters, work and memory from the plans,
  * hours from a rate that is measured or was stored. Nothing of a step's size is allocated unless
@@ -38,8 +38,7 @@ typedef struct Rate {
   char from[160];
 } Rate;
 
-/* ---- the rate of steps too large to be timed ----------------------------------------------------
- */
+/* ---- the rate of steps too large to be timed ------------------------------------------------- */
 
 static const char RATE_STEP[] = "unet-64";
 static const char rate_sql[] =
@@ -85,8 +84,7 @@ static bool find_rate(const char *home, const char *db, const Backend *backend, 
   return rate->gflops > 0 || measure_rate(home, backend, threads, rate, error);
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static bool data_shape(const json_t *experiment, const json_t *config, int *channels,
                        Labelling *labelling, Error *error) {
@@ -228,8 +226,7 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
   return false;
 }
 
-/* ---- text ---------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* A time in hours as text, in the unit that reads best. */
 static void hours_text(double hours, char text[32]) {
@@ -359,7 +356,7 @@ static void estimate_print(const json_t *estimate, FILE *out) {
             load[0]);
 }
 
-/* ---- the command ------------------------------------------------------------------------------*/
+/* ---- the command ----------------------------------------------------------------------------- */
 
 /* harness estimate: what an experiment would cost; the work is in src/cli/cmd_estimate.c. */
 

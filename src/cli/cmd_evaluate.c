@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- printing ---------------------------------------------------------------------------------*/
+/* ---- printing -------------------------------------------------------------------------------- */
 
 /* What a comparison of label maps found, as a table for reading, CSV or JSON.
  *
@@ -33,8 +33,7 @@ static const char *surface_name(SurfaceKind kind) {
   return name[kind];
 }
 
-/* ---- means --------------------------------------------------------------------------------------
- */
+/* ---- means ----------------------------------------------------------------------------------- */
 
 static Mean mean_over(const Comparison *c, int label, Metric metric, bool found) {
   Mean m = {0};
@@ -88,8 +87,7 @@ static const char *label_text(const Comparison *c, int label) {
   return c->label_name[label] ? c->label_name[label] : "";
 }
 
-/* ---- text ---------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* The metrics that have a column, in order; returns how many. */
 static int columns_list(Metric column[METRICS]) {
@@ -191,8 +189,7 @@ static void scores_text(const Comparison *c, const SurfaceOptions *surface, bool
           zero);
 }
 
-/* ---- CSV ----------------------------------------------------------------------------------------
- */
+/* ---- CSV ------------------------------------------------------------------------------------- */
 
 static void csv_text(const char *text, FILE *out) {
   bool quote = strpbrk(text, ",\"\n") != NULL;
@@ -224,8 +221,7 @@ static void scores_csv(const Comparison *c, FILE *out) {
     }
 }
 
-/* ---- JSON ---------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *number(double value) {
   return isnan(value) ? json_null() : json_real(value);
@@ -302,7 +298,7 @@ static void scores_json(const Comparison *c, const SurfaceOptions *surface, FILE
   free(list);
 }
 
-/* ---- the command ------------------------------------------------------------------------------*/
+/* ---- the command ----------------------------------------------------------------------------- */
 
 /* harness evaluate: metrics of label maps against references. */
 

@@ -11,8 +11,7 @@
 #include "src/data/plan/plan_file.h"
 #include "src/store/field.h"
 
-/* ---- experiments --------------------------------------------------------------------------------
- */
+/* ---- experiments ----------------------------------------------------------------------------- */
 
 /* The cells that an experiment's file asks for at a scale ("" or several, as in quick+paper: as the
  * file has it); NULL when it cannot be read. */
@@ -85,8 +84,7 @@ static bool find_experiments(const Common *common, const ResultChoice *choice, R
   return good;
 }
 
-/* ---- the file -----------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static bool write_file(Report *report, const char *path, Error *error) {
   char part[4400];
@@ -128,8 +126,7 @@ int report_make(const Common *common, Store *store, const ResultChoice *choice, 
   return code;
 }
 
-/* ---- command ------------------------------------------------------------------------------------
- */
+/* ---- command --------------------------------------------------------------------------------- */
 
 typedef struct Request {
   ResultChoice choice;

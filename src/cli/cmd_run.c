@@ -171,7 +171,7 @@ static void print_overridden(const Run *run, FILE *out) {
   }
 }
 
-/* --- dry run --- */
+/* ---- dry run --------------------------------------------------------------------------------- */
 
 static int print_dry(const Run *run, int experiment) {
   int todo = 0;
@@ -221,7 +221,7 @@ static int dry_run(Run *run, Error *error) {
   return EXIT_DONE;
 }
 
-/* --- the run --- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 /* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
  * of them wants. */

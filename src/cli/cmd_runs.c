@@ -90,7 +90,7 @@ static void print_document(const char *name, json_t *value) {
   json_decref(document);
 }
 
-/* --- list --- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 static void print_list(const json_t *trials) {
   static const char *const heads[] = {"trial", "status", "experiment", "row",   "seed", "scale",
@@ -146,7 +146,7 @@ static int list(Store *store, const Choice *choice, Error *error) {
   return code;
 }
 
-/* --- show --- */
+/* ---- show ------------------------------------------------------------------------------------ */
 
 /* {"hash", "status", ..., "config", "attempts", "labels"} of one trial. */
 static json_t *load_trial(Store *store, const char *prefix, Error *error) {
@@ -231,7 +231,7 @@ static int show(Store *store, const Choice *choice, Error *error) {
   return EXIT_DONE;
 }
 
-/* --- diff --- */
+/* ---- diff ------------------------------------------------------------------------------------ */
 
 static void print_change(const char *key, const json_t *a, const json_t *b) {
   if (json_equal(a, b)) return;
@@ -276,7 +276,7 @@ static int take_back(Store *store, const Choice *choice, Error *error) {
   return EXIT_DONE;
 }
 
-/* --- dispatch --- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 typedef struct Part {
   const char *name;

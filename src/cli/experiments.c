@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- the data of an experiment ----------------------------------------------------------------*/
+/* ---- the data of an experiment --------------------------------------------------------------- */
 
 /* From an experiment's "data" to a data set on disk and its content hash, and what it says about
  * trials. */
@@ -192,7 +192,7 @@ static bool data_settle(json_t *document, bool resolved, Error *error) {
   return good;
 }
 
-/* ---- the experiments --------------------------------------------------------------------------*/
+/* ---- the experiments ------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end) {
   size_t a = strlen(text), b = strlen(end);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- drawing ----------------------------------------------------------------------------------*/
+/* ---- drawing --------------------------------------------------------------------------------- */
 
 /* MaskMed's Figures 3-5: heat maps of embeddings, a row for each input, a column for each kind of
  * head, the ground truth of a slice at the right. */
@@ -161,7 +161,7 @@ static bool heatmap_plot(const HeatSheet *s, const char *folder, char path[PLOT_
          picture_draw(folder, s->name, path, error);
 }
 
-/* ---- what is drawn ----------------------------------------------------------------------------*/
+/* ---- what is drawn --------------------------------------------------------------------------- */
 
 /* harness plot embeddings: what each query stands for, as heat maps. */
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- drawing ----------------------------------------------------------------------------------*/
+/* ---- drawing --------------------------------------------------------------------------------- */
 
 /* Image, truth and prediction of a case side by side: its middle slices across D, H and W. */
 
@@ -24,8 +24,7 @@ typedef struct Triptych {
 enum { SAMPLES = 50000, COLUMNS = 3 };
 static const double COVER = 0.6; /* of a structure's colour over the image */
 
-/* ---- grey levels --------------------------------------------------------------------------------
- */
+/* ---- grey levels ----------------------------------------------------------------------------- */
 
 static int ascending(const void *a, const void *b) {
   float x = *(const float *)a, y = *(const float *)b;
@@ -51,8 +50,7 @@ static int grey(const Image *image, size_t voxel, const float window[2]) {
   return (int)(255 * (share < 0 ? 0 : share > 1 ? 1 : share));
 }
 
-/* ---- slices -------------------------------------------------------------------------------------
- */
+/* ---- slices ---------------------------------------------------------------------------------- */
 
 /* The middle slice across one axis: which axes run across and up, and where a voxel lies. */
 typedef struct Slice {
@@ -104,8 +102,7 @@ static bool write_data(const Triptych *t, const char *folder, Error *error) {
   return picture_finish(out, t->name, error);
 }
 
-/* ---- script -------------------------------------------------------------------------------------
- */
+/* ---- script ---------------------------------------------------------------------------------- */
 
 static void count_labels(const Triptych *t, const uint8_t *label, bool seen[256]) {
   for (int axis = 0; axis < 3; axis++) {
@@ -175,7 +172,7 @@ static bool triptych_plot(const Triptych *t, const char *folder, char path[PLOT_
          picture_draw(folder, t->name, path, error);
 }
 
-/* ---- what is drawn ----------------------------------------------------------------------------*/
+/* ---- what is drawn --------------------------------------------------------------------------- */
 
 /* harness plot triptych: image, truth and prediction of a validation case. */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- the pictures -----------------------------------------------------------------------------*/
+/* ---- the pictures ---------------------------------------------------------------------------- */
 
 /* Pictures for which trained weights are run again: their trials, and who asks for them. */
 

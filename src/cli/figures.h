@@ -8,7 +8,7 @@
 #include "src/report/report.h"
 #include "src/train/network.h"
 
-/* ---- asking -----------------------------------------------------------------------------------*/
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 typedef struct FigureRequest {
   Common common;
@@ -51,7 +51,7 @@ typedef struct Figure {
 #undef FIGURE
 #undef PLOT
 
-/* ---- the pictures -----------------------------------------------------------------------------*/
+/* ---- the pictures ---------------------------------------------------------------------------- */
 
 /* Kinds of `harness plot` that run trained weights again. */
 

@@ -151,7 +151,7 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
   return true;
 }
 
-/* --- events --- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void hear_step(Job *job, const Event *event) {
   job->step = (int)event->step.step;
@@ -230,7 +230,7 @@ bool job_read(Job *job) {
   }
 }
 
-/* --- the end --- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 void job_stop(Job *job, Status why) {
   if (job->stop_at > 0) return;

@@ -10,8 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* ---- ceilings -----------------------------------------------------------------------------------
- */
+/* ---- ceilings -------------------------------------------------------------------------------- */
 
 typedef float Vec __attribute__((vector_size(64)));
 enum { CHAINS = 12, FMA_TURNS = 20000 }; /* chains enough to hide the latency of an FMA */
@@ -68,8 +67,7 @@ static double copy_rate(int threads, double seconds, const Flush *flush) {
   return best;
 }
 
-/* ---- state --------------------------------------------------------------------------------------
- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static double read_mhz(void) {
   FILE *file = fopen("/proc/cpuinfo", "r");

@@ -10,8 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* ---- what there is ------------------------------------------------------------------------------
- */
+/* ---- what there is --------------------------------------------------------------------------- */
 
 /* The first processor of the core that this one belongs to. */
 static int core_of(int processor) {
@@ -50,8 +49,8 @@ static bool read_number(const char *root, const char *name, long long *number) {
   return good;
 }
 
-/* Version 2: cpu.max holds "quota period" in microseconds; version 1: a file each, quota -1: none.
- */
+/* Version 2: cpu.max holds "quota period" in microseconds; version 1: a file each, quota -1:
+ * none. */
 int processors_quota(const char *root) {
   char path[4200];
   long long quota = 0, period = 0;
@@ -73,8 +72,7 @@ int processors_usable(void) {
   return quota && quota < count ? quota : count;
 }
 
-/* ---- claims -------------------------------------------------------------------------------------
- */
+/* ---- claims ---------------------------------------------------------------------------------- */
 
 const char *processors_scope(void) {
   const char *scope = getenv("HARNESS_CLAIMS");

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- samples ----------------------------------------------------------------------------------*/
+/* ---- samples --------------------------------------------------------------------------------- */
 
 enum { RESAMPLES = 1000, LEAST = 5 };
 
@@ -109,7 +109,7 @@ Verdict ratio_verdict(const Ratio *ratio, int new_count, int old_count, double m
   return VERDICT_UNDECIDED;
 }
 
-/* ---- timing -----------------------------------------------------------------------------------*/
+/* ---- timing ---------------------------------------------------------------------------------- */
 
 enum { LEAST_SAMPLES = 10, MOST_SAMPLES = 2000, WARM_WINDOW = 3, MOST_REPEATS = 1 << 20 };
 static const double SAMPLE_SECONDS = 5e-5; /* a thousand times the clock's own cost */

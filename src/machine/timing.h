@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* ---- samples ----------------------------------------------------------------------------------*/
+/* ---- samples --------------------------------------------------------------------------------- */
 
 /* Order statistics of timings and the verdict between two sets of them. */
 
@@ -50,7 +50,7 @@ Ratio ratio_of_medians(const double *new_value, int new_count, const double *old
  * crosses a border, or a side has fewer than 5 samples. */
 Verdict ratio_verdict(const Ratio *ratio, int new_count, int old_count, double margin);
 
-/* ---- timing -----------------------------------------------------------------------------------*/
+/* ---- timing ---------------------------------------------------------------------------------- */
 
 typedef struct Work {
   void (*run)(void *user);

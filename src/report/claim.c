@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- statistics -------------------------------------------------------------------------------*/
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 const char *const claim_names[] = {"no claim", "supported", "not supported", "undecided",
                                    "too few seeds"};
@@ -111,7 +111,7 @@ Claim claim_collapse(int collapsed, int ended) {
   return collapsed == 0 ? CLAIM_NOT_SUPPORTED : CLAIM_UNDECIDED;
 }
 
-/* --- Kendall --- */
+/* ---- Kendall --------------------------------------------------------------------------------- */
 
 /* Concordant minus discordant pairs of a[i] and b[order[i]]. */
 static int concordance(const double *a, const double *b, const int *order, int count) {
@@ -170,7 +170,7 @@ double kendall_tau(const double *a, const double *b, int count, double *p, doubl
   return state.observed / sqrt(pairs_a * pairs_b);
 }
 
-/* ---- the claims of a table --------------------------------------------------------------------*/
+/* ---- the claims of a table ------------------------------------------------------------------- */
 
 static const char values_sql[] =
     "SELECT r.position, c.trial_id AS trial, m.value,"

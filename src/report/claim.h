@@ -17,7 +17,7 @@
 
 #include <stdbool.h>
 
-/* ---- statistics -------------------------------------------------------------------------------*/
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 enum { BOOTSTRAP_RESAMPLES = 5000, TAU_EXACT_MOST = 8 };
 
@@ -59,7 +59,7 @@ Claim claim_collapse(int collapsed, int ended);
  * *least: the smallest p that any order of so many values could reach. */
 double kendall_tau(const double *a, const double *b, int count, double *p, double *least);
 
-/* ---- the claims of a table --------------------------------------------------------------------*/
+/* ---- the claims of a table ------------------------------------------------------------------- */
 
 /* Each row against the row above it, and the order of all of them: fills the rows' claims, the
  * number of comparisons (intervals) and, where two rows or more have both numbers, tau. A verdict

@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- table --------------------------------------------------------------------------------------
- */
+/* ---- table ----------------------------------------------------------------------------------- */
 
 static void put_number(Sheet *sheet, int row, int column, double value, const char *format) {
   if (isnan(value))
@@ -76,8 +75,7 @@ void coverage_print(const Result *result, const char *format, FILE *out) {
   sheet_free(&sheet);
 }
 
-/* ---- picture ------------------------------------------------------------------------------------
- */
+/* ---- picture --------------------------------------------------------------------------------- */
 
 static bool same_line(const ResultPoint *a, const ResultPoint *b) {
   return !strcmp(a->scale, b->scale) && !strcmp(a->bridge, b->bridge);

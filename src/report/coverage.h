@@ -1,5 +1,5 @@
-/* What bridges cost over covered scales: the table and the picture of experiments of kind "plan".
- */
+/* What bridges cost over covered scales: the table and the picture of experiments of kind
+ * "plan". */
 #ifndef REPORT_COVERAGE_H
 #define REPORT_COVERAGE_H
 

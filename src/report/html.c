@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- pieces -----------------------------------------------------------------------------------*/
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
-/* ---- text ---------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 void html_text(const char *text, FILE *out) {
   static const char special[] = "&<>\"'", *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;",
@@ -55,8 +54,7 @@ void html_lines(const char *lines, FILE *out) {
   fputs("</ul>\n", out);
 }
 
-/* ---- tables -------------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static const char *class_of(const char *cell) {
   static const char *const marks[][2] = {
@@ -90,8 +88,7 @@ void html_sheet(const Sheet *sheet, bool text_last, FILE *out) {
   fputs(sheet->rows > 1 ? "</tbody></table></div>\n" : "</table></div>\n", out);
 }
 
-/* ---- pictures -----------------------------------------------------------------------------------
- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 static char *read_whole(const char *path, size_t *bytes, Error *error) {
   FILE *file = fopen(path, "rb");
@@ -176,7 +173,7 @@ bool html_picture(const char *path, const char *caption, int figure, FILE *out, 
   return true;
 }
 
-/* ---- the frame --------------------------------------------------------------------------------*/
+/* ---- the frame ------------------------------------------------------------------------------- */
 
 /* The frame of a page: its style. Colours are named once for light and once for dark; print is
  * always light. Pictures keep a white ground, for which their colours are made. */

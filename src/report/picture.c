@@ -110,7 +110,7 @@ static bool draw(const char *folder, const char *name, const char *ending, Error
   return good;
 }
 
-/* --- what is drawn already --- */
+/* ---- what is drawn already ------------------------------------------------------------------- */
 
 static const char mark[] = "<!-- drawn from %016llx -->\n";
 enum { MARK_BYTES = 37 };

@@ -36,7 +36,7 @@ void plot_frame(FILE *out, const Result *result, int width, int height) {
   put_title(out, result);
 }
 
-/* --- an experiment --- */
+/* ---- an experiment --------------------------------------------------------------------------- */
 
 void plot_value(FILE *out, double value) {
   if (isnan(value))
@@ -129,7 +129,7 @@ bool experiment_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
          picture_draw(folder, name, path, error);
 }
 
-/* --- per structure --- */
+/* ---- per structure --------------------------------------------------------------------------- */
 
 static void write_organ(FILE *out, const ResultLabel *item, int line) {
   fprintf(out, "%d\t", line);
@@ -226,7 +226,7 @@ bool organs_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   return picture_finish(out, name, error) && picture_draw(folder, name, path, error);
 }
 
-/* --- curves --- */
+/* ---- curves ---------------------------------------------------------------------------------- */
 
 /* Means over a row's trials in equal windows of steps, so that long curves stay readable. */
 static const char curves_sql[] =
@@ -334,7 +334,7 @@ bool curves_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   return good;
 }
 
-/* --- kinds --- */
+/* ---- kinds ----------------------------------------------------------------------------------- */
 
 const PlotKind plot_kinds[PLOT_KINDS] = {
 #define FIGURE(id, word, experiment, caption)

@@ -12,8 +12,8 @@ void quote_line(const char *text, FILE *out) {
   for (; *text; text++) fputc(plain(*text), out);
 }
 
-/* Brackets mean something where a link follows only; escaped everywhere they would be hard to read.
- */
+/* Brackets mean something where a link follows only; escaped everywhere they would be hard to
+ * read. */
 void quote_markdown(const char *text, FILE *out) {
   for (; *text; text++) {
     bool link = *text == '[' && strstr(text, "](");

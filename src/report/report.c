@@ -30,7 +30,7 @@ static void put_title(const ReportExperiment *e, FILE *out) {
   html_text(text[0] ? text : e->name, out);
 }
 
-/* --- what is open --- */
+/* ---- what is open ---------------------------------------------------------------------------- */
 
 /* Whole characters, and valid UTF-8 where they were not. */
 static char *mended(const char *words) {
@@ -212,7 +212,7 @@ static bool write_open(Report *report, Error *error) {
   return true;
 }
 
-/* --- summary --- */
+/* ---- summary --------------------------------------------------------------------------------- */
 
 static void put_summary_row(Sheet *sheet, int line, const ReportExperiment *e, int total[]) {
   const Result *result = e->result;
@@ -281,7 +281,7 @@ static bool write_summary(Report *report, Error *error) {
   return true;
 }
 
-/* --- results --- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 /* What print writes, as a text; malloced. */
 static char *captured(void (*print)(const Result *, const char *, FILE *), const Result *result,
@@ -390,7 +390,7 @@ static bool write_results(Report *report, Error *error) {
   return true;
 }
 
-/* --- the page --- */
+/* ---- the page -------------------------------------------------------------------------------- */
 
 typedef struct Section {
   const char *id, *title;

@@ -98,7 +98,7 @@ static const char points_sql[] =
     "   AS resident_bytes"
     " FROM cell JOIN attempts a ON a.id = cell.attempt_id ORDER BY position";
 
-/* ---- the structs' columns ---- */
+/* ---- the structs' columns -------------------------------------------------------------------- */
 
 typedef struct PlanRow {
   int64_t plan_id;
@@ -166,7 +166,7 @@ static const Column environment_columns[] = {COLUMN(ResultEnvironment, version),
                                              COLUMN(ResultEnvironment, ended_at),
                                              {0}};
 
-/* ---- loading ---- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static bool rows_of(const Result *r, Store *store, const char *sql, const char *metric,
                     const Column *columns, size_t bytes, Rows *rows, Error *error) {

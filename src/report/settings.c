@@ -62,8 +62,7 @@ static void put_option(const char *name, const json_t *value, FILE *out) {
   free(words);
 }
 
-/* ---- stored configurations ----------------------------------------------------------------------
- */
+/* ---- stored configurations ------------------------------------------------------------------- */
 
 static const char configs_sql[] =
     "SELECT r.key, r.label, r.position, t.seed, t.config FROM rows r"
@@ -128,8 +127,7 @@ static bool common(const Firsts *firsts, const char *name) {
   return firsts->count > 0;
 }
 
-/* ---- the command --------------------------------------------------------------------------------
- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 /* The configuration that the experiment's file asks for in a row. */
 static const json_t *wanted_config(const json_t *wanted, const char *key) {
@@ -211,8 +209,7 @@ char *settings_command(const Report *report, const ReportExperiment *experiment,
   return command;
 }
 
-/* ---- configuration ------------------------------------------------------------------------------
- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 /* The option's default at the scale. */
 static const json_t *default_of(const json_t *row, const char *scale) {
@@ -295,8 +292,7 @@ bool settings_configuration(Report *report, Error *error) {
   return true;
 }
 
-/* ---- environment --------------------------------------------------------------------------------
- */
+/* ---- environment ----------------------------------------------------------------------------- */
 
 /* ?1: JSON array of the plan_ids on the page. */
 static const char environments_sql[] =

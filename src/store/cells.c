@@ -7,7 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* ---- the identity of a trial ------------------------------------------------------------------*/
+/* ---- the identity of a trial ----------------------------------------------------------------- */
 
 /* Identity: the canonical JSON text of a value and its xxh3-128. */
 
@@ -63,7 +63,7 @@ bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTE
   return good;
 }
 
-/* ---- experiments and their cells --------------------------------------------------------------*/
+/* ---- experiments and their cells ------------------------------------------------------------- */
 
 /* An experiment becomes rows, cells and trials; the same cells again are found by their hash: a row
  * of the table that is called plans. */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* ---- SQLite -----------------------------------------------------------------------------------*/
+/* ---- SQLite ---------------------------------------------------------------------------------- */
 
 /* SQLite does not tell EFBIG from other errors of writing. */
 static bool files_are_limited(void) {
@@ -100,7 +100,7 @@ bool database_end(Store *store, bool good, Error *error) {
   return false;
 }
 
-/* ---- the schema -------------------------------------------------------------------------------*/
+/* ---- the schema ------------------------------------------------------------------------------ */
 
 /* The database's schema as a list of forward-only migrations: migrations[i] brings user_version i
  * to i + 1. A migration that has been released is never edited; a change is a new entry.

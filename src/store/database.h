@@ -6,7 +6,7 @@
 
 #include <sqlite3.h>
 
-/* ---- SQLite -----------------------------------------------------------------------------------*/
+/* ---- SQLite ---------------------------------------------------------------------------------- */
 
 struct Store {
   sqlite3 *db;
@@ -40,7 +40,7 @@ bool database_end(Store *store, bool good, Error *error);
 /* The present time, UTC ISO-8601 with milliseconds. */
 #define NOW "strftime('%Y-%m-%dT%H:%M:%fZ','now')"
 
-/* ---- the schema -------------------------------------------------------------------------------*/
+/* ---- the schema ------------------------------------------------------------------------------ */
 
 /* The database's schema: see database.c for tables and the documented views. */
 

@@ -21,8 +21,7 @@ const EventRow event_table[EVENT_COUNT] = {
 #undef END
 };
 
-/* ---- sending ------------------------------------------------------------------------------------
- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static json_t *value_of(const Event *event, const EventField *field) {
   const void *at = (const char *)event + field->offset;
@@ -45,8 +44,7 @@ void event_send(FILE *events, const Event *event) {
   json_decref(json);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* NULL: there is no event of this name. */
 static const EventRow *row_of(const char *name) {
@@ -107,8 +105,7 @@ bool event_read(const json_t *json, Event *event, Error *error) {
   return event->kind != EVENT_metric || metric_fits(event, error);
 }
 
-/* ---- storing ------------------------------------------------------------------------------------
- */
+/* ---- storing --------------------------------------------------------------------------------- */
 
 /* "lr = ?2, loss = ?3", "lr, loss" or "?2, ?3" */
 static void put_columns(FILE *out, const EventRow *row, bool names, bool places) {

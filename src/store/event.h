@@ -49,8 +49,7 @@ void event_send(FILE *events, const Event *event);
  * Texts stay the JSON object's. */
 bool event_read(const json_t *json, Event *event, Error *error);
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 typedef enum EventFieldKind { EVENT_TEXT, EVENT_WHOLE, EVENT_NUMBER } EventFieldKind;
 typedef enum EventInto { EVENT_TOLD, EVENT_ADDS, EVENT_REPLACES, EVENT_CHANGES } EventInto;

@@ -242,7 +242,7 @@ void store_close(Store *store) {
   free(store);
 }
 
-/* --- the lock --- */
+/* ---- the lock -------------------------------------------------------------------------------- */
 
 static void lock_path(const char *path, char text[4200]) {
   snprintf(text, 4200, "%s.lock", path);
@@ -311,7 +311,7 @@ bool store_lock(Store *store, int *stale, Error *error) {
   return good && database_end(store, mark_stale(store, stale, error), error);
 }
 
-/* ---- queries ----------------------------------------------------------------------------------*/
+/* ---- queries --------------------------------------------------------------------------------- */
 
 /* Reading: rows as JSON, so that the report needs no SQLite; names of trials; soft removal. */
 

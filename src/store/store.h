@@ -54,7 +54,7 @@ bool store_lock(Store *store, int *stale, Error *error);
 /* The process that holds the lock, 0 when none does. */
 int store_lock_holder(const char *path);
 
-/* --- identity (cells.c) --- */
+/* ---- identity (cells.c) ---------------------------------------------------------------------- */
 
 enum { HASH_BYTES = 33 }; /* 32 hexadecimal digits and the end */
 
@@ -63,7 +63,7 @@ bool json_hash(const json_t *value, char hash[HASH_BYTES], Error *error);
 /* Of (config without the keys that name the machine, data_hash, code epoch). */
 bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTES], Error *error);
 
-/* --- experiments, cells and trials (cells.c) --- */
+/* ---- experiments, cells and trials (cells.c) ------------------------------------------------- */
 
 /* One trial that an experiment asks for; several cells may be the same trial. */
 typedef struct Cell {
@@ -86,7 +86,7 @@ bool store_add_experiment(Store *store, const json_t *experiment, const char *da
 bool store_preview(Store *store, const json_t *experiment, const char *data_hash, Cell **trials,
                    int *count, Error *error);
 
-/* --- attempts (attempt.c) --- */
+/* ---- attempts (attempt.c) -------------------------------------------------------------------- */
 
 typedef struct AttemptEnd {
   Status status;
@@ -112,7 +112,7 @@ bool store_refused_data(const Store *store);
 bool store_finish(Store *store, int64_t attempt, const json_t *events, const AttemptEnd *end,
                   Error *error);
 
-/* --- reading (store.c) --- */
+/* ---- reading (store.c) ----------------------------------------------------------------------- */
 
 /* Runs one SELECT and returns an array of objects, one a row, keyed by column name; the caller
  * decrefs. parameters: NULL or an array of strings, integers, reals, nulls bound to ?1, ?2 ... */

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- the recipe -------------------------------------------------------------------------------*/
+/* ---- the recipe ------------------------------------------------------------------------------ */
 
 static json_t *channel_json(const Normaliser *normaliser, int i, const char *name) {
   const typeof(normaliser->channel[0]) *c = &normaliser->channel[i];
@@ -89,9 +89,9 @@ bool recipe_prepare(const Recipe *recipe, const Image *source, Image *prepared, 
   return false;
 }
 
-/* ---- the cases --------------------------------------------------------------------------------*/
+/* ---- the cases ------------------------------------------------------------------------------- */
 
-/* ---- files as they are -----------------------------------------------------------------------*/
+/* ---- files as they are ----------------------------------------------------------------------- */
 
 static bool all_normalise(const Normaliser *normaliser, Volume *volume, int count, Error *error) {
   for (int i = 0; i < count; i++) {
@@ -116,7 +116,7 @@ static bool read_files(Cases *c, Error *error) {
          all_normalise(normaliser, c->validation, c->validations, error);
 }
 
-/* ---- prepared volumes ------------------------------------------------------------------------*/
+/* ---- prepared volumes ------------------------------------------------------------------------ */
 
 static bool map_cached(const Cases *c, int index, Cached *cached, Error *error) {
   const Case *item = &c->dataset.item[index];
@@ -160,7 +160,7 @@ static bool read_cache(Cases *c, Error *error) {
   return true;
 }
 
-/* ---- either ----------------------------------------------------------------------------------*/
+/* ---- either ---------------------------------------------------------------------------------- */
 
 static bool volumes_alloc(int count, Volume **volumes, Error *error) {
   *volumes = calloc((size_t)count, sizeof **volumes);

@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-/* ---- the recipe -------------------------------------------------------------------------------*/
+/* ---- the recipe ------------------------------------------------------------------------------ */
 
 /* What a trained network wants to be shown and what its classes mean: kept with its weights (as
  * the checkpoint's metadata "recipe"), so that new images are treated as those of the training
@@ -24,8 +24,8 @@ typedef struct Recipe {
 } Recipe;
 
 /* {"planned", "preprocessing": as in preprocess.h, "labels": ["background", ...]}, and where they
- * are not plain the "labelling" (labelling_json), where it is known "stored", as text, to be freed.
- */
+ * are not plain the "labelling" (labelling_json), where it is known "stored", as text, to be
+ * freed. */
 char *recipe_text(const Recipe *recipe, const Dataset *dataset);
 /* labels: new reference to the names' array. `where` begins the error. */
 bool recipe_read(Recipe *recipe, json_t **labels, const char *text, const char *where,
@@ -36,7 +36,7 @@ bool recipe_read(Recipe *recipe, json_t **labels, const char *text, const char *
 bool recipe_prepare(const Recipe *recipe, const Image *source, Image *prepared, Frame *frame,
                     Error *error);
 
-/* ---- the cases --------------------------------------------------------------------------------*/
+/* ---- the cases ------------------------------------------------------------------------------- */
 
 typedef struct Cases {
   Dataset dataset;

@@ -20,8 +20,7 @@ enum { STEPS_MAX = 32 };
 /* A trial's measurement: some seconds on two cores. */
 static const double TRIAL_FLOPS = 2e11, TRIAL_SECONDS = 2;
 
-/* ---- plan ---------------------------------------------------------------------------------------
- */
+/* ---- plan ------------------------------------------------------------------------------------ */
 
 static bool plan_inference(Footprint *f, const json_t *config, int channels, Error *error) {
   Model model;
@@ -91,8 +90,7 @@ bool footprint_fits(const Footprint *f, double flops) {
   return f->flops <= flops && footprint_peak(f) <= 0.5 * (double)f->backend->available();
 }
 
-/* ---- measurement --------------------------------------------------------------------------------
- */
+/* ---- measurement ----------------------------------------------------------------------------- */
 
 /* Labels in blocks of 8 voxels, as organs are connected. */
 static void fill_labels(const Tensor *labels, int classes, int32_t *data) {
@@ -182,15 +180,14 @@ bool footprint_run(Footprint *f, const json_t *config, double seconds, Error *er
     return false;
   double bound = taken(f->backend) - bytes;
   f->step_s = median_step(f, seconds);
-  /* On the heap nothing was freed: these are the peaks. The buffers of a device's step are freed.
-   */
+  /* On the heap nothing was freed: these are the peaks. The buffers of a device's step are
+   * freed. */
   f->allocated_bytes = f->backend->device ? bound : taken(f->backend) - bytes;
   f->resident_bytes = resident() - pages;
   return true;
 }
 
-/* ---- a trial ------------------------------------------------------------------------------------
- */
+/* ---- a trial --------------------------------------------------------------------------------- */
 
 static void send(FILE *events, const char *metric, double value) {
   event_send(events,
@@ -246,7 +243,7 @@ int footprint_trial(const json_t *config, FILE *events) {
   return good ? 0 : 1;
 }
 
-/* ---- a memory budget for the planner of src/data ----------------------------------------------*/
+/* ---- a memory budget for the planner of src/data --------------------------------------------- */
 
 struct PlanBudget {
   json_t *config; /* every option at the scale "paper"; the U-Net alone */

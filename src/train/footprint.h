@@ -50,7 +50,7 @@ bool footprint_launches(Footprint *footprint, int64_t *launches, Error *error);
  * fits step_s, allocated_bytes and resident_bytes, split "plan") and end; returns the exit code. */
 int footprint_trial(const json_t *config, FILE *events);
 
-/* ---- a memory budget for the planner of src/data ----------------------------------------------*/
+/* ---- a memory budget for the planner of src/data --------------------------------------------- */
 
 /* A memory budget for the planner of src/data, exact to the byte: what a training step of nnU-Net's
  * U-Net really takes here, from its plan. */

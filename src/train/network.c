@@ -21,7 +21,7 @@ Graph *network_build(const json_t *config, int channels, const Labelling *labell
   return NULL;
 }
 
-/* ---- a trained network, opened again ----------------------------------------------------------*/
+/* ---- a trained network, opened again --------------------------------------------------------- */
 
 static bool weights_there(const char *checkpoint, Error *error) {
   return access(checkpoint, R_OK) == 0 ||

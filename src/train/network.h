@@ -13,10 +13,10 @@
 Graph *network_build(const json_t *config, int channels, const Labelling *labelling, bool training,
                      Params *params, Model *model, Error *error);
 
-/* ---- a trained network, opened again ----------------------------------------------------------*/
+/* ---- a trained network, opened again --------------------------------------------------------- */
 
-/* A trained trial, opened again: its cases and its inference graph with the checkpoint's weights.
- */
+/* A trained trial, opened again: its cases and its inference graph with the checkpoint's
+ * weights. */
 
 typedef struct TrainedNetwork {
   Cases cases;

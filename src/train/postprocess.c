@@ -96,8 +96,7 @@ bool postprocess_apply(const Postprocess *chosen, uint8_t *map, const int dim[3]
   return true;
 }
 
-/* ---- the file -----------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static void path_of(const char *checkpoint, char path[4600]) {
   snprintf(path, 4600, "%.4500s.postprocess.json", checkpoint);

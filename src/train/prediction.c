@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- one image --------------------------------------------------------------------------------*/
+/* ---- one image ------------------------------------------------------------------------------- */
 
 typedef struct Predictor {
   Plan *plan;
@@ -76,7 +76,7 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
   return good;
 }
 
-/* ---- new images -------------------------------------------------------------------------------*/
+/* ---- new images ------------------------------------------------------------------------------ */
 
 typedef struct Predicting {
   const PredictionOptions *options;

@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-/* ---- one image --------------------------------------------------------------------------------*/
+/* ---- one image ------------------------------------------------------------------------------- */
 
 typedef struct InferenceOptions {
   double step;                /* of the window, share of the patch */
@@ -31,7 +31,7 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
                    const InferenceOptions *options, uint8_t *label, float *probability,
                    Error *error);
 
-/* ---- new images -------------------------------------------------------------------------------*/
+/* ---- new images ------------------------------------------------------------------------------ */
 
 /* New images through a trained trial: label maps with the images' geometry. */
 

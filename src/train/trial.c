@@ -17,7 +17,7 @@
 #include <signal.h>
 #include <string.h>
 
-/* ---- evaluation -------------------------------------------------------------------------------*/
+/* ---- evaluation ------------------------------------------------------------------------------ */
 
 /* Validation as the papers report it: sliding window over whole volumes; the metrics that
  * metrics.def stores, per case and label. */
@@ -84,7 +84,7 @@ static bool evaluation_run(Plan *plan, const Model *model, const Cases *cases,
   return true;
 }
 
-/* ---- what a trial owns ------------------------------------------------------------------------*/
+/* ---- what a trial owns ----------------------------------------------------------------------- */
 
 /* Everything a trial owns, so that one function frees it. */
 typedef struct Trial {
@@ -113,8 +113,7 @@ static void release(Trial *t) {
   free(t->recipe);
 }
 
-/* ---- data ---------------------------------------------------------------------------------------
- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static bool prepare_data(Trial *t, Error *error) {
   if (!cases_load(&t->cases, t->config, error)) return false;
@@ -143,8 +142,7 @@ static bool prepare_data(Trial *t, Error *error) {
               c->dataset.dir, c->trainings);
 }
 
-/* ---- model --------------------------------------------------------------------------------------
- */
+/* ---- model ----------------------------------------------------------------------------------- */
 
 static Graph *build(Trial *t, bool training, Model *model, Error *error) {
   const Dataset *dataset = &t->cases.dataset;
@@ -168,8 +166,7 @@ static bool prepare_model(Trial *t, Error *error) {
          plan_bind(t->train_plan, NULL, error);
 }
 
-/* ---- the trial
- * ------------------------------------------------------------------------------------ */
+/* ---- the trial ------------------------------------------------------------------------------- */
 
 /* Of what the steps ran on, for the type that they multiplied in. */
 static Machine measure_ceilings(const Trial *t) {

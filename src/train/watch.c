@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- Dice of patches --------------------------------------------------------------------------*/
+/* ---- Dice of patches ------------------------------------------------------------------------- */
 
 void patch_dice_count(const float *map, const int32_t *labels, int64_t voxels, int classes,
                       int64_t (*counts)[3]) {
@@ -102,7 +102,7 @@ bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int ba
   return good && plan_bind(patches->train, patches->train->memory, error);
 }
 
-/* ---- collapse ---------------------------------------------------------------------------------*/
+/* ---- collapse -------------------------------------------------------------------------------- */
 
 /* A trial is not judged before so many steps: no network has learned anything by then. */
 enum { MEASUREMENTS = 20, LEAST_STEPS = 40 };

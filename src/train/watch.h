@@ -6,7 +6,7 @@
 #include "lua/bind.h"
 #include "src/data/batches/sampler.h"
 
-/* ---- Dice of patches --------------------------------------------------------------------------*/
+/* ---- Dice of patches ------------------------------------------------------------------------- */
 
 /* How well the network segments training or validation patches while it is still being trained: the
  * inference graph runs between two training steps and borrows their memory. */
@@ -37,7 +37,7 @@ void patch_dice_count_regions(const float *map, const int32_t *labels, int64_t v
 /* Mean over the structures 1.. that are in the labels; NaN when there is none. */
 double patch_dice_mean(const int64_t (*counts)[3], int classes);
 
-/* ---- collapse ---------------------------------------------------------------------------------*/
+/* ---- collapse -------------------------------------------------------------------------------- */
 
 /* The collapse rule (MaskMed Table 5 has a "collapse" without saying what counts as one): a
  * training whose patches are not segmented at all when it should have begun to learn. Before `at`

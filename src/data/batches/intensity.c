@@ -32,8 +32,7 @@ static Statistics statistics(const Plane *plane) {
   return (Statistics){.mean = mean + (double)origin, .sd = sd, .low = low, .high = high};
 }
 
-/* ---- voxel by voxel -----------------------------------------------------------------------------
- */
+/* ---- voxel by voxel -------------------------------------------------------------------------- */
 
 void intensity_noise(const Plane *plane, double sd, Rng *rng) {
   size_t count = voxels(plane);
@@ -80,8 +79,7 @@ void intensity_gamma(const Plane *plane, double exponent, bool inverted) {
   for (size_t i = 0; i < count; i++) plane->value[i] = (plane->value[i] - away) * scale + mean;
 }
 
-/* ---- blur ---------------------------------------------------------------------------------------
- */
+/* ---- blur ------------------------------------------------------------------------------------ */
 
 static void blur_row(const Gaussian *g, float *row, int n) {
   float padded[PATCH_EDGE_MAX + 2 * BLUR_RADIUS];
@@ -115,8 +113,7 @@ void intensity_blur(const Plane *plane, const double sigma[3]) {
   blur_rows(&g[0], plane->spare, plane->value, dim[0], slice);
 }
 
-/* ---- low resolution -----------------------------------------------------------------------------
- */
+/* ---- low resolution -------------------------------------------------------------------------- */
 
 /* One axis: which of the axis' voxels are kept, and between which two of these each voxel lies. */
 typedef struct Coarse {
@@ -171,8 +168,7 @@ void intensity_low_resolution(const Plane *plane, const double zoom[3]) {
     }
 }
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 typedef enum Amount { UNIFORM, EITHER_SIDE, EACH_AXIS, NOT_THIN } Amount;
 

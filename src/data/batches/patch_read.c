@@ -8,8 +8,7 @@ enum { CHUNK = 64 };
 static const double PROBABILITY = 0.2, SCALE_LOW = 0.7, SCALE_HIGH = 1.4;
 static const double THIN = 3; /* nnU-Net's ANISO_THRESHOLD */
 
-/* ---- the map ------------------------------------------------------------------------------------
- */
+/* ---- the map --------------------------------------------------------------------------------- */
 
 int warp_thin_axis(const int patch[3]) {
   int least = 0, most = 0;
@@ -75,8 +74,7 @@ static inline __attribute__((always_inline)) float value_at(const float *single,
   return single ? single[at] : (float)half[at];
 }
 
-/* ---- without interpolation ----------------------------------------------------------------------
- */
+/* ---- without interpolation ------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) void
 copy_reversed(const float *single, const _Float16 *half, int count, int channels, float *image) {
@@ -132,8 +130,7 @@ static void copy(const Warp *warp, const Voxels *voxels, const int origin[3], co
   }
 }
 
-/* ---- with interpolation -------------------------------------------------------------------------
- */
+/* ---- with interpolation ---------------------------------------------------------------------- */
 
 /* A row of the patch as a line through the volume. */
 typedef struct Line {

@@ -26,8 +26,8 @@ struct Sampler {
   int count, channels;
 };
 
-/* Knuth's selection sampling: each voxel of the structure is kept with equal chance, order stays.
- */
+/* Knuth's selection sampling: each voxel of the structure is kept with equal chance, order
+ * stays. */
 static void positions_pick(const LabelMap *map, const bool *centres, uint32_t total, Rng *rng,
                            uint32_t wanted, uint32_t *position) {
   uint32_t count = 0, left = total;

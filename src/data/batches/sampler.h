@@ -4,8 +4,8 @@
  * A batch of one is centred so with probability 1/3. Where there is an ignore label, the other
  * samples are centred on any voxel that is not ignored. Two differences: a centred patch stays
  * within the volume on all sides (nnU-Net moves it back on the near sides only), and what a patch
- * shows beyond the volume is 0 in image and label (nnU-Net's label -1, turned into 0 at the end).
- */
+ * shows beyond the volume is 0 in image and label (nnU-Net's label -1, turned into 0 at the
+ * end). */
 #ifndef DATA_SAMPLER_H
 #define DATA_SAMPLER_H
 

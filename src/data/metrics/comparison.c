@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- which files belong together ----------------------------------------------------------------
- */
+/* ---- which files belong together ------------------------------------------------------------- */
 
 static void case_add(Comparison *c, const char *name, size_t length, char *reference,
                      char *prediction) {
@@ -100,8 +99,7 @@ static bool pair(Comparison *c, const ComparisonOptions *options, Error *error) 
   return good;
 }
 
-/* ---- labels -------------------------------------------------------------------------------------
- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 static bool has_description(const char *folder) {
   char *path = path_join(folder, "dataset.json");
@@ -164,8 +162,7 @@ static bool find_labels(Comparison *c, Error *error) {
   return true;
 }
 
-/* ---- one case -----------------------------------------------------------------------------------
- */
+/* ---- one case -------------------------------------------------------------------------------- */
 
 static bool values_known(const Comparison *c, const char *path, const LabelMap *map, Error *error) {
   int64_t count[LABEL_VALUES] = {0};

@@ -55,8 +55,8 @@ static inline Vec lanes_least(Vec a, Vec b) {
 }
 
 /* The least of squared[i] here and (k spacing)^2 + squared[i] of the lines k before and k after, at
- * least for the lanes that are wanted. Lines lie `line` floats apart, `before` and `after` of them.
- */
+ * least for the lanes that are wanted. Lines lie `line` floats apart, `before` and `after` of
+ * them. */
 static Vec search_outwards(const float *squared, size_t line, int before, int after, float spacing,
                            IntVec wanted) {
   Vec best = vec_load(squared);

@@ -3,8 +3,7 @@
  * slice, then over the slices, each axis with its own spacing. Rows and slices are tried outwards
  * until they alone lie farther than what is found, a register of columns at a time: between
  * surfaces that lie near each other that is a few steps, fewer than the linear-time envelopes of
- * parabolas cost.
- */
+ * parabolas cost. */
 #ifndef DATA_DISTANCE_H
 #define DATA_DISTANCE_H
 

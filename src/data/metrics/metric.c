@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the metrics' functions, of metrics.def ---- */
+/* ---- the metrics' functions, of metrics.def -------------------------------------------------- */
 
 static double dice(const Measured *m) {
   return 2 * m->overlap / (m->reference + m->prediction);
@@ -42,7 +42,7 @@ static double prediction_ml(const Measured *m) {
   return m->voxel_ml * m->prediction;
 }
 
-/* ---- the table ---- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 const MetricRow metric_table[METRICS] = {
 #define METRIC(id, head, paper, unit, digits, better, missed, stored)                              \

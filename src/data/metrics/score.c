@@ -112,7 +112,7 @@ double score_mean(const Score *score, int labels, Metric metric) {
   return count ? sum / count : NAN;
 }
 
-/* ---- structures of a data set -----------------------------------------------------------------*/
+/* ---- structures of a data set ---------------------------------------------------------------- */
 
 /* Both maps as the metrics want to see them. */
 typedef struct Maps {

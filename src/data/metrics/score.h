@@ -21,7 +21,7 @@ bool score_labels(const uint8_t *reference, const uint8_t *prediction, const Gri
 /* Mean over labels 1..labels-1 that are not absent; NaN when all are. */
 double score_mean(const Score *score, int labels, Metric metric);
 
-/* ---- structures of a data set -----------------------------------------------------------------*/
+/* ---- structures of a data set ---------------------------------------------------------------- */
 
 /* The metrics of score.h over a data set's structures, which may be regions that
  * overlap. Voxels that the reference marks as ignored count as background in both maps, so that

@@ -19,8 +19,7 @@ typedef struct Pair {
   DistanceWork work;
 } Pair;
 
-/* ---- marching-cubes areas -----------------------------------------------------------------------
- */
+/* ---- marching-cubes areas -------------------------------------------------------------------- */
 
 /* Triangles in a cell of eight voxels, up to turning, mirroring and exchange of inside and outside:
  * absolute normals in eighths of a voxel face. Corner (z,y,x) is bit 4z + 2y + x. */
@@ -79,8 +78,7 @@ static void areas_make(const double spacing[3], float area[256]) {
     }
 }
 
-/* ---- surfaces -----------------------------------------------------------------------------------
- */
+/* ---- surfaces -------------------------------------------------------------------------------- */
 
 static size_t volume_of(const int dim[3]) {
   return (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2];
@@ -152,8 +150,7 @@ static void surface_free(Surface *s) {
   free(s->weight);
 }
 
-/* ---- what the distances say ---------------------------------------------------------------------
- */
+/* ---- what the distances say ------------------------------------------------------------------ */
 
 /* Puts the k-th smallest (from 0) at k, none larger before it, none smaller after it. */
 static float select_rank(float *value, size_t count, size_t k) {

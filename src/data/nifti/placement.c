@@ -50,7 +50,7 @@ void grid_orientation(const Grid *grid, char code[ORIENTATION_BYTES]) {
   code[3] = 0;
 }
 
-/* ---- one grid on another ---------------------------------------------------------------------*/
+/* ---- one grid on another --------------------------------------------------------------------- */
 
 static Turn turn_towards(const Grid *first, const Grid *second) {
   Column base[3] = {column_of(first, 0), column_of(first, 1), column_of(first, 2)};
@@ -117,7 +117,7 @@ bool placed_alike(Placed first, Placed second, Turn *turn, Error *error) {
               b->spacing[0], b->spacing[1], b->spacing[2]);
 }
 
-/* ---- voxels ----------------------------------------------------------------------------------*/
+/* ---- voxels ---------------------------------------------------------------------------------- */
 
 void voxels_walk(const void *from, int64_t start, const int64_t step[3], const int dim[3],
                  size_t bytes, void *out) {

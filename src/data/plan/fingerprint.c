@@ -33,7 +33,7 @@ static void fingerprint_room(Fingerprint *fingerprint, int cases) {
   CHECK(fingerprint->mm && fingerprint->dim, "out of memory for %d cases", cases);
 }
 
-/* ---- measuring -------------------------------------------------------------------------------*/
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 bool fingerprint_orient(Fingerprint *fingerprint, const Dataset *dataset, Error *error) {
   DatasetGeometry geometry;
@@ -130,7 +130,7 @@ bool fingerprint_make(Fingerprint *fingerprint, const Dataset *dataset, int jobs
   return good;
 }
 
-/* ---- the file --------------------------------------------------------------------------------*/
+/* ---- the file -------------------------------------------------------------------------------- */
 
 static bool triple_read(const json_t *json, double out[3]) {
   for (size_t i = 0; i < 3; i++) {

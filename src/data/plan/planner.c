@@ -5,7 +5,7 @@
 
 enum { EDGE_MIN = 4, KEYS_MAX = 8192 };
 
-/* ---- spacing ---------------------------------------------------------------------------------*/
+/* ---- spacing --------------------------------------------------------------------------------- */
 
 /* A percentile over the cases of mm or dim of one axis. */
 static double mm_percentile(const Fingerprint *f, int axis, double percent) {
@@ -49,7 +49,7 @@ void target_spacing(const Fingerprint *f, double mm[3]) {
   if (mm[worst] < others) mm[worst] = others + 1e-5;
 }
 
-/* ---- topology --------------------------------------------------------------------------------*/
+/* ---- topology -------------------------------------------------------------------------------- */
 
 /* Which axes the next stage halves; none: the network is deep enough. */
 static bool pooled_axes(const double mm[3], const double size[3], bool pool[3]) {
@@ -97,7 +97,7 @@ void topology_find(const double mm[3], const double patch[3], Topology *t) {
   for (int i = 0; i < t->stages; i++) t->width[i] = i > 4 || 32 << i > 320 ? 320 : 32 << i;
 }
 
-/* ---- cost ------------------------------------------------------------------------------------*/
+/* ---- cost ------------------------------------------------------------------------------------ */
 
 bool nnunet_cost(void *budget, const Topology *t, int batch, double *share, Error *error) {
   (void)error;
@@ -120,7 +120,7 @@ static double volume_of(const double dim[3]) {
   return dim[0] * dim[1] * dim[2];
 }
 
-/* ---- patch and batch -------------------------------------------------------------------------*/
+/* ---- patch and batch ------------------------------------------------------------------------- */
 
 /* Plans in the order `turn` of the axes (coarsest first), as nnU-Net does. */
 typedef struct Search {

@@ -4,8 +4,8 @@
  * merged are class maps, never query masks: queries may swap places between windows.
  *
  * Windows are taken from the first plane (D) to the last. Planes that no later window reaches are
- * finished, handed on and forgotten: the maps in memory are as high as a patch, not as the volume.
- */
+ * finished, handed on and forgotten: the maps in memory are as high as a patch, not as the
+ * volume. */
 #ifndef DATA_SLIDING_WINDOW_H
 #define DATA_SLIDING_WINDOW_H
 

@@ -41,7 +41,7 @@ static uint64_t aligned(uint64_t at) {
   return (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* ---- what a case is made from ----------------------------------------------------------------*/
+/* ---- what a case is made from ---------------------------------------------------------------- */
 
 static bool file_hash(XXH3_state_t *state, const char *path, Error *error) {
   static _Thread_local char chunk[1 << 16];
@@ -91,7 +91,7 @@ bool cache_key(const Case *item, uint64_t preprocessing, CacheKey *key, Error *e
   return true;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------*/
+/* ---- writing --------------------------------------------------------------------------------- */
 
 uint32_t cache_positions(uint32_t voxels) {
   enum { ENOUGH = 10000 };
@@ -205,7 +205,7 @@ bool cached_write(const char *path, const CacheKey *key, const Labelling *labell
   return good;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------*/
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool file_map(Cached *cached, const char *path, Error *error) {
   int file = open(path, O_RDONLY | O_CLOEXEC);

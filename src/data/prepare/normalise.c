@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- what the training cases say -------------------------------------------------------------*/
+/* ---- what the training cases say ------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b) {
   float x = *(const float *)a, y = *(const float *)b;
@@ -77,7 +77,7 @@ bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume
   return true;
 }
 
-/* ---- one volume ------------------------------------------------------------------------------*/
+/* ---- one volume ------------------------------------------------------------------------------ */
 
 /* One channel of a volume. */
 typedef struct Values {

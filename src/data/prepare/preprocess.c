@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* ---- the part that was recorded ---------------------------------------------------------------*/
+/* ---- the part that was recorded -------------------------------------------------------------- */
 
 enum { OUTSIDE, INSIDE, PERHAPS_A_HOLE };
 
@@ -71,7 +71,7 @@ uint8_t *nonzero_mask(const Image *image, Error *error) {
   return NULL;
 }
 
-/* ---- preprocessing ----------------------------------------------------------------------------*/
+/* ---- preprocessing --------------------------------------------------------------------------- */
 
 #define XXH_INLINE_ALL
 
@@ -79,7 +79,7 @@ uint8_t *nonzero_mask(const Image *image, Error *error) {
 #include <string.h>
 #include <xxhash.h>
 
-/* ---- what a plan says ------------------------------------------------------------------------*/
+/* ---- what a plan says ------------------------------------------------------------------------ */
 
 static bool number_read(const json_t *json, const char *key, const char *where, double *out,
                         Error *error) {
@@ -183,7 +183,7 @@ uint64_t preprocessing_key(const Preprocessing *p, const Dataset *dataset) {
   return XXH3_64bits_digest(&state);
 }
 
-/* ---- volumes ---------------------------------------------------------------------------------*/
+/* ---- volumes --------------------------------------------------------------------------------- */
 
 static bool frame_of(const Preprocessing *p, const Image *source, Frame *frame, Error *error) {
   if (source->channels != p->normaliser.channels)

@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-/* ---- the part that was recorded ---------------------------------------------------------------*/
+/* ---- the part that was recorded -------------------------------------------------------------- */
 
 /* The part of an image that was recorded, as nnU-Net v2 finds it: every voxel with any channel that
  * is not 0, and the holes that such voxels close off. */
@@ -18,7 +18,7 @@
 /* inside (D,H,W): 1 inside, 0 outside; to be freed. NULL: no memory. */
 uint8_t *nonzero_mask(const Image *image, Error *error);
 
-/* ---- preprocessing ----------------------------------------------------------------------------*/
+/* ---- preprocessing --------------------------------------------------------------------------- */
 
 /* Counts up when the same plan gives other voxels: part of caches' keys and of trials. 2: labels by
  * the largest weight, what lies outside apart from background, labelled voxels inside the mask. */

@@ -9,7 +9,7 @@
  * repeats of the border stand for its endless continuation: the filter forgets by 0.27 a step. */
 enum { LANES = 16, PAD = 12 };
 
-/* ---- grids -----------------------------------------------------------------------------------*/
+/* ---- grids ----------------------------------------------------------------------------------- */
 
 static int coarse_axis(const double mm[3]) {
   double low = fmin(mm[0], fmin(mm[1], mm[2])), high = fmax(mm[0], fmax(mm[1], mm[2]));
@@ -59,7 +59,7 @@ void resample_taps(int size, int out_size, Interpolation order, Tap *tap) {
   }
 }
 
-/* ---- values ----------------------------------------------------------------------------------*/
+/* ---- values ---------------------------------------------------------------------------------- */
 
 /* One axis of an array as lines: line l starts at (l / inner) * size * inner + l % inner and goes
  * on in strides of inner. */
@@ -263,7 +263,7 @@ bool resample_values(const float *in, const int dim[3], int channels, const int 
   return good;
 }
 
-/* ---- labels ----------------------------------------------------------------------------------*/
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 /* Sums of the same weights in another order are no different votes. */
 static const double TIE = 1e-9;

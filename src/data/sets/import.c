@@ -29,7 +29,7 @@ void import_free(Import *import) {
   *import = (Import){0};
 }
 
-/* ---- files -----------------------------------------------------------------------------------*/
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static bool copy(const char *from, const char *to) {
   int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
@@ -154,7 +154,7 @@ static bool cases_sound(const Import *import, const ImportOptions *options, Erro
   return good;
 }
 
-/* ---- the folder ------------------------------------------------------------------------------*/
+/* ---- the folder ------------------------------------------------------------------------------ */
 
 static bool folders_make(const ImportOptions *options, Error *error) {
   static const char *const folders[] = {"", "/imagesTr", "/labelsTr", "/imagesTs"};

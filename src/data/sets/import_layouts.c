@@ -38,8 +38,7 @@ static char *root_find(const char *source, const char *const *below, int count, 
   return NULL;
 }
 
-/* ---- AMOS22 and MSD: dataset.json lists the files ----------------------------------------------
- */
+/* ---- AMOS22 and MSD: dataset.json lists the files -------------------------------------------- */
 
 /* dataset.json with its labels and channels. */
 static json_t *description_read(Import *import, const char *root, Error *error) {
@@ -117,8 +116,8 @@ static bool amos_check(const Import *import, const ImportOptions *options, Error
   return true;
 }
 
-/* Where CT and MRI are mixed no intensity scale is common: a name other than "CT" means z-scores.
- */
+/* Where CT and MRI are mixed no intensity scale is common: a name other than "CT" means
+ * z-scores. */
 static const char *amos_channel(const Import *import) {
   bool ct = false, mri = false;
   for (int i = 0; i < import->entries; i++) {
@@ -167,8 +166,7 @@ bool import_msd(Import *import, const ImportOptions *options, Error *error) {
   return good;
 }
 
-/* ---- BTCV: the folders are all there is --------------------------------------------------------
- */
+/* ---- BTCV: the folders are all there is ------------------------------------------------------ */
 
 static const char *const btcv_labels[] = {"background",
                                           "spleen",

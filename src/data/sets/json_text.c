@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- reading ---------------------------------------------------------------------------------*/
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* The whole file, to be freed; NULL: it cannot be read (errno). */
 static char *bytes_read(const char *path, size_t *length) {
@@ -46,7 +46,7 @@ json_t *json_file_load(const char *path, size_t flags, Error *error) {
   return json;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------*/
+/* ---- writing --------------------------------------------------------------------------------- */
 
 json_t *json_name(const char *text) {
   char *shown = utf8_shown(text);

@@ -36,7 +36,7 @@ void labelling_targets(const Labelling *l, int32_t target[LABEL_VALUES]) {
   if (l->ignore) target[l->ignore] = -1;
 }
 
-/* ---- as JSON ---------------------------------------------------------------------------------*/
+/* ---- as JSON --------------------------------------------------------------------------------- */
 
 json_t *labelling_json(const Labelling *l) {
   json_t *json = json_object(), *regions = json_array(), *order = json_array();

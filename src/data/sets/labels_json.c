@@ -127,7 +127,7 @@ static bool names_differ(const Dataset *dataset, const Entries *entries, Problem
   return problems->count == before;
 }
 
-/* ---- plain -----------------------------------------------------------------------------------*/
+/* ---- plain ----------------------------------------------------------------------------------- */
 
 static bool ignore_read(Dataset *dataset, const Entry *ignore, Problems *problems) {
   Labelling *labelling = &dataset->labelling;
@@ -161,7 +161,7 @@ static bool plain_read(Dataset *dataset, const Entries *entries, Problems *probl
   return true;
 }
 
-/* ---- regions ---------------------------------------------------------------------------------*/
+/* ---- regions --------------------------------------------------------------------------------- */
 
 static bool region_read(Dataset *dataset, const Entry *entry, Problems *problems) {
   Labelling *labelling = &dataset->labelling;
@@ -235,7 +235,7 @@ static bool regions_read(Dataset *dataset, const Entries *entries, const json_t 
          order_read(dataset, order, problems);
 }
 
-/* ---- either ----------------------------------------------------------------------------------*/
+/* ---- either ---------------------------------------------------------------------------------- */
 
 bool labels_json_read(Dataset *dataset, const json_t *root, Problems *problems) {
   const json_t *labels = json_object_get(root, "labels");

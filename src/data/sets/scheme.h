@@ -6,8 +6,8 @@
  *   noNorm          left as it is
  *   rescale_to_0_1  to 0 .. 1 by its volume's least and most
  *   rgb_to_0_1      divided by 255
- *   any other       minus mean, divided by sd of its own volume, or of the part that was recorded
- */
+ *   any other       minus mean, divided by sd of its own volume, or of the part that was
+ *                   recorded */
 #ifndef DATA_SCHEME_H
 #define DATA_SCHEME_H
 

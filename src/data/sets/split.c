@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- scikit-learn's order ---------------------------------------------------------------------*/
+/* ---- scikit-learn's order -------------------------------------------------------------------- */
 
 /* MT19937 (Matsumoto and Nishimura 1998), seeded with one number, and NumPy's legacy shuffle over
  * it: Fisher-Yates from the end, each index drawn by masking 32 bits and rejecting what is too
@@ -64,7 +64,7 @@ void numpy_shuffle(uint32_t seed, int *order, int count) {
   }
 }
 
-/* ---- the split --------------------------------------------------------------------------------*/
+/* ---- the split ------------------------------------------------------------------------------- */
 
 /* Length of "patientNNN_", 0 without it. */
 static size_t patient_length(const char *name) {

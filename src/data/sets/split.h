@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-/* ---- scikit-learn's order ---------------------------------------------------------------------*/
+/* ---- scikit-learn's order -------------------------------------------------------------------- */
 
 /* The order in which scikit-learn's KFold(shuffle=True, random_state=seed) takes its samples, and
  * so nnU-Net its cases: numpy.random.RandomState(seed).shuffle of 0 .. count-1, bit for bit. */
@@ -22,7 +22,7 @@
 /* order (count) is overwritten. */
 void numpy_shuffle(uint32_t seed, int *order, int count);
 
-/* ---- the split --------------------------------------------------------------------------------*/
+/* ---- the split ------------------------------------------------------------------------------- */
 
 enum { SPLIT_FOLDS = 5, SPLIT_SEED = 12345 };
 
