@@ -249,7 +249,7 @@ enum {
 
 static const struct argp_option options[] = {
     {"device", KEY_DEVICE, "cpu|cuda", 0, "Where; cuda:1 is the second GPU", 0},
-    {"threads", KEY_THREADS, "N", 0, "Threads (default: the processors that may be used)", 0},
+    {"threads", KEY_THREADS, "N", 0, "Threads (default: as many processors as may be used)", 0},
     {"time", KEY_TIME, "S", 0, "Most seconds for one measurement (default 0.5)", 0},
     {"noise", KEY_NOISE, "PCT", 0,
      "Stop when the median is known to so many percent (default 1); `!` marks a row that was not",
