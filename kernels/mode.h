@@ -10,9 +10,9 @@
 typedef enum Tf32 { TF32_OFF, TF32_CONV, TF32_ON } Tf32;
 
 typedef struct KernelMode {
-  /* The same bits run to run on one machine: sums in an order that is fixed (or of whole numbers,
-   * where order does not matter), and no engine of a library chosen by its time, since that may
-   * fall out differently the next time. */
+  /* The same bits run to run on one machine: no engine of a library that sums in any order, and
+   * none chosen by its time, since that may fall out differently the next time. Kernels of ours
+   * give the same bits anyway. */
   bool deterministic;
   Tf32 tf32;
 } KernelMode;

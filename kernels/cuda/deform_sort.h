@@ -173,17 +173,19 @@ static __global__ void __launch_bounds__(SORT_THREADS) sort_start(const Deform p
 static __global__ void __launch_bounds__(SORT_THREADS)
     sort_count(const Deform p, const Sort s, int64_t rows) {
   int lane = (int)threadIdx.x % WARP, samples = p.levels * p.points;
+  float of_head = 1 / (float)samples, of_level = 1 / (float)p.points; /* j is below 2^18 */
   int64_t warp = ((int64_t)blockIdx.x * SORT_THREADS + threadIdx.x) / WARP;
   for (int64_t row = warp; row < rows; row += (int64_t)gridDim.x * SORT_THREADS / WARP) {
     int64_t sample = row / p.tokens;
     int token = (int)(row - sample * p.tokens);
     int4 place = s.places[token];
+    const float *offsets = p.offsets + 3 * row * p.heads * samples;
     for (int j = lane; j < p.heads * samples; j += WARP) {
-      int head = j / samples, l = j % samples / p.points;
+      int head = (int)(((float)j + .5f) * of_head);
+      int l = (int)(((float)(j - head * samples) + .5f) * of_level);
       const SortLevel &level = s.level[l];
       if (!level.out) continue;
-      int key =
-          key_of(level, position_at(s, l, place, p.offsets + 3 * (row * p.heads * samples + j)));
+      int key = key_of(level, position_at(s, l, place, offsets + 3 * j));
       if (key < 0) continue;
       int64_t at = (int64_t)key * level.chunks + token / level.chunk;
       atomicAdd(s.counters + level.counters + (sample * p.heads + head) * level.row + at, 1);
@@ -255,6 +257,16 @@ static __global__ void __launch_bounds__(SORT_THREADS) sort_scan(const Deform p,
   }
 }
 
+/* The lanes of the warp that have this lane's x, of which the lowest `bits` count. */
+static __device__ __forceinline__ unsigned lanes_alike(unsigned x, int bits) {
+  unsigned alike = WARP_ALL;
+  for (int b = 0; b < bits; b++) {
+    unsigned ones = __ballot_sync(WARP_ALL, x >> b & 1);
+    alike &= x >> b & 1 ? ones : ~ones;
+  }
+  return alike;
+}
+
 /* A warp takes a chunk of a segment. Counters end as the start of the next chunk. What the next
  * points need is read while the counters of these are on their way. */
 static __global__ void __launch_bounds__(SORT_THREADS) sort_fill(const Deform p, const Sort s) {
@@ -278,7 +290,7 @@ static __global__ void __launch_bounds__(SORT_THREADS) sort_fill(const Deform p,
   };
   int key = key_at(first + lane);
   for (int i = first; i < last; i += WARP) {
-    unsigned same = __match_any_sync(WARP_ALL, key);
+    unsigned same = lanes_alike((unsigned)(key + 1), WARP - __clz(level.keys));
     int leader = __ffs((int)same) - 1, at = 0;
     int *counter = counters + (int64_t)max(key, 0) * level.chunks;
     bool counts = lane == leader && key >= 0;

@@ -25,30 +25,45 @@ struct Sample {
 
 /* A segment's slice of channels in one level. */
 struct Slice {
-  int level, c0; /* first channel */
-  int64_t head;  /* sample * heads + head */
+  int level, head, c0;   /* first channel */
+  int64_t sample, above; /* sample * heads + head */
 };
+
+/* V channels of dy as they are loaded: they are made float where they are used, or a load would be
+ * waited for at once. */
+template <typename T, int V, bool FIT> struct Channels { Floats<V> x; };
+template <> struct Channels<bf16, 4, true> { uint2 bits; };
 
 } // namespace
 
-/* V channels from channel c of a head's `channels`; beyond, zero. FIT: groups of V are aligned and
+/* Channel c and the next of a head's `channels`; beyond, zero. FIT: groups of V are aligned and
  * inside or outside as a whole. */
 template <int V, bool FIT, typename T>
-static __device__ __forceinline__ Floats<V> channels_load(const T *at, int c, int channels) {
-  Floats<V> x = {};
-  if constexpr (V == 4 && FIT && sizeof(T) == 4) {
-    if (c < channels) x = load_vector(at + c);
-  } else if constexpr (V == 4 && FIT) {
-    if (c >= channels) return x;
-    uint2 bits = *reinterpret_cast<const uint2 *>(at + c);
-    x = {{__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u),
-          __uint_as_float(bits.y << 16), __uint_as_float(bits.y & 0xffff0000u)}};
+static __device__ __forceinline__ Channels<T, V, FIT> channels_load(const T *at, int c,
+                                                                    int channels) {
+  Channels<T, V, FIT> loaded = {};
+  if constexpr (V == 4 && FIT) {
+    if (c >= channels) return loaded;
+    if constexpr (sizeof(T) == 4)
+      loaded.x = load_vector(at + c);
+    else
+      loaded.bits = *reinterpret_cast<const uint2 *>(at + c);
   } else {
 #pragma unroll
     for (int i = 0; i < V; i++)
-      if (c + i < channels) x.v[i] = load(at + c + i);
+      if (c + i < channels) loaded.x.v[i] = load(at + c + i);
   }
-  return x;
+  return loaded;
+}
+
+template <typename T, int V, bool FIT>
+static __device__ __forceinline__ Floats<V> channels_value(const Channels<T, V, FIT> &loaded) {
+  if constexpr (V == 4 && FIT && sizeof(T) == 2) {
+    uint2 bits = loaded.bits;
+    return {{__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u),
+             __uint_as_float(bits.y << 16), __uint_as_float(bits.y & 0xffff0000u)}};
+  } else
+    return loaded.x;
 }
 
 template <int V> static __device__ __forceinline__ Floats<V> sums_load(const float *at) {
@@ -68,10 +83,9 @@ template <int V> static __device__ __forceinline__ void sums_store(float *at, co
 static __device__ __forceinline__ Sample sample_read(const Deform &p, const Sort &s,
                                                      const Slice &slice, int entry,
                                                      Position *position) {
-  const int *entries = s.entries + (slice.head * p.levels + slice.level) * s.segment;
+  const int *entries = s.entries + (slice.above * p.levels + slice.level) * s.segment;
   int point = entries[entry], token = point / p.points;
-  int64_t row = slice.head / p.heads * p.tokens + token,
-          head = row * p.heads + slice.head % p.heads;
+  int64_t head = (slice.sample * p.tokens + token) * p.heads + slice.head;
   int64_t at = (head * p.levels + slice.level) * p.points + (point - token * p.points);
   *position = position_at(s, slice.level, s.places[token], p.offsets + 3 * at);
   float2 softmax = s.softmax[head];
@@ -85,8 +99,7 @@ static __device__ __forceinline__ Sample sample_read(const Deform &p, const Sort
 template <typename T>
 static __device__ __forceinline__ const T *slice_dy(const Deform &p, const Slice &slice,
                                                     const T *dy) {
-  return dy + slice.head / p.heads * p.tokens * p.width + slice.head % p.heads * p.channels +
-         slice.c0;
+  return dy + slice.sample * p.tokens * p.width + slice.head * p.channels + slice.c0;
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -99,12 +112,14 @@ struct Runs {
 
 /* A batch of samples. place: bits of `upper`; the token; the owners of its corners 4 z + 2 y + x in
  * bits 4 k, a part of the tile, or OUTSIDE; where its corner 0 lies in the tile. touched: a bit for
- * each part. */
+ * each part. visits: of each part, the samples that touch it. With 64 KiB of sums three blocks fit a
+ * multiprocessor. */
 struct Batch {
   float4 weight[VALUES_THREADS];
   uint4 place[VALUES_THREADS];
-  unsigned touched[VALUES_THREADS];
+  unsigned char touched[VALUES_THREADS], visits[VALUES_WARPS][VALUES_THREADS];
 };
+static_assert(VALUES_THREADS <= 256 && sizeof(Batch) + sizeof(Runs) + (65 << 10) <= 76 << 10, "");
 
 struct Tile {
   Slice slice;
@@ -120,7 +135,7 @@ static __device__ __forceinline__ Tile tile_find(const Deform &p, const Sort &s)
       item.at / p.heads; /* heads, which lie side by side in memory, one after another */
   int head = (int)(item.at - slice * p.heads), c0 = (int)(slice % s.slices) * s.wide;
   int64_t x = slice / s.slices, y = x / tiles[2], z = y / tiles[1], sample = z / tiles[0];
-  return {{item.level, c0, sample * p.heads + head},
+  return {{item.level, head, c0, sample, sample * p.heads + head},
           {(int)(z - sample * tiles[0]), (int)(y - z * tiles[1]), (int)(x - y * tiles[2])}};
 }
 
@@ -138,7 +153,7 @@ static __device__ __forceinline__ void runs_place(const Sort &s, const Tile &til
     key = key * level.tiles[a] + at;
     next = 2 * next + (way > 0);
   }
-  Run run = any ? run_of(s, level, tile.slice.head, 8 * key + next, 8 * key + next) : Run{0, 0};
+  Run run = any ? run_of(s, level, tile.slice.above, 8 * key + next, 8 * key + next) : Run{0, 0};
   int count = run.end - run.start, sum = count;
 #pragma unroll
   for (int step = 1; step < WARP; step *= 2) {
@@ -191,7 +206,7 @@ static __device__ __forceinline__ void batch_place(const Deform &p, const Sort &
       make_float4(sample.weight[0], sample.weight[1], sample.weight[2], sample.weight[3]);
   batch->place[t] =
       make_uint4(__float_as_uint(sample.upper), (unsigned)sample.token, owners, (unsigned)voxel);
-  batch->touched[t] = touched;
+  batch->touched[t] = (unsigned char)touched;
 }
 
 template <int V>
@@ -205,53 +220,70 @@ static __device__ __forceinline__ void corner_add(float *at, const Floats<V> &dy
 namespace {
 /* A sample for a lane: its channels of dy, the weights of its corners below and above along z,
  * where the lower one lies; apart: four bits a corner, 0 where this warp's part owns it. */
-template <int V> struct Visit {
-  Floats<V> x;
+template <typename T, int V, bool FIT> struct Visit {
+  Channels<T, V, FIT> dy;
   float low, high;
   unsigned apart;
   int at;
 };
 } // namespace
 
+/* Visit number `index` of `count`; past the last one nothing is owned. */
 template <typename T, int V, bool FIT>
-static __device__ __forceinline__ Visit<V> visit_make(const Batch &batch, int i, const T *dy,
-                                                      int width, int channels) {
-  int lane = (int)threadIdx.x % WARP;
+static __device__ __forceinline__ Visit<T, V, FIT>
+visit_make(const Batch &batch, int index, int count, const T *dy, int width, int channels) {
+  int lane = (int)threadIdx.x % WARP, part = (int)threadIdx.x / WARP;
+  int i = batch.visits[part][min(index, count - 1)];
   uint4 place = batch.place[i];
   float weight = reinterpret_cast<const float *>(batch.weight)[4 * i + lane / CORNER_LANES];
   float high = weight * __uint_as_float(place.x);
   const T *from = dy + (int64_t)(int)place.y * width;
   return {channels_load<V, FIT>(from, lane % CORNER_LANES * V, channels), weight - high, high,
-          place.z ^ threadIdx.x / WARP * 0x11111111u, (int)place.w * V * CORNER_LANES};
+          index < count ? place.z ^ (unsigned)part * 0x11111111u : WARP_ALL,
+          (int)place.w * V * CORNER_LANES};
 }
 
-/* Adds what of the batch's first `count` samples lies in this warp's part of the tile. Other lanes
- * add to the same voxel in the next visit. */
+/* Lists what of the batch's first `count` samples touches this warp's part: how many do. */
+static __device__ __forceinline__ int visits_list(Batch *batch, int count) {
+  int lane = (int)threadIdx.x % WARP, part = (int)threadIdx.x / WARP, found = 0;
+  for (int first = 0; first < count; first += WARP) {
+    bool mine = first + lane < count && batch->touched[first + lane] >> part & 1;
+    unsigned all = __ballot_sync(WARP_ALL, mine);
+    if (mine)
+      batch->visits[part][found + __popc(all & ((1u << lane) - 1))] = (unsigned char)(first + lane);
+    found += __popc(all);
+  }
+  __syncwarp();
+  return found;
+}
+
+/* Adds what of the batch lies in this warp's part of the tile, with several loads of dy on their
+ * way. Other lanes add to the same voxel in the next visit. */
 template <typename T, int V, bool FIT>
 static __device__ __forceinline__ void batch_add(const SortLevel &level, const Batch &batch,
                                                  int count, const T *dy, int width, int channels,
                                                  float *sums) {
-  constexpr int WIDE = V * CORNER_LANES;
+  constexpr int WIDE = V * CORNER_LANES, AHEAD = 4;
   int lane = (int)threadIdx.x % WARP, corner = lane / CORNER_LANES;
   unsigned below = 15u << 4 * corner, above = below << 16;
   float *lower =
       sums + ((corner >> 1 << level.shift[2]) + (corner & 1)) * WIDE + lane % CORNER_LANES * V;
   float *upper = lower + (WIDE << (level.shift[1] + level.shift[2]));
-  for (int first = 0; first < count; first += WARP) {
-    bool mine = first + lane < count && batch.touched[first + lane] >> threadIdx.x / WARP & 1;
-    unsigned left = __ballot_sync(WARP_ALL, mine);
-    if (!left) continue;
-    Visit<V> next = visit_make<T, V, FIT>(batch, first + __ffs((int)left) - 1, dy, width, channels);
-    do {
-      Visit<V> now = next;
-      left &= left - 1;
-      if (left)
-        next = visit_make<T, V, FIT>(batch, first + __ffs((int)left) - 1, dy, width, channels);
-      if (!(now.apart & below)) corner_add<V>(lower + now.at, now.x, now.low);
-      if (!(now.apart & above)) corner_add<V>(upper + now.at, now.x, now.high);
+  if (count == 0) return;
+  Visit<T, V, FIT> next[AHEAD];
+#pragma unroll
+  for (int i = 0; i < AHEAD; i++)
+    next[i] = visit_make<T, V, FIT>(batch, i, count, dy, width, channels);
+  for (int first = 0; first < count; first += AHEAD)
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++) {
+      Visit<T, V, FIT> now = next[i];
+      next[i] = visit_make<T, V, FIT>(batch, first + AHEAD + i, count, dy, width, channels);
+      Floats<V> x = channels_value<T, V, FIT>(now.dy);
+      if (!(now.apart & below)) corner_add<V>(lower + now.at, x, now.low);
+      if (!(now.apart & above)) corner_add<V>(upper + now.at, x, now.high);
       __syncwarp();
-    } while (left);
-  }
+    }
 }
 
 /* Writes the tile's voxels, N channels at a time. */
@@ -260,7 +292,7 @@ static __device__ __forceinline__ void tile_store(const Deform &p, const SortLev
                                                   const Tile &tile, const float *sums) {
   constexpr int WIDE = V * CORNER_LANES, PIECES = WIDE / N;
   int voxels = 1 << (level.shift[0] + level.shift[1] + level.shift[2]);
-  T *out = static_cast<T *>(level.out) + tile.slice.head % p.heads * p.channels + tile.slice.c0;
+  T *out = static_cast<T *>(level.out) + tile.slice.head * p.channels + tile.slice.c0;
   for (int item = (int)threadIdx.x; item < voxels * PIECES; item += VALUES_THREADS) {
     int c = item % PIECES * N, voxel = item / PIECES, rest = voxel, at[3];
     bool inside = tile.slice.c0 + c < p.channels;
@@ -271,7 +303,7 @@ static __device__ __forceinline__ void tile_store(const Deform &p, const SortLev
       inside = inside && at[a] < level.size[a];
     }
     if (!inside) continue;
-    int64_t row = tile.slice.head / p.heads * level.size[0] + at[0];
+    int64_t row = tile.slice.sample * level.size[0] + at[0];
     row = (row * level.size[1] + at[1]) * level.size[2] + at[2];
     Floats<N> x;
     if constexpr (N == 1)
@@ -305,7 +337,8 @@ static __global__ void __launch_bounds__(VALUES_THREADS, 3)
     int count = min(all - first, VALUES_THREADS);
     if ((int)threadIdx.x < count) batch_place(p, s, tile, runs, first + (int)threadIdx.x, &batch);
     __syncthreads();
-    batch_add<T, V, FIT>(level, batch, count, dy, p.width, p.channels - tile.slice.c0, sums);
+    batch_add<T, V, FIT>(level, batch, visits_list(&batch, count), dy, p.width,
+                         p.channels - tile.slice.c0, sums);
     __syncthreads();
   }
   tile_store<T, V, FIT ? Lanes<T>::COUNT : 1>(p, level, tile, sums);
@@ -327,17 +360,18 @@ static __device__ __forceinline__ void cell_add(const Sample &sample, Sample *ba
   batch[lane] = sample;
   __syncwarp();
   for (int first = 0; first < count; first += TOGETHER) {
-    Floats<V> x[TOGETHER];
+    Channels<T, V, FIT> loaded[TOGETHER];
 #pragma unroll
     for (int i = 0; i < TOGETHER; i++)
-      x[i] = channels_load<V, FIT>(dy + (int64_t)batch[first + i].token * width, c, channels);
+      loaded[i] = channels_load<V, FIT>(dy + (int64_t)batch[first + i].token * width, c, channels);
 #pragma unroll
     for (int i = 0; i < TOGETHER; i++) {
       float weight = batch[first + i].weight[corner], high = weight * batch[first + i].upper;
+      Floats<V> x = channels_value<T, V, FIT>(loaded[i]);
 #pragma unroll
       for (int v = 0; v < V; v++) {
-        sums->low.v[v] += (weight - high) * x[i].v[v];
-        sums->high.v[v] += high * x[i].v[v];
+        sums->low.v[v] += (weight - high) * x.v[v];
+        sums->high.v[v] += high * x.v[v];
       }
     }
   }
@@ -355,8 +389,10 @@ static __global__ void __launch_bounds__(VALUES_THREADS)
   const SortLevel &level = s.level[item.level];
   int64_t head = item.at / level.keys;
   int cell = (int)(item.at - head * level.keys), lane = (int)threadIdx.x % WARP;
-  Slice slice = {item.level, (int)(head % s.slices) * s.wide, head / s.slices};
-  Run run = run_of(s, level, slice.head, cell, cell);
+  int64_t above = head / s.slices, batch = above / p.heads;
+  Slice slice = {item.level, (int)(above - batch * p.heads),
+                 (int)(head - above * s.slices) * s.wide, batch, above};
+  Run run = run_of(s, level, above, cell, cell);
   CornerSums<V> sums = {};
   dy = slice_dy(p, slice, dy);
   for (int first = run.start; first < run.end; first += WARP) {
@@ -366,8 +402,7 @@ static __global__ void __launch_bounds__(VALUES_THREADS)
     cell_add<T, V, FIT>(sample, batches[threadIdx.x / WARP], min(run.end - first, WARP), dy,
                         p.width, p.channels - slice.c0, &sums);
   }
-  float *out = s.corners +
-               (level.corners + slice.head * level.keys + cell) * 8 * s.slices * s.wide +
+  float *out = s.corners + (level.corners + above * level.keys + cell) * 8 * s.slices * s.wide +
                lane / CORNER_LANES * s.slices * s.wide + slice.c0 + lane % CORNER_LANES * V;
   sums_store<V>(out, sums.low);
   sums_store<V>(out + 4 * s.slices * s.wide, sums.high);

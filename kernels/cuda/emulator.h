@@ -148,14 +148,6 @@ static inline unsigned ballot(const char *file, int line, unsigned mask, bool bi
   exchange(file, line, mask, bit, lane(), &bits);
   return bits;
 }
-/* The lanes of the mask that have the same value; the mask is all lanes. */
-template <typename T> unsigned match(const char *file, int line, unsigned mask, T value) {
-  unsigned same = 0;
-  for (int from = 0; from < warpSize; from++)
-    same |= (unsigned)(shuffle(file, line, mask, value, from) == value) << from;
-  return same;
-}
-
 /* ---- launching ------------------------------------------------------------------------------- */
 
 void run(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
@@ -188,7 +180,6 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (
 #define __ballot_sync(mask, p) emulator::ballot(__FILE__, __LINE__, mask, p)
 #define __any_sync(mask, p)    (emulator::ballot(__FILE__, __LINE__, mask, p) != 0)
 #define __all_sync(mask, p)    (emulator::ballot(__FILE__, __LINE__, mask, p) == (mask))
-#define __match_any_sync(...)  emulator::match(__FILE__, __LINE__, __VA_ARGS__)
 #define EMULATOR_FIRST(a, ...) a
 #define __syncwarp(...)                                                                            \
   (void)emulator::ballot(__FILE__, __LINE__, EMULATOR_FIRST(__VA_ARGS__ __VA_OPT__(, ) ~0u), true)
