@@ -77,6 +77,15 @@ load cli
   [ "$(grep -ho "cores [0-9]*$" results/logs/*.log | sort -u | wc -l)" -eq 2 ]
 }
 
+@test "flags reach the trial, what is as ever does not, and no flag changes which trial it is" {
+  experiment rows=1 seeds=1
+  "$harness" run -q experiment.json --workers 1 >/dev/null
+  grep -qxF 'flags {}' results/logs/*.log
+  "$harness" run -q experiment.json --retry done --workers 3 --profile --no-capture --deterministic >/dev/null
+  grep -qxF 'flags {"deterministic": 1, "no_capture": 1, "profile": 1, "workers": 3}' results/logs/*.log
+  [ "$(sql 'SELECT count(*) FROM trials')" -eq 1 ]
+}
+
 # --- trials that end badly ---
 
 @test "each way to end badly is told at once with its reason, stored, and not run again" {
