@@ -2,7 +2,7 @@
  * attempt that did not end well leaves behind. Its file: test_store_forms.c. */
 #include "base/nearest.h"
 #include "src/report/result.h"
-#include "src/store/rows.h"
+#include "src/store/typed_rows.h"
 #include "tests/store_files.h"
 
 #include <signal.h>

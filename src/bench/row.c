@@ -2,7 +2,7 @@
 #include "kernels/cpu/processor.h"
 #include "src/data/sets/json_text.h"
 #include "src/machine/environment.h"
-#include "src/store/bench.h"
+#include "src/store/bench_runs.h"
 
 #include <math.h>
 #include <omp.h>

@@ -6,7 +6,7 @@
 #include "src/machine/environment.h"
 #include "src/machine/timing.h"
 #include "src/report/sheet.h"
-#include "src/store/bench.h"
+#include "src/store/bench_runs.h"
 #include "src/store/field.h"
 
 #include <math.h>

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "lua/bind.h"
+#include "src/cli/cmd_report.h"
 #include "src/cli/figures.h"
-#include "src/cli/report.h"
 #include "src/data/plan/plan_file.h"
 #include "src/store/field.h"
 

@@ -8,7 +8,7 @@
 #include "src/cli/figures.h"
 #include "src/data/metrics/metric.h"
 #include "src/report/plot.h"
-#include "src/store/bench.h"
+#include "src/store/bench_runs.h"
 
 typedef struct Choice {
   ResultChoice result;

@@ -12,7 +12,7 @@ typedef struct PlotOf {
   Store *store;
   const char *folder;   /* its pictures lie in FOLDER/plots */
   const Result *result; /* of result_load; NULL: of a bench run */
-  int64_t run;          /* the bench run's number (src/store/bench.h), 0: the newest */
+  int64_t run;          /* the bench run's number (src/store/bench_runs.h), 0: the newest */
 } PlotOf;
 
 typedef enum PlotSubject { PLOT_RESULT, PLOT_PLANS, PLOT_BENCH } PlotSubject;

@@ -3,7 +3,7 @@
 #ifndef REPORT_RESULT_H
 #define REPORT_RESULT_H
 
-#include "src/store/rows.h"
+#include "src/store/typed_rows.h"
 
 /* Which cells. what is a table's number or an experiment's name; scale, dataset and device may be
  * NULL: then the newest decide. plan_id: exactly these, when not 0. metric: another one that

@@ -14,8 +14,8 @@
  *   const Trial *trial = rows.row;
  *   ...
  *   rows_free(&rows); */
-#ifndef STORE_ROWS_H
-#define STORE_ROWS_H
+#ifndef STORE_TYPED_ROWS_H
+#define STORE_TYPED_ROWS_H
 
 #include "src/store/store.h"
 

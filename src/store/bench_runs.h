@@ -1,6 +1,6 @@
 /* Stored benches: a run is one `harness bench`, its rows carry every sample. */
-#ifndef STORE_BENCH_H
-#define STORE_BENCH_H
+#ifndef STORE_BENCH_RUNS_H
+#define STORE_BENCH_RUNS_H
 
 #include "src/store/store.h"
 

@@ -1,4 +1,4 @@
-#include "src/store/rows.h"
+#include "src/store/typed_rows.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The HTML report, also written at the end of a sweep. */
-#ifndef CLI_REPORT_H
-#define CLI_REPORT_H
+#ifndef CLI_CMD_REPORT_H
+#define CLI_CMD_REPORT_H
 
 #include "src/cli/cli.h"
 #include "src/report/result.h"

@@ -1,4 +1,4 @@
-#include "src/store/bench.h"
+#include "src/store/bench_runs.h"
 
 #include <string.h>
 
