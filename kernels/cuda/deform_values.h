@@ -112,8 +112,8 @@ struct Runs {
 
 /* A batch of samples. place: bits of `upper`; the token; the owners of its corners 4 z + 2 y + x in
  * bits 4 k, a part of the tile, or OUTSIDE; where its corner 0 lies in the tile. touched: a bit for
- * each part. visits: of each part, the samples that touch it. With 64 KiB of sums three blocks fit a
- * multiprocessor. */
+ * each part. visits: of each part, the samples that touch it. With 64 KiB of sums three blocks fit
+ * a multiprocessor. */
 struct Batch {
   float4 weight[VALUES_THREADS];
   uint4 place[VALUES_THREADS];
