@@ -50,7 +50,7 @@ LIB_SOURCES  := $(filter-out kernels/cuda/kernel_table.c,$(wildcard kernels/cuda
 OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
-EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o \
+EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o kernels/cuda/emulator_traffic.o \
                   kernels/cuda/kernel_table.o $(addprefix kernels/volumes/,patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o \
                   tests/library_rows.o tests/image_conv.o)
 ifeq ($(CPU_ONLY),)
@@ -107,10 +107,11 @@ $(BUILD)/%.cu.o: %.cu
 	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
 CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers -Werror -DCUDA_EMULATOR -I. $(CPPFLAGS)
+# Every load and store of a kernel is told to kernels/cuda/emulator_traffic.cc.
 $(BUILD)/emulated/%.o: %.cu
 	@mkdir -p $(@D)
 	@echo '  CXX $@'
-	$(Q)$(CXX) -x c++ $(CXX_FLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CXX) -x c++ $(CXX_FLAGS) -fsanitize=thread -MMD -MP -c $< -o $@
 $(BUILD)/emulated/%.o: %.cc
 	@mkdir -p $(@D)
 	@echo '  CXX $@'
@@ -120,9 +121,9 @@ $(BUILD)/emulated/%.o: %.c
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -DCUDA_EMULATOR -MMD -MP -c $< -o $@
 
-$(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_run.o \
+$(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_run.o \
   $(BUILD)/tests/alloc_count.o
-$(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
+$(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
 $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/sgd_emulated.o
 $(BUILD)/tests/test_events: $(BUILD)/harness
 ifeq ($(CPU_ONLY),)
@@ -139,7 +140,7 @@ $(PLAYED): tests/emulated_gpu.c $(filter-out %/src/cli/main.o %/engine/backend.o
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(filter %.c,$^) $(filter %.o,$^) $(LDFLAGS) $(LIBS) -lstdc++ -o $@
 $(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
-$(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
+$(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS) $(BUILD)/linked
 	@mkdir -p $(@D)
 	$(say)

@@ -264,8 +264,11 @@ void emulator::copies_wait(int left) {
   static const unsigned char zeros[16] = {0};
   Fiber *me = &fibers[current];
   int done = 0;
-  for (; done < me->copy_count && me->copies[done].group < me->group - left; done++)
-    memcpy(me->copies[done].to, me->copies[done].from ? me->copies[done].from : zeros, 16);
+  for (; done < me->copy_count && me->copies[done].group < me->group - left; done++) {
+    const void *from = me->copies[done].from;
+    memcpy(me->copies[done].to, from ? from : zeros, 16);
+    if (from) emulator_traffic_read(from, 16);
+  }
   me->copy_count -= done;
   memmove(me->copies, me->copies + done, (size_t)me->copy_count * sizeof *me->copies);
 }
@@ -378,6 +381,7 @@ void emulator::run(const char *name, const void *kernel, dim3 grid, dim3 block, 
     blockIdx.z = (unsigned)(at / grid.x / grid.y);
     run_block(shared_bytes);
   }
+  emulator_traffic_launched();
 }
 
 extern "C" void emulator_order(unsigned seed) {

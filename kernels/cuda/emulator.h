@@ -23,6 +23,8 @@
 #include <string.h>
 #include <tuple>
 
+#include "kernels/cuda/emulator_traffic.h"
+
 /* Writes PROGRAM.launched: a line for each kernel that ran so far, the distance of its code from
  * that of emulator_report (tests/emulator.bats). */
 extern "C" void emulator_report(const char *program);
@@ -208,26 +210,31 @@ template <typename T> static inline T max(T a, T b) {
 }
 
 template <typename T> static inline T atomicAdd(T *at, T value) {
+  emulator_traffic_atomic(at);
   T old = *at;
   *at = old + value;
   return old;
 }
 template <typename T> static inline T atomicMax(T *at, T value) {
+  emulator_traffic_atomic(at);
   T old = *at;
   if (old < value) *at = value;
   return old;
 }
 template <typename T> static inline T atomicMin(T *at, T value) {
+  emulator_traffic_atomic(at);
   T old = *at;
   if (value < old) *at = value;
   return old;
 }
 template <typename T> static inline T atomicExch(T *at, T value) {
+  emulator_traffic_atomic(at);
   T old = *at;
   *at = value;
   return old;
 }
 template <typename T> static inline T atomicCAS(T *at, T expected, T value) {
+  emulator_traffic_atomic(at);
   T old = *at;
   if (old == expected) *at = value;
   return old;
@@ -248,11 +255,16 @@ static inline const char *cudaGetErrorString(cudaError_t) {
 }
 static inline cudaError_t cudaMemsetAsync(void *at, int byte, size_t bytes, cudaStream_t) {
   memset(at, byte, bytes);
+  emulator_traffic_write(at, bytes);
+  emulator_traffic_launched();
   return cudaSuccess;
 }
 static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, int,
                                           cudaStream_t) {
   memmove(to, from, bytes);
+  emulator_traffic_read(from, bytes);
+  emulator_traffic_write(to, bytes);
+  emulator_traffic_launched();
   return cudaSuccess;
 }
 

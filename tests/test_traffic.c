@@ -1,0 +1,103 @@
+/* What our CUDA kernels move, counted in the emulator at the shapes of scale quick, against the
+ * least traffic that the ops' rows claim (op_cost), by which a bench and `estimate --gpu` judge them:
+ * every byte of an operand once. Where the claim is off by more than 5 % of what the kernels touch,
+ * or a kernel moves more than its op's passes over that, this fails.
+ *
+ *   build/tests/test_traffic [NAME ...] */
+#include "kernels/cuda/emulator_traffic.h"
+#include "kernels/cuda/table.h"
+#include "tests/op_check.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double TOLERANCE = 0.05;
+
+static struct { int passed, failed; } totals;
+
+/* ---- a kernel that is watched -------------------------------------------------------------------
+ */
+
+static const Kernel *watched;
+static EmulatorTraffic traffic;
+
+static void watch(const Tensor *tensor) {
+  if (tensor->data) emulator_traffic_watch(tensor->data, tensor_bytes(tensor), true);
+}
+
+static void watch_all(const Call *call) {
+  for (int i = 0; i < call->n_in; i++) watch(&call->in[i]), watch(&call->din[i]);
+  for (int i = 0; i < call->n_out; i++) watch(&call->out[i]), watch(&call->dout[i]);
+  emulator_traffic_watch(call->scratch, call->scratch_bytes, false);
+}
+
+static void forward(const Call *call) {
+  watch_all(call);
+  watched->forward(call);
+  traffic = emulator_traffic_take();
+}
+
+static void backward(const Call *call) {
+  watch_all(call);
+  watched->backward(call);
+  traffic = emulator_traffic_take();
+}
+
+/* ---- comparing ----------------------------------------------------------------------------------
+ */
+
+/* The claim for what this call asks for: gradients of labels are none. */
+static double claimed(const OpRun *run, bool back) {
+  Call call = run->call;
+  call.backward = back;
+  for (int i = 0; i < call.n_in; i++)
+    if (!run->din[i].data) call.din[i] = (Tensor){.type = BF16, .rank = 1};
+  return op_cost(&call).bytes;
+}
+
+static void judge(const OpRun *run, const char *name, bool back) {
+  double claim = claimed(run, back), touched = (double)traffic.touched;
+  double off = touched / claim - 1;
+  bool good = fabs(off) <= TOLERANCE;
+  totals.passed += good;
+  totals.failed += !good;
+  printf("%-5s%-18s %-28s %-8s %-4s %9.3f MB  touched %5.3f  moved %5.2f  asked %6.2f%s\n",
+         good ? "" : "FAIL", run->call.op->name, name, back ? "backward" : "forward",
+         run->call.in[0].type == BF16 ? "bf16" : "f32", claim / 1e6, touched / claim,
+         (double)traffic.moved / claim, (double)traffic.asked / claim,
+         traffic.atomics ? "  atomics" : "");
+}
+
+static void check_case(OpId id, const OpCase *c) {
+  Kernel kernel = *kernels_emulated[id];
+  Error error = {{0}};
+  OpRun run;
+  watched = kernels_emulated[id];
+  kernel.forward = forward;
+  if (kernel.backward) kernel.backward = backward;
+  bool made = op_case_run(&run, id, c, kernel.bf16 ? BF16 : F32, &kernel, &error);
+  CHECK(made, "%s: %s", c->name, error.text);
+  bool good = op_run_forward(&run, &error);
+  if (good) judge(&run, c->name, false);
+  if (good && op_run_has_backward(&run)) {
+    good = op_run_backward(&run, OP_RUN_ALL, OP_RUN_ALL, &error);
+    if (good) judge(&run, c->name, true);
+  }
+  totals.failed += !good;
+  if (!good) printf("FAIL %s, %s: %s\n", run.call.op->name, c->name, error.text);
+  op_run_free(&run);
+}
+
+static bool chosen(const char *name, int argc, char **argv) {
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], name) == 0) return true;
+  return argc == 1;
+}
+
+int main(int argc, char **argv) {
+  for (int id = 0; id < OP_COUNT; id++)
+    for (const OpCase *c = op_cases[id]; c->name && kernels_emulated[id]; c++)
+      if (c->bench && chosen(op_table[id]->name, argc, argv)) check_case((OpId)id, c);
+  printf("%d passed, %d failed\n", totals.passed, totals.failed);
+  return totals.failed > 0;
+}
