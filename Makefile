@@ -104,7 +104,8 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo --Werror all-warnings -Xcompiler -Wall,-We
 $(BUILD)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	@echo '  NVCC $@'
-	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+	$(Q)$(NVCC) $(NVCC_FLAGS) --resource-usage -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2>$(@:.o=.resources) || { \
+	  grep -v '^ptxas info\|bytes stack frame' $(@:.o=.resources) >&2; exit 1; }
 
 CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers -Werror -DCUDA_EMULATOR -I. $(CPPFLAGS)
 # Every load and store of a kernel is told to kernels/cuda/emulator_traffic.cc.
