@@ -35,6 +35,7 @@ const Backend *cuda_open(int index, Error *error);
 bool cuda_info(int index, DeviceInfo *info, Error *error);
 const Backend *cuda_plan(const char *properties, Error *error);
 void convolution_choices(void (*visit)(const ConvolutionChoice *choice, void *user), void *user);
+void product_choices(void (*visit)(const ProductChoice *choice, void *user), void *user);
 #else
 static const Backend *cuda_open(int index, Error *error) {
   (void)index;
@@ -54,6 +55,9 @@ static const Backend *cuda_plan(const char *properties, Error *error) {
 }
 static void convolution_choices(void (*visit)(const ConvolutionChoice *choice, void *user),
                                 void *user) {
+  (void)visit, (void)user;
+}
+static void product_choices(void (*visit)(const ProductChoice *choice, void *user), void *user) {
   (void)visit, (void)user;
 }
 #endif
@@ -123,6 +127,10 @@ const Backend *backend_planned(const char *home, const char *name, Error *error)
 
 void backend_engines(void (*visit)(const ConvolutionChoice *choice, void *user), void *user) {
   convolution_choices(visit, user);
+}
+
+void backend_products(void (*visit)(const ProductChoice *choice, void *user), void *user) {
+  product_choices(visit, user);
 }
 
 void backend_write(const Backend *backend, void *to, const void *from, size_t bytes) {

@@ -96,6 +96,8 @@ bool backend_names_gpu(const char *name, int *index);
 const Backend *backend_planned(const char *home, const char *name, Error *error);
 /* The engines of cuDNN that the plans of this process use; none in a build without CUDA. */
 void backend_engines(void (*visit)(const ConvolutionChoice *choice, void *user), void *user);
+/* The algorithms of cuBLASLt that its products use. */
+void backend_products(void (*visit)(const ProductChoice *choice, void *user), void *user);
 
 /* memcpy where the memory is the host's. */
 void backend_write(const Backend *backend, void *to, const void *from, size_t bytes);

@@ -20,6 +20,7 @@ const Backend *cuda_open(int index, Error *error);
 bool cuda_info(int index, DeviceInfo *info, Error *error);
 const Backend *cuda_plan(const char *properties, Error *error);
 void convolution_choices(void (*visit)(const ConvolutionChoice *choice, void *user), void *user);
+void product_choices(void (*visit)(const ProductChoice *choice, void *user), void *user);
 
 /* ---- memory that only the device reaches ----------------------------------------------------- */
 
@@ -401,5 +402,9 @@ const Backend *cuda_plan(const char *given, Error *error) {
 }
 
 void convolution_choices(void (*visit)(const ConvolutionChoice *choice, void *user), void *user) {
+  (void)visit, (void)user;
+}
+
+void product_choices(void (*visit)(const ProductChoice *choice, void *user), void *user) {
   (void)visit, (void)user;
 }

@@ -64,6 +64,21 @@ static cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLt
   *count = 1;
   return CUBLAS_STATUS_SUCCESS;
 }
+static cublasStatus_t configuration(const cublasLtMatmulAlgo_t *,
+                                    cublasLtMatmulAlgoConfigAttributes_t name, void *value, size_t,
+                                    size_t *) {
+  *static_cast<int32_t *>(value) = name == CUBLASLT_ALGO_CONFIG_ID           ? 7
+                                   : name == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? 9
+                                                                             : 0;
+  return CUBLAS_STATUS_SUCCESS;
+}
+/* The newest comes first. */
+static void newest(const ProductChoice *choice, void *user) {
+  GemmAnswer *answer = static_cast<GemmAnswer *>(user);
+  if (!choice->asked || answer->algorithm) return;
+  answer->algorithm = choice->algorithm;
+  answer->splits = choice->splits;
+}
 static const char *status_name(cublasStatus_t) {
   return "by the stand-in";
 }
@@ -85,6 +100,7 @@ extern "C" GemmAnswer gemm_stand_in(bool has_epilogue) {
   f->cublasLtMatmulPreferenceSetAttribute = prefer;
   f->cublasLtMatmulPreferenceDestroy = unprefer;
   f->cublasLtMatmulAlgoGetHeuristic = heuristic;
+  f->cublasLtMatmulAlgoConfigGetAttribute = configuration;
   f->cublasLtGetStatusString = status_name;
   libraries.blas_handle = reinterpret_cast<cublasLtHandle_t>(&answer);
   absent_gpu = AbsentGpu{1, 1024};
@@ -95,6 +111,7 @@ extern "C" GemmAnswer gemm_stand_in(bool has_epilogue) {
   int64_t before = gpu_launches;
   if (gemm) gemm_run(gemm, NULL, NULL, NULL, NULL, NULL, NULL);
   answer.made = gemm != NULL;
+  product_choices(newest, &answer);
   answer.launches = (int)(gpu_launches - before);
   answer.null_biases = told.null_biases;
   answer.epilogue = told.epilogue;

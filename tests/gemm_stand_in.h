@@ -8,9 +8,10 @@
  * or only without. */
 typedef struct GemmAnswer {
   bool made;
-  int launches;    /* of a run, the library's call being one */
-  int null_biases; /* times that the heuristic was asked about a bias at address 0 */
-  int epilogue;    /* of the description in the end: CUBLASLT_EPILOGUE_* */
+  int launches;          /* of a run, the library's call being one */
+  int null_biases;       /* times that the heuristic was asked about a bias at address 0 */
+  int epilogue;          /* of the description in the end: CUBLASLT_EPILOGUE_* */
+  int algorithm, splits; /* as product_choices tells: the library's are 7 and 9 */
 } GemmAnswer;
 
 GemmAnswer gemm_stand_in(bool has_epilogue);

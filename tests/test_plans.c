@@ -1,6 +1,7 @@
 /* What cuDNN plans for a GPU that is not here: every convolution of the ops' cases and of the AMOS
  * and BTCV plans at the paper's scale, in BF16, float with TF32 and float, on sm_80 and sm_90. Each
- * has a precompiled engine within its workspace, which adds the bias where there is one to add.
+ * has a precompiled engine within its workspace, which adds the bias where there is one to add. And
+ * what cuBLASLt will be asked for, which names no algorithm without a GPU.
  * Nothing runs: what the engines compute, `make gpu-check` compares.
  *
  *   build/tests/test_plans [GPU ...]    of kernels/cuda/devices; at first a100 h100, each in a
@@ -9,6 +10,7 @@
 #include "lua/bind.h"
 #include "src/train/config.h"
 #include "src/train/footprint.h"
+#include "tests/product_line.h"
 
 #include <string.h>
 #include <sys/wait.h>
@@ -133,6 +135,18 @@ static void print_choice(const ConvolutionChoice *c, void *user) {
   totals.failed += wrong != NULL;
 }
 
+static int products;
+
+/* The library multiplies BF16 on tensor cores where rows begin at multiples of 16 bytes; else it is
+ * said here. */
+static void look_at_product(const ProductChoice *c, void *user) {
+  int64_t a = c->turn_a ? c->m : c->k, b = c->turn_b ? c->k : c->n;
+  bool odd = c->in == BF16 && (a % 8 || b % 8);
+  product_line(c, user);
+  if (odd) printf("  rows of A or B that are no multiple of 16 bytes\n");
+  products++;
+}
+
 static void plan_all(const Backend *gpu) {
   static const struct {
     const char *dtype;
@@ -150,17 +164,18 @@ static void plan_all(const Backend *gpu) {
 
 /* ---- products: cuBLASLt cannot be asked without a GPU ---------------------------------------- */
 
-#ifdef WITH_CUDA
 static void check(bool good, const char *what) {
   totals.passed += good;
   totals.failed += !good;
   if (!good) printf("FAIL %s\n", what);
 }
 
+#ifdef WITH_CUDA
 static void plan_products(void) {
   GemmAnswer whole = gemm_stand_in(true), apart = gemm_stand_in(false);
   check(whole.made && whole.launches == 1, "a product with its bias in the epilogue");
   check(apart.made, "no algorithm has the epilogue: the product is made without it");
+  check(whole.algorithm == 7 && whole.splits == 9, "the algorithm that was chosen is told");
   check(apart.launches == 2 && apart.epilogue != whole.epilogue, "the bias is added apart");
   check(whole.null_biases + apart.null_biases == 0, "the bias has an address when it is asked for");
 }
@@ -174,8 +189,10 @@ static int run(const char *name) {
   const Backend *gpu = backend_planned(".", name, &error);
   if (gpu) {
     plan_all(gpu);
-    plan_products();
     backend_engines(print_choice, (void *)name);
+    backend_products(look_at_product, (void *)name);
+    check(products > 100, "the products of four nets in three types are listed");
+    plan_products();
   } else {
     printf("SKIP: %s\n", error.text);
     totals.skipped++;

@@ -9,7 +9,7 @@
  *     --timed   engines by their time, as a plain run; without it as `run --deterministic`
  *     --tf32    float products in TF32
  *     --bf16    storage in BF16 alone
- *     --engines at last the engines of cuDNN that were used
+ *     --engines at last the engines of cuDNN and the algorithms of cuBLASLt that were used
  *     --part    2/14: the second of every fourteen nodes, so that several processes share them */
 #include "kernels/cpu/processor.h"
 #include "kernels/mode.h"
@@ -18,6 +18,7 @@
 #include "src/bench/sample.h"
 #include "src/train/config.h"
 #include "src/train/footprint.h"
+#include "tests/product_line.h"
 
 #include <math.h>
 #include <string.h>
@@ -236,6 +237,11 @@ static void print_engine(const ConvolutionChoice *c, void *user) {
          c->fused ? " +bias" : "", (double)c->workspace / 0x1p20, 1e3 * c->seconds);
 }
 
+static void print_product(const ProductChoice *c, void *user) {
+  (void)user;
+  product_line(c, "product");
+}
+
 static bool chosen(const char *name, int names, char **list) {
   for (int i = 0; i < names; i++)
     if (!strcmp(list[i], name)) return true;
@@ -293,6 +299,7 @@ int main(int argc, char **argv) {
       check_case(backend, &cases[i], BF16);
   }
   if (engines) backend_engines(print_engine, NULL);
+  if (engines) backend_products(print_product, NULL);
   printf("%d passed, %d failed, %d skipped\n", totals.passed, totals.failed, totals.skipped);
   return totals.failed > 0;
 }

@@ -1,4 +1,5 @@
-/* Which engine of cuDNN was chosen for a convolution, to be looked at. */
+/* Which engine of cuDNN was chosen for a convolution, which algorithm of cuBLASLt for a product, to be
+ * looked at. */
 #ifndef KERNELS_CUDA_CHOICE_H
 #define KERNELS_CUDA_CHOICE_H
 
@@ -28,5 +29,21 @@ typedef struct ConvolutionChoice {
   int64_t workspace; /* bytes */
   double seconds;    /* of one call, measured; 0: chosen without */
 } ConvolutionChoice;
+
+/* D (m, n) = A (m, k) B (k, n), `batch` times; turn_a, turn_b: A is stored (k, m), B (n, k). */
+typedef struct ProductChoice {
+  int64_t m, n, k;
+  bool turn_a, turn_b;
+  int batch;
+  DType in, out;
+  bool tf32;
+  bool bias, relu, adds; /* added, applied; to what is in D */
+  bool fused;            /* bias and relu by the library itself */
+  bool asked;            /* false: planned, which the library cannot be asked for without a GPU */
+  int algorithm, tile, stages, splits; /* its configuration in cuBLASLt's numbers */
+  int suggested;                       /* algorithms, the chosen one among them */
+  int64_t workspace;                   /* bytes; not asked: the most it may take */
+  double seconds;                      /* of one call, measured; 0: chosen without */
+} ProductChoice;
 
 #endif

@@ -21,6 +21,9 @@ struct Gemm {
   cublasLtMatrixLayout_t a, b, d;
   cublasLtMatmulAlgo_t algorithm;
   size_t workspace;
+  bool asked;     /* the library, which has to have a GPU */
+  int suggested;  /* algorithms */
+  double seconds; /* of a call, measured; 0: not */
 };
 
 static constexpr size_t MOST_WORKSPACE = (size_t)32 << 20;
@@ -185,6 +188,8 @@ static bool choose(Gemm *gemm, Error *error) {
     return true;
   }
   int count = ask(gemm, found, &status), best = -1;
+  gemm->asked = true;
+  gemm->suggested = count;
   Autotune autotune = autotune_begin();
   Rehearsal rehearsal = {};
   if (!autotune.blind && count > 1) autotune.blind = !rehearsal_begin(&rehearsal, gemm);
@@ -202,6 +207,7 @@ static bool choose(Gemm *gemm, Error *error) {
                 BLAS(cublasLtGetStatusString)(status));
   gemm->algorithm = found[best].algo;
   gemm->workspace = found[best].workspaceSize;
+  gemm->seconds = autotune.blind ? 0 : autotune.best;
   return true;
 }
 
@@ -219,9 +225,10 @@ static void destroy(Gemm *gemm) {
   delete gemm;
 }
 
+static Gemm *made_so_far;
+
 const Gemm *gemm_make(const GemmShape *shape, Error *error) {
-  static Gemm *made;
-  for (const Gemm *g = made; g; g = g->next)
+  for (const Gemm *g = made_so_far; g; g = g->next)
     if (same_shape(&g->shape, shape) && g->deterministic == kernel_mode.deterministic) return g;
   Gemm *gemm = new (std::nothrow) Gemm();
   CHECK(gemm, "no memory for a matrix product");
@@ -233,8 +240,8 @@ const Gemm *gemm_make(const GemmShape *shape, Error *error) {
     destroy(gemm);
     return NULL;
   }
-  gemm->next = made;
-  return made = gemm;
+  gemm->next = made_so_far;
+  return made_so_far = gemm;
 }
 
 size_t gemm_workspace(const Gemm *gemm) {
@@ -245,4 +252,39 @@ void gemm_run(const Gemm *gemm, void *stream, const void *a, const void *b, cons
               void *d, void *workspace) {
   BLAS_TRY(multiply(gemm, stream, a, b, bias, d, scratch_aligned(workspace)));
   if (gemm->apart) add_apart(gemm, stream, bias, d);
+}
+
+/* ---- what was chosen ----------------------------------------------------------------------------
+ */
+
+static int configured(const Gemm *gemm, cublasLtMatmulAlgoConfigAttributes_t name) {
+  int32_t value = 0;
+  size_t written = 0;
+  if (gemm->asked)
+    BLAS_TRY(BLAS(cublasLtMatmulAlgoConfigGetAttribute)(&gemm->algorithm, name, &value,
+                                                        sizeof value, &written));
+  return value;
+}
+
+void product_choices(void (*visit)(const ProductChoice *choice, void *user), void *user) {
+  for (const Gemm *g = made_so_far; g; g = g->next) {
+    const GemmShape *s = &g->shape;
+    ProductChoice c = {};
+    c.m = s->m, c.n = s->n, c.k = s->k;
+    c.turn_a = s->turn_a, c.turn_b = s->turn_b;
+    c.batch = s->batch;
+    c.in = s->in, c.out = s->out;
+    c.tf32 = s->in == F32 && s->tf32;
+    c.bias = s->bias, c.relu = s->relu, c.adds = s->adds;
+    c.fused = s->bias && !g->apart;
+    c.asked = g->asked;
+    c.algorithm = configured(g, CUBLASLT_ALGO_CONFIG_ID);
+    c.tile = configured(g, CUBLASLT_ALGO_CONFIG_TILE_ID);
+    c.stages = configured(g, CUBLASLT_ALGO_CONFIG_STAGES_ID);
+    c.splits = configured(g, CUBLASLT_ALGO_CONFIG_SPLITK_NUM);
+    c.suggested = g->suggested;
+    c.workspace = (int64_t)g->workspace;
+    c.seconds = g->seconds;
+    visit(&c, user);
+  }
 }

@@ -7,6 +7,10 @@
 
 #include "kernels/cuda/launch.h"
 
+extern "C" {
+#include "kernels/cuda/choice.h"
+}
+
 /* D (m, n) = A B, or D += A B. A is (m, k), or with turn_a stored (k, m); B is (k, n), or with
  * turn_b (n, k). */
 struct GemmShape {
@@ -25,5 +29,7 @@ const Gemm *gemm_make(const GemmShape *shape, Error *error);
 size_t gemm_workspace(const Gemm *gemm); /* scratch that a run needs, aligned as any */
 void gemm_run(const Gemm *gemm, void *stream, const void *a, const void *b, const void *bias,
               void *d, void *workspace);
+/* All that were made in this process. */
+extern "C" void product_choices(void (*visit)(const ProductChoice *choice, void *user), void *user);
 
 #endif

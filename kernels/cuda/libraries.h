@@ -23,7 +23,8 @@
   F(cublasLtMatmulPreferenceCreate)                                                                \
   F(cublasLtMatmulPreferenceDestroy)                                                               \
   F(cublasLtMatmulPreferenceSetAttribute)                                                          \
-  F(cublasLtMatmulAlgoGetHeuristic)
+  F(cublasLtMatmulAlgoGetHeuristic)                                                                \
+  F(cublasLtMatmulAlgoConfigGetAttribute)
 
 #define DNN_FUNCTIONS(F)                                                                           \
   F(cudnnCreate)                                                                                   \
