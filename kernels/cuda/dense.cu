@@ -3,11 +3,16 @@
 #include "kernels/cuda/epilogues.h"
 #include "kernels/cuda/few_rows.h"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/libraries.h"
 #include "kernels/cuda/narrow.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/scratch_blocks.h"
 
 #include <new>
+
+extern "C" {
+#include "kernels/cuda/autotune.h"
+}
 
 enum { IN_W, IN_B, IN_X };
 
@@ -34,6 +39,25 @@ static char *scratch_at(const Call *call, size_t offset) {
   return static_cast<char *>(call->scratch) + offset;
 }
 
+static NarrowCall narrow_call(const Dense *d, const void *dy, const void *x, const void *w,
+                              void *dx, bool adds) {
+  NarrowCall c = {};
+  c.rows = d->rows;
+  c.outs = (int)d->outs;
+  c.ins = (int)d->ins;
+  c.dy = static_cast<const bf16 *>(dy);
+  c.x = static_cast<const bf16 *>(x);
+  c.w = static_cast<const bf16 *>(w);
+  c.dx = static_cast<bf16 *>(dx);
+  c.adds = adds;
+  return c;
+}
+
+static size_t products_workspace(const Dense *d) {
+  size_t a = gemm_workspace(d->input), b = gemm_workspace(d->weight);
+  return a > b ? a : b;
+}
+
 /* ---- preparing ------------------------------------------------------------------------------- */
 
 static bool prepare_forward(Call *call, Dense *d, Error *error) {
@@ -50,12 +74,71 @@ static bool prepare_forward(Call *call, Dense *d, Error *error) {
   return true;
 }
 
-/* By few_rows.h in one launch, by narrow.h in one walk, or by products of the library. */
+/* One walk over dy or three: which is faster is asked of the device, with the real shapes. */
+namespace {
+struct Rehearsal {
+  const Dense *d;
+  NarrowCall call;
+  NarrowResult result;
+  void *g, *sums, *workspace;
+};
+} // namespace
+
+static bool rehearse_walk(void *user) {
+  const Rehearsal *r = static_cast<Rehearsal *>(user);
+  narrow_run(libraries.stream, 1, r->call, r->workspace, r->result);
+  return true;
+}
+
+static bool rehearse_products(void *user) {
+  const Rehearsal *r = static_cast<Rehearsal *>(user);
+  const Dense *d = r->d;
+  bias_gradient(libraries.stream, BF16, d->rows, d->outs, r->g, r->sums, r->result.db);
+  gemm_run(d->input, libraries.stream, r->g, r->call.w, NULL, r->call.dx, r->workspace);
+  gemm_run(d->weight, libraries.stream, r->g, r->call.x, NULL, r->result.dw, r->workspace);
+  return true;
+}
+
+static double walk_seconds(void *user) {
+  return library_seconds(rehearse_walk, user);
+}
+static double products_seconds(void *user) {
+  return library_seconds(rehearse_products, user);
+}
+
+static bool walk_is_faster(const Call *call, const Dense *d) {
+  size_t rows = (size_t)d->rows, outs = (size_t)d->outs, ins = (size_t)d->ins;
+  size_t walk = narrow_prepare(1, d->rows, d->ins, d->outs), most = products_workspace(d);
+  void *g = library_noise(rows * outs * 2), *x = library_noise(rows * ins * 2);
+  void *dx = library_noise(rows * ins * 2), *w = library_noise(outs * ins * 2);
+  void *dw = library_noise(outs * ins * 4), *db = library_noise(outs * 4);
+  void *sums = library_noise(column_sums_scratch(d->outs, 1));
+  void *workspace = library_noise(walk > most ? walk : most);
+  void *const all[] = {g, x, dx, w, dw, db, sums, workspace};
+  bool there = true, faster = false;
+  for (void *block : all) there = there && block;
+  Rehearsal r = {};
+  r.d = d;
+  r.g = g, r.sums = sums, r.workspace = workspace;
+  r.call = narrow_call(d, g, x, w, dx, adds_to(call, IN_X));
+  r.result = NarrowResult{static_cast<float *>(dw), static_cast<float *>(db), false, false};
+  Autotune autotune = autotune_begin();
+  if (there && !autotune.blind) {
+    autotune_try(&autotune, products_seconds, &r);
+    faster = autotune_try(&autotune, walk_seconds, &r);
+  }
+  for (void *block : all) library_noise_free(block);
+  return faster;
+}
+
+/* By few_rows.h in one launch, by narrow.h in one walk, or by products of the library. Few columns
+ * of dy were three times as fast in one walk on an H200; many are tried. */
 static bool choose_backward(const Call *call, Dense *d, Error *error) {
   d->few = few_rows_fit(d->rows, d->outs, d->ins);
   if (d->few) return true;
-  d->narrow =
+  bool fits =
       d->type == BF16 && call->in[IN_X].type == BF16 && narrow_fits(d->rows, d->ins, d->outs);
+  d->narrow = fits && d->outs <= NARROW_FEW;
   if (d->narrow) return true;
   GemmShape input = {d->rows, d->ins, d->outs, false,
                      false,   1,      d->type, call->in[IN_X].type,
@@ -64,13 +147,12 @@ static bool choose_backward(const Call *call, Dense *d, Error *error) {
                       d->type, F32,    false,   false, d->tf32, adds_to(call, IN_W)};
   d->input = gemm_make(&input, error);
   d->weight = d->input ? gemm_make(&weight, error) : NULL;
+  d->narrow = d->weight && fits && !absent_gpu.processors && walk_is_faster(call, d);
   return d->weight != NULL;
 }
 
 static size_t backward_workspace(const Dense *d) {
-  if (d->narrow) return narrow_prepare(1, d->rows, d->ins, d->outs);
-  size_t a = gemm_workspace(d->input), b = gemm_workspace(d->weight);
-  return a > b ? a : b;
+  return d->narrow ? narrow_prepare(1, d->rows, d->ins, d->outs) : products_workspace(d);
 }
 
 static bool prepare_backward(Call *call, Dense *d, Error *error) {
@@ -136,15 +218,9 @@ static const void *gradient(const Call *call, const Dense *d, float *db) {
 }
 
 static void narrow_backward(const Call *call, const Dense *d, const void *g, float *db) {
-  NarrowCall c = {};
-  c.rows = d->rows;
-  c.outs = (int)d->outs;
-  c.ins = (int)d->ins;
-  c.dy = static_cast<const bf16 *>(g);
-  c.x = data_of<const bf16>(&call->in[IN_X]);
-  c.w = static_cast<const bf16 *>(operand_as(call, &call->in[IN_W], BF16, d->w));
-  c.dx = data_of<bf16>(&call->din[IN_X]);
-  c.adds = adds_to(call, IN_X);
+  const void *w = operand_as(call, &call->in[IN_W], BF16, d->w);
+  NarrowCall c =
+      narrow_call(d, g, call->in[IN_X].data, w, call->din[IN_X].data, adds_to(call, IN_X));
   NarrowResult result = {data_of<float>(&call->din[IN_W]), db, adds_to(call, IN_W),
                          adds_to(call, IN_B)};
   narrow_run(call->stream, 1, c, scratch_at(call, d->workspace), result);

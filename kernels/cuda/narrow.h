@@ -21,6 +21,7 @@ enum {
   NARROW_THREADS = 256, /* 8 warps: in fours along the rows of dx, in twos along its columns */
   NARROW_STEP = 16,     /* of a product on tensor cores */
   NARROW_OUTS = 192,    /* at most */
+  NARROW_FEW = 32,      /* and so few are its best case */
   NARROW_INS = 64,
   NARROW_PROCESSORS = 132, /* that share the rows: an H100's, on every device */
   NARROW_LEAST = 1 << 15   /* rows: fewer are not worth the blocks' sums */
@@ -42,13 +43,15 @@ struct NarrowCall {
  * 16 bytes apart modulo 128: the eight of a matrix meet in no bank. */
 template <int OUT_MOST, int IN_TILES> struct Narrow {
   static constexpr int OUTS = OUT_MOST, TILES = IN_TILES, INS = 16 * TILES;
-  static constexpr int ROWS = OUTS > 32 ? 64 : 128, SPLIT = OUTS > 32 ? 1 : 4;
+  static constexpr int ROWS = OUTS > NARROW_FEW ? 64 : 128, SPLIT = OUTS > NARROW_FEW ? 1 : 4;
   static constexpr int STRIPS = OUTS / NARROW_STEP * SPLIT / 4; /* of dw's rows, for a warp */
   static constexpr int OUT_PITCH = OUTS + 8, IN_PITCH = INS + 8;
   static constexpr int DY = ROWS * OUT_PITCH, X = ROWS * IN_PITCH, W = OUTS * IN_PITCH;
   static constexpr size_t BYTES = sizeof(bf16) * (W + 2 * (DY + X));
-  static constexpr int BLOCKS = OUTS > 32 || TILES > 2 ? 2 : 3; /* on a processor */
-  static constexpr int AHEAD = TILES > 2 ? 2 : 4; /* steps of dx under way: registers */
+  static constexpr int BLOCKS = OUTS > NARROW_FEW || TILES > 2 ? 2 : 3; /* on a processor */
+  static constexpr int AHEAD = TILES > 2            ? 1
+                               : OUTS <= NARROW_FEW ? 2
+                                                    : 4; /* steps of a product under way */
   static constexpr int PARTS = NARROW_PROCESSORS * BLOCKS;
   float weight[STRIPS][TILES][4], bias[STRIPS][4]; /* a warp's sums */
 };
@@ -69,7 +72,7 @@ static __device__ __forceinline__ void narrow_rows(int64_t first, int64_t rows, 
 
 template <typename N>
 static __device__ __forceinline__ void narrow_load(const NarrowCall &c, int64_t tile, bf16 *dy) {
-  constexpr int ACROSS = N::OUTS > 32 ? WARP : N::OUTS / 8;
+  constexpr int ACROSS = N::OUTS > NARROW_FEW ? WARP : N::OUTS / 8;
   narrow_rows<N::ROWS, ACROSS, N::OUT_PITCH>(tile * N::ROWS, c.rows, c.outs, c.dy, dy);
   narrow_rows<N::ROWS, N::INS / 8, N::IN_PITCH>(tile * N::ROWS, c.rows, c.ins, c.x, dy + N::DY);
 }
@@ -86,23 +89,47 @@ static __device__ __forceinline__ const bf16 *narrow_turned(const bf16 *at, int 
   return at + (lane % 8 + lane / 16 * 8) * pitch + lane / 8 % 2 * 8;
 }
 
-static __device__ __forceinline__ void narrow_store(bf16 *at, bool adds, const float *v) {
-  float old[2] = {};
-  if (adds) old[0] = load(at), old[1] = load(at + 1);
-  store_pair(at, old[0] + v[0], old[1] + v[1]);
+/* Where a lane's numbers of dx lie: visit(n, r, at) for two neighbours of row lane / 4 + 8 r and tile
+ * n of its columns. */
+template <typename N, typename F>
+static __device__ __forceinline__ void narrow_places(const NarrowCall &c, int64_t first, F visit) {
+  int lane = (int)threadIdx.x % WARP, column = (int)threadIdx.x / WARP % 2 * N::TILES * 8;
+#pragma unroll
+  for (int n = 0; n < N::TILES; n++)
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+      int64_t row = first + lane / 4 + 8 * r;
+      int at = column + n * 8 + lane % 4 * 2;
+      if (row < c.rows && at < c.ins) visit(n, r, row * c.ins + at);
+    }
 }
 
-/* 16 rows of a tile of dx and half of its columns, by a warp. Columns of w past `ins`, whatever
- * they are, make columns that nobody stores. */
+/* What dx is added to, asked for long before it is needed: two numbers a word. */
+template <typename N> struct NarrowOld { unsigned pair[N::TILES][2]; };
+
 template <typename N>
-static __device__ __forceinline__ void narrow_dx(const NarrowCall &c, int64_t tile, int first,
-                                                 const bf16 *dy, const bf16 *w) {
-  int lane = (int)threadIdx.x % WARP, column = (int)threadIdx.x / WARP % 2 * N::TILES * 8;
+static __device__ __forceinline__ void narrow_old(const NarrowCall &c, int64_t first,
+                                                  NarrowOld<N> &old) {
+#pragma unroll
+  for (int n = 0; n < N::TILES; n++) old.pair[n][0] = old.pair[n][1] = 0;
+  if (!c.adds) return;
+  narrow_places<N>(c, first, [&](int n, int r, int64_t at) {
+    old.pair[n][r] = *reinterpret_cast<const unsigned *>(c.dx + at);
+  });
+}
+
+/* 16 rows of dx, the first of them `first`, row `row` of the tile, and half of its columns, by a
+ * warp. Columns of w past `ins`, whatever they are, make columns that nobody stores. */
+template <typename N>
+static __device__ __forceinline__ void narrow_dx(const NarrowCall &c, int64_t first, int row,
+                                                 const bf16 *dy, const bf16 *w,
+                                                 const NarrowOld<N> &old) {
+  int column = (int)threadIdx.x / WARP % 2 * N::TILES * 8;
   float sum[N::TILES][4] = {};
 #pragma unroll N::AHEAD
   for (int k = 0; k < c.outs; k += NARROW_STEP) {
     unsigned a[4], b[4];
-    matrices_load(a, narrow_square(dy + first * N::OUT_PITCH + k, N::OUT_PITCH));
+    matrices_load(a, narrow_square(dy + row * N::OUT_PITCH + k, N::OUT_PITCH));
 #pragma unroll
     for (int n = 0; n < N::TILES; n += 2) {
       const bf16 *at = w + k * N::IN_PITCH + column + n * 8;
@@ -111,14 +138,10 @@ static __device__ __forceinline__ void narrow_dx(const NarrowCall &c, int64_t ti
       mma(sum[n + 1], a, b[2], b[3]);
     }
   }
-#pragma unroll
-  for (int n = 0; n < N::TILES; n++)
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-      int64_t row = tile * N::ROWS + first + lane / 4 + 8 * r;
-      int at = column + n * 8 + lane % 4 * 2;
-      if (row < c.rows && at < c.ins) narrow_store(c.dx + row * c.ins + at, c.adds, sum[n] + 2 * r);
-    }
+  narrow_places<N>(c, first, [&](int n, int r, int64_t at) {
+    store_pair(c.dx + at, sum[n][2 * r] + __uint_as_float(old.pair[n][r] << 16),
+               sum[n][2 * r + 1] + __uint_as_float(old.pair[n][r] & 0xffff0000u));
+  });
 }
 
 /* Rows of dw that strip s of this warp is. */
@@ -135,7 +158,7 @@ static __device__ __forceinline__ void narrow_dw(const NarrowCall &c, const bf16
   const bf16 *x = dy + N::DY;
   int half = (int)threadIdx.x / WARP % 2;
   int first = N::SPLIT > 1 ? (int)threadIdx.x / WARP / 2 * SHARE : 0;
-#pragma unroll
+#pragma unroll N::AHEAD
   for (int k = first; k < first + SHARE; k += NARROW_STEP) {
     unsigned a[4], b[N::TILES / 2][4];
 #pragma unroll
@@ -145,8 +168,7 @@ static __device__ __forceinline__ void narrow_dw(const NarrowCall &c, const bf16
     }
 #pragma unroll
     for (int s = 0; s < N::STRIPS; s++) {
-      int out = narrow_strip<N>(s);
-      if (out >= c.outs) break;
+      int out = min(narrow_strip<N>(s), c.outs - NARROW_STEP); /* past them: not stored */
       matrices_load_turned(a, narrow_turned(dy + k * N::OUT_PITCH + out, N::OUT_PITCH));
 #pragma unroll
       for (int n = 0; n < N::TILES; n++)
@@ -189,7 +211,7 @@ static __global__ void __launch_bounds__(NARROW_THREADS, N::BLOCKS) narrow_gradi
   narrow_rows<N::OUTS, N::INS / 8, N::IN_PITCH>(0, c.outs, c.ins, c.w + sample * c.outs * c.ins, w);
   narrow_load<N>(c, blockIdx.x, stages);
   copies_close();
-  int now = 0;
+  int now = 0, row = (int)threadIdx.x / WARP / 2 * NARROW_STEP;
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x, now = 1 - now) {
     const bf16 *dy = stages + now * (N::DY + N::X);
     if (tile + gridDim.x < tiles)
@@ -197,10 +219,14 @@ static __global__ void __launch_bounds__(NARROW_THREADS, N::BLOCKS) narrow_gradi
     copies_close();
     copies_wait<1>();
     __syncthreads();
-    for (int first = (int)threadIdx.x / WARP / 2 * NARROW_STEP; c.dx && first < N::ROWS;
-         first += 4 * NARROW_STEP)
-      narrow_dx<N>(c, tile, first, dy, w);
+    NarrowOld<N> old[N::ROWS / 64];
+    narrow_old<N>(c, tile * N::ROWS + row, old[0]);
     narrow_dw<N>(c, dy, sums);
+#pragma unroll
+    for (int s = 0; s < N::ROWS / 64; s++) {
+      if (s > 0) narrow_old<N>(c, tile * N::ROWS + row + 64 * s, old[s]);
+      if (c.dx) narrow_dx<N>(c, tile * N::ROWS + row + 64 * s, row + 64 * s, dy, w, old[s]);
+    }
     __syncthreads(); /* before the next tile but one takes its place */
   }
   copies_wait<0>();
@@ -217,14 +243,14 @@ static inline bool narrow_fits(int64_t rows, int64_t ins, int64_t outs) {
 
 /* Calls use(N()) with the instance for a product. */
 template <typename F> static inline void narrow_choose(int64_t ins, int64_t outs, F use) {
-  if (outs > 32 && ins > 32)
+  if (outs > NARROW_FEW && ins > 32)
     use(Narrow<NARROW_OUTS, 4>());
-  else if (outs > 32)
+  else if (outs > NARROW_FEW)
     use(Narrow<NARROW_OUTS, 2>());
   else if (ins > 32)
-    use(Narrow<32, 4>());
+    use(Narrow<NARROW_FEW, 4>());
   else
-    use(Narrow<32, 2>());
+    use(Narrow<NARROW_FEW, 2>());
 }
 
 /* Blocks of a sample that has so many rows. */
