@@ -33,6 +33,11 @@ static void forward(const Call *call) {
   }
 }
 
+/* One label is read for each that is written. */
+static void cost(const Call *call, Cost *cost) {
+  if (!call->backward) cost->bytes = 2 * (double)tensor_bytes(&call->out[0]);
+}
+
 const Op OP_ROW(nearest_labels) = {
     .name = "nearest_labels",
     .doc = "label map at a coarser grid, nearest voxel",
@@ -44,5 +49,6 @@ const Op OP_ROW(nearest_labels) = {
     .options = options,
     .options_bytes = sizeof(NearestLabelsOptions),
     .shape = shape,
+    .cost = cost,
     .reference = {.forward = forward},
 };

@@ -21,8 +21,14 @@ static bool shape(Call *call, Error *error) {
   return true;
 }
 
+/* Forward, eight voxels of x are read for each of y, at most: where it gets much smaller, not all. */
 static void cost(const Call *call, Cost *cost) {
-  cost->flops = 16.0 * (double)tensor_count(&call->out[0]);
+  const Tensor *x = &call->in[0], *y = &call->out[0];
+  double all = (double)tensor_count(x), read = 8.0 * (double)tensor_count(y);
+  cost->flops = 16.0 * (double)tensor_count(y);
+  if (!call->backward)
+    cost->bytes =
+        (read < all ? read : all) * (double)dtype_bytes(x->type) + (double)tensor_bytes(y);
 }
 
 /* The two voxels that output i of one axis reads, and the share of the upper one. */

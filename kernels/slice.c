@@ -61,6 +61,11 @@ static void backward(const Call *call) {
            (const REAL *)call->dout[0].data + n * count, (size_t)count * sizeof(REAL));
 }
 
+/* Forward, what is taken is read, not all of x. */
+static void cost(const Call *call, Cost *cost) {
+  if (!call->backward) cost->bytes = 2 * (double)tensor_bytes(&call->out[0]);
+}
+
 const Op OP_ROW(slice) = {
     .name = "slice",
     .doc = "a run of tokens, as a grid if wanted",
@@ -70,5 +75,6 @@ const Op OP_ROW(slice) = {
     .options = options,
     .options_bytes = sizeof(SliceOptions),
     .shape = shape,
+    .cost = cost,
     .reference = {.forward = forward, .backward = backward},
 };

@@ -1,7 +1,8 @@
-/* What our CUDA kernels move, counted in the emulator at the shapes of scale quick, against the
- * least traffic that the ops' rows claim (op_cost), by which a bench and `estimate --gpu` judge them:
- * every byte of an operand once. Where the claim is off by more than 5 % of what the kernels touch,
- * or a kernel moves more than its op's passes over that, this fails.
+/* What our CUDA kernels load and store, counted in the emulator, against the least traffic that the
+ * ops' rows claim (op_cost), by which benches and `estimate --gpu` judge them: every byte of an
+ * operand once. A claim more than 5 % off what the kernels touch fails, and so does a kernel that
+ * sums floats by atomic operations. Beside it stands what they move: sectors of 32 bytes, scratch
+ * too, once for each launch that reads and each that writes them; and what their threads ask for.
  *
  *   build/tests/test_traffic [NAME ...] */
 #include "kernels/cuda/emulator_traffic.h"
@@ -9,11 +10,18 @@
 #include "tests/op_check.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const double TOLERANCE = 0.05;
 /* Of a pass: more takes long here. An op whose shapes of `quick` are all larger has its other cases. */
 static const double MOST_FLOPS = 3e7;
+
+/* Whose claim no row can know: which values deformable attention reads is in its offsets. */
+static const struct {
+  OpId id;
+  double least; /* of the claim */
+} unknown[] = {{OP_deform_attention, .5}};
 
 static struct { int passed, failed; } totals;
 
@@ -59,15 +67,18 @@ static double claimed(const OpRun *run, bool back) {
 
 static void judge(const OpRun *run, const char *name, bool back) {
   double claim = claimed(run, back), touched = (double)traffic.touched;
-  double off = touched / claim - 1;
-  bool good = fabs(off) <= TOLERANCE;
+  double least = 1 - TOLERANCE;
+  for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+    if (run->call.op == op_table[unknown[i].id]) least = unknown[i].least;
+  bool good =
+      touched >= least * claim && touched <= (1 + TOLERANCE) * claim && traffic.atomic_sums == 0;
   totals.passed += good;
   totals.failed += !good;
   printf("%-5s%-18s %-28s %-8s %-4s %9.3f MB  touched %5.3f  moved %5.2f  asked %6.2f%s\n",
          good ? "" : "FAIL", run->call.op->name, name, back ? "backward" : "forward",
          run->kernel->bf16 ? "bf16" : "f32", claim / 1e6, touched / claim,
          (double)traffic.moved / claim, (double)traffic.asked / claim,
-         traffic.atomics ? "  atomics" : "");
+         traffic.atomic_sums ? "  atomic sums" : "");
 }
 
 static void check_case(OpId id, const OpCase *c) {

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tuple>
+#include <type_traits>
 
 #include "kernels/cuda/emulator_traffic.h"
 
@@ -210,31 +211,27 @@ template <typename T> static inline T max(T a, T b) {
 }
 
 template <typename T> static inline T atomicAdd(T *at, T value) {
-  emulator_traffic_atomic(at);
+  if (std::is_floating_point<T>::value) emulator_traffic_atomic(at);
   T old = *at;
   *at = old + value;
   return old;
 }
 template <typename T> static inline T atomicMax(T *at, T value) {
-  emulator_traffic_atomic(at);
   T old = *at;
   if (old < value) *at = value;
   return old;
 }
 template <typename T> static inline T atomicMin(T *at, T value) {
-  emulator_traffic_atomic(at);
   T old = *at;
   if (value < old) *at = value;
   return old;
 }
 template <typename T> static inline T atomicExch(T *at, T value) {
-  emulator_traffic_atomic(at);
   T old = *at;
   *at = value;
   return old;
 }
 template <typename T> static inline T atomicCAS(T *at, T expected, T value) {
-  emulator_traffic_atomic(at);
   T old = *at;
   if (old == expected) *at = value;
   return old;

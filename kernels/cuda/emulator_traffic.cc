@@ -79,7 +79,7 @@ void emulator_traffic_write(const void *at, size_t bytes) {
 }
 
 void emulator_traffic_atomic(const void *at) {
-  if (watching && block_of(reinterpret_cast<uintptr_t>(at))) total.atomics++;
+  if (watching && block_of(reinterpret_cast<uintptr_t>(at))) total.atomic_sums++;
 }
 
 void emulator_traffic_launched(void) {

@@ -17,7 +17,7 @@ typedef struct EmulatorTraffic {
   uint64_t moved;   /* of all blocks, in sectors of 32 bytes, each once for every launch that reads
                            it and once for every one that writes it */
   uint64_t asked;   /* the sum of all loads and stores */
-  uint64_t atomics; /* operations, not bytes */
+  uint64_t atomic_sums; /* of floats: what makes bits differ from run to run */
 } EmulatorTraffic;
 
 /* From now on this block is watched, an operand or scratch. NULL: nothing is done. */
@@ -25,7 +25,7 @@ void emulator_traffic_watch(const void *block, size_t bytes, bool operand);
 /* What was counted since the first block; no block is watched any more. */
 EmulatorTraffic emulator_traffic_take(void);
 
-/* The emulator's own: a load or store by other means, an atomic operation, the end of a launch. */
+/* The emulator's own: a load or store by other means, an atomic sum, the end of a launch. */
 void emulator_traffic_read(const void *at, size_t bytes);
 void emulator_traffic_write(const void *at, size_t bytes);
 void emulator_traffic_atomic(const void *at);
