@@ -141,6 +141,7 @@ void graph_pop(Graph *graph) {
 Cost graph_cost(const Graph *graph) {
   Cost total = {0, 0};
   for (int i = 0; i < graph->node_count; i++) {
+    if (graph->nodes[i]->call.op->flags & OP_CONSTANT) continue;
     Cost cost = op_cost(&graph->nodes[i]->call);
     total.flops += cost.flops;
     total.bytes += cost.bytes;

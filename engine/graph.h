@@ -89,7 +89,7 @@ void graph_pop(Graph *graph);
 /* Appends the gradient of the scalar `loss`: parameters' gradients end in params->gradient. */
 bool graph_backward(Graph *graph, Value *loss);
 
-/* Sum of every node's cost. */
+/* Of a run: the sum of every node's cost, but what is computed once. */
 Cost graph_cost(const Graph *graph);
 
 /* Inside the engine: a value of this shape, a node appended. */

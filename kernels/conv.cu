@@ -6,6 +6,7 @@
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/dense.h"
 #include "kernels/cuda/image_conv.h"
+#include "kernels/cuda/pair.h"
 #include "kernels/cuda/rows.h"
 #include "kernels/cuda/scratch_blocks.h"
 
@@ -146,9 +147,32 @@ static bool prepare(Call *call, Error *error) {
 
 /* ---- operands -------------------------------------------------------------------------------- */
 
+/* Two parts of the type in which it is computed, in one launch. False: these are not. */
+template <typename T> static bool move_pair(const Call *call, const Tensor *parts, bool join) {
+  const Conv *c = conv_of(call);
+  if (call->n_in != IN_X + 2 || c->padded != c->channels) return false;
+  Pair<T> pair = {};
+  for (int i = 0; i < 2; i++) {
+    if (call->in[IN_X + i].type != c->type) return false;
+    pair.data[i] = data_of<T>(&parts[IN_X + i]);
+    pair.width[i] = (int)tensor_last(&call->in[IN_X + i]);
+    pair.adds[i] = adds_to(call, IN_X + i);
+  }
+  T *whole = reinterpret_cast<T *>(scratch_at(call, c->x));
+  int64_t rows = tensor_rows(&call->in[IN_X]);
+  if (!pair_fits(pair, whole)) return false;
+  if (join)
+    pair_run<T, true>(call->stream, rows, pair, whole);
+  else
+    pair_run<T, false>(call->stream, rows, pair, whole);
+  return true;
+}
+
 /* Between the parts and the joined, padded x of the scratch. */
 static void move_parts(const Call *call, const Tensor *parts, bool join) {
   const Conv *c = conv_of(call);
+  if (c->type == BF16 ? move_pair<bf16>(call, parts, join) : move_pair<float>(call, parts, join))
+    return;
   int64_t first = 0, rows = tensor_rows(&call->in[IN_X]);
   for (int i = IN_X; i < call->n_in; i++) {
     int64_t width = tensor_last(&call->in[i]);

@@ -143,41 +143,38 @@ static __global__ void __launch_bounds__(THREADS)
   *dice = of_dice / matched;
 }
 
-/* rates (N, RATES, K): the gradient of a logit is
- * BCE (p - t) + (DICE - TARGET t) p (1 - p). */
-static __global__ void __launch_bounds__(THREADS)
-    mask_rates(Masks m, const float *dbce, const float *ddice, const float *sums, float *rates) {
-  SHARED(float, shared, [WARP]);
-  float matched = 0;
-  for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS)
-    matched += m.assignment[i] >= 0 ? 1 : 0;
-  matched = fmaxf(block_sum(matched, shared), 1);
-  float from_bce = (dbce ? *dbce : 0) / matched, from_dice = (ddice ? *ddice : 0) / matched;
-  for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS) {
-    float *at = rates + i / m.queries * RATES * m.queries + i % m.queries;
-    bool counts = m.assignment[i] >= 0;
-    float below = sums[i * SUMS + SUM_P] + sums[i * SUMS + SUM_T] + 1;
-    float above = 2 * sums[i * SUMS + SUM_PT] + 1;
-    at[RATE_BCE * m.queries] = counts ? from_bce / fmaxf(sums[i * SUMS + SUM_KNOWN], 1) : 0;
-    at[RATE_DICE * m.queries] = counts ? from_dice * above / (below * below) : 0;
-    at[RATE_TARGET * m.queries] = counts ? from_dice * 2 / below : 0;
-  }
+/* Of a mask, 0 if it is not matched: the gradient of a logit is
+ * BCE (p - t) + (DICE - TARGET t) p (1 - p). matched: how many masks are. */
+static __device__ __forceinline__ void mask_rates(bool counts, const float *sums, float dbce,
+                                                  float ddice, float matched, float *rate) {
+  float below = sums[SUM_P] + sums[SUM_T] + 1, above = 2 * sums[SUM_PT] + 1;
+  float from_bce = dbce / matched, from_dice = ddice / matched;
+  rate[RATE_BCE] = counts ? from_bce / fmaxf(sums[SUM_KNOWN], 1) : 0;
+  rate[RATE_DICE] = counts ? from_dice * above / (below * below) : 0;
+  rate[RATE_TARGET] = counts ? from_dice * 2 / below : 0;
 }
 
+/* Every block counts the matched masks again: there are few. */
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
-    mask_gradient(Masks m, const T *logits, const float *rates, T *dlogits) {
+    mask_gradient(Masks m, const T *logits, const float *dbce, const float *ddice,
+                  const float *sums, T *dlogits) {
+  SHARED(float, shared, [WARP]);
   Columns own = columns_own<N>(m);
   int64_t n = blockIdx.y, first = n * m.voxels * m.queries + own.first;
   const int32_t *label = m.labels + n * m.voxels;
-  float rate[RATES][N];
+  float rate[N][RATES], matched = 0;
   int target[N];
+  for (int64_t i = threadIdx.x; i < m.samples * m.queries; i += THREADS)
+    matched += m.assignment[i] >= 0 ? 1 : 0;
+  matched = fmaxf(block_sum(matched, shared), 1);
   if (!own.end) return;
 #pragma unroll
   for (int i = 0; i < N; i++) {
-    target[i] = m.assignment[n * m.queries + own.first + i];
-#pragma unroll
-    for (int r = 0; r < RATES; r++) rate[r][i] = rates[(n * RATES + r) * m.queries + own.first + i];
+    int64_t mask = n * m.queries + own.first + i;
+    target[i] = m.assignment[mask];
+    mask_rates(target[i] >= 0, sums + mask * SUMS, dbce ? *dbce : 0, ddice ? *ddice : 0, matched,
+               rate[i]);
   }
   for (int64_t v = m.voxels * blockIdx.x / m.parts + own.row; v < own.end; v += AHEAD * m.side) {
     Floats<N> row[AHEAD];
@@ -189,9 +186,9 @@ static __global__ void __launch_bounds__(THREADS)
       for (int i = 0; i < N; i++) {
         float e, p = sigmoid_of(row[a].v[i], &e), r = __fdividef(1, 1 + e);
         bool hit = is_target(m, here[a], target[i]), known = here[a] >= 0;
-        float dice = rate[RATE_DICE][i] - (hit ? rate[RATE_TARGET][i] : 0);
+        float dice = rate[i][RATE_DICE] - (hit ? rate[i][RATE_TARGET] : 0);
         /* e r^2 = p (1 - p) */
-        float gradient = rate[RATE_BCE][i] * (p - (hit ? 1 : 0)) + dice * (e * r * r);
+        float gradient = rate[i][RATE_BCE] * (p - (hit ? 1 : 0)) + dice * (e * r * r);
         row[a].v[i] = known ? gradient : 0;
       }
       store_lanes<N>(dlogits + first + (v + a * m.side) * m.queries, row[a]);
@@ -252,23 +249,21 @@ static void forward(const Call *call) {
 
 static void backward(const Call *call) {
   const Tensor *x = &call->in[IN_LOGITS], *dx = &call->din[IN_LOGITS];
-  float *rates = static_cast<float *>(call->scratch);
   if (!dx->data) return;
   with_columns(call, dx->data, [&](auto zero, auto columns, Masks m) {
     using T = decltype(zero);
     constexpr int N = decltype(columns)::value;
-    LAUNCH(mask_rates, 1, THREADS, 0, call->stream, m, data_of<const float>(&call->dout[OUT_BCE]),
-           data_of<const float>(&call->dout[OUT_DICE]), data_of<const float>(&call->out[OUT_SUMS]),
-           rates);
     LAUNCH((mask_gradient<T, N>), masks_grid(&m, N), THREADS, 0, call->stream, m,
-           data_of<const T>(x), rates, data_of<T>(dx));
+           data_of<const T>(x), data_of<const float>(&call->dout[OUT_BCE]),
+           data_of<const float>(&call->dout[OUT_DICE]), data_of<const float>(&call->out[OUT_SUMS]),
+           data_of<T>(dx));
   });
 }
 
 static bool prepare(Call *call, Error *) {
   const Tensor *x = &call->in[IN_LOGITS];
   size_t masks = (size_t)(x->dim[0] * tensor_last(x));
-  call->scratch_bytes = masks * sizeof(float) * (call->backward ? RATES : TERMS * (PARTS_MOST + 1));
+  if (!call->backward) call->scratch_bytes = masks * sizeof(float) * TERMS * (PARTS_MOST + 1);
   return true;
 }
 

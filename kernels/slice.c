@@ -40,6 +40,12 @@ static bool shape(Call *call, Error *error) {
   return true;
 }
 
+/* The run alone is read; backward writes zeros around it, unless it adds. */
+static void cost(const Call *call, Cost *cost) {
+  double run = (double)tensor_bytes(&call->out[0]), all = (double)tensor_bytes(&call->in[0]);
+  cost->bytes = !call->backward ? 2 * run : call->adds ? 3 * run : run + all;
+}
+
 static void forward(const Call *call) {
   const SliceOptions *o = call->options;
   const Tensor *x = &call->in[0];
@@ -59,11 +65,6 @@ static void backward(const Call *call) {
   for (int64_t n = 0; n < x->dim[0]; n++)
     memcpy((REAL *)call->din[0].data + (n * tokens(x) + o->start) * channels,
            (const REAL *)call->dout[0].data + n * count, (size_t)count * sizeof(REAL));
-}
-
-/* Forward, what is taken is read, not all of x. */
-static void cost(const Call *call, Cost *cost) {
-  if (!call->backward) cost->bytes = 2 * (double)tensor_bytes(&call->out[0]);
 }
 
 const Op OP_ROW(slice) = {

@@ -3,6 +3,7 @@
 #include "kernels/cuda/few_rows.h"
 #include "kernels/cuda/narrow.h"
 #include "kernels/cuda/noise.h"
+#include "kernels/cuda/pair.h"
 #include "kernels/cuda/rows.h"
 #include "tests/library_rows.h"
 
@@ -75,6 +76,36 @@ static int add_rows(int width, int from_pitch, int to_pitch, int *count) {
         wrong += compare(to.at(i) == number(i) + more, count);
       }
     }
+  return wrong;
+}
+
+/* Joined, then split: one part added to what is there, the other over it or not wanted. */
+template <typename T> static int pairs(DType type, bool wanted, int *count) {
+  static Numbers parts[2];
+  int wrong = 0, rows = 9, width[2] = {16, 8};
+  Pair<T> pair = {{}, {16, 8}, {true, false}};
+  to.fill(type, rows * 24);
+  for (int k = 0; k < 2; k++) {
+    parts[k].fill(type, rows * width[k] + k);
+    pair.data[k] = reinterpret_cast<T *>(parts[k].bytes);
+  }
+  pair_run<T, true>(nullptr, rows, pair, reinterpret_cast<T *>(to.bytes));
+  for (int i = 0; i < rows * 24; i++) {
+    int row = i / 24, column = i % 24;
+    float part = column < 16 ? number(row * 16 + column) : number(row * 8 + column - 16);
+    wrong += compare(to.at(i) == part, count);
+  }
+  to.fill(type, rows * 24);
+  if (!wanted) pair.data[1] = NULL;
+  pair_run<T, false>(nullptr, rows, pair, reinterpret_cast<T *>(to.bytes));
+  for (int i = 0; i < rows * 24; i++) {
+    int row = i / 24, column = i % 24;
+    bool first = column < 16;
+    float there = first ? parts[0].at(row * 16 + column) : parts[1].at(row * 8 + column - 16);
+    float before = first ? number(row * 16 + column) : number(row * 8 + column - 16);
+    float expected = first ? before + number(i) : wanted ? number(i) : before;
+    wrong += compare(there == expected, count);
+  }
   return wrong;
 }
 
@@ -328,6 +359,7 @@ int library_rows_wrong(int *count) {
          add_biases(24, count) + add_biases(7, count) + sum_columns(24, count) +
          sum_columns(7, count) + pass_gradients(24, count) + pass_gradients(7, count) +
          narrow_layers(count) + few_of_each(17, 70, 36, count) + few_of_each(5, 3, 7, count) +
-         few_of_each(1, 256, 32, count) + few_of_each(70, 9, 33, count) + make_noise(count) +
+         few_of_each(1, 256, 32, count) + few_of_each(70, 9, 33, count) +
+         pairs<float>(F32, true, count) + pairs<bf16>(BF16, false, count) + make_noise(count) +
          take_half_weights(count);
 }
