@@ -21,7 +21,7 @@ static bool shape(Call *call, Error *error) {
   return true;
 }
 
-/* Forward, eight voxels of x are read for each of y, at most: where it gets much smaller, not all. */
+/* Forward at most eight voxels of x are read for each of y: where it gets much smaller, not all. */
 static void cost(const Call *call, Cost *cost) {
   const Tensor *x = &call->in[0], *y = &call->out[0];
   double all = (double)tensor_count(x), read = 8.0 * (double)tensor_count(y);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 static const double TOLERANCE = 0.05;
-/* Of a pass: more takes long here. An op whose shapes of `quick` are all larger has its other cases. */
+/* Of a pass: more takes long here. An op whose shapes of quick are all larger has other cases. */
 static const double MOST_FLOPS = 3e7;
 
 /* Whose claim no row can know: which values deformable attention reads is in its offsets. */
@@ -25,8 +25,7 @@ static const struct {
 
 static struct { int passed, failed; } totals;
 
-/* ---- a kernel that is watched -------------------------------------------------------------------
- */
+/* ---- a kernel that is watched ---------------------------------------------------------------- */
 
 static const Kernel *watched;
 static EmulatorTraffic traffic;
@@ -53,8 +52,7 @@ static void backward(const Call *call) {
   traffic = emulator_traffic_take();
 }
 
-/* ---- comparing ----------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 /* The claim for what this call asks for: gradients of labels are none. */
 static double claimed(const OpRun *run, bool back) {

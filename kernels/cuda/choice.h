@@ -1,5 +1,5 @@
-/* Which engine of cuDNN was chosen for a convolution, which algorithm of cuBLASLt for a product, to be
- * looked at. */
+/* Which engine of cuDNN was chosen for a convolution, which algorithm of cuBLASLt for a product, to
+ * be looked at. */
 #ifndef KERNELS_CUDA_CHOICE_H
 #define KERNELS_CUDA_CHOICE_H
 

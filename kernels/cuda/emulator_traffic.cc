@@ -87,8 +87,7 @@ void emulator_traffic_launched(void) {
     total.moved += SECTOR * (count_and_clear(&block.read) + count_and_clear(&block.written));
 }
 
-/* ---- what the compiler calls --------------------------------------------------------------------
- */
+/* ---- what the compiler calls ----------------------------------------------------------------- */
 
 #define ACCESSES(bytes)                                                                            \
   void __tsan_read##bytes(void *at);                                                               \

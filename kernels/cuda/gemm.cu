@@ -254,8 +254,7 @@ void gemm_run(const Gemm *gemm, void *stream, const void *a, const void *b, cons
   if (gemm->apart) add_apart(gemm, stream, bias, d);
 }
 
-/* ---- what was chosen ----------------------------------------------------------------------------
- */
+/* ---- what was chosen ------------------------------------------------------------------------- */
 
 static int configured(const Gemm *gemm, cublasLtMatmulAlgoConfigAttributes_t name) {
   int32_t value = 0;

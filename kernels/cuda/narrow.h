@@ -89,8 +89,8 @@ static __device__ __forceinline__ const bf16 *narrow_turned(const bf16 *at, int 
   return at + (lane % 8 + lane / 16 * 8) * pitch + lane / 8 % 2 * 8;
 }
 
-/* Where a lane's numbers of dx lie: visit(n, r, at) for two neighbours of row lane / 4 + 8 r and tile
- * n of its columns. */
+/* Where a lane's numbers of dx lie: visit(n, r, at) for two neighbours of row lane / 4 + 8 r and
+ * tile n of its columns. */
 template <typename N, typename F>
 static __device__ __forceinline__ void narrow_places(const NarrowCall &c, int64_t first, F visit) {
   int lane = (int)threadIdx.x % WARP, column = (int)threadIdx.x / WARP % 2 * N::TILES * 8;
