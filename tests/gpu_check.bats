@@ -126,7 +126,7 @@ player() { # NAME TEXT: a program of that name
   for _ in $(seq 100); do kill -0 "$(cat "$CALLED.sleeper")" 2>/dev/null || break; sleep .1; done
   run kill -0 "$(cat "$CALLED.sleeper")"
   [ "$status" -ne 0 ]
-  grep -E "^sampled parity at the paper +ok" "$OUT/gpu-check-report.txt"
+  grep -E "^parity with the double reference +ok" "$OUT/gpu-check-report.txt"
   tar -tzf "$OUT/gpu-check-logs.tar.gz" | grep -q "logs/build.log"
 }
 
