@@ -1,100 +1,21 @@
-/* A device made of the host: memory of its own, a queue that works at once, the CPU's kernels. So
- * what the engine does differently with a device is tested without one: parameters placed there,
- * inputs sent, results fetched, checkpoints written from there and read to there. */
+/* What the engine does differently with a device, tested with one made of the host (host_gpu.h):
+ * parameters placed there, inputs sent, results fetched, checkpoints written from there and read to
+ * there. */
 #include "engine/probe.h"
 #include "engine/step_memory.h"
 #include "engine/stepper.h"
 #include "kernels/cuda/absent_gpu.h"
 #include "kernels/options.h"
+#include "tests/host_gpu.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static int blocks; /* of the device, alive */
-
-static void *device_alloc(size_t bytes) {
-  blocks++;
-  return aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-}
-static void device_release(void *memory) {
-  blocks -= memory != NULL;
-  free(memory);
-}
-static size_t device_available(void) {
-  return (size_t)1 << 30;
-}
-static void *queue(void) {
-  return NULL;
-}
-static void copy(void *to, const void *from, size_t bytes) {
-  memcpy(to, from, bytes);
-}
-static void zero(void *to, size_t bytes) {
-  memset(to, 0, bytes);
-}
-static void wait(void) {
-}
-static double marked[64];
-static int marks_ready;
-static void marks(int count) {
-  marks_ready = count;
-}
-static void mark(int number) {
-  struct timespec time;
-  assert_true(number < marks_ready);
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  marked[number] = (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-static double between(int first, int last) {
-  return marked[last] - marked[first];
-}
-static void *host_alloc(size_t bytes) {
-  return malloc(bytes + 1);
-}
-static void step_nothing(Stepper *s) {
-  (void)s;
-}
-static void *step_input(Stepper *s, int input) {
-  return s->input[input]->host;
-}
-/* The CPU's optimiser on the device's blocks. */
-static void step_start(Stepper *s, double rate) {
-  for (int i = 0; i < STEPPER_INPUTS && s->input[i]; i++) plan_send(s->plan, s->input[i]);
-  if (s->profile) marks(s->plan->graph->node_count + 1);
-  plan_run(s->plan, s->profile);
-  if (s->profile) plan_marks(s->plan);
-  Params there = *s->params;
-  there.weight = s->params->placed[0];
-  there.gradient = s->params->placed[1];
-  there.momentum = s->params->placed[2];
-  s->value[0] = (double)*(const float *)plan_fetch(s->plan, s->result[0]);
-  s->norm = sgd_step(&there, &s->sgd, rate);
-}
-static const StepOps step_ops = {.make = step_nothing,
-                                 .input = step_input,
-                                 .start = step_start,
-                                 .wait = step_nothing,
-                                 .release = step_nothing};
-static const Device device = {.queue = queue,
-                              .copy_in = copy,
-                              .copy_out = copy,
-                              .zero = zero,
-                              .wait = wait,
-                              .host_alloc = host_alloc,
-                              .host_release = free,
-                              .marks = marks,
-                              .mark = mark,
-                              .between = between,
-                              .step = &step_ops};
-static const Backend backend_there = {
-    "there", F32, kernels_cpu, device_alloc, device_release, device_available, &device};
 
 typedef struct Net {
   Params *params;
@@ -152,7 +73,7 @@ static void test_the_same_steps(void **state) {
   (void)state;
   Net here, there;
   net_make(&here, &backend_cpu);
-  net_make(&there, &backend_there);
+  net_make(&there, &host_gpu);
   assert_ptr_not_equal(there.params->placed[0], there.params->weight);
   for (int step = 0; step < 4; step++) {
     double a = net_step(&here, step), b = net_step(&there, step);
@@ -163,7 +84,7 @@ static void test_the_same_steps(void **state) {
   assert_memory_equal(here.params->weight, there.params->weight, params_bytes(here.params) / 3);
   net_free(&here);
   net_free(&there);
-  assert_int_equal(blocks, 0);
+  assert_int_equal(host_gpu_blocks(), 0);
 }
 
 /* Weights and momenta leave the device with a checkpoint and come back to it. */
@@ -174,8 +95,8 @@ static void test_checkpoints(void **state) {
   Error error = {{0}};
   Net first, second;
   assert_true(file >= 0 && close(file) == 0);
-  net_make(&first, &backend_there);
-  net_make(&second, &backend_there);
+  net_make(&first, &host_gpu);
+  net_make(&second, &host_gpu);
   for (int step = 0; step < 3; step++) net_step(&first, step);
   assert_true(params_save(first.params, true, NULL, path, &error));
   assert_true(net_step(&second, 3) != net_step(&first, 3));
@@ -222,7 +143,7 @@ static void test_probe(void **state) {
   drifting.backward = drifting_backward;
   memcpy(table, kernels_cpu, sizeof table);
   table[OP_linear] = &drifting;
-  Backend here = backend_cpu, there = backend_there;
+  Backend here = backend_cpu, there = host_gpu;
   here.kernels = there.kernels = table;
   assert_string_equal(probe_with(&backend_cpu, 0), "bitwise");
   assert_string_equal(probe_with(&there, 0), "bitwise");
@@ -297,7 +218,7 @@ static void test_empty_gradients(void **state) {
   (void)state;
   Net here, there;
   normed_make(&here, &backend_cpu);
-  normed_make(&there, &backend_there);
+  normed_make(&there, &host_gpu);
   for (int step = 0; step < 3; step++)
     assert_true(fabs(normed_step(&here) - normed_step(&there)) < 1e-5);
   assert_true(largest_gradient(&here, "first.bias") < 1e-5);
@@ -390,11 +311,11 @@ static void test_gradients_added(void **state) {
   memcpy(table, kernels_cpu, sizeof table);
   table[OP_linear] = &linear;
   table[OP_add] = &add;
-  Backend adder = backend_there;
+  Backend adder = host_gpu;
   adder.kernels = table;
   Net here, there, more;
   often_make(&here, &backend_cpu);
-  often_make(&there, &backend_there); /* whose kernels do not add */
+  often_make(&there, &host_gpu); /* whose kernels do not add */
   often_make(&more, &adder);
   for (int step = 0; step < 4; step++) {
     double expected = net_step(&here, step);
@@ -428,7 +349,7 @@ static int count_again(const Net *net) {
 /* A norm is computed again for the gradients only where memory is short: the same bits. */
 static void test_repeated(void **state) {
   (void)state;
-  Backend there = backend_there;
+  Backend there = host_gpu;
   Net ample, scarce;
   there.available = little_available;
   left = SIZE_MAX;
@@ -449,7 +370,7 @@ static void test_step_memory(void **state) {
   (void)state;
   size_t bytes[2];
   for (int half = 0; half < 2; half++) {
-    Backend there = backend_there;
+    Backend there = host_gpu;
     Error error = {{0}};
     Net net;
     there.available = little_available;
@@ -495,7 +416,7 @@ static void test_profile(void **state) {
   counted.forward = counted_forward;
   memcpy(table, kernels_cpu, sizeof table);
   table[OP_linear] = &counted;
-  Backend there = backend_there;
+  Backend there = host_gpu;
   there.kernels = table;
   Net net;
   net_make(&net, &there);
@@ -508,7 +429,7 @@ static void test_profile(void **state) {
     assert_int_equal(node->launches, node->op == OP_linear && !node->call.backward ? 3 : 0);
     sum += node->seconds;
   }
-  assert_true(fabs(sum / between(0, net.graph->node_count) - 1) < 1e-6);
+  assert_true(fabs(sum / host_gpu_between(0, net.graph->node_count) - 1) < 1e-6);
   char *text = NULL;
   size_t bytes;
   FILE *out = open_memstream(&text, &bytes);
