@@ -135,10 +135,10 @@ static size_t place(const Block *block, const Block *const *placed, int count) {
 
 static void layout(Plan *plan, bool reuse) {
   Graph *graph = plan->graph;
-  size_t room = (size_t)(graph->value_count + graph->node_count);
-  Block *blocks = calloc(room, sizeof *blocks);
-  const Block **placed = calloc(room, sizeof *placed);
-  CHECK(blocks && placed, "no memory to plan %zu tensors", room);
+  size_t most = (size_t)(graph->value_count + graph->node_count);
+  Block *blocks = calloc(most, sizeof *blocks);
+  const Block **placed = calloc(most, sizeof *placed);
+  CHECK(blocks && placed, "no memory to plan %zu tensors", most);
   int count = collect(graph, blocks);
   qsort(blocks, (size_t)count, sizeof *blocks, by_size);
   for (int i = 0; i < count; i++) {

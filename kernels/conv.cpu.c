@@ -20,8 +20,8 @@ typedef struct State {
   const WinogradForm *winograd; /* not NULL: our own convolution, the library's steps stay empty */
   bool floats;                  /* BF16 operands are staged as float */
   ConvStep forward[MAX_PARTS], back_x[MAX_PARTS], back_w[MAX_PARTS];
-  /* Scratch holds one after another: reordered weights, the library's own room, a bias's gradient
-   * that is computed but not wanted, an operand staged in another type. */
+  /* Scratch holds one after another: reordered weights, what the library wants for itself, a bias's
+   * gradient that is computed but not wanted, an operand staged in another type. */
   size_t w_bytes, pad_bytes, bias_bytes, staged_bytes;
 } State;
 

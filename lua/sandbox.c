@@ -190,8 +190,8 @@ bool sandbox_run(lua_State *L, const char *path, const char *name, Error *error)
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
   for (;;) {
-    char *room = luaL_prepbuffer(&buffer);
-    size_t got = fread(room, 1, LUAL_BUFFERSIZE, file);
+    char *block = luaL_prepbuffer(&buffer);
+    size_t got = fread(block, 1, LUAL_BUFFERSIZE, file);
     luaL_addsize(&buffer, got);
     if (got < LUAL_BUFFERSIZE) break;
   }

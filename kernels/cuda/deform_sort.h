@@ -207,48 +207,48 @@ static __device__ __forceinline__ int4 *part_find(const Deform &p, const Sort &s
 }
 
 static __global__ void __launch_bounds__(SORT_THREADS) sort_parts(const Deform p, const Sort s) {
-  SHARED(int, room, [WARP]);
+  SHARED(int, shared, [WARP]);
   int number, fours, sum = 0;
   const int4 *counters = part_find(p, s, &number, &fours);
   for (int i = (int)threadIdx.x; i < fours; i += SORT_THREADS) {
     int4 four = counters[i];
     sum += four.x + four.y + four.z + four.w;
   }
-  sum = block_sum(sum, room);
+  sum = block_sum(sum, shared);
   if (threadIdx.x == 0) s.parts[blockIdx.x] = sum;
 }
 
 /* Sum of what threads before this one of the block give. */
-static __device__ __forceinline__ int block_before(int x, int *room) {
+static __device__ __forceinline__ int block_before(int x, int *shared) {
   int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, sum = x;
 #pragma unroll
   for (int step = 1; step < WARP; step *= 2) {
     int other = __shfl_up_sync(WARP_ALL, sum, step);
     if (lane >= step) sum += other;
   }
-  __syncthreads(); /* whoever still reads `room` from before */
-  if (lane == WARP - 1) room[warp] = sum;
+  __syncthreads(); /* whoever still reads `shared` from before */
+  if (lane == WARP - 1) shared[warp] = sum;
   __syncthreads();
-  int before = warp_sum(lane < warp ? room[lane] : 0);
+  int before = warp_sum(lane < warp ? shared[lane] : 0);
   return before + sum - x;
 }
 
 /* Counters to the number of entries of their segment before them. */
 static __global__ void __launch_bounds__(SORT_THREADS) sort_scan(const Deform p, const Sort s) {
-  SHARED(int, room, [WARP]);
+  SHARED(int, shared, [WARP]);
   constexpr int FOURS = SORT_EACH / 4;
   int number, fours, before = 0, sum = 0;
   int4 *counters = part_find(p, s, &number, &fours), own[FOURS];
   for (int i = (int)threadIdx.x; i < number; i += SORT_THREADS)
     before += s.parts[blockIdx.x - number + i];
-  before = block_sum(before, room);
+  before = block_sum(before, shared);
 #pragma unroll
   for (int i = 0; i < FOURS; i++) {
     int at = (int)threadIdx.x * FOURS + i;
     own[i] = at < fours ? counters[at] : make_int4(0, 0, 0, 0);
     sum += own[i].x + own[i].y + own[i].z + own[i].w;
   }
-  before += block_before(sum, room);
+  before += block_before(sum, shared);
 #pragma unroll
   for (int i = 0; i < FOURS; i++) {
     int at = (int)threadIdx.x * FOURS + i, y = before + own[i].x, z = y + own[i].y;

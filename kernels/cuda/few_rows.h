@@ -37,9 +37,11 @@ template <typename T, typename X> struct FewRows {
 };
 } // namespace
 
-/* FEW_OUTS outs of 32 ins: a lane an in, a warp eight outs. `room`: (FEW_DEPTH, FEW_OUTS) of g. */
+/* FEW_OUTS outs of 32 ins: a lane an in, a warp eight outs. `shared`: (FEW_DEPTH, FEW_OUTS) of
+ * g. */
 template <typename T, typename X>
-static __device__ __forceinline__ void few_weights(const FewRows<T, X> &f, int block, float *room) {
+static __device__ __forceinline__ void few_weights(const FewRows<T, X> &f, int block,
+                                                   float *shared) {
   constexpr int EACH = FEW_OUTS / FEW_WARPS;
   int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, across = (f.ins + 31) / 32;
   int in = block % across * 32 + lane, first = block / across * FEW_OUTS;
@@ -47,15 +49,15 @@ static __device__ __forceinline__ void few_weights(const FewRows<T, X> &f, int b
   for (int start = 0; start < f.rows; start += FEW_DEPTH) {
     int depth = min((int)FEW_DEPTH, f.rows - start);
     for (int i = (int)threadIdx.x; i < depth * FEW_OUTS; i += FEW_THREADS)
-      room[i] = f.gradient(start + i / FEW_OUTS, first + i % FEW_OUTS);
+      shared[i] = f.gradient(start + i / FEW_OUTS, first + i % FEW_OUTS);
     __syncthreads();
     for (int r = 0; r < depth; r++) {
       float x = in < f.ins ? load(f.x + (int64_t)(start + r) * f.ins + in) : 0;
 #pragma unroll
-      for (int k = 0; k < EACH; k++) sum[k] += room[r * FEW_OUTS + warp * EACH + k] * x;
+      for (int k = 0; k < EACH; k++) sum[k] += shared[r * FEW_OUTS + warp * EACH + k] * x;
     }
     if ((int)threadIdx.x < FEW_OUTS)
-      for (int r = 0; r < depth; r++) bias += room[r * FEW_OUTS + threadIdx.x];
+      for (int r = 0; r < depth; r++) bias += shared[r * FEW_OUTS + threadIdx.x];
     __syncthreads();
   }
   for (int k = 0; k < EACH; k++) {
@@ -68,17 +70,18 @@ static __device__ __forceinline__ void few_weights(const FewRows<T, X> &f, int b
   f.db[out] = f.adds_b ? f.db[out] + bias : bias;
 }
 
-/* FEW_TILE rows of 32 ins: a lane an in, a warp its share of the outs. `room`: (FEW_RUN, FEW_TILE)
- * of g, then the warps' sums. */
+/* FEW_TILE rows of 32 ins: a lane an in, a warp its share of the outs. `shared`: (FEW_RUN,
+ * FEW_TILE) of g, then the warps' sums. */
 template <typename T, typename X>
-static __device__ __forceinline__ void few_inputs(const FewRows<T, X> &f, int block, float *room) {
+static __device__ __forceinline__ void few_inputs(const FewRows<T, X> &f, int block,
+                                                  float *shared) {
   constexpr int EACH = FEW_RUN / FEW_WARPS;
   int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, across = (f.ins + 31) / 32;
   int in = block % across * 32 + lane, first = block / across * FEW_TILE;
   float sum[FEW_TILE] = {};
   for (int start = 0; start < f.outs; start += FEW_RUN) {
     for (int i = (int)threadIdx.x; i < FEW_RUN * FEW_TILE; i += FEW_THREADS) /* along the outs */
-      room[i % FEW_RUN * FEW_TILE + i / FEW_RUN] =
+      shared[i % FEW_RUN * FEW_TILE + i / FEW_RUN] =
           f.gradient(first + i / FEW_RUN, start + i % FEW_RUN);
     __syncthreads();
 #pragma unroll 4
@@ -86,16 +89,16 @@ static __device__ __forceinline__ void few_inputs(const FewRows<T, X> &f, int bl
       int at = warp * EACH + k, out = start + at;
       float w = out < f.outs && in < f.ins ? f.w[(int64_t)out * f.ins + in] : 0;
 #pragma unroll
-      for (int r = 0; r < FEW_TILE; r++) sum[r] += room[at * FEW_TILE + r] * w;
+      for (int r = 0; r < FEW_TILE; r++) sum[r] += shared[at * FEW_TILE + r] * w;
     }
     __syncthreads();
   }
 #pragma unroll
-  for (int r = 0; r < FEW_TILE; r++) room[(warp * FEW_TILE + r) * 32 + lane] = sum[r];
+  for (int r = 0; r < FEW_TILE; r++) shared[(warp * FEW_TILE + r) * 32 + lane] = sum[r];
   __syncthreads();
   for (int r = warp; r < FEW_TILE; r += FEW_WARPS) {
     float total = 0;
-    for (int k = 0; k < FEW_WARPS; k++) total += room[(k * FEW_TILE + r) * 32 + lane];
+    for (int k = 0; k < FEW_WARPS; k++) total += shared[(k * FEW_TILE + r) * 32 + lane];
     X *to = f.dx + (int64_t)(first + r) * f.ins + in;
     if (first + r < f.rows && in < f.ins) store(to, f.adds_x ? load(to) + total : total);
   }
@@ -103,12 +106,12 @@ static __device__ __forceinline__ void few_inputs(const FewRows<T, X> &f, int bl
 
 template <typename T, typename X>
 static __global__ void __launch_bounds__(FEW_THREADS) few_rows(FewRows<T, X> f) {
-  SHARED(float, room, [FEW_DEPTH * FEW_OUTS]);
+  SHARED(float, shared, [FEW_DEPTH * FEW_OUTS]);
   int block = (int)blockIdx.x;
   if (block < f.weight_blocks)
-    few_weights(f, block, room);
+    few_weights(f, block, shared);
   else
-    few_inputs(f, block - f.weight_blocks, room);
+    few_inputs(f, block - f.weight_blocks, shared);
 }
 
 static inline bool few_rows_fit(int64_t rows, int64_t outs, int64_t ins) {
@@ -118,7 +121,7 @@ static inline bool few_rows_fit(int64_t rows, int64_t outs, int64_t ins) {
 template <typename T, typename X> static inline void few_rows_run(void *stream, FewRows<T, X> f) {
   static_assert(FEW_RUN * FEW_TILE == FEW_DEPTH * FEW_OUTS &&
                     FEW_WARPS * FEW_TILE * 32 == FEW_RUN * FEW_TILE,
-                "one room for all");
+                "one array for all");
   int across = (f.ins + 31) / 32;
   f.weight_blocks = f.dw || f.db ? across * ((f.outs + FEW_OUTS - 1) / FEW_OUTS) : 0;
   int input_blocks = f.dx ? across * ((f.rows + FEW_TILE - 1) / FEW_TILE) : 0;

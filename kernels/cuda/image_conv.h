@@ -109,7 +109,7 @@ static __global__ void __launch_bounds__(IMAGE_THREADS)
 template <int N, typename X, typename Y>
 static __global__ void __launch_bounds__(IMAGE_THREADS)
     image_conv_weight_kernel(ImageConv s, const X *x, const Y *dy, float *partial) {
-  SHARED(float, room, [N][IMAGE_THREADS]);
+  SHARED(float, shared, [N][IMAGE_THREADS]);
   int groups = s.outs / N, side = IMAGE_THREADS / groups, thread = (int)threadIdx.x;
   int first = thread % groups * N, slot = thread / groups;
   int kd = (int)blockIdx.y / s.channels, c = (int)blockIdx.y % s.channels;
@@ -142,12 +142,12 @@ static __global__ void __launch_bounds__(IMAGE_THREADS)
   for (int k = 0; k < IMAGE_PLANE; k++) {
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < N; i++) room[i][thread] = sum[k][i];
+    for (int i = 0; i < N; i++) shared[i][thread] = sum[k][i];
     __syncthreads();
     int kh = k / 3, kw = k % 3;
     if (kh >= s.kernel[1] || kw >= s.kernel[2] || thread >= s.outs) continue;
     float total = 0;
-    for (int i = 0; i < side; i++) total += room[thread % N][i * groups + thread / N];
+    for (int i = 0; i < side; i++) total += shared[thread % N][i * groups + thread / N];
     int tap = ((kd * s.kernel[1] + kh) * s.kernel[2] + kw) * s.channels + c;
     partial[((int64_t)blockIdx.x * s.outs + thread) * s.taps + tap] = total;
   }

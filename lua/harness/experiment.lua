@@ -260,7 +260,7 @@ end
 -- What the user types wins over what a row sets, unless it is what the rows are compared by: a word or a switch
 -- that makes the row what it is, a number in which rows differ, or one without which two rows would be the same.
 local function overridden(experiment, parsed, scale, rows)
-  local told = {}
+  local replaced = {}
   for _, key in ipairs(parsed.order) do
     local typed, first, option = parsed.values[key], nil, by_name[key]
     local function refuse(why)
@@ -277,14 +277,14 @@ local function overridden(experiment, parsed, scale, rows)
           refuse(("'%s' sets %s: that is what the rows vary"):format(row.key, flat_text(row.set[key])))
         end
         first = first or row
-        told[#told + 1] = ("%s: %s=%s in place of its own %s"):format(row.key, key, flat_text(typed), flat_text(row.set[key]))
+        replaced[#replaced + 1] = ("%s: %s=%s in place of its own %s"):format(row.key, key, flat_text(typed), flat_text(row.set[key]))
       end
     end
     local a, b
     if first then a, b = rows_made_equal(experiment, parsed, scale, rows) end
     if a then refuse(("without it '%s' and '%s' are the same"):format(a.key, b.key)) end
   end
-  return told
+  return replaced
 end
 
 local function rows_of(experiment, parsed, scale)
@@ -297,9 +297,9 @@ local function rows_of(experiment, parsed, scale)
   else
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
-  local told = overridden(experiment, parsed, scale, rows)
+  local replaced = overridden(experiment, parsed, scale, rows)
   local more = extra_axes(experiment, parsed)
-  if #more == 0 then return rows, told end
+  if #more == 0 then return rows, replaced end
   local grown = {}
   for _, row in ipairs(rows) do
     for _, extra in ipairs(grid_rows(more)) do
@@ -309,7 +309,7 @@ local function rows_of(experiment, parsed, scale)
       grown[#grown + 1] = { key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set }
     end
   end
-  return grown, told
+  return grown, replaced
 end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
@@ -443,8 +443,9 @@ return function(experiment, overrides, file, source, home, read_plan, name_of)
   }
   if parsed.values.tf32 and document.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
   for _, scale in ipairs(scales) do
-    local rows, told = rows_of(experiment, parsed, scale)
-    if #told > 0 then document.overridden = table.move(told, 1, #told, #(document.overridden or {}) + 1, document.overridden or {}) end
+    local rows, replaced = rows_of(experiment, parsed, scale)
+    local before = document.overridden or {}
+    if #replaced > 0 then document.overridden = table.move(replaced, 1, #replaced, #before + 1, before) end
     for _, row in ipairs(rows) do
       add_row(document, experiment, parsed, scale, row, paper, home, read_plan)
     end

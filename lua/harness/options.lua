@@ -126,9 +126,9 @@ local rows = {
 local blocks = require "harness.blocks"
 for _, row in ipairs(rows) do
   local block, name = (row.of or ""):match("(.+)%.(.+)")
-  local told = blocks[block] and blocks[block][name]
-  if row.of and not told then error("options.lua: no block has an option '" .. row.of .. "'", 0) end
-  for key, value in pairs(told or {}) do
+  local of_block = blocks[block] and blocks[block][name]
+  if row.of and not of_block then error("options.lua: no block has an option '" .. row.of .. "'", 0) end
+  for key, value in pairs(of_block or {}) do
     if row[key] == nil then row[key] = key == "doc" and value .. " (" .. block .. ")" or value end
   end
 end

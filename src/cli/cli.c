@@ -123,8 +123,8 @@ static error_t take(int key, char *value, struct argp_state *state) {
   if (key == 'q') parsing->common->quiet = true;
   if (key == KEY_NO_COLOR) progress_no_color = true;
   if (key == KEY_DB || key == 'q' || key == KEY_NO_COLOR) return 0;
-  bool ours = (key > 0 && key < ARGP_KEY_END) || key == ARGP_KEY_ARG;
-  if (!ours) return ARGP_ERR_UNKNOWN;
+  bool typed = (key > 0 && key < ARGP_KEY_END) || key == ARGP_KEY_ARG;
+  if (!typed) return ARGP_ERR_UNKNOWN;
   if (parsing->cli->take &&
       parsing->cli->take(key == ARGP_KEY_ARG ? ' ' : key, value, parsing->user, &error))
     return 0;

@@ -130,11 +130,11 @@ int command_table(int argc, char **argv) {
   Store *store = NULL;
   Result *result = NULL;
   char list[METRIC_LIST], text[1024];
-  Cli told = table_cli;
+  Cli with_names = table_cli;
   metric_list(stored, list);
   snprintf(text, sizeof text, "%s%s.", table_cli.text, list);
-  told.text = text;
-  cli_parse(&told, argc, argv, &common, &choice);
+  with_names.text = text;
+  cli_parse(&with_names, argc, argv, &common, &choice);
   int code = EXIT_USAGE;
   if (choice.result.what)
     code = load(&common, &choice.result, &store, &result, &error);
@@ -198,11 +198,11 @@ int command_plot(int argc, char **argv) {
   int code = EXIT_USAGE;
   if (command_figure(argc, argv, &code)) return code;
   const PlotKind *kind = take_kind(&argc, argv);
-  Cli told = plot_cli;
+  Cli with_names = plot_cli;
   list_kinds(list);
   snprintf(text, sizeof text, plot_cli.text, list);
-  told.text = text;
-  cli_parse(&told, argc, argv, &common, &choice);
+  with_names.text = text;
+  cli_parse(&with_names, argc, argv, &common, &choice);
   if (kind->of == PLOT_BENCH)
     code = load_run(&common, choice.result.what, &of.store, &of.run, &error);
   else if (choice.result.what || kind->word[0])

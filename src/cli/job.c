@@ -64,8 +64,8 @@ static bool open_log(Job *job, const char *folder, int *file, Error *error) {
   return true;
 }
 
-/* The environment of the child: ours, with the number of threads put in. Made before fork, since
- * little may be called between fork and exec. Freed with free_environment. */
+/* The environment of the child: this process's, with the number of threads put in. Made before
+ * fork, since little may be called between fork and exec. Freed with free_environment. */
 static char **child_environment(int threads) {
   static const char *const names[THREAD_VARIABLES] = {"OMP_NUM_THREADS=", "OPENBLAS_NUM_THREADS="};
   int count = 0;
@@ -79,10 +79,10 @@ static char **child_environment(int threads) {
     snprintf(list[used], 64, "%s%d", names[used], threads);
   }
   for (int i = 0; i < count; i++) {
-    bool ours = false;
+    bool set_above = false;
     for (int k = 0; k < THREAD_VARIABLES; k++)
-      ours = ours || strncmp(environ[i], names[k], strlen(names[k])) == 0;
-    if (!ours) list[used++] = environ[i];
+      set_above = set_above || strncmp(environ[i], names[k], strlen(names[k])) == 0;
+    if (!set_above) list[used++] = environ[i];
   }
   return list;
 }
