@@ -1,6 +1,7 @@
 /* 3D convolution, channels last:
- *   y[n,d,h,w,o] = b[o] + sum_{kd,kh,kw,c} w[o,kd,kh,kw,c] x[n, d*sd+kd-pd, h*sh+kh-ph, w*sw+kw-pw,
- * c] with p = (k-1)/2 and zeros outside. c runs over the channels of one or two inputs in turn, so
+ *   y[n,d,h,w,o] = b[o] + sum_{kd,kh,kw,c} w[o,kd,kh,kw,c]
+ *                                          x[n, d*sd+kd-pd, h*sh+kh-ph, w*sw+kw-pw, c]
+ * with p = (k-1)/2 and zeros outside. c runs over the channels of one or two inputs in turn, so
  * that the decoder's skip concatenation needs no copy. Cost 2 N D'H'W' Cout Cin kd kh kw FLOP. */
 #include "kernels/options.h"
 

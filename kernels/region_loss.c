@@ -3,7 +3,8 @@
  * not negative (the others are left out of every sum), smooth s:
  *   bce  = 1/(V C) sum_vc log(1 + e^x) - x t
  *   dice = 1 - mean over the regions (and samples, unless batch) of
- *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of all).
+ *          (2 sum p t + s) / (sum p + sum t + s)
+ * with sums over the voxels of a sample (batch: of all).
  * (nnU-Net, once its data set declares an ignore label, divides by V alone: C times this bce.) */
 #include "kernels/cpu/dice_sums.h"
 #include "kernels/options.h"

@@ -3,8 +3,8 @@
  * sum), smooth s:
  *   ce   = 1/V sum_v log sum_c e^{x_vc} - x_{v,label}
  *   dice = 1 - mean over classes c >= 1 (and samples, unless batch) of
- *          (2 sum p t + s) / (sum p + sum t + s), sums over the voxels of a sample (batch: of
- *          all). */
+ *          (2 sum p t + s) / (sum p + sum t + s)
+ * with sums over the voxels of a sample (batch: of all). */
 #include "kernels/cpu/dice_sums.h"
 #include "kernels/options.h"
 

@@ -1,5 +1,5 @@
-/* Counts heap allocations between start and stop, all threads. Linked into test_ops only; under a
- * sanitizer, which brings its own malloc, every count is zero. */
+/* Counts heap allocations between start and stop, all threads. Linked into the programs that
+ * run single ops (op_run.h); under a sanitizer, which brings its own malloc, all are zero. */
 #ifndef TESTS_ALLOC_COUNT_H
 #define TESTS_ALLOC_COUNT_H
 

@@ -7,7 +7,7 @@
  * answer:   "ok N_OUT", N_OUT tensor heads, N_OUT x values; or "error ..." and nothing more
  * request:  "gradient" and, per output, 0 or 1 (one line), then the values of those with 1; or "-"
  * answer:   "ok N_IN", per input a head or "none", then the values of those with a head; or
- * error */
+ *           "error ..." */
 #include "tests/op_run.h"
 
 #include <omp.h>

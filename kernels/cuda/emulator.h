@@ -3,7 +3,7 @@
  *
  * It is stricter than a GPU. It aborts, with kernel, block, thread and line, when
  *  - threads of a block wait at different __syncthreads, or one has ended before the others get
- * there;
+ *    there;
  *  - a lane of a warp collective's mask does not arrive, or arrives with another mask or at another
  *    line, or a shuffle reads from a lane outside the mask;
  *  - a shared array is written out of its bounds, or a launch is one that no GPU takes;

@@ -1,6 +1,6 @@
 /* Fields of JSON objects of this program's making, such as are printed as they are; what is only
- * read is a struct (rows.h). An object without the field is a fault of the program and ends it;
- * null, or of no object, is "", 0 or false. */
+ * read is a struct (typed_rows.h). An object without the field is a fault of the program and ends
+ * it; null, or of no object, is "", 0 or false. */
 #ifndef STORE_FIELD_H
 #define STORE_FIELD_H
 

@@ -1,7 +1,7 @@
 /* The database of results: one SQLite file, one writing process a host.
  *
  *   store_open
- *   -> (store_stale, store_add_experiment, store_start, store_events, store_finish)*
+ *   -> (store_lock, store_add_experiment, store_start, store_events, store_finish)*
  *   -> store_close
  *
  * A trial is one resolved configuration on one data set and is named by a hash; an attempt is one

@@ -3,7 +3,7 @@
  *   image     half precision (D,H,W,C), little-endian
  *   label     bytes (D,H,W)
  *   position  of each structure: all voxels, or of more than 10,000 so many, or 1 % if that is
- * more; flat indices into (D,H,W), ascending
+ *             more; flat indices into (D,H,W), ascending
  *
  * each beginning at a multiple of 64 bytes. Half precision keeps 11 bits: 0.05 % of a normalised
  * intensity, far below its noise. The header names what the file was made from (stamp and hash of
