@@ -11,9 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- selection ------------------------------------------------------------------------------- */
-
-/* Which benches a filter means. */
+/* ---- selection: which benches a filter means ------------------------------------------------- */
 
 typedef struct Chosen {
   OpId op; /* with c */
@@ -113,8 +111,6 @@ static bool selection_make(const BenchOptions *options, Chosen **list, int *coun
   if (!good) *list = NULL;
   return good;
 }
-
-/* ---- the benches ----------------------------------------------------------------------------- */
 
 /* ---- ops ------------------------------------------------------------------------------------- */
 

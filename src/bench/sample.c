@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-/* ---- comparing ------------------------------------------------------------------------------- */
-
 enum { MANY = 4096, SOME = 1024, FEW = 64 };
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -88,11 +86,7 @@ double sample_error_din(OpId id, const Call *call, int i) {
   return compare(call, &call->din[i], &s->din[i < last ? i : last], i);
 }
 
-/* ---- attention ------------------------------------------------------------------------------- */
-
-/* Single elements of attention (formula: kernels/attention.c). */
-
-/* ---- attention: a query of a head ------------------------------------------------------------ */
+/* ---- attention: a query of a head (formula: kernels/attention.c) ----------------------------- */
 
 enum { IN_Q, IN_K, IN_V, IN_MASK };
 
@@ -212,11 +206,7 @@ double sample_attention_dkv(const Call *call, int operand, int64_t at) {
   return sum;
 }
 
-/* ---- instance norm --------------------------------------------------------------------------- */
-
-/* Single elements of instance norm: each walks its channel twice. */
-
-/* ---- instance norm --------------------------------------------------------------------------- */
+/* ---- instance norm: each element walks its channel twice ------------------------------------- */
 
 enum { IN_GAMMA, IN_BETA, IN_MAP };
 
@@ -292,9 +282,7 @@ double sample_norm_parameter(const Call *call, int operand, int64_t at) {
   return sum;
 }
 
-/* ---- deformable attention -------------------------------------------------------------------- */
-
-/* Single elements of deformable attention (formula: kernels/deform_attention.c). */
+/* ---- deformable attention (formula: kernels/deform_attention.c) ------------------------------ */
 
 enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
 

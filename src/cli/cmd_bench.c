@@ -1,3 +1,4 @@
+/* harness bench and bench compare; the timing is in src/bench/. */
 #include "base/error.h"
 #include "kernels/mode.h"
 #include "src/bench/bench.h"
@@ -12,9 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- bench compare --------------------------------------------------------------------------- */
-
-/* `harness bench compare A B`: B against A, row by row, from the samples stored. */
+/* ---- bench compare A B: B against A, row by row, from the samples stored --------------------- */
 
 typedef struct CompareOptions {
   const char *db, *old_run, *new_run; /* a number, last or prev */
@@ -227,8 +226,6 @@ static int bench_compare(const CompareOptions *options, Error *error) {
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
-
-/* harness bench: the work is in src/bench/. */
 
 enum {
   KEY_DEVICE = 1,

@@ -110,8 +110,6 @@ static int data_import_command(int argc, char **argv) {
 
 /* ---- data plan and preprocess ---------------------------------------------------------------- */
 
-/* harness data plan|preprocess: the work is in src/data/. */
-
 typedef struct Planning {
   const char *dir, *fingerprint, *cache;
   char budget[64]; /* as it is told in plan.json */

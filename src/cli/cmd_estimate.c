@@ -1,3 +1,6 @@
+/* harness estimate: what an experiment would cost, before it is run: parameters, work and memory
+ * from the plans, hours from a rate that is measured or was stored. Nothing of a step's size is
+ * allocated unless the step is small enough to be timed. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "engine/storage.h"
@@ -19,10 +22,6 @@
 #include <string.h>
 
 /* ---- the estimate ---------------------------------------------------------------------------- */
-
-/* What an experiment would cost, before it is run: parameters, work and memory from the plans,
- * hours from a rate that is measured or was stored. Nothing of a step's size is allocated unless
- * the step is small enough to be timed. */
 
 /* Where it is estimated. gpu: a name of kernels/cuda/devices, for which cuDNN plans here without
  * it; NULL: this machine. */
@@ -357,8 +356,6 @@ static void estimate_print(const json_t *estimate, FILE *out) {
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
-
-/* harness estimate: what an experiment would cost; the work is in src/cli/cmd_estimate.c. */
 
 enum { OVERRIDES_MAX = 256, KEY_JSON = 1, KEY_SCALE, KEY_DEVICE, KEY_GPU };
 

@@ -1,3 +1,4 @@
+/* harness evaluate: metrics of label maps against references. */
 #include "base/nearest.h"
 #include "src/cli/cli.h"
 #include "src/data/metrics/comparison.h"
@@ -300,8 +301,6 @@ static void scores_json(const Comparison *c, const SurfaceOptions *surface, FILE
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* harness evaluate: metrics of label maps against references. */
-
 typedef struct Choice {
   ComparisonOptions comparison;
   bool json, csv, cases;
@@ -377,12 +376,12 @@ int command_evaluate(int argc, char **argv) {
   Error error = {""};
   Choice choice = {.comparison.surface.tolerance = 1};
   char high[METRIC_LIST], low[METRIC_LIST], text[sizeof about + 2 * METRIC_LIST];
-  Cli told = cli;
+  Cli with_names = cli;
   metric_list(higher, high);
   metric_list(lower, low);
   snprintf(text, sizeof text, about, high, low);
-  told.text = text;
-  cli_parse(&told, argc, argv, &common, &choice);
+  with_names.text = text;
+  cli_parse(&with_names, argc, argv, &common, &choice);
   const ComparisonOptions *options_given = &choice.comparison;
   if (!options_given->prediction) {
     fail(&error, "harness evaluate needs two files or two folders: REF PRED");

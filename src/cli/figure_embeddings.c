@@ -1,3 +1,6 @@
+/* harness plot embeddings: what each query stands for, MaskMed's Figures 3-5: heat maps of
+ * embeddings, a row for each input, a column for each kind of head, the ground truth of a slice at
+ * the right. */
 #include "src/cli/figures.h"
 #include "src/report/picture.h"
 #include "src/report/report.h"
@@ -11,9 +14,6 @@
 #include <unistd.h>
 
 /* ---- drawing --------------------------------------------------------------------------------- */
-
-/* MaskMed's Figures 3-5: heat maps of embeddings, a row for each input, a column for each kind of
- * head, the ground truth of a slice at the right. */
 
 enum { HEATMAP_INPUTS = 2, HEATMAP_HEADS = 8 };
 
@@ -162,8 +162,6 @@ static bool heatmap_plot(const HeatSheet *s, const char *folder, char path[PLOT_
 }
 
 /* ---- what is drawn --------------------------------------------------------------------------- */
-
-/* harness plot embeddings: what each query stands for, as heat maps. */
 
 static const struct argp_option embeddings_options[] = {
     {"scale", FIGURE_SCALE, "NAME", 0, "Of the trials at this scale", 0}, {0}};

@@ -1,3 +1,5 @@
+/* harness plot triptych: image, truth and prediction of a validation case side by side: its middle
+ * slices across D, H and W. */
 #include "src/cli/figures.h"
 #include "src/data/metrics/score.h"
 #include "src/data/nifti/volume.h"
@@ -10,8 +12,6 @@
 #include <unistd.h>
 
 /* ---- drawing --------------------------------------------------------------------------------- */
-
-/* Image, truth and prediction of a case side by side: its middle slices across D, H and W. */
 
 typedef struct Triptych {
   const char *name, *title;
@@ -173,8 +173,6 @@ static bool triptych_plot(const Triptych *t, const char *folder, char path[PLOT_
 }
 
 /* ---- what is drawn --------------------------------------------------------------------------- */
-
-/* harness plot triptych: image, truth and prediction of a validation case. */
 
 static const struct argp_option triptych_options[] = {
     {"case", FIGURE_CASE, "N", 0, "The N-th validation case (default 1)", 0}, {0}};

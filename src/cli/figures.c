@@ -1,13 +1,10 @@
+/* Pictures for which trained weights are run again: their trials, and who asks for them. */
 #include "src/cli/figures.h"
 #include "src/data/sets/json_text.h"
 #include "src/train/config.h"
 
 #include <string.h>
 #include <sys/stat.h>
-
-/* ---- the pictures ---------------------------------------------------------------------------- */
-
-/* Pictures for which trained weights are run again: their trials, and who asks for them. */
 
 bool figure_take(int key, char *value, void *user, Error *error) {
   FigureRequest *r = user;

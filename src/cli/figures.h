@@ -53,8 +53,6 @@ typedef struct Figure {
 
 /* ---- the pictures ---------------------------------------------------------------------------- */
 
-/* Kinds of `harness plot` that run trained weights again. */
-
 /* When argv[1] names such a picture: draws it, *code is the exit code, true. */
 bool command_figure(int argc, char **argv, int *code);
 

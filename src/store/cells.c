@@ -7,9 +7,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* ---- the identity of a trial ----------------------------------------------------------------- */
-
-/* Identity: the canonical JSON text of a value and its xxh3-128. */
+/* ---- the identity of a trial: canonical JSON and its xxh3-128 -------------------------------- */
 
 /* Raised when a change of the code alters results on purpose: every trial then counts as new. */
 enum { CODE_EPOCH = 1 };

@@ -42,7 +42,7 @@ bool database_end(Store *store, bool good, Error *error);
 
 /* ---- the schema ------------------------------------------------------------------------------ */
 
-/* The database's schema: see database.c for tables and the documented views. */
+/* Tables and views: database.c. */
 
 enum { STORE_APPLICATION_ID = 0x48524e53 }; /* "HRNS" */
 

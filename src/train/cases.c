@@ -89,8 +89,6 @@ bool recipe_prepare(const Recipe *recipe, const Image *source, Image *prepared, 
   return false;
 }
 
-/* ---- the cases ------------------------------------------------------------------------------- */
-
 /* ---- files as they are ----------------------------------------------------------------------- */
 
 static bool all_normalise(const Normaliser *normaliser, Volume *volume, int count, Error *error) {

@@ -52,9 +52,7 @@ int footprint_trial(const json_t *config, FILE *events);
 
 /* ---- a memory budget for the planner of src/data --------------------------------------------- */
 
-/* A memory budget for the planner of src/data, exact to the byte: what a training step of nnU-Net's
- * U-Net really takes here, from its plan. */
-
+/* Exact to the byte: what a training step of nnU-Net's U-Net really takes here, from its plan. */
 typedef struct PlanBudget PlanBudget;
 
 /* bytes: of one training process, weights included. home: where lua/ is. */

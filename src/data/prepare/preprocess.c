@@ -1,6 +1,10 @@
+#define XXH_INLINE_ALL
+
 #include "src/data/prepare/preprocess.h"
 
+#include <math.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* ---- the part that was recorded -------------------------------------------------------------- */
 
@@ -70,14 +74,6 @@ uint8_t *nonzero_mask(const Image *image, Error *error) {
   free(inside);
   return NULL;
 }
-
-/* ---- preprocessing --------------------------------------------------------------------------- */
-
-#define XXH_INLINE_ALL
-
-#include <math.h>
-#include <string.h>
-#include <xxhash.h>
 
 /* ---- what a plan says ------------------------------------------------------------------------ */
 
