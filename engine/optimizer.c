@@ -23,8 +23,9 @@ enum { CHUNK = 4096, LANES = 32 };
 SQUARES(squares_float, float)
 SQUARES(squares_double, double)
 
-/* Sums of fixed chunks in a fixed order: the same bits whatever the number of threads. */
-double gradient_norm(const Params *params) {
+/* Of all parameters, NaN or Inf as they are. Sums of fixed chunks in a fixed order: the same bits
+ * whatever the number of threads. */
+static double gradient_norm(const Params *params) {
   int64_t chunks = (int64_t)(params->elements + CHUNK - 1) / CHUNK;
   double total = 0;
   enum { STRIDE = 1024 };

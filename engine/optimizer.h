@@ -13,8 +13,6 @@ typedef struct Sgd {
 
 /* init_lr * (1 - step / steps)^.9 (eq. 7 without the group's factor). */
 double poly_rate(double initial, int64_t step, int64_t steps);
-/* The gradient's norm over all parameters; NaN or Inf come through. */
-double gradient_norm(const Params *params);
 /* One step; returns the norm before clipping. With a norm that is not finite nothing is changed. */
 double sgd_step(Params *params, const Sgd *sgd, double rate);
 

@@ -36,7 +36,7 @@ void params_free(Params *params) {
   free(params);
 }
 
-Param *params_find(const Params *params, const char *name) {
+static Param *find(const Params *params, const char *name) {
   for (int i = 0; i < params->count; i++)
     if (strcmp(params->list[i]->name, name) == 0) return params->list[i];
   return NULL;
@@ -45,7 +45,7 @@ Param *params_find(const Params *params, const char *name) {
 Param *params_get(Params *params, const char *name, int rank, const int64_t *dim, Group group,
                   Init init, Error *error) {
   Tensor shape = tensor_make(params->real, rank, dim);
-  Param *param = params_find(params, name);
+  Param *param = find(params, name);
   if (param) {
     bool same = param->shape.rank == rank;
     for (int i = 0; same && i < rank; i++) same = param->shape.dim[i] == dim[i];

@@ -55,7 +55,6 @@ void params_free(Params *params);
  * NULL with an error when an existing one has another shape. */
 Param *params_get(Params *params, const char *name, int rank, const int64_t *dim, Group group,
                   Init init, Error *error);
-Param *params_find(const Params *params, const char *name);
 /* Allocates the blocks (gradient and momentum zero) and draws the weights: a pure function of
  * (seed, name), so adding a parameter changes no other. */
 bool params_allocate(Params *params, uint64_t seed, Error *error);

@@ -93,13 +93,14 @@ void element_set(Tensor *tensor, int64_t i, double value) {
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-bool op_run_input_has_gradient(const OpRun *run, int i) {
+static bool input_has_gradient(const OpRun *run, int i) {
   const Op *op = run->call.op;
   return !(op->flags & OP_NO_GRADIENT) && !(op->constant & SAVES_IN(i)) &&
          run->call.in[i].type != I32;
 }
 
-bool op_run_output_has_gradient(const OpRun *run, int i) {
+/* Real outputs, but not those i >= 1 that only backward reads (mean, rstd, log-sum-exp). */
+static bool output_has_gradient(const OpRun *run, int i) {
   const Op *op = run->call.op;
   bool internal = i >= 1 && op->saves & SAVES_OUT(i);
   return !(op->flags & OP_NO_GRADIENT) && !internal && run->call.out[i].type != I32;
@@ -136,13 +137,13 @@ bool op_run_make(OpRun *run, OpId id, const char *options, int n_in, const Tenso
   for (int i = 0; i < n_in; i++) {
     call->din[i] = run->in[i] = run->din[i] = call->in[i];
     tensor_allocate(&run->in[i], GUARD_READ);
-    if (op_run_input_has_gradient(run, i)) tensor_allocate(&run->din[i], GUARD_WRITTEN);
+    if (input_has_gradient(run, i)) tensor_allocate(&run->din[i], GUARD_WRITTEN);
   }
   for (int i = 0; i < call->n_out; i++) {
     if (call->op->flags & OP_CONSTANT && real != BF16) call->out[i].type = real;
     call->dout[i] = run->out[i] = run->dout[i] = call->out[i];
     tensor_allocate(&run->out[i], GUARD_WRITTEN);
-    if (op_run_output_has_gradient(run, i)) tensor_allocate(&run->dout[i], GUARD_READ);
+    if (output_has_gradient(run, i)) tensor_allocate(&run->dout[i], GUARD_READ);
   }
   return true;
 }
@@ -357,7 +358,7 @@ static Operands bind_backward(OpRun *run, Call *call, int want, int given) {
       call->in[i].data = run->in[i].data;
       o.read[o.n_read++] = &run->in[i];
     }
-    if (!(want >> i & 1) || !op_run_input_has_gradient(run, i)) continue;
+    if (!(want >> i & 1) || !input_has_gradient(run, i)) continue;
     call->din[i].data = run->din[i].data;
     o.written[o.n_written++] = &run->din[i];
   }
@@ -366,7 +367,7 @@ static Operands bind_backward(OpRun *run, Call *call, int want, int given) {
       call->out[i].data = run->out[i].data;
       o.read[o.n_read++] = &run->out[i];
     }
-    if (!(given >> i & 1) || !op_run_output_has_gradient(run, i)) continue;
+    if (!(given >> i & 1) || !output_has_gradient(run, i)) continue;
     call->dout[i].data = run->dout[i].data;
     o.read[o.n_read++] = &run->dout[i];
   }

@@ -44,10 +44,6 @@ bool op_run_backward_in_place(OpRun *run, Error *error);
 /* forward once, unchecked: for finite differences. */
 bool op_run_plain(OpRun *run, Error *error);
 
-bool op_run_input_has_gradient(const OpRun *run, int i);
-/* Real outputs, but not those i >= 1 that only backward reads (mean, rstd, log-sum-exp). */
-bool op_run_output_has_gradient(const OpRun *run, int i);
-
 double element(const Tensor *tensor, int64_t i);
 void element_set(Tensor *tensor, int64_t i, double value);
 

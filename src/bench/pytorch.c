@@ -18,6 +18,18 @@
 
 extern char **environ;
 
+/* A process that answers one JSON request a line with one JSON object a line: tests/peer/serve.py,
+ * or this program timing its own first step. */
+typedef struct Peer {
+  pid_t pid;          /* 0: not running */
+  const char *python; /* what runs it */
+  FILE *to, *from;
+  char version[64]; /* of the library it speaks for */
+  double rss;       /* peak bytes once that was loaded */
+  bool ended;       /* instead of answering */
+  bool lacks;       /* the last refusal was for want of something: it cannot do that here */
+} Peer;
+
 /* As many threads as we use and no other instructions, said before its libraries start. */
 static void set_limits(int threads) {
   char text[16];
@@ -27,7 +39,15 @@ static void set_limits(int threads) {
   processor_limit_peers();
 }
 
-bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error) {
+static void peer_stop(Peer *peer) {
+  if (peer->to) fclose(peer->to);
+  if (peer->from) fclose(peer->from);
+  if (peer->pid) waitpid(peer->pid, NULL, 0);
+  *peer = (Peer){0};
+}
+
+/* Any program: argv[0] is its path. Nothing is awaited. */
+static bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error) {
   int to[2], from[2];
   *peer = (Peer){0};
   if (pipe2(to, O_CLOEXEC)) return fail(error, "no pipe for %s", argv[0]);
@@ -50,12 +70,36 @@ bool peer_spawn(Peer *peer, const char *const argv[], int threads, Error *error)
   return fail(error, "%s: cannot be started: %s", argv[0], strerror(failed));
 }
 
-const char *peer_python(void) {
+/* HARNESS_PYTHON, by default /usr/bin/python3. */
+static const char *peer_python(void) {
   const char *python = getenv("HARNESS_PYTHON");
   return python && python[0] ? python : "/usr/bin/python3";
 }
 
-bool peer_start(Peer *peer, const char *python, const char *home, int threads, Error *error) {
+static json_t *peer_listen(Peer *peer, Error *error) {
+  json_error_t reason;
+  char *line = NULL;
+  size_t capacity = 0;
+  ssize_t length = getline(&line, &capacity, peer->from);
+  json_t *answer = length > 0 ? json_loads(line, 0, &reason) : NULL;
+  free(line);
+  const char *refusal = json_string_value(json_object_get(answer, "error"));
+  peer->lacks = json_is_true(json_object_get(answer, "lacks"));
+  peer->ended = length <= 0;
+  if (answer && !refusal) return answer;
+  fail(error, "the peer %s%s",
+       answer       ? "says: "
+       : length > 0 ? "spoke no JSON"
+                    : "ended",
+       refusal ? refusal : "");
+  json_decref(answer);
+  return NULL;
+}
+
+/* Starts `python` on home/tests/peer/serve.py and waits until it is ready. On false the error says
+ * what is missing. */
+static bool peer_start(Peer *peer, const char *python, const char *home, int threads,
+                       Error *error) {
   char script[4200];
   snprintf(script, sizeof script, "%.4000s/tests/peer/serve.py", home);
   const char *const argv[] = {python, "-B", "-W", "ignore", script, NULL};
@@ -78,27 +122,8 @@ bool peer_start(Peer *peer, const char *python, const char *home, int threads, E
   return true;
 }
 
-json_t *peer_listen(Peer *peer, Error *error) {
-  json_error_t reason;
-  char *line = NULL;
-  size_t capacity = 0;
-  ssize_t length = getline(&line, &capacity, peer->from);
-  json_t *answer = length > 0 ? json_loads(line, 0, &reason) : NULL;
-  free(line);
-  const char *refusal = json_string_value(json_object_get(answer, "error"));
-  peer->lacks = json_is_true(json_object_get(answer, "lacks"));
-  peer->ended = length <= 0;
-  if (answer && !refusal) return answer;
-  fail(error, "the peer %s%s",
-       answer       ? "says: "
-       : length > 0 ? "spoke no JSON"
-                    : "ended",
-       refusal ? refusal : "");
-  json_decref(answer);
-  return NULL;
-}
-
-json_t *peer_ask(Peer *peer, json_t *request, Error *error) {
+/* Takes the request's reference; the answer is the caller's; NULL with the peer's own reason. */
+static json_t *peer_ask(Peer *peer, json_t *request, Error *error) {
   bool good = json_dumpf(request, peer->to, JSON_COMPACT) == 0 && fputc('\n', peer->to) != EOF &&
               fflush(peer->to) == 0;
   json_decref(request);
@@ -107,15 +132,6 @@ json_t *peer_ask(Peer *peer, json_t *request, Error *error) {
   fail(error, "the peer ended");
   return NULL;
 }
-
-void peer_stop(Peer *peer) {
-  if (peer->to) fclose(peer->to);
-  if (peer->from) fclose(peer->from);
-  if (peer->pid) waitpid(peer->pid, NULL, 0);
-  *peer = (Peer){0};
-}
-
-/* ---- all of them ----------------------------------------------------------------------------- */
 
 enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, PEER_CASES_MAX = 32, WIDTH = 47 };
 static const double TURN_SECONDS = .02; /* of one turn at least; what is shorter is repeated */

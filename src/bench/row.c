@@ -24,7 +24,7 @@ BenchRow row_make(void) {
                     .speedup = {NAN, NAN, NAN}};
 }
 
-void row_free(BenchRow *row) {
+static void row_free(BenchRow *row) {
   samples_free(&row->cold);
   samples_free(&row->hot);
   samples_free(&row->baseline_hot);
@@ -49,7 +49,8 @@ static void untimed_text(const BenchRow *row, char *text, size_t bytes) {
              row->tolerance);
 }
 
-const Samples *row_samples(const BenchRow *row) {
+/* The samples that count: cold ones where there are, else hot. */
+static const Samples *row_samples(const BenchRow *row) {
   return row->cold.count ? &row->cold : &row->hot;
 }
 
@@ -145,7 +146,7 @@ static const char *number_text(double value, const char *format, char text[16]) 
   return text;
 }
 
-void row_print_head(FILE *out, int width, bool baseline) {
+static void row_print_head(FILE *out, int width, bool baseline) {
   fprintf(out, "%-*s %-8s %8s %9s %5s %9s %9s %8s %7s %6s %-7s", width, "kernel, case", "pass",
           "error", "median", "noise", "min", "hot", "GFLOP/s", "GB/s", "ceil.", "bound");
   fprintf(out, baseline ? " %9s %7s  %s\n" : "\n", "peer", "ratio", "interval, by");

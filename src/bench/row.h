@@ -33,16 +33,12 @@ typedef struct BenchRow {
 } BenchRow;
 
 BenchRow row_make(void);
-void row_free(BenchRow *row);
 bool row_wrong(const BenchRow *row); /* beyond the tolerance, or failed: it has no time */
 /* That this case has no time, and why: `lacks`, what it needs is not here; else it failed. */
 void row_give_up(BenchRow *row, bool lacks, const Error *why);
-/* The samples that count: cold ones where there are, else hot. */
-const Samples *row_samples(const BenchRow *row);
 /* As printed by --json; with `samples`, every sample too, as stored. */
 json_t *row_json(const BenchRow *row, int threads, bool samples);
-/* Column heads and rows of the text table; `width` of the column that names kernel and case. */
-void row_print_head(FILE *out, int width, bool baseline);
+/* A row of the text table; `width` of the column that names kernel and case. */
 void row_print(const BenchRow *row, FILE *out, int width, bool baseline);
 
 /* ---- a run ----------------------------------------------------------------------------------- */

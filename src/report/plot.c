@@ -8,7 +8,7 @@
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
 /* "Dice (DSC)", or the name alone. */
-void plot_metric(FILE *out, const Result *result) {
+static void put_metric(FILE *out, const Result *result) {
   const MetricRow *metric = metric_stored(result->metric);
   char word[64];
   if (metric && metric->paper) snprintf(word, sizeof word, "%s (%s)", metric->head, metric->paper);
@@ -28,7 +28,7 @@ static void put_title(FILE *out, const Result *result) {
   fprintf(out, " . ', %d seed%s}'\n", result->seeds, result->seeds > 1 ? "s" : "");
 }
 
-void plot_frame(FILE *out, const Result *result, int width, int height) {
+static void put_frame(FILE *out, const Result *result, int width, int height) {
   picture_frame_sized(out, width, height);
   fputs("set key outside below left Left reverse vertical maxcols 2 samplen 2 height 1\nset xlabel "
         "offset 0,0.4\n",
@@ -38,7 +38,7 @@ void plot_frame(FILE *out, const Result *result, int width, int height) {
 
 /* ---- an experiment --------------------------------------------------------------------------- */
 
-void plot_value(FILE *out, double value) {
+static void put_value(FILE *out, double value) {
   if (isnan(value))
     fputs("\tNaN", out);
   else
@@ -53,9 +53,9 @@ static bool write_rows(const Result *result, const char *folder, const char *nam
     const ResultRow *row = &result->row[i];
     fprintf(out, "%d\t", i);
     picture_field(out, row->label);
-    plot_value(out, row->paper);
-    plot_value(out, row->mean);
-    plot_value(out, row->sd);
+    put_value(out, row->paper);
+    put_value(out, row->mean);
+    put_value(out, row->sd);
     fprintf(out, "\t%d\n", row->n);
   }
   return picture_finish(out, name, error);
@@ -103,9 +103,9 @@ static bool write_script(const Result *result, const char *folder, const char *n
   int rows = result->rows;
   range(result, &low, &high);
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
-  plot_frame(out, result, 900, 190 + 56 * rows);
+  put_frame(out, result, 900, 190 + 56 * rows);
   fputs("set xlabel ", out);
-  plot_metric(out, result);
+  put_metric(out, result);
   fprintf(out,
           "\nset yrange [%.1f:-0.6]\nset xrange [%.4f:%.4f]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
@@ -134,9 +134,9 @@ bool experiment_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
 static void write_organ(FILE *out, const ResultLabel *item, int line) {
   fprintf(out, "%d\t", line);
   picture_field(out, item->name);
-  plot_value(out, item->mean);
-  plot_value(out, item->low);
-  plot_value(out, item->high);
+  put_value(out, item->mean);
+  put_value(out, item->low);
+  put_value(out, item->high);
   fputc('\n', out);
 }
 
@@ -208,9 +208,9 @@ bool organs_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   int rows = result->rows;
   FILE *out = lines ? picture_create(folder, name, ".gp", error) : NULL;
   if (!out) return false;
-  plot_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
+  put_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
   fputs("set xlabel ", out);
-  plot_metric(out, result);
+  put_metric(out, result);
   fprintf(out,
           " . ' per structure: mean and range over seeds'\nset yrange [%.1f:-0.5]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n"
@@ -263,10 +263,10 @@ static bool write_curves(const Rows *points, const char *folder, const char *nam
   for (int i = 0; i < points->count; i++) {
     if (i && new_curve(point, i)) fputs("\n\n", out); /* gnuplot's index */
     fprintf(out, "%d\t%d", point[i].position, point[i].step);
-    plot_value(out, point[i].loss);
-    plot_value(out, point[i].lr);
-    plot_value(out, point[i].grad_norm);
-    plot_value(out, point[i].val_dice);
+    put_value(out, point[i].loss);
+    put_value(out, point[i].lr);
+    put_value(out, point[i].grad_norm);
+    put_value(out, point[i].val_dice);
     fputc('\n', out);
   }
   return picture_finish(out, name, error);
@@ -302,7 +302,7 @@ static bool write_curves_script(const Result *result, const Rows *points, const 
   if (!out) return false;
   bool dice = has_dice(points);
   int rows = result->rows;
-  plot_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
+  put_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
   fputs("set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
         "set xrange [0:]\nset xlabel \"step\"\nset ylabel \"training loss\"\nset logscale y\n",
         out);

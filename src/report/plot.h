@@ -44,10 +44,4 @@ bool plot_fits(const PlotKind *kind, const Result *result);
 /* The kind with this word, of several the one that fits the result (NULL: the first). */
 const PlotKind *plot_find(const char *word, const Result *result);
 
-/* Pieces of a result's script: frame with title and key, the metric's name as a string of
- * gnuplot's, a number of the data file with a tab before it. */
-void plot_frame(FILE *out, const Result *result, int width, int height);
-void plot_metric(FILE *out, const Result *result);
-void plot_value(FILE *out, double value);
-
 #endif

@@ -157,7 +157,7 @@ static const char *tex_form(const char *text, size_t *length) {
   return tex_knows(text) ? NULL : "?";
 }
 
-void sheet_tex_text(const char *text, FILE *out) {
+static void tex_text(const char *text, FILE *out) {
   /* At the start of a row TeX would take them for options of the line break before it. */
   if (*text == '[' || *text == '*') fputs("{}", out);
   for (size_t length; *text; text += length) {
@@ -179,7 +179,7 @@ void sheet_tex(const Sheet *sheet, bool text_last, FILE *out) {
   fputs("}\n\\toprule\n", out);
   for (int row = 0; row < sheet->rows; row++) {
     for (int column = 0; column < sheet->columns; column++) {
-      sheet_tex_text(sheet_get(sheet, row, column), out);
+      tex_text(sheet_get(sheet, row, column), out);
       fputs(column == sheet->columns - 1 ? " \\\\\n" : " & ", out);
     }
     if (row == 0) fputs("\\midrule\n", out);

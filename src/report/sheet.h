@@ -27,7 +27,4 @@ void sheet_markdown(const Sheet *sheet, bool text_last, FILE *out);
 void sheet_csv(const Sheet *sheet, FILE *out);                 /* RFC 4180 */
 void sheet_tex(const Sheet *sheet, bool text_last, FILE *out); /* booktabs, the tabular alone */
 
-/* Writes text with what TeX would read as a command made harmless. */
-void sheet_tex_text(const char *text, FILE *out);
-
 #endif

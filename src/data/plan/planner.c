@@ -70,7 +70,8 @@ static int up_to(double size, int divisor) {
   return (int)ceil(size / divisor) * divisor;
 }
 
-void topology_find(const double mm[3], const double patch[3], Topology *t) {
+/* The topology of this patch, which grows to a multiple of its divisor. */
+static void topology_find(const double mm[3], const double patch[3], Topology *t) {
   double now_mm[3], size[3];
   memcpy(now_mm, mm, sizeof now_mm);
   memcpy(size, patch, sizeof size);

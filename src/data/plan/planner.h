@@ -60,8 +60,7 @@ typedef struct Planned {
 bool plan_data(const Fingerprint *fingerprint, PlanCost cost, void *user, bool exact,
                Planned *planned, Error *error);
 
-/* Exposed for tests. The topology of this patch, which grows to a multiple of its divisor. */
-void topology_find(const double mm[3], const double patch[3], Topology *topology);
+/* Exposed for tests. */
 void target_spacing(const Fingerprint *fingerprint, double mm[3]);
 
 #endif
