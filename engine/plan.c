@@ -153,10 +153,7 @@ static void layout(Plan *plan, bool reuse) {
     size_t live = 0;
     for (int i = 0; i < count; i++)
       if (blocks[i].first <= n && n <= blocks[i].last) live += blocks[i].bytes;
-    if (live > plan->lower_bound) {
-      plan->lower_bound = live;
-      plan->peak_node = n;
-    }
+    if (live > plan->lower_bound) plan->lower_bound = live;
   }
   free(blocks);
   free(placed);
@@ -325,33 +322,4 @@ const void *plan_fetch(const Plan *plan, Value *value) {
   if (plan->backend->device)
     plan->backend->device->copy_out(value->host, value->tensor.data, tensor_bytes(&value->tensor));
   return value->host;
-}
-
-void plan_print(const Plan *plan, FILE *out, int rows) {
-  const Graph *graph = plan->graph;
-  const Node *peak = graph->nodes[plan->peak_node];
-  fprintf(out, "arena %.1f MiB (lower bound %.1f MiB), parameters %.1f MiB",
-          (double)plan->bytes / 0x1p20, (double)plan->lower_bound / 0x1p20,
-          (double)params_bytes(graph->params) / 0x1p20);
-  if (plan->step_bytes) fprintf(out, ", for the step %.1f MiB", (double)plan->step_bytes / 0x1p20);
-  fprintf(out, "; peak at %s %s%s\n", peak->scope, peak->call.op->name,
-          peak->call.backward ? " backward" : "");
-  bool *shown = calloc((size_t)graph->value_count, sizeof *shown);
-  CHECK(shown, "no memory");
-  for (int row = 0; row < rows; row++) {
-    const Value *best = NULL;
-    for (int i = 0; i < graph->value_count; i++) {
-      const Value *v = graph->values[i];
-      bool alive =
-          in_arena(v) && !v->alias && v->first <= plan->peak_node && plan->peak_node <= v->last;
-      if (alive && !shown[i] && (!best || tensor_bytes(&v->tensor) > tensor_bytes(&best->tensor)))
-        best = v;
-    }
-    if (!best) break;
-    shown[best->id] = true;
-    fprintf(out, "  %9.2f MiB  %-24s %s %s\n", (double)tensor_bytes(&best->tensor) / 0x1p20,
-            tensor_shape_text(&best->tensor), best->name,
-            best->producer ? best->producer->scope : "");
-  }
-  free(shown);
 }

@@ -15,7 +15,6 @@ typedef struct Plan {
   size_t bytes;       /* the arena: activations, gradients, inputs, scratch */
   size_t step_bytes;  /* and behind it what a training step on a device keeps (step_memory.h) */
   size_t lower_bound; /* the largest sum of tensors alive at one node: no plan can be smaller */
-  int peak_node;      /* where */
   void *memory;       /* after plan_bind */
   bool own_memory;
   bool constants_done;
@@ -35,8 +34,6 @@ void plan_send(const Plan *plan, Value *value);
 /* A kept value of the last run; valid until the next one. */
 const void *plan_fetch(const Plan *plan, Value *value);
 void plan_free(Plan *plan); /* releases kernels' states and memory, not the graph */
-/* The tensors alive at the peak, largest first, at most `rows`. */
-void plan_print(const Plan *plan, FILE *out, int rows);
 
 /* Runs the graph's nodes in order; with `profile`, adds each node's time to node->seconds. On a
  * device they are marks in its queue, number i before node i, one after the last, to be read by

@@ -59,6 +59,5 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
 
 /* Help of a block or op (`harness help fsad_bridge`); false when there is none of this name. */
 bool block_help(const char *name, FILE *out);
-void block_list(FILE *out);
 
 #endif

@@ -394,12 +394,3 @@ bool block_help(const char *name, FILE *out) {
   print_block(op_table[op]->name, op_table[op]->doc, op_table[op]->options, out);
   return true;
 }
-
-void block_list(FILE *out) {
-  fprintf(out, "Blocks (m.NAME in a model):\n");
-  for (int i = 0; i < MODULE_COUNT; i++)
-    fprintf(out, "  %-20s %s\n", module_table[i]->name, module_table[i]->doc);
-  fprintf(out, "Ops (m.op.NAME):\n");
-  for (int i = 0; i < OP_COUNT; i++)
-    fprintf(out, "  %-20s %s\n", op_table[i]->name, op_table[i]->doc);
-}

@@ -157,6 +157,7 @@ static const char *tex_form(const char *text, size_t *length) {
   return tex_knows(text) ? NULL : "?";
 }
 
+/* Writes text with what TeX would read as a command made harmless. */
 static void tex_text(const char *text, FILE *out) {
   /* At the start of a row TeX would take them for options of the line break before it. */
   if (*text == '[' || *text == '*') fputs("{}", out);
