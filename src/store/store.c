@@ -1,4 +1,5 @@
 #include "src/store/store.h"
+#include "base/paths.h"
 #include "src/store/database.h"
 
 #include <ctype.h>
@@ -44,19 +45,9 @@ bool store_exists(const char *path) {
 }
 
 static bool make_folder(const char *folder, Error *error) {
-  char path[4096];
-  if (strlen(folder) >= sizeof path) return fail(error, "%s: the path is too long", folder);
-  strcpy(path, folder);
-  for (char *p = path + 1;; p++) {
-    if (*p && *p != '/') continue;
-    char end = *p;
-    *p = 0;
-    if (mkdir(path, 0777) && errno != EEXIST)
-      return fail(error, "%s: cannot make the folder for results: %s; name another with --db FILE",
-                  path, strerror(errno));
-    *p = end;
-    if (!end) break;
-  }
+  if (!path_make(folder))
+    return fail(error, "%s: cannot make the folder for results: %s; name another with --db FILE",
+                folder, strerror(errno));
   struct stat information;
   if (stat(folder, &information) || !S_ISDIR(information.st_mode))
     return fail(error,

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* nftw, asprintf */
 #include "src/data/phantom/phantom.h"
 
+#include "base/paths.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -73,18 +74,14 @@ static bool folder_make(const char *path, Error *error) {
   return fail(error, "%s: cannot make the folder: %s", path, strerror(errno));
 }
 
-/* The folders above `dir`, as mkdir -p. */
+/* The folders above `dir`. */
 static bool parents_make(const char *dir, Error *error) {
-  char path[PATH_BYTES];
-  if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
-    return fail(error, "%s: path too long", dir);
-  for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-    *slash = 0;
-    if (mkdir(path, 0777) && errno != EEXIST)
-      return fail(error, "%s: cannot make the folder: %s", path, strerror(errno));
-    *slash = '/';
-  }
-  return true;
+  char above[PATH_BYTES];
+  snprintf(above, sizeof above, "%s", dir);
+  char *slash = strrchr(above, '/');
+  if (!slash || slash == above) return true;
+  *slash = 0;
+  return path_make(above) || fail(error, "%s: cannot make the folder: %s", above, strerror(errno));
 }
 
 static bool case_write(const PhantomOptions *options, int index, const char *dir, Error *error) {

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/import.h"
 
+#include "base/paths.h"
 #include "base/utf8.h"
 #include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
@@ -160,14 +161,9 @@ static bool folders_make(const ImportOptions *options, Error *error) {
   static const char *const folders[] = {"", "/imagesTr", "/labelsTr", "/imagesTs"};
   char path[PATH_MAX], source[PATH_MAX], target[PATH_MAX];
   snprintf(path, sizeof path, "%.4000s", options->target);
-  for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-    *slash = 0;
-    mkdir(path, 0777);
-    *slash = '/';
-  }
   for (int i = 0; i < 4; i++) {
     snprintf(path, sizeof path, "%.4000s%s", options->target, folders[i]);
-    if (mkdir(path, 0777) && errno != EEXIST)
+    if (!path_make(path))
       return fail(error, "%s: cannot make the folder: %s", path, strerror(errno));
     if (i) continue;
     if (!realpath(path, target) || !realpath(options->source, source))
