@@ -2,6 +2,9 @@
 # make quickstart install what is missing, build, run the main job
 # make paper      every experiment, one sweep, results/report.html
 # make check      install what the tests need, build, run every test
+# make gpu-check  what needs a GPU; gpu-bundle: what a machine with one lacks, in an archive
+# make sanitize   the C tests under the sanitizers; memcheck: under valgrind
+# make format     clang-format; size: lines per folder; clean
 CC      ?= cc
 CXX     ?= g++
 CFLAGS  ?= -O3 -g -march=native

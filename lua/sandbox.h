@@ -1,6 +1,6 @@
 /* A Lua state that can compute and nothing else: base, table, string, math; `require` reads only
  * HOME/lua, HOME/paper and HOME/experiments; no files, no processes, no clock, no unseeded
- * randomness. Shared by the planner and the model builder; nothing outside lua/ sees it. */
+ * randomness. Shared by experiment.c and model.c; nothing outside lua/ sees it. */
 #ifndef LUA_SANDBOX_H
 #define LUA_SANDBOX_H
 

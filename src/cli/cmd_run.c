@@ -147,7 +147,7 @@ static const Cli cli = {
     "  harness run experiments/query_count.lua\n"
     "  harness run experiments/all.lua\n"
     "  harness run experiments/query_count.lua seeds=1 scale=small queries=1,2 --dry-run\n",
-    "Plans the cells of an experiment, runs those that are missing, each in a process of its own, "
+    "Lists the cells of an experiment, runs those that are missing, each in a process of its own, "
     "and prints the table. Run again, it does only what is still missing. Keys are the "
     "experiment's and the model's options. A FILE that lists experiments runs them in one sweep "
     "and "

@@ -1,5 +1,5 @@
 /* A trial's resolved configuration (lua/harness/options.lua), read by name. A missing or mistyped
- * key is our mistake, not the user's: the planner has checked every option. */
+ * key is our mistake, not the user's: experiment_read has checked every option. */
 #ifndef TRAIN_CONFIG_H
 #define TRAIN_CONFIG_H
 

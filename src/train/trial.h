@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* Trains and evaluates one resolved configuration. Besides the planner's options it reads
+/* Trains and evaluates one resolved configuration. Besides the experiment's options it reads
  *   data_dir    the data set's folder
  *   checkpoint  (optional) file for the weights, written every save_every steps and at the end; one
  *               that is there already is continued from

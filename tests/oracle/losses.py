@@ -1,4 +1,4 @@
-"""The three losses against torch.nn.functional and the formulas written out."""
+"""The losses against torch.nn.functional and the formulas written out."""
 
 import numpy as np
 import torch
