@@ -352,9 +352,8 @@ static const Cli compare_cli = {
     "A B",
     "  harness bench compare prev last\n  harness bench compare 3 7 --json\n",
     "Compares two stored runs (numbers, `last` or `prev`), B against A, row by row: FASTER, "
-    "SLOWER, "
-    "SAME, or UNDECIDED where the 95 % interval of the ratio of medians crosses the margin. Exit "
-    "code 4 when a row is SLOWER or became wrong, 5 when there is nothing to compare.",
+    "SLOWER, SAME, or UNDECIDED where the 95 % interval of the ratio of medians crosses the "
+    "margin. Exit code 4 when a row is SLOWER or became wrong, 5 when there is nothing to compare.",
     compare_options,
     take_compare};
 

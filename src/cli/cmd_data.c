@@ -190,8 +190,7 @@ static const Cli preprocess_cli = {
     "  harness data preprocess /data/Dataset218_AMOS --cache /scratch/amos\n",
     "Turns, crops, normalises and resamples every case by DIR/plan.json (made first where it is "
     "missing) into files that training maps into memory. What is there, made from the same files "
-    "by "
-    "the same plan, is kept, so an interrupted call goes on. A case that cannot be prepared is "
+    "by the same plan, is kept, so an interrupted call goes on. A case that cannot be prepared is "
     "named, the others are made; exit code 3 then.",
     preprocess_options,
     take_plan};

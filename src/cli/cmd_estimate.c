@@ -268,8 +268,7 @@ static void gpu_print(const json_t *estimate, FILE *out) {
   sheet_text(&sheet, false, out);
   fprintf(out,
           "\n  training: arena, weights, gradients, momenta, batches to come, of %.0f MiB; the "
-          "driver's and the "
-          "libraries' own memory comes on top\n"
+          "driver's and the libraries' own memory comes on top\n"
           "  scratch: the most that one node's kernels take beside its operands: cuDNN's "
           "workspaces as its engines ask for, cuBLASLt's at the most it may take\n"
           "  least GB: each operand of each node moved once; launches: without the optimiser's\n",
@@ -374,8 +373,7 @@ static const struct argp_option options[] = {
     {"device", KEY_DEVICE, "cpu|cuda", 0, "Where it would run", 0},
     {"gpu", KEY_GPU, "a100|h100|h200", 0,
      "Memory, launches and traffic of a step on a GPU that need not be here, with cuDNN's own "
-     "plans "
-     "for it",
+     "plans for it",
      0},
     {"json", KEY_JSON, 0, 0, "One JSON document on standard output", 0},
     {0}};
@@ -406,8 +404,7 @@ static const Cli cli = {
     "  harness estimate experiments/seg_heads.lua --json\n"
     "  harness estimate experiments/query_count.lua --gpu h200 scale=paper dtype=bf16\n",
     "Plans each variant of an experiment and prints parameters, work and memory of a training "
-    "step, "
-    "and how long the training would take on this machine: from a few steps where they fit, "
+    "step, and how long the training would take on this machine: from a few steps where they fit, "
     "otherwise from the rate of a U-Net's step (a stored bench of this many threads, or measured "
     "now). Nothing of the size of a step is allocated that does not fit.",
     options,

@@ -150,8 +150,7 @@ static const Cli cli = {
     "Lists the cells of an experiment, runs those that are missing, each in a process of its own, "
     "and prints the table. Run again, it does only what is still missing. Keys are the "
     "experiment's and the model's options. A FILE that lists experiments runs them in one sweep "
-    "and "
-    "writes the report. FILE may also be what `--dry-run --json` prints.",
+    "and writes the report. FILE may also be what `--dry-run --json` prints.",
     options,
     take};
 

@@ -26,8 +26,7 @@ void config_put_flags(json_t *config, const RunFlags *flags);
 /* Sets kernel_mode: "tf32", and the flag deterministic. */
 void config_mode(const json_t *config);
 /* Where the trial computes: "device" ("cpu" when absent), and of several GPUs the flag
- * device_number. Sets
- * kernel_mode too. */
+ * device_number. Sets kernel_mode too. */
 const Backend *config_backend(const json_t *config, Error *error);
 void config_triple(const json_t *config, const char *key, int out[3]);
 

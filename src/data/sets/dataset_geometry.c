@@ -6,8 +6,7 @@
 /* By GridRemark's bits, and the last of the grids of a case to each other. */
 static const char *const meaning[GEOMETRY_REMARKS] = {
     "no orientation in the header (sform_code = qform_code = 0, or numbers that are no affine): "
-    "taken "
-    "as the others are stored",
+    "taken as the others are stored",
     "pixdim is not the spacing of sform or qform, which is taken",
     "sform and qform place the voxels differently: the sform is taken",
     "the header's unit of length is none that NIfTI knows: taken as mm",
