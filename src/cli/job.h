@@ -1,7 +1,6 @@
 /* One trial as a process: started with its configuration (and in it "home" and "checkpoint", the
  * file for its weights) on standard input, its output in a log file, its events as JSON lines on
- * descriptor 3. The process dies with this one (PDEATHSIG), so a
- * killed sweep leaves no orphans. */
+ * descriptor 3. The process dies with this one (PDEATHSIG), so a killed sweep leaves no orphans. */
 #ifndef CLI_JOB_H
 #define CLI_JOB_H
 
