@@ -44,7 +44,7 @@ struct Node {
   OpId op;
   Call call;
   Value *in[MAX_IN], *out[MAX_OUT], *din[MAX_IN], *dout[MAX_OUT];
-  bool sum;                  /* of two gradients of one value: an add that nobody asked for */
+  bool sum;                  /* graph_backward made it: it adds two gradients of one value */
   const char *scope, *where; /* "encoder.stage0", "lua/harness/models/maskmed.lua:12" */
   size_t scratch_offset;
   double seconds; /* summed over runs when profiling */

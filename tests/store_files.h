@@ -1,7 +1,6 @@
 /* A database in a folder of its own, which is made before each test and removed after it, and small
- * plans and attempts to put there. Static: every
- * test program has its own. Include behind the headers of what is tested: cmocka makes a macro of
- * `fail`. */
+ * plans and attempts to put there. Static: every test program has its own. Include behind the
+ * headers of what is tested: cmocka makes a macro of `fail`. */
 #ifndef TESTS_STORE_FILES_H
 #define TESTS_STORE_FILES_H
 

@@ -13,7 +13,7 @@ enum {
   PANEL = 2 * VEC,                /* columns that a block of a product has */
   ROWS = VEC_BYTES == 64 ? 8 : 4, /* and its rows: what fits in registers */
   PAIR = 1 + POINT_BF16,          /* terms of a sum that lie together */
-  PAD = 16 * PAIR,                /* elements between planes, against equal cache sets */
+  PAD = 16 * PAIR,                /* elements between planes: they would meet in one cache set */
   CENTRE = 21,                    /* the point whose value is the plain sum over a tile's outputs */
 };
 

@@ -23,7 +23,7 @@ enum {
   NARROW_OUTS = 192,    /* at most */
   NARROW_FEW = 32,      /* and so few are its best case */
   NARROW_INS = 64,
-  NARROW_PROCESSORS = 132, /* that share the rows: an H100's, on every device */
+  NARROW_PROCESSORS = 132, /* share the rows: an H100's, on every device, for equal bits */
   NARROW_LEAST = 1 << 15   /* rows: fewer are not worth the blocks' sums */
 };
 
@@ -278,7 +278,7 @@ struct NarrowResult {
   bool adds_w, adds_b;
 };
 
-/* c: but for weight and bias, which lie in scratch. most: of blocks a sample, for tests. */
+/* c: all but weight and bias, which are placed in scratch. most: blocks a sample; tests want few. */
 static inline void narrow_run(void *stream, int samples, NarrowCall c, void *scratch,
                               const NarrowResult &result, int most = NARROW_LEAST) {
   narrow_choose(c.ins, c.outs, [&](auto n) {

@@ -61,7 +61,7 @@ static double label_mean(const PostprocessTally *tally, int way, int label) {
   return counted ? tally->sum[way][label] / counted : NAN;
 }
 
-/* Over the labels of the way that is chosen for each. */
+/* The mean over the labels, each post-processed as was chosen. */
 static double mean_of(const PostprocessTally *tally, const Postprocess *chosen, int labels) {
   double sum = 0;
   int known = 0;
