@@ -278,7 +278,7 @@ struct NarrowResult {
   bool adds_w, adds_b;
 };
 
-/* c: all but weight and bias, which are placed in scratch. most: blocks a sample; tests want few. */
+/* c: all but weight and bias, placed in scratch. most: blocks a sample; tests want few. */
 static inline void narrow_run(void *stream, int samples, NarrowCall c, void *scratch,
                               const NarrowResult &result, int most = NARROW_LEAST) {
   narrow_choose(c.ins, c.outs, [&](auto n) {

@@ -1,3 +1,4 @@
+/* Our side of every comparison with PyTorch: the Dice metric, single ops, whole steps. */
 #include "base/rng.h"
 #include "kernels/mode.h"
 #include "kernels/options.h"

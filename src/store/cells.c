@@ -1,3 +1,4 @@
+/* Experiments, their cells, and the identity of trials (store.h). */
 #include "src/store/database.h"
 #include "src/store/store.h"
 

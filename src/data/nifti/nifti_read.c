@@ -1,3 +1,4 @@
+/* The voxels of NIfTI files, as images, as label maps, or only looked at (volume.h). */
 #include "src/data/nifti/nifti_header.h"
 
 #include <errno.h>

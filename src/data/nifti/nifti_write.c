@@ -1,3 +1,4 @@
+/* Images and label maps into NIfTI files (volume.h). */
 #include "src/data/nifti/volume.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The report of a folder: what is in it and everything that is wrong (dataset.h). */
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/problems.h"

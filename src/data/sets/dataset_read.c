@@ -1,3 +1,4 @@
+/* The volumes of a data set, case by case, and the hash of all (dataset.h). */
 #define XXH_INLINE_ALL
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"

@@ -1,3 +1,4 @@
+/* Whether every case of a data set can be trained on (dataset.h). */
 #include "engine/backend.h"
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
