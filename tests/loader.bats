@@ -39,7 +39,7 @@ saved() {
 }
 
 @test "a trial interrupted while workers run goes on to the same weights" {
-  steps=400
+  steps=1000
   train whole save_every=7 --workers 0 >/dev/null 2>&1
   become_run cut save_every=7 --workers 3 >/dev/null 2>said &
   wait_for 300 saved

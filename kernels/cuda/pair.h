@@ -21,13 +21,15 @@ static __global__ void __launch_bounds__(ROWS_THREADS)
   int64_t items = rows * across, step = (int64_t)gridDim.x * ROWS_THREADS;
   for (int64_t i = (int64_t)blockIdx.x * ROWS_THREADS + threadIdx.x; i < items; i += step) {
     int64_t row = i / across;
-    int unit = (int)(i - row * across), k = unit >= first;
-    T *part = pair.data[k];
+    int unit = (int)(i - row * across);
+    bool second = unit >= first; /* no index: the compiler would copy the pair to memory for it */
+    T *part = second ? pair.data[1] : pair.data[0];
     if (!part) continue;
-    part += row * pair.width[k] + (unit - k * first) * ROWS_UNIT;
+    int width = second ? pair.width[1] : pair.width[0];
+    part += row * width + (second ? unit - first : unit) * ROWS_UNIT;
     float v[ROWS_UNIT], there[ROWS_UNIT];
     load_unit(JOIN ? part : whole + i * ROWS_UNIT, v);
-    if (!JOIN && pair.adds[k]) {
+    if (!JOIN && (second ? pair.adds[1] : pair.adds[0])) {
       load_unit(part, there);
 #pragma unroll
       for (int j = 0; j < ROWS_UNIT; j++) v[j] += there[j];
