@@ -26,9 +26,21 @@ typedef struct Net {
 
 enum { BATCH = 2, QUERIES = 6, WIDTH = 8, CLASSES = 5 };
 
+/* The plan and the stepper of a graph whose loss is made. */
+static void net_finish(Net *net, const Backend *backend, Value *x, Value *labels, Value *loss,
+                       Sgd sgd) {
+  Error error = {{0}};
+  if (!loss || !graph_backward(net->graph, loss)) fail_msg("%s", net->graph->error.text);
+  net->plan = plan_make(net->graph, backend, true, &error);
+  if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
+    fail_msg("%s", error.text);
+  net->stepper = (Stepper){
+      .plan = net->plan, .params = net->params, .sgd = sgd, .input = {x, labels}, .result = {loss}};
+  stepper_make(&net->stepper);
+}
+
 /* A linear classifier. */
 static void net_make(Net *net, const Backend *backend) {
-  Error error = {{0}};
   *net = (Net){.params = params_make(F32)};
   Graph *g = net->graph = graph_make(net->params);
   Value *x = graph_input(g, "x", F32, 3, (int64_t[]){BATCH, QUERIES, WIDTH});
@@ -40,16 +52,7 @@ static void net_make(Net *net, const Backend *backend) {
   LinearOptions linear = {.activation = ACT_NONE};
   Value *loss =
       apply(g, OP_class_loss, &loss_options, apply(g, OP_linear, &linear, w, b, x), labels);
-  if (!loss || !graph_backward(g, loss)) fail_msg("%s", g->error.text);
-  net->plan = plan_make(g, backend, true, &error);
-  if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
-    fail_msg("%s", error.text);
-  net->stepper = (Stepper){.plan = net->plan,
-                           .params = net->params,
-                           .sgd = {.momentum = .9, .clip = 1, .factor = {1, .5}},
-                           .input = {x, labels},
-                           .result = {loss}};
-  stepper_make(&net->stepper);
+  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1, .factor = {1, .5}});
 }
 
 static void net_free(Net *net) {
@@ -167,7 +170,6 @@ static Value *convolved(Graph *g, Value *x, const char *name, int64_t outs) {
 
 /* conv, norm, conv, loss. */
 static void normed_make(Net *net, const Backend *backend) {
-  Error error = {{0}};
   *net = (Net){.params = params_make(F32)};
   Graph *g = net->graph = graph_make(net->params);
   int64_t width = 6;
@@ -179,16 +181,7 @@ static void normed_make(Net *net, const Backend *backend) {
   VoxelLossOptions loss_options = {.smooth = 1e-5};
   Value *map = apply(g, OP_instance_norm, &norm, gamma, beta, convolved(g, x, "first", width));
   Value *loss = apply(g, OP_voxel_loss, &loss_options, convolved(g, map, "second", 3), labels);
-  if (!loss || !graph_backward(g, loss)) fail_msg("%s", g->error.text);
-  net->plan = plan_make(g, backend, true, &error);
-  if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
-    fail_msg("%s", error.text);
-  net->stepper = (Stepper){.plan = net->plan,
-                           .params = net->params,
-                           .sgd = {.momentum = .9, .clip = 12, .factor = {1, 1}},
-                           .input = {x, labels},
-                           .result = {loss}};
-  stepper_make(&net->stepper);
+  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 12, .factor = {1, 1}});
 }
 
 static double normed_step(Net *net) {
@@ -258,7 +251,6 @@ static void add_adding(const Call *call) {
 /* One layer's weights used three times, a residual, a position that is the same for every
  * sample. */
 static void often_make(Net *net, const Backend *backend) {
-  Error error = {{0}};
   *net = (Net){.params = params_make(F32)};
   Graph *g = net->graph = graph_make(net->params);
   Init init = {.kind = INIT_NORMAL, .a = .3};
@@ -278,16 +270,7 @@ static void often_make(Net *net, const Backend *backend) {
   f = apply(g, OP_add, NULL, f, q);
   Value *logits = apply(g, OP_linear, &last, u, c, f);
   Value *loss = apply(g, OP_class_loss, &loss_options, logits, labels);
-  if (!loss || !graph_backward(g, loss)) fail_msg("%s", g->error.text);
-  net->plan = plan_make(g, backend, true, &error);
-  if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
-    fail_msg("%s", error.text);
-  net->stepper = (Stepper){.plan = net->plan,
-                           .params = net->params,
-                           .sgd = {.momentum = .9, .clip = 1, .factor = {1, 1}},
-                           .input = {x, labels},
-                           .result = {loss}};
-  stepper_make(&net->stepper);
+  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1, .factor = {1, 1}});
 }
 
 static int count_nodes(const Net *net, OpId op, bool backward) {

@@ -280,7 +280,7 @@ struct NarrowResult {
 
 /* c: all but weight and bias, placed in scratch. most: blocks a sample; tests want few. */
 static inline void narrow_run(void *stream, int samples, NarrowCall c, void *scratch,
-                              const NarrowResult &result, int most = NARROW_LEAST) {
+                              const NarrowResult &result, int most = INT32_MAX) {
   narrow_choose(c.ins, c.outs, [&](auto n) {
     using N = decltype(n);
     int blocks = min(narrow_blocks<N>(samples, c.rows), most);
