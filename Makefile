@@ -48,7 +48,7 @@ endif
 # kernels/NAME.c is compiled twice: in float (the portable kernel) and in double (the oracle).
 KERNEL_NAMES := $(shell sed -n 's/^OP.\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
 REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
-LIB_SOURCES  := $(filter-out kernels/cuda/kernel_table.c,$(wildcard kernels/cuda/*.c)) $(wildcard base/*.c kernels/*.c kernels/cpu/*.c kernels/volumes/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*/*.c src/train/*.c \
+LIB_SOURCES  := $(filter-out kernels/cuda/kernel_table.c,$(wildcard kernels/cuda/*.c)) $(wildcard base/*.c kernels/*.c kernels/cpu/*.c kernels/volumes/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/statistics/*.c src/data/*/*.c src/train/*.c \
                   src/machine/*.c src/store/*.c src/bench/*.c src/report/*.c src/cli/*.c)
 OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.

@@ -19,9 +19,9 @@ static void the_mean_leaves_out_what_is_absent(void **state) {
   (void)state;
   double value[] = {0.8, 0.4, 0.6, NAN};
   Figures one = {1, 2, 2, value};
-  near_to(figures_mean(&one), 0.55, 1e-15);
+  near_to(bootstrap_mean(&one), 0.55, 1e-15);
   Figures none = {0, 2, 2, value};
-  assert_true(isnan(figures_mean(&none)));
+  assert_true(isnan(bootstrap_mean(&none)));
 }
 
 /* Three trials without spread in either row, cases that differ by the same amount: nothing that
@@ -38,8 +38,8 @@ static void pairing_by_case_removes_what_cases_share(void **state) {
   assert_true(d.interval);
   near_to(d.low, 0.05, 1e-12);
   near_to(d.high, 0.05, 1e-12);
-  assert_int_equal(claim_judge(0.01, &d), CLAIM_SUPPORTED);
-  assert_int_equal(claim_judge(-0.01, &d), CLAIM_NOT_SUPPORTED);
+  assert_int_equal(claim_of(0.01, &d), CLAIM_SUPPORTED);
+  assert_int_equal(claim_of(-0.01, &d), CLAIM_NOT_SUPPORTED);
 }
 
 /* Seeds of 0.50 0.52 0.54 against 0.60 0.61 0.62, equal cases: two of three are drawn in each row,
@@ -58,7 +58,7 @@ static void few_seeds_reach_their_extremes(void **state) {
   near_to(d.high, 0.12, 1e-12);
   Difference back = figures_difference(&above, &row);
   near_to(back.low, -0.12, 1e-12);
-  assert_int_equal(claim_judge(0.02, &back), CLAIM_NOT_SUPPORTED);
+  assert_int_equal(claim_of(0.02, &back), CLAIM_NOT_SUPPORTED);
 }
 
 /* Many seeds: the interval of a difference of means is about +- 1.96 s sqrt(2 / n). */
@@ -75,7 +75,7 @@ static void many_seeds_give_the_normal_interval(void **state) {
   near_to(d.value, 0, 1e-12);
   near_to(d.high, expected, 0.06 * expected);
   near_to(d.low, -expected, 0.06 * expected);
-  assert_int_equal(claim_judge(0.5, &d), CLAIM_UNDECIDED);
+  assert_int_equal(claim_of(0.5, &d), CLAIM_UNDECIDED);
   Difference again = figures_difference(&row, &above);
   assert_true(again.low == d.low && again.high == d.high);
 }
@@ -89,7 +89,7 @@ static void cases_alone_can_leave_it_undecided(void **state) {
   Difference d = figures_difference(&row, &above);
   near_to(d.value, 0.1 * (8 - 4) / 12, 1e-12);
   assert_true(d.low < 0 && d.high > 0);
-  assert_int_equal(claim_judge(1, &d), CLAIM_UNDECIDED);
+  assert_int_equal(claim_of(1, &d), CLAIM_UNDECIDED);
 }
 
 static void what_the_seeds_cannot_support_is_refused(void **state) {
@@ -100,27 +100,27 @@ static void what_the_seeds_cannot_support_is_refused(void **state) {
   Difference d = figures_difference(&one, &one);
   assert_false(d.interval);
   near_to(d.value, 0, 0);
-  assert_int_equal(claim_judge(0.1, &d), CLAIM_TOO_FEW);
+  assert_int_equal(claim_of(0.1, &d), CLAIM_TOO_FEW);
   d = figures_difference(&two, &single);
-  assert_int_equal(claim_judge(0.1, &d), CLAIM_TOO_FEW);
+  assert_int_equal(claim_of(0.1, &d), CLAIM_TOO_FEW);
   d = figures_difference(&lone_case, &lone_case);
-  assert_int_equal(claim_judge(0.1, &d), CLAIM_TOO_FEW);
+  assert_int_equal(claim_of(0.1, &d), CLAIM_TOO_FEW);
   d = figures_difference(&one, &none);
   assert_true(isnan(d.value));
-  assert_int_equal(claim_judge(0.1, &d), CLAIM_NONE);
+  assert_int_equal(claim_of(0.1, &d), CLAIM_NONE);
   d = figures_difference(&two, &two);
-  assert_int_equal(claim_judge(NAN, &d), CLAIM_NONE);
-  assert_int_equal(claim_judge(0, &d), CLAIM_NONE);
-  assert_int_equal(claim_judge(0.1, &d), CLAIM_UNDECIDED);
+  assert_int_equal(claim_of(NAN, &d), CLAIM_NONE);
+  assert_int_equal(claim_of(0, &d), CLAIM_NONE);
+  assert_int_equal(claim_of(0.1, &d), CLAIM_UNDECIDED);
 }
 
 static void a_claimed_collapse_is_counted(void **state) {
   (void)state;
-  assert_int_equal(claim_collapse(0, 0), CLAIM_NONE);
-  assert_int_equal(claim_collapse(1, 1), CLAIM_TOO_FEW);
-  assert_int_equal(claim_collapse(3, 3), CLAIM_SUPPORTED);
-  assert_int_equal(claim_collapse(1, 3), CLAIM_UNDECIDED);
-  assert_int_equal(claim_collapse(0, 3), CLAIM_NOT_SUPPORTED);
+  assert_int_equal(collapse_of(0, 0), CLAIM_NONE);
+  assert_int_equal(collapse_of(1, 1), CLAIM_TOO_FEW);
+  assert_int_equal(collapse_of(3, 3), CLAIM_SUPPORTED);
+  assert_int_equal(collapse_of(1, 3), CLAIM_UNDECIDED);
+  assert_int_equal(collapse_of(0, 3), CLAIM_NOT_SUPPORTED);
 }
 
 static void tau_of_small_orders(void **state) {

@@ -8,7 +8,7 @@
 
 /* ---- statistics ------------------------------------------------------------------------------ */
 
-const char *const claim_names[] = {"no claim", "supported", "not supported", "undecided",
+const char *const claim_words[] = {"no claim", "supported", "not supported", "undecided",
                                    "too few seeds"};
 
 /* One trial's figure when case c is drawn times[c] times; NaN when none of its cases is. */
@@ -43,7 +43,7 @@ static double row_mean(const Figures *figures, const int *trial_times, const int
   return count ? sum / count : NAN;
 }
 
-double figures_mean(const Figures *figures) {
+double bootstrap_mean(const Figures *figures) {
   int trials[figures->trials + 1], cases[figures->cases + 1];
   for (int t = 0; t < figures->trials; t++) trials[t] = 1;
   for (int c = 0; c < figures->cases; c++) cases[c] = 1;
@@ -73,7 +73,7 @@ static int ascending(const void *a, const void *b) {
 
 Difference figures_difference(const Figures *row, const Figures *above) {
   CHECK(row->cases == above->cases && row->labels == above->labels, "rows of different cases");
-  Difference result = {figures_mean(row) - figures_mean(above), false, NAN, NAN};
+  Difference result = {bootstrap_mean(row) - bootstrap_mean(above), false, NAN, NAN};
   if (isnan(result.value) || row->trials < 2 || above->trials < 2 || row->cases < 2) return result;
   int cases[row->cases], trials[row->trials], others[above->trials], count = 0;
   double *found = malloc(sizeof *found * BOOTSTRAP_RESAMPLES);
@@ -96,7 +96,7 @@ Difference figures_difference(const Figures *row, const Figures *above) {
   return result;
 }
 
-Claim claim_judge(double paper, const Difference *difference) {
+Claim claim_of(double paper, const Difference *difference) {
   const double rounding = 1e-12; /* equal figures may differ in the last bit of their sums */
   if (isnan(paper) || fabs(paper) < rounding || isnan(difference->value)) return CLAIM_NONE;
   if (!difference->interval) return CLAIM_TOO_FEW;
@@ -104,7 +104,7 @@ Claim claim_judge(double paper, const Difference *difference) {
   return (difference->low > 0) == (paper > 0) ? CLAIM_SUPPORTED : CLAIM_NOT_SUPPORTED;
 }
 
-Claim claim_collapse(int collapsed, int ended) {
+Claim collapse_of(int collapsed, int ended) {
   if (ended == 0) return CLAIM_NONE;
   if (ended < 2) return CLAIM_TOO_FEW;
   if (collapsed == ended) return CLAIM_SUPPORTED;
@@ -236,23 +236,23 @@ static Difference compare(const Rows *values, const ResultRow *row, const Result
 static void judge_pair(const Rows *values, ResultRow *row, const ResultRow *above) {
   Difference difference = compare(values, row, above, false);
   row->claimed = row->paper - above->paper;
-  Claim claim = claim_judge(row->claimed, &difference);
+  Claim claim = claim_of(row->claimed, &difference);
   if (row->status[STATUS_COLLAPSED] + above->status[STATUS_COLLAPSED] > 0 && difference.interval) {
     Difference strict = compare(values, row, above, true);
-    if (claim_judge(row->claimed, &strict) != claim) claim = CLAIM_UNDECIDED;
+    if (claim_of(row->claimed, &strict) != claim) claim = CLAIM_UNDECIDED;
   }
   row->difference = difference.value;
   row->low = difference.low;
   row->high = difference.high;
-  if (!isnan(difference.value)) row->verdict = claim_names[claim];
+  if (!isnan(difference.value)) row->verdict = claim_words[claim];
 }
 
 /* The paper's word "collapse" is a claim about the row itself. */
 static void judge_collapse(ResultRow *row) {
   int collapsed = row->status[STATUS_COLLAPSED];
   if (strncmp(row->paper_word, "collapse", 8)) return;
-  Claim claim = claim_collapse(collapsed, collapsed + row->status[STATUS_DONE]);
-  if (claim != CLAIM_NONE) row->verdict = claim_names[claim];
+  Claim claim = collapse_of(collapsed, collapsed + row->status[STATUS_DONE]);
+  if (claim != CLAIM_NONE) row->verdict = claim_words[claim];
 }
 
 static ResultTau find_tau(const Result *result) {

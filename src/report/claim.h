@@ -28,7 +28,7 @@ typedef struct Figures {
   double *value;
 } Figures;
 
-double figures_mean(const Figures *figures); /* NaN without a trial */
+double bootstrap_mean(const Figures *figures); /* NaN without a trial */
 
 typedef struct Difference {
   double value;     /* NaN: one of the rows has no trial */
@@ -46,13 +46,13 @@ typedef enum Claim {
   CLAIM_UNDECIDED,     /* it contains 0 */
   CLAIM_TOO_FEW        /* no interval: two seeds and two cases at least are needed */
 } Claim;
-extern const char *const claim_names[];
+extern const char *const claim_words[];
 
 /* paper: the paper's difference; NaN: it has none. */
-Claim claim_judge(double paper, const Difference *difference);
+Claim claim_of(double paper, const Difference *difference);
 
 /* Of a claim that a row collapses: ended trials of the row, and how many of them collapsed. */
-Claim claim_collapse(int collapsed, int ended);
+Claim collapse_of(int collapsed, int ended);
 
 /* Kendall's tau-b of two orders, NaN when one of them is constant or there are fewer than two
  * pairs. *p: two-sided and exact, over all permutations; NaN for more than TAU_EXACT_MOST values.

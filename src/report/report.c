@@ -222,7 +222,7 @@ static void put_summary_row(Sheet *sheet, int line, const ReportExperiment *e, i
   sheet_set(sheet, line, 0, "%s", title);
   for (int i = 0; result && i < result->rows; i++) {
     for (int c = 0; c <= CLAIM_TOO_FEW; c++)
-      count[c] += !strcmp(result->row[i].verdict, claim_names[c]);
+      count[c] += !strcmp(result->row[i].verdict, claim_words[c]);
     done += result->row[i].status[STATUS_DONE];
     cells += result->row[i].cells;
   }
@@ -259,7 +259,7 @@ static bool write_summary(Report *report, Error *error) {
   Sheet sheet = sheet_make(experiments + 1, 8);
   sheet_set(&sheet, 0, 0, "experiment");
   for (int c = CLAIM_SUPPORTED; c <= CLAIM_TOO_FEW; c++)
-    sheet_set(&sheet, 0, c, "%s", claim_names[c]);
+    sheet_set(&sheet, 0, c, "%s", claim_words[c]);
   sheet_set(&sheet, 0, 5, "Kendall's tau");
   sheet_set(&sheet, 0, 6, "scale");
   sheet_set(&sheet, 0, 7, "trials done");

@@ -24,7 +24,7 @@ typedef struct ResultRow {
   double difference;     /* ours */
   double low, high;      /* its 95 % interval; NaN where the seeds are too few */
   double with_collapsed; /* the mean with collapsed trials counted as 0, where there are any */
-  const char *verdict;   /* one of claim_names; "": a first row without a claim of its own */
+  const char *verdict;   /* one of claim_words; "": a first row without a claim of its own */
 } ResultRow;
 
 /* One structure in one row of the table. */

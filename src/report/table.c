@@ -169,7 +169,7 @@ static void note_claims(const Result *result, const char *mark, FILE *out) {
   bool few = false, dropped = false;
   for (int i = 0; i < result->rows; i++) {
     const ResultRow *row = &result->row[i];
-    few = few || !strcmp(row->verdict, claim_names[CLAIM_TOO_FEW]);
+    few = few || !strcmp(row->verdict, claim_words[CLAIM_TOO_FEW]);
     dropped = dropped || (row->status[STATUS_COLLAPSED] > 0 && !isnan(row->mean));
   }
   if (few)

@@ -1,0 +1,137 @@
+#include "src/statistics/looks.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "src/statistics/student.h"
+
+static const double HOPELESS = 0.1;
+
+int looks_affordable(double budget_s, double trial_s, int rows) {
+  double most = rows > 0 && trial_s > 0 ? floor(budget_s / (trial_s * rows)) : LOOKS_MOST;
+  return most < LOOKS_LEAST ? LOOKS_LEAST : most > LOOKS_MOST ? LOOKS_MOST : (int)most;
+}
+
+Looks looks_plan(int most) {
+  CHECK(most >= LOOKS_LEAST && most <= LOOKS_MOST, "looks at up to %d seeds", most);
+  Looks looks = {.most = most};
+  double spent = 0;
+  for (int seeds = LOOKS_LEAST;; seeds = (7 * seeds + 4) / 5) {
+    if (seeds > most) seeds = most;
+    double share = (double)seeds / most * seeds / most;
+    looks.seeds[looks.count] = seeds;
+    looks.weight[looks.count++] = share - spent;
+    spent = share;
+    if (seeds == most) return looks;
+  }
+}
+
+double looks_spent(const Looks *looks, int k, double p, double q) {
+  return fmin(q, p / looks->weight[k]);
+}
+
+bool looks_hopeless(const Contrast *contrast, double paper, int seeds, int most, double level) {
+  if (seeds >= most || contrast->state != CONTRAST_WHOLE) return false;
+  double w = (double)seeds / most, spread = contrast->spread_row + contrast->spread_above;
+  double freedom = contrast->freedom * (most - 1) / (seeds - 1);
+  double c = student_critical(level, freedom) * sqrt(w * spread + contrast->variance - spread);
+  double s = sqrt(w * (1 - w) * spread);
+  const double truths[] = {contrast->value, paper, -paper};
+  for (int i = 0; i < 3; i++) {
+    double mean = w * contrast->value + (1 - w) * truths[i];
+    double chance =
+        s > 0 ? normal_below((mean - c) / s) + normal_below((-mean - c) / s) : fabs(mean) > c;
+    if (chance >= HOPELESS) return false;
+  }
+  return true;
+}
+
+static Figures first(const Figures *figures, int trials) {
+  Figures part = *figures;
+  part.trials = trials;
+  return part;
+}
+
+static bool open_claim(const LooksClaim *claim) {
+  return claim->claim == CLAIM_UNDECIDED;
+}
+
+/* Every open claim has the trials of this look. */
+static bool complete(const LooksClaim *claims, int count, int seeds) {
+  for (int i = 0; i < count; i++)
+    if (open_claim(&claims[i]) &&
+        (claims[i].row->trials < seeds || claims[i].above->trials < seeds))
+      return false;
+  return true;
+}
+
+static void narrow(double *low, double *high, double new_low, double new_high) {
+  *low = fmax(*low, new_low); /* of a number and NaN the number */
+  *high = fmin(*high, new_high);
+}
+
+static void look(LooksClaim *claim, const Looks *looks, int k, bool cases_fixed) {
+  Figures row = first(claim->row, looks->seeds[k]), above = first(claim->above, looks->seeds[k]);
+  double p = contrast_claim(&row, &above, cases_fixed, &claim->contrast), low, high;
+  claim->looks = k + 1;
+  claim->q = looks_spent(looks, k, p, claim->q);
+  contrast_interval(&claim->contrast, CLAIM_ALPHA * looks->weight[k], &low, &high);
+  narrow(&claim->alone_low, &claim->alone_high, low, high);
+}
+
+/* Holm over all claims; what is decided by it, and of the rest what is given up. */
+static double decide(const Looks *looks, LooksClaim *claims, int count, int k) {
+  double q[count + 1];
+  for (int i = 0; i < count; i++) q[i] = claims[i].q;
+  holm_adjust(q, count, q);
+  double level = holm_level(q, count, CLAIM_ALPHA), last = looks->weight[looks->count - 1];
+  for (int i = 0; i < count; i++) {
+    LooksClaim *claim = &claims[i];
+    claim->adjusted = q[i];
+    if (!open_claim(claim)) continue;
+    const Contrast *contrast = &claim->contrast;
+    if (q[i] <= CLAIM_ALPHA)
+      claim->claim = claim_judge(claim->paper, contrast, q[i], CLAIM_ALPHA);
+    else if (looks_hopeless(contrast, claim->paper, looks->seeds[k], looks->most, level * last))
+      claim->claim = CLAIM_OUT_OF_REACH;
+  }
+  return level;
+}
+
+/* The looks' intervals at the final level, which agree with what was decided. */
+static void intersect(const Looks *looks, LooksClaim *claim, double level, bool cases_fixed) {
+  for (int k = 0; k < claim->looks; k++) {
+    Contrast contrast;
+    double low, high;
+    Figures row = first(claim->row, looks->seeds[k]), above = first(claim->above, looks->seeds[k]);
+    contrast_claim(&row, &above, cases_fixed, &contrast);
+    contrast_interval(&contrast, level * looks->weight[k], &low, &high);
+    narrow(&claim->low, &claim->high, low, high);
+  }
+}
+
+LooksState looks_replay(const Looks *looks, LooksClaim *claims, int count, bool cases_fixed) {
+  LooksState state = {.open = count, .level = CLAIM_ALPHA / (count > 0 ? count : 1)};
+  for (int i = 0; i < count; i++) {
+    LooksClaim *c = &claims[i];
+    c->claim = CLAIM_UNDECIDED;
+    c->looks = 0;
+    c->q = c->adjusted = 1;
+    c->contrast = (Contrast){.state = CONTRAST_NOTHING, .value = NAN};
+    c->low = c->high = c->alone_low = c->alone_high = NAN;
+  }
+  while (state.looks < looks->count && state.open > 0) {
+    int k = state.looks;
+    if (!complete(claims, count, looks->seeds[k])) break;
+    for (int i = 0; i < count; i++)
+      if (open_claim(&claims[i])) look(&claims[i], looks, k, cases_fixed);
+    state.level = decide(looks, claims, count, k);
+    state.open = 0;
+    for (int i = 0; i < count; i++) state.open += open_claim(&claims[i]);
+    state.looks++;
+  }
+  if (state.open && state.looks < looks->count) state.next = looks->seeds[state.looks];
+  for (int i = 0; i < count; i++) intersect(looks, &claims[i], state.level, cases_fixed);
+  return state;
+}

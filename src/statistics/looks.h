@@ -1,0 +1,62 @@
+/* Claims looked at while seeds are added, until they are decided: the share alpha w_k of the
+ * permitted error is spent at look k (a power family, rho = 2), so that looking costs nothing.
+ *
+ *   looks at S_1 = 5, S_{k+1} = min(most, (7 S_k + 4) div 5) seeds a row
+ *   w_k = (S_k / most)^2 - (S_{k-1} / most)^2
+ *   q of a claim: the least p_k / w_k of its looks, at most 1; Holm on the q of all claims
+ *
+ * p_k is contrast_claim's of the first S_k ended trials of both rows. A claim that is decided stays
+ * so, and its rows need no further seeds. A claim is given up (not binding for the error) where the
+ * chance of deciding it at the last look is below 10 % whether the true difference is the measured
+ * one, the paper's or the paper's with the other sign. The bound holds for any dependence of claims
+ * and looks. Everything is computed anew from the trials, so that nothing else need be stored than
+ * the claims and `most`. */
+#ifndef STATISTICS_LOOKS_H
+#define STATISTICS_LOOKS_H
+
+#include "src/statistics/family.h"
+
+enum { LOOKS_LEAST = 5, LOOKS_MOST = 30, LOOKS = 8 };
+
+typedef struct Looks {
+  int most, count;
+  int seeds[LOOKS]; /* (count) S_k */
+  double weight[LOOKS];
+} Looks;
+
+/* The most seeds a row that a budget pays for, within LOOKS_LEAST .. LOOKS_MOST: rows are those of
+ * which something is claimed. */
+int looks_affordable(double budget_s, double trial_s, int rows);
+Looks looks_plan(int most);
+
+/* A claim and what its looks came to. Trials that ended stand in the order of their seeds, one a
+ * seed, of one fold; a collapsed one has ended. */
+typedef struct LooksClaim {
+  const Figures *row, *above;
+  double paper; /* makes a claim (claim_made) */
+  /* Filled: */
+  Claim claim; /* supported, contradicted, out of reach; undecided: open */
+  int looks;   /* that it was looked at */
+  double q, adjusted;
+  Contrast contrast;            /* at its last look; state CONTRAST_NOTHING before the first */
+  double low, high;             /* of all its looks together, after Holm; NaN before the first */
+  double alone_low, alone_high; /* were it the only claim */
+} LooksClaim;
+
+typedef struct LooksState {
+  int looks;    /* that were complete: every claim then open had its trials */
+  int open;     /* claims that are undecided */
+  int next;     /* seeds a row for the next look; 0: none is left, or no claim is open */
+  double level; /* alpha / (m - R) */
+} LooksState;
+
+LooksState looks_replay(const Looks *looks, LooksClaim *claims, int count, bool cases_fixed);
+
+/* q after look k (0: the first) with p_k, q before it. */
+double looks_spent(const Looks *looks, int k, double p, double q);
+
+/* Given the first S_k of `most` seeds, whether a claim has less than 10 % chance of p below `level`
+ * at the last look, see above. */
+bool looks_hopeless(const Contrast *contrast, double paper, int seeds, int most, double level);
+
+#endif

@@ -1,0 +1,79 @@
+#include "src/statistics/unit_figures.h"
+
+#include <math.h>
+#include <stddef.h>
+
+static const double *value_of(const Figures *figures, int trial, int at_case) {
+  return figures->value + ((ptrdiff_t)trial * figures->cases + at_case) * figures->labels;
+}
+
+/* Mean of a structure over the cases in which it counts; how many. */
+static int label_mean(const Figures *figures, int trial, int label, double *mean) {
+  double sum = 0;
+  int count = 0;
+  for (int c = 0; c < figures->cases; c++) {
+    double value = value_of(figures, trial, c)[label];
+    if (isnan(value)) continue;
+    sum += value;
+    count++;
+  }
+  *mean = count ? sum / count : NAN;
+  return count;
+}
+
+static bool is_collapsed(const Figures *figures, int trial) {
+  return figures->collapsed && figures->collapsed[trial];
+}
+
+double figures_trial(const Figures *figures, int trial, bool collapsed_as_zero) {
+  if (is_collapsed(figures, trial)) return collapsed_as_zero ? 0 : NAN;
+  double total = 0, mean;
+  int labels = 0;
+  for (int label = 0; label < figures->labels; label++) {
+    if (!label_mean(figures, trial, label, &mean)) continue;
+    total += mean;
+    labels++;
+  }
+  return labels ? total / labels : NAN;
+}
+
+double figures_mean(const Figures *figures) {
+  double sum = 0;
+  int count = 0;
+  for (int t = 0; t < figures->trials; t++) {
+    double value = figures_trial(figures, t, false);
+    if (isnan(value)) continue;
+    sum += value;
+    count++;
+  }
+  return count ? sum / count : NAN;
+}
+
+int figures_unit(const Figures *figures, int at_case) {
+  return figures->unit ? figures->unit[at_case] : at_case;
+}
+
+int figures_units(const Figures *figures) {
+  int units = 0;
+  for (int c = 0; c < figures->cases; c++)
+    if (figures_unit(figures, c) >= units) units = figures_unit(figures, c) + 1;
+  return units;
+}
+
+void figures_split(const Figures *figures, int trial, bool collapsed_as_zero, const int *place,
+                   int units, double *z) {
+  double f = figures_trial(figures, trial, collapsed_as_zero), mean;
+  int labels = 0;
+  for (int p = 0; p < units; p++) z[p] = f;
+  if (is_collapsed(figures, trial)) return;
+  for (int label = 0; label < figures->labels; label++)
+    labels += label_mean(figures, trial, label, &mean) > 0;
+  for (int label = 0; label < figures->labels; label++) {
+    int count = label_mean(figures, trial, label, &mean);
+    for (int c = 0; c < figures->cases; c++) {
+      double value = value_of(figures, trial, c)[label];
+      int p = place[figures_unit(figures, c)];
+      if (!isnan(value) && p >= 0) z[p] += units * (value - mean) / (labels * (double)count);
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/* What was measured of a row of a table: a figure per trial, case and structure; and the figures of
+ * units, which are what an interval takes its spread from. */
+#ifndef STATISTICS_UNIT_FIGURES_H
+#define STATISTICS_UNIT_FIGURES_H
+
+#include <stdbool.h>
+
+/* value[(trial * cases + case) * labels + label]; NaN: not counted (in neither the reference nor
+ * the prediction, or of another fold). Trials stand in the order of their seeds, so that the first
+ * of them are a Figures of their own (fewer trials, the same value). Rows that are compared share
+ * cases, labels and unit. A trial that collapsed has no figure, or counts as 0 in every one. */
+typedef struct Figures {
+  int trials, cases, labels;
+  double *value;
+  const int *unit; /* (cases) 0, 1, ...: whose case it is, a patient's; NULL: cases are units */
+  const int *fold; /* (trials); NULL: all of one */
+  const bool *collapsed; /* (trials); NULL: none */
+} Figures;
+
+/* A trial's figure: the mean over cases per structure, then over structures; NaN: it has none. */
+double figures_trial(const Figures *figures, int trial, bool collapsed_as_zero);
+/* The mean of the trials that have one; NaN without any. */
+double figures_mean(const Figures *figures);
+
+int figures_units(const Figures *figures);
+int figures_unit(const Figures *figures, int at_case);
+
+/* A trial's figure split over `units` units, place[unit] (0 .. units - 1; -1: not one of them):
+ *   z[p] = f + (P / L) sum_l sum_{c of p, counted} (v[c,l] - mean_l) / n_l
+ * n_l cases in which structure l counts, mean_l their mean, L structures with n_l > 0. The mean of z
+ * over the units is f exactly, whatever is absent; where nothing is, z is the unit's own figure. */
+void figures_split(const Figures *figures, int trial, bool collapsed_as_zero, const int *place,
+                   int units, double *z);
+
+#endif
