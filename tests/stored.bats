@@ -1,0 +1,66 @@
+#!/usr/bin/env bats
+# A database written at 073ebeb (form 5) stays what it is: tests/fixtures/stored-073ebeb holds it as SQL text, the data
+# its trials learned from, and the tables that program printed. Made once, by:
+#   options="phantom_size=16,16,16 phantom_cases=4 phantom_validation=1 phantom_organs=2 patch=16,16,16
+#            key_grid=2,2,2 threads=1 steps=3"
+#   harness run experiments/query_count.lua $options seeds=3, then seg_heads modules lr_ratio loss_ratio comparison embeddings
+#   with seeds=1, comparison.lua with data=organs seeds=2 augment=nnunet mirror_tta=yes (organs: a copy of the phantom), and
+#   memory_scale.lua scale=quick; paths of the machine taken out.
+
+load cli
+
+setup() {
+  work_in "$(mktemp -d)"
+  fixture="$root/tests/fixtures/stored-073ebeb"
+  export HARNESS_HOME="$work/home"
+  mkdir -p home/results/data results
+  cp -r "$root/lua" "$root/paper" "$root/experiments" home/
+  cp -r "$fixture/organs" home/results/data/phantom-16x16x16-2organs-4cases-40HU-seed1
+  cp -r "$fixture/organs" organs
+  /usr/bin/python3 -c 'import gzip, sqlite3, sys
+sqlite3.connect(sys.argv[2]).executescript(gzip.open(sys.argv[1], "rt").read())' "$fixture/harness.sql.gz" "$HARNESS_DB"
+}
+
+# The commands that wrote it: COMMAND ... of each experiment, 40 trials and 16 that are planned and timed.
+each_experiment() {
+  local name seeds tiny="phantom_size=16,16,16 phantom_cases=4 phantom_validation=1 phantom_organs=2 patch=16,16,16
+    key_grid=2,2,2 threads=1 steps=3"
+  for name in query_count:3 seg_heads:1 modules:1 lr_ratio:1 loss_ratio:1 comparison:1 embeddings:1; do
+    # shellcheck disable=SC2086
+    "$@" home/experiments/"${name%:*}".lua $tiny "seeds=${name#*:}" || return 1
+  done
+  "$@" home/experiments/comparison.lua data=organs patch=16,16,16 key_grid=2,2,2 threads=1 steps=3 seeds=2 augment=nnunet \
+    mirror_tta=yes || return 1
+  "$@" home/experiments/memory_scale.lua scale=quick
+}
+
+nothing_is_missing() {
+  each_experiment "$harness" run --dry-run >cells
+  ! grep -vE '^[0-9a-f]{8}  done         (skip|same)|^0 of [0-9]+ trials would run$' cells
+  [ "$(grep -c '^0 of' cells)" -eq 9 ]
+  [ "$(cut -d' ' -f1 cells | grep -v '^0' | sort -u | wc -l)" -gt 40 ]
+}
+
+# The columns of the fixture's tables.txt, whatever others there are.
+tables() {
+  local line
+  for line in comparison:phantom seg_heads:phantom modules:phantom lr_ratio:phantom query_count:phantom loss_ratio:phantom \
+    embeddings:phantom comparison:organs; do
+    "$harness" table "${line%:*}" --dataset "${line#*:}" --format csv | /usr/bin/python3 -c 'import csv, sys
+columns = "key", "label", "paper", "mean", "sd", "n", "status", "parameters"
+for row in csv.DictReader(sys.stdin): print(*sys.argv[1:], *(row[name] for name in columns), sep="|")' "${line%:*}" "${line#*:}"
+  done
+}
+
+@test "what was stored at 073ebeb is complete, and its tables are the same" {
+  nothing_is_missing
+  diff <(tables) "$fixture/tables.txt"
+}
+
+@test "the same commands run nothing, bring the database forward, keep a copy, and print the same tables" {
+  each_experiment "$harness" run -q >/dev/null
+  [ "$(sql 'SELECT count(*) FROM attempts')" -eq 56 ]
+  [ "$(sql 'SELECT count(*) FROM trials')" -eq 56 ]
+  [ -f results/harness.db.v5.bak ]
+  diff <(tables) "$fixture/tables.txt"
+}
