@@ -1,7 +1,7 @@
-# make            build/harness, with CUDA where nvcc and cuDNN are found (CUDA=0: without, CUDA=1: or fail)
+# make            build/harness, with CUDA for the card that is here, if one is (CUDA=0: without, CUDA=1: also for others)
 # make quickstart install what is missing, build, run the main job
 # make paper      every experiment, one sweep, results/report.html
-# make check      install what the tests need, build, run every test
+# make check      install what the tests need, build (CUDA too where nvcc is), run every test
 # make gpu-check  what needs a GPU; gpu-bundle: what a machine with one lacks, in an archive
 # make sanitize   the C tests under the sanitizers; memcheck: under valgrind
 # make format     clang-format; size: lines per folder; clean
@@ -12,7 +12,9 @@ BUILD   ?= build
 VERSION := 0.1.0
 # make V=1 shows the commands
 Q       := $(if $(V),,@)
-say      = @echo '  $(if $(filter %.o,$@),CC,LD) $@'
+say      = @echo '  $(count)$(if $(filter %.o,$@),CC,LD) $@'
+# How far a first build is: [17/262].
+count    = $(if $(filter $@,$(MISSING)),$(eval BEGUN += x)[$(words $(BEGUN))/$(words $(MISSING))] )
 JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
 PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd
@@ -23,23 +25,34 @@ DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind clang-format lua-check 
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. -isystem /usr/include/nifti -DVERSION='"$(VERSION)"' -DBUILD_FLAGS='"$(CFLAGS)"' \
-             $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CPPFLAGS) $(CFLAGS)
+             $(PACKAGE_FLAGS) $(CPPFLAGS) $(CFLAGS)
+PACKAGE_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(CUDA_LIBS) $(LDLIBS)
 
 # CUDA: nvcc in PATH or below /usr/local/cuda, cuDNN beside it or at CUDNN_INCLUDE and CUDNN_LIB. Machine code for
-# CUDA_ARCH, and PTX of the last one for what comes after it.
-CUDA      ?= auto
-CUDA_ARCH ?= 80 90
+# CUDA_ARCH, and PTX of the last one for what comes after it. That takes minutes, so without a word it is made for the
+# cards that are here alone: none, no CUDA.
+ifeq ($(origin CUDA),undefined)
+  CUDA := $(if $(CUDA_ARCH),1,auto)
+endif
 NVCC      ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
 CUDA_HOME ?= $(if $(NVCC),$(patsubst %/bin/,%,$(dir $(realpath $(NVCC)))))
 CUDNN_INCLUDE ?= $(CUDA_HOME)/include
 CUDNN_LIB     ?= $(CUDA_HOME)/lib64
+ifeq ($(NVCC),)
+  NO_CUDA := no nvcc found
+else ifeq ($(wildcard $(CUDNN_INCLUDE)/cudnn.h),)
+  NO_CUDA := no cudnn.h in $(CUDNN_INCLUDE) (CUDNN_INCLUDE, CUDNN_LIB say where)
+else ifeq ($(CUDA),auto)
+  CARDS := $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -nE 's/^([89]|[1-9][0-9])\.([0-9])$$/\1\2/p' | sort -nu)
+endif
+CUDA_ARCH ?= $(or $(CARDS),80 90)
 ifeq ($(CUDA),0)
   CPU_ONLY := CUDA=0
-else ifeq ($(NVCC),)
-  CPU_ONLY := no nvcc found
-else ifeq ($(wildcard $(CUDNN_INCLUDE)/cudnn.h),)
-  CPU_ONLY := no cudnn.h in $(CUDNN_INCLUDE) (CUDNN_INCLUDE, CUDNN_LIB say where)
+else ifneq ($(NO_CUDA),)
+  CPU_ONLY := $(NO_CUDA)
+else ifeq ($(CUDA)$(CARDS),auto)
+  CPU_ONLY := no GPU of compute capability 8.0 or more here (CUDA=1 compiles for sm 80 and 90, CUDA_ARCH=89 for others)
 endif
 ifneq ($(and $(filter 1,$(CUDA)),$(CPU_ONLY)),)
   $(error CUDA=1, but $(CPU_ONLY))
@@ -61,6 +74,7 @@ ifeq ($(CPU_ONLY),)
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \
                 -lcudart_static -lstdc++ -lpthread -ldl -lrt
 endif
+MISSING      := $(filter-out $(wildcard $(OBJECTS)),$(OBJECTS))
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
@@ -68,35 +82,9 @@ TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c)
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
-$(BUILD)/harness: $(OBJECTS) $(BUILD)/linked
+$(BUILD)/harness: $(OBJECTS) $(BUILD)/setting.link
 	$(say)
 	$(Q)$(CC) -fopenmp $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@
-
-# The names of what is linked, written when they are others: without a source that was deleted, nothing is newer.
-$(BUILD)/linked: ALWAYS
-	@mkdir -p $(@D)
-	@echo '$(OBJECTS) $(EMULATED)' | cmp -s - $@ || echo '$(OBJECTS) $(EMULATED)' >$@
-
-# Whether engine/backend.c knows CUDA: a change of CUDA= compiles it anew.
-ifeq ($(CPU_ONLY),)
-$(BUILD)/engine/backend.o: CPPFLAGS += -DWITH_CUDA
-endif
-CUDA_MARK := $(BUILD)/cuda-$(if $(CPU_ONLY),off,on)
-$(BUILD)/engine/backend.o: $(CUDA_MARK)
-$(CUDA_MARK):
-	@mkdir -p $(@D)
-	@rm -f $(BUILD)/cuda-on $(BUILD)/cuda-off
-	@touch $@
-
-$(BUILD)/%.f64.o: %.c
-	@mkdir -p $(@D)
-	$(say)
-	$(Q)$(CC) $(ALL_CFLAGS) -DREAL=double -MMD -MP -c $< -o $@
-
-$(BUILD)/%.o: %.c
-	@mkdir -p $(@D)
-	$(say)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # All warnings are errors, in what nvcc compiles and in what the host's compiler does; but a row of a table names the fields
 # that it sets, and C++ would warn of the others.
@@ -104,23 +92,50 @@ GENCODE    = $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$a,code=sm_$a) \
              -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 NVCC_FLAGS = -std=c++17 -O3 -lineinfo --Werror all-warnings -Xcompiler -Wall,-Wextra,-Wno-missing-field-initializers,-Werror $(GENCODE) \
              -I. -isystem $(CUDNN_INCLUDE) $(CPPFLAGS)
-$(BUILD)/%.cu.o: %.cu
+CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers -Werror -DCUDA_EMULATOR -I. $(CPPFLAGS)
+
+# What is compiled and linked with, each in a file that is written when it is something else: all that depends on it is made
+# anew. The names of what is linked are there too: without a source that was deleted, nothing is newer.
+setting.cc   := $(CC) $(ALL_CFLAGS)
+setting.cxx  := $(CXX) $(CXX_FLAGS)
+setting.nvcc := $(NVCC) $(NVCC_FLAGS)
+setting.link := $(OBJECTS) $(EMULATED) $(LDFLAGS) $(LIBS)
+$(addprefix $(BUILD)/setting.,cc cxx nvcc link): $(BUILD)/setting.%: ALWAYS
 	@mkdir -p $(@D)
-	@echo '  NVCC $@'
+	@printf '%s\n' '$(subst ','\'',$(setting.$*))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(setting.$*))' >$@
+
+# Whether engine/backend.c knows CUDA, as what is linked says.
+ifeq ($(CPU_ONLY),)
+$(BUILD)/engine/backend.o: private CPPFLAGS += -DWITH_CUDA
+endif
+$(BUILD)/engine/backend.o: $(BUILD)/setting.link
+
+$(BUILD)/%.f64.o: %.c $(BUILD)/setting.cc
+	@mkdir -p $(@D)
+	$(say)
+	$(Q)$(CC) $(ALL_CFLAGS) -DREAL=double -MMD -MP -c $< -o $@
+
+$(BUILD)/%.o: %.c $(BUILD)/setting.cc
+	@mkdir -p $(@D)
+	$(say)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/%.cu.o: %.cu $(BUILD)/setting.nvcc
+	@mkdir -p $(@D)
+	@echo '  $(count)NVCC $@'
 	$(Q)$(NVCC) $(NVCC_FLAGS) --resource-usage -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2>$(@:.o=.resources) || { \
 	  grep -v '^ptxas info\|bytes stack frame' $(@:.o=.resources) >&2; exit 1; }
 
-CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers -Werror -DCUDA_EMULATOR -I. $(CPPFLAGS)
 # Every load and store of a kernel is told to kernels/cuda/emulator_traffic.cc.
-$(BUILD)/emulated/%.o: %.cu
+$(BUILD)/emulated/%.o: %.cu $(BUILD)/setting.cxx
 	@mkdir -p $(@D)
 	@echo '  CXX $@'
 	$(Q)$(CXX) -x c++ $(CXX_FLAGS) -fsanitize=thread -MMD -MP -c $< -o $@
-$(BUILD)/emulated/%.o: %.cc
+$(BUILD)/emulated/%.o: %.cc $(BUILD)/setting.cxx
 	@mkdir -p $(@D)
 	@echo '  CXX $@'
 	$(Q)$(CXX) $(CXX_FLAGS) -MMD -MP -c $< -o $@
-$(BUILD)/emulated/%.o: %.c
+$(BUILD)/emulated/%.o: %.c $(BUILD)/setting.cc
 	@mkdir -p $(@D)
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -DCUDA_EMULATOR -MMD -MP -c $< -o $@
@@ -133,20 +148,20 @@ $(BUILD)/tests/test_device: $(BUILD)/tests/host_gpu.o
 $(BUILD)/tests/test_events: $(BUILD)/harness
 ifeq ($(CPU_ONLY),)
 $(BUILD)/tests/test_plans: $(BUILD)/tests/gemm_stand_in.cu.o
-$(BUILD)/tests/test_plans: CPPFLAGS += -DWITH_CUDA
+$(BUILD)/tests/test_plans: private CPPFLAGS += -DWITH_CUDA
 endif
 # The whole program, and test_cuda, with two emulated GPUs in place of CUDA's: tests/emulated_gpu.bats.
-$(BUILD)/emulated/engine/backend.o: CPPFLAGS += -DWITH_CUDA
+$(BUILD)/emulated/engine/backend.o: private CPPFLAGS += -DWITH_CUDA
 PLAYED := $(BUILD)/tests/emulated_harness $(BUILD)/tests/emulated_test_cuda
 $(BUILD)/tests/emulated_harness: $(BUILD)/src/cli/main.o
 $(BUILD)/tests/emulated_test_cuda: tests/test_cuda.c $(addprefix $(BUILD)/tests/,op_run.o op_check.o op_fill.o alloc_count.o)
 $(PLAYED): tests/emulated_gpu.c $(filter-out %/src/cli/main.o %/engine/backend.o,$(LIB_SOURCES:%.c=$(BUILD)/%.o)) $(REFERENCE) \
-  $(BUILD)/emulated/engine/backend.o $(EMULATED) $(BUILD)/linked
+  $(BUILD)/emulated/engine/backend.o $(EMULATED) $(BUILD)/setting.link
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(filter %.c,$^) $(filter %.o,$^) $(LDFLAGS) $(LIBS) -lstdc++ -o $@
 $(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
 $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
-$(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS) $(BUILD)/linked
+$(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS) $(BUILD)/setting.cc $(BUILD)/setting.link
 	@mkdir -p $(@D)
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LIBS) -lstdc++ -o $@
@@ -178,9 +193,10 @@ paper: deps
 	./harness run experiments/all.lua $(if $(SCALE),scale=$(SCALE))
 
 # HARNESS_ISA=v3 BUILD=build/v3 CFLAGS='-O3 -g -march=x86-64-v3' plays a machine with AVX2 on a larger one: kernels, oneDNN, PyTorch.
-# With nvcc the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
+# With nvcc there the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
+CHECKED_CUDA = $(if $(NO_CUDA)$(filter 0,$(CUDA)),,CUDA=1 $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH='$(or $(CARDS),90)'))
 check: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH=90) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver \
+	@$(MAKE) --no-print-directory -j$(JOBS) $(CHECKED_CUDA) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver \
 	  $(PLAYED)
 	BUILD='$(BUILD)' tests/run
 
