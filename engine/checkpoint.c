@@ -6,60 +6,84 @@
 #include <string.h>
 #include <unistd.h>
 
-static void describe(json_t *header, const Param *param, const char *suffix, DType real,
-                     size_t *offset) {
+enum { NAME_BYTES = 600 };
+
+/* A checkpoint holds what is trained and the buffers, then one after another the optimiser's
+ * states. */
+static int passes(const Params *params, bool states) {
+  return 1 + (states ? params->states : 0);
+}
+
+/* The tensor of a parameter in a pass and its name there; NULL: it has none. */
+static void *stored(const Params *params, const Param *param, int pass, char name[NAME_BYTES]) {
+  ParamKind kind = param->as.kind;
+  snprintf(name, NAME_BYTES, "%s%s%s", param->name, pass ? "." : "",
+           pass ? params->state_name[pass - 1] : "");
+  if (pass == 0) return kind == PARAM_FROZEN ? NULL : params_weight(params, param);
+  void *block = params->host[BLOCK_STATE + pass - 1];
+  return kind == PARAM_TRAINED ? params_at(params, block, param) : NULL;
+}
+
+static void describe(json_t *header, const Param *param, const char *name, size_t *offset) {
   json_t *shape = json_array();
   for (int i = 0; i < param->shape.rank; i++)
     json_array_append_new(shape, json_integer(param->shape.dim[i]));
   size_t bytes = tensor_bytes(&param->shape);
-  char name[600];
-  snprintf(name, sizeof name, "%s%s", param->name, suffix);
-  json_object_set_new(header, name,
-                      json_pack("{s:s, s:o, s:[I, I]}", "dtype", real == F64 ? "F64" : "F32",
-                                "shape", shape, "data_offsets", (json_int_t)*offset,
-                                (json_int_t)(*offset + bytes)));
+  json_object_set_new(
+      header, name,
+      json_pack("{s:s, s:o, s:[I, I]}", "dtype", param->shape.type == F64 ? "F64" : "F32", "shape",
+                shape, "data_offsets", (json_int_t)*offset, (json_int_t)(*offset + bytes)));
   *offset += bytes;
 }
 
-static char *header_text(const Params *params, bool momentum, const char *const *metadata) {
-  json_t *header = json_object();
-  if (metadata && metadata[0]) {
-    json_t *pairs = json_object();
-    for (int i = 0; metadata[i]; i += 2)
-      json_object_set_new(pairs, metadata[i], json_string(metadata[i + 1]));
-    json_object_set_new(header, "__metadata__", pairs);
-  }
+/* The format's metadata are texts. */
+static json_t *metadata_json(const Params *params, bool states, const char *const *metadata) {
+  json_t *pairs = json_object();
+  for (int i = 0; metadata && metadata[i]; i += 2)
+    json_object_set_new(pairs, metadata[i], json_string(metadata[i + 1]));
+  if (states)
+    json_object_set_new(pairs, "updates", json_sprintf("%lld", (long long)params->updates));
+  return pairs;
+}
+
+static char *header_text(const Params *params, bool states, const char *const *metadata) {
+  json_t *header = json_object(), *pairs = metadata_json(params, states, metadata);
+  if (json_object_size(pairs)) json_object_set(header, "__metadata__", pairs);
+  json_decref(pairs);
   size_t offset = 0;
-  for (int pass = 0; pass <= momentum; pass++)
+  char name[NAME_BYTES];
+  for (int pass = 0; pass < passes(params, states); pass++)
     for (int i = 0; i < params->count; i++)
-      describe(header, params->list[i], pass ? ".momentum" : "", params->real, &offset);
+      if (stored(params, params->list[i], pass, name))
+        describe(header, params->list[i], name, &offset);
   char *text = json_dumps(header, JSON_COMPACT);
   json_decref(header);
   CHECK(text, "no memory for a checkpoint's header");
   return text;
 }
 
-static bool write_all(FILE *file, const Params *params, bool momentum, const char *text) {
+static bool write_all(FILE *file, const Params *params, bool states, const char *text) {
+  char name[NAME_BYTES];
   uint64_t length = strlen(text);
   bool good = fwrite(&length, sizeof length, 1, file) == 1 && fwrite(text, length, 1, file) == 1;
-  for (int pass = 0; pass <= momentum; pass++)
+  for (int pass = 0; pass < passes(params, states); pass++)
     for (int i = 0; good && i < params->count; i++) {
       const Param *param = params->list[i];
-      const void *block = pass ? params->momentum : params->weight;
-      good = fwrite(params_at(params, block, param), tensor_bytes(&param->shape), 1, file) == 1;
+      const void *data = stored(params, param, pass, name);
+      if (data) good = fwrite(data, tensor_bytes(&param->shape), 1, file) == 1;
     }
   return good && fflush(file) == 0 && fsync(fileno(file)) == 0;
 }
 
-bool params_save(const Params *params, bool momentum, const char *const *metadata, const char *path,
+bool params_save(const Params *params, bool states, const char *const *metadata, const char *path,
                  Error *error) {
   char temporary[4096];
   params_fetch(params);
   snprintf(temporary, sizeof temporary, "%s.part", path);
   FILE *file = fopen(temporary, "wb");
   if (!file) return fail(error, "%s: cannot write the checkpoint: %s", path, strerror(errno));
-  char *text = header_text(params, momentum, metadata);
-  bool good = write_all(file, params, momentum, text);
+  char *text = header_text(params, states, metadata);
+  bool good = write_all(file, params, states, text);
   int reason = errno;
   free(text);
   if (fclose(file) != 0 && good) good = false;
@@ -113,21 +137,26 @@ static bool read_one(FILE *file, long base, json_t *entry, const Param *param, v
   return true;
 }
 
-bool params_load(Params *params, bool momentum, const char *path, Error *error) {
+static const char *metadata_text(const json_t *header, const char *key) {
+  return json_string_value(json_object_get(json_object_get(header, "__metadata__"), key));
+}
+
+bool params_load(Params *params, bool states, const char *path, Error *error) {
   FILE *file;
   json_t *header = read_header(path, &file, error);
   if (!header) return false;
   long base = ftell(file);
   bool good = true;
-  for (int pass = 0; pass <= momentum; pass++)
+  for (int pass = 0; pass < passes(params, states); pass++)
     for (int i = 0; good && i < params->count; i++) {
       const Param *param = params->list[i];
-      char name[600];
-      snprintf(name, sizeof name, "%s%s", param->name, pass ? ".momentum" : "");
-      void *block = pass ? params->momentum : params->weight;
-      good = read_one(file, base, json_object_get(header, name), param,
-                      params_at(params, block, param), path, name, error);
+      char name[NAME_BYTES];
+      void *data = stored(params, param, pass, name);
+      if (data)
+        good = read_one(file, base, json_object_get(header, name), param, data, path, name, error);
     }
+  const char *updates = metadata_text(header, "updates");
+  if (states) params->updates = updates ? strtoll(updates, NULL, 10) : 0;
   json_decref(header);
   fclose(file);
   params_send(params);
@@ -139,8 +168,7 @@ bool checkpoint_metadata(const char *path, const char *key, char *value, size_t 
   Error error = {0};
   json_t *header = read_header(path, &file, &error);
   if (!header) return false;
-  const char *text =
-      json_string_value(json_object_get(json_object_get(header, "__metadata__"), key));
+  const char *text = metadata_text(header, key);
   if (text) snprintf(value, bytes, "%s", text);
   json_decref(header);
   fclose(file);

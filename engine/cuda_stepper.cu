@@ -66,14 +66,15 @@ static void slot_make(Slot *slot, const Stepper *stepper, int number) {
 
 /* The rate's index of every SGD_UNIT numbers. */
 static void groups_make(const Params *params, uint8_t *device) {
-  size_t units = params->elements / SGD_UNIT;
+  size_t units = params->elements[PARAM_TRAINED] / SGD_UNIT;
   uint8_t *host = static_cast<uint8_t *>(calloc(units + 1, 1));
   CHECK(host, "no memory for %zu groups", units);
   for (int p = 0; p < params->count; p++) {
     const Param *param = params->list[p];
+    if (param->as.kind != PARAM_TRAINED) continue;
     CHECK(param->offset % SGD_UNIT == 0, "%s does not start at a unit", param->name);
     size_t count = ((size_t)tensor_count(&param->shape) + SGD_UNIT - 1) / SGD_UNIT;
-    memset(host + param->offset / SGD_UNIT, (int)param->group, count);
+    memset(host + param->offset / SGD_UNIT, param->as.group, count);
   }
   CUDA_TRY(cudaMemcpy(device, host, units, cudaMemcpyHostToDevice));
   free(host);
@@ -86,10 +87,10 @@ static void sgd_make(State *state, const Stepper *stepper) {
   StepMemory memory = step_memory(plan);
   uint8_t *group = static_cast<uint8_t *>(step_at(plan, memory.group));
   groups_make(params, group);
-  state->sgd.elements = (int64_t)params->elements;
-  state->sgd.weight = static_cast<float *>(params->placed[0]);
-  state->sgd.gradient = static_cast<const float *>(params->placed[1]);
-  state->sgd.velocity = static_cast<float *>(params->placed[2]);
+  state->sgd.elements = (int64_t)params->elements[PARAM_TRAINED];
+  state->sgd.weight = static_cast<float *>(params->device[PARAM_TRAINED]);
+  state->sgd.gradient = static_cast<const float *>(params->device[BLOCK_GRADIENT]);
+  state->sgd.velocity = static_cast<float *>(params->device[BLOCK_STATE]);
   state->sgd.loss = static_cast<const float *>(stepper->result[0]->tensor.data);
   state->sgd.group = group;
   if (plan->graph->storage == BF16) {
@@ -104,7 +105,7 @@ static void sgd_make(State *state, const Stepper *stepper) {
 }
 
 static void step_make(Stepper *stepper) {
-  static_assert((int)SGD_GROUPS == (int)GROUP_COUNT, "a rate per group of parameters");
+  static_assert((int)SGD_GROUPS == (int)MAX_GROUPS, "a rate per group of parameters");
   State *state = new (std::nothrow) State();
   CHECK(state, "no memory for a stepper");
   stepper->state = state;
@@ -187,7 +188,9 @@ static void send_batch(Stepper *stepper) {
 /* The last step's results have been waited for, so nothing still reads what is overwritten here. */
 static void send_rates(Stepper *stepper, double rate) {
   State *state = state_of(stepper);
-  for (int g = 0; g < SGD_GROUPS; g++) state->rates[g] = (float)(rate * stepper->sgd.factor[g]);
+  const Params *params = stepper->params;
+  for (int g = 0; g < params->groups; g++)
+    state->rates[g] = (float)(rate * params->group[g].factor);
   CUDA_TRY(cudaMemcpyAsync(state->sgd.state->rate, state->rates, sizeof state->sgd.state->rate,
                            cudaMemcpyHostToDevice, cuda_queue()));
 }

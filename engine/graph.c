@@ -8,6 +8,7 @@ Graph *graph_make(Params *params) {
   CHECK(graph, "no memory for a graph");
   graph->params = params;
   graph->real = graph->storage = params->real;
+  graph->overrides = -1;
   graph->where = "";
   return graph;
 }
@@ -55,19 +56,36 @@ Value *graph_input(Graph *graph, const char *name, DType type, int rank, const i
   return graph_value(graph, VALUE_INPUT, &shape, arena_text(&graph->arena, "%s", name));
 }
 
-Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,
-                   Init init) {
+static Value *param_value(Graph *graph, const char *name, int rank, const int64_t *dim,
+                          ParamAs as) {
   if (graph->error.text[0]) return NULL;
   char path[512];
   snprintf(path, sizeof path, "%s%s%s", graph->scope, graph->scope[0] ? "." : "", name);
-  Param *param = params_get(graph->params, path, rank, dim, group, init, &graph->error);
+  if (graph->overrides >= 0) as.group = graph->overrides;
+  Param *param = params_get(graph->params, path, rank, dim, &as, &graph->error);
   if (!param) return NULL;
   for (int i = 0; i < graph->value_count; i++)
     if (graph->values[i]->param == param) return graph->values[i];
   Value *value = graph_value(graph, VALUE_PARAM, &param->shape, param->name);
   value->param = param;
-  value->differentiable = true;
+  value->differentiable = param->as.kind == PARAM_TRAINED;
   return value;
+}
+
+Value *graph_param_of(Graph *graph, ParamRole role, const char *name, int rank, const int64_t *dim,
+                      Group group, Init init) {
+  ParamKind kind = graph->freezes ? PARAM_FROZEN : PARAM_TRAINED;
+  return param_value(graph, name, rank, dim, (ParamAs){kind, role, group, init});
+}
+
+Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,
+                   Init init) {
+  ParamRole role = rank > 1 ? ROLE_WEIGHT : ROLE_BIAS;
+  return graph_param_of(graph, role, name, rank, dim, group, init);
+}
+
+Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim, Init init) {
+  return param_value(graph, name, rank, dim, (ParamAs){PARAM_BUFFER, ROLE_WEIGHT, GROUP_CNN, init});
 }
 
 static Value *refuse(Graph *graph, const Error *error) {

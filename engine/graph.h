@@ -16,8 +16,8 @@ typedef struct Node Node;
 typedef enum ValueKind {
   VALUE_ACTIVATION, /* produced by a node, lives in the plan's arena */
   VALUE_INPUT,      /* written by the caller before each run, lives in the arena */
-  VALUE_PARAM,      /* a parameter's weight block */
-  VALUE_GRADIENT,   /* a parameter's gradient block */
+  VALUE_PARAM,      /* in the block of a parameter's kind */
+  VALUE_GRADIENT,   /* in the block of the trained parameters' gradients */
 } ValueKind;
 
 struct Value {
@@ -27,7 +27,7 @@ struct Value {
   const char *name;
   Node *producer; /* NULL for inputs and parameters */
   Param *param;
-  bool differentiable; /* depends on a parameter */
+  bool differentiable; /* depends on a trained parameter */
   bool keep;           /* read after the run: never reused */
   Value *gradient;     /* after graph_backward; NULL when none arrives */
   Value *again;        /* the same numbers, computed again for the gradients that read them */
@@ -62,6 +62,8 @@ typedef struct Graph {
   int value_count, node_count, value_room, node_room;
   char scope[256];
   int scope_end[MAX_SCOPES], scopes; /* the text's length before each push */
+  bool freezes;                      /* parameters that are made now are frozen */
+  Group overrides; /* the group of parameters that are made now; negative: as their block says */
   const char *where;
   Error error;
 } Graph;
@@ -70,9 +72,14 @@ Graph *graph_make(Params *params);
 void graph_free(Graph *graph);
 
 Value *graph_input(Graph *graph, const char *name, DType type, int rank, const int64_t *dim);
-/* The parameter SCOPE.name, made on first use. */
+/* The parameter SCOPE.name, made on first use: trained, or frozen while graph->freezes. One
+ * dimension is a bias, more are a weight; graph_param_of is told another role. */
 Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,
                    Init init);
+Value *graph_param_of(Graph *graph, ParamRole role, const char *name, int rank, const int64_t *dim,
+                      Group group, Init init);
+/* Numbers that are kept and saved, and that no gradient reaches. */
+Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim, Init init);
 /* One use of an op; options are copied. Returns output 0; the others by graph_out. */
 Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *const *in);
 Value *graph_out(const Value *value, int index);

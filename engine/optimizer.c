@@ -23,10 +23,12 @@ enum { CHUNK = 4096, LANES = 32 };
 SQUARES(squares_float, float)
 SQUARES(squares_double, double)
 
-/* Of all parameters, NaN or Inf as they are. Sums of fixed chunks in a fixed order: the same bits
+/* Of all trained parameters, NaN or Inf as they are. Sums of fixed chunks in a fixed order: the same bits
  * whatever the number of threads. */
 static double gradient_norm(const Params *params) {
-  int64_t chunks = (int64_t)(params->elements + CHUNK - 1) / CHUNK;
+  const void *gradient = params->host[BLOCK_GRADIENT];
+  size_t elements = params->elements[PARAM_TRAINED];
+  int64_t chunks = (int64_t)(elements + CHUNK - 1) / CHUNK;
   double total = 0;
   enum { STRIDE = 1024 };
   for (int64_t base = 0; base < chunks; base += STRIDE) {
@@ -35,9 +37,9 @@ static double gradient_norm(const Params *params) {
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < end; c++) {
       size_t first = (size_t)(base + c) * CHUNK, last = first + CHUNK;
-      if (last > params->elements) last = params->elements;
-      partial[c] = params->real == F64 ? squares_double(params->gradient, first, last)
-                                       : squares_float(params->gradient, first, last);
+      if (last > elements) last = elements;
+      partial[c] = params->real == F64 ? squares_double(gradient, first, last)
+                                       : squares_float(gradient, first, last);
     }
     for (int64_t c = 0; c < end; c++) total += partial[c];
   }
@@ -57,6 +59,10 @@ static double gradient_norm(const Params *params) {
 STEP(step_float, float)
 STEP(step_double, double)
 
+void sgd_states(Params *params) {
+  params_states(params, 1, (const char *const[]){"momentum"});
+}
+
 double sgd_step(Params *params, const Sgd *sgd, double rate) {
   double norm = gradient_norm(params);
   if (!isfinite(norm)) return norm;
@@ -64,11 +70,12 @@ double sgd_step(Params *params, const Sgd *sgd, double rate) {
 #pragma omp parallel for schedule(dynamic)
   for (int p = 0; p < params->count; p++) {
     const Param *param = params->list[p];
+    if (param->as.kind != PARAM_TRAINED) continue;
     int64_t count = tensor_count(&param->shape);
-    double lr = rate * sgd->factor[param->group];
-    void *w = params_at(params, params->weight, param);
-    void *g = params_at(params, params->gradient, param);
-    void *m = params_at(params, params->momentum, param);
+    double lr = rate * params->group[param->as.group].factor;
+    void *w = params_weight(params, param);
+    void *g = params_gradient(params, param);
+    void *m = params_at(params, params->host[BLOCK_STATE], param);
     if (params->real == F64)
       step_double(w, g, m, count, lr, scale, sgd->momentum, sgd->weight_decay);
     else

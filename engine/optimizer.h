@@ -7,9 +7,11 @@
 
 typedef struct Sgd {
   double momentum, weight_decay;
-  double clip;                /* joint gradient norm; 0: none */
-  double factor[GROUP_COUNT]; /* lambda_CNN, lambda_Trans (eq. 7) */
+  double clip; /* joint gradient norm; 0: none */
 } Sgd;
+
+/* What it keeps beside the weights, before params_allocate. */
+void sgd_states(Params *params);
 
 /* init_lr * (1 - step / steps)^.9 (eq. 7 without the group's factor). */
 double poly_rate(double initial, int64_t step, int64_t steps);

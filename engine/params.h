@@ -1,5 +1,6 @@
-/* The weights of a model: named parameters in flat blocks (weight, gradient, momentum), so that
- * the optimiser, clipping and checkpoints are loops over a block. The training and the inference
+/* The numbers of a model: named parameters in flat blocks, so that the optimiser, clipping and
+ * checkpoints are loops over a block. A parameter is trained, frozen or a buffer; only the trained
+ * ones have a gradient and what the optimiser keeps beside them. The training and the inference
  * graph of a trial share one Params. */
 #ifndef ENGINE_PARAMS_H
 #define ENGINE_PARAMS_H
@@ -9,8 +10,32 @@
 
 struct Backend;
 
-/* Learning-rate groups (MaskMed appendix C, eq. 7: lambda_CNN, lambda_Trans). */
-typedef enum Group { GROUP_CNN, GROUP_TRANSFORMER, GROUP_COUNT } Group;
+typedef enum ParamKind {
+  PARAM_TRAINED,
+  PARAM_FROZEN, /* no step changes it; not in checkpoints: it comes back from where it came */
+  PARAM_BUFFER, /* kept, but no gradient's: running statistics, a map drawn once */
+  PARAM_KINDS,
+} ParamKind;
+
+/* What a parameter is to weight decay. */
+typedef enum ParamRole {
+  ROLE_WEIGHT,
+  ROLE_BIAS,
+  ROLE_NORM,      /* scale and shift of a norm */
+  ROLE_EMBEDDING, /* a table or token that is learned itself: queries, positions, levels */
+  PARAM_ROLES,
+} ParamRole;
+
+/* A group's place in Params.group. The first two are always there (MaskMed appendix C, eq. 7:
+ * lambda_CNN, lambda_Trans). */
+typedef int Group;
+enum { GROUP_CNN, GROUP_TRANSFORMER, FIRST_GROUPS, MAX_GROUPS = 64 };
+
+typedef struct ParamGroup {
+  const char *name;
+  double factor; /* of the learning rate; 1 at first */
+  bool decay;    /* false: none of its parameters decays, whatever its role; true at first */
+} ParamGroup;
 
 typedef enum InitKind {
   INIT_ZERO,
@@ -27,54 +52,87 @@ typedef struct Init {
 Init init_kaiming(int64_t fan_in, double slope);   /* normal, nnU-Net's rule */
 Init init_xavier(int64_t fan_in, int64_t fan_out); /* uniform */
 
+/* What a new parameter is, beside its name and shape. */
+typedef struct ParamAs {
+  ParamKind kind;
+  ParamRole role;
+  Group group;
+  Init init;
+} ParamAs;
+
 typedef struct Param {
   const char *name; /* "encoder.stage0.conv1.weight" */
   Tensor shape;     /* data stays NULL */
-  size_t offset;    /* elements from the start of each block */
-  Group group;
-  Init init;
+  size_t offset;    /* elements from the start of each block of its kind */
+  ParamAs as;
 } Param;
 
-enum { MAX_PARAMS = 2048 };
+/* Blocks: the numbers themselves, by ParamKind; beside the trained ones their gradients and the
+ * optimiser's states. (An average of the last weights would be one more state.) */
+enum {
+  BLOCK_GRADIENT = PARAM_KINDS,
+  BLOCK_STATE, /* the first of MAX_STATES */
+  MAX_STATES = 2,
+  PARAM_BLOCKS = BLOCK_STATE + MAX_STATES
+};
+
+enum { MAX_PARAMS = 2048, PARAM_UNIT = 16 /* parameters start at multiples: 64 bytes of float */ };
 typedef struct Params {
   Arena arena;
   DType real; /* F32, or F64 for the reference backend */
-  int count;
+  int count, groups, states;
   Param *list[MAX_PARAMS];
-  size_t elements;                    /* of each block, padding between parameters included */
-  void *weight, *gradient, *momentum; /* the host's; NULL until params_allocate */
+  ParamGroup group[MAX_GROUPS];
+  const char *state_name[MAX_STATES]; /* "momentum" */
+  size_t elements[PARAM_KINDS];       /* of a block, padding between parameters included */
+  int64_t updates;                    /* of the trained weights by an optimiser, so far */
+  bool allocated;
+  void *host[PARAM_BLOCKS]; /* NULL where there is none, and until params_allocate */
   /* The same blocks in a device's memory, where a plan of that backend finds them; NULL: not
    * placed. Checkpoints are written from there and read to there. */
-  void *placed[3];
+  void *device[PARAM_BLOCKS];
   const struct Backend *place;
 } Params;
 
 Params *params_make(DType real);
 void params_free(Params *params);
+/* The group of this name; made if there is none. -1 with an error: too many. */
+Group params_group(Params *params, const char *name, Error *error);
 /* The parameter of this name; made if there is none and the blocks are not allocated yet.
- * NULL with an error when an existing one has another shape. */
-Param *params_get(Params *params, const char *name, int rank, const int64_t *dim, Group group,
-                  Init init, Error *error);
-/* Allocates the blocks (gradient and momentum zero) and draws the weights: a pure function of
- * (seed, name), so adding a parameter changes no other. */
+ * NULL with an error when an existing one has another shape or is of another kind. */
+Param *params_get(Params *params, const char *name, int rank, const int64_t *dim, const ParamAs *as,
+                  Error *error);
+/* The blocks that an optimiser keeps beside the trained weights, zero at first. Before
+ * params_allocate; without it there are none. */
+void params_states(Params *params, int count, const char *const *name);
+/* Allocates the blocks and draws the numbers: a pure function of (seed, name), so adding a
+ * parameter changes no other. */
 bool params_allocate(Params *params, uint64_t seed, Error *error);
-/* Copies the three blocks to the backend's device; nothing if they are there. */
+/* Copies the blocks to the backend's device; nothing if they are there. */
 bool params_place(Params *params, const struct Backend *backend, Error *error);
-/* Between the host's blocks and the device's: weights and momentum; nothing if not placed. */
+/* Between the host's blocks and the device's: all but the gradients; nothing if not placed. */
 void params_send(const Params *params);
 void params_fetch(const Params *params);
-int64_t params_total(const Params *params); /* trainable numbers, without padding */
-size_t params_bytes(const Params *params);  /* of all three blocks */
-/* The parameter's place in a block. */
+/* Numbers without padding: trained and frozen ones, the trained alone, those of one kind. */
+int64_t params_total(const Params *params);
+int64_t params_trained(const Params *params);
+int64_t params_numbers(const Params *params, ParamKind kind);
+size_t params_bytes(const Params *params); /* of all blocks */
+/* Of one block; 0: there is none. */
+size_t params_block_bytes(const Params *params, int block);
+/* The parameter's place in a block of its kind, which starts there. */
 void *params_at(const Params *params, const void *block, const Param *param);
+/* The same in the host's blocks. The gradient of a parameter that is not trained: NULL. */
+void *params_weight(const Params *params, const Param *param);
+void *params_gradient(const Params *params, const Param *param);
 
-/* Checkpoints, in the safetensors format: F32 (or F64) tensors by name. `momentum` adds
- * "NAME.momentum". `metadata` (may be NULL) is a list of key, value, ..., NULL texts. Written to a
- * temporary file and renamed: whole or not at all. Loading wants every parameter, with its
- * shape. */
-bool params_save(const Params *params, bool momentum, const char *const *metadata, const char *path,
+/* Checkpoints, in the safetensors format: F32 (or F64) tensors by name, trained ones and buffers.
+ * `states` adds the optimiser's, "NAME.momentum", and the number of updates. `metadata` (may be
+ * NULL) is a list of key, value, ..., NULL texts. Written to a temporary file and renamed: whole or
+ * not at all. Loading wants every one of these tensors, with its shape. */
+bool params_save(const Params *params, bool states, const char *const *metadata, const char *path,
                  Error *error);
-bool params_load(Params *params, bool momentum, const char *path, Error *error);
+bool params_load(Params *params, bool states, const char *path, Error *error);
 /* The metadata value of a key in a checkpoint, into `value`; false if absent. */
 bool checkpoint_metadata(const char *path, const char *key, char *value, size_t bytes);
 

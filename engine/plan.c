@@ -241,12 +241,11 @@ void plan_free(Plan *plan) {
 
 static void *address(const Plan *plan, Value *value) {
   const Params *params = plan->graph->params;
-  bool placed = plan->backend->device != NULL;
   if (!value) return NULL;
+  void *const *block = plan->backend->device ? params->device : params->host;
   if (value->kind == VALUE_PARAM)
-    return params_at(params, placed ? params->placed[0] : params->weight, value->param);
-  if (value->kind == VALUE_GRADIENT)
-    return params_at(params, placed ? params->placed[1] : params->gradient, value->param);
+    return params_at(params, block[value->param->as.kind], value->param);
+  if (value->kind == VALUE_GRADIENT) return params_at(params, block[BLOCK_GRADIENT], value->param);
   return (char *)plan->memory + root(value)->offset;
 }
 

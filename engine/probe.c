@@ -17,13 +17,13 @@ static void *copy_of(const void *from, size_t bytes) {
 static void gradient_of(Plan *plan, Value *const *input, int inputs, void *const *batch,
                         float *gradient) {
   const Params *params = plan->graph->params;
-  const void *from = plan->backend->device ? params->placed[1] : params->gradient;
+  const void *from = (plan->backend->device ? params->device : params->host)[BLOCK_GRADIENT];
   for (int i = 0; i < inputs; i++) {
     memcpy(input[i]->host, batch[i], tensor_bytes(&input[i]->tensor));
     plan_send(plan, input[i]);
   }
   plan_run(plan, false);
-  backend_read(plan->backend, gradient, from, params->elements * sizeof *gradient);
+  backend_read(plan->backend, gradient, from, params->elements[PARAM_TRAINED] * sizeof *gradient);
 }
 
 static double distance(const float *a, const float *b, size_t count) {
@@ -37,7 +37,7 @@ static double distance(const float *a, const float *b, size_t count) {
 }
 
 const char *probe_run(Plan *plan, Value *const *input, int inputs) {
-  size_t count = plan->graph->params->elements, bytes = count * sizeof(float);
+  size_t count = plan->graph->params->elements[PARAM_TRAINED], bytes = count * sizeof(float);
   void *batch[INPUTS];
   float *gradient[2] = {copy_of(NULL, bytes), copy_of(NULL, bytes)};
   CHECK(plan->graph->real == F32 && inputs <= INPUTS, "a probe of %d inputs", inputs);

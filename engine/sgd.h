@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { SGD_PARTIALS = 1024, SGD_GROUPS = 2, SGD_UNIT = 16 };
+enum { SGD_PARTIALS = 1024, SGD_GROUPS = 64, SGD_UNIT = 16 };
 
 /* rate is written before the launches, the rest by them. */
 typedef struct SgdState {

@@ -32,7 +32,7 @@ static size_t slot_bytes(const Graph *graph, const Value *end) {
 
 StepMemory step_memory(const Plan *plan) {
   const Graph *graph = plan->graph;
-  size_t elements = graph->params->elements;
+  size_t elements = graph->params->elements[PARAM_TRAINED];
   StepMemory m = {.end = aligned(plan->bytes)};
   m.half = add(&m.end, graph->storage == BF16 ? elements * dtype_bytes(BF16) : 0);
   m.group = add(&m.end, elements / SGD_UNIT + 1);

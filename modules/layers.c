@@ -11,9 +11,9 @@ Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int wid
   int64_t shape[5] = {width, kernel[0], kernel[1], kernel[2], channels}, out[1] = {width};
   Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, LEAKY_SLOPE));
   Value *b = graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
-  Value *gamma =
-      graph_param(graph, "norm.weight", 1, out, GROUP_CNN, (Init){INIT_CONSTANT, 1, 0, 0});
-  Value *beta = graph_param(graph, "norm.bias", 1, out, GROUP_CNN, (Init){0});
+  Value *gamma = graph_param_of(graph, ROLE_NORM, "norm.weight", 1, out, GROUP_CNN,
+                                (Init){INIT_CONSTANT, 1, 0, 0});
+  Value *beta = graph_param_of(graph, ROLE_NORM, "norm.bias", 1, out, GROUP_CNN, (Init){0});
   ConvOptions conv = {.stride = {3, {stride[0], stride[1], stride[2]}}};
   Value *in[] = {w, b, x, skip};
   Value *y = graph_op(graph, OP_conv, &conv, skip ? 4 : 3, in);
@@ -70,8 +70,8 @@ Value *layer_norm(Graph *graph, const char *name, Value *x) {
   graph_push(graph, "%s", name);
   int64_t shape[1] = {tensor_last(&x->tensor)};
   Init one = {INIT_CONSTANT, 1, 0, 0};
-  Value *gamma = graph_param(graph, "weight", 1, shape, GROUP_TRANSFORMER, one);
-  Value *beta = graph_param(graph, "bias", 1, shape, GROUP_TRANSFORMER, (Init){0});
+  Value *gamma = graph_param_of(graph, ROLE_NORM, "weight", 1, shape, GROUP_TRANSFORMER, one);
+  Value *beta = graph_param_of(graph, ROLE_NORM, "bias", 1, shape, GROUP_TRANSFORMER, (Init){0});
   LayerNormOptions options = {.epsilon = 1e-5};
   Value *y = apply(graph, OP_layer_norm, &options, gamma, beta, x);
   graph_pop(graph);

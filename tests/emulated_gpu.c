@@ -200,8 +200,9 @@ typedef struct State {
 static void mark_groups(const Params *params, uint8_t *group) {
   for (int p = 0; p < params->count; p++) {
     const Param *param = params->list[p];
+    if (param->as.kind != PARAM_TRAINED) continue;
     size_t units = ((size_t)tensor_count(&param->shape) + SGD_UNIT - 1) / SGD_UNIT;
-    memset(group + param->offset / SGD_UNIT, (int)param->group, units);
+    memset(group + param->offset / SGD_UNIT, param->as.group, units);
   }
 }
 
@@ -219,10 +220,10 @@ static void step_make(Stepper *stepper) {
       state->device[s][i] = step_slot(plan, stepper->input[i], s);
     }
   ON_DEVICE(mark_groups(params, group));
-  state->sgd = (SgdCall){.elements = (int64_t)params->elements,
-                         .weight = params->placed[0],
-                         .gradient = params->placed[1],
-                         .velocity = params->placed[2],
+  state->sgd = (SgdCall){.elements = (int64_t)params->elements[PARAM_TRAINED],
+                         .weight = params->device[PARAM_TRAINED],
+                         .gradient = params->device[BLOCK_GRADIENT],
+                         .velocity = params->device[BLOCK_STATE],
                          .loss = stepper->result[0]->tensor.data,
                          .group = group,
                          .half = plan->graph->storage == BF16 ? step_at(plan, memory.half) : NULL,
@@ -266,7 +267,8 @@ static void step_start(Stepper *stepper, double rate) {
   State *state = stepper->state;
   SgdState told;
   send_inputs(stepper);
-  for (int g = 0; g < SGD_GROUPS; g++) told.rate[g] = (float)(rate * stepper->sgd.factor[g]);
+  const Params *params = stepper->params;
+  for (int g = 0; g < params->groups; g++) told.rate[g] = (float)(rate * params->group[g].factor);
   copy(state->sgd.state->rate, told.rate, sizeof told.rate);
   plan_run(stepper->plan, stepper->profile);
   ON_DEVICE(sgd_emulated(&state->sgd, NULL));

@@ -59,9 +59,7 @@ static void step_start(Stepper *s, double rate) {
   plan_run(s->plan, s->profile);
   if (s->profile) plan_marks(s->plan);
   Params there = *s->params;
-  there.weight = s->params->placed[0];
-  there.gradient = s->params->placed[1];
-  there.momentum = s->params->placed[2];
+  memcpy(there.host, there.device, sizeof there.host);
   s->value[0] = (double)*(const float *)plan_fetch(s->plan, s->result[0]);
   s->norm = sgd_step(&there, &s->sgd, rate);
 }

@@ -35,6 +35,7 @@ typedef struct Driver {
   json_t *plan, *config; /* config: borrowed from plan */
   json_t *tensors;       /* name -> type, shape: index.json's list */
   Params *params;
+  Sgd sgd;
 } Driver;
 
 /* The argument's value when it is `key=...`. */
@@ -117,7 +118,7 @@ static void params_write(const Driver *d, const char *name, void *block, Error *
   char path[4096];
   snprintf(path, sizeof path, "%s/%s.safetensors", d->outdir, name);
   Params view = *d->params;
-  view.weight = block;
+  view.host[PARAM_TRAINED] = block;
   CHECK(params_save(&view, false, NULL, path, error), "%s", error->text);
 }
 
@@ -184,7 +185,7 @@ static void add_jitter(const Driver *d) {
   Rng rng = rng_make((uint64_t)d->seed, RNG_TEST, 0);
   for (int p = 0; p < d->params->count; p++) {
     const Param *param = d->params->list[p];
-    void *weight = params_at(d->params, d->params->weight, param);
+    void *weight = params_weight(d->params, param);
     for (int64_t i = 0; i < tensor_count(&param->shape); i++) {
       float noise = (float)(d->jitter * rng_normal(&rng));
       if (d->params->real == F64)
@@ -216,18 +217,13 @@ static void write_first(Driver *d, const Graph *graph, const Model *model, Error
   tensor_write(d, "loss", &model->loss->tensor);
   for (int i = 0; i < 3; i++)
     if (model->part[i]) tensor_write(d, parts[i], &model->part[i]->tensor);
-  params_write(d, "gradients", d->params->gradient, error);
+  params_write(d, "gradients", d->params->host[BLOCK_GRADIENT], error);
 }
 
 static void step(const Driver *d, int64_t index, json_t *steps, double loss) {
   const json_t *c = d->config;
-  Sgd sgd = {.momentum = config_number(c, "momentum"),
-             .weight_decay = config_number(c, "weight_decay"),
-             .clip = config_number(c, "clip"),
-             .factor = {[GROUP_CNN] = config_number(c, "lr_cnn"),
-                        [GROUP_TRANSFORMER] = config_number(c, "lr_transformer")}};
   double rate = poly_rate(config_number(c, "lr"), index, config_int(c, "steps"));
-  double norm = sgd_step(d->params, &sgd, rate);
+  double norm = sgd_step(d->params, &d->sgd, rate);
   json_array_append_new(steps, json_pack("{s:f, s:f}", "loss", loss, "norm", norm));
 }
 
@@ -242,7 +238,7 @@ static json_t *train(Driver *d, Graph *graph, const Model *model, Error *error) 
     if (i == 0) write_first(d, graph, model, error);
     if (d->train) step(d, i, steps, scalar(model->loss));
   }
-  if (d->train) params_write(d, "trained", d->params->weight, error);
+  if (d->train) params_write(d, "trained", d->params->host[PARAM_TRAINED], error);
   plan_free(plan);
   return steps;
 }
@@ -250,11 +246,12 @@ static json_t *train(Driver *d, Graph *graph, const Model *model, Error *error) 
 static void run(Driver *d, Error *error) {
   Model training, inference;
   d->params = params_make(d->backend->real);
+  d->sgd = config_sgd(d->config, d->params);
   Graph *train_graph = build(d, true, &training, error);
   Graph *infer_graph = build(d, false, &inference, error);
   CHECK(params_allocate(d->params, (uint64_t)d->seed, error), "%s", error->text);
   add_jitter(d);
-  params_write(d, "weights", d->params->weight, error);
+  params_write(d, "weights", d->params->host[PARAM_TRAINED], error);
   infer(d, infer_graph, &inference, error);
   json_t *steps = train(d, train_graph, &training, error);
   index_write(

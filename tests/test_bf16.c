@@ -56,6 +56,8 @@ typedef struct Net {
 
 static Net net_make(const char *variant, const char *dtype) {
   Net n = {.params = params_make(F32)};
+  sgd_states(n.params);
+  n.params->group[GROUP_TRANSFORMER].factor = 0.3;
   json_t *config = config_of(variant, dtype);
   Error error = {0};
   const Labelling plain = labelling_plain(ORGANS + 1);
@@ -139,7 +141,7 @@ static void make_volume(Volume *volume, int index) {
 static void train(const Sampler *sampler, const char *variant, const char *dtype, double rate,
                   double curve[STEPS]) {
   Net n = net_make(variant, dtype);
-  Sgd sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 0.3}};
+  Sgd sgd = {.momentum = 0.9, .clip = 12};
   double mean = 0;
   for (int step = 0; step < STEPS; step++) {
     sampler_batch(sampler, (uint64_t)step, NULL, n.model.image->tensor.data,

@@ -141,14 +141,14 @@ static void test_measuring_disturbs_nothing(void **state) {
   CollapseWatch watch = {.patches = &patches, .sampler = n.sampler};
   Error error = {0};
   float before = step(&n, 4);
-  size_t bytes = n.params->elements * sizeof(float);
+  size_t bytes = n.params->elements[PARAM_TRAINED] * sizeof(float);
   float *gradient = malloc(bytes);
-  memcpy(gradient, n.params->gradient, bytes);
+  memcpy(gradient, n.params->host[BLOCK_GRADIENT], bytes);
   for (uint64_t i = 0; i < 3; i++) assert_true(collapse_measure(&watch, (int64_t)i, &error));
   assert_int_equal(watch.measured, 3);
   assert_true(watch.mean >= 0 && watch.mean <= 1);
   assert_true(step(&n, 4) == before); /* to the bit: constants and the loss's gradient are back */
-  assert_memory_equal(gradient, n.params->gradient, bytes);
+  assert_memory_equal(gradient, n.params->host[BLOCK_GRADIENT], bytes);
   free(gradient);
   plan_free(patches.infer);
   free_net(&n);

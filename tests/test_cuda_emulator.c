@@ -138,18 +138,21 @@ static void check_fault(const EmulatorFault *fault) {
 static bool sgd_follows(double clip) {
   Params *params = params_make(F32);
   Error error = {{0}};
-  Init init = {.kind = INIT_NORMAL, .a = 1};
-  params_get(params, "a", 2, (int64_t[]){37, 3}, GROUP_CNN, init, &error);
-  params_get(params, "b", 1, (int64_t[]){5000}, GROUP_TRANSFORMER, init, &error);
-  params_get(params, "c", 1, (int64_t[]){1}, GROUP_CNN, init, &error);
+  const Init init = {.kind = INIT_NORMAL, .a = 1};
+  const ParamAs cnn = {.init = init}, transformer = {.group = GROUP_TRANSFORMER, .init = init};
+  params_get(params, "a", 2, (int64_t[]){37, 3}, &cnn, &error);
+  params_get(params, "b", 1, (int64_t[]){5000}, &transformer, &error);
+  params_get(params, "c", 1, (int64_t[]){1}, &cnn, &error);
+  params->group[GROUP_TRANSFORMER].factor = .1;
+  sgd_states(params);
   CHECK(params_allocate(params, 3, &error), "%s", error.text);
-  Sgd sgd = {.momentum = .9, .weight_decay = 1e-2, .clip = clip, .factor = {1, .1}};
+  Sgd sgd = {.momentum = .9, .weight_decay = 1e-2, .clip = clip};
   SgdEmulated *other = sgd_emulated_make(params, &sgd);
   bool good = true;
   for (int step = 0; step < 3; step++) {
     Rng rng = rng_make(5, RNG_TEST, (uint64_t)step);
     for (int p = 0; p < params->count; p++) {
-      float *g = params_at(params, params->gradient, params->list[p]);
+      float *g = params_gradient(params, params->list[p]);
       for (int64_t i = 0; i < tensor_count(&params->list[p]->shape); i++)
         g[i] = (float)rng_normal(&rng);
     }

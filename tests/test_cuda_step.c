@@ -161,8 +161,9 @@ static bool same_bits_in_two_orders(const StepCase *c) {
     if (!step_make_on(&step[i], c, &emulated, ".", 1, &error)) fail_msg("%s", error.text);
     step_run(&step[i]);
   }
-  size_t bytes = step[0].params->elements * sizeof(float);
-  bool same = memcmp(step[0].params->weight, step[1].params->weight, bytes) == 0;
+  size_t bytes = step[0].params->elements[PARAM_TRAINED] * sizeof(float);
+  bool same =
+      memcmp(step[0].params->host[PARAM_TRAINED], step[1].params->host[PARAM_TRAINED], bytes) == 0;
   for (int i = 0; i < 2; i++) step_free(&step[i]);
   return same;
 }

@@ -30,6 +30,7 @@ enum { BATCH = 2, QUERIES = 6, WIDTH = 8, CLASSES = 5 };
 static void net_finish(Net *net, const Backend *backend, Value *x, Value *labels, Value *loss,
                        Sgd sgd) {
   Error error = {{0}};
+  sgd_states(net->params);
   if (!loss || !graph_backward(net->graph, loss)) fail_msg("%s", net->graph->error.text);
   net->plan = plan_make(net->graph, backend, true, &error);
   if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
@@ -42,6 +43,7 @@ static void net_finish(Net *net, const Backend *backend, Value *x, Value *labels
 /* A linear classifier. */
 static void net_make(Net *net, const Backend *backend) {
   *net = (Net){.params = params_make(F32)};
+  net->params->group[GROUP_TRANSFORMER].factor = .5;
   Graph *g = net->graph = graph_make(net->params);
   Value *x = graph_input(g, "x", F32, 3, (int64_t[]){BATCH, QUERIES, WIDTH});
   Value *labels = graph_input(g, "labels", I32, 2, (int64_t[]){BATCH, QUERIES});
@@ -52,7 +54,7 @@ static void net_make(Net *net, const Backend *backend) {
   LinearOptions linear = {.activation = ACT_NONE};
   Value *loss =
       apply(g, OP_class_loss, &loss_options, apply(g, OP_linear, &linear, w, b, x), labels);
-  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1, .factor = {1, .5}});
+  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1});
 }
 
 static void net_free(Net *net) {
@@ -77,14 +79,15 @@ static void test_the_same_steps(void **state) {
   Net here, there;
   net_make(&here, &backend_cpu);
   net_make(&there, &host_gpu);
-  assert_ptr_not_equal(there.params->placed[0], there.params->weight);
+  assert_ptr_not_equal(there.params->device[PARAM_TRAINED], there.params->host[PARAM_TRAINED]);
   for (int step = 0; step < 4; step++) {
     double a = net_step(&here, step), b = net_step(&there, step);
     assert_true(isfinite(a) && a == b);
     assert_true(here.stepper.norm == there.stepper.norm);
   }
   params_fetch(there.params);
-  assert_memory_equal(here.params->weight, there.params->weight, params_bytes(here.params) / 3);
+  assert_memory_equal(here.params->host[PARAM_TRAINED], there.params->host[PARAM_TRAINED],
+                      params_block_bytes(here.params, PARAM_TRAINED));
   net_free(&here);
   net_free(&there);
   assert_int_equal(host_gpu_blocks(), 0);
@@ -181,7 +184,7 @@ static void normed_make(Net *net, const Backend *backend) {
   VoxelLossOptions loss_options = {.smooth = 1e-5};
   Value *map = apply(g, OP_instance_norm, &norm, gamma, beta, convolved(g, x, "first", width));
   Value *loss = apply(g, OP_voxel_loss, &loss_options, convolved(g, map, "second", 3), labels);
-  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 12, .factor = {1, 1}});
+  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 12});
 }
 
 static double normed_step(Net *net) {
@@ -195,7 +198,8 @@ static double normed_step(Net *net) {
 }
 
 static double largest_gradient(const Net *net, const char *name) {
-  const void *block = net->params->placed[1] ? net->params->placed[1] : net->params->gradient;
+  const void *block = net->params->device[BLOCK_GRADIENT] ? net->params->device[BLOCK_GRADIENT]
+                                                          : net->params->host[BLOCK_GRADIENT];
   double largest = 0;
   for (int p = 0; p < net->params->count; p++) {
     const Param *param = net->params->list[p];
@@ -270,7 +274,7 @@ static void often_make(Net *net, const Backend *backend) {
   f = apply(g, OP_add, NULL, f, q);
   Value *logits = apply(g, OP_linear, &last, u, c, f);
   Value *loss = apply(g, OP_class_loss, &loss_options, logits, labels);
-  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1, .factor = {1, 1}});
+  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1});
 }
 
 static int count_nodes(const Net *net, OpId op, bool backward) {

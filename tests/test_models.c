@@ -153,6 +153,8 @@ static void fill(const Built *b) {
 
 static Built build(const char *variant, const Backend *backend, bool training) {
   Built b = {.params = params_make(backend->real)};
+  sgd_states(b.params);
+  b.params->group[GROUP_TRANSFORMER].factor = 0.3;
   b.graph = graph_make(b.params);
   bool alone = is_block(variant);
   json_t *config = config_of(alone ? "head=point_wise bridge=none" : variant);
@@ -179,8 +181,9 @@ static void drop(Built *b) {
 }
 
 static double loss_at(Built *b, const double *start, const double *direction, double t) {
-  double *w = b->params->weight;
-  for (size_t i = 0; i < b->params->elements; i++) w[i] = start[i] + t * direction[i];
+  double *w = b->params->host[PARAM_TRAINED];
+  for (size_t i = 0; i < b->params->elements[PARAM_TRAINED]; i++)
+    w[i] = start[i] + t * direction[i];
   fill(b);
   plan_run(b->plan, false);
   return *(double *)b->model.loss->tensor.data;
@@ -192,9 +195,9 @@ static void test_gradients(void **state) {
   (void)state;
   for (int v = 0; v < used; v++) {
     Built b = build(variants[v], &backend_reference, true);
-    size_t count = b.params->elements;
+    size_t count = b.params->elements[PARAM_TRAINED];
     double *start = malloc(count * sizeof *start), *direction = malloc(count * sizeof *direction);
-    memcpy(start, b.params->weight, count * sizeof *start);
+    memcpy(start, b.params->host[PARAM_TRAINED], count * sizeof *start);
     Rng rng = rng_make((uint64_t)v, RNG_TEST, 1);
     /* Off the start: there deformable samples lie on voxel centres, where interpolation has
      * kinks. */
@@ -202,7 +205,8 @@ static void test_gradients(void **state) {
     for (size_t i = 0; i < count; i++) direction[i] = rng_normal(&rng);
     loss_at(&b, start, direction, 0);
     double slope = 0, best = INFINITY;
-    for (size_t i = 0; i < count; i++) slope += direction[i] * ((double *)b.params->gradient)[i];
+    for (size_t i = 0; i < count; i++)
+      slope += direction[i] * ((double *)b.params->host[BLOCK_GRADIENT])[i];
     for (double h = 1e-6; best >= 1e-5 && h > 1e-10; h /= 10) {
       double up = loss_at(&b, start, direction, h), down = loss_at(&b, start, direction, -h);
       best = fmin(best, fabs((up - down) / (2 * h) - slope) / fabs(slope));
@@ -219,15 +223,18 @@ static void test_fast_against_reference(void **state) {
   for (int v = 0; v < used; v++) {
     Built fast = build(variants[v], &backend_cpu, true);
     Built exact = build(variants[v], &backend_reference, true);
-    for (size_t i = 0; i < fast.params->elements; i++) /* the same, rounded, weights */
-      ((double *)exact.params->weight)[i] = ((float *)fast.params->weight)[i];
+    for (size_t i = 0; i < fast.params->elements[PARAM_TRAINED];
+         i++) /* the same, rounded, weights */
+      ((double *)exact.params->host[PARAM_TRAINED])[i] =
+          ((float *)fast.params->host[PARAM_TRAINED])[i];
     plan_run(fast.plan, false);
     plan_run(exact.plan, false);
     double loss = *(double *)exact.model.loss->tensor.data;
     double off = fabs(*(float *)fast.model.loss->tensor.data - loss) / fabs(loss), most = 0,
            sum = 0;
-    for (size_t i = 0; i < fast.params->elements; i++) {
-      double g = ((double *)exact.params->gradient)[i], f = ((float *)fast.params->gradient)[i];
+    for (size_t i = 0; i < fast.params->elements[PARAM_TRAINED]; i++) {
+      double g = ((double *)exact.params->host[BLOCK_GRADIENT])[i],
+             f = ((float *)fast.params->host[BLOCK_GRADIENT])[i];
       most = fmax(most, fabs(g - f));
       sum = fmax(sum, fabs(g));
     }
@@ -257,7 +264,7 @@ static void test_losses_fall(void **state) {
   for (int v = 0; v < used; v++) {
     if (is_block(variants[v])) continue;
     Built b = build(variants[v], &backend_cpu, true);
-    Sgd sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 0.3}};
+    Sgd sgd = {.momentum = 0.9, .clip = 12};
     float first = 0, last = 0;
     for (int step = 0; step < 30; step++) {
       fill(&b);

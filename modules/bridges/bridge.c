@@ -40,8 +40,8 @@ static Value *positions(Graph *graph, const Bridge *b) {
   for (int s = b->query_first; s < b->scales; s++) {
     char name[32];
     snprintf(name, sizeof name, "scale%d.embedding", s);
-    Value *embedding =
-        graph_param(graph, name, 1, width, GROUP_TRANSFORMER, (Init){INIT_NORMAL, 1, 0, 0});
+    Value *embedding = graph_param_of(graph, ROLE_EMBEDDING, name, 1, width, GROUP_TRANSFORMER,
+                                      (Init){INIT_NORMAL, 1, 0, 0});
     Value *sine = sine_position(graph, bridge_grid(b, s), b->o->hidden);
     list[count++] = apply(graph, OP_add, NULL, sine, embedding);
   }

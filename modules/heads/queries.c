@@ -15,8 +15,10 @@ static void build_queries(Graph *graph, const void *options, const Values *in, V
   const QueriesOptions *o = options;
   int64_t shape[2] = {o->count, o->hidden};
   Init normal = {INIT_NORMAL, 1, 0, 0};
-  Value *feature = graph_param(graph, "feature", 2, shape, GROUP_TRANSFORMER, normal);
-  Value *position = graph_param(graph, "position", 2, shape, GROUP_TRANSFORMER, normal);
+  Value *feature =
+      graph_param_of(graph, ROLE_EMBEDDING, "feature", 2, shape, GROUP_TRANSFORMER, normal);
+  Value *position =
+      graph_param_of(graph, ROLE_EMBEDDING, "position", 2, shape, GROUP_TRANSFORMER, normal);
   ExpandOptions batch = {.count = (int)in->v[0]->tensor.dim[0]};
   out->v[out->count++] = apply(graph, OP_expand, &batch, feature);
   out->v[out->count++] = position;

@@ -86,8 +86,8 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
   int64_t width[1] = {tensor_last(&x->tensor)};
   Value *keys = key_tokens(graph, o, feature, (int)width[0]);
   if (!keys) return;
-  Value *embedding =
-      graph_param(graph, "embedding", 1, width, GROUP_TRANSFORMER, (Init){INIT_NORMAL, 1, 0, 0});
+  Value *embedding = graph_param_of(graph, ROLE_EMBEDDING, "embedding", 1, width, GROUP_TRANSFORMER,
+                                    (Init){INIT_NORMAL, 1, 0, 0});
   Value *sine = sine_position(graph, &keys->tensor.dim[1], (int)width[0]);
   Value *key_position = apply(graph, OP_add, NULL, sine, embedding);
   Value *mask = prior_on(graph, o, in->count > 3 ? in->v[3] : NULL, keys);

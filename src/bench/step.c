@@ -46,6 +46,7 @@ static bool build(Step *step, const char *home, Error *error) {
                       .training = true};
   config_triple(step->config, "patch", shape.patch);
   step->params = params_make(step->backend->real);
+  step->sgd = config_sgd(step->config, step->params);
   step->graph = graph_make(step->params);
   if (!model_build(home, step->config, &shape, step->graph, &step->model, error) ||
       !graph_backward(step->graph, step->model.loss))
@@ -90,16 +91,10 @@ bool step_works(const StepCase *c, const Backend *backend, Error *error) {
 }
 
 static void start(Step *step) {
-  const json_t *config = step->config;
   const Model *m = &step->model;
-  Sgd sgd = {.momentum = config_number(config, "momentum"),
-             .weight_decay = config_number(config, "weight_decay"),
-             .clip = config_number(config, "clip"),
-             .factor = {[GROUP_CNN] = config_number(config, "lr_cnn"),
-                        [GROUP_TRANSFORMER] = config_number(config, "lr_transformer")}};
   step->stepper = (Stepper){.plan = step->plan,
                             .params = step->params,
-                            .sgd = sgd,
+                            .sgd = step->sgd,
                             .input = {m->image, m->labels},
                             .result = {m->loss, m->part[0], m->part[1], m->part[2]}};
   stepper_make(&step->stepper);

@@ -64,6 +64,15 @@ const Backend *config_backend(const json_t *config, Error *error) {
   return backend_open(name, error);
 }
 
+Sgd config_sgd(const json_t *config, Params *params) {
+  params->group[GROUP_CNN].factor = config_number(config, "lr_cnn");
+  params->group[GROUP_TRANSFORMER].factor = config_number(config, "lr_transformer");
+  if (!params->allocated) sgd_states(params);
+  return (Sgd){.momentum = config_number(config, "momentum"),
+               .weight_decay = config_number(config, "weight_decay"),
+               .clip = config_number(config, "clip")};
+}
+
 void config_triple(const json_t *config, const char *key, int out[3]) {
   const json_t *value = at(config, key);
   CHECK(json_array_size(value) == 3, "'%s' has not three numbers", key);

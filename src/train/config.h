@@ -4,6 +4,7 @@
 #define TRAIN_CONFIG_H
 
 #include "engine/backend.h"
+#include "engine/optimizer.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -28,6 +29,9 @@ void config_mode(const json_t *config);
 /* Where the trial computes: "device" ("cpu" when absent), and of several GPUs the flag
  * device_number. Sets kernel_mode too. */
 const Backend *config_backend(const json_t *config, Error *error);
+/* The optimiser, and into params what belongs to it there: the groups' factors and, before
+ * params_allocate, the optimiser's blocks. */
+Sgd config_sgd(const json_t *config, Params *params);
 void config_triple(const json_t *config, const char *key, int out[3]);
 
 #endif

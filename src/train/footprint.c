@@ -40,6 +40,7 @@ bool footprint_make(Footprint *f, const json_t *config, const Backend *backend, 
   config_mode(config);
   *f = (Footprint){.backend = backend, .labelling = *labelling};
   f->params = params_make(backend->real);
+  f->sgd = config_sgd(config, f->params);
   f->graph = network_build(config, channels, labelling, true, f->params, &f->model, error);
   if (f->graph) f->plan = plan_make(f->graph, f->backend, true, error);
   if (!f->plan || !plan_inference(f, config, channels, error)) {
@@ -72,10 +73,10 @@ double footprint_peak(const Footprint *f) {
 bool footprint_launches(Footprint *f, int64_t *launches, Error *error) {
   const Params *params = f->params;
   if (!plan_bind(f->plan, NULL, error)) return false;
-  const float *weights = params->placed[0];
+  const float *weights = params->device[PARAM_TRAINED];
   bool half = f->graph->storage == BF16;
   if (half) {
-    half_weights_add(weights, (int64_t)params->elements,
+    half_weights_add(weights, (int64_t)params->elements[PARAM_TRAINED],
                      step_at(f->plan, step_memory(f->plan).half));
     half_weights_fresh(weights);
   }
@@ -148,10 +149,8 @@ static int ascending(const void *a, const void *b) {
 /* The rate is small: steps on noise must not blow up. The first step touches memory and counts only
  * when there is no time for more. */
 static double median_step(Footprint *f, double seconds) {
-  Stepper stepper = {.plan = f->plan,
-                     .params = f->params,
-                     .sgd = {.momentum = 0.9, .clip = 12, .factor = {1, 1}},
-                     .result = {f->model.loss}};
+  Stepper stepper = {
+      .plan = f->plan, .params = f->params, .sgd = f->sgd, .result = {f->model.loss}};
   double time[STEPS_MAX], start = seconds_now();
   int count = 0;
   collect_inputs(f->graph, &stepper);

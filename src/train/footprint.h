@@ -3,6 +3,7 @@
 #ifndef TRAIN_FOOTPRINT_H
 #define TRAIN_FOOTPRINT_H
 
+#include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "lua/bind.h"
 #include "src/data/plan/planner.h"
@@ -13,6 +14,7 @@
 typedef struct Footprint {
   const Backend *backend;
   Params *params;
+  Sgd sgd;
   Graph *graph; /* of the training step */
   Plan *plan;
   Model model;
@@ -21,7 +23,7 @@ typedef struct Footprint {
   double flops;           /* a training step */
   size_t train_bytes;     /* what the step's plan takes */
   size_t infer_bytes;     /* arena of one patch's inference; 0: the model has none */
-  size_t weight_bytes;    /* weights, gradients and momenta */
+  size_t weight_bytes;    /* weights, gradients and the optimiser's states */
   double step_s;          /* after footprint_run: median step */
   double allocated_bytes; /* after footprint_run: by how much the heap grew, or a device's memory */
   double resident_bytes;  /* and the process, with some MiB of the libraries' own */

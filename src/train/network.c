@@ -36,7 +36,7 @@ static bool network_load(TrainedNetwork *t, const json_t *config, const Backend 
   t->graph = network_build(config, channels, labelling, false, t->params, &t->model, error);
   if (!t->graph) return false;
   t->plan = plan_make(t->graph, backend, true, error);
-  return t->plan && params_allocate(t->params, 0, error) &&
+  return t->plan && params_allocate(t->params, (uint64_t)config_int(config, "seed"), error) &&
          params_load(t->params, false, config_text(config, "checkpoint"), error) &&
          plan_bind(t->plan, NULL, error);
 }
