@@ -4,6 +4,7 @@
 # make check      install what the tests need, build (CUDA too where nvcc is), run every test
 # make gpu-check  what needs a GPU; gpu-bundle: what a machine with one lacks, in an archive
 # make sanitize   the C tests under the sanitizers; memcheck: under valgrind
+# make aarch64    compiles for that processor, where gcc-aarch64-linux-gnu is installed
 # make format     clang-format; size: lines per folder; clean
 CC      ?= cc
 CXX     ?= g++
@@ -78,7 +79,7 @@ MISSING      := $(filter-out $(wildcard $(OBJECTS)),$(OBJECTS))
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all paper check gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
+.PHONY: all objects aarch64 paper check gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
@@ -212,6 +213,13 @@ gpu-bundle:
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/gpu CUDA=1 CUDA_ARCH='$(GPU_ARCH)' CFLAGS='-O3 -g -march=x86-64-v3' \
 	  LDFLAGS="-Wl,--disable-new-dtags,-rpath,'\$$\$$ORIGIN/lib'" all $(BUILD)/gpu/tests/test_cuda $(BUILD)/gpu/tests/test_sampled
 	@tests/gpu-bundle $(BUILD)/gpu $(BUILD)/gpu-bundle.tar.gz
+
+# Every source for another architecture, whose libraries are not here but have the headers of this one's: nothing is linked.
+AARCH64_CC ?= aarch64-linux-gnu-gcc
+aarch64:
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/aarch64 CUDA=0 CC='$(AARCH64_CC)' CFLAGS=-O0 \
+	  CPPFLAGS='-idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -dumpmachine)' objects
+objects: $(OBJECTS)
 
 # The C tests and the oracles under the address and undefined-behaviour sanitizers (which make gcc see
 # truncation and uninitialised values where there are none); the ops, the engine and a few models under

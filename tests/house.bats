@@ -9,6 +9,7 @@ setup() {
   cp "$root/.clang-format" "$root/Makefile" "$work/"
   cd "$work" || return
   git init -q .
+  unset MAKEFLAGS MFLAGS CUDA CUDA_ARCH NVCC CPPFLAGS LDFLAGS # of the make that runs the tests
 }
 
 teardown() {
