@@ -3,6 +3,7 @@
 #ifndef LUA_BIND_H
 #define LUA_BIND_H
 
+#include "base/nearest.h"
 #include "engine/graph.h"
 
 #include <jansson.h>
@@ -26,8 +27,15 @@ bool experiment_read(const char *home, const char *file, int count, char **overr
  * experiment_read judges them. `where` begins the error. */
 bool experiment_takes(const char *home, const json_t *plan, const char *where, Error *error);
 
-/* Every option of experiments, for help: [{"name", "type", "default", "doc", ...}]. */
-json_t *experiment_options(const char *home, Error *error);
+/* Options as their rows say, [{"name", "type", "default", "doc", ...}]: those of every experiment
+ * (model NULL), or these and the model's; EVERY_MODEL: and those of all models in HOME, each name
+ * once. New reference. */
+#define EVERY_MODEL "*"
+json_t *experiment_options(const char *home, const char *model, Error *error);
+
+/* The models of HOME's lua/harness/models: [{"name", "doc", "options"}]; path: one of that file, no
+ * list. New reference. */
+json_t *models_listed(const char *home, const char *path, Error *error);
 
 /* A value that a model shows besides its result (`extra = { name = value }`), to be read after a
  * run: embeddings. */
@@ -54,10 +62,21 @@ typedef struct ModelShape {
   bool training;
 } ModelShape;
 
+/* Every Lua file that a configuration's model comes from, its own first and then what it requires,
+ * in that order: [{"file", "text"}]. "file": from HOME ("lua/harness/models/maskmed.lua"), or, of a
+ * model of one's own, from that model's folder. New reference; NULL with an error. */
+json_t *model_sources(const char *home, const json_t *config, Error *error);
+
+/* A configuration names its model by "model", and one that is no file of HOME's lua/harness/models
+ * by "model_path", too: where it lies. */
 bool model_build(const char *home, const json_t *config, const ModelShape *shape, Graph *graph,
                  Model *model, Error *error);
 
-/* Help of a block or op (`harness help fsad_bridge`); false when there is none of this name. */
-bool block_help(const char *name, FILE *out);
+/* Help, from the tables themselves. word: options, blocks, ops or models for a list of them, else
+ * the name of a block, an op, a model (or a model's file), an option. False, with an error where
+ * something is wrong, when nothing is called so. */
+bool help_about(const char *home, const char *word, FILE *out, Error *error);
+/* The name among all of these that was meant by an unknown one. */
+Hint help_hint(const char *home, const char *word);
 
 #endif

@@ -43,12 +43,32 @@ static int folder_name(lua_State *L) {
   return named ? 1 : 0;
 }
 
-/* resolve(experiment, overrides, file, source, home, read_plan, folder_name) */
+/* whole_path(path): without links and dots; nil where there is no such file. */
+static int whole_path(lua_State *L) {
+  char *path = realpath(luaL_checkstring(L, 1), NULL);
+  lua_pushstring(L, path);
+  free(path);
+  return 1;
+}
+
+static void push_machine(lua_State *L, const char *home, PlanReader *reader) {
+  lua_newtable(L);
+  lua_pushlightuserdata(L, reader);
+  lua_pushstring(L, home);
+  lua_pushcclosure(L, read_plan, 2);
+  lua_setfield(L, -2, "read_plan");
+  lua_pushcfunction(L, folder_name);
+  lua_setfield(L, -2, "folder_name");
+  lua_pushcfunction(L, whole_path);
+  lua_setfield(L, -2, "whole_path");
+  sandbox_push_load(L);
+  lua_setfield(L, -2, "load");
+}
+
+/* resolve(experiment, overrides, file, source, home, machine) */
 static bool call_resolve(lua_State *L, const char *home, const char *path, int count,
                          char **overrides, PlanReader *reader, Error *error) {
-  lua_getglobal(L, "require");
-  lua_pushstring(L, "harness.experiment");
-  if (!sandbox_call(L, 1, error)) return false;
+  if (!sandbox_require(L, "harness.experiment", error)) return false;
   if (!sandbox_run(L, path, path, error)) return false;
   if (!lua_istable(L, -1))
     return fail(error, "%s: an experiment file returns one table, found %s", path,
@@ -61,11 +81,8 @@ static bool call_resolve(lua_State *L, const char *home, const char *path, int c
   lua_pushstring(L, path);
   push_source(L, path);
   lua_pushstring(L, home);
-  lua_pushlightuserdata(L, reader);
-  lua_pushstring(L, home);
-  lua_pushcclosure(L, read_plan, 2);
-  lua_pushcfunction(L, folder_name);
-  return sandbox_call(L, 7, error);
+  push_machine(L, home, reader);
+  return sandbox_call(L, 6, error);
 }
 
 bool experiment_read(const char *home, const char *file, int count, char **overrides,
@@ -85,9 +102,7 @@ bool experiment_read(const char *home, const char *file, int count, char **overr
 bool experiment_takes(const char *home, const json_t *plan, const char *where, Error *error) {
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
-  lua_getglobal(L, "require");
-  lua_pushstring(L, "harness.plan_file");
-  bool good = sandbox_call(L, 1, error);
+  bool good = sandbox_require(L, "harness.plan_file", error);
   if (good) {
     sandbox_push_json(L, plan);
     lua_pushstring(L, where);
@@ -97,12 +112,35 @@ bool experiment_takes(const char *home, const json_t *plan, const char *where, E
   return good;
 }
 
-json_t *experiment_options(const char *home, Error *error) {
+/* Leaves a function of harness/listing.lua on the stack. */
+static bool push_listing(lua_State *L, const char *function, Error *error) {
+  if (!sandbox_require(L, "harness.listing", error)) return false;
+  lua_getfield(L, -1, function);
+  return true;
+}
+
+json_t *experiment_options(const char *home, const char *model, Error *error) {
   lua_State *L = sandbox_open(home, error);
   if (!L) return NULL;
-  lua_getglobal(L, "require");
-  lua_pushstring(L, "harness.options");
-  json_t *options = sandbox_call(L, 1, error) ? sandbox_to_json(L, -1, error) : NULL;
+  json_t *options = NULL;
+  if (push_listing(L, "options", error)) {
+    lua_pushstring(L, model);
+    sandbox_push_load(L);
+    if (sandbox_call(L, 2, error)) options = sandbox_to_json(L, -1, error);
+  }
   lua_close(L);
   return options;
+}
+
+json_t *models_listed(const char *home, const char *path, Error *error) {
+  lua_State *L = sandbox_open(home, error);
+  if (!L) return NULL;
+  json_t *models = NULL;
+  if (push_listing(L, path ? "one" : "all", error)) {
+    sandbox_push_load(L);
+    lua_pushstring(L, path);
+    if (sandbox_call(L, 2, error)) models = sandbox_to_json(L, -1, error);
+  }
+  lua_close(L);
+  return models;
 }

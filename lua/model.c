@@ -314,9 +314,8 @@ static bool take_extras(lua_State *L, Graph *graph, Model *model, Error *error) 
 
 static bool run_model(lua_State *L, Builder *builder, const json_t *config, const ModelShape *shape,
                       Model *model, Error *error) {
-  lua_getglobal(L, "require");
-  lua_pushfstring(L, "harness.models.%s", json_string_value(json_object_get(config, "model")));
-  if (!sandbox_call(L, 1, error)) return false;
+  if (!sandbox_require(L, "harness.model", error)) return false;
+  lua_getfield(L, -1, "build");
   push_builder(L, builder);
   push_value(L, model->image);
   lua_setfield(L, -2, "image");
@@ -329,15 +328,22 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
   lua_setfield(L, -2, "classes");
   lua_pushboolean(L, shape->regions);
   lua_setfield(L, -2, "regions");
-  if (!sandbox_call(L, 2, error)) return false;
-  if (!lua_istable(L, -1)) return fail(error, "the model returned no table");
+  sandbox_push_load(L);
+  if (!sandbox_call(L, 3, error)) return false;
+  const char *name = json_string_value(json_object_get(config, "model"));
+  if (!lua_istable(L, -1))
+    return fail(error, "model %s: its build returned a %s, expected { %s = ... }", name,
+                luaL_typename(L, -1), shape->training ? "loss" : "map");
   model->loss = take(L, "loss");
   model->map = take(L, "map");
   static const char *const parts[] = {"class", "bce", "dice"};
   for (int i = 0; i < 3; i++) model->part[i] = take(L, parts[i]);
   if (!take_extras(L, builder->graph, model, error)) return false;
   if (shape->training ? !model->loss : !model->map)
-    return fail(error, "the model returned no %s", shape->training ? "loss" : "map");
+    return fail(error, "model %s: its build returned no %s, which it must %s", name,
+                shape->training ? "loss" : "map",
+                shape->training ? "while training (m.labels is there)"
+                                : "in inference (m.labels is nil)");
   return true;
 }
 
@@ -363,34 +369,14 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   return good;
 }
 
-/* ---- help ------------------------------------------------------------------------------------ */
-
-static void print_option(const Option *o, FILE *out) {
-  static const char *const types[] = {"int", "number", "bool", "choice", "list"};
-  fprintf(out, "  %-14s %-7s ", o->name, types[o->type]);
-  if (o->type == OPTION_CHOICE)
-    fprintf(out, "%-10s ", o->choices);
-  else if (o->type == OPTION_INTS)
-    fprintf(out, "%-10s ", o->ints && *o->ints ? o->ints : "-");
-  else
-    fprintf(out, "%-10g ", o->fallback);
-  fprintf(out, "%s\n", o->doc);
-}
-
-static void print_block(const char *name, const char *doc, const Option *options, FILE *out) {
-  fprintf(out, "%s: %s\n", name, doc);
-  for (const Option *o = options; o && o->name; o++) print_option(o, out);
-}
-
-bool block_help(const char *name, FILE *out) {
-  const Module *module = module_find(name);
-  if (module) {
-    print_block(module->name, module->doc, module->options, out);
-    fprintf(out, "  in:  %s\n  out: %s\n", module->in, module->out);
-    return true;
-  }
-  OpId op = op_find(name);
-  if (op == OP_COUNT) return false;
-  print_block(op_table[op]->name, op_table[op]->doc, op_table[op]->options, out);
-  return true;
+json_t *model_sources(const char *home, const json_t *config, Error *error) {
+  const char *path = json_string_value(json_object_get(config, "model_path"));
+  lua_State *L = sandbox_open(home, error);
+  if (!L) return NULL;
+  const char *module =
+      lua_pushfstring(L, "harness.models.%s", json_string_value(json_object_get(config, "model")));
+  bool good = path ? sandbox_run(L, path, path, error) : sandbox_require(L, module, error);
+  json_t *sources = good ? sandbox_sources(L, error) : NULL;
+  lua_close(L);
+  return sources;
 }

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "modules/module.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <lauxlib.h>
 #include <lualib.h>
@@ -15,31 +16,81 @@ static bool readable(const char *path) {
   return file != NULL;
 }
 
-/* require "harness.experiment" -> HOME/lua/harness/experiment.lua; "paper.maskmed" ->
- * HOME/paper/maskmed.lua, "experiments.seg_heads" -> HOME/experiments/seg_heads.lua. */
-static int require(lua_State *L) {
-  const char *module = luaL_checkstring(L, 1);
+/* Whose files they are decides where `require` looks: HOME's own, or a file elsewhere with what lies
+ * beside it. The upvalues of `require`: home, and of a file elsewhere its folder ("/a/b/"), and that
+ * folder as messages show it. */
+enum { UP_HOME = 1, UP_FOLDER, UP_SHOWN };
+
+static bool starts(const char *text, const char *prefix) {
+  return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool of_home(const char *module) {
+  return starts(module, "harness.") || starts(module, "paper.") || starts(module, "experiments.");
+}
+
+/* Names of files and folders with dots between them: nothing that leads out of the folder. */
+static bool is_module_name(const char *module) {
+  bool name = false;
+  for (const char *at = module; *at; at++) {
+    bool letter = isalnum((unsigned char)*at) || *at == '_' || *at == '-';
+    if (!letter && !(*at == '.' && name)) return false;
+    name = letter;
+  }
+  return name;
+}
+
+static bool run_file(lua_State *L, const char *path, const char *shown, const char *name,
+                     const char *folder, Error *error);
+
+/* Leaves the module's value on the stack. key: of the registry's table of those that are loaded. */
+static int run_module(lua_State *L, const char *key, const char *path, const char *shown,
+                      const char *name, const char *folder) {
   lua_getfield(L, LUA_REGISTRYINDEX, "loaded");
-  if (lua_getfield(L, -1, module) != LUA_TNIL) return 1;
-  lua_pop(L, 1);
-  const char *home = lua_tostring(L, lua_upvalueindex(1));
-  const char *file = luaL_gsub(L, module, ".", "/");
-  bool top = strncmp(module, "paper.", 6) == 0 || strncmp(module, "experiments.", 12) == 0;
-  const char *folder = top ? "" : "lua/";
-  const char *name = lua_pushfstring(L, "%s%s.lua", folder, file);
-  const char *path = lua_pushfstring(L, "%s/%s", home, name);
-  if (strstr(module, "..") || !readable(path))
-    return luaL_error(L, "no module '%s' (looked for %s)", module, name);
+  lua_pushboolean(L, 0); /* while it is on its way */
+  lua_setfield(L, -2, key);
   Error error = {0};
-  if (!sandbox_run(L, path, name, &error)) {
+  if (!run_file(L, path, shown, name, folder, &error)) {
+    lua_pushnil(L);
+    lua_setfield(L, -2, key);
     lua_pushstring(L, error.text);
     return lua_error(L);
   }
-  lua_getfield(L, LUA_REGISTRYINDEX, "loaded");
-  lua_pushvalue(L, -2);
-  lua_setfield(L, -2, module);
-  lua_pop(L, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, key);
   return 1;
+}
+
+/* A module that is there: its value on the stack. */
+static bool is_loaded(lua_State *L, const char *key, const char *module) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "loaded");
+  int type = lua_getfield(L, -1, key);
+  if (type == LUA_TBOOLEAN && !lua_toboolean(L, -1))
+    luaL_error(L, "module '%s' requires itself, directly or by others", module);
+  if (type != LUA_TNIL) return true;
+  lua_pop(L, 2);
+  return false;
+}
+
+/* require "harness.experiment" -> HOME/lua/harness/experiment.lua; "paper.maskmed" ->
+ * HOME/paper/maskmed.lua, "experiments.seg_heads" -> HOME/experiments/seg_heads.lua; in a file
+ * elsewhere "parts.head" -> parts/head.lua in its folder. */
+static int require(lua_State *L) {
+  const char *module = luaL_checkstring(L, 1);
+  const char *home = lua_tostring(L, lua_upvalueindex(UP_HOME));
+  const char *folder = lua_tostring(L, lua_upvalueindex(UP_FOLDER));
+  if (of_home(module)) folder = NULL;
+  const char *key = folder ? lua_pushfstring(L, "%s%s", folder, module) : module;
+  if (is_loaded(L, key, module)) return 1;
+  const char *file = luaL_gsub(L, module, ".", "/");
+  bool top = !starts(module, "harness.") && of_home(module);
+  const char *name = lua_pushfstring(L, "%s%s.lua", folder || top ? "" : "lua/", file);
+  const char *path = lua_pushfstring(L, "%s%s%s", folder ? folder : home, folder ? "" : "/", name);
+  const char *shown = name;
+  if (folder) shown = lua_pushfstring(L, "%s%s", lua_tostring(L, lua_upvalueindex(UP_SHOWN)), name);
+  if (!is_module_name(module) || !readable(path))
+    return luaL_error(L, "no module '%s' (looked for %s)", module, shown);
+  return run_module(L, key, path, shown, name, folder);
 }
 
 /* hint(word, {names}): what a message about an unknown word ends with. */
@@ -136,6 +187,13 @@ static void push_blocks(lua_State *L) {
   }
 }
 
+static void push_require(lua_State *L, const char *folder, const char *shown) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "home");
+  lua_pushstring(L, folder);
+  lua_pushstring(L, shown);
+  lua_pushcclosure(L, require, 3);
+}
+
 lua_State *sandbox_open(const char *home, Error *error) {
   lua_State *L = luaL_newstate();
   if (!L) {
@@ -167,8 +225,11 @@ lua_State *sandbox_open(const char *home, Error *error) {
   push_blocks(L);
   lua_setfield(L, -2, "harness.blocks");
   lua_setfield(L, LUA_REGISTRYINDEX, "loaded");
+  lua_newtable(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, "sources");
   lua_pushstring(L, home);
-  lua_pushcclosure(L, require, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "home");
+  push_require(L, NULL, NULL);
   lua_setglobal(L, "require");
   return L;
 }
@@ -184,9 +245,9 @@ bool sandbox_call(lua_State *L, int arguments, Error *error) {
   return lua_pcall(L, arguments, 1, 0) == LUA_OK || report(L, error);
 }
 
-bool sandbox_run(lua_State *L, const char *path, const char *name, Error *error) {
+static bool push_text(lua_State *L, const char *path, const char *shown, Error *error) {
   FILE *file = fopen(path, "r");
-  if (!file) return fail(error, "%s: cannot be read; give the path of a Lua experiment file", name);
+  if (!file) return fail(error, "%s: cannot be read; give the path of a Lua file", shown);
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
   for (;;) {
@@ -197,15 +258,92 @@ bool sandbox_run(lua_State *L, const char *path, const char *name, Error *error)
   }
   fclose(file);
   luaL_pushresult(&buffer);
+  return true;
+}
+
+/* The text is on top of the stack, and stays there. */
+static void remember_source(lua_State *L, const char *name) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "sources");
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "file");
+  lua_pushvalue(L, -3);
+  lua_setfield(L, -2, "text");
+  lua_seti(L, -2, luaL_len(L, -2) + 1);
+  lua_pop(L, 1);
+}
+
+/* The globals of a file elsewhere: everybody's, with a `require` of its own. */
+static void push_globals(lua_State *L, const char *folder, const char *shown) {
+  const char *slash = strrchr(shown, '/');
+  lua_newtable(L);
+  push_require(L, folder, lua_pushlstring(L, shown, slash ? (size_t)(slash - shown) + 1 : 0));
+  lua_setfield(L, -3, "require");
+  lua_pop(L, 1);
+  lua_createtable(L, 0, 1);
+  lua_pushglobaltable(L);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+}
+
+/* Runs the file; its one result stays on the stack. shown: what messages call it. name: what it is
+ * called among the sources. folder: NULL for HOME's own. */
+static bool run_file(lua_State *L, const char *path, const char *shown, const char *name,
+                     const char *folder, Error *error) {
+  if (!push_text(L, path, shown, error)) return false;
+  remember_source(L, name);
   size_t length;
   const char *source = lua_tolstring(L, -1, &length);
   if (length >= 3 && !memcmp(source, "\xef\xbb\xbf", 3)) source += 3, length -= 3;
-  const char *chunk = lua_pushfstring(L, "@%s", name);
-  bool good = luaL_loadbufferx(L, source, length, chunk, "t") == LUA_OK;
-  if (!good) return report(L, error);
+  const char *chunk = lua_pushfstring(L, "@%s", shown);
+  if (luaL_loadbufferx(L, source, length, chunk, "t") != LUA_OK) {
+    report(L, error);
+    lua_pop(L, 2);
+    return false;
+  }
   lua_replace(L, -3);
   lua_pop(L, 1);
+  if (folder) {
+    push_globals(L, folder, shown);
+    lua_setupvalue(L, -2, 1);
+  }
   return sandbox_call(L, 0, error);
+}
+
+bool sandbox_run(lua_State *L, const char *path, const char *shown, Error *error) {
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+  int top = lua_gettop(L);
+  const char *folder =
+      slash ? lua_pushlstring(L, path, (size_t)(name - path)) : lua_pushstring(L, "./");
+  bool good = run_file(L, path, shown, name, folder, error);
+  lua_remove(L, top + 1);
+  return good;
+}
+
+/* load(path, shown) */
+static int load(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  Error error = {0};
+  if (sandbox_run(L, path, luaL_optstring(L, 2, path), &error)) return 1;
+  lua_pushstring(L, error.text);
+  return lua_error(L);
+}
+
+void sandbox_push_load(lua_State *L) {
+  lua_pushcfunction(L, load);
+}
+
+bool sandbox_require(lua_State *L, const char *module, Error *error) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  return sandbox_call(L, 1, error);
+}
+
+json_t *sandbox_sources(lua_State *L, Error *error) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "sources");
+  json_t *sources = sandbox_to_json(L, -1, error);
+  lua_pop(L, 1);
+  return sources;
 }
 
 void sandbox_push_json(lua_State *L, const json_t *value) {

@@ -1,6 +1,7 @@
 /* A Lua state that can compute and nothing else: base, table, string, math; `require` reads only
- * HOME/lua, HOME/paper and HOME/experiments; no files, no processes, no clock, no unseeded
- * randomness. Shared by experiment.c and model.c; nothing outside lua/ sees it. */
+ * HOME/lua, HOME/paper and HOME/experiments, and in a file elsewhere also what lies beside that
+ * file; no other files, no processes, no clock, no unseeded randomness. Shared by experiment.c and
+ * model.c; nothing outside lua/ sees it. */
 #ifndef LUA_SANDBOX_H
 #define LUA_SANDBOX_H
 
@@ -10,8 +11,17 @@
 #include <lua.h>
 
 lua_State *sandbox_open(const char *home, Error *error);
-/* Loads and runs a chunk file, leaves its one result on the stack. `name` is what messages show. */
-bool sandbox_run(lua_State *L, const char *path, const char *name, Error *error);
+/* Loads and runs a user's file, leaves its one result on the stack. `shown` is what messages call
+ * it. */
+bool sandbox_run(lua_State *L, const char *path, const char *shown, Error *error);
+/* Leaves the module's value on the stack. */
+bool sandbox_require(lua_State *L, const char *module, Error *error);
+/* Pushes load(path, shown), sandbox_run for Lua. */
+void sandbox_push_load(lua_State *L);
+/* Every file that was run until now, in that order: [{"file", "text"}]. "file" is HOME's path of its
+ * own files ("lua/harness/parts/encoder.lua"), of others that from the folder of the file that was
+ * run: it tells nothing of where they lie. New reference; see sandbox_to_json. */
+json_t *sandbox_sources(lua_State *L, Error *error);
 /* Calls the function below `arguments` values; one result stays on the stack. */
 bool sandbox_call(lua_State *L, int arguments, Error *error);
 

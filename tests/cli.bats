@@ -25,7 +25,7 @@ load cli
 
 @test "an experiment's option that is a block's has the block's range, default and words" {
   "$harness" help fsad_bridge >block
-  "$harness" help options >options
+  "$harness" help maskmed >options
   local words
   words=$(sed -n 's/^  points_total .* 0 *\(sampling.*\)/\1/p' block)
   [ -n "$words" ]
@@ -285,7 +285,7 @@ for name in ("libdnnl", "liblua5.4", "libnifti2", "gnuplot", "gpu", "database", 
   cp -r "$root/lua" "$root/paper" "$root/experiments" "$work"
   run "$harness" run experiments/query_count.lua model=mine queries=1 --dry-run
   [ "$status" -eq 2 ]
-  [[ "$output" == *"expected one of bridge, mask2former, maskformer, maskmed, found 'mine'"* ]]
+  [[ "$output" == *"expected one of bridge, mask2former, maskformer, maskmed or a path that ends in .lua, found 'mine'"* ]]
   printf 'return require "harness.models.maskmed"\n' >lua/harness/models/mine.lua
   "$harness" run experiments/query_count.lua model=mine queries=1 --dry-run
 }

@@ -61,7 +61,9 @@ def commands(page, program):
 
 
 def option_names():
-    return set(re.findall(r"^(\w+) ", told("help", "options"), re.M)) | {"scale", "seeds", "folds", "device"}
+    models = re.findall(r"^(\w+)  ", told("help", "models"), re.M)
+    texts = [told("help", word) for word in ["options", *models]]
+    return set(re.findall(r"^(\w+)  ", "\n".join(texts), re.M)) | {"scale", "seeds", "folds", "device"}
 
 
 def wrong_words(words):

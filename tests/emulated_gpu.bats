@@ -13,7 +13,7 @@ setup_file() {
   cat >tiny.lua <<END
 return { title = "tiny", table = 6, seeds = 1, base = { data = "$work/set", steps = 3, patch = { 8, 16, 16 }, batch = 1,
   bridge = "none", collapse_dice = 0, widths = { 4, 8 }, strides = { { 1, 1, 1 }, { 2, 2, 2 } },
-  kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, hidden = 8, heads = 2, key_grid = { 2, 4, 4 }, decoder_layers = 1 },
+  kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, hidden = 8, heads = 2, key_grid = { 2, 4, 4 } },
   rows = { { key = "unet", label = "unet", set = { head = "point_wise" } }, { key = "maskmed", label = "maskmed", set = { queries = 1 } } } }
 END
   cat >one.lua <<END

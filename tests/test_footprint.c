@@ -63,8 +63,8 @@ static double heap(void) {
 static void test_planning_allocates_nothing(void **state) {
   (void)state;
   double before = heap();
-  Footprint f = plan_of("query_count", "queries=1 scale=paper model=bridge bridge=standard "
-                                       "attention=naive standard_scales=6");
+  Footprint f = plan_of("lr_ratio", "scale=paper model=bridge bridge=standard "
+                                    "attention=naive standard_scales=6");
   assert_true(footprint_peak(&f) > 1e14);
   assert_true(heap() - before < 64e6);
   assert_false(footprint_fits(&f, 1e30));
@@ -78,13 +78,14 @@ static const char *const bridges[] = {
     "bridge=fsad query_scales=2 value_scales=%d",
 };
 
-/* Row 0 of memory_scale sets its bridge itself, so the cases come from another experiment. */
+/* Row 0 of memory_scale sets its bridge itself, so the cases come from another experiment, of no option of
+ * models. */
 static Footprint bridge_of(int bridge, int scales, const char *more) {
   char text[256];
-  int used = snprintf(text, sizeof text, "queries=1 model=bridge ");
+  int used = snprintf(text, sizeof text, "model=bridge ");
   used += snprintf(text + used, sizeof text - (size_t)used, bridges[bridge], scales);
   snprintf(text + used, sizeof text - (size_t)used, " %s", more);
-  return plan_of("query_count", text);
+  return plan_of("lr_ratio", text);
 }
 
 static void test_planned_is_taken(void **state) {
@@ -146,7 +147,7 @@ static void test_points_total(void **state) {
   assert_int_equal(each.parameters, total.parameters);
   footprint_free(&each);
   footprint_free(&total);
-  json_t *config = config_of("query_count", "queries=1 model=bridge value_scales=4 points_total=6");
+  json_t *config = config_of("lr_ratio", "model=bridge value_scales=4 points_total=6");
   Error error = {0};
   const Labelling plain = labelling_plain(4);
   assert_false(footprint_make(&each, config, NULL, 1, &plain, &error));

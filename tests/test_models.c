@@ -15,25 +15,28 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 /* Non-cubic everywhere, so that a turned axis shows. */
-static const char *const small[] = {"patch=8,16,12",
-                                    "batch=2",
-                                    "widths=6,8,10",
-                                    "strides=1,1,1,2,2,2,1,2,2",
-                                    "kernels=1,3,3,3,3,3,3,3,3",
-                                    "hidden=12",
-                                    "heads=2",
-                                    "points=2",
-                                    "ffn=16",
-                                    "query_scales=2",
-                                    "key_grid=4,4,3",
-                                    "fpn_width=6",
-                                    "decoder_layers=3",
-                                    "seeds=1",
-                                    "loss_scale=1"};
+static const struct {
+  const char *option, *of; /* of: the models that have it; NULL: all */
+} small[] = {{"patch=8,16,12", NULL},
+             {"batch=2", NULL},
+             {"widths=6,8,10", NULL},
+             {"strides=1,1,1,2,2,2,1,2,2", NULL},
+             {"kernels=1,3,3,3,3,3,3,3,3", NULL},
+             {"hidden=12", NULL},
+             {"heads=2", NULL},
+             {"points=2", "maskmed mask2former"},
+             {"ffn=16", NULL},
+             {"query_scales=2", "maskmed"},
+             {"key_grid=4,4,3", NULL},
+             {"fpn_width=6", "maskformer mask2former"},
+             {"decoder_layers=3", "maskformer mask2former"},
+             {"seeds=1", NULL},
+             {"loss_scale=1", NULL}};
 
 static const char *const variants[] = {
     "head=decoupled bridge=fsad",
@@ -64,23 +67,30 @@ static const char *const variants[] = {
 enum { VARIANTS = sizeof variants / sizeof *variants, SMALL_VARIANTS = 3, CLASSES = 4 };
 static int used = VARIANTS;
 
+/* The value of a word "key=value" among those of the variant, or else. */
+static const char *given(const char *variant, const char *key, const char *otherwise) {
+  for (const char *at = variant; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+    if (strncmp(at, key, strlen(key)) == 0) return at + strlen(key);
+  return otherwise;
+}
+
+/* Of what is small for all: what the variant does not say itself, and its model has. */
+static bool wants(const char *variant, size_t i) {
+  char key[32], model[32];
+  snprintf(key, sizeof key, "%.*s=", (int)strcspn(small[i].option, "="), small[i].option);
+  snprintf(model, sizeof model, "%s", given(variant, "model=", "maskmed"));
+  model[strcspn(model, " ")] = 0;
+  return !given(variant, key, NULL) && (!small[i].of || strstr(small[i].of, model));
+}
+
 static json_t *config_of(const char *variant) {
   char *list[64], text[512];
   int count = 0;
-  for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
-    bool replaced = false; /* the variant's own value wins */
-    size_t key = strcspn(small[i], "=") + 1;
-    for (const char *at = variant; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
-      replaced |= strncmp(at, small[i], key) == 0;
-    if (!replaced) list[count++] = (char *)(uintptr_t)small[i];
-  }
+  for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+    if (wants(variant, i)) list[count++] = (char *)(uintptr_t)small[i].option;
+  if (!given(variant, "queries=", NULL)) list[count++] = (char *)(uintptr_t) "queries=1";
   snprintf(text, sizeof text, "%s", variant);
-  bool queries = false;
-  for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
-    queries |= strncmp(word, "queries=", 8) == 0;
-    list[count++] = word;
-  }
-  if (!queries) list[count++] = (char *)(uintptr_t) "queries=1";
+  for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) list[count++] = word;
   json_t *plan = NULL;
   Error error = {0};
   if (!experiment_read(".", "experiments/query_count.lua", count, list, NULL, &plan, &error))
@@ -93,32 +103,28 @@ static json_t *config_of(const char *variant) {
 
 /* ---- a block alone --------------------------------------------------------------------------- */
 
-static char home[] = "/tmp/harness-models-XXXXXX";
+static char folder[] = "/tmp/harness-models-XXXXXX", block_file[64];
 
-static int make_home(void **state) {
+static int make_folder(void **state) {
   (void)state;
-  char command[256];
-  if (!mkdtemp(home)) return 1;
-  snprintf(command, sizeof command, "mkdir %s/lua && cp -r lua/harness %s/lua", home, home);
-  return system(command);
+  if (!mkdtemp(folder)) return 1;
+  snprintf(block_file, sizeof block_file, "%s/block.lua", folder);
+  return 0;
 }
 
-static int remove_home(void **state) {
+static int remove_folder(void **state) {
   (void)state;
-  char command[64];
-  snprintf(command, sizeof command, "rm -rf %s", home);
-  return system(command);
+  unlink(block_file);
+  return rmdir(folder);
 }
 
 static bool is_block(const char *variant) {
   return strncmp(variant, "m.", 2) == 0;
 }
 
-/* Writes the model `block` around the expression. */
-static void write_model(const char *expression) {
-  char path[128];
-  snprintf(path, sizeof path, "%s/lua/harness/models/block.lua", home);
-  FILE *out = fopen(path, "w");
+/* Writes a model around the expression, a file of its own, and makes it the configuration's. */
+static void write_model(const char *expression, json_t *config) {
+  FILE *out = fopen(block_file, "w");
   assert_non_null(out);
   fprintf(out,
           "return function(m, c)\n"
@@ -128,6 +134,8 @@ static void write_model(const char *expression) {
           "end\n",
           expression);
   assert_int_equal(fclose(out), 0);
+  json_object_set_new(config, "model", json_string("block.lua"));
+  json_object_set_new(config, "model_path", json_string(block_file));
 }
 
 typedef struct Built {
@@ -158,12 +166,11 @@ static Built build(const char *variant, const Backend *backend, bool training) {
   b.graph = graph_make(b.params);
   bool alone = is_block(variant);
   json_t *config = config_of(alone ? "head=point_wise bridge=none" : variant);
-  if (alone) json_object_set_new(config, "model", json_string("block"));
-  if (alone) write_model(variant);
+  if (alone) write_model(variant, config);
   ModelShape shape = {
       .batch = 2, .patch = {4, 8, 12}, .channels = 1, .classes = CLASSES, .training = training};
   Error error = {0};
-  bool good = model_build(alone ? home : ".", config, &shape, b.graph, &b.model, &error) &&
+  bool good = model_build(".", config, &shape, b.graph, &b.model, &error) &&
               (!training || graph_backward(b.graph, b.model.loss)) &&
               params_allocate(b.params, 7, &error) &&
               (b.plan = plan_make(b.graph, backend, true, &error)) &&
@@ -286,8 +293,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_losses_fall),
   };
   if (argc < 2 || strcmp(argv[1], "--small") != 0)
-    return cmocka_run_group_tests(tests, make_home, remove_home);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
   used = SMALL_VARIANTS;
   const struct CMUnitTest few[] = {tests[0], tests[1], tests[2]};
-  return cmocka_run_group_tests(few, make_home, remove_home);
+  return cmocka_run_group_tests(few, make_folder, remove_folder);
 }

@@ -1,9 +1,14 @@
 -- From an experiment's table and "key=value" overrides to what is run: rows, cells, resolved
 -- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
+local add_first_identity = require "harness.first_identity"
+local models = require "harness.model"
+local named = require "harness.named_models"
 local options = require "harness.options"
+local overrides = require "harness.overrides"
 local planned_options = require "harness.plan_file"
 local value_of = require "harness.values"
 local check, flat_text, hint = value_of.check, value_of.flat_text, value_of.hint
+local open, option_of, shown, unknown = named.open, named.option_of, named.shown, named.unknown
 
 local SCALES = { quick = true, small = true, paper = true }
 -- Keys of an experiment file. rows may also be a function of the resolved base configuration. kind = "plan":
@@ -15,113 +20,17 @@ local FIELDS = {
   at = "table",
 }
 
-local by_name = {}
-for _, row in ipairs(options) do by_name[row.name] = row end
+local by_name = models.by_name -- those of every experiment
+local machine -- what lua/experiment.c gives
 
-local function known_names()
-  local names = { "scale", "seeds", "folds" }
-  for _, row in ipairs(options) do names[#names + 1] = row.name end
-  return names
-end
-
--- The line of a key in the file's source, for messages.
-local function line_of(source, key)
-  local at = source:find("%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*=")
+-- The line of a key in the file's source, for messages: after the text `from`, where that stands there.
+local function line_of(source, key, from)
+  local start = from and source:find(from, 1, true) or 1
+  local pattern = "%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*="
+  local at = source:find(pattern, start) or source:find(pattern)
   if not at then return 1 end
   local _, lines = source:sub(1, at):gsub("\n", "")
   return lines + 1
-end
-
--- ---- values ------------------------------------------------------------------------------------
-
--- A text from the command line as a value of the row's type (unchecked where it does not read).
-local function read(row, text)
-  if row.type == "int" then return math.tointeger(tonumber(text)) or text end
-  if row.type == "number" then return tonumber(text) or text end
-  if row.type == "bool" then
-    if text == "true" or text == "1" or text == "yes" then return true end
-    if text == "false" or text == "0" or text == "no" then return false end
-  end
-  return text
-end
-
-local function split(text)
-  local parts = {}
-  for part in (text .. ","):gmatch("([^,]*),") do parts[#parts + 1] = part end
-  return parts
-end
-
-local function triples(list)
-  local nested = {}
-  for i = 1, #list, 3 do nested[#nested + 1] = { list[i], list[i + 1], list[i + 2] } end
-  return nested
-end
-
--- "0,5" for an option that takes fractions: a decimal comma, or two values? Also "0,1,0,01".
-local function ask_comma(row, text, parts)
-  if row.type ~= "number" or #parts % 2 == 1 then return end
-  local pairs_of, fraction, seen = {}, #parts == 2, {}
-  for i, part in ipairs(parts) do
-    if not part:find("^%d+$") then return end
-    fraction = fraction or part:find("^0%d") or seen[part]
-    seen[part] = true
-    if i % 2 == 0 then pairs_of[#pairs_of + 1] = parts[i - 1] .. "." .. part end
-  end
-  if not fraction then return end
-  error(("%s=%s: did you mean %s=%s? A comma separates values; write %s=%s for %d of them"):format(row.name, text, row.name,
-    table.concat(pairs_of, ","), row.name, table.concat(parts, ".0,") .. ".0", #parts), 0)
-end
-
--- "queries=1,2": a list of values of the row's type; a list option takes all of them as one value.
-local function read_override(row, text)
-  local values, seen = {}, {}
-  if row.type == "list" then
-    for i, part in ipairs(split(text)) do values[i] = math.tointeger(tonumber(part)) or part end
-    values = { row.triples and triples(values) or values }
-  elseif row.type == "text" then
-    values = { text }
-  else
-    local parts = split(text)
-    ask_comma(row, text, parts)
-    for i, part in ipairs(parts) do values[i] = read(row, part) end
-  end
-  for i, value in ipairs(values) do
-    local result, why = check(row, value)
-    if result == nil then error(("%s=%s: %s (%s)"):format(row.name, text, why, row.doc), 0) end
-    if seen[result] then error(("%s=%s: %s stands there twice"):format(row.name, text, flat_text(result)), 0) end
-    seen[result] = true
-    values[i] = result
-  end
-  return values
-end
-
--- ---- overrides ---------------------------------------------------------------------------------
-
-local function whole(key, text)
-  local value = math.tointeger(tonumber(text))
-  if not value or value < 1 then error(("%s=%s: expected a whole number, at least 1"):format(key, text), 0) end
-  return value
-end
-
-local function parse_overrides(overrides)
-  local parsed = { values = {}, order = {} }
-  for _, text in ipairs(overrides) do
-    local key, value = text:match("^([%w_]+)=(.*)$")
-    if not key then error(("'%s': an override is written key=value"):format(text), 0) end
-    if value == "" then error(("%s=: nothing is given; is a variable unset?"):format(key), 0) end
-    if key == "scale" then
-      if not SCALES[value] then error(("scale=%s: expected quick, small or paper"):format(value), 0) end
-      parsed.scale = value
-    elseif key == "seeds" or key == "folds" then parsed[key] = whole(key, value)
-    elseif key == "device" then
-      if value ~= "cpu" and value ~= "cuda" then error(("device=%s: expected cpu or cuda"):format(value), 0) end
-      parsed.device = value
-    elseif by_name[key] then
-      parsed.values[key] = read_override(by_name[key], value)
-      parsed.order[#parsed.order + 1] = key
-    else error(("no option '%s'%s"):format(key, hint(key, known_names())), 0) end
-  end
-  return parsed
 end
 
 -- ---- the experiment ----------------------------------------------------------------------------
@@ -132,23 +41,65 @@ local function default_of(option, scale)
   return value
 end
 
--- Default, then scale, then the data set's plan, then the experiment's base, then what it sets at this scale,
--- then the row, then the command line.
-local function resolve(experiment, parsed, scale, row, planned)
-  local config = { scale = scale }
-  for _, option in ipairs(options) do config[option.name] = default_of(option, scale) end
-  for key, value in pairs(planned or {}) do config[key] = value end
-  for key, value in pairs(experiment.base or {}) do config[key] = value end
-  for key, value in pairs((experiment.at or {})[scale] or {}) do config[key] = value end
-  for key, value in pairs(row.set) do config[key] = value end
-  for key, values in pairs(parsed.values) do
-    if #values == 1 then config[key] = values[1] end
-  end
-  return config
+-- What is set before a row: by the experiment, then by it at this scale.
+local function common_sets(experiment, scale) return { experiment.base or {}, (experiment.at or {})[scale] or {} } end
+
+local function model_of(experiment, parsed, scale, set)
+  local value, typed = by_name.model.default, parsed.values.model
+  for _, common in ipairs(common_sets(experiment, scale)) do value = common.model or value end
+  if set.model then value = set.model end
+  return open(typed and #typed == 1 and typed[1] or value)
 end
 
-local function validate(experiment, file, source)
-  local function wrong(key, text) error(("%s:%d: %s"):format(file, line_of(source, key), text), 0) end
+-- Default, then scale, then the data set's plan, then the experiment's base, then what it sets at this scale,
+-- then the row, then the command line: of what the row's model reads.
+local function resolve(experiment, parsed, scale, row, planned)
+  local model = model_of(experiment, parsed, scale, row.set)
+  local config = { scale = scale, preprocessing = planned and planned.preprocessing }
+  local function put(set)
+    for key, value in pairs(set) do
+      if option_of(model, key) then config[key] = value end
+    end
+  end
+  for _, option in ipairs(options) do config[option.name] = default_of(option, scale) end
+  for _, option in ipairs(model.options) do config[option.name] = default_of(option, scale) end
+  put(planned or {})
+  for _, set in ipairs(common_sets(experiment, scale)) do put(set) end
+  put(row.set)
+  for key, values in pairs(parsed.values) do
+    if #values == 1 then put { [key] = values[1] } end
+  end
+  config.model, config.model_path = model.name, model.path
+  return config, model
+end
+
+-- The rows that the file lists, or of a grid those that have models of their own.
+local function listed_rows(experiment, parsed, scale)
+  local rows = experiment.rows
+  if type(rows) == "function" then rows = rows((resolve(experiment, parsed, scale, { set = {} }))) end
+  if rows then return rows end
+  rows = {}
+  for _, value in ipairs((experiment.vary or {}).model or {}) do rows[#rows + 1] = { set = { model = value } } end
+  return #rows > 0 and rows or { { set = {} } }
+end
+
+-- The models of all rows, each once.
+local function models_used(experiment, parsed, scales)
+  local used, seen = {}, {}
+  local function add(model)
+    if not seen[model] then used[#used + 1] = model end
+    seen[model] = true
+  end
+  for _, value in ipairs(parsed.values.model or {}) do add(open(value)) end
+  for _, scale in ipairs(#used == 0 and scales or {}) do
+    for _, row in ipairs(listed_rows(experiment, parsed, scale)) do add(model_of(experiment, parsed, scale, row.set)) end
+  end
+  return used
+end
+
+local NOTHING = { values = {} }
+
+local function validate_fields(experiment, wrong)
   local names = {}
   for name in pairs(FIELDS) do names[#names + 1] = name end
   table.sort(names)
@@ -160,37 +111,95 @@ local function validate(experiment, file, source)
       wrong(key, ("field %s: expected a %s, found a %s"):format(key, expected:gsub("|", " or a "), type(value)))
     end
   end
-  local function options_in(set)
-    for key, value in pairs(set) do
-      local row = by_name[key]
-      local text = tostring(key)
-      if not row then wrong(text, ("no option '%s'%s"):format(text, hint(text, known_names()))) end
-      local result, why = check(row, value)
-      if result == nil then wrong(key, ("option %s: %s (%s)"):format(key, why, row.doc)) end
-    end
-  end
-  options_in(experiment.base or {})
   for scale, set in pairs(experiment.at or {}) do
     if not SCALES[scale] then wrong("at", ("at.%s: expected quick, small or paper"):format(tostring(scale))) end
-    options_in(set)
+    if type(set) ~= "table" then wrong("at", ("at.%s: expected { option = value }"):format(scale)) end
   end
   if not experiment.vary and not experiment.rows then
     wrong("vary", "an experiment says what varies: vary = { option = { values } } or rows = { ... }")
   end
   for key, values in pairs(experiment.vary or {}) do
     if type(values) ~= "table" then wrong(key, ("vary.%s: expected a list of values"):format(key)) end
-    for _, value in ipairs(values) do options_in { [key] = value } end
   end
   if (experiment.kind or "plan") ~= "plan" then wrong("kind", "an experiment is of kind plan, or trains (no kind)") end
-  local rows = experiment.rows
-  if type(rows) == "function" then rows = rows(resolve(experiment, { values = {} }, "quick", { set = {} })) end
+end
+
+-- The file alone, whatever is typed: what it sets is an option, of every experiment or of a model that reads it there.
+local function validate(experiment, file, source)
+  local function wrong(key, text, from) error(("%s:%d: %s"):format(file, line_of(source, key, from), text), 0) end
+  validate_fields(experiment, wrong)
+  local function check_value(key, row, value, from)
+    local result, why = check(row, value)
+    if result == nil then wrong(key, ("option %s: %s (%s)"):format(key, why, row.doc), from) end
+    if key ~= "model" then return end
+    local good, message = pcall(open, value)
+    if not good then wrong(key, message, from) end
+  end
+  local function options_in(set, used, from)
+    if set.model ~= nil then check_value("model", by_name.model, set.model, from) end
+    for key, value in pairs(set) do
+      local known = false
+      for _, model in ipairs(used or {}) do
+        local row = option_of(model, key)
+        known = known or row ~= nil
+        if row then check_value(key, row, value, from) end
+      end
+      if used and not known then wrong(tostring(key), unknown(tostring(key), used), from) end
+    end
+  end
+  options_in({ model = (experiment.base or {}).model })
+  for _, set in pairs(experiment.at or {}) do options_in({ model = set.model }) end
+  local scales, vary = { "quick", "small", "paper" }, experiment.vary or {}
+  for _, value in ipairs(vary.model or {}) do options_in { model = value } end
+  local rows = experiment.rows and listed_rows(experiment, NOTHING, "quick")
   for i, row in ipairs(rows or {}) do
     if type(row.key) ~= "string" or type(row.set) ~= "table" then
       wrong("rows", ("rows[%d]: wants key = \"...\" and set = { option = value }"):format(i))
     end
-    options_in(row.set)
+    options_in({ model = row.set.model }, nil, row.key)
+    options_in(row.set, { model_of(experiment, NOTHING, "quick", row.set) }, row.key)
+  end
+  local used = models_used(experiment, NOTHING, scales)
+  options_in(experiment.base or {}, used)
+  for _, set in pairs(experiment.at or {}) do options_in(set, used) end
+  for key, values in pairs(vary) do
+    for _, model in ipairs(not experiment.rows and used or {}) do
+      for _, value in ipairs(values) do options_in({ [key] = value }, { model }, "vary") end
+    end
   end
 end
+
+-- ---- what is typed -------------------------------------------------------------------------------
+
+-- The options' texts as values: parsed.values, parsed.order; parsed.option has a row of each name.
+local function read_values(experiment, parsed, scales)
+  local function put(name, row, text)
+    parsed.values[name] = overrides.values(row, text)
+    if not parsed.option[name] then parsed.order[#parsed.order + 1] = name end
+    parsed.option[name] = row
+  end
+  parsed.values, parsed.order, parsed.option = {}, {}, {}
+  for _, typed in ipairs(parsed.options) do
+    if typed.name == "model" then put("model", by_name.model, typed.text) end
+  end
+  for i, value in ipairs(parsed.values.model or {}) do
+    local path = value:find("%.lua$") and machine.whole_path(value)
+    if value:find("%.lua$") and not path then error(("model=%s: there is no such file"):format(value), 0) end
+    parsed.values.model[i] = path or value
+  end
+  local used = models_used(experiment, parsed, scales)
+  for _, typed in ipairs(parsed.options) do
+    local name, found = typed.name, nil
+    for _, model in ipairs(used) do
+      local row = option_of(model, name)
+      if row and row ~= found then put(name, row, typed.text) end -- each model's own row judges it
+      found = row or found
+    end
+    if not found then error(unknown(name, used), 0) end
+  end
+end
+
+-- ---- rows ----------------------------------------------------------------------------------------
 
 -- Rows of a grid: every combination, the first axis slowest; axes in the order of `order`, then by name.
 local function grid_rows(axes, label)
@@ -202,7 +211,7 @@ local function grid_rows(axes, label)
         local set = {}
         for k, v in pairs(row.set) do set[k] = v end
         set[axis.name] = value
-        local key = axis.name .. "=" .. flat_text(value)
+        local key = axis.name .. "=" .. shown(axis.name, value)
         grown[#grown + 1] = { key = row.key == "" and key or row.key .. " " .. key, set = set }
       end
     end
@@ -234,8 +243,8 @@ end
 
 -- ---- what is typed against what a row sets --------------------------------------------------------
 
-local function differs(value, typed)
-  return value ~= nil and (#typed > 1 or flat_text(value) ~= flat_text(typed[1]))
+local function differs(key, value, typed)
+  return value ~= nil and (#typed > 1 or shown(key, value) ~= shown(key, typed[1]))
 end
 
 local function config_text(config)
@@ -250,7 +259,7 @@ local function rows_made_equal(experiment, parsed, scale, rows)
   local seen = {}
   for _, row in ipairs(rows) do
     local typed = config_text(resolve(experiment, parsed, scale, row))
-    local own = config_text(resolve(experiment, { values = {} }, scale, row))
+    local own = config_text(resolve(experiment, NOTHING, scale, row))
     local other = seen[typed]
     if other and other.own ~= own then return other.row, row end
     seen[typed] = other or { own = own, row = row }
@@ -262,22 +271,25 @@ end
 local function overridden(experiment, parsed, scale, rows)
   local replaced = {}
   for _, key in ipairs(parsed.order) do
-    local typed, first, option = parsed.values[key], nil, by_name[key]
+    local typed, first, option = parsed.values[key], nil, parsed.option[key]
+    local given = {}
+    for i, value in ipairs(typed) do given[i] = shown(key, value) end
+    given = table.concat(given, ",")
     local function refuse(why)
-      error(("%s=%s: row '%s' sets %s=%s, and %s; change it in the experiment's file"):format(key,
-        flat_text(typed), first.key, key, flat_text(first.set[key]), why), 0)
+      error(("%s=%s: row '%s' sets %s=%s, and %s; change it in the experiment's file"):format(key, given, first.key, key,
+        shown(key, first.set[key]), why), 0)
     end
     for _, row in ipairs(experiment.rows and rows or {}) do
-      if differs(row.set[key], typed) then
+      if differs(key, row.set[key], typed) then
         if option.type ~= "int" and option.type ~= "number" and option.type ~= "list" then
           first = row
           refuse("that is what the row is")
         end
-        if first and differs(row.set[key], { first.set[key] }) then
+        if first and differs(key, row.set[key], { first.set[key] }) then
           refuse(("'%s' sets %s: that is what the rows vary"):format(row.key, flat_text(row.set[key])))
         end
         first = first or row
-        replaced[#replaced + 1] = ("%s: %s=%s in place of its own %s"):format(row.key, key, flat_text(typed), flat_text(row.set[key]))
+        replaced[#replaced + 1] = ("%s: %s=%s in place of its own %s"):format(row.key, key, given, flat_text(row.set[key]))
       end
     end
     local a, b
@@ -287,29 +299,43 @@ local function overridden(experiment, parsed, scale, rows)
   return replaced
 end
 
-local function rows_of(experiment, parsed, scale)
-  local rows
-  if experiment.rows then
-    local list = experiment.rows
-    if type(list) == "function" then list = list(resolve(experiment, parsed, scale, { set = {} })) end
-    rows = {}
-    for i, row in ipairs(list) do rows[i] = { key = row.key, label = row.label or row.key, set = row.set } end
-  else
-    rows = grid_rows(axes_of(experiment, parsed), experiment.label)
-  end
-  local replaced = overridden(experiment, parsed, scale, rows)
-  local more = extra_axes(experiment, parsed)
-  if #more == 0 then return rows, replaced end
+-- Every row once for each combination of the axes that its model reads.
+local function multiply(experiment, parsed, scale, rows, axes)
   local grown = {}
   for _, row in ipairs(rows) do
-    for _, extra in ipairs(grid_rows(more)) do
+    local model, own = model_of(experiment, parsed, scale, row.set), {}
+    for _, axis in ipairs(axes) do
+      if option_of(model, axis.name) then own[#own + 1] = axis end
+    end
+    for _, extra in ipairs(#own > 0 and grid_rows(own) or {}) do
       local set = {}
       for k, v in pairs(row.set) do set[k] = v end
       for k, v in pairs(extra.set) do set[k] = v end
       grown[#grown + 1] = { key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set }
     end
+    if #own == 0 then grown[#grown + 1] = row end
   end
-  return grown, replaced
+  return grown
+end
+
+local function rows_of(experiment, parsed, scale)
+  local rows
+  if experiment.rows then
+    rows = {}
+    for i, row in ipairs(listed_rows(experiment, parsed, scale)) do
+      rows[i] = { key = row.key, label = row.label or row.key, set = row.set }
+    end
+  else
+    rows = grid_rows(axes_of(experiment, parsed), experiment.label)
+  end
+  local replaced = overridden(experiment, parsed, scale, rows)
+  local model_axes, axes = {}, {} -- which options a row has depends on its model
+  for _, axis in ipairs(extra_axes(experiment, parsed)) do
+    local list = axis.name == "model" and model_axes or axes
+    list[#list + 1] = axis
+  end
+  rows = multiply(experiment, parsed, scale, rows, model_axes)
+  return multiply(experiment, parsed, scale, rows, axes), replaced
 end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
@@ -322,14 +348,12 @@ local function paper_of(experiment)
   return { name = paper.name, axis = printed.title, numbers = numbers, words = words, notes = printed.notes or {} }
 end
 
-local folder_name -- of lua/experiment.c
-
 -- The phantom's folder carries its options in its name: another size is another data set.
 local function data_of(config, home)
   if config.data ~= "phantom" then
     local dir = config.data:gsub("(.)/+$", "%1")
     local name = dir:match("([^/]+)$")
-    if not name or name == "." or name == ".." then name = folder_name(dir) or dir end
+    if not name or name == "." or name == ".." then name = machine.folder_name(dir) or dir end
     return { kind = "folder", dir = dir, name = name }
   end
   local name = ("phantom-%s-%dorgans-%dcases-%gHU-seed%d"):format(
@@ -346,24 +370,30 @@ end
 
 -- What DIR/plan.json says about options, and about the preprocessing, which is none. The plan's widths are for
 -- large machines: a scale keeps its own first and last width.
-local function planned_of(config, scale, read_plan)
+local function planned_of(config, model, scale)
   local data = data_of(config, "")
-  local plan = config.plan == "auto" and data.kind == "folder" and read_plan(data.dir)
+  local plan = config.plan == "auto" and data.kind == "folder" and machine.read_plan(data.dir)
   if not plan then return nil end
   local set = planned_options(plan, data.dir .. "/plan.json")
-  set.preprocessing, set.widths = plan.preprocessing, {}
-  local widths = default_of(by_name.widths, scale)
+  set.preprocessing = plan.preprocessing
+  if not model.by_name.widths then return set end
+  local widths = default_of(model.by_name.widths, scale)
+  set.widths = {}
   for stage = 1, #set.strides do set.widths[stage] = math.min(widths[1] << (stage - 1), widths[#widths]) end
   return set
 end
 
 -- What a trial's process reads: every option but the way to the data, whose content is their identity.
-local function config_of(experiment, config, seed, fold, data)
+local function config_of(experiment, config, model, seed, fold, data)
   local cell = {}
   for k, v in pairs(config) do
-    local as_before = by_name[k] and by_name[k].before
-    if k ~= "data" and k ~= "plan" and not k:find("^phantom_") and (as_before == nil or v ~= as_before) then cell[k] = v end
+    local option = option_of(model, k)
+    local as_before = option and option.before
+    if k ~= "data" and k ~= "plan" and not k:find("^phantom_") and (as_before == nil or flat_text(v) ~= flat_text(as_before)) then
+      cell[k] = v
+    end
   end
+  add_first_identity(cell, model)
   cell.seed, cell.fold, cell.data_dir = seed, fold, data.dir
   if experiment.kind then
     cell.kind, cell.channels, cell.classes = experiment.kind, 1, config.phantom_organs + 1
@@ -379,19 +409,20 @@ local function folds_of(experiment, parsed, config)
   return config.fold, config.fold
 end
 
--- Masks and classes that are multiplied have no logits of a voxel.
-local function merge_check(config, row)
-  if config.merge == "logits" and (config.model ~= "maskmed" or config.head == "decoupled") then
-    error(("merge=logits: row '%s' has no logits to merge (model=%s head=%s): its class maps are sums over queries; "
-      .. "heads with one softmax have"):format(row.key, config.model, config.head), 0)
+-- What a row sets, its model reads, also where another model was typed; and the model can be built of it all.
+local function check_row(row, config, model)
+  for key in pairs(row.set) do
+    if not option_of(model, key) then error(("row '%s': %s"):format(row.key, unknown(key, { model })), 0) end
   end
+  local objection = models.objection(model, config)
+  if objection then error(("row '%s' %s"):format(row.key, objection), 0) end
 end
 
-local function add_row(document, experiment, parsed, scale, row, paper, home, read_plan)
-  local config = resolve(experiment, parsed, scale, row)
-  local planned = not experiment.kind and planned_of(config, scale, read_plan)
+local function add_row(document, experiment, parsed, scale, row, paper, home)
+  local config, model = resolve(experiment, parsed, scale, row)
+  local planned = not experiment.kind and planned_of(config, model, scale)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
-  merge_check(config, row)
+  check_row(row, config, model)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
   document.data = document.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
@@ -402,7 +433,7 @@ local function add_row(document, experiment, parsed, scale, row, paper, home, re
   local first, last = folds_of(experiment, parsed, config)
   for seed = 0, (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1 do
     for fold = first, last do
-      local cell = config_of(experiment, config, seed, fold, document.data)
+      local cell = config_of(experiment, config, model, seed, fold, document.data)
       cell.device = document.device ~= "cpu" and document.device or nil -- the identity of a trial on the CPU has no device
       if not cell.device then cell.tf32 = nil end
       document.cells[#document.cells + 1] = { row = #document.rows - 1, seed = seed, fold = fold, config = cell }
@@ -428,13 +459,16 @@ local function list_of(experiment, file, source)
   return { experiments = names }
 end
 
--- read_plan(dir): the table of dir/plan.json, nil without one. name_of(dir): what "." is called.
-return function(experiment, overrides, file, source, home, read_plan, name_of)
-  folder_name = name_of
+-- Of lua/experiment.c: machine.load(path, shown) runs a model's file; read_plan(dir) is the table of dir/plan.json, nil
+-- without one; folder_name(dir) is what "." is called; whole_path(path) is nil where no file is.
+return function(experiment, typed, file, source, home, of_machine)
+  machine = of_machine
+  named.begin(machine, file)
   if experiment.experiments ~= nil then return list_of(experiment, file, source) end
   validate(experiment, file, source)
-  local parsed = parse_overrides(overrides)
+  local parsed = overrides.parse(typed)
   local scales = parsed.scale and { parsed.scale } or experiment.scales or { "quick" }
+  read_values(experiment, parsed, scales)
   local paper = paper_of(experiment)
   local document = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
@@ -446,9 +480,7 @@ return function(experiment, overrides, file, source, home, read_plan, name_of)
     local rows, replaced = rows_of(experiment, parsed, scale)
     local before = document.overridden or {}
     if #replaced > 0 then document.overridden = table.move(replaced, 1, #replaced, #before + 1, before) end
-    for _, row in ipairs(rows) do
-      add_row(document, experiment, parsed, scale, row, paper, home, read_plan)
-    end
+    for _, row in ipairs(rows) do add_row(document, experiment, parsed, scale, row, paper, home) end
   end
   return document
 end

@@ -1,12 +1,13 @@
--- Every option of an experiment: the only place of its default. The same rows serve overrides on the
--- command line, help, and the configuration whose hash is a trial's identity.
+-- The options of every experiment: data and training. Those of a model stand in its file (models/, parts/). The only
+-- place of a default; the same rows serve overrides on the command line, help, and the configuration whose hash is a
+-- trial's identity.
 --
--- A row: name, type (int, number, bool, choice, list), default, doc; min, max or choices. `of`: a building
+-- A row: name, type (int, number, bool, choice, list, text), default, doc; min, max or choices. `of`: a building
 -- block's option, whose C table (modules/) has all of these, unless the row says otherwise. `quick`, `small`,
 -- `paper` replace the default at that scale (the paper's own values are the plain defaults; a smaller scale says
 -- what it shrinks). `before`, of an option that came later than stored trials: the value that means what was done
--- before there was a choice. It stays out of the configuration, so that those trials keep their identity; who reads
--- the option takes its absence for it.
+-- before there was a choice. It stays out of the configuration, so that those trials keep their identity; a model
+-- reads it all the same, and C takes its absence for it.
 local rows = {
   -- What is trained on.
   { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
@@ -24,64 +25,9 @@ local rows = {
   { name = "phantom_noise", type = "number", default = 15, quick = 40, min = 0, max = 500, doc = "noise, sd in HU" },
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
 
-  -- The U-Net (nnU-Net's plan).
-  { name = "model", type = "choice", default = "maskmed", choices = require "harness.models",
-    doc = "file in lua/harness/models; bridge: the bridge alone, to plan and to time" },
-  { name = "widths", of = "plain_conv_encoder.widths", default = { 32, 64, 128, 256, 320, 320 },
-    quick = { 16, 32, 64, 128 }, small = { 32, 64, 128, 256, 320 } },
-  { name = "strides", of = "plain_conv_encoder.strides", triples = true,
-    default = { { 1, 1, 1 }, { 1, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
-    quick = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
-    small = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } } },
-  { name = "kernels", of = "plain_conv_encoder.kernels", triples = true,
-    default = { { 1, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
-    quick = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
-    small = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } } },
-  { name = "convs", of = "plain_conv_encoder.convs" },
-  { name = "decoder_convs", of = "plain_conv_decoder.convs" },
-
-  -- The bridge between encoder and decoder (MaskMed 3.3, Table 4).
-  { name = "bridge", type = "choice", default = "fsad", choices = { "none", "standard", "deformable", "fsad" },
-    doc = "what fuses the encoder's features: nothing, self-attention, deformable attention over the query scales, FSAD" },
-  { name = "hidden", of = "fsad_bridge.hidden", quick = 48, small = 96 },
-  { name = "heads", of = "fsad_bridge.heads" },
-  { name = "points", of = "fsad_bridge.points" },
-  { name = "bridge_layers", of = "fsad_bridge.layers", quick = 1 },
-  { name = "query_scales", of = "fsad_bridge.query_scales", quick = 3, small = 3 },
-  { name = "standard_scales", of = "standard_bridge.query_scales", quick = 2, small = 2 },
-  { name = "attention", of = "standard_bridge.attention" },
-  { name = "value_scales", of = "fsad_bridge.value_scales" },
-  { name = "points_total", of = "fsad_bridge.points_total" },
-  { name = "bridge_norm", of = "fsad_bridge.norm" },
-  { name = "bridge_zero_init", of = "fsad_bridge.zero_init" },
-  { name = "ffn", of = "fsad_bridge.ffn", quick = 96, small = 384 },
-
-  -- The head (MaskMed 3.1-3.2, Tables 3, 4 and 6).
-  { name = "head", type = "choice", default = "decoupled",
-    choices = { "point_wise", "mlp_class", "attention_class", "attention_both", "decoupled" },
-    doc = "Figure 1 b-f: where masks and classes come from; decoupled: MaskMed's" },
-  { name = "queries", type = "int", default = 1, min = 1, max = 16, doc = "object queries, in multiples of the labels N" },
-  { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
-  { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
-  { name = "blocks", of = "query_block.blocks" },
-  { name = "key_grid", of = "query_block.key_grid", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 6, 6, 6 } },
-  { name = "mask_resize", of = "query_block.mask_resize" },
-  { name = "head_norm", of = "query_block.norm" },
-  { name = "mask_layers", of = "embedding.layers", default = 3, doc = "layers of the mask embedding's MLP" },
-  { name = "class_layers", of = "embedding.layers", doc = "layers of the class embedding's MLP" },
-
-  -- 3D MaskFormer and Mask2Former (MaskMed appendix D.1, Figure 7).
-  { name = "fpn_width", of = "fpn_decoder.width", quick = 32, small = 64 },
-  { name = "decoder_layers", type = "int", default = 6, quick = 3, small = 3, min = 1, max = 12,
-    doc = "transformer decoder layers" },
-
-  -- The loss (MaskMed 3.5, Table 7).
-  { name = "class_weight", of = "mask_class_loss.class_weight" },
-  { name = "bce_weight", of = "mask_class_loss.bce_weight" },
-  { name = "dice_weight", of = "mask_class_loss.dice_weight" },
-  { name = "loss_scale", of = "mask_class_loss.loss_scale" },
-  { name = "none_weight", of = "mask_class_loss.none_weight" },
-  { name = "match", of = "mask_class_loss.match" },
+  { name = "model", type = "model", default = "maskmed",
+    doc = "a file of lua/harness/models (`harness help models`), or one of your own: a path that ends in .lua, from the "
+      .. "experiment's folder; it has options of its own (`harness help MODEL`)" },
 
   -- The training (MaskMed appendix C).
   { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, min = 1, max = 4096,
@@ -123,13 +69,4 @@ local rows = {
     doc = "CPU threads of a trial; part of its identity: sums may differ in the last bit" },
 }
 
-local blocks = require "harness.blocks"
-for _, row in ipairs(rows) do
-  local block, name = (row.of or ""):match("(.+)%.(.+)")
-  local of_block = blocks[block] and blocks[block][name]
-  if row.of and not of_block then error("options.lua: no block has an option '" .. row.of .. "'", 0) end
-  for key, value in pairs(of_block or {}) do
-    if row[key] == nil then row[key] = key == "doc" and value .. " (" .. block .. ")" or value end
-  end
-end
-return rows
+return require "harness.rows"(rows, "options.lua")

@@ -1,14 +1,17 @@
 -- The options that a data set's plan.json sets. One place for who writes the file (`harness data plan`) and who
 -- trains by it: what the one leaves there, the other takes.
 local options = require "harness.options"
+local rows = require "harness.rows"
 local check = require "harness.values".check
+
+local of_parts = { require "harness.parts.encoder".options, require "harness.parts.queries".options }
 
 local NAMES = { "patch", "batch", "strides", "kernels", "key_grid" }
 
 -- where: the file's name, for messages.
 return function(plan, where)
   local set = {}
-  for _, row in ipairs(options) do
+  for _, row in ipairs(rows({ options, of_parts }, "plan_file.lua")) do
     for _, name in ipairs(NAMES) do
       if row.name == name then
         local value, why = check(row, plan[name])

@@ -1,5 +1,6 @@
 -- Whether a value is one of an option's (a row of options.lua), and how values read in messages.
 local hint = require "harness.hint"
+local models = require "harness.models"
 
 local function flat_text(value)
   if type(value) ~= "table" then return tostring(value) end
@@ -39,11 +40,13 @@ local function check(row, value)
     return value
   end
   if type(value) ~= "string" then return nil, "expected a text, found '" .. tostring(value) .. "'" end
-  if row.type == "text" then return value end
-  for _, choice in ipairs(row.choices) do
+  if row.type == "text" or (row.type == "model" and value:find("%.lua$")) then return value end
+  local choices = row.type == "model" and models or row.choices
+  for _, choice in ipairs(choices) do
     if choice == value then return value end
   end
-  return nil, ("expected one of %s, found '%s'%s"):format(table.concat(row.choices, ", "), value, hint(value, row.choices))
+  return nil, ("expected one of %s%s, found '%s'%s"):format(table.concat(choices, ", "),
+    row.type == "model" and " or a path that ends in .lua" or "", value, hint(value, choices))
 end
 
 return { check = check, flat_text = flat_text, hint = hint }

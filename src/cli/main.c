@@ -21,8 +21,8 @@ static int print_help(FILE *out) {
   for (int i = 0; i < command_count; i++)
     if (commands[i].summary) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
   fprintf(out, "  %-9s %s\n  %-9s %s\n", "help",
-          "this text; `help NAME` for a subcommand, a building block or an op", "version",
-          "the version");
+          "this text; `help options|models|blocks|ops` list those, `help NAME` tells of one",
+          "version", "the version");
   fprintf(
       out,
       "\nResults go to standard output, everything else to standard error.\n"
@@ -52,39 +52,34 @@ static bool is_subcommand(const char *name) {
   return found;
 }
 
-/* The options of an experiment as lua/harness/options.lua has them: name, default, scales, doc. */
-static int print_options(void) {
-  char home[4096];
+/* A word that nothing is called by: the subcommand that was meant, or what else there is help of. */
+static int help_unknown(const char *home, const char *word) {
+  const char *names[sizeof commands / sizeof *commands];
+  int count = 0;
+  for (int i = 0; i < command_count; i++)
+    if (commands[i].summary) names[count++] = commands[i].name;
+  if (nearest_name(word, names, count)) return cli_unknown("subcommand", word, names, count);
   Error error = {""};
-  cli_home(home);
-  json_t *options = experiment_options(home, &error), *row;
-  if (!options) return cli_error(EXIT_UNFIT, &error);
-  size_t i;
-  printf("Options of an experiment, as key=value; also scale=quick|small|paper and seeds=N\n\n");
-  json_array_foreach(options, i, row) {
-    static const char *const columns[] = {"default", "quick", "small"};
-    printf("%-18s %s\n", json_string_value(json_object_get(row, "name")),
-           json_string_value(json_object_get(row, "doc")));
-    for (int c = 0; c < 3; c++) {
-      char *text = json_dumps(json_object_get(row, columns[c]),
-                              JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-      if (text) printf("%s%s %s", c ? ", " : "                     ", columns[c], text);
-      free(text);
-    }
-    printf("\n");
-  }
-  json_decref(options);
-  return EXIT_DONE;
+  Hint hint = help_hint(home, word);
+  fail(&error, "help knows no \"%s\"%s", word,
+       hint.text[0] ? hint.text
+                    : "; `harness help`, and `help options|models|blocks|ops`, list all");
+  return cli_error(EXIT_USAGE, &error);
 }
 
 static int help(int argc, char **argv) {
+  char home[4096];
+  Error error = {""};
   const char *word = argc < 2 ? "help" : argv[1];
   if (!strcmp(word, "help") || !strcmp(word, "version")) return print_help(stdout);
-  if (!strcmp(word, "options")) return print_options();
-  if (!is_subcommand(word) && block_help(word, stdout)) return EXIT_DONE;
-  char option[] = "--help";
-  char *arguments[] = {argv[1], option, NULL};
-  return dispatch(word, 2, arguments);
+  if (is_subcommand(word)) {
+    char option[] = "--help";
+    char *arguments[] = {argv[1], option, NULL};
+    return dispatch(word, 2, arguments);
+  }
+  cli_home(home);
+  if (help_about(home, word, stdout, &error)) return EXIT_DONE;
+  return error.text[0] ? cli_error(EXIT_USAGE, &error) : help_unknown(home, word);
 }
 
 static int command_main(int argc, char **argv) {

@@ -269,7 +269,7 @@ static json_t *options_config(const json_t *options, const char *home) {
 
 bool plan_budget_make(PlanBudget **out, const char *home, double bytes, int channels,
                       const Labelling *labelling, Error *error) {
-  json_t *options = experiment_options(home, error);
+  json_t *options = experiment_options(home, "maskmed", error);
   if (!options) return false;
   PlanBudget *budget = calloc(1, sizeof *budget);
   CHECK(budget, "out of memory");
@@ -315,7 +315,7 @@ bool plan_trains(const char *home, const json_t *plan, int channels, const Label
                  const char *where, Error *error) {
   static const char *const names[] = {"patch", "batch", "widths", "strides", "kernels", "key_grid"};
   if (!experiment_takes(home, plan, where, error)) return false;
-  json_t *options = experiment_options(home, error);
+  json_t *options = experiment_options(home, "maskmed", error);
   if (!options) return false;
   json_t *config = options_config(options, home);
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)

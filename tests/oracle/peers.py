@@ -54,17 +54,21 @@ def mask2former(weights, config, scene):
 
 PEERS = {"maskformer": maskformer, "mask2former": mask2former}
 
+OTHERS = {"maskformer": ("points", "query_scales"), "mask2former": ("query_scales",)}  # options of MaskMed's
+
 VARIANTS = {
     "small": {},
     "matched per layer": {"match": "per_stage", "decoder_layers": 2},
     "nine layers, 2N queries": {"decoder_layers": 9, "queries": 2, "head_norm": "pre"},
-    "one convolution, two bridge layers": {"convs": 1, "bridge_layers": 2, "head_norm": "inside"},
+    "one convolution": {"convs": 1, "head_norm": "inside"},
 }
+BRIDGED = {"two bridge layers": {"convs": 1, "bridge_layers": 2, "head_norm": "inside"}}  # an option of Mask2Former alone
 
 
 def run(models, report, backends):
     for backend in backends:
         for peer, forward in PEERS.items():
-            for name, changes in VARIANTS.items():
-                options = {**model.COARSE, "model": peer, "fpn_width": 10, "decoder_layers": 3, **changes}
+            for name, changes in {**VARIANTS, **(BRIDGED if peer == "mask2former" else {})}.items():
+                small = {key: value for key, value in model.COARSE.items() if key not in OTHERS[peer]}
+                options = {**small, "model": peer, "fpn_width": 10, "decoder_layers": 3, **changes}
                 report.case(peer, "%s, %s" % (name, backend), lambda: model.case(models, backend, forward, options))

@@ -1,8 +1,9 @@
 -- MaskMed, Figure 2: encoder, bridge, decoder, segmentation head; and every variant of its Tables 3 and
 -- 4. `m` builds the graph (m.image, and m.labels while training), `c` is the resolved configuration.
 local deep = require "harness.parts.deep_supervision"
-local encode = require "harness.parts.encoder"
-local fuse = require "harness.parts.fusion"
+local encoder = require "harness.parts.encoder"
+local fusion = require "harness.parts.fusion"
+local queries = require "harness.parts.queries"
 
 -- Table 3, Figure 1 b-f: where masks and classes come from.
 local heads = {
@@ -66,9 +67,9 @@ local function stage(m, c, kind, state, feature, name)
   return m.op.matmul { masks, extra.class_embedding, transpose = false }
 end
 
-return function(m, c)
+local function build(m, c)
   local features = m.plain_conv_decoder {
-    fuse(m, c, encode(m, c)), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
+    fusion.build(m, c, encoder.build(m, c)), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
   }
   -- Figure 2b: queries enter at the lowest decoder stage and are refined upwards, each stage's masks
   -- guiding the attention of the next.
@@ -81,3 +82,23 @@ return function(m, c)
   result.extra = state.extra
   return result
 end
+
+return {
+  doc = "MaskMed (Figure 2) and every variant of its Tables 3 and 4; nnU-Net with head=point_wise bridge=none",
+  options = {
+    encoder.options,
+    { name = "decoder_convs", of = "plain_conv_decoder.convs" },
+    fusion.options,
+    { name = "head", type = "choice", default = "decoupled",
+      choices = { "point_wise", "mlp_class", "attention_class", "attention_both", "decoupled" },
+      doc = "Figure 1 b-f: where masks and classes come from; decoupled: MaskMed's" },
+    queries.options,
+    { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
+    { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
+    { name = "blocks", of = "query_block.blocks" },
+    { name = "mask_resize", of = "query_block.mask_resize" },
+    deep.options,
+  },
+  check = function(c) return c.head == "decoupled" and deep.check_masks(c, "model=maskmed head=decoupled") or nil end,
+  build = build,
+}

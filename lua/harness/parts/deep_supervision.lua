@@ -1,6 +1,23 @@
 -- What a model returns: the loss over all stages while training, the class map of the last in inference.
 local deep = {}
 
+-- Of the loss of masks and classes (MaskMed 3.5, Table 7).
+deep.options = {
+  { name = "class_weight", of = "mask_class_loss.class_weight" },
+  { name = "bce_weight", of = "mask_class_loss.bce_weight" },
+  { name = "dice_weight", of = "mask_class_loss.dice_weight" },
+  { name = "loss_scale", of = "mask_class_loss.loss_scale" },
+  { name = "none_weight", of = "mask_class_loss.none_weight" },
+  { name = "match", of = "mask_class_loss.match" },
+}
+
+-- A model's check (harness/model.lua) where masks and classes are multiplied: a voxel has no logits.
+function deep.check_masks(c, what)
+  if c.merge ~= "logits" then return nil end
+  return ("has no logits to merge (%s), which merge=logits asks for: its class maps are sums over queries; heads with "
+    .. "one softmax have"):format(what or "model=" .. c.model)
+end
+
 -- Pairs of masks and classes, matched to the segments (MaskMed Eq. 6).
 function deep.mask_classification(m, c, masks, classes, supervision)
   if not m.labels then return { map = m.class_map { masks[#masks], classes[#classes] } } end

@@ -1,6 +1,35 @@
--- nnU-Net's encoder on the image: the features of every stage, highest resolution first.
-return function(m, c)
+-- What makes features of the image: of every stage one, highest resolution first. Any bridge, decoder and head takes
+-- them. Another encoder is one more function here, with its name among the choices and its own options among the rows.
+local encoders = {}
+
+-- nnU-Net's PlainConvUNet.
+function encoders.plain(m, c)
   return m.plain_conv_encoder {
     m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, convs = c.convs,
   }
 end
+
+-- The pyramid's shape.
+local pyramid = {
+  { name = "widths", of = "plain_conv_encoder.widths", default = { 32, 64, 128, 256, 320, 320 },
+    quick = { 16, 32, 64, 128 }, small = { 32, 64, 128, 256, 320 } },
+  { name = "strides", of = "plain_conv_encoder.strides", triples = true,
+    default = { { 1, 1, 1 }, { 1, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
+    quick = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
+    small = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } } },
+}
+
+return {
+  options = {
+    { name = "encoder", type = "choice", default = "plain", before = "plain", choices = { "plain" },
+      doc = "what makes features of the image; plain: nnU-Net's PlainConvUNet" },
+    pyramid,
+    { name = "kernels", of = "plain_conv_encoder.kernels", triples = true,
+      default = { { 1, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
+      quick = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
+      small = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } } },
+    { name = "convs", of = "plain_conv_encoder.convs" },
+  },
+  pyramid = pyramid,
+  build = function(m, c) return encoders[c.encoder](m, c) end,
+}

@@ -2,8 +2,9 @@
 -- round the features `seen`, guided by the masks of the layer before where `masked`; every layer's mask
 -- embeddings are multiplied with the one feature of highest resolution.
 local deep = require "harness.parts.deep_supervision"
+local head = require "harness.parts.queries"
 
-return function(m, c, finest, seen, masked)
+local function build(m, c, finest, seen, masked)
   local queries, position = m.object_queries { finest, count = c.queries * c.classes, hidden = c.hidden, name = "queries" }
   local masks, classes = {}, {}
   for i = 1, c.decoder_layers do
@@ -20,3 +21,14 @@ return function(m, c, finest, seen, masked)
   end
   return deep.mask_classification(m, c, masks, classes, "equal")
 end
+
+return {
+  options = {
+    head.options,
+    { name = "decoder_layers", type = "int", default = 6, quick = 3, small = 3, min = 1, max = 12,
+      doc = "transformer decoder layers" },
+    deep.options,
+  },
+  build = build,
+  check = deep.check_masks,
+}
