@@ -144,7 +144,7 @@ $(BUILD)/emulated/%.o: %.c $(BUILD)/setting.cc
 $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_run.o \
   $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
-$(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/sgd_emulated.o
+$(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/update_emulated.o
 $(BUILD)/tests/test_device: $(BUILD)/tests/host_gpu.o
 $(BUILD)/tests/test_events: $(BUILD)/harness
 ifeq ($(CPU_ONLY),)

@@ -15,9 +15,9 @@
 #include <string.h>
 
 extern "C" {
-#include "engine/sgd.h"
 #include "engine/step_memory.h"
 #include "engine/stepper.h"
+#include "engine/update_device.h"
 }
 
 namespace {
@@ -30,7 +30,7 @@ struct Slot {
 /* Page-locked: written by the device at the end of a step. */
 struct StepResults {
   float value[STEPPER_RESULTS];
-  SgdState sgd;
+  UpdateTold told;
 };
 
 struct State {
@@ -39,8 +39,8 @@ struct State {
   Slot slot[STEP_SLOTS];
   int next; /* the slot that the host fills */
   StepResults *results;
-  float *rates; /* page-locked */
-  SgdCall sgd;
+  UpdatePace *pace; /* page-locked */
+  UpdateCall update;
   cudaGraphExec_t graph;
   bool marked; /* the captured step has a profile's marks */
   int64_t steps;
@@ -64,48 +64,20 @@ static void slot_make(Slot *slot, const Stepper *stepper, int number) {
   }
 }
 
-/* The rate's index of every SGD_UNIT numbers. */
-static void groups_make(const Params *params, uint8_t *device) {
-  size_t units = params->elements[PARAM_TRAINED] / SGD_UNIT;
+static void update_make(State *state, const Stepper *stepper) {
+  size_t units = stepper->params->elements[PARAM_TRAINED] / PARAM_UNIT;
   uint8_t *host = static_cast<uint8_t *>(calloc(units + 1, 1));
-  CHECK(host, "no memory for %zu groups", units);
-  for (int p = 0; p < params->count; p++) {
-    const Param *param = params->list[p];
-    if (param->as.kind != PARAM_TRAINED) continue;
-    CHECK(param->offset % SGD_UNIT == 0, "%s does not start at a unit", param->name);
-    size_t count = ((size_t)tensor_count(&param->shape) + SGD_UNIT - 1) / SGD_UNIT;
-    memset(host + param->offset / SGD_UNIT, param->as.group, count);
-  }
-  CUDA_TRY(cudaMemcpy(device, host, units, cudaMemcpyHostToDevice));
+  CHECK(host, "no memory for the classes of %zu units", units);
+  state->update = update_call(stepper);
+  update_classes(&stepper->optimizer, stepper->params, host);
+  CUDA_TRY(cudaMemcpy(const_cast<uint8_t *>(state->update.class_of), host, units,
+                      cudaMemcpyHostToDevice));
   free(host);
-}
-
-static void sgd_make(State *state, const Stepper *stepper) {
-  const Params *params = stepper->params;
-  const Plan *plan = stepper->plan;
-  const Sgd *sgd = &stepper->sgd;
-  StepMemory memory = step_memory(plan);
-  uint8_t *group = static_cast<uint8_t *>(step_at(plan, memory.group));
-  groups_make(params, group);
-  state->sgd.elements = (int64_t)params->elements[PARAM_TRAINED];
-  state->sgd.weight = static_cast<float *>(params->device[PARAM_TRAINED]);
-  state->sgd.gradient = static_cast<const float *>(params->device[BLOCK_GRADIENT]);
-  state->sgd.velocity = static_cast<float *>(params->device[BLOCK_STATE]);
-  state->sgd.loss = static_cast<const float *>(stepper->result[0]->tensor.data);
-  state->sgd.group = group;
-  if (plan->graph->storage == BF16) {
-    state->sgd.half = static_cast<uint16_t *>(step_at(plan, memory.half));
-    half_weights_add(state->sgd.weight, state->sgd.elements, state->sgd.half);
-  }
-  state->sgd.partial = static_cast<double *>(step_at(plan, memory.partial));
-  state->sgd.state = static_cast<SgdState *>(step_at(plan, memory.state));
-  state->sgd.clip = sgd->clip;
-  state->sgd.momentum = sgd->momentum;
-  state->sgd.weight_decay = sgd->weight_decay;
+  if (state->update.half)
+    half_weights_add(state->update.weight, state->update.elements, state->update.half);
 }
 
 static void step_make(Stepper *stepper) {
-  static_assert((int)SGD_GROUPS == (int)MAX_GROUPS, "a rate per group of parameters");
   State *state = new (std::nothrow) State();
   CHECK(state, "no memory for a stepper");
   stepper->state = state;
@@ -115,9 +87,9 @@ static void step_make(Stepper *stepper) {
   void *memory = NULL;
   CUDA_TRY(cudaMallocHost(&memory, sizeof(StepResults)));
   state->results = static_cast<StepResults *>(memory);
-  CUDA_TRY(cudaMallocHost(&memory, sizeof(float) * SGD_GROUPS));
-  state->rates = static_cast<float *>(memory);
-  sgd_make(state, stepper);
+  CUDA_TRY(cudaMallocHost(&memory, sizeof(UpdatePace)));
+  state->pace = static_cast<UpdatePace *>(memory);
+  update_make(state, stepper);
 }
 
 static void step_release(Stepper *stepper) {
@@ -133,9 +105,9 @@ static void step_release(Stepper *stepper) {
     CUDA_TRY(cudaEventDestroy(slot->consumed));
   }
   if (state->graph) CUDA_TRY(cudaGraphExecDestroy(state->graph));
-  if (state->sgd.half) half_weights_drop(state->sgd.weight);
+  if (state->update.half) half_weights_drop(state->update.weight);
   CUDA_TRY(cudaFreeHost(state->results));
-  CUDA_TRY(cudaFreeHost(state->rates));
+  CUDA_TRY(cudaFreeHost(state->pace));
   CUDA_TRY(cudaEventDestroy(state->done));
   CUDA_TRY(cudaStreamDestroy(state->transfers));
   delete state;
@@ -186,12 +158,10 @@ static void send_batch(Stepper *stepper) {
 }
 
 /* The last step's results have been waited for, so nothing still reads what is overwritten here. */
-static void send_rates(Stepper *stepper, double rate) {
+static void send_pace(Stepper *stepper, double rate) {
   State *state = state_of(stepper);
-  const Params *params = stepper->params;
-  for (int g = 0; g < params->groups; g++)
-    state->rates[g] = (float)(rate * params->group[g].factor);
-  CUDA_TRY(cudaMemcpyAsync(state->sgd.state->rate, state->rates, sizeof state->sgd.state->rate,
+  update_pace(&stepper->optimizer, stepper->params, rate, state->pace);
+  CUDA_TRY(cudaMemcpyAsync(&state->update.state->pace, state->pace, sizeof *state->pace,
                            cudaMemcpyHostToDevice, cuda_queue()));
 }
 
@@ -201,7 +171,7 @@ static void enqueue_results(Stepper *stepper) {
     if (stepper->result[i])
       CUDA_TRY(cudaMemcpyAsync(&state->results->value[i], stepper->result[i]->tensor.data,
                                sizeof(float), cudaMemcpyDeviceToHost, cuda_queue()));
-  CUDA_TRY(cudaMemcpyAsync(&state->results->sgd, state->sgd.state, sizeof(SgdState),
+  CUDA_TRY(cudaMemcpyAsync(&state->results->told, &state->update.state->told, sizeof(UpdateTold),
                            cudaMemcpyDeviceToHost, cuda_queue()));
 }
 
@@ -212,7 +182,7 @@ static int update_mark(const Stepper *stepper) {
 
 static void enqueue_step(Stepper *stepper) {
   plan_run(stepper->plan, stepper->profile);
-  sgd_launch(&state_of(stepper)->sgd, cuda_queue());
+  update_launch(&state_of(stepper)->update, cuda_queue());
   if (stepper->profile) cuda_mark(update_mark(stepper));
   enqueue_results(stepper);
 }
@@ -249,17 +219,17 @@ static void capture(Stepper *stepper) {
 }
 
 /* The copy in BF16 of weights that came from the host since the last update. */
-static void refresh_half(const SgdCall *sgd) {
-  if (!half_weights_are_stale(sgd->weight)) return;
-  cast(cuda_queue(), sgd->elements, F32, sgd->weight, BF16, sgd->half);
-  half_weights_fresh(sgd->weight);
+static void refresh_half(const UpdateCall *update) {
+  if (!half_weights_are_stale(update->weight)) return;
+  cast(cuda_queue(), update->elements, F32, update->weight, BF16, update->half);
+  half_weights_fresh(update->weight);
 }
 
 static void step_start(Stepper *stepper, double rate) {
   State *state = state_of(stepper);
   send_batch(stepper);
-  send_rates(stepper, rate);
-  refresh_half(&state->sgd);
+  send_pace(stepper, rate);
+  refresh_half(&state->update);
   if (stepper->profile) cuda_marks(update_mark(stepper) + 1);
   bool captured = !stepper->eager && state->steps > 0;
   if (captured && (!state->graph || state->marked != stepper->profile)) capture(stepper);
@@ -283,7 +253,8 @@ static void step_wait(Stepper *stepper) {
   CUDA_TRY(cudaEventSynchronize(state->done));
   for (int i = 0; i < STEPPER_RESULTS; i++)
     stepper->value[i] = stepper->result[i] ? (double)state->results->value[i] : NAN;
-  stepper->norm = isfinite(stepper->value[0]) ? state->results->sgd.norm : NAN;
+  stepper->norm = isfinite(stepper->value[0]) ? state->results->told.norm : NAN;
+  stepper->params->updates += state->results->told.apply;
   if (stepper->profile) read_profile(stepper);
 }
 

@@ -1,30 +1,90 @@
 #include "engine/optimizer.h"
+#include "engine/update.h"
 
 #include <math.h>
-#include <omp.h>
+#include <stddef.h>
+#include <string.h>
 
-double poly_rate(double initial, int64_t step, int64_t steps) {
-  return initial * pow(1 - (double)step / (double)steps, 0.9);
+/* ---- the rows -------------------------------------------------------------------------------- */
+
+static void sgd_pace(const Optimizer *optimizer, int64_t update, double lr, double wd, double *rate,
+                     double *decay, double *root) {
+  (void)optimizer;
+  (void)update;
+  *rate = lr;
+  *decay = wd;
+  *root = 1;
 }
 
-enum { CHUNK = 4096, LANES = 32 };
+static void adamw_pace(const Optimizer *optimizer, int64_t update, double lr, double wd,
+                       double *rate, double *decay, double *root) {
+  *rate = lr / (1 - pow(optimizer->beta1, (double)update));
+  *decay = 1 - lr * wd;
+  *root = sqrt(1 - pow(optimizer->beta2, (double)update));
+}
 
-/* The sum of squares of elements first .. last - 1, in LANES sums that run side by side. */
-#define SQUARES(name, REAL_TYPE)                                                                   \
-  static double name(const REAL_TYPE *g, size_t first, size_t last) {                              \
-    double sum[LANES] = {0}, total = 0;                                                            \
-    size_t i = first;                                                                              \
-    for (; i + LANES <= last; i += LANES)                                                          \
-      for (int k = 0; k < LANES; k++) sum[k] += (double)g[i + k] * (double)g[i + k];               \
-    for (; i < last; i++) total += (double)g[i] * (double)g[i];                                    \
-    for (int k = 0; k < LANES; k++) total += sum[k];                                               \
-    return total;                                                                                  \
-  }
-SQUARES(squares_float, float)
-SQUARES(squares_double, double)
+#define NUMBER(field, fallback, least, most, doc)                                                  \
+  { #field, OPTION_FLOAT, offsetof(Optimizer, field), fallback, least, most, NULL, NULL, doc }
 
-/* Of all trained parameters, NaN or Inf as they are. Sums of fixed chunks in a fixed order: the same bits
- * whatever the number of threads. */
+static const Option sgd_options[] = {
+    NUMBER(momentum, .99, 0, 1, "SGD Nesterov momentum"),
+    {0},
+};
+static const Option adamw_options[] = {
+    NUMBER(beta1, .9, 0, .999999, "decay of the mean gradient from update to update"),
+    NUMBER(beta2, .999, 0, .999999, "decay of the mean squared gradient"),
+    NUMBER(eps, 1e-8, 0, 1, "added to the root of the mean squared gradient"),
+    {0},
+};
+
+const OptimizerRow optimizer_table[OPTIMIZERS] = {
+    [OPTIMIZER_sgd] = {.name = "sgd",
+                       .doc = "SGD with Nesterov momentum",
+                       .options = sgd_options,
+                       .states = 1,
+                       .state = {"momentum"},
+                       .pace = sgd_pace,
+                       .update_float = update_float_sgd,
+                       .update_double = update_double_sgd},
+    [OPTIMIZER_adamw] = {.name = "adamw",
+                         .doc = "Adam with decoupled weight decay",
+                         .options = adamw_options,
+                         .states = 2,
+                         .state = {"exp_avg", "exp_avg_sq"},
+                         .pace = adamw_pace,
+                         .update_float = update_float_adamw,
+                         .update_double = update_double_adamw},
+};
+
+const OptimizerRow *optimizer_find(const char *name) {
+  for (int i = 0; i < OPTIMIZERS; i++)
+    if (strcmp(optimizer_table[i].name, name) == 0) return &optimizer_table[i];
+  return NULL;
+}
+
+/* ---- a step ---------------------------------------------------------------------------------- */
+
+int optimizer_class(const Optimizer *optimizer, const Params *params, const Param *param) {
+  bool decays = params->group[param->as.group].decay && !optimizer->spares[param->as.role];
+  return 2 * param->as.group + decays;
+}
+
+void optimizer_states(const Optimizer *optimizer, Params *params) {
+  const OptimizerRow *row = &optimizer_table[optimizer->id];
+  params_states(params, row->states, row->state);
+}
+
+void optimizer_pace(const Optimizer *optimizer, const Params *params, double rate, Pace *pace) {
+  for (int c = 0; c < 2 * params->groups; c++)
+    optimizer_table[optimizer->id].pace(
+        optimizer, params->updates + 1, rate * params->group[c / 2].factor,
+        c % 2 ? optimizer->weight_decay : 0, &pace->rate[c], &pace->decay[c], &pace->root);
+}
+
+enum { CHUNK = 4096 };
+
+/* Of all trained parameters, NaN or Inf as they are. Sums of fixed chunks in a fixed order: the
+ * same bits whatever the number of threads. */
 static double gradient_norm(const Params *params) {
   const void *gradient = params->host[BLOCK_GRADIENT];
   size_t elements = params->elements[PARAM_TRAINED];
@@ -36,51 +96,41 @@ static double gradient_norm(const Params *params) {
     int64_t end = chunks - base < STRIDE ? chunks - base : STRIDE;
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < end; c++) {
-      size_t first = (size_t)(base + c) * CHUNK, last = first + CHUNK;
-      if (last > elements) last = elements;
-      partial[c] = params->real == F64 ? squares_double(gradient, first, last)
-                                       : squares_float(gradient, first, last);
+      size_t first = (size_t)(base + c) * CHUNK;
+      size_t count = elements - first < CHUNK ? elements - first : CHUNK;
+      partial[c] = params->real == F64 ? squares_double((const double *)gradient + first, count)
+                                       : squares_float((const float *)gradient + first, count);
     }
     for (int64_t c = 0; c < end; c++) total += partial[c];
   }
   return sqrt(total);
 }
 
-#define STEP(name, REAL_TYPE)                                                                      \
-  static void name(REAL_TYPE *restrict w, const REAL_TYPE *restrict g, REAL_TYPE *restrict m,      \
-                   int64_t count, REAL_TYPE rate, REAL_TYPE scale, REAL_TYPE mu,                   \
-                   REAL_TYPE decay) {                                                              \
-    for (int64_t i = 0; i < count; i++) {                                                          \
-      REAL_TYPE d = scale * g[i] + decay * w[i];                                                   \
-      m[i] = mu * m[i] + d;                                                                        \
-      w[i] -= rate * (d + mu * m[i]);                                                              \
-    }                                                                                              \
-  }
-STEP(step_float, float)
-STEP(step_double, double)
-
-void sgd_states(Params *params) {
-  params_states(params, 1, (const char *const[]){"momentum"});
+static void update(const UpdateOf *of, const Params *params, const Param *param) {
+  const OptimizerRow *row = &optimizer_table[of->optimizer->id];
+  int64_t count = tensor_count(&param->shape);
+  void *w = params_weight(params, param), *g = params_gradient(params, param);
+  void *state[MAX_STATES] = {NULL};
+  for (int i = 0; i < row->states; i++)
+    state[i] = params_at(params, params->host[BLOCK_STATE + i], param);
+  (params->real == F64 ? row->update_double : row->update_float)(of, count, w, g, state);
 }
 
-double sgd_step(Params *params, const Sgd *sgd, double rate) {
+double optimizer_step(const Optimizer *optimizer, Params *params, double rate) {
+  CHECK(params->states == optimizer_table[optimizer->id].states, "%d blocks of states for %s",
+        params->states, optimizer_table[optimizer->id].name);
   double norm = gradient_norm(params);
   if (!isfinite(norm)) return norm;
-  double scale = sgd->clip > 0 && norm > sgd->clip ? sgd->clip / norm : 1;
+  double scale = optimizer->clip > 0 && norm > optimizer->clip ? optimizer->clip / norm : 1;
+  Pace pace;
+  optimizer_pace(optimizer, params, rate, &pace);
 #pragma omp parallel for schedule(dynamic)
   for (int p = 0; p < params->count; p++) {
     const Param *param = params->list[p];
     if (param->as.kind != PARAM_TRAINED) continue;
-    int64_t count = tensor_count(&param->shape);
-    double lr = rate * params->group[param->as.group].factor;
-    void *w = params_weight(params, param);
-    void *g = params_gradient(params, param);
-    void *m = params_at(params, params->host[BLOCK_STATE], param);
-    if (params->real == F64)
-      step_double(w, g, m, count, lr, scale, sgd->momentum, sgd->weight_decay);
-    else
-      step_float(w, g, m, count, (float)lr, (float)scale, (float)sgd->momentum,
-                 (float)sgd->weight_decay);
+    int c = optimizer_class(optimizer, params, param);
+    update(&(UpdateOf){optimizer, pace.rate[c], pace.decay[c], pace.root, scale}, params, param);
   }
+  params->updates++;
   return norm;
 }

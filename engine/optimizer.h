@@ -1,21 +1,78 @@
-/* SGD with Nesterov momentum as nnU-Net uses it (MaskMed appendix C): clip on the joint norm,
- * weight decay on every parameter, one learning-rate factor per group. */
+/* What a gradient does to the weights. An optimiser is a row of a table: its options, what it keeps
+ * beside the weights (state blocks, engine/params.h), and the loop that updates them, on the CPU
+ * (engine/update.c) and on a device (engine/optimizer.cu). With d the gradient, clipped on the
+ * joint norm, lr the rate of the schedule times the group's factor, wd the weight decay:
+ *
+ *   sgd (MaskMed appendix C, as nnU-Net; torch.optim.SGD with nesterov):
+ *     d += wd w,  m <- momentum m + d,  w <- w - lr (d + momentum m)
+ *   adamw (Loshchilov and Hutter, 2019; torch.optim.AdamW), t the number of this update, from 1:
+ *     w <- w (1 - lr wd),  m <- beta1 m + (1 - beta1) d,  v <- beta2 v + (1 - beta2) d^2,
+ *     w <- w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+ *
+ * A step whose loss or norm is not finite changes nothing and is no update. */
 #ifndef ENGINE_OPTIMIZER_H
 #define ENGINE_OPTIMIZER_H
 
 #include "engine/params.h"
 
-typedef struct Sgd {
-  double momentum, weight_decay;
-  double clip; /* joint gradient norm; 0: none */
-} Sgd;
+typedef enum OptimizerId {
+#define OPTIMIZER(name) OPTIMIZER_##name,
+#include "engine/optimizers.def"
+#undef OPTIMIZER
+  OPTIMIZERS
+} OptimizerId;
 
-/* What it keeps beside the weights, before params_allocate. */
-void sgd_states(Params *params);
+/* An optimiser with its options. */
+typedef struct Optimizer {
+  OptimizerId id;
+  double momentum;          /* sgd */
+  double beta1, beta2, eps; /* adamw */
+  double weight_decay;      /* of every group that decays */
+  bool spares[PARAM_ROLES]; /* roles without decay */
+  double clip;              /* joint gradient norm; 0: none */
+} Optimizer;
 
-/* init_lr * (1 - step / steps)^.9 (eq. 7 without the group's factor). */
-double poly_rate(double initial, int64_t step, int64_t steps);
+/* Parameters that a step treats alike: those of a group that decay, and those that do not. */
+enum { UPDATE_CLASSES = 2 * MAX_GROUPS };
+int optimizer_class(const Optimizer *optimizer, const Params *params, const Param *param);
+
+/* What one step multiplies by, by class; the same for every form of the update. */
+typedef struct Pace {
+  double rate[UPDATE_CLASSES];  /* sgd: lr; adamw: lr / (1 - beta1^t) */
+  double decay[UPDATE_CLASSES]; /* sgd: wd, 0 where none decays; adamw: 1 - lr wd, or 1 */
+  double root;                  /* adamw: sqrt(1 - beta2^t) */
+} Pace;
+
+/* A parameter's share of a step. */
+typedef struct UpdateOf {
+  const Optimizer *optimizer;
+  double rate, decay, root; /* Pace's, of its class */
+  double scale;             /* of the gradient, by clipping */
+} UpdateOf;
+
+/* weight, gradient and states: `count` numbers each, of the loop's type. */
+typedef void Update(const UpdateOf *of, int64_t count, void *weight, const void *gradient,
+                    void *const state[MAX_STATES]);
+
+typedef struct OptimizerRow {
+  const char *name, *doc;
+  const Option *options; /* its own, fields of Optimizer */
+  int states;
+  const char *state[MAX_STATES]; /* names in checkpoints */
+  /* Of update number `update`, from 1, into a class: lr, and wd or 0. */
+  void (*pace)(const Optimizer *optimizer, int64_t update, double lr, double wd, double *rate,
+               double *decay, double *root);
+  Update *update_float, *update_double;
+} OptimizerRow;
+
+extern const OptimizerRow optimizer_table[OPTIMIZERS];
+const OptimizerRow *optimizer_find(const char *name); /* NULL when there is none */
+
+/* Tells params which blocks the optimiser keeps; before params_allocate. */
+void optimizer_states(const Optimizer *optimizer, Params *params);
+/* Of the next update. rate: the schedule's. */
+void optimizer_pace(const Optimizer *optimizer, const Params *params, double rate, Pace *pace);
 /* One step; returns the norm before clipping. With a norm that is not finite nothing is changed. */
-double sgd_step(Params *params, const Sgd *sgd, double rate);
+double optimizer_step(const Optimizer *optimizer, Params *params, double rate);
 
 #endif

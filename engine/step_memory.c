@@ -1,5 +1,5 @@
 #include "engine/step_memory.h"
-#include "engine/sgd.h"
+#include "engine/update_device.h"
 
 /* As a device's own allocations are aligned: a copy in BF16 is read by the vector. */
 enum { STEP_ALIGN = 256 };
@@ -35,9 +35,9 @@ StepMemory step_memory(const Plan *plan) {
   size_t elements = graph->params->elements[PARAM_TRAINED];
   StepMemory m = {.end = aligned(plan->bytes)};
   m.half = add(&m.end, graph->storage == BF16 ? elements * dtype_bytes(BF16) : 0);
-  m.group = add(&m.end, elements / SGD_UNIT + 1);
-  m.partial = add(&m.end, SGD_PARTIALS * sizeof(double));
-  m.state = add(&m.end, sizeof(SgdState));
+  m.class_of = add(&m.end, elements / PARAM_UNIT + 1);
+  m.partial = add(&m.end, UPDATE_PARTIALS * sizeof(double));
+  m.state = add(&m.end, sizeof(UpdateState));
   m.slots = add(&m.end, STEP_SLOTS * slot_bytes(graph, NULL));
   return m;
 }

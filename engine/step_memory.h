@@ -12,11 +12,11 @@ enum { STEP_SLOTS = 2 };
 
 /* Offsets from the start of the plan's memory. */
 typedef struct StepMemory {
-  size_t half;    /* the weights in BF16; only where graph->storage is BF16 */
-  size_t group;   /* uint8_t per SGD_UNIT weights, engine/sgd.h */
-  size_t partial; /* double (SGD_PARTIALS) */
-  size_t state;   /* SgdState */
-  size_t slots;   /* the inputs, STEP_SLOTS times */
+  size_t half;     /* the weights in BF16; only where graph->storage is BF16 */
+  size_t class_of; /* uint8_t per PARAM_UNIT weights, engine/update_device.h */
+  size_t partial;  /* double (UPDATE_PARTIALS) */
+  size_t state;    /* UpdateState */
+  size_t slots;    /* the inputs, STEP_SLOTS times */
   size_t end;
 } StepMemory;
 

@@ -41,8 +41,9 @@ static void run_here(Stepper *stepper, double rate) {
   plan_run(stepper->plan, stepper->profile);
   double ran = seconds_now();
   for (int i = 0; i < STEPPER_RESULTS; i++) stepper->value[i] = scalar(stepper->result[i]);
-  stepper->norm =
-      isfinite(stepper->value[0]) ? sgd_step(stepper->params, &stepper->sgd, rate) : NAN;
+  stepper->norm = isfinite(stepper->value[0])
+                      ? optimizer_step(&stepper->optimizer, stepper->params, rate)
+                      : NAN;
   stepper->graph_s = ran - start;
   stepper->update_s = seconds_now() - ran;
 }

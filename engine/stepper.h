@@ -1,4 +1,4 @@
-/* The training step: inputs, forward, losses, backward, clip, SGD, and the few numbers that are
+/* The training step: inputs, forward, losses, backward, clip, update, and the few numbers that are
  * told about it. On the CPU it is done when stepper_start returns; on a GPU it runs meanwhile, the
  * whole step as one captured CUDA graph (the first one eagerly, which warms the libraries up), with
  * the batch on its way through page-locked double buffers in a stream of its own. */
@@ -13,7 +13,7 @@ enum { STEPPER_INPUTS = 8, STEPPER_RESULTS = 4 };
 typedef struct Stepper {
   Plan *plan; /* bound */
   Params *params;
-  Sgd sgd;
+  Optimizer optimizer;
   Value *input[STEPPER_INPUTS]; /* written before every step; NULL after the last */
   Value
       *result[STEPPER_RESULTS]; /* scalars, kept; result[0] is the loss; NULL where there is none */

@@ -10,7 +10,7 @@
 #include "engine/stepper.h"
 #include "kernels/cuda/kernel_table.h"
 #define CUDA_EMULATOR
-#include "engine/sgd.h"
+#include "engine/update_device.h"
 
 #include <math.h>
 #include <string.h>
@@ -194,23 +194,12 @@ static const SlabOps slab_ops = {
 typedef struct State {
   void *host[STEP_SLOTS][STEPPER_INPUTS], *device[STEP_SLOTS][STEPPER_INPUTS];
   int next;
-  SgdCall sgd;
+  UpdateCall update;
 } State;
-
-static void mark_groups(const Params *params, uint8_t *group) {
-  for (int p = 0; p < params->count; p++) {
-    const Param *param = params->list[p];
-    if (param->as.kind != PARAM_TRAINED) continue;
-    size_t units = ((size_t)tensor_count(&param->shape) + SGD_UNIT - 1) / SGD_UNIT;
-    memset(group + param->offset / SGD_UNIT, param->as.group, units);
-  }
-}
 
 static void step_make(Stepper *stepper) {
   const Params *params = stepper->params;
   const Plan *plan = stepper->plan;
-  const StepMemory memory = step_memory(plan);
-  uint8_t *group = step_at(plan, memory.group);
   State *state = calloc(1, sizeof *state);
   CHECK(state, "no memory for a stepper");
   stepper->state = state;
@@ -219,19 +208,9 @@ static void step_make(Stepper *stepper) {
       state->host[s][i] = host_alloc(tensor_bytes(&stepper->input[i]->tensor));
       state->device[s][i] = step_slot(plan, stepper->input[i], s);
     }
-  ON_DEVICE(mark_groups(params, group));
-  state->sgd = (SgdCall){.elements = (int64_t)params->elements[PARAM_TRAINED],
-                         .weight = params->device[PARAM_TRAINED],
-                         .gradient = params->device[BLOCK_GRADIENT],
-                         .velocity = params->device[BLOCK_STATE],
-                         .loss = stepper->result[0]->tensor.data,
-                         .group = group,
-                         .half = plan->graph->storage == BF16 ? step_at(plan, memory.half) : NULL,
-                         .partial = step_at(plan, memory.partial),
-                         .state = step_at(plan, memory.state),
-                         .clip = stepper->sgd.clip,
-                         .momentum = stepper->sgd.momentum,
-                         .weight_decay = stepper->sgd.weight_decay};
+  state->update = update_call(stepper);
+  ON_DEVICE(
+      update_classes(&stepper->optimizer, params, (uint8_t *)(uintptr_t)state->update.class_of));
 }
 
 static void step_release(Stepper *stepper) {
@@ -265,20 +244,21 @@ static void send_inputs(Stepper *stepper) {
 
 static void step_start(Stepper *stepper, double rate) {
   State *state = stepper->state;
-  SgdState told;
+  UpdatePace pace;
+  UpdateTold told;
   send_inputs(stepper);
-  const Params *params = stepper->params;
-  for (int g = 0; g < params->groups; g++) told.rate[g] = (float)(rate * params->group[g].factor);
-  copy(state->sgd.state->rate, told.rate, sizeof told.rate);
+  update_pace(&stepper->optimizer, stepper->params, rate, &pace);
+  copy(&state->update.state->pace, &pace, sizeof pace);
   plan_run(stepper->plan, stepper->profile);
-  ON_DEVICE(sgd_emulated(&state->sgd, NULL));
-  copy(&told, state->sgd.state, sizeof told);
+  ON_DEVICE(update_emulated(&state->update, NULL));
+  copy(&told, &state->update.state->told, sizeof told);
   for (int i = 0; i < STEPPER_RESULTS; i++) {
     float value = NAN;
     if (stepper->result[i]) copy(&value, stepper->result[i]->tensor.data, sizeof value);
     stepper->value[i] = (double)value;
   }
   stepper->norm = isfinite(stepper->value[0]) ? told.norm : NAN;
+  stepper->params->updates += told.apply;
 }
 
 static void step_wait(Stepper *stepper) {

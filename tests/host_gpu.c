@@ -61,7 +61,8 @@ static void step_start(Stepper *s, double rate) {
   Params there = *s->params;
   memcpy(there.host, there.device, sizeof there.host);
   s->value[0] = (double)*(const float *)plan_fetch(s->plan, s->result[0]);
-  s->norm = sgd_step(&there, &s->sgd, rate);
+  s->norm = optimizer_step(&s->optimizer, &there, rate);
+  s->params->updates = there.updates;
 }
 static const StepOps step_ops = {.make = step_nothing,
                                  .input = step_input,

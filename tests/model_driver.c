@@ -35,7 +35,7 @@ typedef struct Driver {
   json_t *plan, *config; /* config: borrowed from plan */
   json_t *tensors;       /* name -> type, shape: index.json's list */
   Params *params;
-  Sgd sgd;
+  Optimizer optimizer;
 } Driver;
 
 /* The argument's value when it is `key=...`. */
@@ -221,9 +221,9 @@ static void write_first(Driver *d, const Graph *graph, const Model *model, Error
 }
 
 static void step(const Driver *d, int64_t index, json_t *steps, double loss) {
-  const json_t *c = d->config;
-  double rate = poly_rate(config_number(c, "lr"), index, config_int(c, "steps"));
-  double norm = sgd_step(d->params, &d->sgd, rate);
+  RateSchedule schedule = config_rates(d->config);
+  double rate = rate_schedule_at(&schedule, index);
+  double norm = optimizer_step(&d->optimizer, d->params, rate);
   json_array_append_new(steps, json_pack("{s:f, s:f}", "loss", loss, "norm", norm));
 }
 
@@ -246,7 +246,7 @@ static json_t *train(Driver *d, Graph *graph, const Model *model, Error *error) 
 static void run(Driver *d, Error *error) {
   Model training, inference;
   d->params = params_make(d->backend->real);
-  d->sgd = config_sgd(d->config, d->params);
+  d->optimizer = config_optimizer(d->config, d->params);
   Graph *train_graph = build(d, true, &training, error);
   Graph *infer_graph = build(d, false, &inference, error);
   CHECK(params_allocate(d->params, (uint64_t)d->seed, error), "%s", error->text);

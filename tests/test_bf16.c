@@ -10,6 +10,7 @@
  * bf16 3.6 and 2.2 %; with fixed matching bf16 is 0.3 % away on either. */
 #include "engine/optimizer.h"
 #include "engine/plan.h"
+#include "engine/rate_schedule.h"
 #include "kernels/cpu/processor.h"
 #include "src/data/batches/sampler.h"
 #include "src/data/phantom/phantom.h"
@@ -56,7 +57,7 @@ typedef struct Net {
 
 static Net net_make(const char *variant, const char *dtype) {
   Net n = {.params = params_make(F32)};
-  sgd_states(n.params);
+  optimizer_states(&(Optimizer){0}, n.params);
   n.params->group[GROUP_TRANSFORMER].factor = 0.3;
   json_t *config = config_of(variant, dtype);
   Error error = {0};
@@ -141,7 +142,7 @@ static void make_volume(Volume *volume, int index) {
 static void train(const Sampler *sampler, const char *variant, const char *dtype, double rate,
                   double curve[STEPS]) {
   Net n = net_make(variant, dtype);
-  Sgd sgd = {.momentum = 0.9, .clip = 12};
+  Optimizer sgd = {.momentum = 0.9, .clip = 12};
   double mean = 0;
   for (int step = 0; step < STEPS; step++) {
     sampler_batch(sampler, (uint64_t)step, NULL, n.model.image->tensor.data,
@@ -150,7 +151,8 @@ static void train(const Sampler *sampler, const char *variant, const char *dtype
     double loss = (double)*(const float *)n.model.loss->tensor.data;
     mean = step ? 0.9 * mean + 0.1 * loss : loss;
     curve[step] = mean;
-    sgd_step(n.params, &sgd, poly_rate(rate, step, STEPS));
+    optimizer_step(&sgd, n.params,
+                   rate_schedule_at(&(RateSchedule){.lr = rate, .steps = STEPS}, step));
   }
   net_free(&n);
 }

@@ -11,7 +11,7 @@
 #include "tests/emulator_faults.h"
 #include "tests/library_rows.h"
 #include "tests/op_check.h"
-#include "tests/sgd_emulated.h"
+#include "tests/update_emulated.h"
 
 #include <math.h>
 #include <signal.h>
@@ -135,19 +135,27 @@ static void check_fault(const EmulatorFault *fault) {
 
 /* Three steps against the CPU's, clipped and not; then one whose loss is not finite, which must
  * change nothing. */
-static bool sgd_follows(double clip) {
+static bool update_follows(OptimizerId id, double clip) {
   Params *params = params_make(F32);
   Error error = {{0}};
+  const Optimizer optimizer = {.id = id,
+                               .momentum = .9,
+                               .beta1 = .9,
+                               .beta2 = .99,
+                               .eps = 1e-8,
+                               .weight_decay = 1e-2,
+                               .spares = {[ROLE_NORM] = true},
+                               .clip = clip};
   const Init init = {.kind = INIT_NORMAL, .a = 1};
-  const ParamAs cnn = {.init = init}, transformer = {.group = GROUP_TRANSFORMER, .init = init};
+  const ParamAs cnn = {.init = init}, norm_of = {.role = ROLE_NORM, .init = init};
+  const ParamAs transformer = {.group = GROUP_TRANSFORMER, .init = init};
   params_get(params, "a", 2, (int64_t[]){37, 3}, &cnn, &error);
   params_get(params, "b", 1, (int64_t[]){5000}, &transformer, &error);
-  params_get(params, "c", 1, (int64_t[]){1}, &cnn, &error);
+  params_get(params, "c", 1, (int64_t[]){1}, &norm_of, &error);
   params->group[GROUP_TRANSFORMER].factor = .1;
-  sgd_states(params);
+  optimizer_states(&optimizer, params);
   CHECK(params_allocate(params, 3, &error), "%s", error.text);
-  Sgd sgd = {.momentum = .9, .weight_decay = 1e-2, .clip = clip};
-  SgdEmulated *other = sgd_emulated_make(params, &sgd);
+  UpdateEmulated *other = update_emulated_make(params, &optimizer);
   bool good = true;
   for (int step = 0; step < 3; step++) {
     Rng rng = rng_make(5, RNG_TEST, (uint64_t)step);
@@ -156,23 +164,25 @@ static bool sgd_follows(double clip) {
       for (int64_t i = 0; i < tensor_count(&params->list[p]->shape); i++)
         g[i] = (float)rng_normal(&rng);
     }
-    double found = sgd_emulated_step(other, .1, 1), norm = sgd_step(params, &sgd, .1);
-    good = good && fabs(found / norm - 1) < 1e-6 && sgd_emulated_distance(other) < 1e-6;
+    double found = update_emulated_step(other, .1, 1),
+           norm = optimizer_step(&optimizer, params, .1);
+    good = good && fabs(found / norm - 1) < 1e-6 && update_emulated_distance(other) < 1e-6;
   }
-  sgd_emulated_step(other, .1, NAN);
-  good = good && sgd_emulated_distance(other) < 1e-6;
-  sgd_emulated_free(other);
+  update_emulated_step(other, .1, NAN);
+  good = good && update_emulated_distance(other) < 1e-6;
+  update_emulated_free(other);
   params_free(params);
   return good;
 }
 
-static void check_sgd(void) {
+static void check_update(OptimizerId id) {
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
     emulator_order(orders[i]);
-    bool good = sgd_follows(0) && sgd_follows(12);
+    bool good = update_follows(id, 0) && update_follows(id, 12);
     totals.passed += good;
     totals.failed += !good;
-    if (!good) printf("FAIL SGD, order %u: differs from the CPU's\n", orders[i]);
+    if (!good)
+      printf("FAIL %s, order %u: differs from the CPU's\n", optimizer_table[id].name, orders[i]);
   }
 }
 
@@ -202,7 +212,7 @@ int main(int argc, char **argv) {
   signal(SIGSEGV, crashed);
   signal(SIGABRT, crashed);
   for (const EmulatorFault *fault = emulator_faults; fault->name; fault++) check_fault(fault);
-  check_sgd();
+  for (int id = 0; id < OPTIMIZERS; id++) check_update((OptimizerId)id);
   check_numbers("rows around products", library_rows_wrong);
   check_numbers("convolution of images", image_conv_wrong);
   for (int id = 0; id < OP_COUNT; id++)

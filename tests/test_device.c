@@ -28,15 +28,18 @@ enum { BATCH = 2, QUERIES = 6, WIDTH = 8, CLASSES = 5 };
 
 /* The plan and the stepper of a graph whose loss is made. */
 static void net_finish(Net *net, const Backend *backend, Value *x, Value *labels, Value *loss,
-                       Sgd sgd) {
+                       Optimizer sgd) {
   Error error = {{0}};
-  sgd_states(net->params);
+  optimizer_states(&(Optimizer){0}, net->params);
   if (!loss || !graph_backward(net->graph, loss)) fail_msg("%s", net->graph->error.text);
   net->plan = plan_make(net->graph, backend, true, &error);
   if (!net->plan || !params_allocate(net->params, 7, &error) || !plan_bind(net->plan, NULL, &error))
     fail_msg("%s", error.text);
-  net->stepper = (Stepper){
-      .plan = net->plan, .params = net->params, .sgd = sgd, .input = {x, labels}, .result = {loss}};
+  net->stepper = (Stepper){.plan = net->plan,
+                           .params = net->params,
+                           .optimizer = sgd,
+                           .input = {x, labels},
+                           .result = {loss}};
   stepper_make(&net->stepper);
 }
 
@@ -54,7 +57,7 @@ static void net_make(Net *net, const Backend *backend) {
   LinearOptions linear = {.activation = ACT_NONE};
   Value *loss =
       apply(g, OP_class_loss, &loss_options, apply(g, OP_linear, &linear, w, b, x), labels);
-  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1});
+  net_finish(net, backend, x, labels, loss, (Optimizer){.momentum = .9, .clip = 1});
 }
 
 static void net_free(Net *net) {
@@ -184,7 +187,7 @@ static void normed_make(Net *net, const Backend *backend) {
   VoxelLossOptions loss_options = {.smooth = 1e-5};
   Value *map = apply(g, OP_instance_norm, &norm, gamma, beta, convolved(g, x, "first", width));
   Value *loss = apply(g, OP_voxel_loss, &loss_options, convolved(g, map, "second", 3), labels);
-  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 12});
+  net_finish(net, backend, x, labels, loss, (Optimizer){.momentum = .9, .clip = 12});
 }
 
 static double normed_step(Net *net) {
@@ -274,7 +277,7 @@ static void often_make(Net *net, const Backend *backend) {
   f = apply(g, OP_add, NULL, f, q);
   Value *logits = apply(g, OP_linear, &last, u, c, f);
   Value *loss = apply(g, OP_class_loss, &loss_options, logits, labels);
-  net_finish(net, backend, x, labels, loss, (Sgd){.momentum = .9, .clip = 1});
+  net_finish(net, backend, x, labels, loss, (Optimizer){.momentum = .9, .clip = 1});
 }
 
 static int count_nodes(const Net *net, OpId op, bool backward) {

@@ -76,7 +76,7 @@ typedef struct Built {
 static Built build(uint64_t seed, int size, const Backend *backend, bool reuse) {
   Error error = {0};
   Built b = {.params = params_make(backend->real)};
-  sgd_states(b.params);
+  optimizer_states(&(Optimizer){0}, b.params);
   b.graph = graph_make(b.params);
   b.loss = random_graph(b.graph, seed, size);
   assert_string_equal(b.graph->error.text, "");
@@ -277,8 +277,8 @@ static void test_checkpoint_restores_bits_and_refuses_halves(void **state) {
   char path[] = "/tmp/harness-test-XXXXXX";
   close(mkstemp(path));
   plan_run(a.plan, false);
-  Sgd sgd = {.momentum = 0.9};
-  sgd_step(a.params, &sgd, 0.1);
+  Optimizer sgd = {.momentum = 0.9};
+  optimizer_step(&sgd, a.params, 0.1);
   const char *metadata[] = {"step", "17", NULL};
   assert_true(params_save(a.params, true, metadata, path, &error));
   assert_true(params_load(b.params, true, path, &error));
@@ -308,20 +308,20 @@ static void test_sgd_clips_groups_and_spares_nan(void **state) {
   Param *cnn = params_get(params, "cnn", 1, one, &(ParamAs){.init = start}, &error);
   Param *transformer = params_get(params, "t", 1, one, &slow, &error);
   params->group[GROUP_TRANSFORMER].factor = 0.1;
-  sgd_states(params);
+  optimizer_states(&(Optimizer){0}, params);
   assert_true(params_allocate(params, 0, &error));
   double *w0 = params_weight(params, cnn), *w1 = params_weight(params, transformer);
   double *g0 = params_gradient(params, cnn), *g1 = params_gradient(params, transformer);
   *g0 = 3;
   *g1 = 4;
-  Sgd sgd = {.momentum = 0.5, .weight_decay = 0.1, .clip = 2.5};
-  assert_float_equal(sgd_step(params, &sgd, 0.2), 5, 1e-12);
+  Optimizer sgd = {.momentum = 0.5, .weight_decay = 0.1, .clip = 2.5};
+  assert_float_equal(optimizer_step(&sgd, params, 0.2), 5, 1e-12);
   /* d = g/2 + .1; m = d; w = 1 - lr (d + .5 m) */
   assert_float_equal(*w0, 1 - 0.2 * 1.5 * 1.6, 1e-12);
   assert_float_equal(*w1, 1 - 0.02 * 1.5 * 2.1, 1e-12);
   *g0 = NAN;
   double before = *w0;
-  assert_true(isnan(sgd_step(params, &sgd, 0.2)));
+  assert_true(isnan(optimizer_step(&sgd, params, 0.2)));
   assert_true(*w0 == before);
   params_free(params);
 }
@@ -351,7 +351,7 @@ static Params *of_each_kind(Param *made[PARAM_KINDS]) {
     const ParamAs as = {.kind = (ParamKind)k, .init = {INIT_NORMAL, 1, 0, 0}};
     made[k] = params_get(params, name[k], 1, (int64_t[]){5}, &as, &(Error){0});
   }
-  sgd_states(params);
+  optimizer_states(&(Optimizer){0}, params);
   assert_true(params_allocate(params, 4, &(Error){0}));
   return params;
 }
@@ -372,7 +372,7 @@ static void test_only_the_trained_have_gradients_and_states(void **state) {
   float before[PARAM_KINDS][5];
   for (int k = 0; k < PARAM_KINDS; k++) memcpy(before[k], params_weight(params, made[k]), 20);
   for (int i = 0; i < 5; i++) ((float *)params_gradient(params, made[PARAM_TRAINED]))[i] = 1;
-  sgd_step(params, &(Sgd){.momentum = .9, .weight_decay = .1}, .1);
+  optimizer_step(&(Optimizer){.momentum = .9, .weight_decay = .1}, params, .1);
   for (int k = 0; k < PARAM_KINDS; k++)
     for (int i = 0; i < 5; i++)
       assert_int_equal(((float *)params_weight(params, made[k]))[i] == before[k][i], k != 0);

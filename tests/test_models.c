@@ -161,7 +161,7 @@ static void fill(const Built *b) {
 
 static Built build(const char *variant, const Backend *backend, bool training) {
   Built b = {.params = params_make(backend->real)};
-  sgd_states(b.params);
+  optimizer_states(&(Optimizer){0}, b.params);
   b.params->group[GROUP_TRANSFORMER].factor = 0.3;
   b.graph = graph_make(b.params);
   bool alone = is_block(variant);
@@ -271,14 +271,14 @@ static void test_losses_fall(void **state) {
   for (int v = 0; v < used; v++) {
     if (is_block(variants[v])) continue;
     Built b = build(variants[v], &backend_cpu, true);
-    Sgd sgd = {.momentum = 0.9, .clip = 12};
+    Optimizer sgd = {.momentum = 0.9, .clip = 12};
     float first = 0, last = 0;
     for (int step = 0; step < 30; step++) {
       fill(&b);
       plan_run(b.plan, false);
       last = *(float *)b.model.loss->tensor.data;
       if (step == 0) first = last;
-      sgd_step(b.params, &sgd, 0.02);
+      optimizer_step(&sgd, b.params, 0.02);
     }
     if (!(last < 0.95 * first)) fail_msg("%s: loss %g after %g", variants[v], last, first);
     drop(&b);

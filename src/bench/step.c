@@ -46,7 +46,7 @@ static bool build(Step *step, const char *home, Error *error) {
                       .training = true};
   config_triple(step->config, "patch", shape.patch);
   step->params = params_make(step->backend->real);
-  step->sgd = config_sgd(step->config, step->params);
+  step->optimizer = config_optimizer(step->config, step->params);
   step->graph = graph_make(step->params);
   if (!model_build(home, step->config, &shape, step->graph, &step->model, error) ||
       !graph_backward(step->graph, step->model.loss))
@@ -94,7 +94,7 @@ static void start(Step *step) {
   const Model *m = &step->model;
   step->stepper = (Stepper){.plan = step->plan,
                             .params = step->params,
-                            .sgd = step->sgd,
+                            .optimizer = step->optimizer,
                             .input = {m->image, m->labels},
                             .result = {m->loss, m->part[0], m->part[1], m->part[2]}};
   stepper_make(&step->stepper);

@@ -19,7 +19,7 @@ typedef struct Step {
   const Backend *backend;
   json_t *config;
   Params *params;
-  Sgd sgd;
+  Optimizer optimizer;
   Graph *graph;
   Plan *plan;
   Model model;

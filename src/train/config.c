@@ -64,13 +64,70 @@ const Backend *config_backend(const json_t *config, Error *error) {
   return backend_open(name, error);
 }
 
-Sgd config_sgd(const json_t *config, Params *params) {
+static void read_ints(const json_t *list, Ints *ints) {
+  ints->count = (int)json_array_size(list);
+  CHECK(ints->count <= MAX_INTS, "%d numbers, at most %d", ints->count, MAX_INTS);
+  for (int i = 0; i < ints->count; i++)
+    ints->v[i] = (int)json_integer_value(json_array_get(list, (size_t)i));
+}
+
+/* Those of a table into its struct; what the configuration does not say is as the table says. */
+static void read_options(const json_t *config, const Option *table, void *options) {
+  options_defaults(table, options);
+  for (const Option *o = table; o->name; o++) {
+    void *field = (char *)options + o->offset;
+    const json_t *value = json_object_get(config, o->name);
+    if (!value) continue;
+    if (o->type == OPTION_INTS)
+      read_ints(value, field);
+    else if (o->type == OPTION_INT)
+      *(int *)field = (int)config_int(config, o->name);
+    else
+      *(double *)field = config_number(config, o->name);
+  }
+}
+
+/* Options that came later than stored trials: absent, they are what was done before. */
+static const char *text_or(const json_t *config, const char *key, const char *before) {
+  return json_object_get(config, key) ? config_text(config, key) : before;
+}
+
+static double number_or(const json_t *config, const char *key, double before) {
+  return json_object_get(config, key) ? config_number(config, key) : before;
+}
+
+static bool denied(const json_t *config, const char *key) {
+  return json_is_false(json_object_get(config, key));
+}
+
+Optimizer config_optimizer(const json_t *config, Params *params) {
+  const char *name = text_or(config, "optimizer", "sgd");
+  const OptimizerRow *row = optimizer_find(name);
+  CHECK(row, "no optimizer is called '%s'", name);
+  Optimizer optimizer = {.id = (OptimizerId)(row - optimizer_table),
+                         .weight_decay = config_number(config, "weight_decay"),
+                         .spares = {[ROLE_BIAS] = denied(config, "decay_biases"),
+                                    [ROLE_NORM] = denied(config, "decay_norms"),
+                                    [ROLE_EMBEDDING] = denied(config, "decay_embeddings")},
+                         .clip = config_number(config, "clip")};
+  read_options(config, row->options, &optimizer);
   params->group[GROUP_CNN].factor = config_number(config, "lr_cnn");
   params->group[GROUP_TRANSFORMER].factor = config_number(config, "lr_transformer");
-  if (!params->allocated) sgd_states(params);
-  return (Sgd){.momentum = config_number(config, "momentum"),
-               .weight_decay = config_number(config, "weight_decay"),
-               .clip = config_number(config, "clip")};
+  if (!params->allocated) optimizer_states(&optimizer, params);
+  return optimizer;
+}
+
+RateSchedule config_rates(const json_t *config) {
+  const char *name = text_or(config, "schedule", "poly");
+  const RateScheduleRow *row = rate_schedule_find(name);
+  CHECK(row, "no schedule is called '%s'", name);
+  RateSchedule schedule = {.id = (RateScheduleId)(row - rate_schedule_table),
+                           .lr = config_number(config, "lr"),
+                           .lr_min = number_or(config, "lr_min", 0),
+                           .steps = config_int(config, "steps"),
+                           .warmup = (int64_t)number_or(config, "warmup", 0)};
+  read_options(config, row->options, &schedule);
+  return schedule;
 }
 
 void config_triple(const json_t *config, const char *key, int out[3]) {

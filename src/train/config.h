@@ -5,6 +5,7 @@
 
 #include "engine/backend.h"
 #include "engine/optimizer.h"
+#include "engine/rate_schedule.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -31,7 +32,8 @@ void config_mode(const json_t *config);
 const Backend *config_backend(const json_t *config, Error *error);
 /* The optimiser, and into params what belongs to it there: the groups' factors and, before
  * params_allocate, the optimiser's blocks. */
-Sgd config_sgd(const json_t *config, Params *params);
+Optimizer config_optimizer(const json_t *config, Params *params);
+RateSchedule config_rates(const json_t *config);
 void config_triple(const json_t *config, const char *key, int out[3]);
 
 #endif

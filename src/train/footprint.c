@@ -40,7 +40,7 @@ bool footprint_make(Footprint *f, const json_t *config, const Backend *backend, 
   config_mode(config);
   *f = (Footprint){.backend = backend, .labelling = *labelling};
   f->params = params_make(backend->real);
-  f->sgd = config_sgd(config, f->params);
+  f->optimizer = config_optimizer(config, f->params);
   f->graph = network_build(config, channels, labelling, true, f->params, &f->model, error);
   if (f->graph) f->plan = plan_make(f->graph, f->backend, true, error);
   if (!f->plan || !plan_inference(f, config, channels, error)) {
@@ -150,7 +150,7 @@ static int ascending(const void *a, const void *b) {
  * when there is no time for more. */
 static double median_step(Footprint *f, double seconds) {
   Stepper stepper = {
-      .plan = f->plan, .params = f->params, .sgd = f->sgd, .result = {f->model.loss}};
+      .plan = f->plan, .params = f->params, .optimizer = f->optimizer, .result = {f->model.loss}};
   double time[STEPS_MAX], start = seconds_now();
   int count = 0;
   collect_inputs(f->graph, &stepper);

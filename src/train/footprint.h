@@ -14,7 +14,7 @@
 typedef struct Footprint {
   const Backend *backend;
   Params *params;
-  Sgd sgd;
+  Optimizer optimizer;
   Graph *graph; /* of the training step */
   Plan *plan;
   Model model;

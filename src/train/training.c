@@ -139,10 +139,10 @@ static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64
                       TrainingEnd *end, Error *error) {
   Window window = {0};
   for (int64_t step = first; step < t->steps; step++) {
-    double rate = poly_rate(t->rate, step, t->steps);
+    double rate = rate_schedule_at(&t->rates, step);
     stepper->profile = t->profile && step > first;
     run_step(t, loader, stepper, step, step == first, rate);
-    window_add(&window, stepper, t->sgd.clip);
+    window_add(&window, stepper, t->optimizer.clip);
     if (not_finite(stepper, step, rate, error)) {
       report(t, &window, step, rate, NAN);
       *end = TRAINING_COLLAPSED;
@@ -179,7 +179,7 @@ bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *err
   const Model *m = t->model;
   Stepper stepper = {.plan = t->plan,
                      .params = t->params,
-                     .sgd = t->sgd,
+                     .optimizer = t->optimizer,
                      .input = {m->image, m->labels},
                      .result = {m->loss, m->part[0], m->part[1], m->part[2]},
                      .eager = t->eager,

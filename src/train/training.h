@@ -2,6 +2,7 @@
 #ifndef TRAIN_TRAINING_H
 #define TRAIN_TRAINING_H
 
+#include "engine/rate_schedule.h"
 #include "engine/stepper.h"
 #include "lua/bind.h"
 #include "src/data/batches/loader.h"
@@ -21,8 +22,8 @@ typedef struct Training {
   const Model *model;
   const Sampler *sampler;
   int workers; /* threads that prepare batches; 0: none. Changes no bit */
-  Sgd sgd;
-  double rate; /* initial */
+  Optimizer optimizer;
+  RateSchedule rates;
   int64_t steps, save_every;
   const char *checkpoint; /* NULL: none */
   const char *recipe;     /* metadata of the checkpoint: see cases.h */

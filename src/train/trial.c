@@ -95,7 +95,7 @@ typedef struct Trial {
   char *recipe; /* stored with the weights */
   Sampler *sampler, *validation;
   Params *params;
-  Sgd sgd;
+  Optimizer optimizer;
   Graph *train_graph, *infer_graph;
   Plan *train_plan, *infer_plan;
   Model train, infer;
@@ -153,7 +153,7 @@ static Graph *build(Trial *t, bool training, Model *model, Error *error) {
 
 static bool prepare_model(Trial *t, Error *error) {
   t->params = params_make(t->backend->real);
-  t->sgd = config_sgd(t->config, t->params);
+  t->optimizer = config_optimizer(t->config, t->params);
   t->train_graph = build(t, true, &t->train, error);
   t->infer_graph = t->train_graph ? build(t, false, &t->infer, error) : NULL;
   if (!t->infer_graph) return false;
@@ -223,8 +223,8 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .sampler = t->sampler,
       .workers = flags.workers,
       .waited_s = &t->waited_s,
-      .sgd = t->sgd,
-      .rate = config_number(c, "lr"),
+      .optimizer = t->optimizer,
+      .rates = config_rates(c),
       .steps = config_int(c, "steps"),
       .save_every = config_int(c, "save_every"),
       .rule = collapse_rule(c),
