@@ -312,9 +312,26 @@ static void looks_and_what_they_spend(void **state) {
   for (int k = 0; k < 4; k++) near_to(looks.weight[k], w[k]);
   looks = looks_plan(5);
   assert_int_equal(looks.count, 1);
-  assert_int_equal(looks_affordable(7200, 60, 4), 30);
-  assert_int_equal(looks_affordable(7200, 200, 4), 9);
-  assert_int_equal(looks_affordable(10, 200, 4), 5);
+  assert_int_equal(looks_affordable(7200, 240, 1), 30);
+  assert_int_equal(looks_affordable(7200, 800, 1), 9);
+  assert_int_equal(looks_affordable(10, 800, 1), 5);
+  assert_int_equal(looks_affordable(10, 800, 5), 1);
+}
+
+/* Five folds make a verdict with one seed; looks count seeds of every fold, and spend all alike. */
+static void looks_at_folds(void **state) {
+  (void)state;
+  const int seeds[] = {1, 2, 3, 5, 7, 10, 14, 20, 28, 30};
+  Looks looks = looks_plan_folds(30, 5);
+  assert_int_equal(looks.count, 10);
+  double sum = 0;
+  for (int k = 0; k < 10; k++) {
+    assert_int_equal(looks.seeds[k], seeds[k]);
+    sum += looks.weight[k];
+  }
+  near_to(sum, 1);
+  assert_int_equal(looks_least(4), 0);
+  assert_int_equal(looks_least(1), 5);
 }
 
 /* Of p by look: the least p_k / w_k, then Holm. */
@@ -376,6 +393,51 @@ static void seeds_are_added_until_it_is_decided(void **state) {
   assert_int_equal(claims[0].claim, CLAIM_CONTRADICTED);
 }
 
+/* Two seeds of five folds, which stand seed by seed: the first look is at five trials a row. */
+static void folds_are_looked_at_seed_by_seed(void **state) {
+  (void)state;
+  static double a[10], b[10];
+  const int fold[] = {0, 1, 2, 3, 4, 0, 1, 2, 3, 4};
+  for (int t = 0; t < 10; t++) {
+    a[t] = 0.8 + 0.01 * (t % 5);
+    b[t] = a[t] + (t < 5 ? 0.001 * (t % 3 - 1) : 0.2 + 0.001 * (t % 5));
+  }
+  Figures row = {.trials = 10, .cases = 1, .labels = 1, .value = b, .fold = fold}, above = row;
+  above.value = a;
+  LooksClaim claim = {.row = &row, .above = &above, .paper = 0.01};
+  Looks looks = looks_plan_folds(2, 5);
+  row.trials = 9; /* a fold of the second seed is missing */
+  LooksState now = looks_replay(&looks, &claim, 1, false);
+  assert_int_equal(now.looks, 1);
+  assert_int_equal(now.next, 2);
+  assert_int_equal(claim.claim, CLAIM_UNDECIDED);
+  row.trials = 10;
+  now = looks_replay(&looks, &claim, 1, false);
+  assert_int_equal(now.looks, 2);
+  assert_int_equal(claim.claim, CLAIM_SUPPORTED);
+}
+
+/* A row that no further trial of which will end holds up nobody else; its claim counts in Holm. */
+static void a_lost_row_holds_up_nobody(void **state) {
+  (void)state;
+  static double a[SEEDS * CASES], b[SEEDS * CASES], c[SEEDS * CASES];
+  Figures rows[] = {row_of(a, 0.5, 0.01), row_of(b, 0.516, 0.011), row_of(c, 0.7, 0.012)};
+  LooksClaim claims[] = {{.row = &rows[1], .above = &rows[0], .paper = 0.02},
+                         {.row = &rows[2], .above = &rows[1], .paper = 0.03, .lost = true}};
+  Looks looks = looks_plan(12);
+  rows[0].trials = rows[1].trials = 7;
+  rows[2].trials = 3;
+  LooksState now = looks_replay(&looks, claims, 2, false);
+  assert_int_equal(now.looks, 2);
+  assert_int_equal(claims[1].looks, 0);
+  assert_int_equal(now.next, claims[0].claim == CLAIM_UNDECIDED ? 10 : 0);
+  near_to(claims[0].adjusted, fmin(1, 2 * claims[0].q));
+  rows[0].trials = rows[1].trials = 4;
+  now = looks_replay(&looks, claims + 1, 1, false);
+  assert_int_equal(now.next, 0);
+  assert_int_equal(now.open, 1);
+}
+
 /* A paper's difference far below what twelve seeds see, and rows that are equal: given up. */
 static void what_cannot_be_decided_is_given_up(void **state) {
   (void)state;
@@ -413,6 +475,9 @@ int main(void) {
       cmocka_unit_test(how_many_seeds_a_difference_needs),
       cmocka_unit_test(looks_and_what_they_spend),
       cmocka_unit_test(what_looks_come_to),
+      cmocka_unit_test(looks_at_folds),
+      cmocka_unit_test(folds_are_looked_at_seed_by_seed),
+      cmocka_unit_test(a_lost_row_holds_up_nobody),
       cmocka_unit_test(seeds_are_added_until_it_is_decided),
       cmocka_unit_test(what_cannot_be_decided_is_given_up),
   };

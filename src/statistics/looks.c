@@ -8,16 +8,23 @@
 
 static const double HOPELESS = 0.1;
 
-int looks_affordable(double budget_s, double trial_s, int rows) {
-  double most = rows > 0 && trial_s > 0 ? floor(budget_s / (trial_s * rows)) : LOOKS_MOST;
-  return most < LOOKS_LEAST ? LOOKS_LEAST : most > LOOKS_MOST ? LOOKS_MOST : (int)most;
+int looks_least(int folds) {
+  if (folds == 1) return LOOKS_LEAST;
+  return folds >= FOLDS_VERDICT ? 1 : 0;
 }
 
-Looks looks_plan(int most) {
-  CHECK(most >= LOOKS_LEAST && most <= LOOKS_MOST, "looks at up to %d seeds", most);
-  Looks looks = {.most = most};
+int looks_affordable(double budget_s, double seed_s, int folds) {
+  double most = seed_s > 0 ? floor(budget_s / seed_s) : LOOKS_MOST;
+  int least = looks_least(folds);
+  return most < least ? least : most > LOOKS_MOST ? LOOKS_MOST : (int)most;
+}
+
+Looks looks_plan_folds(int most, int folds) {
+  int least = looks_least(folds);
+  CHECK(least > 0 && most >= least && most <= LOOKS_MOST, "looks at up to %d seeds", most);
+  Looks looks = {.most = most, .folds = folds};
   double spent = 0;
-  for (int seeds = LOOKS_LEAST;; seeds = (7 * seeds + 4) / 5) {
+  for (int seeds = least;; seeds = (7 * seeds + 4) / 5) {
     if (seeds > most) seeds = most;
     double share = (double)seeds / most * seeds / most;
     looks.seeds[looks.count] = seeds;
@@ -27,12 +34,16 @@ Looks looks_plan(int most) {
   }
 }
 
+Looks looks_plan(int most) {
+  return looks_plan_folds(most, 1);
+}
+
 double looks_spent(const Looks *looks, int k, double p, double q) {
   return fmin(q, p / looks->weight[k]);
 }
 
 bool looks_hopeless(const Contrast *contrast, double paper, int seeds, int most, double level) {
-  if (seeds >= most || contrast->state != CONTRAST_WHOLE) return false;
+  if (seeds >= most || contrast->state != CONTRAST_WHOLE || contrast->folds > 1) return false;
   double w = (double)seeds / most, spread = contrast->spread_row + contrast->spread_above;
   double freedom = contrast->freedom * (most - 1) / (seeds - 1);
   double c = student_critical(level, freedom) * sqrt(w * spread + contrast->variance - spread);
@@ -47,9 +58,9 @@ bool looks_hopeless(const Contrast *contrast, double paper, int seeds, int most,
   return true;
 }
 
-static Figures first(const Figures *figures, int trials) {
+static Figures first(const Figures *figures, const Looks *looks, int k) {
   Figures part = *figures;
-  part.trials = trials;
+  part.trials = looks->seeds[k] * looks->folds;
   return part;
 }
 
@@ -57,13 +68,21 @@ static bool open_claim(const LooksClaim *claim) {
   return claim->claim == CLAIM_UNDECIDED;
 }
 
-/* Every open claim has the trials of this look. */
-static bool complete(const LooksClaim *claims, int count, int seeds) {
-  for (int i = 0; i < count; i++)
-    if (open_claim(&claims[i]) &&
-        (claims[i].row->trials < seeds || claims[i].above->trials < seeds))
-      return false;
-  return true;
+static bool has_trials(const LooksClaim *claim, const Looks *looks, int k) {
+  int trials = looks->seeds[k] * looks->folds;
+  return claim->row->trials >= trials && claim->above->trials >= trials;
+}
+
+/* Every open claim has the trials of this look, but for those that get no more, and one has. */
+static bool complete(const LooksClaim *claims, int count, const Looks *looks, int k) {
+  bool any = false;
+  for (int i = 0; i < count; i++) {
+    if (!open_claim(&claims[i])) continue;
+    bool has = has_trials(&claims[i], looks, k);
+    if (!has && !claims[i].lost) return false;
+    any = any || has;
+  }
+  return any;
 }
 
 static void narrow(double *low, double *high, double new_low, double new_high) {
@@ -72,10 +91,11 @@ static void narrow(double *low, double *high, double new_low, double new_high) {
 }
 
 static void look(LooksClaim *claim, const Looks *looks, int k, bool cases_fixed) {
-  Figures row = first(claim->row, looks->seeds[k]), above = first(claim->above, looks->seeds[k]);
-  double p = contrast_claim(&row, &above, cases_fixed, &claim->contrast), low, high;
+  Figures row = first(claim->row, looks, k), above = first(claim->above, looks, k);
+  double low, high;
+  claim->p = contrast_claim(&row, &above, cases_fixed, &claim->contrast);
   claim->looks = k + 1;
-  claim->q = looks_spent(looks, k, p, claim->q);
+  claim->q = looks_spent(looks, k, claim->p, claim->q);
   contrast_interval(&claim->contrast, CLAIM_ALPHA * looks->weight[k], &low, &high);
   narrow(&claim->alone_low, &claim->alone_high, low, high);
 }
@@ -93,7 +113,8 @@ static double decide(const Looks *looks, LooksClaim *claims, int count, int k) {
     const Contrast *contrast = &claim->contrast;
     if (q[i] <= CLAIM_ALPHA)
       claim->claim = claim_judge(claim->paper, contrast, q[i], CLAIM_ALPHA);
-    else if (looks_hopeless(contrast, claim->paper, looks->seeds[k], looks->most, level * last))
+    else if (claim->looks == k + 1 &&
+             looks_hopeless(contrast, claim->paper, looks->seeds[k], looks->most, level * last))
       claim->claim = CLAIM_OUT_OF_REACH;
   }
   return level;
@@ -104,7 +125,7 @@ static void intersect(const Looks *looks, LooksClaim *claim, double level, bool 
   for (int k = 0; k < claim->looks; k++) {
     Contrast contrast;
     double low, high;
-    Figures row = first(claim->row, looks->seeds[k]), above = first(claim->above, looks->seeds[k]);
+    Figures row = first(claim->row, looks, k), above = first(claim->above, looks, k);
     contrast_claim(&row, &above, cases_fixed, &contrast);
     contrast_interval(&contrast, level * looks->weight[k], &low, &high);
     narrow(&claim->low, &claim->high, low, high);
@@ -117,21 +138,24 @@ LooksState looks_replay(const Looks *looks, LooksClaim *claims, int count, bool 
     LooksClaim *c = &claims[i];
     c->claim = CLAIM_UNDECIDED;
     c->looks = 0;
-    c->q = c->adjusted = 1;
+    c->p = c->q = c->adjusted = 1;
     c->contrast = (Contrast){.state = CONTRAST_NOTHING, .value = NAN};
     c->low = c->high = c->alone_low = c->alone_high = NAN;
   }
   while (state.looks < looks->count && state.open > 0) {
     int k = state.looks;
-    if (!complete(claims, count, looks->seeds[k])) break;
+    if (!complete(claims, count, looks, k)) break;
     for (int i = 0; i < count; i++)
-      if (open_claim(&claims[i])) look(&claims[i], looks, k, cases_fixed);
+      if (open_claim(&claims[i]) && has_trials(&claims[i], looks, k))
+        look(&claims[i], looks, k, cases_fixed);
     state.level = decide(looks, claims, count, k);
     state.open = 0;
     for (int i = 0; i < count; i++) state.open += open_claim(&claims[i]);
     state.looks++;
   }
-  if (state.open && state.looks < looks->count) state.next = looks->seeds[state.looks];
+  bool going = false;
+  for (int i = 0; i < count; i++) going = going || (open_claim(&claims[i]) && !claims[i].lost);
+  if (going && state.looks < looks->count) state.next = looks->seeds[state.looks];
   for (int i = 0; i < count; i++) intersect(looks, &claims[i], state.level, cases_fixed);
   return state;
 }

@@ -8,7 +8,9 @@
  * p_k is contrast_claim's of the first S_k ended trials of both rows. A claim that is decided stays
  * so, and its rows need no further seeds. A claim is given up (not binding for the error) where the
  * chance of deciding it at the last look is below 10 % whether the true difference is the measured
- * one, the paper's or the paper's with the other sign. The bound holds for any dependence of claims
+ * one, the paper's or the paper's with the other sign. With folds as units S counts the seeds of each
+ * fold; five folds make a verdict with one seed already, so that the looks begin at 1, and nothing
+ * is given up, since the seeds' part of the spread is not known apart. The bound holds for any dependence of claims
  * and looks. Everything is computed anew from the trials, so that nothing else need be stored than
  * the claims and `most`. */
 #ifndef STATISTICS_LOOKS_H
@@ -16,27 +18,33 @@
 
 #include "src/statistics/family.h"
 
-enum { LOOKS_LEAST = 5, LOOKS_MOST = 30, LOOKS = 8 };
+enum { LOOKS_LEAST = 5, LOOKS_MOST = 30, LOOKS = 10 };
 
 typedef struct Looks {
   int most, count;
+  int folds;        /* trials that a seed is */
   int seeds[LOOKS]; /* (count) S_k */
   double weight[LOOKS];
 } Looks;
 
-/* The most seeds a row that a budget pays for, within LOOKS_LEAST .. LOOKS_MOST: rows are those of
- * which something is claimed. */
-int looks_affordable(double budget_s, double trial_s, int rows);
+/* Seeds of the first look; 0: so many folds never make a verdict. */
+int looks_least(int folds);
+/* The most seeds a row that a budget pays for, from looks_least to LOOKS_MOST: seed_s is what one
+ * seed of all rows takes of which something is claimed, with its folds. */
+int looks_affordable(double budget_s, double seed_s, int folds);
 Looks looks_plan(int most);
+Looks looks_plan_folds(int most, int folds);
 
 /* A claim and what its looks came to. Trials that ended stand in the order of their seeds, one a
- * seed, of one fold; a collapsed one has ended. */
+ * seed, or of folds one a seed and fold, the folds of a seed together; a collapsed one has ended. */
 typedef struct LooksClaim {
   const Figures *row, *above;
   double paper; /* makes a claim (claim_made) */
+  bool lost;    /* a row of it gets no further trials: it is looked at no more, and stays open */
   /* Filled: */
   Claim claim; /* supported, contradicted, out of reach; undecided: open */
   int looks;   /* that it was looked at */
+  double p;    /* of its last look */
   double q, adjusted;
   Contrast contrast;            /* at its last look; state CONTRAST_NOTHING before the first */
   double low, high;             /* of all its looks together, after Holm; NaN before the first */
@@ -46,7 +54,7 @@ typedef struct LooksClaim {
 typedef struct LooksState {
   int looks;    /* that were complete: every claim then open had its trials */
   int open;     /* claims that are undecided */
-  int next;     /* seeds a row for the next look; 0: none is left, or no claim is open */
+  int next;     /* seeds a row for the next look; 0: none is left, or no claim can be looked at */
   double level; /* alpha / (m - R) */
 } LooksState;
 
