@@ -41,11 +41,13 @@ static Value *saved(Graph *graph, Value *value) {
 static void append(Graph *graph, const Node *forward) {
   Value *in[MAX_IN];
   Call call = forward->call;
+  const Op *op = call.op;
   call.backward = true;
+  for (int i = 0; i < call.n_in; i++)
+    if (forward->in[i]->differentiable && !(op->constant & SAVES_IN(i))) call.wants |= SAVES_IN(i);
   unsigned saves = op_saves(&call);
   for (int i = 0; i < call.n_in; i++)
     in[i] = saves & SAVES_IN(i) ? saved(graph, forward->in[i]) : forward->in[i];
-  const Op *op = forward->call.op;
   Node *node = graph_append(graph, forward->op);
   node->call = call;
   node->scope = forward->scope;
@@ -57,7 +59,7 @@ static void append(Graph *graph, const Node *forward) {
   }
   for (int i = 0; i < forward->call.n_in; i++) {
     node->in[i] = in[i];
-    if (!forward->in[i]->differentiable || op->constant & SAVES_IN(i)) continue;
+    if (!(call.wants & SAVES_IN(i))) continue;
     node->call.din[i] = node->call.in[i];
     node->din[i] = graph_value(graph, VALUE_ACTIVATION, &node->call.in[i], op->name);
     node->din[i]->producer = node;

@@ -14,6 +14,7 @@ static bool only_normed(const Graph *graph, const Value *value) {
 static void not_wanted(Node *node, int i) {
   node->din[i] = NULL;
   node->call.din[i] = (Tensor){0};
+  node->call.wants &= ~SAVES_IN(i);
 }
 
 /* A bias that instance norm takes out again with the mean has no gradient but rounding errors,

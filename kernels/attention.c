@@ -20,6 +20,7 @@ static const Option options[] = {
 
 enum { IN_Q, IN_K, IN_V, IN_MASK };
 enum { OUT_Y, OUT_LSE, OUT_P = OUT_LSE }; /* naive: p in the place of lse */
+enum { SAVES_ALL = SAVES_ALL_IN | SAVES_OUT(OUT_Y) | SAVES_OUT(OUT_LSE) };
 
 static bool naive(const Call *call) {
   return ((const AttentionOptions *)call->options)->naive;
@@ -182,7 +183,7 @@ static bool prepare(Call *call, Error *error) {
 
 /* The mask is in the probabilities already. */
 static unsigned saves_at(const Call *call) {
-  return call->op->saves & (naive(call) ? ~SAVES_IN(IN_MASK) : ~0u);
+  return naive(call) ? ~SAVES_IN(IN_MASK) : ~0u;
 }
 
 const Op OP_ROW(attention) = {
@@ -191,8 +192,7 @@ const Op OP_ROW(attention) = {
     .min_in = 3,
     .max_in = 4,
     .n_out = 2,
-    .saves = SAVES_IN(IN_Q) | SAVES_IN(IN_K) | SAVES_IN(IN_V) | SAVES_IN(IN_MASK) |
-             SAVES_OUT(OUT_Y) | SAVES_OUT(OUT_LSE),
+    .saves = {[IN_Q] = SAVES_ALL, [IN_K] = SAVES_ALL, [IN_V] = SAVES_ALL},
     .saves_at = saves_at,
     .constant = SAVES_IN(IN_MASK),
     .options = options,

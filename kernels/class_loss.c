@@ -81,7 +81,7 @@ const Op OP_ROW(class_loss) = {
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,
-    .saves = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_ASSIGNMENT),
+    .saves = {[IN_LOGITS] = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_ASSIGNMENT)},
     .constant = SAVES_IN(IN_ASSIGNMENT),
     .options = options,
     .options_bytes = sizeof(ClassLossOptions),

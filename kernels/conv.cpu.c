@@ -122,10 +122,11 @@ static bool winograd_fits(const Call *call) {
   return whole && tensor_rows(y) >= 8 * LEAST_TILES;
 }
 
-static Maps maps_of(const Tensor *part, int count) {
+/* `part`: the shapes; a gradient that is not wanted has none of its own. */
+static Maps maps_of(const Tensor *part, const Tensor *data, int count) {
   Maps maps = {.count = count};
   for (int i = 0; i < count; i++) {
-    maps.data[i] = part[i].data;
+    maps.data[i] = data[i].data;
     maps.channels[i] = part[i].dim[4];
     maps.type[i] = part[i].type;
   }
@@ -135,8 +136,9 @@ static Maps maps_of(const Tensor *part, int count) {
 static void winograd_back(const Call *call, const WinogradForm *form) {
   Winograd shape = winograd_of(call);
   int parts = call->n_in - IN_X;
-  Maps x = maps_of(&call->in[IN_X], parts), dx = maps_of(&call->din[IN_X], parts);
-  Maps dy = maps_of(&call->dout[0], 1);
+  const Tensor *in = &call->in[IN_X], *out = &call->out[0];
+  Maps x = maps_of(in, in, parts), dx = maps_of(in, &call->din[IN_X], parts);
+  Maps dy = maps_of(out, &call->dout[0], 1);
   if (dx.data[0] || dx.data[1])
     form->backward_x(&shape, &dy, call->in[IN_W].data, &dx, call->scratch);
   if (call->din[IN_W].data)
@@ -218,8 +220,8 @@ static void forward(const Call *call) {
   const State *state = call->state;
   if (state->winograd) {
     Winograd shape = winograd_of(call);
-    Maps x = maps_of(&call->in[IN_X], call->n_in - IN_X);
-    Maps y = maps_of(&call->out[0], 1);
+    Maps x = maps_of(&call->in[IN_X], &call->in[IN_X], call->n_in - IN_X);
+    Maps y = maps_of(&call->out[0], &call->out[0], 1);
     state->winograd->forward(&shape, &x, call->in[IN_W].data, call->in[IN_B].data, &y,
                              call->scratch);
     return;

@@ -45,11 +45,8 @@ static bool is_dense(const Call *call) {
   return call->n_in == IN_X + 1 && one && stride[0] * stride[1] * stride[2] == 1;
 }
 
-/* A gradient that the graph does not want has no shape (an image's). */
 static bool wants_input(const Call *call) {
-  bool any = false;
-  for (int i = IN_X; i < call->n_in; i++) any = any || call->din[i].rank > 0;
-  return any;
+  return call->wants >> IN_X;
 }
 
 /* ---- preparing ------------------------------------------------------------------------------- */
@@ -82,8 +79,9 @@ static bool choose(const Call *call, Conv *c, Error *error) {
   ConvolutionShape s = shape_of(call, c);
   if (!call->backward)
     return (c->forward = convolution_make(&s, CONVOLUTION_Y, true, error)) != NULL;
-  c->weight = convolution_make(&s, CONVOLUTION_W, false, error);
-  if (!c->weight || !wants_input(call)) return c->weight != NULL;
+  if (wants_of(call, IN_W) && !(c->weight = convolution_make(&s, CONVOLUTION_W, false, error)))
+    return false;
+  if (!wants_input(call)) return true;
   s.adds = c->whole_x && adds_to(call, IN_X);
   c->input = convolution_make(&s, CONVOLUTION_X, false, error);
   c->whole_dx = c->whole_x && c->input;

@@ -96,7 +96,7 @@ static void backward(const Call *call) {
     for (int64_t c = 0; c < channels; c++) {
       int64_t weight = (c * taps + source.tap) * outs;
       double sum = 0;
-      for (int64_t o = 0; o < outs; o++) sum += (double)dy[o] * w[weight + o];
+      for (int64_t o = 0; dx && o < outs; o++) sum += (double)dy[o] * w[weight + o];
       if (dx) dx[source.row * channels + c] += (REAL)sum;
       for (int64_t o = 0; dw && o < outs; o++)
         dw[weight + o] += x[source.row * channels + c] * dy[o];
@@ -111,7 +111,7 @@ const Op OP_ROW(conv_transpose) = {
     .max_in = 3,
     .n_out = 1,
     .flags = OP_UNORDERED,
-    .saves = SAVES_IN(IN_W) | SAVES_IN(IN_X),
+    .saves = {[IN_W] = SAVES_IN(IN_X), [IN_X] = SAVES_IN(IN_W)},
     .options = options,
     .options_bytes = sizeof(ConvTransposeOptions),
     .shape = shape,

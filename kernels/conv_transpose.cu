@@ -54,9 +54,11 @@ static bool choose(const Call *call, Transpose *t, Error *error) {
   ConvolutionShape s = shape_of(call, t->type);
   if (!call->backward)
     return (t->forward = convolution_make(&s, CONVOLUTION_X, true, error)) != NULL;
-  t->weight = convolution_make(&s, CONVOLUTION_W, false, error);
+  if (wants_of(call, IN_W) && !(t->weight = convolution_make(&s, CONVOLUTION_W, false, error)))
+    return false;
+  if (!wants_of(call, IN_X)) return true;
   s.adds = adds_to(call, IN_X) && call->in[IN_X].type == t->type;
-  t->input = t->weight ? convolution_make(&s, CONVOLUTION_Y, false, error) : NULL;
+  t->input = convolution_make(&s, CONVOLUTION_Y, false, error);
   t->apart = !t->input && s.adds; /* no engine adds: into the scratch, and from there */
   s.adds = false;
   if (t->apart) t->input = convolution_make(&s, CONVOLUTION_Y, false, error);

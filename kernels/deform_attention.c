@@ -222,13 +222,14 @@ static void backward(const Call *call) {
     for (int m = 0; m < o->heads; m++) head_backward(call, row, m);
 }
 
+#define FOUR_ALL SAVES_ALL_IN, SAVES_ALL_IN, SAVES_ALL_IN, SAVES_ALL_IN
 const Op OP_ROW(deform_attention) = {
     .name = "deform_attention",
     .doc = "multi-scale deformable attention in 3D (the papers' bridge)",
     .min_in = 3,
     .max_in = MAX_IN,
     .n_out = 1,
-    .saves = SAVES_ALL_IN,
+    .saves = {FOUR_ALL, FOUR_ALL, FOUR_ALL, FOUR_ALL},
     .options = options,
     .options_bytes = sizeof(DeformAttentionOptions),
     .shape = shape,

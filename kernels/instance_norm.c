@@ -16,6 +16,8 @@ static const Option options[] = {{"epsilon", OPTION_FLOAT, offsetof(InstanceNorm
 
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
+/* LeakyReLU's slope is found by computing its argument again. */
+enum { SAVES_ALL = SAVES_ALL_IN | SAVES_OUT(OUT_MEAN) | SAVES_OUT(OUT_RSTD) };
 
 static bool shape(Call *call, Error *error) {
   const Tensor *gamma = &call->in[IN_GAMMA], *beta = &call->in[IN_BETA], *x = &call->in[IN_X];
@@ -117,8 +119,7 @@ const Op OP_ROW(instance_norm) = {
     .max_in = 3,
     .n_out = 3,
     .flags = OP_AGAIN,
-    .saves = SAVES_IN(IN_GAMMA) | SAVES_IN(IN_BETA) | SAVES_IN(IN_X) | SAVES_OUT(OUT_MEAN) |
-             SAVES_OUT(OUT_RSTD),
+    .saves = {[IN_GAMMA] = SAVES_ALL, [IN_BETA] = SAVES_ALL, [IN_X] = SAVES_ALL},
     .options = options,
     .options_bytes = sizeof(InstanceNormOptions),
     .shape = shape,

@@ -14,6 +14,7 @@ static const Option options[] = {{"epsilon", OPTION_FLOAT, offsetof(LayerNormOpt
 
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
+enum { SAVES_X = SAVES_IN(IN_X) | SAVES_OUT(OUT_MEAN) | SAVES_OUT(OUT_RSTD) };
 
 static bool shape(Call *call, Error *error) {
   const Tensor *gamma = &call->in[IN_GAMMA], *beta = &call->in[IN_BETA], *x = &call->in[IN_X];
@@ -65,7 +66,8 @@ static void backward_row(const Call *call, int64_t row) {
   double sum_g = 0, sum_gh = 0;
   for (int pass = 0; pass < 2; pass++) /* the sums, then the gradient that needs them */
     for (int64_t c = 0; c < width; c++) {
-      double h = (x[c] - mean) * rstd, dz = dy ? dy[row * width + c] : 0, g = dz * gamma[c];
+      double h = (x[c] - mean) * rstd, dz = dy ? dy[row * width + c] : 0;
+      double g = dx ? dz * gamma[c] : 0;
       if (pass == 0) {
         sum_g += g / (double)width;
         sum_gh += g * h / (double)width;
@@ -92,7 +94,9 @@ const Op OP_ROW(layer_norm) = {
     .min_in = 3,
     .max_in = 3,
     .n_out = 3,
-    .saves = SAVES_IN(IN_GAMMA) | SAVES_IN(IN_X) | SAVES_OUT(OUT_MEAN) | SAVES_OUT(OUT_RSTD),
+    .saves = {[IN_GAMMA] = SAVES_X,
+              [IN_BETA] = SAVES_X, /* without need: it is asked for with gamma's, or not at all */
+              [IN_X] = SAVES_X | SAVES_IN(IN_GAMMA)},
     .options = options,
     .options_bytes = sizeof(LayerNormOptions),
     .shape = shape,

@@ -40,9 +40,10 @@ static int64_t terms(const Call *call, int gradient) {
   return gradient < IN_X ? tensor_rows(&call->out[0]) : w->dim[0];
 }
 
+/* y tells where the ReLU let through. */
 static unsigned saves_at(const Call *call) {
   const LinearOptions *o = call->options;
-  return SAVES_IN(IN_W) | SAVES_IN(IN_X) | (o->activation == ACT_RELU ? SAVES_OUT(0) : 0);
+  return o->activation == ACT_RELU ? ~0u : ~SAVES_OUT(0);
 }
 
 static void forward(const Call *call) {
@@ -81,7 +82,9 @@ const Op OP_ROW(linear) = {
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,
-    .saves = SAVES_IN(IN_W) | SAVES_IN(IN_X) | SAVES_OUT(0),
+    .saves = {[IN_W] = SAVES_IN(IN_X) | SAVES_OUT(0),
+              [IN_B] = SAVES_OUT(0),
+              [IN_X] = SAVES_IN(IN_W) | SAVES_OUT(0)},
     .saves_at = saves_at,
     .options = options,
     .options_bytes = sizeof(LinearOptions),

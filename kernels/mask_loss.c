@@ -129,8 +129,8 @@ const Op OP_ROW(mask_loss) = {
     .min_in = 3,
     .max_in = 3,
     .n_out = 3,
-    .saves = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_LABELS) | SAVES_IN(IN_ASSIGNMENT) |
-             SAVES_OUT(OUT_SUMS),
+    .saves = {[IN_LOGITS] = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_LABELS) | SAVES_IN(IN_ASSIGNMENT) |
+                            SAVES_OUT(OUT_SUMS)},
     .constant = SAVES_IN(IN_LABELS) | SAVES_IN(IN_ASSIGNMENT),
     .options = options,
     .options_bytes = sizeof(MaskLossOptions),

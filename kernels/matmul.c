@@ -60,7 +60,7 @@ static void forward(const Call *call) {
 
 static void backward(const Call *call) {
   bool transpose = ((const MatmulOptions *)call->options)->transpose;
-  const REAL *a = call->in[IN_A].data, *dy = call->dout[0].data;
+  const REAL *a = call->in[IN_A].data, *b = call->in[IN_B].data, *dy = call->dout[0].data;
   REAL *da = call->din[IN_A].data, *db = call->din[IN_B].data;
   int64_t samples = matmul_samples(&call->in[IN_A]), rows = tensor_rows(&call->in[IN_A]);
   int64_t channels = tensor_last(&call->in[IN_A]), outs = tensor_last(&call->out[0]);
@@ -68,12 +68,11 @@ static void backward(const Call *call) {
     if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
   for (int64_t row = 0; row < rows; row++) {
     int64_t first = row / (rows / samples) * channels * outs;
-    const REAL *b = (const REAL *)call->in[IN_B].data + first;
     for (int64_t o = 0; o < outs; o++)
       for (int64_t c = 0; c < channels; c++) {
-        int64_t at = transpose ? o * channels + c : c * outs + o;
+        int64_t at = first + (transpose ? o * channels + c : c * outs + o);
         if (da) da[row * channels + c] += dy[row * outs + o] * b[at];
-        if (db) db[first + at] += dy[row * outs + o] * a[row * channels + c];
+        if (db) db[at] += dy[row * outs + o] * a[row * channels + c];
       }
   }
 }
@@ -84,7 +83,7 @@ const Op OP_ROW(matmul) = {
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,
-    .saves = SAVES_IN(IN_A) | SAVES_IN(IN_B),
+    .saves = {[IN_A] = SAVES_IN(IN_B), [IN_B] = SAVES_IN(IN_A)},
     .options = options,
     .options_bytes = sizeof(MatmulOptions),
     .shape = shape,

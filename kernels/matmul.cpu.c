@@ -36,13 +36,14 @@ static void backward_float(const Call *call) {
   Sizes s = sizes_of(call);
   float *da = call->din[IN_A].data, *db = call->din[IN_B].data;
   for (int64_t n = 0; n < s.samples; n++) {
-    const float *a = (const float *)call->in[IN_A].data + n * s.rows * s.channels;
-    const float *b = (const float *)call->in[IN_B].data + n * s.channels * s.outs;
     const float *dy = (const float *)call->dout[0].data + n * s.rows * s.outs;
-    if (da)
+    if (da) {
+      const float *b = (const float *)call->in[IN_B].data + n * s.channels * s.outs;
       gemm(s.rows, s.channels, s.outs, 1, (Matrix){dy, s.outs, false},
            (Matrix){b, s.b_step, !s.transpose}, 0, da + n * s.rows * s.channels, s.channels);
+    }
     if (!db) continue;
+    const float *a = (const float *)call->in[IN_A].data + n * s.rows * s.channels;
     float *to = db + n * s.channels * s.outs;
     if (s.transpose)
       gemm(s.outs, s.channels, s.rows, 1, (Matrix){dy, s.outs, true},

@@ -40,7 +40,8 @@ static bool make_products(Call *call, Products *p, Error *error) {
   int batch = (int)matmul_samples(a);
   int64_t t = tensor_rows(a) / batch, c = tensor_last(a), k = tensor_last(y);
   bool tf32 = kernel_mode.tf32 == TF32_ON;
-  p->narrow = call->backward && turned && a->type == BF16 && narrow_fits(t, c, k);
+  bool both = wants_of(call, IN_A) && wants_of(call, IN_B);
+  p->narrow = both && turned && a->type == BF16 && narrow_fits(t, c, k);
   if (p->narrow) return true;
   GemmShape forward = {t, k, c, false, turned, batch, p->type, y->type, false, false, tf32};
   GemmShape first = {t,       c,       k,     false, !turned, batch,
@@ -49,9 +50,8 @@ static bool make_products(Call *call, Products *p, Error *error) {
                       false,          batch,          p->type, call->in[IN_B].type,
                       false,          false,          tf32,    adds_to(call, IN_B)};
   if (!call->backward) return (p->forward = gemm_make(&forward, error)) != NULL;
-  p->first = gemm_make(&first, error);
-  p->second = p->first ? gemm_make(&second, error) : NULL;
-  return p->second != NULL;
+  if (wants_of(call, IN_A) && !(p->first = gemm_make(&first, error))) return false;
+  return !wants_of(call, IN_B) || (p->second = gemm_make(&second, error));
 }
 
 static bool prepare(Call *call, Error *error) {

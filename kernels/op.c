@@ -47,7 +47,17 @@ OpId op_find(const char *name) {
 }
 
 unsigned op_saves(const Call *call) {
-  return call->op->saves_at ? call->op->saves_at(call) : call->op->saves;
+  const Op *op = call->op;
+  unsigned saves = 0;
+  for (int i = 0; i < call->n_in; i++)
+    if (call->wants & SAVES_IN(i)) saves |= op->saves[i];
+  return op->saves_at ? saves & op->saves_at(call) : saves;
+}
+
+unsigned op_saves_ever(const Op *op) {
+  unsigned saves = 0;
+  for (int i = 0; i < MAX_IN; i++) saves |= op->saves[i];
+  return saves;
 }
 
 Cost op_cost(const Call *call) {

@@ -74,9 +74,9 @@ void options_defaults(const Option *table, void *options);
 typedef struct Op Op;
 
 /* What a kernel sees. Forward reads in[], writes out[]. Backward reads dout[] and those in[]/out[]
- * that the op's row declares in `saves`; every other in/out has data == NULL there (shapes are
- * always valid). Backward overwrites din[], those of `adds` it adds to;
- * din[i].data == NULL means: not wanted.
+ * that the op's row declares in `saves` for the gradients in `wants`; every other in/out has data
+ * == NULL there (shapes are always valid). Backward overwrites din[], those of `adds` it adds to;
+ * din[i].data == NULL means: not wanted (a frozen weight's, an image's).
  * dout[i].data == NULL means: no gradient arrives there, count it as zero. No gradient ever arrives
  * at an output i >= 1 that the row saves (a norm's mean, a log-sum-exp). */
 typedef struct Call {
@@ -86,6 +86,7 @@ typedef struct Call {
   Tensor in[MAX_IN], out[MAX_OUT];
   Tensor din[MAX_IN], dout[MAX_OUT];
   bool backward;
+  unsigned wants; /* backward: SAVES_IN(i) of the gradients that are asked for, known to prepare */
   bool again; /* a second forward: outputs i >= 1 hold what the first wrote, only out[0] is asked */
   unsigned adds; /* backward: SAVES_IN(i) of the din[i] that hold a gradient, to be added to */
   size_t scratch_bytes; /* set by prepare; the plan provides `scratch`, 64-byte aligned */
@@ -138,8 +139,10 @@ struct Op {
   const char *name, *doc;
   int min_in, max_in, n_out;
   unsigned flags;
-  unsigned saves; /* SAVES_IN/SAVES_OUT bits of what backward reads */
-  /* Optional: those of `saves` that matter under the options of this call. */
+  /* SAVES_IN/SAVES_OUT bits of what backward reads for the gradient of in[i]: a linear layer's
+   * weight for that of x, x for that of the weight, so that what is frozen keeps nothing. */
+  unsigned saves[MAX_IN];
+  /* Optional: those of them that matter under the options of this call. */
   unsigned (*saves_at)(const Call *call);
   unsigned constant; /* SAVES_IN bits of inputs that never get a gradient (labels, masks) */
   const Option *options;
@@ -182,8 +185,10 @@ extern const Kernel *const kernels_portable[OP_COUNT];  /* float, reference loop
 extern const Kernel *const kernels_cpu[OP_COUNT]; /* float, the fast form where there is one */
 
 OpId op_find(const char *name); /* OP_COUNT when there is none */
-/* SAVES_IN/SAVES_OUT bits of what backward reads in this call: never more than op->saves. */
+/* SAVES_IN/SAVES_OUT bits of what backward reads in this call, for the gradients in call->wants. */
 unsigned op_saves(const Call *call);
+/* Of what it reads at most, for all gradients and under all options. */
+unsigned op_saves_ever(const Op *op);
 /* The op's cost at the shapes of this call, bytes filled in; backward if call->backward. */
 Cost op_cost(const Call *call);
 

@@ -132,7 +132,7 @@ const Op OP_ROW(voxel_loss) = {
     .min_in = 2,
     .max_in = 2,
     .n_out = 3,
-    .saves = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_LABELS) | SAVES_OUT(OUT_SUMS),
+    .saves = {[IN_LOGITS] = SAVES_IN(IN_LOGITS) | SAVES_IN(IN_LABELS) | SAVES_OUT(OUT_SUMS)},
     .constant = SAVES_IN(IN_LABELS),
     .options = options,
     .options_bytes = sizeof(VoxelLossOptions),

@@ -91,13 +91,16 @@ bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, P
   return true;
 }
 
-/* Expects run->din to be complete, leaves it so. */
+/* All gradients but one, one alone, those up to it and those from it on: a frozen weight, all frozen
+ * weights, an image, two. What then need not be saved is not there. Expects run->din to be complete,
+ * leaves it so. */
 static bool check_subsets(OpRun *run, const OpRun *expected, Precision precision, OpErrors *errors,
                           Error *error) {
   for (int i = 0; i < run->call.n_in; i++) {
     if (!run->din[i].data) continue;
-    int subsets[] = {~(1 << i), 1 << i};
-    for (int s = 0; s < 2; s++)
+    int subsets[] = {~(1 << i), 1 << i, (2 << i) - 1, -(1 << i)};
+    int count = i > 0 && i < run->call.n_in - 1 ? 4 : 2;
+    for (int s = 0; s < count; s++)
       if (!op_run_backward(run, subsets[s], OP_RUN_ALL, error) ||
           !compare_gradients(run, expected, subsets[s], precision, errors, error))
         return false;

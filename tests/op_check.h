@@ -1,5 +1,6 @@
 /* One kernel on one case of its op, compared with the double reference: forward and backward, then
- * with fewer gradients asked for, with fewer arriving, and in place. */
+ * with fewer gradients asked for (and less of in and out to be seen), with fewer arriving, and in
+ * place. */
 #ifndef TESTS_OP_CHECK_H
 #define TESTS_OP_CHECK_H
 

@@ -102,7 +102,7 @@ static bool input_has_gradient(const OpRun *run, int i) {
 /* Real outputs, but not those i >= 1 that only backward reads (mean, rstd, log-sum-exp). */
 static bool output_has_gradient(const OpRun *run, int i) {
   const Op *op = run->call.op;
-  bool internal = i >= 1 && op->saves & SAVES_OUT(i);
+  bool internal = i >= 1 && op_saves_ever(op) & SAVES_OUT(i);
   return !(op->flags & OP_NO_GRADIENT) && !internal && run->call.out[i].type != I32;
 }
 
@@ -353,12 +353,17 @@ static Operands bind_backward(OpRun *run, Call *call, int want, int given) {
   *call = run->call;
   call->backward = true;
   Operands o = {.read_name = "in, out or dout", .written_name = "din"};
+  for (int i = 0; i < call->n_in; i++)
+    if (want >> i & 1 && input_has_gradient(run, i)) call->wants |= SAVES_IN(i);
   for (int i = 0; i < call->n_in; i++) {
     if (op_saves(call) & SAVES_IN(i)) {
       call->in[i].data = run->in[i].data;
       o.read[o.n_read++] = &run->in[i];
     }
-    if (!(want >> i & 1) || !input_has_gradient(run, i)) continue;
+    if (!(call->wants & SAVES_IN(i))) {
+      call->din[i] = (Tensor){0}; /* as the graph makes such a call */
+      continue;
+    }
     call->din[i].data = run->din[i].data;
     o.written[o.n_written++] = &run->din[i];
   }

@@ -20,9 +20,12 @@ static void test_rows(void **state) {
     assert_true(op->max_in > 0 || op->flags & OP_CONSTANT);
     assert_true(!op->options == !op->options_bytes);
     /* no bit for an operand that cannot exist; SAVES_ALL_IN means all there are */
-    unsigned in = op->saves & SAVES_ALL_IN;
-    assert_true(in == SAVES_ALL_IN || in >> op->max_in == 0);
-    assert_true(op->saves >> SAVES_OUT_SHIFT >> op->n_out == 0);
+    for (int i = 0; i < MAX_IN; i++) {
+      unsigned in = op->saves[i] & SAVES_ALL_IN;
+      assert_true(in == SAVES_ALL_IN || in >> op->max_in == 0);
+      assert_true(op->saves[i] >> SAVES_OUT_SHIFT >> op->n_out == 0);
+      assert_true(!op->saves[i] || (i < op->max_in && !(op->constant & SAVES_IN(i))));
+    }
     assert_true(op->constant >> op->max_in == 0);
     assert_non_null(op->reference.forward);
     assert_true(op->flags & (OP_NO_GRADIENT | OP_CONSTANT) || op->reference.backward);

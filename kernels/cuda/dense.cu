@@ -54,7 +54,8 @@ static NarrowCall narrow_call(const Dense *d, const void *dy, const void *x, con
 }
 
 static size_t products_workspace(const Dense *d) {
-  size_t a = gemm_workspace(d->input), b = gemm_workspace(d->weight);
+  size_t a = d->input ? gemm_workspace(d->input) : 0;
+  size_t b = d->weight ? gemm_workspace(d->weight) : 0;
   return a > b ? a : b;
 }
 
@@ -136,8 +137,9 @@ static bool walk_is_faster(const Call *call, const Dense *d) {
 static bool choose_backward(const Call *call, Dense *d, Error *error) {
   d->few = few_rows_fit(d->rows, d->outs, d->ins);
   if (d->few) return true;
-  bool fits =
-      d->type == BF16 && call->in[IN_X].type == BF16 && narrow_fits(d->rows, d->ins, d->outs);
+  bool wants_w = wants_of(call, IN_W), wants_x = wants_of(call, IN_X);
+  bool fits = wants_w && wants_x && d->type == BF16 && call->in[IN_X].type == BF16 &&
+              narrow_fits(d->rows, d->ins, d->outs);
   d->narrow = fits && d->outs <= NARROW_FEW;
   if (d->narrow) return true;
   GemmShape input = {d->rows, d->ins, d->outs, false,
@@ -145,10 +147,10 @@ static bool choose_backward(const Call *call, Dense *d, Error *error) {
                      false,   false,  d->tf32, adds_to(call, IN_X)};
   GemmShape weight = {d->outs, d->ins, d->rows, true,  false,   1,
                       d->type, F32,    false,   false, d->tf32, adds_to(call, IN_W)};
-  d->input = gemm_make(&input, error);
-  d->weight = d->input ? gemm_make(&weight, error) : NULL;
-  d->narrow = d->weight && fits && !absent_gpu.processors && walk_is_faster(call, d);
-  return d->weight != NULL;
+  if (wants_x && !(d->input = gemm_make(&input, error))) return false;
+  if (wants_w && !(d->weight = gemm_make(&weight, error))) return false;
+  d->narrow = fits && !absent_gpu.processors && walk_is_faster(call, d);
+  return true;
 }
 
 static size_t backward_workspace(const Dense *d) {

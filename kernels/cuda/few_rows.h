@@ -52,7 +52,7 @@ static __device__ __forceinline__ void few_weights(const FewRows<T, X> &f, int b
       shared[i] = f.gradient(start + i / FEW_OUTS, first + i % FEW_OUTS);
     __syncthreads();
     for (int r = 0; r < depth; r++) {
-      float x = in < f.ins ? load(f.x + (int64_t)(start + r) * f.ins + in) : 0;
+      float x = f.dw && in < f.ins ? load(f.x + (int64_t)(start + r) * f.ins + in) : 0;
 #pragma unroll
       for (int k = 0; k < EACH; k++) sum[k] += shared[r * FEW_OUTS + warp * EACH + k] * x;
     }

@@ -145,6 +145,11 @@ static inline void zero_bytes(const Call *call, void *to, size_t bytes) {
   CUDA_TRY(cudaMemsetAsync(to, 0, bytes, static_cast<cudaStream_t>(call->stream)));
 }
 
+/* Whether backward is asked for din[i]: known to prepare, too. */
+static inline bool wants_of(const Call *call, int i) {
+  return call->wants >> i & 1;
+}
+
 /* Whether backward adds to din[i]. */
 static inline bool adds_to(const Call *call, int i) {
   return call->adds >> i & 1;

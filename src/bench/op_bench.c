@@ -81,7 +81,7 @@ static bool input_has_gradient(const Call *call, int i) {
 }
 
 static bool output_has_gradient(const Call *call, int i) {
-  bool internal = i >= 1 && call->op->saves & SAVES_OUT(i);
+  bool internal = i >= 1 && op_saves_ever(call->op) & SAVES_OUT(i);
   return !(call->op->flags & OP_NO_GRADIENT) && !internal && call->out[i].type != I32;
 }
 
@@ -164,6 +164,8 @@ bool op_bench_make(OpBench *b, OpId id, const OpCase *c, DType real, const Kerne
   bool good = shapes(b, real, error) && tensors(b, error);
   b->backward = b->forward;
   b->backward.backward = true;
+  for (int i = 0; i < b->backward.n_in; i++)
+    if (input_has_gradient(&b->backward, i)) b->backward.wants |= SAVES_IN(i);
   good = good && prepare(&b->forward, kernel, error) &&
          (!b->has_backward || prepare(&b->backward, kernel, error));
   if (good) bind(b);

@@ -1,0 +1,180 @@
+/* What is not trained: a frozen weight takes no gradient and keeps nothing for one, no step changes
+ * it and every other. */
+#include "base/rng.h"
+#include "engine/optimizer.h"
+#include "engine/plan.h"
+#include "kernels/options.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- a small net ----------------------------------------------------------------------------- */
+
+enum { LAYERS = 4, WIDTH = 8 };
+
+typedef struct Net {
+  Params *params;
+  Graph *graph;
+  Plan *plan;
+  Value *x, *loss, *before[LAYERS]; /* what each layer reads */
+} Net;
+
+/* x (1,3,2,4,8), four layers "l0" .. "l3" with a sigmoid after each, the mean over voxels of one
+ * more. Bit i of `frozen`: layer i's. */
+static Value *layers(Net *net, unsigned frozen) {
+  Graph *graph = net->graph;
+  int64_t dim[5] = {1, 3, 2, 4, WIDTH}, shape[2] = {WIDTH, WIDTH}, one[2] = {1, WIDTH};
+  LinearOptions linear = {0};
+  ActivationOptions sigmoid = {.kind = ACT_SIGMOID};
+  PoolOptions whole = {.factor = {3, {3, 2, 4}}};
+  Init normal = {INIT_NORMAL, 0.5, 0, 0};
+  Value *x = net->x = graph_input(graph, "x", graph->real, 5, dim);
+  for (int i = 0; i < LAYERS; i++) {
+    graph_push(graph, "l%d", i);
+    graph->freezes = frozen >> i & 1;
+    Value *w = graph_param(graph, "w", 2, shape, GROUP_CNN, normal);
+    Value *b = graph_param(graph, "b", 1, shape, GROUP_CNN, normal);
+    net->before[i] = x;
+    x = apply(graph, OP_activation, &sigmoid, apply(graph, OP_linear, &linear, w, b, x));
+    graph_pop(graph);
+  }
+  graph->freezes = false;
+  Value *w = graph_param(graph, "last.w", 2, one, GROUP_CNN, normal);
+  Value *b = graph_param(graph, "last.b", 1, one, GROUP_CNN, (Init){0});
+  return apply(graph, OP_avg_pool, &whole, apply(graph, OP_linear, &linear, w, b, x));
+}
+
+static void fill(const Net *net) {
+  Rng rng = rng_make(1, RNG_TEST, 0);
+  for (int64_t i = 0; i < tensor_count(&net->x->tensor); i++) {
+    double value = rng_normal(&rng);
+    if (net->x->tensor.type == F64)
+      ((double *)net->x->tensor.data)[i] = value;
+    else
+      ((float *)net->x->tensor.data)[i] = (float)value;
+  }
+}
+
+static Net make(unsigned frozen, const Backend *backend) {
+  Error error = {0};
+  Net net = {.params = params_make(backend->real)};
+  optimizer_states(&(Optimizer){0}, net.params);
+  net.graph = graph_make(net.params);
+  net.loss = layers(&net, frozen);
+  assert_true(graph_backward(net.graph, net.loss));
+  assert_true(params_allocate(net.params, 3, &error));
+  net.plan = plan_make(net.graph, backend, true, &error);
+  assert_non_null(net.plan);
+  assert_true(plan_bind(net.plan, NULL, &error));
+  return net;
+}
+
+static void drop(Net *net) {
+  plan_free(net->plan);
+  graph_free(net->graph);
+  params_free(net->params);
+}
+
+/* ---- what is kept ---------------------------------------------------------------------------- */
+
+/* The last node that reads a value. */
+static const Node *last_reader(const Net *net, const Value *value) {
+  const Node *last = NULL;
+  for (int n = 0; n < net->graph->node_count; n++) {
+    const Node *node = net->graph->nodes[n];
+    for (int i = 0; i < node->call.n_in; i++)
+      if (node->in[i] == value && node->call.in[i].data) last = node;
+  }
+  return last;
+}
+
+static void test_a_frozen_weight_keeps_no_input(void **state) {
+  (void)state;
+  Net all = make(0, &backend_cpu), middle = make(1 << 2, &backend_cpu);
+  assert_true(last_reader(&all, all.before[2])->op == OP_linear);
+  assert_true(last_reader(&all, all.before[2])->call.backward);
+  /* the sigmoid before it saves its own input, and the frozen layer its weight alone */
+  assert_false(last_reader(&middle, middle.before[2])->call.backward);
+  assert_true(last_reader(&middle, middle.before[1])->call.backward);
+  assert_true(middle.plan->bytes < all.plan->bytes);
+  drop(&all);
+  drop(&middle);
+}
+
+static void test_nothing_is_kept_before_what_trains(void **state) {
+  (void)state;
+  Net all = make(0, &backend_cpu), head = make(0xf, &backend_cpu);
+  for (int i = 0; i < LAYERS; i++) assert_false(last_reader(&head, head.before[i])->call.backward);
+  size_t map = tensor_bytes(&all.x->tensor);
+  print_message("planned: %zu bytes trained, %zu frozen, a map has %zu\n", all.plan->bytes,
+                head.plan->bytes, map);
+  assert_true(all.plan->bytes >= 6 * map);
+  assert_true(head.plan->bytes <= 3 * map);
+  drop(&all);
+  drop(&head);
+}
+
+/* ---- what moves ------------------------------------------------------------------------------ */
+
+/* Which weights are frozen changes no gradient of the others, not in a bit. */
+static void test_gradients_do_not_depend_on_what_is_frozen(void **state) {
+  (void)state;
+  Net all = make(0, &backend_cpu);
+  fill(&all);
+  plan_run(all.plan, false);
+  for (unsigned frozen = 1; frozen < 1 << LAYERS; frozen++) {
+    Net some = make(frozen, &backend_cpu);
+    fill(&some);
+    plan_run(some.plan, false);
+    assert_memory_equal(some.loss->tensor.data, all.loss->tensor.data, sizeof(float));
+    for (int p = 0; p < some.params->count; p++) {
+      const Param *a = some.params->list[p], *b = all.params->list[p];
+      assert_string_equal(a->name, b->name);
+      const float *gradient = params_gradient(some.params, a);
+      if (gradient)
+        assert_memory_equal(gradient, params_gradient(all.params, b), tensor_bytes(&a->shape));
+    }
+    drop(&some);
+  }
+  drop(&all);
+}
+
+static void test_steps_change_what_is_trained_and_nothing_else(void **state) {
+  (void)state;
+  for (unsigned frozen = 0; frozen < 1 << LAYERS; frozen++) {
+    Net net = make(frozen, &backend_cpu), start = make(frozen, &backend_cpu);
+    Optimizer sgd = {.momentum = 0.9, .weight_decay = 0.1};
+    for (int step = 0; step < 5; step++) {
+      fill(&net);
+      plan_run(net.plan, false);
+      optimizer_step(&sgd, net.params, 0.1);
+    }
+    for (int p = 0; p < net.params->count; p++) {
+      const Param *param = net.params->list[p];
+      bool is_frozen =
+          param->name[0] == 'l' && param->name[1] != 'a' && frozen >> (param->name[1] - '0') & 1;
+      const float *now = params_weight(net.params, param),
+                  *then = params_weight(start.params, start.params->list[p]);
+      assert_int_equal(param->as.kind, is_frozen ? PARAM_FROZEN : PARAM_TRAINED);
+      for (int64_t i = 0; i < tensor_count(&param->shape); i++)
+        if ((now[i] == then[i]) != is_frozen)
+          fail_msg("%s[%d] %s", param->name, (int)i, is_frozen ? "changed" : "did not change");
+    }
+    drop(&net);
+    drop(&start);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_a_frozen_weight_keeps_no_input),
+      cmocka_unit_test(test_nothing_is_kept_before_what_trains),
+      cmocka_unit_test(test_gradients_do_not_depend_on_what_is_frozen),
+      cmocka_unit_test(test_steps_change_what_is_trained_and_nothing_else),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
