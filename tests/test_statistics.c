@@ -130,7 +130,7 @@ static void absent_structures_keep_the_printed_figure(void **state) {
   near_to(figures_trial(&figures, 1, false), 1.55 / 3);
   for (int t = 0; t < 2; t++) {
     double found[3];
-    figures_split(&figures, t, false, place, 3, found);
+    figures_split(&figures, t, figures_trial(&figures, t, false), place, 3, found);
     for (int p = 0; p < 3; p++) near_to(found[p], z[t * 3 + p]);
   }
   near_to(figures_mean(&figures), (0.65 + 1.55 / 3) / 2);

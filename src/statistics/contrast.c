@@ -18,7 +18,8 @@ typedef struct Part {
   const Figures *figures;
   bool zero; /* collapsed trials count */
   int fold;
-  int trials;
+  const double *all;             /* (figures->trials) f_s; NaN: it has none */
+  int trials;                    /* of the part */
   double mean, spread, residual; /* M, V_r, E_r */
   double *unit_mean;             /* (units) zbar */
 } Part;
@@ -29,13 +30,14 @@ static int fold_of(const Figures *figures, int trial) {
 
 /* The trial's figure, NaN when it is none of the part's. */
 static double figure_of(const Part *part, int trial) {
-  if (part->fold != NO_FOLD && fold_of(part->figures, trial) != part->fold) return NAN;
-  return figures_trial(part->figures, trial, part->zero);
+  bool other = part->fold != NO_FOLD && fold_of(part->figures, trial) != part->fold;
+  return other ? NAN : part->all[trial];
 }
 
 /* trials, mean and spread, which need no units. */
-static void part_measure(Part *part) {
+static void part_measure(Part *part, int fold) {
   double sum = 0, squares = 0;
+  part->fold = fold;
   part->trials = 0;
   for (int t = 0; t < part->figures->trials; t++) {
     double f = figure_of(part, t);
@@ -52,6 +54,20 @@ static void part_measure(Part *part) {
   part->spread = count > 1 ? squares / ((double)count * (count - 1)) : NAN;
 }
 
+/* all: (trials) memory of the part. */
+static Part part_make(const Figures *figures, bool zero, double *all) {
+  for (int t = 0; t < figures->trials; t++) all[t] = figures_trial(figures, t, zero);
+  Part part = {.figures = figures, .zero = zero, .all = all};
+  part_measure(&part, NO_FOLD);
+  return part;
+}
+
+static bool any_counts(const double *value, int count) {
+  for (int i = 0; i < count; i++)
+    if (!isnan(value[i])) return true;
+  return false;
+}
+
 /* Marks the units in which anything counts. */
 static void part_units(const Part *part, int *place) {
   const Figures *figures = part->figures;
@@ -59,9 +75,10 @@ static void part_units(const Part *part, int *place) {
   for (int t = 0; t < figures->trials; t++) {
     if (isnan(figure_of(part, t))) continue;
     const double *value = figures->value + (size_t)t * (size_t)(figures->cases * width);
-    for (int c = 0; c < figures->cases; c++)
-      for (int l = 0; l < width; l++)
-        if (!isnan(value[c * width + l])) place[figures_unit(figures, c)] = 0;
+    for (int c = 0; c < figures->cases; c++) {
+      int *mark = &place[figures_unit(figures, c)];
+      if (*mark < 0 && any_counts(value + c * width, width)) *mark = 0;
+    }
   }
 }
 
@@ -74,7 +91,7 @@ static void part_split(Part *part, const int *place, int units) {
   for (int t = 0; t < part->figures->trials; t++) {
     f[at] = figure_of(part, t);
     if (isnan(f[at])) continue;
-    figures_split(part->figures, t, part->zero, place, units, z + at * units);
+    figures_split(part->figures, t, f[at], place, units, z + at * units);
     at++;
   }
   for (int p = 0; p < units; p++) {
@@ -154,21 +171,20 @@ static void crossed(Contrast *c, Part *row, Part *above, bool fixed) {
 
 /* ---- folds ----------------------------------------------------------------------------------- */
 
-static bool has_fold(const Figures *figures, int fold, bool zero) {
-  for (int t = 0; t < figures->trials; t++)
-    if (fold_of(figures, t) == fold && !isnan(figures_trial(figures, t, zero))) return true;
+static bool has_fold(const Part *part, int fold) {
+  for (int t = 0; t < part->figures->trials; t++)
+    if (fold_of(part->figures, t) == fold && !isnan(part->all[t])) return true;
   return false;
 }
 
-/* The folds that both rows have, each once; at most row->trials of them. */
-static int common_folds(const Figures *row, const Figures *above, bool zero, int *fold) {
+/* The folds that both rows have, each once; at most as many as the row has trials. */
+static int common_folds(const Part *row, const Part *above, int *fold) {
   int count = 0;
-  for (int t = 0; t < row->trials; t++) {
-    int candidate = fold_of(row, t);
+  for (int t = 0; t < row->figures->trials; t++) {
+    int candidate = fold_of(row->figures, t);
     bool seen = false;
     for (int i = 0; i < count; i++) seen = seen || fold[i] == candidate;
-    if (!seen && has_fold(row, candidate, zero) && has_fold(above, candidate, zero))
-      fold[count++] = candidate;
+    if (!seen && has_fold(row, candidate) && has_fold(above, candidate)) fold[count++] = candidate;
   }
   return count;
 }
@@ -176,9 +192,8 @@ static int common_folds(const Figures *row, const Figures *above, bool zero, int
 static void paired(Contrast *c, Part *row, Part *above, const int *fold, int folds) {
   double delta[folds], sum = 0, squares = 0;
   for (int i = 0; i < folds; i++) {
-    row->fold = above->fold = fold[i];
-    part_measure(row);
-    part_measure(above);
+    part_measure(row, fold[i]);
+    part_measure(above, fold[i]);
     sum += delta[i] = row->mean - above->mean;
   }
   c->folds = folds;
@@ -194,23 +209,20 @@ static void paired(Contrast *c, Part *row, Part *above, const int *fold, int fol
 Contrast contrast_make(const Figures *row, const Figures *above, const ContrastChoice *choice) {
   CHECK(row->cases == above->cases && row->labels == above->labels, "rows of different cases");
   Contrast c = {CONTRAST_NOTHING, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0, 0};
+  double all_row[row->trials + 1], all_above[above->trials + 1];
   int fold[row->trials + 1];
-  bool zero = choice->collapsed_as_zero;
-  Part a = {.figures = row, .zero = zero, .fold = NO_FOLD};
-  Part b = {.figures = above, .zero = zero, .fold = NO_FOLD};
-  part_measure(&a);
-  part_measure(&b);
+  Part a = part_make(row, choice->collapsed_as_zero, all_row);
+  Part b = part_make(above, choice->collapsed_as_zero, all_above);
   c.trials_row = a.trials, c.trials_above = b.trials;
   if (!a.trials || !b.trials) return c;
-  int folds = common_folds(row, above, zero, fold);
+  int folds = common_folds(&a, &b, fold);
   if (folds > 1) {
     paired(&c, &a, &b, fold, folds);
     return c;
   }
   if (folds == 1) { /* what one of them has beside it compares with nothing */
-    a.fold = b.fold = fold[0];
-    part_measure(&a);
-    part_measure(&b);
+    part_measure(&a, fold[0]);
+    part_measure(&b, fold[0]);
   }
   c.value = a.mean - b.mean;
   c.trials_row = a.trials, c.trials_above = b.trials;

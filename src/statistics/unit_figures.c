@@ -60,20 +60,22 @@ int figures_units(const Figures *figures) {
   return units;
 }
 
-void figures_split(const Figures *figures, int trial, bool collapsed_as_zero, const int *place,
-                   int units, double *z) {
-  double f = figures_trial(figures, trial, collapsed_as_zero), mean;
+void figures_split(const Figures *figures, int trial, double f, const int *place, int units,
+                   double *z) {
   int labels = 0;
+  double mean[figures->labels], weight[figures->labels];
   for (int p = 0; p < units; p++) z[p] = f;
   if (is_collapsed(figures, trial)) return;
-  for (int label = 0; label < figures->labels; label++)
-    labels += label_mean(figures, trial, label, &mean) > 0;
-  for (int label = 0; label < figures->labels; label++) {
-    int count = label_mean(figures, trial, label, &mean);
-    for (int c = 0; c < figures->cases; c++) {
-      double value = value_of(figures, trial, c)[label];
-      int p = place[figures_unit(figures, c)];
-      if (!isnan(value) && p >= 0) z[p] += units * (value - mean) / (labels * (double)count);
-    }
+  for (int l = 0; l < figures->labels; l++) {
+    int count = label_mean(figures, trial, l, &mean[l]);
+    weight[l] = count ? units / (double)count : 0;
+    labels += count > 0;
+  }
+  for (int l = 0; l < figures->labels; l++) weight[l] /= labels;
+  for (int c = 0; c < figures->cases; c++) {
+    const double *value = value_of(figures, trial, c);
+    int p = place[figures_unit(figures, c)];
+    for (int l = 0; l < figures->labels; l++)
+      if (!isnan(value[l])) z[p] += weight[l] * (value[l] - mean[l]);
   }
 }
