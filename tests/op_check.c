@@ -91,6 +91,12 @@ bool op_check_missing(OpId id, const OpCase *c, const OpRun *full, DType type, P
   return true;
 }
 
+static bool wants_any(const OpRun *run, int want) {
+  bool any = false;
+  for (int i = 0; i < run->call.n_in; i++) any = any || (want >> i & 1 && run->din[i].data);
+  return any;
+}
+
 /* All gradients but one, one alone, those up to it and those from it on: a frozen weight, all frozen
  * weights, an image, two. What then need not be saved is not there. Expects run->din to be complete,
  * leaves it so. */
@@ -101,8 +107,9 @@ static bool check_subsets(OpRun *run, const OpRun *expected, Precision precision
     int subsets[] = {~(1 << i), 1 << i, (2 << i) - 1, -(1 << i)};
     int count = i > 0 && i < run->call.n_in - 1 ? 4 : 2;
     for (int s = 0; s < count; s++)
-      if (!op_run_backward(run, subsets[s], OP_RUN_ALL, error) ||
-          !compare_gradients(run, expected, subsets[s], precision, errors, error))
+      if (wants_any(run, subsets[s]) &&
+          (!op_run_backward(run, subsets[s], OP_RUN_ALL, error) ||
+           !compare_gradients(run, expected, subsets[s], precision, errors, error)))
         return false;
   }
   return op_run_backward(run, OP_RUN_ALL, OP_RUN_ALL, error);
