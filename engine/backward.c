@@ -73,6 +73,8 @@ bool graph_backward(Graph *graph, Value *loss) {
   if (tensor_count(&loss->tensor) != 1)
     return fail(&graph->error, "backward: the loss is one number, found shape %s",
                 tensor_shape_text(&loss->tensor));
+  if (!loss->differentiable)
+    return fail(&graph->error, "backward: the loss depends on nothing that is trained");
   loss->keep = true;
   loss->gradient = graph_value(graph, VALUE_INPUT, &loss->tensor, "gradient of the loss");
   loss->gradient->keep = true; /* written once, read at every step */

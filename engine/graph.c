@@ -62,6 +62,8 @@ static Value *param_value(Graph *graph, const char *name, int rank, const int64_
   char path[512];
   snprintf(path, sizeof path, "%s%s%s", graph->scope, graph->scope[0] ? "." : "", name);
   if (graph->overrides >= 0) as.group = graph->overrides;
+  bool freezes = graph->freezes || freeze_names(graph->freeze, path);
+  if (as.kind == PARAM_TRAINED && freezes) as.kind = PARAM_FROZEN;
   Param *param = params_get(graph->params, path, rank, dim, &as, &graph->error);
   if (!param) return NULL;
   for (int i = 0; i < graph->value_count; i++)
@@ -74,8 +76,7 @@ static Value *param_value(Graph *graph, const char *name, int rank, const int64_
 
 Value *graph_param_of(Graph *graph, ParamRole role, const char *name, int rank, const int64_t *dim,
                       Group group, Init init) {
-  ParamKind kind = graph->freezes ? PARAM_FROZEN : PARAM_TRAINED;
-  return param_value(graph, name, rank, dim, (ParamAs){kind, role, group, init});
+  return param_value(graph, name, rank, dim, (ParamAs){PARAM_TRAINED, role, group, init});
 }
 
 Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,

@@ -63,7 +63,8 @@ typedef struct Graph {
   char scope[256];
   int scope_end[MAX_SCOPES], scopes; /* the text's length before each push */
   bool freezes;                      /* parameters that are made now are frozen */
-  Group overrides; /* the group of parameters that are made now; negative: as their block says */
+  const char *freeze; /* and those of these names, at any time: freeze_names; NULL: none */
+  Group overrides;    /* the group of parameters that are made now; negative: as their block says */
   const char *where;
   Error error;
 } Graph;
@@ -78,6 +79,10 @@ Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim,
                    Init init);
 Value *graph_param_of(Graph *graph, ParamRole role, const char *name, int rank, const int64_t *dim,
                       Group group, Init init);
+/* Whether patterns ("encoder,*.norm.*") mean a parameter of this name. And whether each means one,
+ * and leaves one to train: what a user mistyped must not train. */
+bool freeze_names(const char *patterns, const char *name);
+bool freeze_check(const Params *params, const char *patterns, Error *error);
 /* Numbers that are kept and saved, and that no gradient reaches. */
 Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim, Init init);
 /* One use of an op; options are copied. Returns output 0; the others by graph_out. */

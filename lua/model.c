@@ -164,12 +164,23 @@ static const char *claim_scope(lua_State *L, const char *fallback) {
   return scope;
 }
 
+/* frozen = true: the block's parameters are not trained. */
+static bool is_frozen(lua_State *L) {
+  int type = lua_getfield(L, 1, "frozen");
+  if (type != LUA_TNIL && type != LUA_TBOOLEAN)
+    luaL_error(L, "frozen: expected true or false, found %s", luaL_typename(L, -1));
+  bool frozen = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return frozen;
+}
+
 static void read_options(lua_State *L, const Option *table, void *options, const char *block) {
   options_defaults(table, options);
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) continue;
     const char *key = lua_tostring(L, -2);
-    if (strcmp(key, "name") == 0 || strcmp(key, "share") == 0) continue;
+    if (strcmp(key, "name") == 0 || strcmp(key, "share") == 0 || strcmp(key, "frozen") == 0)
+      continue;
     read_option(L, find_option(L, table, key, block), options);
   }
 }
@@ -206,7 +217,10 @@ static int call_module(lua_State *L) {
   read_options(L, module->options, options, module->name);
   Values in = {0}, out;
   read_inputs(L, 1, &in);
+  bool before = graph->freezes;
+  graph->freezes = is_frozen(L);
   module_build(graph, module, claim_scope(L, module->name), options, &in, &out);
+  graph->freezes = before;
   return push_outputs(L, graph, &out, module->list);
 }
 
@@ -352,6 +366,9 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   *model = (Model){0};
   const char *dtype = json_string_value(json_object_get(config, "dtype"));
   if (dtype && strcmp(dtype, "bf16") == 0) graph->storage = BF16;
+  const char *freeze = json_string_value(json_object_get(config, "freeze"));
+  if (freeze && strcmp(freeze, "none") != 0)
+    graph->freeze = arena_text(&graph->arena, "%s", freeze);
   int64_t dim[5] = {shape->batch, shape->patch[0], shape->patch[1], shape->patch[2],
                     shape->channels};
   model->image = graph_input(graph, "image", graph->real, 5, dim);
@@ -361,6 +378,7 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   Builder builder = {graph, shape->batch};
   bool good = run_model(L, &builder, config, shape, model, error);
   lua_close(L);
+  if (good && shape->training) good = freeze_check(graph->params, graph->freeze, error);
   graph->where = "";
   Value *outputs[] = {model->loss, model->map, model->part[0], model->part[1], model->part[2]};
   for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)

@@ -2,8 +2,9 @@
  * it and every other. */
 #include "base/rng.h"
 #include "engine/optimizer.h"
-#include "engine/plan.h"
+#include "engine/stepper.h"
 #include "kernels/options.h"
+#include "tests/host_gpu.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -48,21 +49,21 @@ static Value *layers(Net *net, unsigned frozen) {
   return apply(graph, OP_avg_pool, &whole, apply(graph, OP_linear, &linear, w, b, x));
 }
 
-static void fill(const Net *net) {
+static void fill(const Net *net, float *x) {
   Rng rng = rng_make(1, RNG_TEST, 0);
-  for (int64_t i = 0; i < tensor_count(&net->x->tensor); i++) {
-    double value = rng_normal(&rng);
-    if (net->x->tensor.type == F64)
-      ((double *)net->x->tensor.data)[i] = value;
-    else
-      ((float *)net->x->tensor.data)[i] = (float)value;
-  }
+  for (int64_t i = 0; i < tensor_count(&net->x->tensor); i++) x[i] = (float)rng_normal(&rng);
 }
 
-static Net make(unsigned frozen, const Backend *backend) {
+static void run(const Net *net) {
+  fill(net, net->x->host);
+  plan_send(net->plan, net->x);
+  plan_run(net->plan, false);
+}
+
+static Net make_for(unsigned frozen, const Backend *backend, OptimizerId id) {
   Error error = {0};
   Net net = {.params = params_make(backend->real)};
-  optimizer_states(&(Optimizer){0}, net.params);
+  optimizer_states(&(Optimizer){.id = id}, net.params);
   net.graph = graph_make(net.params);
   net.loss = layers(&net, frozen);
   assert_true(graph_backward(net.graph, net.loss));
@@ -71,6 +72,10 @@ static Net make(unsigned frozen, const Backend *backend) {
   assert_non_null(net.plan);
   assert_true(plan_bind(net.plan, NULL, &error));
   return net;
+}
+
+static Net make(unsigned frozen, const Backend *backend) {
+  return make_for(frozen, backend, OPTIMIZER_sgd);
 }
 
 static void drop(Net *net) {
@@ -124,12 +129,10 @@ static void test_nothing_is_kept_before_what_trains(void **state) {
 static void test_gradients_do_not_depend_on_what_is_frozen(void **state) {
   (void)state;
   Net all = make(0, &backend_cpu);
-  fill(&all);
-  plan_run(all.plan, false);
+  run(&all);
   for (unsigned frozen = 1; frozen < 1 << LAYERS; frozen++) {
     Net some = make(frozen, &backend_cpu);
-    fill(&some);
-    plan_run(some.plan, false);
+    run(&some);
     assert_memory_equal(some.loss->tensor.data, all.loss->tensor.data, sizeof(float));
     for (int p = 0; p < some.params->count; p++) {
       const Param *a = some.params->list[p], *b = all.params->list[p];
@@ -143,30 +146,95 @@ static void test_gradients_do_not_depend_on_what_is_frozen(void **state) {
   drop(&all);
 }
 
+static void train(const Net *net, OptimizerId id) {
+  Stepper stepper = {.plan = net->plan,
+                     .params = net->params,
+                     .optimizer = {id, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8,
+                                   .weight_decay = 0.1},
+                     .input = {net->x},
+                     .result = {net->loss}};
+  stepper_make(&stepper);
+  for (int step = 0; step < 5; step++) {
+    fill(net, stepper_input(&stepper, 0));
+    stepper_start(&stepper, 0.1);
+    stepper_wait(&stepper);
+  }
+  stepper_release(&stepper);
+  params_fetch(net->params);
+}
+
+/* "l2.w" belongs to layer 2. */
+static bool is_of(const Param *param, unsigned frozen) {
+  int layer = param->name[1] - '0';
+  return layer >= 0 && layer < LAYERS && frozen >> layer & 1;
+}
+
+static void moves(unsigned frozen, const Backend *backend, OptimizerId id) {
+  Net net = make_for(frozen, backend, id), start = make_for(frozen, backend, id);
+  train(&net, id);
+  for (int p = 0; p < net.params->count; p++) {
+    const Param *param = net.params->list[p];
+    bool is_frozen = is_of(param, frozen);
+    const float *now = params_weight(net.params, param),
+                *then = params_weight(start.params, start.params->list[p]);
+    assert_int_equal(param->as.kind, is_frozen ? PARAM_FROZEN : PARAM_TRAINED);
+    for (int64_t i = 0; i < tensor_count(&param->shape); i++)
+      if ((now[i] == then[i]) != is_frozen)
+        fail_msg("%s: %s[%d] %s", backend->name, param->name, (int)i,
+                 is_frozen ? "changed" : "did not change");
+  }
+  drop(&net);
+  drop(&start);
+}
+
+/* On the CPU and on a device, by either optimiser, whose decay is no exception. */
 static void test_steps_change_what_is_trained_and_nothing_else(void **state) {
   (void)state;
-  for (unsigned frozen = 0; frozen < 1 << LAYERS; frozen++) {
-    Net net = make(frozen, &backend_cpu), start = make(frozen, &backend_cpu);
-    Optimizer sgd = {.momentum = 0.9, .weight_decay = 0.1};
-    for (int step = 0; step < 5; step++) {
-      fill(&net);
-      plan_run(net.plan, false);
-      optimizer_step(&sgd, net.params, 0.1);
+  for (unsigned frozen = 0; frozen < 1 << LAYERS; frozen++)
+    for (int id = 0; id < OPTIMIZERS; id++) {
+      moves(frozen, &backend_cpu, (OptimizerId)id);
+      moves(frozen, &host_gpu, (OptimizerId)id);
     }
-    for (int p = 0; p < net.params->count; p++) {
-      const Param *param = net.params->list[p];
-      bool is_frozen =
-          param->name[0] == 'l' && param->name[1] != 'a' && frozen >> (param->name[1] - '0') & 1;
-      const float *now = params_weight(net.params, param),
-                  *then = params_weight(start.params, start.params->list[p]);
-      assert_int_equal(param->as.kind, is_frozen ? PARAM_FROZEN : PARAM_TRAINED);
-      for (int64_t i = 0; i < tensor_count(&param->shape); i++)
-        if ((now[i] == then[i]) != is_frozen)
-          fail_msg("%s[%d] %s", param->name, (int)i, is_frozen ? "changed" : "did not change");
-    }
-    drop(&net);
-    drop(&start);
-  }
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static void test_patterns_mean_names_and_scopes(void **state) {
+  (void)state;
+  static const struct {
+    const char *patterns, *name;
+    bool frozen;
+  } cases[] = {
+      {NULL, "encoder.w", false},
+      {"", "encoder.w", false},
+      {"encoder", "encoder.stage0.conv1.norm.weight", true},
+      {"encoder", "encoder2.w", false},
+      {"coder", "encoder.w", false},
+      {"encoder.stage0", "encoder.stage1.w", false},
+      {"head,encoder.stage1", "encoder.stage1.w", true},
+      {"head, encoder.stage1", "encoder.stage1.w", true},
+      {"*.norm.*", "encoder.stage0.conv1.norm.weight", true},
+      {"*.norm.*", "encoder.stage0.conv1.weight", false},
+      {"encoder.stage[01]", "encoder.stage1.conv0.bias", true},
+      {"encoder.stage[01]", "encoder.stage2.conv0.bias", false},
+      {"*", "w", true},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    if (freeze_names(cases[i].patterns, cases[i].name) != cases[i].frozen)
+      fail_msg("'%s' and %s", cases[i].patterns, cases[i].name);
+}
+
+static void test_a_pattern_that_means_nothing_is_refused(void **state) {
+  (void)state;
+  Net net = make(1, &backend_cpu);
+  Error error = {0}, none = {0};
+  assert_true(freeze_check(net.params, NULL, &none));
+  assert_true(freeze_check(net.params, "l0,*.b", &none));
+  assert_false(freeze_check(net.params, "l0,l7", &error));
+  assert_string_equal(error.text,
+                      "freeze: no parameter of the model is called 'l7'; its scopes are "
+                      "l0, l1, l2, l3, last");
+  drop(&net);
 }
 
 int main(void) {
@@ -175,6 +243,8 @@ int main(void) {
       cmocka_unit_test(test_nothing_is_kept_before_what_trains),
       cmocka_unit_test(test_gradients_do_not_depend_on_what_is_frozen),
       cmocka_unit_test(test_steps_change_what_is_trained_and_nothing_else),
+      cmocka_unit_test(test_patterns_mean_names_and_scopes),
+      cmocka_unit_test(test_a_pattern_that_means_nothing_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@ local hint = require "harness.hint"
 -- What a configuration holds besides options, and what is added for a model to read.
 local RESERVED = {
   "scale", "seeds", "folds", "seed", "device", "kind", "channels", "classes", "regions", "preprocessing", "split", "schemes",
-  "model_path", "data_dir", "data_path", "home", "checkpoint", "name", "share",
+  "model_path", "data_dir", "data_path", "home", "checkpoint", "name", "share", "frozen",
 }
 local READ = { scale = true, classes = true, regions = true }
 local FIELDS = { "doc", "options", "build", "check" }

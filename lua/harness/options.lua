@@ -37,6 +37,9 @@ local rows = {
   { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100, doc = "initial learning rate, poly .9" },
   { name = "momentum", type = "number", default = 0.99, quick = 0.9, min = 0, max = 1, doc = "SGD Nesterov momentum" },
   { name = "weight_decay", type = "number", default = 3e-5, min = 0, max = 1, doc = "on every parameter" },
+  { name = "freeze", type = "text", default = "none", before = "none",
+    doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; they take no gradient and no "
+      .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
   { name = "lr_cnn", type = "number", default = 1, min = 0, max = 100, doc = "learning-rate factor of the CNN" },
   { name = "lr_transformer", type = "number", default = 0.1, min = 0, max = 100, doc = "learning-rate factor of head and bridge" },

@@ -141,8 +141,10 @@ static bool fill_row(const json_t *experiment, const json_t *config, const Estim
   if (!data_shape(experiment, config, &channels, &labelling, error) ||
       !footprint_make(&f, config, gpu, channels, &labelling, error))
     return false;
-  double weights = (double)dtype_bytes(f.params->real) * (double)f.parameters;
+  int64_t numbers = f.parameters + params_numbers(f.params, PARAM_BUFFER);
+  double weights = (double)dtype_bytes(f.params->real) * (double)numbers;
   json_object_set_new(row, "parameters", json_integer(f.parameters));
+  json_object_set_new(row, "trained", json_integer(f.trained));
   json_object_set_new(row, "flops", json_real(f.flops));
   json_object_set_new(row, "train_bytes", json_real(footprint_peak(&f)));
   json_object_set_new(row, "infer_bytes", json_real((double)f.infer_bytes + weights));
@@ -177,7 +179,8 @@ static bool works_here(const json_t *config, json_t *row) {
 
 /* experiment: of experiment_read. One object that the caller decrefs:
  * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells), "rate": {"gflops",
- *  "from"} where it was needed, "rows": [{"key", "label", "parameters", "flops", "train_bytes",
+ *  "from"} where it was needed, "rows": [{"key", "label", "parameters", "trained" (of them),
+ *  "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
  * train_bytes: arena, weights, gradients, momenta; infer_bytes: arena and weights; from: "measured"
  * or "rate". db: where a bench may be stored. With a GPU: {"gpu", "gpu_bytes"}, and of each row in
@@ -237,6 +240,17 @@ static void hours_text(double hours, char text[32]) {
     snprintf(text, 32, hours < 1000 ? "%.1f h" : "%.0f h", hours);
 }
 
+/* "21.0 M trained of 115.3 M" where some are frozen. */
+static void put_parameters(Sheet *sheet, int r, const json_t *row) {
+  double all = field_number(row, "parameters"), trained = field_number(row, "trained");
+  double unit = all < 1e6 ? 1e3 : 1e6;
+  const char *name = all < 1e6 ? "k" : "M";
+  if (trained == all)
+    sheet_set(sheet, r, 1, "%.0f", all);
+  else
+    sheet_set(sheet, r, 1, "%.1f %s trained of %.1f %s", trained / unit, name, all / unit, name);
+}
+
 static Sheet gpu_sheet(const json_t *rows) {
   static const char *const heads[] = {"variant",      "parameters",        "weights MiB",
                                       "GFLOP a step", "least GB a step",   "launches",
@@ -247,7 +261,7 @@ static Sheet gpu_sheet(const json_t *rows) {
   for (int i = 0; i < count; i++) {
     const json_t *row = json_array_get(rows, (size_t)i);
     sheet_set(&sheet, i + 1, 0, "%s", json_string_value(json_object_get(row, "label")));
-    sheet_set(&sheet, i + 1, 1, "%.0f", field_number(row, "parameters"));
+    put_parameters(&sheet, i + 1, row);
     sheet_set(&sheet, i + 1, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
     sheet_set(&sheet, i + 1, 3, "%.1f", field_number(row, "flops") / 1e9);
     sheet_set(&sheet, i + 1, 4, "%.1f", field_number(row, "least_bytes") / 1e9);
@@ -280,7 +294,7 @@ static void put_row(Sheet *sheet, int r, const json_t *row) {
   bool measured = !strcmp(field_text(row, "from"), "measured");
   char time[32];
   hours_text(field_number(row, "hours"), time);
-  sheet_set(sheet, r, 1, "%.0f", field_number(row, "parameters"));
+  put_parameters(sheet, r, row);
   sheet_set(sheet, r, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
   sheet_set(sheet, r, 3, "%.1f", field_number(row, "flops") / 1e9);
   sheet_set(sheet, r, 4, "%.0f", field_number(row, "train_bytes") / 0x1p20);

@@ -48,6 +48,7 @@ bool footprint_make(Footprint *f, const json_t *config, const Backend *backend, 
     return false;
   }
   f->parameters = params_total(f->params);
+  f->trained = params_trained(f->params);
   Cost cost = graph_cost(f->graph);
   f->flops = cost.flops;
   f->least_bytes = cost.bytes;

@@ -19,12 +19,12 @@ typedef struct Footprint {
   Plan *plan;
   Model model;
   Labelling labelling;
-  int64_t parameters;
-  double flops;           /* a training step */
-  size_t train_bytes;     /* what the step's plan takes */
-  size_t infer_bytes;     /* arena of one patch's inference; 0: the model has none */
-  size_t weight_bytes;    /* weights, gradients and the optimiser's states */
-  double step_s;          /* after footprint_run: median step */
+  int64_t parameters, trained; /* numbers; of them those that a step changes */
+  double flops;                /* a training step */
+  size_t train_bytes;          /* what the step's plan takes */
+  size_t infer_bytes;          /* arena of one patch's inference; 0: the model has none */
+  size_t weight_bytes;         /* weights, gradients and the optimiser's states */
+  double step_s;               /* after footprint_run: median step */
   double allocated_bytes; /* after footprint_run: by how much the heap grew, or a device's memory */
   double resident_bytes;  /* and the process, with some MiB of the libraries' own */
   double infer_flops;

@@ -1,0 +1,81 @@
+#!/usr/bin/env bats
+# What is frozen, as a user asks for it: freeze=NAMES, and a block that a model freezes itself.
+
+load work
+
+setup_file() {
+  work_in "$BATS_FILE_TMPDIR"
+  "$harness" data phantom set --size 16x20x20 --cases 4 --validation 1 --organs 2 >/dev/null
+  cat >tiny.lua <<END
+return { title = "tiny", seeds = 1, rows = { { key = "unet", label = "unet", set = {} } }, base = { data = "$work/set",
+  head = "point_wise", steps = 3, patch = { 8, 8, 8 }, batch = 1, bridge = "none", collapse_dice = 0, widths = { 4, 8 },
+  strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } } } }
+END
+  cat >own.lua <<END
+return function(m, c)
+  local features = m.plain_conv_encoder { m.image, name = "encoder", frozen = true, widths = { 4, 8 }, convs = 1,
+    strides = { { 1, 1, 1 }, { 2, 2, 2 } } }
+  local logits = m.point_wise_head { features[1], classes = c.classes, name = "head" }
+  if not m.labels then return { map = m.op.softmax { logits } } end
+  return { loss = (m.voxel_class_loss { m.labels, logits }) }
+end
+END
+  cat >two.lua <<END
+return { title = "two", seeds = 1, rows = { { key = "own", label = "own", set = {} } },
+  base = { model = "own.lua", data = "$work/set", steps = 3, patch = { 8, 8, 8 }, batch = 1 } }
+END
+}
+
+setup() {
+  cd "$work" || return
+}
+
+estimate() { # FILE arguments
+  "$harness" estimate --json "$@" | /usr/bin/python3 -c '
+import json, sys
+row = json.load(sys.stdin)["rows"][0]
+print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes")))'
+}
+
+@test "estimate counts what trains apart, and a frozen encoder costs less work and memory" {
+  read -r all trained flops bytes <<<"$(estimate tiny.lua)"
+  [ "$all" -eq "$trained" ]
+  read -r same fewer less memory <<<"$(estimate tiny.lua freeze=encoder)"
+  [ "$same" -eq "$all" ] && [ "$fewer" -lt "$all" ] && [ "$memory" -lt "$bytes" ] && [ "$less" -lt "$flops" ]
+  "$harness" estimate tiny.lua freeze=encoder | grep -qE ' [0-9.]+ k trained of [0-9.]+ k '
+  read -r all trained flops bytes <<<"$(estimate two.lua)"
+  [ "$trained" -gt 0 ] && [ "$trained" -lt "$all" ]
+}
+
+@test "freeze=none is no part of a trial, a name is; one that means nothing is an error that names the scopes" {
+  "$harness" run tiny.lua --dry-run >plain
+  "$harness" run tiny.lua --dry-run freeze=none >none
+  "$harness" run tiny.lua --dry-run freeze=encoder >frozen
+  cmp plain none
+  ! cmp -s plain frozen
+  run "$harness" estimate tiny.lua freeze=encoder,hed
+  echo "$output"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"no parameter of the model is called 'hed'; its scopes are encoder, decoder, head"* ]]
+  run "$harness" estimate tiny.lua 'freeze=*'
+  [[ "$output" == *"all parameters of the model are frozen"* ]]
+}
+
+@test "a trial with a frozen encoder stores what it trained, and predicts with what it was frozen at" {
+  "$harness" run tiny.lua -q freeze=encoder >/dev/null
+  hash="$(sql "SELECT hash FROM trials WHERE status = 'done'")"
+  head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"decoder.stage0.conv0.weight"'
+  ! head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"encoder[.]'
+  mkdir -p images
+  cp set/imagesTr/phantom_003_0000.nii.gz images/
+  "$harness" predict "$hash" images out --no-postprocess
+  "$harness" evaluate set out --partial --json >found.json
+  "$harness" runs show "$hash" --json >trial.json
+  /usr/bin/python3 - <<'END'
+import json
+stored = {l["label"]: l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == "dice"}
+found = {l["label"]: l["dice"]["mean"] for l in json.load(open("found.json"))["labels"]}
+assert stored and any(stored.values()), stored
+assert all(abs(found[label] - value) < 1e-9 for label, value in stored.items()), (stored, found)
+END
+}
