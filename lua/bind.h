@@ -44,8 +44,14 @@ typedef struct Extra {
   Value *value;
 } Extra;
 
+/* A Lua file that a model came from: its own first, then what it requires. name: from HOME
+ * ("lua/harness/models/maskmed.lua"), or, of a model of one's own, from that model's folder. */
+typedef struct ModelFile {
+  const char *name, *text; /* the graph's */
+} ModelFile;
+
 /* The graph of a configuration, without backward. */
-enum { MAX_EXTRAS = 8 };
+enum { MAX_EXTRAS = 8, MAX_FILES = 32 };
 typedef struct Model {
   Value *image;            /* (N, D, H, W, channels), input */
   Value *labels;           /* (N, D, H, W) I32, input; NULL when not training */
@@ -54,6 +60,8 @@ typedef struct Model {
   Value *map;              /* (N, D, H, W, classes) probabilities; NULL when training */
   Extra extra[MAX_EXTRAS]; /* by name, in alphabetical order */
   int extras;
+  ModelFile file[MAX_FILES]; /* in the order they were run */
+  int files;
 } Model;
 
 typedef struct ModelShape {
@@ -62,15 +70,14 @@ typedef struct ModelShape {
   bool training;
 } ModelShape;
 
-/* Every Lua file that a configuration's model comes from, its own first and then what it requires,
- * in that order: [{"file", "text"}]. "file": from HOME ("lua/harness/models/maskmed.lua"), or, of a
- * model of one's own, from that model's folder. New reference; NULL with an error. */
-json_t *model_sources(const char *home, const json_t *config, Error *error);
-
 /* A configuration names its model by "model", and one that is no file of HOME's lua/harness/models
  * by "model_path", too: where it lies. */
 bool model_build(const char *home, const json_t *config, const ModelShape *shape, Graph *graph,
                  Model *model, Error *error);
+
+/* What a Lua source computes: its tokens, each in a line, without comments; to be freed. Sources
+ * that differ in comments and white space alone have the same. */
+char *lua_tokens(const char *text);
 
 /* Help, from the tables themselves. word: options, blocks, ops or models for a list of them, else
  * the name of a block, an op, a model (or a model's file), an option. False, with an error where

@@ -326,9 +326,24 @@ static bool take_extras(lua_State *L, Graph *graph, Model *model, Error *error) 
   return true;
 }
 
+/* Those from `first` on: what came before is the house's. */
+static bool take_files(lua_State *L, int first, Graph *graph, Model *model, Error *error) {
+  int count = sandbox_files(L);
+  if (count - first > MAX_FILES)
+    return fail(error, "the model comes from %d Lua files; at most %d", count - first, MAX_FILES);
+  for (int i = first; i < count; i++) {
+    const char *name, *text;
+    sandbox_file(L, i, &name, &text);
+    model->file[model->files++] =
+        (ModelFile){arena_text(&graph->arena, "%s", name), arena_text(&graph->arena, "%s", text)};
+  }
+  return true;
+}
+
 static bool run_model(lua_State *L, Builder *builder, const json_t *config, const ModelShape *shape,
                       Model *model, Error *error) {
   if (!sandbox_require(L, "harness.model", error)) return false;
+  int house = sandbox_files(L);
   lua_getfield(L, -1, "build");
   push_builder(L, builder);
   push_value(L, model->image);
@@ -352,7 +367,9 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
   model->map = take(L, "map");
   static const char *const parts[] = {"class", "bce", "dice"};
   for (int i = 0; i < 3; i++) model->part[i] = take(L, parts[i]);
-  if (!take_extras(L, builder->graph, model, error)) return false;
+  if (!take_extras(L, builder->graph, model, error) ||
+      !take_files(L, house, builder->graph, model, error))
+    return false;
   if (shape->training ? !model->loss : !model->map)
     return fail(error, "model %s: its build returned no %s, which it must %s", name,
                 shape->training ? "loss" : "map",
@@ -385,16 +402,4 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
     if (outputs[i]) outputs[i]->keep = true;
   for (int i = 0; !shape->training && i < model->extras; i++) model->extra[i].value->keep = true;
   return good;
-}
-
-json_t *model_sources(const char *home, const json_t *config, Error *error) {
-  const char *path = json_string_value(json_object_get(config, "model_path"));
-  lua_State *L = sandbox_open(home, error);
-  if (!L) return NULL;
-  const char *module =
-      lua_pushfstring(L, "harness.models.%s", json_string_value(json_object_get(config, "model")));
-  bool good = path ? sandbox_run(L, path, path, error) : sandbox_require(L, module, error);
-  json_t *sources = good ? sandbox_sources(L, error) : NULL;
-  lua_close(L);
-  return sources;
 }

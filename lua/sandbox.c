@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SOURCE_MOST = 128 << 10 };
+
 static bool readable(const char *path) {
   FILE *file = fopen(path, "r");
   if (file) fclose(file);
@@ -245,20 +247,25 @@ bool sandbox_call(lua_State *L, int arguments, Error *error) {
   return lua_pcall(L, arguments, 1, 0) == LUA_OK || report(L, error);
 }
 
+/* The file's text on the stack. */
 static bool push_text(lua_State *L, const char *path, const char *shown, Error *error) {
   FILE *file = fopen(path, "r");
   if (!file) return fail(error, "%s: cannot be read; give the path of a Lua file", shown);
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
-  for (;;) {
-    char *block = luaL_prepbuffer(&buffer);
-    size_t got = fread(block, 1, LUAL_BUFFERSIZE, file);
+  size_t all = 0, got = LUAL_BUFFERSIZE;
+  while (got == LUAL_BUFFERSIZE && all <= SOURCE_MOST) {
+    got = fread(luaL_prepbuffer(&buffer), 1, LUAL_BUFFERSIZE, file);
     luaL_addsize(&buffer, got);
-    if (got < LUAL_BUFFERSIZE) break;
+    all += got;
   }
   fclose(file);
   luaL_pushresult(&buffer);
-  return true;
+  bool zero = strlen(lua_tostring(L, -1)) < all;
+  if (!zero && all <= SOURCE_MOST) return true;
+  lua_pop(L, 1);
+  if (zero) return fail(error, "%s: holds a zero byte: this is no Lua source", shown);
+  return fail(error, "%s: over %d KiB: no Lua source is so long", shown, SOURCE_MOST >> 10);
 }
 
 /* The text is on top of the stack, and stays there. */
@@ -339,11 +346,21 @@ bool sandbox_require(lua_State *L, const char *module, Error *error) {
   return sandbox_call(L, 1, error);
 }
 
-json_t *sandbox_sources(lua_State *L, Error *error) {
+int sandbox_files(lua_State *L) {
   lua_getfield(L, LUA_REGISTRYINDEX, "sources");
-  json_t *sources = sandbox_to_json(L, -1, error);
+  int count = (int)luaL_len(L, -1);
   lua_pop(L, 1);
-  return sources;
+  return count;
+}
+
+void sandbox_file(lua_State *L, int i, const char **name, const char **text) {
+  lua_getfield(L, LUA_REGISTRYINDEX, "sources");
+  lua_geti(L, -1, i + 1);
+  lua_getfield(L, -1, "file");
+  lua_getfield(L, -2, "text");
+  *name = lua_tostring(L, -2); /* both stay alive in the table */
+  *text = lua_tostring(L, -1);
+  lua_pop(L, 4);
 }
 
 void sandbox_push_json(lua_State *L, const json_t *value) {

@@ -18,10 +18,11 @@ bool sandbox_run(lua_State *L, const char *path, const char *shown, Error *error
 bool sandbox_require(lua_State *L, const char *module, Error *error);
 /* Pushes load(path, shown), sandbox_run for Lua. */
 void sandbox_push_load(lua_State *L);
-/* Every file that was run until now, in that order: [{"file", "text"}]. "file" is HOME's path of its
- * own files ("lua/harness/parts/encoder.lua"), of others that from the folder of the file that was
- * run: it tells nothing of where they lie. New reference; see sandbox_to_json. */
-json_t *sandbox_sources(lua_State *L, Error *error);
+/* How many files have been run, and of file i, from 0 in that order, its text and its name: HOME's
+ * path of its own files ("lua/harness/parts/encoder.lua"), of others that from the folder of the
+ * file that was run: it tells nothing of where they lie. Both live as long as the state. */
+int sandbox_files(lua_State *L);
+void sandbox_file(lua_State *L, int i, const char **name, const char **text);
 /* Calls the function below `arguments` values; one result stays on the stack. */
 bool sandbox_call(lua_State *L, int arguments, Error *error);
 

@@ -36,7 +36,7 @@ each_experiment() {
 
 nothing_is_missing() {
   each_experiment "$harness" run --dry-run >cells
-  ! grep -vE '^[0-9a-f]{8}  done         (skip|same)|^0 of [0-9]+ trials would run$' cells
+  ! grep -vE "^[0-9a-f]{8}  done         (skip|same)|^0 of [0-9]+ trials would run$|^(of )?[0-9]+ of these trials" cells
   [ "$(grep -c '^0 of' cells)" -eq 9 ]
   [ "$(cut -d' ' -f1 cells | grep -v '^0' | sort -u | wc -l)" -gt 40 ]
 }

@@ -30,6 +30,7 @@ static bool add_experiment(const Common *common, const ResultChoice *choice, con
                            const char *file, bool listed, Report *report, Error *error) {
   Result *result = NULL;
   ResultChoice one = *choice;
+  one.home = common->home;
   one.what = name;
   if (!result_load(report->store, &one, &result, error)) return false;
   if (!result && !listed) return true;

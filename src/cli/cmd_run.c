@@ -6,7 +6,7 @@
 #include "engine/backend.h"
 #include "src/cli/cli.h"
 #include "src/cli/cmd_report.h"
-#include "src/cli/experiments.h"
+#include "src/cli/marks.h"
 #include "src/cli/progress.h"
 #include "src/cli/schedule.h"
 #include "src/data/batches/loader.h"
@@ -25,11 +25,12 @@ typedef struct Run {
   char device[64]; /* "device=cuda", empty: not given */
   int jobs;        /* 0: as many as the processors allow, on a GPU one */
   double timeout_s;
-  bool retry[STATUS_COUNT];
+  bool retry[STATUS_COUNT], retry_stale;
   bool dry_run, json;
   RunFlags flags;
   const char *place; /* "cuda:1" as given; NULL: cpu */
   Experiments experiments;
+  Mark **marks; /* of each experiment's trials, before any ran */
   Store *store;
 } Run;
 
@@ -52,7 +53,8 @@ static const struct argp_option options[] = {
     {"jobs", 'j', "N", 0, "Trials at a time (default: processors / threads of a trial)", 0},
     {"retry", KEY_RETRY, "CLASS,...", 0,
      "Run again what ended so: failed, oom, collapsed, timeout; `all` is these four; `done` may be "
-     "named too. Earlier attempts are kept",
+     "named too, and `stale`: what ended with another text of its model's Lua files than today's. "
+     "Earlier attempts are kept",
      0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Stop a trial after S seconds", 0},
     {"json", KEY_JSON, 0, 0, "The table (or, with --dry-run, the cells) as JSON", 0},
@@ -62,21 +64,23 @@ static const struct argp_option options[] = {
 #undef FLAG
     {0}};
 
-static bool take_retry(char *text, bool retry[STATUS_COUNT], Error *error) {
+static bool take_retry(char *text, Run *run, Error *error) {
   static const Status all[] = {STATUS_FAILED, STATUS_OOM, STATUS_COLLAPSED, STATUS_TIMEOUT};
   static const char *const names[] = {"failed", "oom",         "collapsed", "timeout",
-                                      "done",   "interrupted", "all"};
+                                      "done",   "interrupted", "all",       "stale"};
   for (char *word = strtok(text, ","); word; word = strtok(NULL, ",")) {
     Status status = STATUS_PLANNED;
-    bool everything = strcmp(word, "all") == 0;
-    for (int i = 0; everything && i < 4; i++) retry[all[i]] = true;
-    if (everything) continue;
+    bool everything = !strcmp(word, "all"), stale = !strcmp(word, "stale");
+    for (int i = 0; everything && i < 4; i++) run->retry[all[i]] = true;
+    run->retry_stale = run->retry_stale || stale;
+    if (everything || stale) continue;
     bool known = status_parse(word, &status) && status >= STATUS_DONE;
     if (!known)
       return fail(error,
-                  "--retry \"%s\" is none of failed, oom, collapsed, timeout, done and all%s", word,
-                  nearest_hint(word, names, 7, NULL).text);
-    retry[status] = true;
+                  "--retry \"%s\" is none of failed, oom, collapsed, timeout, done, stale and "
+                  "all%s",
+                  word, nearest_hint(word, names, 8, NULL).text);
+    run->retry[status] = true;
   }
   return true;
 }
@@ -123,7 +127,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   double number;
   if (key == ' ') return take_operand(value, run, error);
   if (key == KEY_DEVICE) return take_device(value, run, error);
-  if (key == KEY_RETRY) return take_retry(value, run->retry, error);
+  if (key == KEY_RETRY) return take_retry(value, run, error);
   if (key == KEY_TIMEOUT) return cli_number("--timeout", value, 0.001, &run->timeout_s, error);
 #define FLAG(field, option, argument, fallback, least, most, help)                                 \
   if (key == KEY_##field)                                                                          \
@@ -154,10 +158,34 @@ static const Cli cli = {
     options,
     take};
 
-static bool wants(const Run *run, const Cell *trial) {
-  bool open = trial->status == STATUS_PLANNED || trial->status == STATUS_RUNNING ||
-              trial->status == STATUS_INTERRUPTED;
-  return open || run->retry[trial->status];
+/* What was never tried, or stopped before its end. */
+static bool is_open(const Cell *trial) {
+  return trial->status == STATUS_PLANNED || trial->status == STATUS_RUNNING ||
+         trial->status == STATUS_INTERRUPTED;
+}
+
+static bool wants(const Run *run, int experiment, int i) {
+  const Cell *trial = &run->experiments.item[experiment].trial[i];
+  return is_open(trial) || run->retry[trial->status] ||
+         (run->retry_stale && run->marks[experiment][i].other_text);
+}
+
+/* What the trials are marked with, once all are listed. */
+static bool read_marks(Run *run, Error *error) {
+  run->marks = calloc((size_t)run->experiments.count + 1, sizeof(Mark *));
+  CHECK(run->marks, "no memory for %d experiments", run->experiments.count);
+  bool good = true;
+  for (int p = 0; good && p < run->experiments.count; p++) {
+    run->marks[p] = marks_read(run->store, run->common.home, &run->experiments.item[p], error);
+    good = run->marks[p] != NULL;
+  }
+  return good;
+}
+
+static void free_marks(Run *run) {
+  for (int p = 0; run->marks && p < run->experiments.count; p++)
+    marks_free(run->marks[p], run->experiments.item[p].trials);
+  free(run->marks);
 }
 
 /* Where what was typed stands in place of what a row sets. */
@@ -176,11 +204,16 @@ static int print_dry(const Run *run, int experiment) {
   int todo = 0;
   for (int i = 0; i < run->experiments.item[experiment].trials; i++) {
     const Cell *trial = &run->experiments.item[experiment].trial[i];
+    const Mark *mark = &run->marks[experiment][i];
     bool again = experiments_repeated(&run->experiments, experiment, i),
-         runs = !again && wants(run, trial);
+         runs = !again && wants(run, experiment, i);
     char *label = experiments_label(&run->experiments, experiment, i);
-    printf("%.8s  %-11s  %-7s  %s\n", trial->hash, status_name(trial->status),
+    printf("%.8s  %-11s  %-7s  %s", trial->hash, status_name(trial->status),
            runs ? "run" : (again ? "same" : "skip"), label);
+    if (mark->other_text)
+      printf(is_open(trial) ? "  (begins anew: %s has changed)" : "  (by another text of %s)",
+             mark->file);
+    putchar('\n');
     free(label);
     todo += runs;
   }
@@ -208,7 +241,7 @@ static int dry_run(Run *run, Error *error) {
     good = store_preview(run->store, experiment->document, experiment->data_hash,
                          &experiment->trial, &experiment->trials, error);
   }
-  if (!good) return cli_error(EXIT_UNFIT, error);
+  if (!good || !read_marks(run, error)) return cli_error(EXIT_UNFIT, error);
   if (run->json) {
     print_cells(run);
     return EXIT_DONE;
@@ -216,6 +249,7 @@ static int dry_run(Run *run, Error *error) {
   int todo = 0;
   for (int p = 0; p < run->experiments.count; p++) todo += print_dry(run, p);
   print_overridden(run, stdout);
+  marks_tell(&run->experiments, run->marks, "", stdout);
   printf("%d of %d trials would run\n", todo, experiments_trials(&run->experiments));
   return EXIT_DONE;
 }
@@ -233,8 +267,7 @@ static void collect(const Run *run, bool only_planned, Schedule *work) {
          i++) {
       int threads =
           (int)json_integer_value(json_object_get(experiment->trial[i].config, "threads"));
-      if (!wants(run, &experiment->trial[i]) || experiments_repeated(&run->experiments, p, i))
-        continue;
+      if (!wants(run, p, i) || experiments_repeated(&run->experiments, p, i)) continue;
       work->todo[work->count] = &experiment->trial[i];
       work->label[work->count++] = experiments_label(&run->experiments, p, i);
       if (threads > work->launch.threads) work->launch.threads = threads;
@@ -283,28 +316,14 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
   return good;
 }
 
-/* A change of the program marks results, it does not repeat them by itself. */
-static void tell_other_builds(const Run *run, const Experiment *experiment) {
-  static const char sql[] =
-      "SELECT count(DISTINCT c.trial_id) AS trials FROM rows r JOIN cells c ON c.row_id = r.id"
-      " JOIN v_attempt v ON v.trial_id = c.trial_id JOIN attempts a ON a.id = v.attempt_id"
-      " JOIN environments n ON n.id = a.environment_id"
-      " WHERE r.plan_id = ?1 AND n.binary_hash <> ?2";
-  char binary[17];
+/* A change of the program or of a model's text marks results, it does not repeat them by itself. */
+static void tell_marks(Run *run) {
   Error error = {""};
-  json_t *rows;
-  environment_binary(binary);
-  json_t *parameters = json_pack("[I,s]", (json_int_t)experiment->plan_id, binary);
-  bool good = store_query(run->store, sql, parameters, &rows, &error);
-  json_decref(parameters);
-  if (!good) return;
-  json_int_t count = json_integer_value(json_object_get(json_array_get(rows, 0), "trials"));
-  json_decref(rows);
-  if (count > 0 && !run->common.quiet)
-    fprintf(stderr,
-            "harness: %lld of these trials ran with another build of the program; --retry "
-            "done repeats them\n",
-            (long long)count);
+  free_marks(run);
+  if (!read_marks(run, &error))
+    fprintf(stderr, "harness: %s\n", error.text);
+  else if (!run->common.quiet)
+    marks_tell(&run->experiments, run->marks, "harness: ", stderr);
 }
 
 typedef struct Outcome {
@@ -336,7 +355,8 @@ static void draw(const Run *run, const Result *result) {
 /* Prints an experiment's table and draws its plot. */
 static bool show(const Run *run, int experiment, bool interrupted, Outcome *outcome, Error *error) {
   Result *result;
-  ResultChoice choice = {.plan_id = run->experiments.item[experiment].plan_id};
+  ResultChoice choice = {.plan_id = run->experiments.item[experiment].plan_id,
+                         .home = run->common.home};
   if (!result_load(run->store, &choice, &result, error)) return false;
   if (run->json && experiment > 0) fputs(",\n", stdout);
   if (!run->json && experiment > 0) fputs("\n\n", stdout);
@@ -345,7 +365,6 @@ static bool show(const Run *run, int experiment, bool interrupted, Outcome *outc
   add_outcome(result, outcome);
   if (!interrupted) draw(run, result);
   result_free(result);
-  tell_other_builds(run, &run->experiments.item[experiment]);
   return true;
 }
 
@@ -371,6 +390,7 @@ static int report(Run *run, bool interrupted, Error *error) {
   if (array) fputs("]\n", stdout);
   fflush(stdout);
   if (run->experiments.list && !interrupted) write_report(run);
+  tell_marks(run);
   if (outcome.bad > 0)
     fprintf(stderr,
             "harness: %d trial%s did not end well; `harness runs list` shows which, "
@@ -403,6 +423,7 @@ static int execute(Run *run, Error *error) {
         store_add_experiment(run->store, experiment->document, experiment->data_hash,
                              &experiment->plan_id, &experiment->trial, &experiment->trials, error);
   }
+  good = good && read_marks(run, error);
   if (!good || !schedule(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
   return report(run, interrupted, error);
 }
@@ -423,6 +444,7 @@ int command_run(int argc, char **argv) {
   else
     code = run.dry_run ? dry_run(&run, &error) : execute(&run, &error);
   store_close(run.store);
+  free_marks(&run);
   experiments_free(&run.experiments);
   return code;
 }

@@ -5,13 +5,14 @@
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
 #include "src/report/sheet.h"
+#include "src/store/code.h"
 #include "src/store/field.h"
 #include "src/store/store.h"
 
 typedef struct Choice {
   const char *trial[64];
   int trials, most; /* how many a subcommand takes */
-  const char *status, *experiment;
+  const char *status, *experiment, *home;
   bool json;
 } Choice;
 
@@ -50,7 +51,8 @@ static const char attempts_sql[] =
     " a.exit_code, a.signal, a.message, a.log, a.pid, a.peak_bytes, a.parameters, a.flops,"
     " a.max_rss_bytes, n.version, n.commit_hash, n.dirty, n.cpu, n.cores, n.host, n.kernel,"
     " n.compiler, n.flags, n.libraries, n.binary_hash, n.gpu, n.gpu_driver, n.gpu_capability,"
-    " n.gpu_bytes, n.gpu_libraries, n.deterministic, a.determinism FROM attempts a JOIN trials t"
+    " n.gpu_bytes, n.gpu_libraries, n.deterministic, a.determinism, a.first_step FROM attempts a "
+    "JOIN trials t"
     " ON t.id = a.trial_id JOIN environments n ON n.id = a.environment_id WHERE t.hash = ?1"
     " ORDER BY a.number";
 
@@ -58,6 +60,12 @@ static const char labels_sql[] =
     "SELECT l.metric, l.label, l.name, l.value, l.cases, l.missed, l.false_positive, l.absent"
     " FROM v_label l JOIN trials t ON t.id = l.trial_id WHERE t.hash = ?1"
     " ORDER BY l.metric <> 'dice', l.metric, l.label";
+
+/* Of the attempts of a trial: their Lua files. */
+static const char files_sql[] =
+    "SELECT a.number AS attempt, c.file, c.text_hash, c.code_hash, c.text, t.config ->>"
+    " '$.model_path' AS model_path FROM v_code c JOIN attempts a ON a.id = c.attempt_id"
+    " JOIN trials t ON t.id = a.trial_id WHERE t.hash = ?1 ORDER BY a.number, c.file";
 
 static bool take(int key, char *value, void *user, Error *error) {
   Choice *choice = user;
@@ -148,24 +156,42 @@ static int list(Store *store, const Choice *choice, Error *error) {
 
 /* ---- show ------------------------------------------------------------------------------------ */
 
-/* {"hash", "status", ..., "config", "attempts", "labels"} of one trial. */
-static json_t *load_trial(Store *store, const char *prefix, Error *error) {
+/* Adds to each file whether it says "today" the same, "other" or is "gone". */
+static void compare_files(json_t *files, const char *home) {
+  CodeToday today = {.home = home};
+  json_t *file;
+  size_t i;
+  json_array_foreach(files, i, file) {
+    const char *hash = code_today(&today, field_text(file, "file"), field_text(file, "model_path"));
+    bool same = !strcmp(hash, field_text(file, "code_hash"));
+    json_object_set_new(file, "today", json_string(same ? "same" : hash[0] ? "other" : "gone"));
+    json_object_del(file, "model_path");
+  }
+  code_free(&today);
+}
+
+/* {"hash", "status", ..., "config", "attempts", "labels", "files"} of one trial. */
+static json_t *load_trial(Store *store, const char *home, const char *prefix, Error *error) {
   char hash[HASH_BYTES];
-  json_t *rows = NULL, *attempts = NULL, *labels = NULL, *trial = NULL;
+  json_t *rows = NULL, *attempts = NULL, *labels = NULL, *files = NULL, *trial = NULL;
   bool good = store_find(store, prefix, hash, error) &&
               query(store, "SELECT * FROM trials WHERE hash = ?1", hash, NULL, &rows, error) &&
               query(store, attempts_sql, hash, NULL, &attempts, error) &&
-              query(store, labels_sql, hash, NULL, &labels, error);
+              query(store, labels_sql, hash, NULL, &labels, error) &&
+              query(store, files_sql, hash, NULL, &files, error);
   if (good) {
     trial = json_incref(json_array_get(rows, 0));
     json_t *config = json_loads(field_text(trial, "config"), 0, NULL);
     if (config) json_object_set_new(trial, "config", config);
     json_object_set(trial, "attempts", attempts);
     json_object_set(trial, "labels", labels);
+    compare_files(files, home);
+    json_object_set(trial, "files", files);
   }
   json_decref(rows);
   json_decref(attempts);
   json_decref(labels);
+  json_decref(files);
   return trial;
 }
 
@@ -195,19 +221,38 @@ static const char *folds_of(const json_t *trial) {
              : "the data set's own, or where it has none this program's earlier ones";
 }
 
+/* The Lua files of an attempt, each with what became of its text. */
+static void print_files(const json_t *files, int attempt) {
+  static const char *const words[][2] = {{"same", "the same text as today's"},
+                                         {"other", "another text than today's"},
+                                         {"gone", "a file that cannot be read today"}};
+  const json_t *file;
+  size_t i;
+  int count = 0;
+  json_array_foreach((json_t *)files, i, file) {
+    if (field_whole(file, "attempt") != attempt) continue;
+    const char *word = "";
+    for (int k = 0; k < 3; k++)
+      if (!strcmp(field_text(file, "today"), words[k][0])) word = words[k][1];
+    printf("  %-16s %s: %s\n", count++ ? "" : "Lua files", field_text(file, "file"), word);
+  }
+  if (!count) printf("  %-16s not stored\n", "Lua files");
+}
+
 static void print_trial(const json_t *trial, const char *folder) {
-  static const char *const parts[] = {"config", "attempts", "labels", "id", NULL};
+  static const char *const parts[] = {"config", "attempts", "labels", "files", "id", NULL};
   static const char *const nothing[] = {"number", "log", NULL};
   printf("trial\n");
   print_object(trial, parts);
   if (folds_of(trial)) printf("  %-16s %s\n", "folds", folds_of(trial));
   printf("config\n");
-  print_object(json_object_get(trial, "config"), parts + 3);
+  print_object(json_object_get(trial, "config"), parts + 4);
   const json_t *item;
   size_t i;
   json_array_foreach(json_object_get(trial, "attempts"), i, item) {
     printf("attempt %d\n", (int)field_number(item, "number"));
     print_object(item, nothing);
+    print_files(json_object_get(trial, "files"), field_whole(item, "number"));
     printf("  %-16s %s/%s\n", "log", folder, field_text(item, "log"));
   }
   json_array_foreach(json_object_get(trial, "labels"), i, item) {
@@ -221,7 +266,7 @@ static void print_trial(const json_t *trial, const char *folder) {
 }
 
 static int show(Store *store, const Choice *choice, Error *error) {
-  json_t *trial = load_trial(store, choice->trial[0], error);
+  json_t *trial = load_trial(store, choice->home, choice->trial[0], error);
   if (!trial) return EXIT_NOTHING;
   if (choice->json)
     print_document("trial", trial);
@@ -252,15 +297,33 @@ static void print_changes(const char *title, const json_t *a, const json_t *b) {
   }
 }
 
+/* {file: what is said of its text} of the trial's newest attempt that stored any. */
+static json_t *latest_files(const json_t *trial) {
+  const json_t *files = json_object_get(trial, "files"), *file;
+  json_t *found = json_object();
+  int last = field_whole(json_array_get(files, json_array_size(files) - 1), "attempt");
+  size_t i;
+  json_array_foreach((json_t *)files, i, file) {
+    if (field_whole(file, "attempt") == last)
+      json_object_set_new(found, field_text(file, "file"),
+                          json_sprintf("text %.8s", field_text(file, "code_hash")));
+  }
+  return found;
+}
+
 static int diff(Store *store, const Choice *choice, Error *error) {
-  json_t *a = load_trial(store, choice->trial[0], error);
-  json_t *b = a ? load_trial(store, choice->trial[1], error) : NULL;
+  json_t *a = load_trial(store, choice->home, choice->trial[0], error);
+  json_t *b = a ? load_trial(store, choice->home, choice->trial[1], error) : NULL;
   if (a && b) {
     const json_t *tries_a = json_object_get(a, "attempts"),
                  *tries_b = json_object_get(b, "attempts");
     print_changes("config", json_object_get(a, "config"), json_object_get(b, "config"));
     print_changes("latest attempt", json_array_get(tries_a, json_array_size(tries_a) - 1),
                   json_array_get(tries_b, json_array_size(tries_b) - 1));
+    json_t *files_a = latest_files(a), *files_b = latest_files(b);
+    print_changes("Lua files", files_a, files_b);
+    json_decref(files_a);
+    json_decref(files_b);
   }
   int code = a && b ? EXIT_DONE : EXIT_NOTHING;
   json_decref(a);
@@ -302,7 +365,9 @@ static const Part parts[] = {
      STORE_READ,
      show,
      {"runs show", "TRIAL", "  harness runs show 1a2b3c4d\n  harness runs show 1a2b3c4d --json\n",
-      "Shows a trial's configuration, attempts, environment and figures.", show_options, take}},
+      "Shows a trial's configuration, attempts, environment, figures, and the Lua files that its "
+      "model came from (with --json their texts).",
+      show_options, take}},
     {"diff",
      2,
      2,
@@ -339,6 +404,7 @@ static int work(const Part *part, int argc, char **argv) {
     return cli_error(EXIT_NOTHING, &error);
   }
   if (!store_open(&store, common.db, part->mode, &error)) return cli_error(EXIT_UNFIT, &error);
+  choice.home = common.home;
   int code = part->work(store, &choice, &error);
   store_close(store);
   return code == EXIT_DONE ? code : cli_error(code, &error);

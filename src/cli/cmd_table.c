@@ -87,12 +87,14 @@ static const char *stored(const MetricRow *row) {
 static int load(const Common *common, const ResultChoice *choice, Store **store, Result **result,
                 Error *error) {
   *result = NULL;
+  ResultChoice here = *choice;
+  here.home = common->home;
   if (!store_exists(common->db)) {
     fail(error, "%s: nothing is stored yet; `harness run FILE` makes results", common->db);
     return EXIT_NOTHING;
   }
   if (!store_open(store, common->db, STORE_READ, error) ||
-      !result_load(*store, choice, result, error))
+      !result_load(*store, &here, result, error))
     return EXIT_UNFIT;
   if (*result) return EXIT_DONE;
   fail(error, "%s: nothing is stored for %s%s%s%s%s%s%s", common->db,

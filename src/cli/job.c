@@ -163,6 +163,10 @@ static void hear_step(Job *job, const Event *event) {
   job->first_step = job->step;
 }
 
+static void hear_start(Job *job, const Event *event) {
+  snprintf(job->note, sizeof job->note, "%s", event->start.note);
+}
+
 static void hear_eval(Job *job, const Event *event) {
   job->cases_done = (int)event->eval.cases_done;
   job->cases = (int)event->eval.cases;
@@ -174,8 +178,10 @@ static void hear_metric(Job *job, const Event *event) {
 }
 
 /* What is shown of an event, beside what is stored of it. */
-static void (*const hear[EVENT_COUNT])(Job *, const Event *) = {
-    [EVENT_step] = hear_step, [EVENT_eval] = hear_eval, [EVENT_metric] = hear_metric};
+static void (*const hear[EVENT_COUNT])(Job *, const Event *) = {[EVENT_start] = hear_start,
+                                                                [EVENT_step] = hear_step,
+                                                                [EVENT_eval] = hear_eval,
+                                                                [EVENT_metric] = hear_metric};
 
 /* Its texts live as long as its JSON. */
 static void keep_end(Job *job, const Event *event, json_t *json) {

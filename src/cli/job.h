@@ -27,6 +27,7 @@ typedef struct Job {
   json_t *pending;         /* events not yet stored */
   Event end;               /* the event of that name, its texts in end_json */
   json_t *end_json;        /* NULL: none came */
+  char note[160];          /* to be said once and cleared */
   Error broken;            /* an event that cannot be understood; empty: none */
   double started, stop_at; /* seconds; stop_at: when a stopped job is killed, 0: not stopped */
   Status stopped_as;       /* interrupted or timeout, when stop_at is set */

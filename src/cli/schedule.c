@@ -173,6 +173,11 @@ static bool flush(Sweep *sweep, Error *error) {
   return true;
 }
 
+static void say_note(Sweep *sweep, Job *job) {
+  if (job->note[0]) progress_say(&sweep->progress, "harness: %s %s", job->label, job->note);
+  job->note[0] = 0;
+}
+
 static void wait_and_read(Sweep *sweep, const sigset_t *open) {
   struct pollfd poll[JOBS_MAX];
   Job *owner[JOBS_MAX];
@@ -185,7 +190,9 @@ static void wait_and_read(Sweep *sweep, const sigset_t *open) {
   struct timespec tick = {0, TICK_MS * 1000000L};
   if (ppoll(poll, count, &tick, open) <= 0) return;
   for (nfds_t i = 0; i < count; i++) {
-    if (!poll[i].revents || !job_read(owner[i])) continue;
+    bool ended = poll[i].revents && job_read(owner[i]);
+    say_note(sweep, owner[i]);
+    if (!ended) continue;
     close(owner[i]->events);
     owner[i]->events = -1;
   }

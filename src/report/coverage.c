@@ -1,5 +1,6 @@
 #include "src/report/coverage.h"
 #include "src/data/sets/json_text.h"
+#include "src/report/code_notes.h"
 #include "src/report/plot.h"
 #include "src/report/quote.h"
 
@@ -59,6 +60,7 @@ void coverage_print(const Result *result, const char *format, FILE *out) {
     fputs("% needs \\usepackage{booktabs}\n% ", out);
     quote_line(result->title, out);
     fprintf(out, "; %s\n", coverage_note);
+    code_notes(result, "% ", out);
     sheet_tex(&sheet, false, out);
   } else if (!strcmp(format, "md")) {
     fputs("**", out);
@@ -66,11 +68,13 @@ void coverage_print(const Result *result, const char *format, FILE *out) {
     fputs("**\n\n", out);
     sheet_markdown(&sheet, false, out);
     fprintf(out, "\n- %s\n", coverage_note);
+    code_notes(result, "- ", out);
   } else {
     quote_line(result->title, out);
     fputs("\n\n", out);
     sheet_text(&sheet, false, out);
     fprintf(out, "\n  %s\n", coverage_note);
+    code_notes(result, "  ", out);
   }
   sheet_free(&sheet);
 }

@@ -6,6 +6,7 @@
 
 #include "src/data/sets/json_text.h"
 #include "src/report/claim.h"
+#include "src/report/code_notes.h"
 
 static json_t *text_or_null(const char *text) {
   return text ? json_name(text) : json_null();
@@ -306,6 +307,7 @@ bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *
   bool good = choice->plan_id || row_of(r, store, larger_sql, larger_columns, &plan, NULL, error);
   r->plan_id = plan.plan_id;
   good = good && add_figures(r, store, choice->metric, error) &&
+         code_judge(store, choice->home, r, error) &&
          (other ? use_metric(r, store, choice->metric, error) : result_judge(store, r, error));
   r->notes = json_loads(plan.notes, 0, NULL);
   if (good) *out = r;
@@ -335,6 +337,7 @@ Result *result_of_file(const json_t *document) {
 void result_free(Result *r) {
   if (!r) return;
   for (int i = 0; i < 4; i++) rows_free(&r->held[i]);
+  json_decref(r->mixed_files);
   json_decref(r->notes);
   json_decref(r->others);
   json_decref(r->texts);

@@ -11,14 +11,16 @@
 typedef struct ResultChoice {
   const char *what, *scale, *dataset, *device, *metric;
   int64_t plan_id;
+  const char *home; /* where today's Lua files are, see code_notes.h; may be NULL */
 } ResultChoice;
 
 typedef struct ResultRow {
   int position;
   const char *key, *label, *paper_word;
   double paper, mean, sd, parameters;
-  int n, cells, builds;     /* v_table's */
-  int status[STATUS_COUNT]; /* how many trials ended so */
+  int n, cells, builds;         /* v_table's */
+  int status[STATUS_COUNT];     /* how many trials ended so */
+  int other_text, unknown_text; /* trials whose model had other Lua text than today's, or which */
   /* Of result_judge. */
   double claimed;        /* the paper's difference to the row above */
   double difference;     /* ours */
@@ -68,10 +70,11 @@ typedef struct Result {
   ResultTau tau;   /* of rows with both numbers; value NaN: fewer than two */
   bool measured;   /* environment is that of the newest trial */
   ResultEnvironment environment;
-  json_t *notes;  /* texts */
-  json_t *others; /* what else is stored, texts */
-  Rows held[4];   /* rows, labels, points, plans */
-  json_t *texts;  /* what other texts are part of */
+  json_t *mixed_files; /* Lua files of which the trials' models had different texts */
+  json_t *notes;       /* texts */
+  json_t *others;      /* what else is stored, texts */
+  Rows held[4];        /* rows, labels, points, plans */
+  json_t *texts;       /* what other texts are part of */
 } Result;
 
 /* A newest plan all of whose trials belong to a larger plan of the same kind gives way to it.

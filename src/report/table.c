@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "src/report/claim.h"
+#include "src/report/code_notes.h"
 #include "src/report/coverage.h"
 #include "src/report/quote.h"
 
@@ -230,6 +231,7 @@ void table_notes(const Result *result, const char *mark, FILE *out) {
     put_marked(mark, row->label, out);
     fprintf(out, ": mixed, its trials ran with %d builds of the program\n", row->builds);
   }
+  code_notes(result, mark, out);
   for (size_t i = 0; i < json_array_size(result->notes); i++) {
     put_marked(mark, json_string_value(json_array_get(result->notes, i)), out);
     fputc('\n', out);
@@ -247,12 +249,13 @@ static json_t *text(const char *value) {
 
 static json_t *json_row(const ResultRow *r) {
   return json_pack(
-      "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "key", r->key, "label", r->label,
-      "paper", number(r->paper), "mean", number(r->mean), "sd", number(r->sd), "n", r->n, "status",
-      result_status(r), "paper_word", text(r->paper_word), "parameters",
+      "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:i}", "key", r->key, "label",
+      r->label, "paper", number(r->paper), "mean", number(r->mean), "sd", number(r->sd), "n", r->n,
+      "status", result_status(r), "paper_word", text(r->paper_word), "parameters",
       isnan(r->parameters) ? json_null() : json_integer((json_int_t)r->parameters), "difference",
       number(r->difference), "low", number(r->low), "high", number(r->high), "verdict",
-      text(r->verdict), "with_collapsed", number(r->with_collapsed));
+      text(r->verdict), "with_collapsed", number(r->with_collapsed), "other_text", r->other_text,
+      "unknown_text", r->unknown_text);
 }
 
 static json_t *json_tau(const ResultTau *t) {

@@ -38,15 +38,19 @@ static json_t *canonical(const json_t *value) {
   return copy;
 }
 
+void text_hash(const char *text, char hash[HASH_BYTES]) {
+  XXH128_canonical_t digest;
+  XXH128_canonicalFromHash(&digest, XXH3_128bits(text, strlen(text)));
+  for (int i = 0; i < 16; i++) snprintf(hash + 2 * i, 3, "%02x", digest.digest[i]);
+}
+
 bool json_hash(const json_t *value, char hash[HASH_BYTES], Error *error) {
   json_t *copy = canonical(value);
   char *text = copy ? json_dumps(copy, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
   json_decref(copy);
   if (!text) return fail(error, "a configuration cannot be written as JSON text");
-  XXH128_canonical_t digest;
-  XXH128_canonicalFromHash(&digest, XXH3_128bits(text, strlen(text)));
+  text_hash(text, hash);
   free(text);
-  for (int i = 0; i < 16; i++) snprintf(hash + 2 * i, 3, "%02x", digest.digest[i]);
   return true;
 }
 

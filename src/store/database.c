@@ -297,6 +297,29 @@ static const char processors[] = "ALTER TABLE environments ADD COLUMN isa TEXT;"
 
 static const char *const version_7[] = {processors, NULL};
 
+/* The Lua files that an attempt's model came from; without any: not known, or it ended before.
+ * texts: hash of the bytes, code_hash of lua_tokens; text with %XX for bytes that are not UTF-8.
+ * first_step: of the checkpoint that the attempt went on from, 0: it began anew; NULL: not known. */
+static const char codes[] =
+    "CREATE TABLE texts(hash TEXT PRIMARY KEY, code_hash TEXT NOT NULL, text TEXT NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE attempt_files("
+    " attempt_id INTEGER NOT NULL REFERENCES attempts(id), file TEXT NOT NULL,"
+    " text_hash TEXT NOT NULL REFERENCES texts(hash),"
+    " PRIMARY KEY(attempt_id, file)) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE attempts ADD COLUMN first_step INTEGER;"
+    "CREATE VIEW v_code AS"
+    " SELECT f.attempt_id, f.file, f.text_hash, t.code_hash, t.text"
+    " FROM attempt_files f JOIN texts t ON t.hash = f.text_hash;"
+    "CREATE TRIGGER v_code_insert INSTEAD OF INSERT ON v_code BEGIN"
+    " INSERT OR IGNORE INTO texts(hash, code_hash, text)"
+    "  VALUES(NEW.text_hash, NEW.code_hash, NEW.text);"
+    " INSERT OR REPLACE INTO attempt_files(attempt_id, file, text_hash)"
+    "  VALUES(NEW.attempt_id, NEW.file, NEW.text_hash);"
+    "END;";
+
+static const char *const version_8[] = {codes, NULL};
+
 const char *const *const migrations[] = {version_1, version_2, version_3, version_4,
-                                         version_5, version_6, version_7};
+                                         version_5, version_6, version_7, version_8};
 const int migration_count = sizeof migrations / sizeof migrations[0];

@@ -58,7 +58,9 @@ int store_lock_holder(const char *path);
 
 enum { HASH_BYTES = 33 }; /* 32 hexadecimal digits and the end */
 
-/* xxh3-128 of the canonical JSON text: keys sorted, no blanks, whole numbers without a fraction. */
+/* xxh3-128 of the bytes. */
+void text_hash(const char *text, char hash[HASH_BYTES]);
+/* Of the canonical JSON text: keys sorted, no blanks, whole numbers without a fraction. */
 bool json_hash(const json_t *value, char hash[HASH_BYTES], Error *error);
 /* Of (config without the keys that name the machine, data_hash, code epoch). */
 bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTES], Error *error);

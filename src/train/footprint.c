@@ -224,6 +224,7 @@ int footprint_trial(const json_t *config, FILE *events) {
   omp_set_num_threads((int)config_int(config, "threads"));
   bool good = footprint_make(&f, config, NULL, channels, &plain, &error);
   if (good) {
+    network_tell_code(&f.model, events);
     event_send(events, &(Event){EVENT_plan, .plan = {.parameters = (int64_t)f.parameters,
                                                      .peak_bytes = (int64_t)footprint_peak(&f),
                                                      .flops = (int64_t)f.flops}});

@@ -1,4 +1,5 @@
 #include "src/train/network.h"
+#include "src/store/event.h"
 #include "src/train/config.h"
 
 #include <string.h>
@@ -21,6 +22,31 @@ Graph *network_build(const json_t *config, int channels, const Labelling *labell
   return NULL;
 }
 
+static void code_hash(const ModelFile *file, char hash[HASH_BYTES]) {
+  char *tokens = lua_tokens(file->text);
+  text_hash(tokens, hash);
+  free(tokens);
+}
+
+void network_tell_code(const Model *model, FILE *events) {
+  for (int i = 0; i < model->files; i++) {
+    const ModelFile *file = &model->file[i];
+    char text[HASH_BYTES], code[HASH_BYTES];
+    text_hash(file->text, text);
+    code_hash(file, code);
+    event_send(events, &(Event){EVENT_code, .code = {.file = file->name,
+                                                     .text_hash = text,
+                                                     .code_hash = code,
+                                                     .text = file->text}});
+  }
+}
+
+void network_code(const Model *model, char hash[HASH_BYTES]) {
+  char all[MAX_FILES * HASH_BYTES] = "";
+  for (int i = 0; i < model->files; i++) code_hash(&model->file[i], all + strlen(all));
+  text_hash(all, hash);
+}
+
 /* ---- a trained network, opened again --------------------------------------------------------- */
 
 static bool weights_there(const char *checkpoint, Error *error) {
@@ -29,12 +55,24 @@ static bool weights_there(const char *checkpoint, Error *error) {
               checkpoint);
 }
 
+/* Weights go on counting when a model's text has changed; that it is another model is said. */
+static void tell_other_code(const Model *model, const char *checkpoint) {
+  char today[HASH_BYTES], kept[HASH_BYTES];
+  network_code(model, today);
+  if (checkpoint_metadata(checkpoint, "code", kept, sizeof kept) && strcmp(kept, today))
+    fprintf(stderr,
+            "harness: %s: the Lua text of its model has changed since it was trained: what follows "
+            "is of trained weights in today's model\n",
+            checkpoint);
+}
+
 static bool network_load(TrainedNetwork *t, const json_t *config, const Backend *backend,
                          int channels, const Labelling *labelling, Error *error) {
   if (!backend) return false;
   t->params = params_make(backend->real);
   t->graph = network_build(config, channels, labelling, false, t->params, &t->model, error);
   if (!t->graph) return false;
+  tell_other_code(&t->model, config_text(config, "checkpoint"));
   t->plan = plan_make(t->graph, backend, true, error);
   return t->plan && params_allocate(t->params, (uint64_t)config_int(config, "seed"), error) &&
          params_load(t->params, false, config_text(config, "checkpoint"), error) &&

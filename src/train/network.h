@@ -5,6 +5,7 @@
 #include "engine/plan.h"
 #include "lua/bind.h"
 #include "src/data/sets/labelling.h"
+#include "src/store/store.h"
 #include "src/train/cases.h"
 
 /* With backward and the configuration's batch when training, else the inference graph of one patch;
@@ -12,6 +13,11 @@
  * regions there are. NULL with an error; the caller frees the graph with graph_free. */
 Graph *network_build(const json_t *config, int channels, const Labelling *labelling, bool training,
                      Params *params, Model *model, Error *error);
+
+/* Tells which Lua files the model came from. */
+void network_tell_code(const Model *model, FILE *events);
+/* One hash of what all of these compute (lua_tokens): kept with the weights as "code". */
+void network_code(const Model *model, char hash[HASH_BYTES]);
 
 /* ---- a trained network, opened again --------------------------------------------------------- */
 

@@ -56,17 +56,25 @@ static bool save(const Training *t, int64_t step, Error *error) {
   if (!t->checkpoint) return true;
   char text[32];
   snprintf(text, sizeof text, "%lld", (long long)step);
-  const char *metadata[] = {"step", text, t->recipe ? "recipe" : NULL, t->recipe, NULL};
+  const char *metadata[] = {"step",    text, "code", t->code, t->recipe ? "recipe" : NULL,
+                            t->recipe, NULL};
   return params_save(t->params, true, metadata, t->checkpoint, error);
 }
 
-int64_t training_resume(Params *params, const char *checkpoint, Error *error) {
-  char step[32];
-  if (!checkpoint || access(checkpoint, R_OK) != 0) return 0;
-  if (!checkpoint_metadata(checkpoint, "step", step, sizeof step) ||
-      !params_load(params, true, checkpoint, error))
+int64_t training_resume(const Training *t, const char **note, Error *error) {
+  char step[32], code[64];
+  *note = "";
+  if (!t->checkpoint || access(t->checkpoint, R_OK) != 0 ||
+      !checkpoint_metadata(t->checkpoint, "step", step, sizeof step))
     return 0;
-  return strtoll(step, NULL, 10);
+  bool known = checkpoint_metadata(t->checkpoint, "code", code, sizeof code);
+  if (known && strcmp(code, t->code)) {
+    *note = "begins anew: the text of its model has changed since its checkpoint was written";
+    return 0;
+  }
+  if (!known)
+    *note = "goes on from a checkpoint that does not say which text of its model wrote it";
+  return params_load(t->params, true, t->checkpoint, error) ? strtoll(step, NULL, 10) : 0;
 }
 
 /* The next batch. Returns the seconds that it took. */

@@ -27,6 +27,7 @@ typedef struct Training {
   int64_t steps, save_every;
   const char *checkpoint; /* NULL: none */
   const char *recipe;     /* metadata of the checkpoint: see cases.h */
+  const char *code;       /* the same: see network.h */
   FILE *events;
   CollapseRule rule;
   CollapseWatch *watch;      /* where the rule measures */
@@ -41,8 +42,9 @@ typedef struct Training {
  * (false). */
 bool training_run(const Training *training, int64_t first, TrainingEnd *end, Error *error);
 
-/* The step a checkpoint was written after, or 0 without one. */
-int64_t training_resume(Params *params, const char *checkpoint, Error *error);
+/* The step that its checkpoint was written after, with the parameters of then; 0 without one, or
+ * where another text of the model wrote it. *note: what must be said about it, or "". */
+int64_t training_resume(const Training *training, const char **note, Error *error);
 
 /* Asks the loop to end after the current step; safe in a signal handler. */
 void training_interrupt(int signal);

@@ -92,7 +92,8 @@ typedef struct Trial {
   const Backend *backend;
   FILE *events;
   Cases cases;
-  char *recipe; /* stored with the weights */
+  char *recipe;          /* stored with the weights */
+  char code[HASH_BYTES]; /* the same */
   Sampler *sampler, *validation;
   Params *params;
   Optimizer optimizer;
@@ -157,6 +158,9 @@ static bool prepare_model(Trial *t, Error *error) {
   t->train_graph = build(t, true, &t->train, error);
   t->infer_graph = t->train_graph ? build(t, false, &t->infer, error) : NULL;
   if (!t->infer_graph) return false;
+  network_tell_code(&t->train, t->events);
+  network_tell_code(&t->infer, t->events);
+  network_code(&t->train, t->code);
   t->train_plan = plan_make(t->train_graph, t->backend, true, error);
   if (!t->train_plan) return false;
   Event event = {EVENT_plan, .plan = {.parameters = (int64_t)params_total(t->params),
@@ -230,6 +234,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .rule = collapse_rule(c),
       .checkpoint = json_string_value(json_object_get(c, "checkpoint")),
       .recipe = t->recipe,
+      .code = t->code,
       .events = t->events,
       .profile = flags.profile ? &profile : NULL,
       .eager = flags.no_capture,
@@ -242,8 +247,11 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   CollapseWatch watch = {.patches = &patches, .sampler = t->sampler};
   training.watch = &watch;
   training.validation = t->validation;
-  int64_t first = training_resume(t->params, training.checkpoint, error);
+  const char *note;
+  int64_t first = training_resume(&training, &note, error);
   if (error->text[0]) return false;
+  event_send(t->events, &(Event){EVENT_start, .start = {.first_step = first, .note = note}});
+  if (note[0]) fprintf(stderr, "%s\n", note);
   double start = seconds_now();
   bool good = training_run(&training, first, end, error);
   t->train_s = seconds_now() - start;
