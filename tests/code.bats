@@ -83,6 +83,10 @@ assert files[sys.argv[1]]["text"] == open(sys.argv[2]).read()' "$heads" "home/$h
   "$harness" runs diff "$old" "$new" | grep -A9 '^Lua files' >out
   grep -q "  $heads .*text .*-> .*text " out
   [ "$(wc -l <out)" -eq 2 ]
+  "$harness" predict "$old" organs/imagesTr/phantom_000_0000.nii.gz predicted 2>err
+  grep -q "the Lua text of its model has changed since it was trained" err
+  "$harness" predict "$new" organs/imagesTr/phantom_001_0000.nii.gz predicted 2>err
+  ! grep "has changed" err
   rm "home/$heads" # a text that is gone is another
   "$harness" table two | grep -q "^  plain: 2 of 2 trials ran with another text"
 }

@@ -5,8 +5,8 @@
 
 #include "src/report/result.h"
 
-/* Fills other_text and unknown_text of the rows, and mixed_files. home: whose files are today's; NULL:
- * no text counts as another. */
+/* Fills other_text and unknown_text of the rows, and mixed_files. home: whose files are today's;
+ * NULL: no text counts as another. */
 bool code_judge(Store *store, const char *home, Result *result, Error *error);
 /* One note a line, each begun by mark. */
 void code_notes(const Result *result, const char *mark, FILE *out);

@@ -19,8 +19,8 @@ const char *code_today(CodeToday *today, const char *file, const char *model_pat
 
 typedef enum CodeState { CODE_SAME, CODE_OTHER, CODE_UNKNOWN } CodeState;
 
-/* Of the attempt that counts for a stored trial, or where none does of the newest one that built its
- * model. *file: of CODE_OTHER the first that differs, to be freed. CODE_UNKNOWN: no text is
+/* Of the attempt that counts for a stored trial, or where none does of the newest one that built
+ * its model. *file: of CODE_OTHER the first that differs, to be freed. CODE_UNKNOWN: no text is
  * stored. */
 bool code_of_trial(Store *store, CodeToday *today, int64_t trial, const char *model_path,
                    CodeState *state, char **file, Error *error);

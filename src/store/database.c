@@ -299,7 +299,7 @@ static const char *const version_7[] = {processors, NULL};
 
 /* The Lua files that an attempt's model came from; without any: not known, or it ended before.
  * texts: hash of the bytes, code_hash of lua_tokens; text with %XX for bytes that are not UTF-8.
- * first_step: of the checkpoint that the attempt went on from, 0: it began anew; NULL: not known. */
+ * first_step: of the checkpoint that the attempt went on from, 0: it began anew; NULL: unknown. */
 static const char codes[] =
     "CREATE TABLE texts(hash TEXT PRIMARY KEY, code_hash TEXT NOT NULL, text TEXT NOT NULL)"
     " STRICT, WITHOUT ROWID;"
