@@ -118,3 +118,34 @@ END
   grep -q "plain seed 0 begins anew: the text of its model has changed since its checkpoint was written" err
   [ "$(sql 'SELECT first_step > 0 FROM attempts' | tr '\n' ' ')" = "0 1 0 " ]
 }
+
+@test "a model of one's own, outside the tree, is kept and compared like those of the house, also from another folder" {
+  mkdir -p mine
+  cat >mine/small.lua <<'END'
+local width = require "width" -- caf\xe9
+return function(m, c)
+  local features = m.plain_conv_encoder { m.image, widths = { width, 8 }, strides = { { 1, 1, 1 }, { 2, 2, 2 } },
+    kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, name = "encoder" }
+  local map = m.point_wise_head { features[1], classes = c.classes, name = "head" }
+  local loss = m.labels and m.voxel_class_loss { m.labels, { map } }
+  return loss and { loss = loss } or { map = m.op.softmax { map } }
+end
+END
+  sed -i 's/\\xe9/'$'\xe9''/' mine/small.lua
+  echo 'return 4' >mine/width.lua
+  cat >mine/own.lua <<'END'
+return {
+  title = "My own", seeds = 1,
+  base = { data = "organs", plan = "none", patch = { 16, 16, 16 }, steps = 3, threads = 1, model = "small.lua" },
+  rows = { { key = "own", set = {} } },
+}
+END
+  "$harness" run mine/own.lua >out 2>err || { cat err results/logs/*; false; }
+  [ "$(sql 'SELECT file FROM v_code' | tr '\n' ' ')" = "small.lua width.lua " ]
+  mv mine yours
+  "$harness" run yours/own.lua -n >cells
+  grep -q "0 of 1 trials would run" cells
+  ! grep "another text" cells
+  echo 'return 5 -- wider' >yours/width.lua
+  "$harness" run yours/own.lua -n | grep -q "own seed 0  (by another text of width.lua)$"
+}
