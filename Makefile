@@ -197,7 +197,7 @@ paper: deps
 # With nvcc there the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
 CHECKED_CUDA = $(if $(NO_CUDA)$(filter 0,$(CUDA)),,CUDA=1 $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH='$(or $(CARDS),90)'))
 check: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) $(CHECKED_CUDA) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver \
+	@$(MAKE) --no-print-directory -j$(JOBS) $(CHECKED_CUDA) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver $(BUILD)/tests/update_driver \
 	  $(PLAYED)
 	BUILD='$(BUILD)' tests/run
 
@@ -228,9 +228,9 @@ SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -march=native -fno-omit-frame-poin
   -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation -Wno-maybe-uninitialized'
 sanitize:
 	@$(MAKE) --no-print-directory $(SANITIZE) sanitize-run
-sanitize-run: $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver
+sanitize-run: $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver $(BUILD)/tests/update_driver
 	@set -e; for test in $(TESTS); do echo "$$test"; $$test $$(case $$test in *test_ops) echo --small;; esac); done
-	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver --models $(BUILD)/tests/model_driver
+	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver --models $(BUILD)/tests/model_driver --updates $(BUILD)/tests/update_driver
 
 MEMCHECK = BUILD=$(BUILD)/memcheck CFLAGS='-O1 -g -march=x86-64-v3'
 VALGRIND = valgrind -q --error-exitcode=1 --leak-check=full --show-leak-kinds=definite \

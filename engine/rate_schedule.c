@@ -35,17 +35,17 @@ static const Option step_options[] = {
     {0},
 };
 static const Option cosine_options[] = {
-    {"cycles", OPTION_INTS, offsetof(RateSchedule, cycles), 0, 1, 100000000, NULL, "",
-     "steps of each of several cosines, one after another; none: one over the whole training"},
-    {"cycle_percent", OPTION_INTS, offsetof(RateSchedule, cycle_percent), 0, 0, 1000, NULL, "",
-     "where each of them begins, in percent of lr; missing ones: 100"},
+    {"restarts", OPTION_INTS, offsetof(RateSchedule, restarts), 0, 1, 100000000, NULL, "",
+     "steps at which the cosine begins anew, with its warm-up"},
+    {"restart_percent", OPTION_INTS, offsetof(RateSchedule, restart_percent), 0, 0, 1000, NULL, "",
+     "of lr, where each of these begins; missing ones: 100"},
     {0},
 };
 static const Option none[] = {{0}};
 
 const RateScheduleRow rate_schedule_table[SCHEDULES] = {
     [SCHEDULE_poly] = {"poly", "falls to 0 as (1 - step / steps)^.9", none, poly},
-    [SCHEDULE_cosine] = {"cosine", "falls to lr_min as half a cosine, once or in cycles",
+    [SCHEDULE_cosine] = {"cosine", "falls to lr_min as half a cosine, once or with restarts",
                          cosine_options, cosine},
     [SCHEDULE_step] = {"step", "falls by a factor every so many steps", step_options, step_down},
     [SCHEDULE_constant] = {"constant", "stays", none, constant},
@@ -57,19 +57,18 @@ const RateScheduleRow *rate_schedule_find(const char *name) {
   return NULL;
 }
 
-/* One run of the schedule: from its warm-up to its end after `steps`. */
+/* One run of the schedule: a warm-up, and what follows until `steps`. */
 static double run(const RateSchedule *s, double lr, int64_t step, int64_t steps) {
   if (step < s->warmup) return lr * (double)(step + 1) / (double)s->warmup;
-  if (step >= steps) return s->lr_min;
   double rate = rate_schedule_table[s->id].rate(s, lr, step - s->warmup, steps - s->warmup);
   return rate > s->lr_min ? rate : s->lr_min;
 }
 
 double rate_schedule_at(const RateSchedule *s, int64_t step) {
-  if (s->id != SCHEDULE_cosine || !s->cycles.count) return run(s, s->lr, step, s->steps);
-  int cycle = 0;
-  while (cycle < s->cycles.count && step >= s->cycles.v[cycle]) step -= s->cycles.v[cycle++];
-  if (cycle == s->cycles.count) return s->lr_min;
-  int percent = cycle < s->cycle_percent.count ? s->cycle_percent.v[cycle] : 100;
-  return run(s, s->lr * percent / 100, step, s->cycles.v[cycle]);
+  int runs = s->id == SCHEDULE_cosine ? s->restarts.count : 0, now = 0;
+  while (now < runs && step >= s->restarts.v[now]) now++; /* that many times it began anew */
+  int64_t first = now ? s->restarts.v[now - 1] : 0,
+          last = now < runs ? s->restarts.v[now] : s->steps;
+  int percent = now && now <= s->restart_percent.count ? s->restart_percent.v[now - 1] : 100;
+  return run(s, s->lr * percent / 100, step - first, last - first);
 }

@@ -4,9 +4,9 @@
  * their end, t = step - warmup, over T = steps - warmup:
  *
  *   poly      lr (1 - t / T)^.9 (MaskMed eq. 7, nnU-Net)
- *   cosine    lr_min + (lr - lr_min) (1 + cos(pi t / T)) / 2 (CosineAnnealingLR); with `cycles` one
- *             cosine after another, each of its own number of steps and part of lr, each with a
- *             warm-up of its own (without one: CosineAnnealingWarmRestarts); then lr_min
+ *   cosine    lr_min + (lr - lr_min) (1 + cos(pi t / T)) / 2 (CosineAnnealingLR); at each of
+ *             `restarts` it begins anew and lasts to the next or the end, each with a warm-up of
+ *             its own (without one: CosineAnnealingWarmRestarts), from restart_percent of lr
  *   step      lr step_factor^floor(t / step_every) (StepLR)
  *   constant  lr
  *
@@ -30,8 +30,8 @@ typedef struct RateSchedule {
   int64_t steps, warmup;
   double step_factor; /* step */
   int step_every;
-  Ints cycles;        /* cosine: steps of each, warm-up included; none: one of all steps */
-  Ints cycle_percent; /* of lr, of each cycle; missing ones: 100 */
+  Ints restarts;        /* cosine: steps, ascending */
+  Ints restart_percent; /* of lr, of each; missing ones: 100 */
 } RateSchedule;
 
 typedef struct RateScheduleRow {

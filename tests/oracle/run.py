@@ -1,7 +1,7 @@
 """Compares the kernels and whole models with outside implementations: PyTorch, SciPy.
 
     python3 tests/oracle/run.py [--driver build/tests/op_driver] [--models build/tests/model_driver]
-                                [--kernel cpu] [--threads 1] [OP or MODEL ...]
+                                [--updates build/tests/update_driver] [--kernel cpu] [--threads 1] [OP or MODEL ...]
 
 Whole models are compared on the reference backend too. Prints a line per op and model and
 `N passed, N failed`; an op of kernels/ops.def that nothing here compares is a failure. Without
@@ -23,6 +23,7 @@ def main():
     build = os.environ.get("BUILD", "build")
     parser.add_argument("--driver", default=build + "/tests/op_driver")
     parser.add_argument("--models", default=build + "/tests/model_driver")
+    parser.add_argument("--updates", default=build + "/tests/update_driver")
     parser.add_argument("--kernel", default="cpu", choices=["cpu", "portable", "reference"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("ops", nargs="*")
@@ -45,6 +46,7 @@ def main():
     import peers
     import random_shapes
     import unet
+    import updates
 
     report = driver.Report(set(arguments.ops))
     program = driver.Driver(arguments.driver, arguments.kernel, arguments.threads)
@@ -53,7 +55,8 @@ def main():
     backends = dict.fromkeys(["reference", arguments.kernel])
     for group in (unet, maskmed, peers):
         group.run(model.Models(arguments.models), report, backends)
-    report.demand(arguments.ops or all_ops())
+    updates.run(updates.Updates(arguments.updates), report)
+    report.demand(arguments.ops or all_ops() + updates.names_of("optimizer") + updates.names_of("rate_schedule"))
     return report.finish()
 
 
