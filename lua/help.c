@@ -85,6 +85,9 @@ static void print_row(const json_t *row, FILE *out) {
   size_t i;
   json_array_foreach((json_t *)(uintptr_t)choices, i, choice)
       fprintf(out, "%s%s", i ? ", " : "; one of ", json_string_value(choice));
+  const char *with;
+  json_object_foreach(json_object_get(row, "with"), with, choice)
+      fprintf(out, "; read with %s=%s alone", with, json_string_value(choice));
   fputs("\n", out);
 }
 

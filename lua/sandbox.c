@@ -1,6 +1,8 @@
 #include "lua/sandbox.h"
 #include "base/nearest.h"
 #include "base/utf8.h"
+#include "engine/optimizer.h"
+#include "engine/rate_schedule.h"
 #include "modules/module.h"
 
 #include <ctype.h>
@@ -176,17 +178,50 @@ static void push_option(lua_State *L, const Option *o) {
   }
 }
 
-/* require "harness.blocks": blocks.fsad_bridge.points is the row of that option, of every block. */
+/* Into the table on top: the options of a block, or of a choice that alone reads them
+ * ("optimizer", "adamw"). */
+static void add_options(lua_State *L, const char *name, const Option *options, const char *choice) {
+  lua_newtable(L);
+  for (const Option *o = options; o && o->name; o++) {
+    push_option(L, o);
+    if (choice) {
+      lua_newtable(L);
+      lua_pushstring(L, name);
+      lua_setfield(L, -2, choice);
+      lua_setfield(L, -2, "with");
+    }
+    lua_setfield(L, -2, o->name);
+  }
+  lua_setfield(L, -2, name);
+}
+
+/* require "harness.blocks": blocks.fsad_bridge.points is the row of that option, of every block,
+ * optimiser and schedule. */
 static void push_blocks(lua_State *L) {
   lua_newtable(L);
-  for (int i = 0; i < MODULE_COUNT; i++) {
-    lua_newtable(L);
-    for (const Option *o = module_table[i]->options; o && o->name; o++) {
-      push_option(L, o);
-      lua_setfield(L, -2, o->name);
-    }
-    lua_setfield(L, -2, module_table[i]->name);
+  for (int i = 0; i < MODULE_COUNT; i++)
+    add_options(L, module_table[i]->name, module_table[i]->options, NULL);
+  for (int i = 0; i < OPTIMIZERS; i++)
+    add_options(L, optimizer_table[i].name, optimizer_table[i].options, "optimizer");
+  for (int i = 0; i < SCHEDULES; i++)
+    add_options(L, rate_schedule_table[i].name, rate_schedule_table[i].options, "schedule");
+}
+
+/* require "harness.choices": the names of what options choose from in C's tables. */
+static void push_choice_lists(lua_State *L) {
+  lua_newtable(L);
+  lua_newtable(L);
+  for (int i = 0; i < OPTIMIZERS; i++) {
+    lua_pushstring(L, optimizer_table[i].name);
+    lua_seti(L, -2, i + 1);
   }
+  lua_setfield(L, -2, "optimizer");
+  lua_newtable(L);
+  for (int i = 0; i < SCHEDULES; i++) {
+    lua_pushstring(L, rate_schedule_table[i].name);
+    lua_seti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "schedule");
 }
 
 static void push_require(lua_State *L, const char *folder, const char *shown) {
@@ -226,6 +261,8 @@ lua_State *sandbox_open(const char *home, Error *error) {
   lua_setfield(L, -2, "harness.models");
   push_blocks(L);
   lua_setfield(L, -2, "harness.blocks");
+  push_choice_lists(L);
+  lua_setfield(L, -2, "harness.choices");
   lua_setfield(L, LUA_REGISTRYINDEX, "loaded");
   lua_newtable(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "sources");

@@ -51,14 +51,27 @@ local function model_of(experiment, parsed, scale, set)
   return open(typed and #typed == 1 and typed[1] or value)
 end
 
+-- Whether the option is read by what the configuration chooses; if not, what it is read with.
+local function reads(config, option)
+  for key, value in pairs(option.with or {}) do
+    if config[key] ~= value then return false, key .. "=" .. value end
+  end
+  return true
+end
+
 -- Default, then scale, then the data set's plan, then the experiment's base, then what it sets at this scale,
--- then the row, then the command line: of what the row's model reads.
+-- then the row, then the command line: of what the row's model reads. Also which of them were set.
 local function resolve(experiment, parsed, scale, row, planned)
   local model = model_of(experiment, parsed, scale, row.set)
-  local config = { scale = scale, preprocessing = planned and planned.preprocessing }
+  local config, given = { scale = scale, preprocessing = planned and planned.preprocessing }, {}
   local function put(set)
     for key, value in pairs(set) do
-      if option_of(model, key) then config[key] = value end
+      if option_of(model, key) then config[key], given[key] = value, true end
+    end
+  end
+  local function drop(list)
+    for _, option in ipairs(list) do
+      if not reads(config, option) then config[option.name] = nil end
     end
   end
   for _, option in ipairs(options) do config[option.name] = default_of(option, scale) end
@@ -70,7 +83,9 @@ local function resolve(experiment, parsed, scale, row, planned)
     if #values == 1 then put { [key] = values[1] } end
   end
   config.model, config.model_path = model.name, model.path
-  return config, model
+  drop(options)
+  drop(model.options)
+  return config, model, given
 end
 
 -- The rows that the file lists, or of a grid those that have models of their own.
@@ -299,13 +314,15 @@ local function overridden(experiment, parsed, scale, rows)
   return replaced
 end
 
--- Every row once for each combination of the axes that its model reads.
+-- Every row once for each combination of the axes that it reads.
 local function multiply(experiment, parsed, scale, rows, axes)
   local grown = {}
   for _, row in ipairs(rows) do
-    local model, own = model_of(experiment, parsed, scale, row.set), {}
+    local config, model = resolve(experiment, parsed, scale, row)
+    local own = {}
     for _, axis in ipairs(axes) do
-      if option_of(model, axis.name) then own[#own + 1] = axis end
+      local option = option_of(model, axis.name)
+      if option and reads(config, option) then own[#own + 1] = axis end
     end
     for _, extra in ipairs(#own > 0 and grid_rows(own) or {}) do
       local set = {}
@@ -316,6 +333,12 @@ local function multiply(experiment, parsed, scale, rows, axes)
     if #own == 0 then grown[#grown + 1] = row end
   end
   return grown
+end
+
+-- The options by which others are read or not.
+local decides = {}
+for _, option in ipairs(options) do
+  for name in pairs(option.with or {}) do decides[name] = true end
 end
 
 local function rows_of(experiment, parsed, scale)
@@ -329,13 +352,13 @@ local function rows_of(experiment, parsed, scale)
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
   local replaced = overridden(experiment, parsed, scale, rows)
-  local model_axes, axes = {}, {} -- which options a row has depends on its model
+  local model_axes, choices, axes = {}, {}, {} -- which options a row has depends on its model, then on what it chooses
   for _, axis in ipairs(extra_axes(experiment, parsed)) do
-    local list = axis.name == "model" and model_axes or axes
+    local list = axis.name == "model" and model_axes or decides[axis.name] and choices or axes
     list[#list + 1] = axis
   end
-  rows = multiply(experiment, parsed, scale, rows, model_axes)
-  return multiply(experiment, parsed, scale, rows, axes), replaced
+  for _, list in ipairs { model_axes, choices, axes } do rows = multiply(experiment, parsed, scale, rows, list) end
+  return rows, replaced
 end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
@@ -409,20 +432,39 @@ local function folds_of(experiment, parsed, config)
   return config.fold, config.fold
 end
 
--- What a row sets, its model reads, also where another model was typed; and the model can be built of it all.
-local function check_row(row, config, model)
+-- What is typed for nobody is a mistake.
+local function check_read(parsed, key)
+  local _, with = reads({}, parsed.option[key])
+  if with and not parsed.read[key] then error(("%s: it is read with %s alone, which no row has"):format(key, with), 0) end
+end
+
+-- What a row sets, its model reads, also where another model was typed, and what it chooses; what has no default there is
+-- set; and the model can be built of it all.
+local function check_row(row, config, model, given)
   for key in pairs(row.set) do
-    if not option_of(model, key) then error(("row '%s': %s"):format(row.key, unknown(key, { model })), 0) end
+    local option = option_of(model, key)
+    if not option then error(("row '%s': %s"):format(row.key, unknown(key, { model })), 0) end
+    local read, with = reads(config, option)
+    if not read then error(("row '%s': option %s is read with %s alone"):format(row.key, key, with), 0) end
+  end
+  for _, option in ipairs(options) do
+    for key, value in pairs(option.default_with or {}) do
+      if config[key] ~= value and not given[option.name] then
+        error(("row '%s': with %s=%s, set %s, too: its default, %s, is meant for %s=%s"):format(row.key, key, flat_text(config[key]),
+          option.name, flat_text(config[option.name]), key, value), 0)
+      end
+    end
   end
   local objection = models.objection(model, config)
   if objection then error(("row '%s' %s"):format(row.key, objection), 0) end
 end
 
 local function add_row(document, experiment, parsed, scale, row, paper, home)
-  local config, model = resolve(experiment, parsed, scale, row)
+  local config, model, given = resolve(experiment, parsed, scale, row)
   local planned = not experiment.kind and planned_of(config, model, scale)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
-  check_row(row, config, model)
+  check_row(row, config, model, given)
+  for key in pairs(config) do parsed.read[key] = true end
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
   document.data = document.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
@@ -469,6 +511,7 @@ return function(experiment, typed, file, source, home, of_machine)
   local parsed = overrides.parse(typed)
   local scales = parsed.scale and { parsed.scale } or experiment.scales or { "quick" }
   read_values(experiment, parsed, scales)
+  parsed.read = { data = true }
   local paper = paper_of(experiment)
   local document = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
@@ -482,5 +525,6 @@ return function(experiment, typed, file, source, home, of_machine)
     if #replaced > 0 then document.overridden = table.move(replaced, 1, #replaced, #before + 1, before) end
     for _, row in ipairs(rows) do add_row(document, experiment, parsed, scale, row, paper, home) end
   end
+  for _, key in ipairs(parsed.order) do check_read(parsed, key) end
   return document
 end

@@ -7,7 +7,10 @@
 -- `paper` replace the default at that scale (the paper's own values are the plain defaults; a smaller scale says
 -- what it shrinks). `before`, of an option that came later than stored trials: the value that means what was done
 -- before there was a choice. It stays out of the configuration, so that those trials keep their identity; a model
--- reads it all the same, and C takes its absence for it.
+-- reads it all the same, and C takes its absence for it. `with = { option = value }`: it is read only where that option
+-- has this value; elsewhere it is no part of a trial, and to set it is a mistake. `default_with`, likewise: the default
+-- is meant for that value; with another the option must be set. `ascending`, of a list: each number is above the last.
+local choices = require "harness.choices"
 local rows = {
   -- What is trained on.
   { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
@@ -34,13 +37,32 @@ local rows = {
     doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
   { name = "steps", type = "int", default = 250000, quick = 250, small = 4000, min = 1, max = 100000000, doc = "training steps" },
-  { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100, doc = "initial learning rate, poly .9" },
-  { name = "momentum", type = "number", default = 0.99, quick = 0.9, min = 0, max = 1, doc = "SGD Nesterov momentum" },
-  { name = "weight_decay", type = "number", default = 3e-5, min = 0, max = 1, doc = "on every parameter" },
+  { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer,
+    doc = "sgd: with Nesterov momentum; adamw: Adam with decoupled weight decay" },
+  { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100,
+    default_with = { optimizer = "sgd" }, doc = "learning rate, of which warmup and schedule make each step's" },
+  { name = "momentum", of = "sgd.momentum", quick = 0.9 },
+  { name = "beta1", of = "adamw.beta1" },
+  { name = "beta2", of = "adamw.beta2" },
+  { name = "eps", of = "adamw.eps" },
+  { name = "weight_decay", type = "number", default = 3e-5, min = 0, max = 1, doc = "on every parameter that decays" },
+  { name = "decay_norms", type = "bool", default = true, before = true, doc = "norms' scales and shifts decay" },
+  { name = "decay_biases", type = "bool", default = true, before = true, doc = "biases of convolutions and linear layers decay" },
+  { name = "decay_embeddings", type = "bool", default = true, before = true, doc = "queries, positions and other embeddings decay" },
   { name = "freeze", type = "text", default = "none", before = "none",
     doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; they take no gradient and no "
       .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
+  { name = "schedule", type = "choice", default = "poly", before = "poly", choices = choices.schedule,
+    doc = "how the rate goes after the warm-up: poly, to 0 as (1 - t / T)^.9; cosine, to lr_min as half a cosine; step, down "
+      .. "by step_factor every step_every steps; constant" },
+  { name = "warmup", type = "int", default = 0, before = 0, min = 0, max = 100000000,
+    doc = "steps at first in which the rate rises to lr in a line" },
+  { name = "lr_min", type = "number", default = 0, before = 0, min = 0, max = 100, doc = "below this the rate does not fall" },
+  { name = "step_every", of = "step.step_every" },
+  { name = "step_factor", of = "step.step_factor" },
+  { name = "restarts", of = "cosine.restarts", default = {}, ascending = true },
+  { name = "restart_percent", of = "cosine.restart_percent", default = {} },
   { name = "lr_cnn", type = "number", default = 1, min = 0, max = 100, doc = "learning-rate factor of the CNN" },
   { name = "lr_transformer", type = "number", default = 0.1, min = 0, max = 100, doc = "learning-rate factor of head and bridge" },
   { name = "foreground", type = "number", default = 0.33, min = 0, max = 1, doc = "share of patches forced onto foreground" },

@@ -27,6 +27,9 @@ local function check_list(row, value)
     if type(item) == "table" and row.triples then result, why = check_list({ min = row.min, max = row.max }, item)
     else result, why = check_number({ type = "int", min = row.min, max = row.max }, item) end
     if result == nil then return nil, why end
+    if row.ascending and i > 1 and result <= list[i - 1] then
+      return nil, ("expected rising numbers, found %s after %s"):format(tostring(result), tostring(list[i - 1]))
+    end
     list[i] = result
   end
   return list
