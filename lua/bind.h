@@ -79,6 +79,18 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
  * that differ in comments and white space alone have the same. */
 char *lua_tokens(const char *text);
 
+/* Which tensors of a file are which parameters of the configuration's model, both as lists of names,
+ * by its weights_map and weights_scope:
+ *   {"pairs": [[ours, theirs, its duplicates ...]], "missing": [theirs], "unused": [theirs],
+ *    "aside": [theirs that are not wanted]}
+ * New reference; NULL with an error. */
+json_t *weights_match(const char *home, const json_t *config, const json_t *ours,
+                      const json_t *theirs, Error *error);
+/* For each of our names what it is by a map ("own", "pytorch" or a file):
+ * [{"names": [theirs, its duplicates ...], "convolution": whether a linear layer is one there}]. */
+json_t *weights_names(const char *home, const json_t *config, const char *map, const json_t *ours,
+                      Error *error);
+
 /* Help, from the tables themselves. word: options, blocks, ops or models for a list of them, else
  * the name of a block, an op, a model (or a model's file), an option. False, with an error where
  * something is wrong, when nothing is called so. */

@@ -1,5 +1,6 @@
 /* From an experiment file to its cells. The rules live in lua/harness/experiment.lua; here are the
  * files and the way back. */
+#include "base/file_hash.h"
 #include "base/utf8.h"
 #include "lua/bind.h"
 #include "lua/sandbox.h"
@@ -51,6 +52,17 @@ static int whole_path(lua_State *L) {
   return 1;
 }
 
+/* file_content(path): its whole path and what it is known by, the hash of its bytes. */
+static int file_content(lua_State *L) {
+  const char *given = luaL_checkstring(L, 1);
+  char hash[FILE_HASH_BYTES];
+  Error error = {""};
+  if (!file_hash(given, hash, &error)) return luaL_error(L, "%s", error.text);
+  whole_path(L);
+  lua_pushstring(L, hash);
+  return 2;
+}
+
 static void push_machine(lua_State *L, const char *home, PlanReader *reader) {
   lua_newtable(L);
   lua_pushlightuserdata(L, reader);
@@ -61,6 +73,8 @@ static void push_machine(lua_State *L, const char *home, PlanReader *reader) {
   lua_setfield(L, -2, "folder_name");
   lua_pushcfunction(L, whole_path);
   lua_setfield(L, -2, "whole_path");
+  lua_pushcfunction(L, file_content);
+  lua_setfield(L, -2, "file_content");
   sandbox_push_load(L);
   lua_setfield(L, -2, "load");
 }

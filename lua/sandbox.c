@@ -78,7 +78,7 @@ static bool is_loaded(lua_State *L, const char *key, const char *module) {
 
 /* require "harness.experiment" -> HOME/lua/harness/experiment.lua; "paper.maskmed" ->
  * HOME/paper/maskmed.lua, "experiments.seg_heads" -> HOME/experiments/seg_heads.lua; in a file
- * elsewhere "parts.head" -> parts/head.lua in its folder. */
+ * elsewhere "parts.NAME" -> parts/NAME.lua in its folder. */
 static int require(lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
   const char *home = lua_tostring(L, lua_upvalueindex(UP_HOME));

@@ -6,7 +6,8 @@
  * it (run from the repository's root). Keys of the driver's own: image=FILE (float32) and
  * labels=FILE (int32), raw, shaped by batch, patch and channels; channels, classes, seed;
  * jitter=SD adds normal noise to every weight, so that none is zero or on a kink of a function;
- * train=N takes N steps on the one batch.
+ * train=N takes N steps on the one batch; pytorch=1 also writes the weights with PyTorch's names and
+ * layouts, pytorch.safetensors.
  *
  * Writes weights.safetensors and gradients.safetensors (both of the first step), after training
  * trained.safetensors, each tensor that the losses read as a raw file, the class map of the same
@@ -19,6 +20,7 @@
 #include "engine/plan.h"
 #include "lua/bind.h"
 #include "src/train/config.h"
+#include "src/train/weights_file.h"
 
 #include <omp.h>
 #include <string.h>
@@ -27,7 +29,7 @@ enum { MAX_OVERRIDES = 64 };
 
 typedef struct Driver {
   const char *outdir, *image, *labels;
-  int channels, classes, seed, train, count;
+  int channels, classes, seed, train, count, pytorch;
   double jitter;
   int overrides;
   char *override[MAX_OVERRIDES];
@@ -54,7 +56,8 @@ static void read_argument(Driver *d, char *argument) {
   } keys[] = {{"image", &d->image, NULL, NULL},       {"labels", &d->labels, NULL, NULL},
               {"channels", NULL, &d->channels, NULL}, {"classes", NULL, &d->classes, NULL},
               {"seed", NULL, &d->seed, NULL},         {"train", NULL, &d->train, NULL},
-              {"count", NULL, &d->count, NULL},       {"jitter", NULL, NULL, &d->jitter}};
+              {"count", NULL, &d->count, NULL},       {"jitter", NULL, NULL, &d->jitter},
+              {"pytorch", NULL, &d->pytorch, NULL}};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     const char *value = own(argument, keys[i].key);
     if (!value) continue;
@@ -120,6 +123,13 @@ static void params_write(const Driver *d, const char *name, void *block, Error *
   Params view = *d->params;
   view.host[PARAM_TRAINED] = block;
   CHECK(params_save(&view, false, NULL, path, error), "%s", error->text);
+}
+
+static void pytorch_write(const Driver *d, Error *error) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/pytorch.safetensors", d->outdir);
+  json_object_set_new(d->config, "home", json_string("."));
+  CHECK(weights_file_write(d->params, d->config, "pytorch", NULL, path, error), "%s", error->text);
 }
 
 /* ---- graphs ---------------------------------------------------------------------------------- */
@@ -252,6 +262,7 @@ static void run(Driver *d, Error *error) {
   CHECK(params_allocate(d->params, (uint64_t)d->seed, error), "%s", error->text);
   add_jitter(d);
   params_write(d, "weights", d->params->host[PARAM_TRAINED], error);
+  if (d->pytorch) pytorch_write(d, error);
   infer(d, infer_graph, &inference, error);
   json_t *steps = train(d, train_graph, &training, error);
   index_write(

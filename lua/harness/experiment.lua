@@ -7,6 +7,7 @@ local options = require "harness.options"
 local overrides = require "harness.overrides"
 local planned_options = require "harness.plan_file"
 local value_of = require "harness.values"
+local weights = require "harness.weights"
 local check, flat_text, hint = value_of.check, value_of.flat_text, value_of.hint
 local open, option_of, shown, unknown = named.open, named.option_of, named.shown, named.unknown
 
@@ -417,6 +418,7 @@ local function config_of(experiment, config, model, seed, fold, data)
     end
   end
   add_first_identity(cell, model)
+  weights.settle(cell, machine)
   cell.seed, cell.fold, cell.data_dir = seed, fold, data.dir
   if experiment.kind then
     cell.kind, cell.channels, cell.classes = experiment.kind, 1, config.phantom_organs + 1

@@ -3,6 +3,7 @@
 -- A model's file returns { doc = "what it is", options = { rows }, build = function(m, c) ... end }, or the function alone
 -- where it has no options of its own. Rows are as in options.lua; a part's list of rows may stand among them. check(c),
 -- where there is one, returns a sentence about a configuration that the model cannot be built of ("has no ..."), else nothing.
+-- pytorch(c), where there is one, returns what PyTorch's implementation calls the parameters (harness/weights.lua).
 --
 -- `build` is called with m, which builds the graph (m.image, and m.labels while training), and c, the configuration.
 -- It returns { loss = ... } while training and { map = ... } in inference.
@@ -13,10 +14,10 @@ local hint = require "harness.hint"
 -- What a configuration holds besides options, and what is added for a model to read.
 local RESERVED = {
   "scale", "seeds", "folds", "seed", "device", "kind", "channels", "classes", "regions", "preprocessing", "split", "schemes",
-  "model_path", "data_dir", "data_path", "home", "checkpoint", "name", "share", "frozen",
+  "model_path", "weights_path", "weights_map_path", "data_dir", "data_path", "home", "checkpoint", "name", "share", "frozen",
 }
 local READ = { scale = true, classes = true, regions = true }
-local FIELDS = { "doc", "options", "build", "check" }
+local FIELDS = { "doc", "options", "build", "check", "pytorch" }
 
 local by_name, reserved = {}, {}
 for _, name in ipairs(RESERVED) do reserved[name] = true end
@@ -36,13 +37,17 @@ local function checked(name, file, returned)
   end
   if model.doc ~= nil and type(model.doc) ~= "string" then wrong("doc: expected a text") end
   if model.check ~= nil and type(model.check) ~= "function" then wrong("check: expected a function") end
+  if model.pytorch ~= nil and type(model.pytorch) ~= "function" then wrong("pytorch: expected a function") end
   if model.options ~= nil and type(model.options) ~= "table" then wrong("options: expected a list of rows") end
   local options, own = rows(model.options or {}, file)
   for _, row in ipairs(options) do
     if by_name[row.name] then wrong(("option %s is one of every experiment: the model reads it without a row"):format(row.name)) end
     if reserved[row.name] then wrong(("option %s: the name means something else in a configuration"):format(row.name)) end
   end
-  return { name = name, file = file, doc = model.doc, options = options, by_name = own, check = model.check, build = model.build }
+  return {
+    name = name, file = file, doc = model.doc, options = options, by_name = own, check = model.check, build = model.build,
+    pytorch = model.pytorch,
+  }
 end
 
 local opened = {}
@@ -93,4 +98,4 @@ local function objection(model, config)
   return model.check and model.check(readable(model, config))
 end
 
-return { open = open, build = build, objection = objection, by_name = by_name, names = require "harness.models" }
+return { open = open, readable = readable, build = build, objection = objection, by_name = by_name, names = require "harness.models" }

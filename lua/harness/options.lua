@@ -83,6 +83,13 @@ local rows = {
     doc = "predict with every subset of the flips of the training (augment, mirror) and average: up to 8 times the work" },
   { name = "merge", type = "choice", default = "probabilities", before = "probabilities", choices = { "probabilities", "logits" },
     doc = "what windows are averaged and resampled as; logits: as nnU-Net v2, the softmax comes last (heads with one alone)" },
+  { name = "weights", type = "text", default = "none", before = "none",
+    doc = "safetensors file whose numbers a trial starts from; none: it draws them all. A trial is known by the file's content" },
+  { name = "weights_map", type = "text", default = "own", before = "own",
+    doc = "whose names weights= has: own; pytorch: what the model says that PyTorch's implementation calls them; or a file of "
+      .. "rows that ends in .lua (docs/weights.md)" },
+  { name = "weights_scope", type = "text", default = "all", before = "all",
+    doc = "what weights= fills: all parameters, or those whose names begin so: encoder, or encoder,bridge" },
   { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
   { name = "dtype", type = "choice", default = "float32", choices = { "float32", "bf16" },
     doc = "storage of activations and their gradients; bf16: where the kernels allow it, with float weights, sums and "

@@ -58,31 +58,8 @@ static const Cli cli = {
     options,
     take};
 
-/* The trial's configuration, a new reference, or NULL. */
-static json_t *find_trial(const Choice *choice, Store *store, Error *error) {
-  char hash[HASH_BYTES];
-  json_t *rows = NULL;
-  if (!store_find(store, choice->trial, hash, error)) return NULL;
-  json_t *parameters = json_pack("[s]", hash);
-  bool good = store_query(store, "SELECT config, status FROM trials WHERE hash = ?1", parameters,
-                          &rows, error);
-  json_decref(parameters);
-  if (!good) return NULL;
-  const json_t *trial = json_array_get(rows, 0);
-  const char *status = config_text(trial, "status");
-  json_t *config = weights_config(choice->common.home, store, hash, config_text(trial, "config"));
-  if (config && strcmp(status, "done"))
-    fprintf(stderr, "harness: trial %.8s is %s: its weights are those of its last checkpoint\n",
-            hash, status);
-  if (!config)
-    fail(error, "trial %.8s has no weights under %s/checkpoints; `harness run` makes them", hash,
-         store_folder(store));
-  json_decref(rows);
-  return config;
-}
-
 static int predict(const Choice *choice, Store *store, Error *error) {
-  json_t *config = find_trial(choice, store, error);
+  json_t *config = weights_trial(choice->common.home, store, choice->trial, NULL, error);
   if (!config) return EXIT_NOTHING;
   if (choice->threads > 0) omp_set_num_threads((int)choice->threads);
   json_object_set_new(config, "device", json_string(choice->device_number < 0 ? "cpu" : "cuda"));

@@ -19,6 +19,30 @@ json_t *weights_config(const char *home, const Store *store, const char *hash, c
   return config;
 }
 
+json_t *weights_trial(const char *home, Store *store, const char *digits, char found[HASH_BYTES],
+                      Error *error) {
+  char hash[HASH_BYTES];
+  json_t *rows = NULL;
+  if (!store_find(store, digits, hash, error)) return NULL;
+  json_t *parameters = json_pack("[s]", hash);
+  bool good = store_query(store, "SELECT config, status FROM trials WHERE hash = ?1", parameters,
+                          &rows, error);
+  json_decref(parameters);
+  if (!good) return NULL;
+  const json_t *trial = json_array_get(rows, 0);
+  const char *status = config_text(trial, "status");
+  json_t *config = weights_config(home, store, hash, config_text(trial, "config"));
+  if (config && strcmp(status, "done"))
+    fprintf(stderr, "harness: trial %.8s is %s: its weights are those of its last checkpoint\n",
+            hash, status);
+  if (!config)
+    fail(error, "trial %.8s has no weights under %s/checkpoints; `harness run` makes them", hash,
+         store_folder(store));
+  if (found) strcpy(found, hash);
+  json_decref(rows);
+  return config;
+}
+
 static bool is_dataset(const char *dir) {
   char path[4400];
   snprintf(path, sizeof path, "%.4200s/dataset.json", dir);

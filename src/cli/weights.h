@@ -13,6 +13,11 @@ typedef struct DataSeen {
  * NULL: its weights are gone. Sets OpenMP's threads as the trial had them. */
 json_t *weights_config(const char *home, const Store *store, const char *hash, const char *config);
 
+/* The same of the trial that these digits begin, hash (NULL: not wanted) its whole name; says where
+ * its weights are not those of an end. NULL with an error. */
+json_t *weights_trial(const char *home, Store *store, const char *digits, char hash[HASH_BYTES],
+                      Error *error);
+
 /* Finds the data that the trial was trained on, as its data_hash knows them: data_dir as it was
  * typed, seen from here, or where that was then; sets data_dir. A folder of that name with other
  * content is refused. seen: {{0}} at first. */

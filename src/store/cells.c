@@ -14,8 +14,8 @@
 enum { CODE_EPOCH = 1 };
 
 /* Keys of a configuration that say where the trial runs, not what it is. */
-static const char *const machine_keys[] = {"data_dir", "data_path", "model_path", "home",
-                                           "checkpoint"};
+static const char *const machine_keys[] = {"data_dir",   "data_path",    "model_path",      "home",
+                                           "checkpoint", "weights_path", "weights_map_path"};
 
 /* 1.0 and 1 are the same option value: Lua writes either. */
 static json_t *canonical(const json_t *value) {

@@ -1,6 +1,7 @@
 #include "src/train/network.h"
 #include "src/store/event.h"
 #include "src/train/config.h"
+#include "src/train/weights_file.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -74,7 +75,9 @@ static bool network_load(TrainedNetwork *t, const json_t *config, const Backend 
   if (!t->graph) return false;
   tell_other_code(&t->model, config_text(config, "checkpoint"));
   t->plan = plan_make(t->graph, backend, true, error);
+  bool frozen = params_numbers(t->params, PARAM_FROZEN) > 0; /* no checkpoint holds it */
   return t->plan && params_allocate(t->params, (uint64_t)config_int(config, "seed"), error) &&
+         (!frozen || weights_file_load(t->params, config, error)) &&
          params_load(t->params, false, config_text(config, "checkpoint"), error) &&
          plan_bind(t->plan, NULL, error);
 }

@@ -11,11 +11,13 @@
 #include "src/train/postprocess.h"
 #include "src/train/prediction.h"
 #include "src/train/training.h"
+#include "src/train/weights_file.h"
 
 #include <math.h>
 #include <omp.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- evaluation ------------------------------------------------------------------------------ */
 
@@ -152,6 +154,14 @@ static Graph *build(Trial *t, bool training, Model *model, Error *error) {
                        model, error);
 }
 
+/* What is resumed has all that was trained, but nothing frozen. */
+static bool start_from_weights(Trial *t, Error *error) {
+  const char *checkpoint = json_string_value(json_object_get(t->config, "checkpoint"));
+  bool resumed = checkpoint && access(checkpoint, R_OK) == 0;
+  return (resumed && params_numbers(t->params, PARAM_FROZEN) == 0) ||
+         weights_file_load(t->params, t->config, error);
+}
+
 static bool prepare_model(Trial *t, Error *error) {
   t->params = params_make(t->backend->real);
   t->optimizer = config_optimizer(t->config, t->params);
@@ -169,7 +179,7 @@ static bool prepare_model(Trial *t, Error *error) {
                                       .flops = (int64_t)graph_cost(t->train_graph).flops}};
   event_send(t->events, &event);
   return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
-         plan_bind(t->train_plan, NULL, error);
+         start_from_weights(t, error) && plan_bind(t->train_plan, NULL, error);
 }
 
 /* ---- the trial ------------------------------------------------------------------------------- */

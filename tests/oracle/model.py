@@ -58,6 +58,8 @@ class Run:
         self.gradients = safetensors(os.path.join(folder, "gradients.safetensors"))
         trained = os.path.join(folder, "trained.safetensors")
         self.trained = safetensors(trained) if os.path.exists(trained) else None
+        exported = os.path.join(folder, "pytorch.safetensors")
+        self.pytorch = safetensors(exported) if os.path.exists(exported) else None
         self.tensors = {}
         for name, row in index["tensors"].items():
             self.tensors[name] = np.fromfile(os.path.join(folder, name + ".raw"), row["type"]).reshape(row["shape"])

@@ -1,0 +1,46 @@
+-- What the modules of dynamic_network_architectures, which nnU-Net trains, call our parameters: rows of a map
+-- (harness/weights.lua). A convolution and its norm stand there by their own names and in all_modules, the whole encoder
+-- once more in the decoder.
+local function block(rows, ours, ...)
+  for _, part in ipairs { { "", "conv", "all_modules.0" }, { "norm.", "norm", "all_modules.1" } } do
+    for _, what in ipairs { "weight", "bias" } do
+      local row = { ours .. "." .. part[1] .. what }
+      for _, theirs in ipairs { ... } do
+        row[#row + 1] = ("%s.%s.%s"):format(theirs, part[2], what)
+        row[#row + 1] = ("%s.%s.%s"):format(theirs, part[3], what)
+      end
+      rows[#rows + 1] = row
+    end
+  end
+end
+
+local encoders = {}
+
+-- PlainConvEncoder.
+function encoders.plain(rows)
+  block(rows, "encoder.stage{s}.conv{i}", "encoder.stages.{s}.0.convs.{i}", "decoder.encoder.stages.{s}.0.convs.{i}")
+end
+
+-- UNetDecoder, whose stages are counted from the lowest resolution, ours from the highest.
+local function decoder(rows, stages, heads)
+  for theirs = 0, stages - 2 do
+    local ours = "decoder.stage" .. stages - 2 - theirs
+    for _, what in ipairs { "weight", "bias" } do
+      rows[#rows + 1] = { ours .. ".up." .. what, ("decoder.transpconvs.%d.%s"):format(theirs, what) }
+      local head = ("head.stage%d.mask_embedding.%s"):format(theirs + 1, what)
+      local seg_layer = ("decoder.seg_layers.%d.%s"):format(theirs, what)
+      if heads then rows[#rows + 1] = { head, seg_layer, convolution = what == "weight" } end
+    end
+    block(rows, ours .. ".conv{i}", ("decoder.stages.%d.convs.{i}"):format(theirs))
+  end
+end
+
+-- The U-Net of a model's configuration; heads of one projection a stage are its seg_layers.
+local function unet(c)
+  local rows = {}
+  if encoders[c.encoder] then encoders[c.encoder](rows) end
+  decoder(rows, #c.widths, c.head == "point_wise")
+  return rows
+end
+
+return { unet = unet }

@@ -1,0 +1,282 @@
+#include "src/train/weights_file.h"
+#include "base/file_hash.h"
+#include "engine/safetensors.h"
+#include "lua/bind.h"
+#include "src/train/config.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- layouts --------------------------------------------------------------------------------- */
+
+/* A parameter that has one name here and there is as we have it there, too. */
+static bool is_own(const Param *param, const char *theirs) {
+  return strcmp(param->name, theirs) == 0;
+}
+
+static bool is_convolution(const Param *param, const char *theirs) {
+  return param->shape.rank == 5 && !is_own(param, theirs);
+}
+
+/* What the tensor's shape is there. */
+static Tensor shape_there(const Param *param, const char *theirs) {
+  const Tensor *own = &param->shape;
+  const int64_t *d = own->dim;
+  if (!is_convolution(param, theirs)) return tensor_make(own->type, own->rank, d);
+  return tensor_make(own->type, 5, (int64_t[]){d[0], d[4], d[1], d[2], d[3]});
+}
+
+/* A flat network's convolution has no D, and a convolution of one voxel may be our linear layer. */
+static bool fits(const Param *param, const StoredTensor *found) {
+  Tensor shape = shape_there(param, found->name);
+  int first = 0, rank = found->rank;
+  bool own = is_own(param, found->name), flat = !own && shape.rank == 5 && rank == 4;
+  if (flat && shape.dim[2] != 1) return false;
+  while (!own && shape.rank == 2 && rank > 2 && found->dim[rank - 1] == 1) rank--;
+  if (rank != shape.rank - flat) return false;
+  for (int i = 0; i < rank; i++, first++) {
+    if (flat && i == 2) first++;
+    if (found->dim[i] != shape.dim[first]) return false;
+  }
+  return true;
+}
+
+/* (outer, rows, columns) to (outer, columns, rows). */
+static void transpose(const Tensor *shape, bool back, const char *from, char *to) {
+  size_t bytes = shape->type == F64 ? sizeof(double) : sizeof(float);
+  int64_t voxels = shape->dim[1] * shape->dim[2] * shape->dim[3], channels = shape->dim[4];
+  int64_t rows = back ? channels : voxels, columns = back ? voxels : channels;
+  for (int64_t o = 0; o < shape->dim[0]; o++)
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t c = 0; c < columns; c++)
+        memcpy(to + (size_t)((o * columns + c) * rows + r) * bytes,
+               from + (size_t)((o * rows + r) * columns + c) * bytes, bytes);
+}
+
+/* ---- what does not fit ----------------------------------------------------------------------- */
+
+typedef enum Misfit { MISSING, UNUSED, MISSHAPEN, MISFITS } Misfit;
+
+/* All of them go to standard error, line by line; the sentence has the first of each kind. */
+typedef struct Report {
+  int count[MISFITS];
+  char first[MISFITS][256];
+} Report;
+
+static void add(Report *report, Misfit kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void add(Report *report, Misfit kind, const char *format, ...) {
+  static const char *const words[] = {"missing", "left over", "another shape"};
+  enum { SHOWN = 3 };
+  char line[400], *list = report->first[kind];
+  size_t used = strlen(list);
+  va_list values;
+  va_start(values, format);
+  vsnprintf(line, sizeof line, format, values);
+  va_end(values);
+  fprintf(stderr, "weights: %-13s  %s\n", words[kind], line);
+  if (report->count[kind]++ < SHOWN)
+    snprintf(list + used, sizeof report->first[0] - used, "%s%.120s", used ? ", " : "", line);
+}
+
+static void add_list(Report *report, Misfit kind, const json_t *names) {
+  for (size_t i = 0; i < json_array_size(names); i++)
+    add(report, kind, "%s", json_string_value(json_array_get(names, i)));
+}
+
+static bool told(const Report *report, const char *path, Error *error) {
+  static const char *const words[] = {"missing", "left over", "of another shape"};
+  char text[900] = "";
+  int total = 0;
+  for (int k = 0; k < MISFITS; k++) {
+    size_t used = strlen(text);
+    total += report->count[k];
+    if (report->count[k])
+      snprintf(text + used, sizeof text - used, "%s%d tensor%s %s: %s%s", used ? "; " : "",
+               report->count[k], report->count[k] == 1 ? " is" : "s are", words[k],
+               report->first[k], report->count[k] > 3 ? ", ..." : "");
+  }
+  return !total || fail(error, "%.80s does not fit the model: %s", path, text);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+typedef struct Reading {
+  const char *path;
+  Safetensors *file;
+  Params *params;
+  json_t *match; /* weights_match's */
+} Reading;
+
+static json_t *names_of(const Params *params) {
+  json_t *names = json_array();
+  for (int i = 0; i < params->count; i++)
+    json_array_append_new(names, json_string(params->list[i]->name));
+  return names;
+}
+
+static json_t *names_in(const Safetensors *file) {
+  json_t *names = json_array();
+  for (int i = 0; i < safetensors_count(file); i++)
+    json_array_append_new(names, json_string(safetensors_tensor(file, i)->name));
+  return names;
+}
+
+static const Param *param_named(const Params *params, const char *name) {
+  for (int i = 0; i < params->count; i++)
+    if (!strcmp(params->list[i]->name, name)) return params->list[i];
+  CHECK(false, "no parameter %s", name);
+  return NULL;
+}
+
+static const char *text_at(const json_t *list, size_t i) {
+  return json_string_value(json_array_get(list, i));
+}
+
+static bool check(const Reading *r, Error *error) {
+  Report report = {.count = {0}};
+  const json_t *pairs = json_object_get(r->match, "pairs");
+  add_list(&report, MISSING, json_object_get(r->match, "missing"));
+  add_list(&report, UNUSED, json_object_get(r->match, "unused"));
+  for (size_t p = 0; p < json_array_size(pairs); p++) {
+    const json_t *pair = json_array_get(pairs, p);
+    const Param *param = param_named(r->params, text_at(pair, 0));
+    for (size_t i = 1; i < json_array_size(pair); i++) {
+      const StoredTensor *found = safetensors_find(r->file, text_at(pair, i));
+      Tensor wanted = shape_there(param, found->name);
+      if (!fits(param, found))
+        add(&report, MISSHAPEN, "%s is %s, expected %s", found->name, stored_shape_text(found),
+            tensor_shape_text(&wanted));
+    }
+  }
+  return told(&report, r->path, error);
+}
+
+/* One tensor, from the first of its names; the others must hold the same. */
+static bool read_pair(const Reading *r, const json_t *pair, Error *error) {
+  const Param *param = param_named(r->params, text_at(pair, 0));
+  size_t bytes = tensor_bytes(&param->shape);
+  char *first = malloc(bytes), *other = malloc(bytes);
+  CHECK(first && other, "no memory for parameter %s", param->name);
+  bool good = true;
+  for (size_t i = 1; good && i < json_array_size(pair); i++) {
+    const StoredTensor *found = safetensors_find(r->file, text_at(pair, i));
+    good = safetensors_read(r->file, found, r->params->real, i > 1 ? other : first, error);
+    if (good && i > 1 && memcmp(first, other, bytes))
+      good = fail(error, "%s: %s and %s are one tensor of the model, and differ", r->path,
+                  text_at(pair, 1), found->name);
+  }
+  void *into = params_weight(r->params, param);
+  if (good && is_convolution(param, text_at(pair, 1)))
+    transpose(&param->shape, true, first, into);
+  else if (good)
+    memcpy(into, first, bytes);
+  free(first);
+  free(other);
+  return good;
+}
+
+static bool read_all(const Reading *r, Error *error) {
+  const json_t *pairs = json_object_get(r->match, "pairs");
+  int64_t numbers = 0;
+  for (size_t p = 0; p < json_array_size(pairs); p++) {
+    const json_t *pair = json_array_get(pairs, p);
+    if (!read_pair(r, pair, error)) return false;
+    numbers += tensor_count(&param_named(r->params, text_at(pair, 0))->shape);
+  }
+  const json_t *aside = json_object_get(r->match, "aside");
+  fprintf(stderr, "weights: %zu tensors, %lld numbers from %s\n", json_array_size(pairs),
+          (long long)numbers, r->path);
+  for (size_t i = 0; i < json_array_size(aside); i++)
+    fprintf(stderr, "weights: not wanted     %s\n", text_at(aside, i));
+  return true;
+}
+
+/* The file is the one that the trial is known by. */
+static bool same_content(const char *path, const char *expected, Error *error) {
+  char found[FILE_HASH_BYTES];
+  return file_hash(path, found, error) &&
+         (!strcmp(found, expected) ||
+          fail(error, "%s: not the weights of this trial: the content is %.8s, expected %.8s", path,
+               found, expected));
+}
+
+static bool same_files(const json_t *config, Error *error) {
+  const char *map = json_string_value(json_object_get(config, "weights_map_path"));
+  return same_content(config_text(config, "weights_path"), config_text(config, "weights"), error) &&
+         (!map || same_content(map, config_text(config, "weights_map"), error));
+}
+
+bool weights_file_load(Params *params, const json_t *config, Error *error) {
+  if (!json_object_get(config, "weights")) return true;
+  Reading r = {.path = config_text(config, "weights_path"), .params = params};
+  if (!same_files(config, error)) return false;
+  r.file = safetensors_open(r.path, error);
+  if (!r.file) return false;
+  json_t *ours = names_of(params), *theirs = names_in(r.file);
+  r.match = weights_match(config_text(config, "home"), config, ours, theirs, error);
+  bool good = r.match && check(&r, error) && read_all(&r, error);
+  if (good) params_send(params);
+  json_decref(ours);
+  json_decref(theirs);
+  json_decref(r.match);
+  safetensors_close(r.file);
+  return good;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Dimensions and numbers as they are there, in the arena. */
+static TensorToStore to_store(const Params *params, const Param *param, const char *theirs,
+                              bool convolution, Arena *arena) {
+  Tensor shape = shape_there(param, theirs);
+  const char *own = params_weight(params, param);
+  int rank = shape.rank;
+  int64_t *dim = arena_alloc(arena, 8 * sizeof *dim);
+  for (int i = 0; i < 5; i++) dim[i] = i < rank ? shape.dim[i] : 1;
+  if (convolution) rank = 5;
+  if (!is_convolution(param, theirs)) return (TensorToStore){theirs, params->real, rank, dim, own};
+  char *turned = arena_alloc(arena, tensor_bytes(&param->shape));
+  transpose(&param->shape, false, own, turned);
+  return (TensorToStore){theirs, params->real, rank, dim, turned};
+}
+
+static size_t count_names(const json_t *rows) {
+  size_t count = 0;
+  for (size_t i = 0; i < json_array_size(rows); i++)
+    count += json_array_size(json_object_get(json_array_get(rows, i), "names"));
+  return count;
+}
+
+/* Each tensor is made once; its other names share the numbers. */
+static int list_tensors(const Params *params, const json_t *rows, Arena *arena,
+                        TensorToStore *list) {
+  int count = 0;
+  for (int p = 0; p < params->count; p++) {
+    const json_t *row = json_array_get(rows, (size_t)p), *names = json_object_get(row, "names");
+    bool convolution = json_is_true(json_object_get(row, "convolution"));
+    TensorToStore tensor = to_store(params, params->list[p], text_at(names, 0), convolution, arena);
+    for (size_t i = 0; i < json_array_size(names); i++) {
+      tensor.name = text_at(names, i);
+      list[count++] = tensor;
+    }
+  }
+  return count;
+}
+
+bool weights_file_write(const Params *params, const json_t *config, const char *map,
+                        const char *const *metadata, const char *path, Error *error) {
+  Arena arena = {0};
+  json_t *ours = names_of(params);
+  json_t *rows = weights_names(config_text(config, "home"), config, map, ours, error);
+  json_decref(ours);
+  if (!rows) return false;
+  params_fetch(params);
+  TensorToStore *list = arena_alloc(&arena, (count_names(rows) + 1) * sizeof *list);
+  int count = list_tensors(params, rows, &arena, list);
+  bool good = safetensors_write(path, count, list, metadata, error);
+  arena_free(&arena);
+  json_decref(rows);
+  return good;
+}
