@@ -21,7 +21,9 @@ static bool arrives(const Node *node) {
 /* What a gradient reads where the forward pass read `value`. */
 static Value *saved(Graph *graph, Value *value) {
   const Node *producer = value->producer;
-  bool cheap = producer && producer->call.op->flags & OP_AGAIN && !producer->call.backward;
+  /* Where nothing before it trains, nobody saves its inputs: then it is kept itself. */
+  bool cheap = producer && producer->call.op->flags & OP_AGAIN && !producer->call.backward &&
+               value->differentiable;
   if (!cheap || value->keep || producer->out[0] != value) return value;
   if (value->again) return value->again;
   Value *in[MAX_IN];
@@ -81,8 +83,7 @@ bool graph_backward(Graph *graph, Value *loss) {
   graph->where = "";
   for (int i = loss->producer->index; i >= 0; i--) {
     const Node *node = graph->nodes[i];
-    bool constant = node->call.op->flags & (OP_NO_GRADIENT | OP_CONSTANT);
-    if (!constant && node->out[0]->differentiable && arrives(node)) append(graph, node);
+    if (node->out[0]->differentiable && arrives(node)) append(graph, node);
   }
   for (int i = 0; i < graph->value_count; i++) {
     Value *value = graph->values[i];

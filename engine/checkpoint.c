@@ -90,7 +90,7 @@ bool params_load(Params *params, bool states, const char *path, Error *error) {
   if (states) params->updates = updates ? strtoll(updates, NULL, 10) : 0;
   arena_free(&list.arena);
   safetensors_close(file);
-  params_send(params);
+  params_changed(params);
   return good;
 }
 

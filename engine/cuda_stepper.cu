@@ -231,6 +231,7 @@ static void step_start(Stepper *stepper, double rate) {
   send_pace(stepper, rate);
   refresh_half(&state->update);
   if (stepper->profile) cuda_marks(update_mark(stepper) + 1);
+  plan_refresh(stepper->plan); /* before what is captured */
   bool captured = !stepper->eager && state->steps > 0;
   if (captured && (!state->graph || state->marked != stepper->profile)) capture(stepper);
   if (captured)

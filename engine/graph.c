@@ -71,6 +71,7 @@ static Value *param_value(Graph *graph, const char *name, int rank, const int64_
   Value *value = graph_value(graph, VALUE_PARAM, &param->shape, param->name);
   value->param = param;
   value->differentiable = param->as.kind == PARAM_TRAINED;
+  value->constant = !value->differentiable;
   return value;
 }
 
@@ -120,14 +121,17 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
   }
   node->call = call;
   bool differentiable = false;
+  node->constant = true;
   for (int i = 0; i < count; i++) {
     node->in[i] = in[i];
+    node->constant &= in[i]->constant;
     differentiable |= in[i]->differentiable && !(row->constant & SAVES_IN(i));
   }
   for (int i = 0; i < row->n_out; i++) {
     node->out[i] = graph_value(graph, VALUE_ACTIVATION, &call.out[i], row->name);
     node->out[i]->producer = node;
     node->out[i]->differentiable = differentiable && !(row->flags & OP_NO_GRADIENT);
+    node->out[i]->constant = node->constant;
   }
   return node->out[0];
 }
@@ -157,13 +161,21 @@ void graph_pop(Graph *graph) {
   graph->scope[graph->scope_end[--graph->scopes]] = '\0';
 }
 
-Cost graph_cost(const Graph *graph) {
+static Cost cost_of(const Graph *graph, bool constant) {
   Cost total = {0, 0};
   for (int i = 0; i < graph->node_count; i++) {
-    if (graph->nodes[i]->call.op->flags & OP_CONSTANT) continue;
+    if (graph->nodes[i]->constant != constant) continue;
     Cost cost = op_cost(&graph->nodes[i]->call);
     total.flops += cost.flops;
     total.bytes += cost.bytes;
   }
   return total;
+}
+
+Cost graph_cost(const Graph *graph) {
+  return cost_of(graph, false);
+}
+
+Cost graph_cost_once(const Graph *graph) {
+  return cost_of(graph, true);
 }

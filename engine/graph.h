@@ -28,9 +28,10 @@ struct Value {
   Node *producer; /* NULL for inputs and parameters */
   Param *param;
   bool differentiable; /* depends on a trained parameter */
-  bool keep;           /* read after the run: never reused */
-  Value *gradient;     /* after graph_backward; NULL when none arrives */
-  Value *again;        /* the same numbers, computed again for the gradients that read them */
+  bool constant;   /* the same in every run: a frozen parameter, a buffer, what is made of them */
+  bool keep;       /* read after the run: never reused */
+  Value *gradient; /* after graph_backward; NULL when none arrives */
+  Value *again;    /* the same numbers, computed again for the gradients that read them */
   /* The plan's: */
   Value *alias;    /* shares this value's memory (in place) */
   int first, last; /* indices of the nodes that write and last read it */
@@ -44,6 +45,7 @@ struct Node {
   OpId op;
   Call call;
   Value *in[MAX_IN], *out[MAX_OUT], *din[MAX_IN], *dout[MAX_OUT];
+  bool constant;             /* all it reads is: it runs once, before the first run */
   bool sum;                  /* graph_backward made it: it adds two gradients of one value */
   const char *scope, *where; /* "encoder.stage0", "lua/harness/models/maskmed.lua:12" */
   size_t scratch_offset;
@@ -101,8 +103,9 @@ void graph_pop(Graph *graph);
 /* Appends the gradient of the scalar `loss`: parameters' gradients end in params->gradient. */
 bool graph_backward(Graph *graph, Value *loss);
 
-/* Of a run: the sum of every node's cost, but what is computed once. */
+/* Of a run: the sum of every node's cost, but what is computed once; and of that. */
 Cost graph_cost(const Graph *graph);
+Cost graph_cost_once(const Graph *graph);
 
 /* Inside the engine: a value of this shape, a node appended. */
 Value *graph_value(Graph *graph, ValueKind kind, const Tensor *shape, const char *name);

@@ -179,6 +179,11 @@ void params_send(const Params *params) {
   }
 }
 
+void params_changed(Params *params) {
+  params->changes++;
+  params_send(params);
+}
+
 void params_fetch(const Params *params) {
   for (int b = 0; b < PARAM_BLOCKS; b++)
     if (travels(params, b))

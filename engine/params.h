@@ -86,6 +86,7 @@ typedef struct Params {
   const char *state_name[MAX_STATES]; /* "momentum" */
   size_t elements[PARAM_KINDS];       /* of a block, padding between parameters included */
   int64_t updates;                    /* of the trained weights by an optimiser, so far */
+  int64_t changes;                    /* params_changed, so far */
   bool allocated;
   void *host[PARAM_BLOCKS]; /* NULL where there is none, and until params_allocate */
   /* The same blocks in a device's memory, where a plan of that backend finds them; NULL: not
@@ -110,6 +111,9 @@ void params_states(Params *params, int count, const char *const *name);
 bool params_allocate(Params *params, uint64_t seed, Error *error);
 /* Copies the blocks to the backend's device; nothing if they are there. */
 bool params_place(Params *params, const struct Backend *backend, Error *error);
+/* Numbers were written into the host's blocks, by whoever is no optimiser: what was made of frozen
+ * ones and buffers is made again (plan_refresh), and they go to where they are placed. */
+void params_changed(Params *params);
 /* Between the host's blocks and the device's: all but the gradients; nothing if not placed. */
 void params_send(const Params *params);
 void params_fetch(const Params *params);

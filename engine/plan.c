@@ -43,6 +43,12 @@ static void touch(const Node *node) {
   }
 }
 
+/* What one run hands to the next: a constant that other nodes read. */
+static void outlives(const Node *node, int end) {
+  for (int i = 0; i < node->call.n_in && !node->constant; i++)
+    if (node->in[i] && node->in[i]->constant) reads(node->in[i], end);
+}
+
 static void lifetimes(Graph *graph) {
   for (int i = 0; i < graph->value_count; i++) {
     Value *value = graph->values[i];
@@ -51,12 +57,7 @@ static void lifetimes(Graph *graph) {
     value->last = value->keep ? graph->node_count - 1 : -1;
   }
   for (int i = 0; i < graph->node_count; i++) touch(graph->nodes[i]);
-  for (int i = 0; i < graph->node_count; i++) {
-    const Node *node = graph->nodes[i];
-    if (!(node->call.op->flags & OP_CONSTANT)) continue;
-    node->out[0]->first = 0; /* computed once, before the first run */
-    node->out[0]->last = graph->node_count - 1;
-  }
+  for (int i = 0; i < graph->node_count; i++) outlives(graph->nodes[i], graph->node_count - 1);
 }
 
 /* An in-place op takes over the memory of its operand when nobody reads that afterwards. */
@@ -64,7 +65,7 @@ static void share(Value *result, Value *operand, int index) {
   Value *owner = operand ? root(operand) : NULL;
   if (!result || !owner || result->kind != VALUE_ACTIVATION || result->alias) return;
   if (owner->kind != VALUE_ACTIVATION || owner->keep || owner->last != index) return;
-  if (owner->producer->call.op->flags & OP_CONSTANT) return;
+  if (owner->constant && !result->constant) return;
   if (result->first != index) return; /* added to what is there */
   if (tensor_bytes(&result->tensor) != tensor_bytes(&owner->tensor)) return;
   result->alias = owner;
@@ -171,6 +172,22 @@ static bool prepare(Node *node, const Backend *backend, Error *error) {
               node->call.op->name, inner.text);
 }
 
+/* The constant nodes stand first, so that what they use on the way is free for the others, but no
+ * input's, which may be there when they run again. */
+static void constants_first(Graph *graph) {
+  Node **nodes = calloc((size_t)graph->node_count + 1, sizeof *nodes);
+  CHECK(nodes, "no memory to order %d nodes", graph->node_count);
+  int count = 0;
+  for (int constant = 1; constant >= 0; constant--)
+    for (int i = 0; i < graph->node_count; i++)
+      if (graph->nodes[i]->constant == constant) nodes[count++] = graph->nodes[i];
+  for (int i = 0; i < count; i++) {
+    graph->nodes[i] = nodes[i];
+    nodes[i]->index = i;
+  }
+  free(nodes);
+}
+
 static bool trains(const Graph *graph) {
   int n = 0;
   while (n < graph->node_count && !graph->nodes[n]->call.backward) n++;
@@ -197,6 +214,7 @@ Plan *plan_make(Graph *graph, const Backend *backend, bool reuse, Error *error) 
   Plan *plan = calloc(1, sizeof *plan);
   CHECK(plan, "no memory for a plan");
   *plan = (Plan){.graph = graph, .backend = backend};
+  constants_first(graph);
   storage_assign(graph, backend->kernels);
   if (backend->device) rewrite_for_device(graph, backend->kernels);
   for (int i = 0; i < graph->node_count; i++) {
@@ -304,11 +322,9 @@ bool plan_bind(Plan *plan, void *memory, Error *error) {
     value->tensor.data = address(plan, value);
     bind_host(plan, value);
   }
-  for (int i = 0; i < graph->node_count; i++) {
-    Node *node = graph->nodes[i];
-    bind(plan, node);
-    if (node->call.op->flags & OP_CONSTANT) plan->backend->kernels[node->op]->forward(&node->call);
-  }
+  for (int i = 0; i < graph->node_count; i++) bind(plan, graph->nodes[i]);
+  plan->constants_of = -1;
+  plan_refresh(plan);
   return true;
 }
 

@@ -17,7 +17,7 @@ typedef struct Plan {
   size_t lower_bound; /* the largest sum of tensors alive at one node: no plan can be smaller */
   void *memory;       /* after plan_bind */
   bool own_memory;
-  bool constants_done;
+  int64_t constants_of; /* params->changes when the constant nodes ran */
 } Plan;
 
 /* Prepares every node's kernel and lays the tensors out. `reuse` = false gives each tensor memory
@@ -39,6 +39,9 @@ void plan_free(Plan *plan); /* releases kernels' states and memory, not the grap
  * device they are marks in its queue, number i before node i, one after the last, to be read by
  * plan_marks when the run has ended; node->launches is then what the node put into the queue. */
 void plan_run(Plan *plan, bool profile);
+/* Runs the constant nodes again if numbers were loaded since (params_changed); plan_run begins with
+ * it, what has recorded a run of its own must. */
+void plan_refresh(Plan *plan);
 void plan_marks(Plan *plan);
 /* After profiling `runs` runs: time per op, forward and backward, its share, GFLOP/s, GB/s, the
  * share of the nearer ceiling, launches on a device. */

@@ -52,10 +52,11 @@ static double total_seconds(const Graph *graph, int runs) {
 void plan_profile_print(const Plan *plan, int runs, const Ceiling *ceiling, FILE *out) {
   Line lines[2 * OP_COUNT] = {0};
   double total = total_seconds(plan->graph, runs), least = 0;
-  int launches = 0;
+  int launches = 0, once = 0;
   for (int i = 0; i < plan->graph->node_count; i++) {
     const Node *node = plan->graph->nodes[i];
-    if (node->call.op->flags & OP_CONSTANT) continue;
+    once += node->constant;
+    if (node->constant) continue;
     add_node(&lines[2 * (int)node->op + node->call.backward], node, runs, ceiling);
     launches += node->launches;
   }
@@ -63,9 +64,12 @@ void plan_profile_print(const Plan *plan, int runs, const Ceiling *ceiling, FILE
   qsort(lines, 2 * OP_COUNT, sizeof *lines, by_time);
   fprintf(out, "%s%s\n", HEAD, launches ? " launches" : "");
   for (int k = 0; k < 2 * OP_COUNT && lines[k].nodes; k++) print_line(&lines[k], total, "", out);
-  fprintf(out, "%-18s %-8s %5d %10.3f %7s %9s %8s %8.1f%%", "graph", "", plan->graph->node_count,
-          1e3 * total, "", "", "", 100 * least / total);
+  fprintf(out, "%-18s %-8s %5d %10.3f %7s %9s %8s %8.1f%%", "graph", "",
+          plan->graph->node_count - once, 1e3 * total, "", "", "", 100 * least / total);
   if (launches) fprintf(out, " %8d", launches);
+  if (once)
+    fprintf(out, "\n%d more nodes, %.3g GFLOP, ran once, before the first run", once,
+            graph_cost_once(plan->graph).flops / 1e9);
   fprintf(out,
           "\nceiling: the share of what %.0f GFLOP/s and %.1f GB/s, the nearer of both, allow\n",
           ceiling->gflops, ceiling->gbps);

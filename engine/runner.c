@@ -8,8 +8,12 @@ static void run_node(const Plan *plan, const Node *node) {
   (node->call.backward ? kernel->backward : kernel->forward)(&node->call);
 }
 
-static bool is_constant(const Node *node) {
-  return node->call.op->flags & OP_CONSTANT;
+void plan_refresh(Plan *plan) {
+  const Graph *graph = plan->graph;
+  if (plan->constants_of == graph->params->changes) return;
+  plan->constants_of = graph->params->changes;
+  for (int i = 0; i < graph->node_count && graph->nodes[i]->constant; i++)
+    run_node(plan, graph->nodes[i]);
 }
 
 static void run_marked(Plan *plan) {
@@ -19,7 +23,7 @@ static void run_marked(Plan *plan) {
     Node *node = plan->graph->nodes[i];
     int64_t before = gpu_launches;
     device->mark(i);
-    if (!is_constant(node)) run_node(plan, node);
+    if (!node->constant) run_node(plan, node);
     node->launches = (int)(gpu_launches - before);
   }
   device->mark(count);
@@ -31,13 +35,14 @@ void plan_marks(Plan *plan) {
 }
 
 void plan_run(Plan *plan, bool profile) {
+  plan_refresh(plan);
   if (profile && plan->backend->device) {
     run_marked(plan);
     return;
   }
   for (int i = 0; i < plan->graph->node_count; i++) {
     Node *node = plan->graph->nodes[i];
-    if (is_constant(node)) continue;
+    if (node->constant) continue;
     double start = profile ? seconds_now() : 0;
     run_node(plan, node);
     if (profile) node->seconds += seconds_now() - start;

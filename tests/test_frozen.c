@@ -1,5 +1,5 @@
 /* What is not trained: a frozen weight takes no gradient and keeps nothing for one, no step changes
- * it and every other. */
+ * it and every other; what is made of such numbers alone is made once. */
 #include "base/rng.h"
 #include "engine/optimizer.h"
 #include "engine/stepper.h"
@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -197,6 +198,119 @@ static void test_steps_change_what_is_trained_and_nothing_else(void **state) {
     }
 }
 
+/* ---- what runs once -------------------------------------------------------------------------- */
+
+static int products;
+
+static void count_product(const Call *call) {
+  products++;
+  kernels_cpu[OP_matmul]->forward(call);
+}
+
+/* Of the host, or of a device that is the host: with a product that counts its runs. */
+static Backend counting(const Backend *backend) {
+  static Kernel product;
+  static const Kernel *table[OP_COUNT];
+  memcpy(table, kernels_cpu, sizeof table);
+  product = *kernels_cpu[OP_matmul];
+  product.forward = count_product;
+  table[OP_matmul] = &product;
+  Backend counts = *backend;
+  counts.kernels = table;
+  return counts;
+}
+
+/* The mean of sigmoid(x (A B)^T + A's first row), A frozen, B a buffer, times a trained weight. */
+static Net product_net(const Backend *backend) {
+  Error error = {0};
+  Net net = {.params = params_make(F32)};
+  Graph *graph = net.graph = graph_make(net.params);
+  int64_t dim[5] = {1, 3, 2, 4, WIDTH}, square[2] = {WIDTH, WIDTH}, one[2] = {1, WIDTH};
+  LinearOptions linear = {0};
+  MatmulOptions plain = {.transpose = 0};
+  ActivationOptions sigmoid = {.kind = ACT_SIGMOID};
+  PoolOptions whole = {.factor = {3, {3, 2, 4}}};
+  Init normal = {INIT_NORMAL, 0.5, 0, 0};
+  optimizer_states(&(Optimizer){0}, net.params);
+  net.x = graph_input(graph, "x", F32, 5, dim);
+  graph->freezes = true;
+  Value *a = graph_param(graph, "a", 2, square, GROUP_CNN, normal);
+  Value *bias = graph_param(graph, "bias", 1, square, GROUP_CNN, normal);
+  graph->freezes = false;
+  Value *b = graph_buffer(graph, "b", 2, square, normal);
+  Value *h = apply(graph, OP_activation, &sigmoid, net.x);
+  Value *ab = apply(graph, OP_matmul, &plain, a, b);
+  ab = apply(graph, OP_activation, &sigmoid, apply(graph, OP_add, NULL, ab, ab));
+  h = apply(graph, OP_activation, &sigmoid, apply(graph, OP_linear, &linear, ab, bias, h));
+  Value *w = graph_param(graph, "w", 2, one, GROUP_CNN, normal);
+  Value *last = graph_param(graph, "last", 1, one, GROUP_CNN, normal);
+  net.loss = apply(graph, OP_avg_pool, &whole, apply(graph, OP_linear, &linear, w, last, h));
+  assert_true(graph_backward(graph, net.loss));
+  assert_true(params_allocate(net.params, 5, &error));
+  net.plan = plan_make(graph, backend, true, &error);
+  assert_true(net.plan && plan_bind(net.plan, NULL, &error));
+  return net;
+}
+
+static float loss_of(const Net *net) {
+  run(net);
+  return *(const float *)plan_fetch(net->plan, net->loss);
+}
+
+static void runs_once_on(const Backend *plain) {
+  char path[] = "/tmp/harness-test-XXXXXX";
+  Error error = {0};
+  Backend backend = counting(plain);
+  products = 0;
+  Net net = product_net(&backend);
+  assert_int_equal(products, 1);
+  float first = loss_of(&net);
+  for (int i = 0; i < 3; i++) assert_true(loss_of(&net) == first);
+  assert_int_equal(products, 1);
+  assert_true(graph_cost_once(net.graph).flops >= 2. * WIDTH * WIDTH * WIDTH);
+
+  /* a step of the optimiser makes nothing again, numbers that come from elsewhere do */
+  train(&net, OPTIMIZER_sgd);
+  assert_int_equal(products, 1);
+  assert_true(loss_of(&net) != first);
+  for (int p = 0; p < net.params->count; p++) {
+    const Param *param = net.params->list[p];
+    float *number = params_weight(net.params, param);
+    for (int64_t i = 0; i < tensor_count(&param->shape); i++) number[i] = (float)(i % 5) / 5;
+  }
+  params_changed(net.params);
+  float second = loss_of(&net);
+  assert_int_equal(products, 2);
+  Net other = product_net(&backend_cpu);
+  for (int p = 0; p < net.params->count; p++)
+    memcpy(params_weight(other.params, other.params->list[p]),
+           params_weight(net.params, net.params->list[p]),
+           tensor_bytes(&net.params->list[p]->shape));
+  params_changed(other.params);
+  assert_true(loss_of(&other) == second);
+  drop(&other);
+
+  /* a buffer comes back from a checkpoint */
+  close(mkstemp(path));
+  float *b = params_weight(net.params, net.params->list[2]);
+  assert_string_equal(net.params->list[2]->name, "b");
+  assert_true(params_save(net.params, true, NULL, path, &error));
+  b[3] = 7;
+  params_changed(net.params);
+  assert_true(loss_of(&net) != second);
+  assert_true(params_load(net.params, true, path, &error));
+  assert_true(b[3] != 7 && loss_of(&net) == second);
+  assert_int_equal(products, 4);
+  unlink(path);
+  drop(&net);
+}
+
+static void test_what_is_made_of_constants_is_made_once(void **state) {
+  (void)state;
+  runs_once_on(&backend_cpu);
+  runs_once_on(&host_gpu);
+}
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 static void test_patterns_mean_names_and_scopes(void **state) {
@@ -243,6 +357,7 @@ int main(void) {
       cmocka_unit_test(test_nothing_is_kept_before_what_trains),
       cmocka_unit_test(test_gradients_do_not_depend_on_what_is_frozen),
       cmocka_unit_test(test_steps_change_what_is_trained_and_nothing_else),
+      cmocka_unit_test(test_what_is_made_of_constants_is_made_once),
       cmocka_unit_test(test_patterns_mean_names_and_scopes),
       cmocka_unit_test(test_a_pattern_that_means_nothing_is_refused),
   };
