@@ -66,6 +66,8 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
   hash="$(sql "SELECT hash FROM trials WHERE status = 'done'")"
   head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"decoder.stage0.conv0.weight"'
   ! head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"encoder[.]'
+  sql "SELECT trained > 0 AND trained < parameters FROM attempts" | grep -x 1
+  "$harness" runs show "$hash" | grep -E '^  trained +[0-9]+$'
   mkdir -p images
   cp set/imagesTr/phantom_003_0000.nii.gz images/
   "$harness" predict "$hash" images out --no-postprocess

@@ -320,6 +320,11 @@ static const char codes[] =
 
 static const char *const version_8[] = {codes, NULL};
 
-const char *const *const migrations[] = {version_1, version_2, version_3, version_4,
-                                         version_5, version_6, version_7, version_8};
+/* Of an attempt's parameters, how many a step changes; the others are frozen. NULL: all. */
+static const char trained[] = "ALTER TABLE attempts ADD COLUMN trained INTEGER;";
+
+static const char *const version_9[] = {trained, NULL};
+
+const char *const *const migrations[] = {version_1, version_2, version_3, version_4, version_5,
+                                         version_6, version_7, version_8, version_9};
 const int migration_count = sizeof migrations / sizeof migrations[0];

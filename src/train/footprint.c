@@ -226,6 +226,7 @@ int footprint_trial(const json_t *config, FILE *events) {
   if (good) {
     network_tell_code(&f.model, events);
     event_send(events, &(Event){EVENT_plan, .plan = {.parameters = (int64_t)f.parameters,
+                                                     .trained = f.trained,
                                                      .peak_bytes = (int64_t)footprint_peak(&f),
                                                      .flops = (int64_t)f.flops}});
     send(events, "planned_bytes", footprint_peak(&f));

@@ -174,6 +174,7 @@ static bool prepare_model(Trial *t, Error *error) {
   t->train_plan = plan_make(t->train_graph, t->backend, true, error);
   if (!t->train_plan) return false;
   Event event = {EVENT_plan, .plan = {.parameters = (int64_t)params_total(t->params),
+                                      .trained = params_trained(t->params),
                                       .peak_bytes = (int64_t)(plan_memory(t->train_plan) +
                                                               params_bytes(t->params)),
                                       .flops = (int64_t)graph_cost(t->train_graph).flops}};
