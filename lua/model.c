@@ -371,11 +371,32 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
       !take_files(L, house, builder->graph, model, error))
     return false;
   if (shape->training ? !model->loss : !model->map)
-    return fail(error, "model %s: its build returned no %s, which it must %s", name,
+    return fail(error, "model %s: its build returned no %s: %s", name,
                 shape->training ? "loss" : "map",
-                shape->training ? "while training (m.labels is there)"
-                                : "in inference (m.labels is nil)");
+                shape->training ? "while training (m.labels is there) it returns { loss = ... }"
+                                : "in inference (no m.labels) it returns { map = ... }");
   return true;
+}
+
+/* Whoever reads them relies on it, so a model of one's own cannot return anything else. What is only
+ * planned and timed is no map of classes. */
+static bool check_shapes(const Model *model, const json_t *config, const ModelShape *shape,
+                         Error *error) {
+  const char *name = json_string_value(json_object_get(config, "model"));
+  if (shape->training)
+    return tensor_count(&model->loss->tensor) == 1 ||
+           fail(error, "model %s: its loss is %s, expected one number", name,
+                tensor_shape_text(&model->loss->tensor));
+  if (json_object_get(config, "kind")) return true;
+  const Tensor *map = &model->map->tensor, *image = &model->image->tensor;
+  bool good = map->rank == 5 && map->dim[4] == shape->classes;
+  for (int i = 0; i < 4; i++) good = good && map->dim[i] == image->dim[i];
+  if (good) return true;
+  return fail(error,
+              "model %s: its map is %s, expected a value for each of %d classes on the image's "
+              "grid, %d x %d x %d",
+              name, tensor_shape_text(map), shape->classes, shape->patch[0], shape->patch[1],
+              shape->patch[2]);
 }
 
 bool model_build(const char *home, const json_t *config, const ModelShape *shape, Graph *graph,
@@ -393,7 +414,8 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
   Builder builder = {graph, shape->batch};
-  bool good = run_model(L, &builder, config, shape, model, error);
+  bool good = run_model(L, &builder, config, shape, model, error) &&
+              check_shapes(model, config, shape, error);
   lua_close(L);
   if (good && shape->training) good = freeze_check(graph->params, graph->freeze, error);
   graph->where = "";

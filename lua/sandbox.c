@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdlib.h>
@@ -78,7 +79,7 @@ static bool is_loaded(lua_State *L, const char *key, const char *module) {
 
 /* require "harness.experiment" -> HOME/lua/harness/experiment.lua; "paper.maskmed" ->
  * HOME/paper/maskmed.lua, "experiments.seg_heads" -> HOME/experiments/seg_heads.lua; in a file
- * elsewhere "parts.NAME" -> parts/NAME.lua in its folder. */
+ * elsewhere "parts.head" -> FOLDER/parts/head.lua. */
 static int require(lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
   const char *home = lua_tostring(L, lua_upvalueindex(UP_HOME));
@@ -92,8 +93,10 @@ static int require(lua_State *L) {
   const char *path = lua_pushfstring(L, "%s%s%s", folder ? folder : home, folder ? "" : "/", name);
   const char *shown = name;
   if (folder) shown = lua_pushfstring(L, "%s%s", lua_tostring(L, lua_upvalueindex(UP_SHOWN)), name);
-  if (!is_module_name(module) || !readable(path))
-    return luaL_error(L, "no module '%s' (looked for %s)", module, shown);
+  if (!is_module_name(module))
+    return luaL_error(L, "no module '%s': a name of files and folders with dots between them",
+                      module);
+  if (!readable(path)) return luaL_error(L, "no module '%s' (looked for %s)", module, shown);
   return run_module(L, key, path, shown, name, folder);
 }
 
@@ -287,7 +290,7 @@ bool sandbox_call(lua_State *L, int arguments, Error *error) {
 /* The file's text on the stack. */
 static bool push_text(lua_State *L, const char *path, const char *shown, Error *error) {
   FILE *file = fopen(path, "r");
-  if (!file) return fail(error, "%s: cannot be read; give the path of a Lua file", shown);
+  if (!file) return fail(error, "%s: cannot be read: %s", shown, strerror(errno));
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
   size_t all = 0, got = LUAL_BUFFERSIZE;

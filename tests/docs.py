@@ -46,6 +46,11 @@ def wrong_links(page):
             yield "links to %s, but %s has no such heading" % (target, path)
 
 
+def lua_of(page):
+    """The files of Lua that a page writes as it goes, by name (tests/page_code.py)."""
+    return dict(re.findall(r"^```lua\n-- (\S+\.lua)\n(.*?)^```", read(page), re.M | re.S))
+
+
 def stands_for(word):
     """A word that a reader replaces: NAME, DIR."""
     return re.search(r"\b[A-Z]{2,}\b", word)
@@ -66,10 +71,10 @@ def option_names():
     return set(re.findall(r"^(\w+)  ", "\n".join(texts), re.M)) | {"scale", "seeds", "folds", "device"}
 
 
-def wrong_words(words):
-    """words: of a call, the program's own left out."""
+def wrong_words(words, written):
+    """words: of a call, the program's own left out. written: files of the page itself, whose models have options."""
     if words[0] in ("help", "version", "--help", "--version"):
-        if words[1:] and not stands_for(words[1]) and not told(*words):
+        if words[1:] and not stands_for(words[1]) and os.path.basename(words[1]) not in written and not told(*words):
             yield "help knows no %s" % words[1]
         return
     call = [word for word in words[:2] if not word.startswith("-")]  # a file in the second place changes no help
@@ -77,11 +82,12 @@ def wrong_words(words):
     if not text:
         yield "`%s` is no subcommand" % " ".join(call)
         return
+    own = set(re.findall(r'name = "(\w+)", (?:type|of) =', "".join(written.values())))
     flags = set(re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", text))
     for word in words:
         if word.startswith("-") and word.split("=")[0] not in flags:
             yield "`%s` has no option %s" % (" ".join(call), word.split("=")[0])
-        if call[0] in ("run", "estimate") and re.match(r"\w+=", word) and word.split("=")[0] not in option_names():
+        if call[0] in ("run", "estimate") and re.match(r"\w+=", word) and word.split("=")[0] not in option_names() | own:
             yield "no experiment has the option %s" % word.split("=")[0]
         if re.match(r"experiments/[\w/]+\.lua$", word) and not stands_for(word) and not os.path.exists(os.path.join(ROOT, word)):
             yield "%s is not there" % word
@@ -92,7 +98,7 @@ def wrong_commands(page):
         words = shlex.split(line.replace("[", "").replace("]", "").replace("...", ""))
         words = words[words.index("./harness") + 1:]
         if words and not re.search(r"[|<>]", " ".join(words)):
-            yield from ("%s: %s" % (line, reason) for reason in wrong_words(words))
+            yield from ("%s: %s" % (line, reason) for reason in wrong_words(words, lua_of(page)))
     targets = set(re.findall(r"^([a-z][\w-]*):", read("Makefile"), re.M))
     for line in commands(page, "make "):
         for word in shlex.split(line.split("&&")[0])[1:]:
@@ -122,11 +128,11 @@ def ends():
     return {file.split("/", start)[-1] for file in files() for start in range(file.count("/") + 1)}
 
 
-def wrong_files(texts):
+def wrong_files(texts, written=()):
     for text in texts:
         for name in re.findall(r"(?<![\w/.*$<\"-])((?:[\w.]+/)*\w[\w.]*\.(?:c|h|cu|cc|def|lua|py|bats))\b(?![/\w(])", text):
             name = re.sub(r"^(HOME|home)/", "", name)
-            if not re.search(r"[A-Z]{3,}|^(setjmp|cmocka)\.h$", name) and name not in ends():
+            if not re.search(r"[A-Z]{3,}|^(setjmp|cmocka)\.h$", name) and name not in ends() and os.path.basename(name) not in written:
                 yield "names %s, which is not there" % name
 
 
@@ -138,7 +144,7 @@ def main():
     pages = sys.argv[2:] or ["README.md", "results/reference/README.md"] + sorted(glob.glob("docs/*.md", root_dir=ROOT))
     failed = 0
     for page in pages:
-        found = [*wrong_links(page), *wrong_commands(page), *wrong_names(page), *wrong_files([read(page)])]
+        found = [*wrong_links(page), *wrong_commands(page), *wrong_names(page), *wrong_files([read(page)], lua_of(page))]
         failed += len(found)
         for reason in found:
             print("%s: %s" % (page, reason))

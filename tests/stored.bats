@@ -64,3 +64,21 @@ for row in csv.DictReader(sys.stdin): print(*sys.argv[1:], *(row[name] for name 
   [ -f results/harness.db.v5.bak ]
   diff <(tables) "$fixture/tables.txt"
 }
+
+@test "an option that comes later, shared, of a model or of a part, leaves all of it complete; a default that changes, what it is none of" {
+  cd home/lua/harness
+  local row='name = "later", type = "choice", default = "as", before = "as", choices = { "as", "other" }, doc = "x"'
+  sed -i "s/^local rows = {/&\n  { ${row/later/later_shared} },/" options.lua
+  sed -i "s/^  options = {/&\n    { ${row/later/later_maskmed} },/" models/maskmed.lua
+  sed -i "s/^  options = {/&\n    { ${row/later/later_bridge} },/" parts/fusion.lua
+  sed -i 's/fpn_decoder.width", quick = 32/fpn_decoder.width", quick = 40/' parts/fpn.lua
+  cd "$work"
+  "$harness" help later_bridge | grep -q "An option of bridge, maskmed:"
+  each_experiment "$harness" run --dry-run >cells
+  grep -vE '^[0-9a-f]{8}  done         (skip|same)|^0 of [0-9]+ trials would run$' cells >missing || true
+  ! grep -vE ' mask(2)?former seed |trials would run' missing
+  [ "$(grep -c 'former seed' missing)" -eq 6 ] # by another default they are other trials
+  "$harness" run home/experiments/query_count.lua seeds=1 later_maskmed=other --dry-run | grep -q "4 of 4 trials would run"
+  "$harness" run home/experiments/memory_scale.lua scale=quick later_bridge=other --dry-run | grep -q "16 of 16 trials would run"
+  "$harness" run home/experiments/memory_scale.lua scale=quick later_shared=other --dry-run | grep -q "16 of 16 trials would run"
+}

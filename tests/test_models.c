@@ -2,8 +2,9 @@
  * difference along a random direction (reference backend, double), its fast kernels against that
  * reference, its inference graph a probability map.
  *
- *   build/tests/test_models [--small]
+ *   build/tests/test_models [--small | WORD]
  *
+ * WORD: the variants that contain it.
  * --small: the first few variants, which together use every block, and no training (valgrind). */
 #include "base/rng.h"
 #include "engine/optimizer.h"
@@ -15,7 +16,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -61,11 +61,58 @@ static const char *const variants[] = {
     "match=fixed none_weight=1",
     "model=maskformer",
     "model=mask2former",
+    /* Another encoder, of other widths than the options say: only its pyramid is known. */
+    "encoder=pooled",
+    "encoder=pooled bridge=standard",
+    "model=mask2former encoder=pooled",
     /* A block alone, between the image and a head: what makes one feature of m.image. */
     "m.embedding { m.image, width = 5, layers = 2 }",
 };
 enum { VARIANTS = sizeof variants / sizeof *variants, SMALL_VARIANTS = 3, CLASSES = 4 };
 static int used = VARIANTS;
+static const char *only = "";
+
+static bool asked(int v) {
+  return strstr(variants[v], only);
+}
+
+static char folder[] = "/tmp/harness-models-XXXXXX", block_file[64];
+
+/* A house with one more encoder: stages of 5, 7 and 9 channels, pooled. */
+static const char another[] =
+    "mkdir %s/lua && cp -r lua/harness %s/lua && cp -r experiments paper %s && cd "
+    "%s/lua/harness/parts"
+    " && sed -i 's/choices = { \"plain\"/choices = { \"pooled\", \"plain\"/' encoder.lua"
+    " && sed -i '0,/^return {/s//function encoders.pooled(m)\\n"
+    "  local stages, x = {}, m.image\\n"
+    "  for i, pool in ipairs { { 1, 1, 1 }, { 2, 2, 2 }, { 1, 2, 2 } } do\\n"
+    "    x = m.op.avg_pool { x, factor = pool }\\n"
+    "    x = m.point_wise_head { x, classes = 3 + 2 * i, name = \"encoder\" .. i }\\n"
+    "    x = m.op.activation { x, kind = \"gelu\" }\\n"
+    "    stages[i] = x\\n"
+    "  end\\n"
+    "  return stages\\n"
+    "end\\n\\nreturn {/' encoder.lua";
+
+static int make_folder(void **state) {
+  (void)state;
+  char command[1200];
+  if (!mkdtemp(folder)) return 1;
+  snprintf(block_file, sizeof block_file, "%s/block.lua", folder);
+  snprintf(command, sizeof command, another, folder, folder, folder, folder);
+  return system(command);
+}
+
+static int remove_folder(void **state) {
+  (void)state;
+  char command[64];
+  snprintf(command, sizeof command, "rm -rf %s", folder);
+  return system(command);
+}
+
+static const char *home_of(const char *variant) {
+  return strstr(variant, "encoder=pooled") ? folder : ".";
+}
 
 /* The value of a word "key=value" among those of the variant, or else. */
 static const char *given(const char *variant, const char *key, const char *otherwise) {
@@ -93,7 +140,8 @@ static json_t *config_of(const char *variant) {
   for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) list[count++] = word;
   json_t *plan = NULL;
   Error error = {0};
-  if (!experiment_read(".", "experiments/query_count.lua", count, list, NULL, &plan, &error))
+  if (!experiment_read(home_of(variant), "experiments/query_count.lua", count, list, NULL, &plan,
+                       &error))
     fail_msg("%s: %s", variant, error.text);
   json_t *config =
       json_incref(json_object_get(json_array_get(json_object_get(plan, "cells"), 0), "config"));
@@ -102,21 +150,6 @@ static json_t *config_of(const char *variant) {
 }
 
 /* ---- a block alone --------------------------------------------------------------------------- */
-
-static char folder[] = "/tmp/harness-models-XXXXXX", block_file[64];
-
-static int make_folder(void **state) {
-  (void)state;
-  if (!mkdtemp(folder)) return 1;
-  snprintf(block_file, sizeof block_file, "%s/block.lua", folder);
-  return 0;
-}
-
-static int remove_folder(void **state) {
-  (void)state;
-  unlink(block_file);
-  return rmdir(folder);
-}
 
 static bool is_block(const char *variant) {
   return strncmp(variant, "m.", 2) == 0;
@@ -170,7 +203,7 @@ static Built build(const char *variant, const Backend *backend, bool training) {
   ModelShape shape = {
       .batch = 2, .patch = {4, 8, 12}, .channels = 1, .classes = CLASSES, .training = training};
   Error error = {0};
-  bool good = model_build(".", config, &shape, b.graph, &b.model, &error) &&
+  bool good = model_build(home_of(variant), config, &shape, b.graph, &b.model, &error) &&
               (!training || graph_backward(b.graph, b.model.loss)) &&
               params_allocate(b.params, 7, &error) &&
               (b.plan = plan_make(b.graph, backend, true, &error)) &&
@@ -201,6 +234,7 @@ static double loss_at(Built *b, const double *start, const double *direction, do
 static void test_gradients(void **state) {
   (void)state;
   for (int v = 0; v < used; v++) {
+    if (!asked(v)) continue;
     Built b = build(variants[v], &backend_reference, true);
     size_t count = b.params->elements[PARAM_TRAINED];
     double *start = malloc(count * sizeof *start), *direction = malloc(count * sizeof *direction);
@@ -228,6 +262,7 @@ static void test_gradients(void **state) {
 static void test_fast_against_reference(void **state) {
   (void)state;
   for (int v = 0; v < used; v++) {
+    if (!asked(v)) continue;
     Built fast = build(variants[v], &backend_cpu, true);
     Built exact = build(variants[v], &backend_reference, true);
     for (size_t i = 0; i < fast.params->elements[PARAM_TRAINED];
@@ -255,6 +290,7 @@ static void test_fast_against_reference(void **state) {
 static void test_inference_maps(void **state) {
   (void)state;
   for (int v = 0; v < used; v++) {
+    if (!asked(v)) continue;
     Built b = build(variants[v], &backend_cpu, false);
     plan_run(b.plan, false);
     const Tensor *map = &b.model.map->tensor;
@@ -269,6 +305,7 @@ static void test_inference_maps(void **state) {
 static void test_losses_fall(void **state) {
   (void)state;
   for (int v = 0; v < used; v++) {
+    if (!asked(v)) continue;
     if (is_block(variants[v])) continue;
     Built b = build(variants[v], &backend_cpu, true);
     Optimizer sgd = {.momentum = 0.9, .clip = 12};
@@ -292,8 +329,9 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_inference_maps),
       cmocka_unit_test(test_losses_fall),
   };
-  if (argc < 2 || strcmp(argv[1], "--small") != 0)
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  bool few_only = argc > 1 && !strcmp(argv[1], "--small");
+  if (argc > 1 && !few_only) only = argv[1];
+  if (!few_only) return cmocka_run_group_tests(tests, make_folder, remove_folder);
   used = SMALL_VARIANTS;
   const struct CMUnitTest few[] = {tests[0], tests[1], tests[2]};
   return cmocka_run_group_tests(few, make_folder, remove_folder);

@@ -208,7 +208,7 @@ local function read_values(experiment, parsed, scales)
     local name, found = typed.name, nil
     for _, model in ipairs(used) do
       local row = option_of(model, name)
-      if row and row ~= found then put(name, row, typed.text) end -- each model's own row judges it
+      if row and row ~= found and name ~= "model" then put(name, row, typed.text) end -- each model's own row judges it
       found = row or found
     end
     if not found then error(unknown(name, used), 0) end
@@ -461,12 +461,20 @@ local function check_row(row, config, model, given)
   if objection then error(("row '%s' %s"):format(row.key, objection), 0) end
 end
 
+-- The document's model: the paper's name for it, else those of all rows.
+local function add_model(document, paper, model)
+  local names = document.model or ""
+  if paper.name or (" + " .. names .. " + "):find(" + " .. model.name .. " + ", 1, true) then return end
+  document.model = names == "" and model.name or names .. " + " .. model.name
+end
+
 local function add_row(document, experiment, parsed, scale, row, paper, home)
   local config, model, given = resolve(experiment, parsed, scale, row)
   local planned = not experiment.kind and planned_of(config, model, scale)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
   check_row(row, config, model, given)
   for key in pairs(config) do parsed.read[key] = true end
+  add_model(document, paper, model)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
   document.data = document.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)

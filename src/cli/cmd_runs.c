@@ -1,6 +1,7 @@
 /* harness runs list|show|diff|rm: looking at what is stored, trial by trial. */
 #include <string.h>
 
+#include "lua/bind.h"
 #include "src/cli/cli.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
@@ -213,6 +214,39 @@ static void print_object(const json_t *object, const char *const *without) {
   }
 }
 
+static bool lists(const json_t *options, const char *name) {
+  const json_t *row;
+  size_t i;
+  json_array_foreach(options, i, row) {
+    if (!strcmp(field_text(row, "name"), name)) return true;
+  }
+  return false;
+}
+
+/* Options of models that are not the trial's are counted: of the first models' trials they are part
+ * of the identity (lua/harness/first_identity.lua), read by nobody. */
+static void print_config(const json_t *config) {
+  char home[4096];
+  Error unread = {""};
+  cli_home(home);
+  json_t *own = experiment_options(home, field_text_if(config, "model"), &unread);
+  json_t *every = own ? experiment_options(home, EVERY_MODEL, &unread) : NULL;
+  const char *key;
+  const json_t *value;
+  int others = 0;
+  printf("config\n");
+  json_object_foreach((json_t *)(uintptr_t)config, key, value) {
+    if (lists(every, key) && !lists(own, key))
+      others++;
+    else
+      print_value(key, value);
+  }
+  if (others)
+    printf("  and %d options of other models, part of its identity: --json has them\n", others);
+  json_decref(own);
+  json_decref(every);
+}
+
 /* Which rule made the folds of a trial on real data: see src/data/sets/split.h. */
 static const char *folds_of(const json_t *trial) {
   if (!strcmp(field_text(trial, "dataset"), "phantom")) return NULL;
@@ -245,8 +279,7 @@ static void print_trial(const json_t *trial, const char *folder) {
   printf("trial\n");
   print_object(trial, parts);
   if (folds_of(trial)) printf("  %-16s %s\n", "folds", folds_of(trial));
-  printf("config\n");
-  print_object(json_object_get(trial, "config"), parts + 4);
+  print_config(json_object_get(trial, "config"));
   const json_t *item;
   size_t i;
   json_array_foreach(json_object_get(trial, "attempts"), i, item) {

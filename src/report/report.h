@@ -27,7 +27,8 @@ typedef struct Report {
   ReportPicture *picture;
   ReportOpen *open;
   int experiments, pictures, opens;
-  json_t *options; /* of experiment_options */
+  const char *home;
+  json_t *options; /* experiment_options of every model, and those of results' own */
   FILE *out;
   int figures; /* on the page so far */
 } Report;

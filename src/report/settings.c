@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lua/bind.h"
 #include "src/report/html.h"
 #include "src/report/quote.h"
 #include "src/report/report.h"
@@ -91,12 +92,30 @@ typedef struct Firsts {
   Rows rows;
 } Firsts;
 
+/* The options of a model of one's own, which no list of models has, join the report's. None where
+ * its file is no longer there. */
+static void add_options(const Report *report, const json_t *config) {
+  const char *path = json_string_value(json_object_get(config, "model_path"));
+  Error unread = {""};
+  json_t *model = path ? models_listed(report->home, path, &unread) : NULL, *row, *known;
+  size_t i, k;
+  json_array_foreach(json_object_get(model, "options"), i, row) {
+    bool there = false;
+    json_array_foreach(report->options, k, known) {
+      there = there || !strcmp(field_text(known, "name"), field_text(row, "name"));
+    }
+    if (!there) json_array_append(report->options, row);
+  }
+  json_decref(model);
+}
+
 /* None where they cannot be read. */
-static Firsts firsts_load(Store *store, const Result *result) {
+static Firsts firsts_load(const Report *report, const Result *result) {
   Error error = {""};
   Firsts f = {.count = 0};
   json_t *parameters = json_pack("[I]", (json_int_t)result->plan_id);
-  if (!store_rows(store, configs_sql, parameters, trial_columns, sizeof(Trial), &f.rows, &error))
+  if (!store_rows(report->store, configs_sql, parameters, trial_columns, sizeof(Trial), &f.rows,
+                  &error))
     f.rows = (Rows){0};
   f.item = calloc((size_t)f.rows.count + 1, sizeof *f.item);
   CHECK(f.item, "no memory for configurations");
@@ -105,6 +124,7 @@ static Firsts firsts_load(Store *store, const Result *result) {
   for (int i = 0; i < f.rows.count; i++) {
     if (i && trial[i].position == trial[i - 1].position) continue;
     json_t *config = json_loads(trial[i].config, 0, NULL);
+    add_options(report, config);
     f.item[f.count++] = (First){trial[i].key, trial[i].label, trial[i].seed, config};
   }
   return f;
@@ -186,7 +206,7 @@ static void put_data(const First *trial, const Result *result, const json_t *wan
 static void put_stored(const Report *report, const ReportExperiment *experiment, FILE *out) {
   const json_t *wanted = experiment->wanted;
   const Result *result = experiment->result;
-  Firsts firsts = firsts_load(report->store, result);
+  Firsts firsts = firsts_load(report, result);
   bool one = !strchr(result->scale, '+'); /* with several the experiment's file names them */
   if (one && strcmp(result->scale, "quick")) fprintf(out, " scale=%s", result->scale);
   put_data(&firsts.item[0], result, wanted, out);
@@ -262,7 +282,7 @@ static void put_whole(FILE *out, const First *trial) {
 
 static void put_configuration(const Report *report, const ReportExperiment *experiment) {
   const Result *result = experiment->result;
-  Firsts firsts = firsts_load(report->store, result);
+  Firsts firsts = firsts_load(report, result);
   char *command = settings_command(report, experiment, "");
   fputs("<h3>", report->out);
   html_print(report->out, "%s: %s", experiment->name, result->title);

@@ -1,0 +1,183 @@
+#!/usr/bin/env bats
+# Options belong to the models that read them; a model may be a file of one's own, anywhere.
+
+load work
+
+setup() {
+  work_in "$(mktemp -d)"
+  tiny="phantom_size=16,16,16 phantom_cases=4 phantom_validation=1 phantom_organs=2 patch=16,16,16 widths=4,8,8,8 steps=3"
+  mkdir -p home/results
+  cp -r "$root/lua" "$root/paper" "$root/experiments" home/
+  export HARNESS_HOME="$work/home"
+}
+
+teardown() {
+  rm -rf "$work"
+}
+
+dry() { # FILE key=value ...
+  "$harness" run "$@" --dry-run
+}
+
+refused() { # expected, then FILE key=value ...
+  local expected="$1"
+  shift
+  run dry "$@"
+  echo "$* -> $output"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"$expected"* ]]
+}
+
+# An experiment whose rows are maskmed's "a" and "b", which sets what is given.
+experiment() { # set of b, more fields
+  printf 'return { title = "t", seeds = 1, %s rows = {\n  { key = "a", set = { queries = 2 } },\n  { key = "b", set = { %s } },\n} }\n' \
+    "$2" "$1" >e.lua
+}
+
+plain_head() { # into FILE, with options
+  printf 'local encoder = require "harness.parts.encoder"\nreturn { doc = "mine", options = { encoder.options, %s },
+  build = function(m, c)
+    local features = m.plain_conv_decoder { encoder.build(m, c), name = "decoder", kernels = c.kernels }
+    local logits = m.point_wise_head { features[#features], classes = c.classes, name = "head" }
+    if not m.labels then return { map = m.op.softmax { logits } } end
+    return { loss = m.op.voxel_loss { logits, m.labels } }
+  end }\n' "$2" >"$1"
+}
+
+@test "an option of another model is an error that says whose it is, with file and line" {
+  refused "option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" \
+    home/experiments/query_count.lua fpn_width=16
+  refused "option queries belongs to mask2former, maskformer and maskmed; this trial's model is bridge" \
+    home/experiments/query_count.lua model=bridge
+  experiment 'fpn_width = 16'
+  refused "e.lua:3: option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" e.lua
+  experiment 'model = "maskformer",  shared_queries = false'
+  refused "e.lua:3: option shared_queries belongs to maskmed; this trial's model is maskformer" e.lua
+  experiment 'match = "fixed"' $'base = {\n fpn_width = 16 },'
+  refused "e.lua:2: option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" e.lua
+  experiment 'match = "fixed"' 'at = { small = { fpn_width = 16 } },'
+  refused "e.lua:1: option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" e.lua
+  echo 'return { title = "t", vary = { model = { "maskmed", "maskformer" }, bridge = { "none", "fsad" } } }' >e.lua
+  refused "e.lua:1: option bridge belongs to bridge and maskmed; this trial's model is maskformer" e.lua
+  refused 'no option '"'fpn_widt'"'; did you mean "fpn_width"?' home/experiments/comparison.lua fpn_widt=16
+}
+
+@test "what base holds and what is typed goes to the rows whose models read it" {
+  experiment 'model = "maskformer"' 'base = { fpn_width = 16 },'
+  dry e.lua >with
+  experiment 'model = "maskformer"'
+  dry e.lua >without
+  [ "$(sed -n 1p with)" = "$(sed -n 1p without)" ]
+  [ "$(sed -n 2p with)" != "$(sed -n 2p without)" ]
+  diff <(dry e.lua fpn_width=16) with
+  dry e.lua fpn_width=16,20 >axis
+  grep -q "  a seed 0" axis
+  grep -q "  b fpn_width=20 seed 0" axis
+  [ "$(grep -c planned axis)" -eq 3 ]
+  [ "$(dry home/experiments/lr_ratio.lua seeds=1 model=maskmed,maskformer | grep -c planned)" -eq 8 ]
+}
+
+@test "help tells of models, options, blocks and ops, from their tables" {
+  "$harness" help models | grep -q "^maskformer  *MaskFormer"
+  "$harness" help maskformer | grep -q "^fpn_width  *channels of every level"
+  run "$harness" help options
+  [[ "$output" != *"fpn_width"* && "$output" == *"weight_decay"* ]]
+  "$harness" help fpn_width | grep -q "^An option of mask2former, maskformer:"
+  "$harness" help steps | grep -q "^An option of every experiment"
+  "$harness" help blocks | grep -q "^query_block "
+  "$harness" help ops | grep -q "^deform_attention "
+  "$harness" help match | grep -q "one-to-one matching" # an op
+  "$harness" help match | grep -q "^An option of"       # and an option
+  plain_head mine.lua '{ name = "twist", type = "int", default = 3, doc = "how much" }'
+  "$harness" help ./mine.lua | grep -A1 "^twist  *how much" | grep -q "default 3"
+  run "$harness" help fpn_widht
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'did you mean "fpn_width"'* ]]
+}
+
+@test "a model of one's own: found from its experiment, known by its name, wherever the folder lies" {
+  mkdir -p a/parts
+  plain_head a/mine.lua 'require("parts.twist")'
+  echo 'return { { name = "twist", type = "int", default = 3, doc = "how much" } }' >a/parts/twist.lua
+  echo 'return { title = "t", seeds = 1, rows = { { key = "mine", set = { model = "mine.lua", twist = 4 } } } }' >a/e.lua
+  # shellcheck disable=SC2086
+  "$harness" run a/e.lua $tiny -q >table
+  grep -q "^mine .* done" table
+  mv a b
+  # shellcheck disable=SC2086
+  (cd / && "$harness" run "$work/b/e.lua" $tiny --dry-run) | grep -q " done  *skip"
+  # shellcheck disable=SC2086
+  "$harness" run home/experiments/lr_ratio.lua $tiny seeds=1 lr_transformer=0.1 model=b/mine.lua twist=4 --dry-run | grep -q " done  *skip"
+  # shellcheck disable=SC2086
+  (cd b && dry ../home/experiments/lr_ratio.lua $tiny twist=4 model=./mine.lua) | grep -q " done  *skip"
+  "$harness" runs show "$("$harness" runs list --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["trials"][0]["hash"])')" >shown
+  grep -q "model  *mine.lua" shown
+}
+
+@test "a model of one's own that is wrong is an error with its file and line, before anything runs" {
+  echo 'return { title = "t", seeds = 1,
+    rows = { { key = "mine", set = { model = "mine.lua" } } } }' >e.lua
+  refused "e.lua:2: model mine.lua: there is no file mine.lua" e.lua
+  refused "model=./no.lua: there is no such file" home/experiments/lr_ratio.lua model=./no.lua
+  while IFS='|' read -r text expected; do
+    printf '%b\n' "$text" >mine.lua
+    refused "e.lua:2: $expected" e.lua
+  done <<'END'
+return {\n options = 3 = 4 }|mine.lua:2: '}' expected
+return 3|mine.lua: a model's file returns { options = { ... }, build = function(m, c) ... end }, or the function alone; found a number
+return { options = {} }|mine.lua: a model's file returns
+return { option = {}, build = print }|mine.lua: a model has no field 'option'; did you mean "options"
+return { build = print, options = { { name = "x", type = "int", default = 1.5, doc = "x" } } }|mine.lua: option x: default: expected a whole
+return { build = print, options = { { name = "x", type = "int", default = 1 } } }|mine.lua: option x: doc says
+return { build = print, options = { { name = "x", of = "fsad_bridge.point" } } }|mine.lua: option x: no block has an option 'fsad_bridge.point'
+return { build = print, options = { { name = "lr", type = "int", default = 1, doc = "x" } } }|mine.lua: option lr is one of every experiment
+return { build = print, options = { { name = "seed", type = "int", default = 1, doc = "x" } } }|mine.lua: option seed: the name means
+return { build = print, options = { require "../home/lua/harness/hint" } }|mine.lua:1: no module '../home/lua/harness/hint'
+return { build = print, options = { require "..home" } }|mine.lua:1: no module '..home'
+return { build = print, options = { require "mine" } }|mine.lua:1: module 'mine' requires itself
+return { build = print, options = { require "os" } }|mine.lua:1: no module 'os' (looked for os.lua)
+END
+  mkdir other
+  plain_head mine.lua
+  cp mine.lua other
+  experiment 'model = "other/mine.lua"' 'base = { model = "mine.lua" },'
+  sed -i 's/queries = 2//' e.lua
+  refused "two models are called mine.lua" e.lua
+}
+
+@test "a model that returns no loss, or no map of classes, or reads what it does not declare, ends its trial with that sentence" {
+  echo 'return { title = "t", seeds = 1, rows = { { key = "mine", set = { model = "mine.lua" } } } }' >e.lua
+  while IFS='|' read -r text expected; do
+    printf 'return function(m, c)\n%b\nend\n' "$text" >mine.lua
+    # shellcheck disable=SC2086
+    run "$harness" run e.lua $tiny widths=4,8 --retry all
+    [ "$status" -eq 2 ] # option widths is none of its
+    # shellcheck disable=SC2086
+    "$harness" run e.lua ${tiny/widths=4,8,8,8/} --retry all -q >/dev/null 2>&1 || true
+    sql "SELECT message FROM attempts ORDER BY id DESC LIMIT 1" >message
+    cat message
+    grep -qF "$expected" message
+  done <<'END'
+return {}|model mine.lua: its build returned no loss: while training (m.labels is there) it returns { loss = ... }
+return 5|model mine.lua: its build returned a number, expected { loss = ... }
+return { loss = m.image }|model mine.lua: its loss is (2, 16, 16, 16, 1), expected one number
+local x = c.stepss|mine.lua:2: c.stepss: mine.lua has no such option; did you mean "steps"?; a model declares what it reads
+local l = m.point_wise_head { m.image, classes = c.classes }\nreturn { loss = m.labels and m.op.voxel_loss { l, m.labels }, map = m.image }|model mine.lua: its map is (1, 16, 16, 16, 1), expected a value for each of 3 classes
+END
+}
+
+@test "docs/models.md: the code of each of its steps trains and prints its table" {
+  mkdir page
+  local step
+  for step in 1 2 3; do
+    /usr/bin/python3 "$root/tests/page_code.py" "$root/docs/models.md" page "$step"
+    # shellcheck disable=SC2086
+    "$harness" run page/my_experiment.lua $tiny key_grid=2,2,2 -q >table
+    cat table
+    [ "$(grep -cE '^(nnU-Net|mine|bridge=\w+) .* done$' table)" -eq 2 ]
+  done
+  run /usr/bin/python3 "$root/tests/page_code.py" "$root/docs/models.md" page 4
+  [ "$status" -eq 1 ]
+  # shellcheck disable=SC2086
+  dry page/my_experiment.lua $tiny key_grid=2,2,2 looks=1,2 bridge=none | grep -q "bridge=none looks=2 seed 0"
+}
