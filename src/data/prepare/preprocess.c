@@ -1,4 +1,4 @@
-#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY /* the size of a state */
 
 #include "src/data/prepare/preprocess.h"
 

@@ -1,5 +1,5 @@
 /* The volumes of a data set, case by case, and the hash of all (dataset.h). */
-#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY /* the size of a state */
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
 #include "src/data/sets/scheme.h"

@@ -1,5 +1,4 @@
 #define _GNU_SOURCE /* asprintf */
-#define XXH_INLINE_ALL
 #include "src/data/sets/derived.h"
 
 #include "base/paths.h"
