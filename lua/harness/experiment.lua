@@ -6,184 +6,17 @@ local named = require "harness.named_models"
 local options = require "harness.options"
 local overrides = require "harness.overrides"
 local planned_options = require "harness.plan_file"
+local resolving = require "harness.resolve"
+local validate = require "harness.validate"
 local value_of = require "harness.values"
 local weights = require "harness.weights"
-local check, flat_text, hint = value_of.check, value_of.flat_text, value_of.hint
-local open, option_of, shown, unknown = named.open, named.option_of, named.shown, named.unknown
-
-local SCALES = { quick = true, small = true, paper = true }
--- Keys of an experiment file. rows may also be a function of the resolved base configuration. kind = "plan":
--- nothing is trained; each cell's graph is planned and, where it fits, timed on noise. scales: at which
--- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold.
-local FIELDS = {
-  title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
-  seeds = "number", folds = "number", paper = "string", metric = "string", order = "table", kind = "string", scales = "table",
-  at = "table",
-}
+local flat_text = value_of.flat_text
+local option_of, shown, unknown = named.option_of, named.shown, named.unknown
+local resolve, reads, default_of = resolving.resolve, resolving.reads, resolving.default_of
+local listed_rows, models_used, NOTHING = resolving.listed_rows, resolving.models_used, resolving.NOTHING
 
 local by_name = models.by_name -- those of every experiment
 local machine -- what lua/experiment.c gives
-
--- The line of a key in the file's source, for messages: after the text `from`, where that stands there.
-local function line_of(source, key, from)
-  local start = from and source:find(from, 1, true) or 1
-  local pattern = "%f[%w_]" .. key:gsub("%W", "%%%0") .. "%f[^%w_]%s*="
-  local at = source:find(pattern, start) or source:find(pattern)
-  if not at then return 1 end
-  local _, lines = source:sub(1, at):gsub("\n", "")
-  return lines + 1
-end
-
--- ---- the experiment ----------------------------------------------------------------------------
-
-local function default_of(option, scale)
-  local value = option[scale]
-  if value == nil then value = option.default end
-  return value
-end
-
--- What is set before a row: by the experiment, then by it at this scale.
-local function common_sets(experiment, scale) return { experiment.base or {}, (experiment.at or {})[scale] or {} } end
-
-local function model_of(experiment, parsed, scale, set)
-  local value, typed = by_name.model.default, parsed.values.model
-  for _, common in ipairs(common_sets(experiment, scale)) do value = common.model or value end
-  if set.model then value = set.model end
-  return open(typed and #typed == 1 and typed[1] or value)
-end
-
--- Whether the option is read by what the configuration chooses; if not, what it is read with.
-local function reads(config, option)
-  for key, value in pairs(option.with or {}) do
-    if config[key] ~= value then return false, key .. "=" .. value end
-  end
-  return true
-end
-
--- Default, then scale, then the data set's plan, then the experiment's base, then what it sets at this scale,
--- then the row, then the command line: of what the row's model reads. Also which of them were set.
-local function resolve(experiment, parsed, scale, row, planned)
-  local model = model_of(experiment, parsed, scale, row.set)
-  local config, given = { scale = scale, preprocessing = planned and planned.preprocessing }, {}
-  local function put(set)
-    for key, value in pairs(set) do
-      if option_of(model, key) then config[key], given[key] = value, true end
-    end
-  end
-  local function drop(list)
-    for _, option in ipairs(list) do
-      if not reads(config, option) then config[option.name] = nil end
-    end
-  end
-  for _, option in ipairs(options) do config[option.name] = default_of(option, scale) end
-  for _, option in ipairs(model.options) do config[option.name] = default_of(option, scale) end
-  put(planned or {})
-  for _, set in ipairs(common_sets(experiment, scale)) do put(set) end
-  put(row.set)
-  for key, values in pairs(parsed.values) do
-    if #values == 1 then put { [key] = values[1] } end
-  end
-  config.model, config.model_path = model.name, model.path
-  drop(options)
-  drop(model.options)
-  return config, model, given
-end
-
--- The rows that the file lists, or of a grid those that have models of their own.
-local function listed_rows(experiment, parsed, scale)
-  local rows = experiment.rows
-  if type(rows) == "function" then rows = rows((resolve(experiment, parsed, scale, { set = {} }))) end
-  if rows then return rows end
-  rows = {}
-  for _, value in ipairs((experiment.vary or {}).model or {}) do rows[#rows + 1] = { set = { model = value } } end
-  return #rows > 0 and rows or { { set = {} } }
-end
-
--- The models of all rows, each once.
-local function models_used(experiment, parsed, scales)
-  local used, seen = {}, {}
-  local function add(model)
-    if not seen[model] then used[#used + 1] = model end
-    seen[model] = true
-  end
-  for _, value in ipairs(parsed.values.model or {}) do add(open(value)) end
-  for _, scale in ipairs(#used == 0 and scales or {}) do
-    for _, row in ipairs(listed_rows(experiment, parsed, scale)) do add(model_of(experiment, parsed, scale, row.set)) end
-  end
-  return used
-end
-
-local NOTHING = { values = {} }
-
-local function validate_fields(experiment, wrong)
-  local names = {}
-  for name in pairs(FIELDS) do names[#names + 1] = name end
-  table.sort(names)
-  for key, value in pairs(experiment) do
-    local expected = FIELDS[key]
-    local text = tostring(key)
-    if not expected then wrong(text, ("an experiment has no field '%s'%s"):format(text, hint(text, names))) end
-    if not (expected .. "|"):find(type(value) .. "|", 1, true) then
-      wrong(key, ("field %s: expected a %s, found a %s"):format(key, expected:gsub("|", " or a "), type(value)))
-    end
-  end
-  for scale, set in pairs(experiment.at or {}) do
-    if not SCALES[scale] then wrong("at", ("at.%s: expected quick, small or paper"):format(tostring(scale))) end
-    if type(set) ~= "table" then wrong("at", ("at.%s: expected { option = value }"):format(scale)) end
-  end
-  if not experiment.vary and not experiment.rows then
-    wrong("vary", "an experiment says what varies: vary = { option = { values } } or rows = { ... }")
-  end
-  for key, values in pairs(experiment.vary or {}) do
-    if type(values) ~= "table" then wrong(key, ("vary.%s: expected a list of values"):format(key)) end
-  end
-  if (experiment.kind or "plan") ~= "plan" then wrong("kind", "an experiment is of kind plan, or trains (no kind)") end
-end
-
--- The file alone, whatever is typed: what it sets is an option, of every experiment or of a model that reads it there.
-local function validate(experiment, file, source)
-  local function wrong(key, text, from) error(("%s:%d: %s"):format(file, line_of(source, key, from), text), 0) end
-  validate_fields(experiment, wrong)
-  local function check_value(key, row, value, from)
-    local result, why = check(row, value)
-    if result == nil then wrong(key, ("option %s: %s (%s)"):format(key, why, row.doc), from) end
-    if key ~= "model" then return end
-    local good, message = pcall(open, value)
-    if not good then wrong(key, message, from) end
-  end
-  local function options_in(set, used, from)
-    if set.model ~= nil then check_value("model", by_name.model, set.model, from) end
-    for key, value in pairs(set) do
-      local known = false
-      for _, model in ipairs(used or {}) do
-        local row = option_of(model, key)
-        known = known or row ~= nil
-        if row then check_value(key, row, value, from) end
-      end
-      if used and not known then wrong(tostring(key), unknown(tostring(key), used), from) end
-    end
-  end
-  options_in({ model = (experiment.base or {}).model })
-  for _, set in pairs(experiment.at or {}) do options_in({ model = set.model }) end
-  local scales, vary = { "quick", "small", "paper" }, experiment.vary or {}
-  for _, value in ipairs(vary.model or {}) do options_in { model = value } end
-  local rows = experiment.rows and listed_rows(experiment, NOTHING, "quick")
-  for i, row in ipairs(rows or {}) do
-    if type(row.key) ~= "string" or type(row.set) ~= "table" then
-      wrong("rows", ("rows[%d]: wants key = \"...\" and set = { option = value }"):format(i))
-    end
-    options_in({ model = row.set.model }, nil, row.key)
-    options_in(row.set, { model_of(experiment, NOTHING, "quick", row.set) }, row.key)
-  end
-  local used = models_used(experiment, NOTHING, scales)
-  options_in(experiment.base or {}, used)
-  for _, set in pairs(experiment.at or {}) do options_in(set, used) end
-  for key, values in pairs(vary) do
-    for _, model in ipairs(not experiment.rows and used or {}) do
-      for _, value in ipairs(values) do options_in({ [key] = value }, { model }, "vary") end
-    end
-  end
-end
 
 -- ---- what is typed -------------------------------------------------------------------------------
 
@@ -493,31 +326,13 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   end
 end
 
--- A file that lists others: { experiments = { "seg_heads", ... } }, names of files beside it.
-local function list_of(experiment, file, source)
-  local function wrong(key, text) error(("%s:%d: %s"):format(file, line_of(source, key), text), 0) end
-  for key in pairs(experiment) do
-    if key ~= "experiments" then wrong(tostring(key), "a list of experiments has no other field than experiments") end
-  end
-  local names, seen = experiment.experiments, {}
-  if type(names) ~= "table" or #names == 0 then wrong("experiments", "experiments: expected a list of names") end
-  for _, name in ipairs(names) do
-    if type(name) ~= "string" or not name:find("^[%w_-]+$") then
-      wrong("experiments", ("experiments: expected names of files beside this one, found '%s'"):format(tostring(name)))
-    end
-    if seen[name] then wrong(name, ("experiments: '%s' stands there twice"):format(name)) end
-    seen[name] = true
-  end
-  return { experiments = names }
-end
-
 -- Of lua/experiment.c: machine.load(path, shown) runs a model's file; read_plan(dir) is the table of dir/plan.json, nil
 -- without one; folder_name(dir) is what "." is called; whole_path(path) is nil where no file is.
 return function(experiment, typed, file, source, home, of_machine)
   machine = of_machine
   named.begin(machine, file)
-  if experiment.experiments ~= nil then return list_of(experiment, file, source) end
-  validate(experiment, file, source)
+  if experiment.experiments ~= nil then return validate.list(experiment, file, source) end
+  validate.experiment(experiment, file, source)
   local parsed = overrides.parse(typed)
   local scales = parsed.scale and { parsed.scale } or experiment.scales or { "quick" }
   read_values(experiment, parsed, scales)

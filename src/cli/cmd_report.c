@@ -106,7 +106,9 @@ static bool write_file(Report *report, const char *path, Error *error) {
 
 int report_make(const Common *common, Store *store, const ResultChoice *choice, const char *path,
                 Error *error) {
-  Report report = {.store = store, .home = common->home, .options = experiment_options(common->home, EVERY_MODEL, error)};
+  Report report = {.store = store,
+                   .home = common->home,
+                   .options = experiment_options(common->home, EVERY_MODEL, error)};
   json_t *listed = listed_experiments(common->home);
   Rows known = {0};
   bool good = report.options && find_experiments(common, choice, &report, listed, &known, error);
