@@ -13,8 +13,7 @@ typedef enum RngStream {
   RNG_AUGMENT,
   RNG_SPLIT,
   RNG_PHANTOM,
-  RNG_TEST,
-  RNG_BOOTSTRAP
+  RNG_TEST
 } RngStream;
 
 typedef struct Rng {

@@ -4,13 +4,16 @@
 load cli
 
 @test "differences to the row above carry intervals and verdicts" {
-  experiment
+  experiment seeds=5 cases=5
   "$harness" run -q experiment.json >table
-  # the fake gains 0.1 a row whatever the paper says: its last row claims a loss
-  grep -Eq '^2 x N .*\+0\.100 \[\+0\.080, \+0\.120\] +supported +1000 +done$' table
-  grep -Eq '^4 x N .*\+0\.100 \[\+0\.080, \+0\.120\] +not supported +1000 +done$' table
-  grep -Eq '^1 x N +0\.913 +0\.560 ± 0\.010 +3 +- +- +1000 +done$' table
-  grep -q "3 comparisons, not corrected for their number" table
+  # the fake gains 0.1 a row whatever the paper says: its last row claims a loss. Seeds 0 .. 0.04 in both rows, cases
+  # alike: V = 2 x 2.5e-4 / 5, nu 8, t(.975, 8) = 2.306
+  grep -Eq '^2 x N +\+0\.003 +\+0\.100 +\[\+0\.077, \+0\.123\] +\[\+0\.077, \+0\.123\] +<\.001 +supported$' table
+  grep -Eq '^4 x N +-0\.001 +\+0\.100 +\[\+0\.077, \+0\.123\] +\[\+0\.077, \+0\.123\] +<\.001 +contradicted$' table
+  grep -Eq '^1 x N +0\.913 +0\.570 ± 0\.016 +5 +1000 +done$' table
+  grep -Fq "[95 %]: would hold the difference in 95 of 100 repetitions with new seeds and new cases (5 here)" table
+  grep -q "corrected for 3 claims (Holm), and p: were all rows equal, at most 5 of 100 such tables would show a verdict" table
+  grep -q "spread between seeds 0.016; these 5 seeds see a difference of 0.042 in 80 of 100 tries; the paper's 0.0009 would need about 6500, its 0.003 about 580" table
   # 5 of 6 pairs agree with the paper's order: (5 - 1) / 6
   grep -q "tau-b between our order and the paper's: +0.67 over 4 rows (so few rows" table
   "$harness" table 6 --json | python3 -c '
@@ -19,40 +22,95 @@ table = json.load(sys.stdin)
 first, second, _, last = table["rows"]
 assert first["verdict"] is None and first["difference"] is None and first["parameters"] == 1000
 assert abs(second["difference"] - 0.1) < 1e-9 and second["verdict"] == "supported"
-assert abs(second["low"] - 0.08) < 1e-9 and abs(second["high"] - 0.12) < 1e-9
-assert last["verdict"] == "not supported"
+assert abs(second["low"] - 0.076939958648) < 1e-9 and abs(second["corrected_high"] - 0.123060041352) < 1e-9
+assert abs(second["p"] - 8.48818152763e-06) < 1e-12 and abs(second["p_corrected"] - 3 * second["p"]) < 1e-12
+assert last["verdict"] == "contradicted"
+family = table["family"]
+assert (family["claims"], family["decided"], family["level"], family["unit"], family["units"]) == (3, 3, 0.05, "case", 5)
 assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
-  "$harness" table 6 --format csv | sed -n 3p | grep -Eq ',done,0\.1,0\.08,0\.12,supported,1000'
+  "$harness" table 6 --format csv | sed -n 3p | grep -Eq ',done,0\.1,0\.0769[0-9]*,0\.1230[0-9]*,supported,1000,0\.003,8\.48'
   "$harness" run -q experiment.json | cmp - table
 }
 
-@test "one seed gives a difference but no interval and no verdict" {
-  experiment seeds=1
+# The width of a terminal: figures and claims are two tables.
+@test "no line of a table is wider than 80 columns" {
+  experiment seeds=5 cases=5
+  "$harness" run -q experiment.json | sed '1d; /Kendall/,$d' >table
+  [ "$(python3 -c 'print(max(len(line.rstrip("\n")) for line in open("table")))')" -le 80 ]
+}
+
+@test "one seed gives a difference but no interval, three an interval but no verdict" {
+  experiment seeds=1 cases=5
   "$harness" run -q experiment.json >table
-  grep -Eq '^2 x N .* 1 +\+0\.100 +too few seeds +1000 +done$' table
-  grep -q "too few seeds: no interval and no verdict from fewer than 2 trials a row" table
-  run grep "comparison" table
+  grep -Eq '^2 x N +\+0\.003 +\+0\.100 +- +- +- +too few seeds$' table
+  grep -q "too few seeds: a verdict needs 5 trials a row, or 5 common folds, and 5 cases; an interval needs 3" table
+  run grep "repetitions" table
   [ "$status" -eq 1 ]
+  experiment seeds=3 cases=5
+  "$harness" run -q experiment.json >table
+  grep -Eq '^2 x N +\+0\.003 +\+0\.100 +\[\+0\.077, \+0\.123\] +\[.*\] +1\.000 +too few seeds$' table
+}
+
+@test "two cases are too few for a verdict on new cases, not for one on these" {
+  experiment seeds=5 rows=2
+  "$harness" run -q experiment.json >table
+  grep -Eq '^2 x N .* 1\.000 +too few seeds$' table
+  "$harness" table 6 cases=fixed >table
+  grep -Eq '^2 x N .* <\.001 +supported$' table
+  grep -q "with new seeds, for these 2 cases only" table
+  "$harness" run -q experiment.json cases=fixed | cmp - table
+  run "$harness" table 6 cases=fixd
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'cases=fixd: cases are random'*'"fixed"'* ]]
+}
+
+@test "patients are units, not their volumes" {
+  experiment seeds=5 rows=2 cases=8 "case_name=patient{1:03d}_frame{0:02d}"
+  "$harness" run -q experiment.json >table
+  grep -q "too few seeds: .* 5 patients" table # four of them
+  experiment seeds=5 rows=2 cases=10 "case_name=patient{1:03d}_frame{0:02d}"
+  "$harness" run -q experiment.json >table
+  grep -q "new seeds and new patients (5 here)" table
+  grep -Eq '^2 x N .* supported$' table
+}
+
+@test "seeds that were added after a verdict are named" {
+  experiment seeds=5 cases=5 rows=2
+  "$harness" run -q experiment.json >table
+  run grep "Seeds were added" table
+  [ "$status" -eq 1 ]
+  experiment seeds=6 cases=5 rows=2
+  "$harness" run -q experiment.json | grep -q "Seeds were added after a verdict at 5: each look is another chance"
+}
+
+# Each structure against the row above, in all rows: six comparisons. (One case has no liver.)
+@test "structures are a family of their own" {
+  experiment seeds=5 cases=6
+  "$harness" run -q experiment.json >table
+  grep -Eq '^spleen +0\.620 +0\.720\+ +0\.820\+ +0\.920\+$' table
+  grep -q "after Holm over these 6 comparisons, a family of their own" table
 }
 
 @test "a collapsed trial is named, with the mean without and with it, and weakens the verdict" {
-  experiment rows=2 fake=queries=2:1:collapsed
+  experiment rows=2 seeds=6 cases=5 fake=queries=2:1:collapsed
   "$harness" run -q experiment.json >table || true
-  # 0.65 and 0.67 are left; with 0 for the third the interval reaches below 0
-  grep -Eq '^2 x N +0\.916 +0\.660 ± 0\.014 +2 +\+0\.100 .*undecided +1000 +2 done, 1 collapsed$' table
-  grep -q "2 x N: 1 collapsed trial is left out of the mean; counted as 0 the mean is 0.440" table
+  # of 0.65 .. 0.70 five are left; with 0 for the other the difference has the other sign
+  grep -Eq '^2 x N +0\.916 +0\.678 ± 0\.019 +5 +1000 +5 done, 1 collapsed$' table
+  grep -Eq '^2 x N +\+0\.003 +\+0\.103 +\[\+0\.07.*undecided$' table
+  grep -q "2 x N: 1 collapsed trial is left out of the mean; counted as 0 the mean is 0.565" table
   grep -q "A verdict that changes when collapsed trials count as 0 is undecided" table
 }
 
 @test "the paper's own collapse is a claim" {
-  experiment rows=2 seeds=2 collapse=1 fake=queries=1:0:collapsed
+  experiment rows=2 seeds=5 collapse=1 fake=queries=1:0:collapsed
   "$harness" run -q experiment.json >table || true
-  grep -Eq '^1 x N +collapse +0\.560 +1 +- +undecided' table
+  grep -Eq '^1 x N +collapse +0\.575 ± 0\.013 +4 ' table
+  grep -Eq '^1 x N( +-)+ +undecided$' table
   "$harness" table 6 --json | grep -q '"paper_word": "collapse"'
   rm -rf results
-  experiment rows=2 seeds=2 collapse=1
+  experiment rows=2 seeds=5 collapse=1
   "$harness" run -q experiment.json >table
-  grep -Eq '^1 x N +collapse +0\.555 ± 0\.007 +2 +- +not supported' table
+  grep -Eq '^1 x N( +-)+ +contradicted$' table
 }
 
 @test "the TeX table compiles" {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "src/statistics/kendall.h"
 #include "src/statistics/looks.h"
 #include "src/statistics/power.h"
 #include "src/statistics/student.h"
@@ -456,6 +457,27 @@ static void what_cannot_be_decided_is_given_up(void **state) {
   assert_int_equal(claim.claim, CLAIM_UNDECIDED);
 }
 
+/* ---- orders ---------------------------------------------------------------------------------- */
+
+static void tau_of_small_orders(void **state) {
+  (void)state;
+  double up[] = {1, 2, 3, 4}, down[] = {4, 3, 2, 1}, swap[] = {1, 2, 4, 3}, p, least;
+  near_to(kendall_tau(up, up, 4, &p, &least), 1);
+  near_to(p, 2.0 / 24); /* this order and its reverse */
+  near_to(least, 2.0 / 24);
+  near_to(kendall_tau(up, down, 4, &p, &least), -1);
+  near_to(kendall_tau(up, swap, 4, &p, &least), 4.0 / 6);
+  near_to(p, 8.0 / 24); /* 1 + 3 orders of at most one inversion, and their reverses */
+  /* Concordant 4 (12 13 14 24), discordant 0, tied one pair in x and one in y: 4 / sqrt(5 * 5). */
+  double x[] = {1, 2, 2, 3}, y[] = {1, 2, 3, 3};
+  near_to(kendall_tau(x, y, 4, &p, &least), 0.8);
+  double flat[] = {1, 1, 1, 1};
+  assert_true(isnan(kendall_tau(flat, up, 4, &p, &least)));
+  double six[] = {1, 2, 3, 4, 5, 6};
+  kendall_tau(six, six, 6, &p, &least);
+  near_to(p, 2.0 / 720);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(quantiles_and_tails_of_t),
@@ -480,6 +502,7 @@ int main(void) {
       cmocka_unit_test(a_lost_row_holds_up_nobody),
       cmocka_unit_test(seeds_are_added_until_it_is_decided),
       cmocka_unit_test(what_cannot_be_decided_is_given_up),
+      cmocka_unit_test(tau_of_small_orders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -179,3 +179,14 @@ void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user
   argp_err_exit_status = EXIT_USAGE;
   argp_parse(&argp, argc, argv, ARGP_NO_HELP, NULL, &parsing);
 }
+
+bool cli_cases(const char *word, bool *fixed, bool *taken, Error *error) {
+  static const char key[] = "cases=", *const values[] = {"random", "fixed"};
+  const char *value = word + strlen(key);
+  *taken = !strncmp(word, key, strlen(key));
+  if (!*taken) return true;
+  *fixed = !strcmp(value, values[1]);
+  if (*fixed || !strcmp(value, values[0])) return true;
+  return fail(error, "%s: cases are random (verdicts hold for new cases, too) or fixed%s", word,
+              nearest_hint(value, values, 2, NULL).text);
+}

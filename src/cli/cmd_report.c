@@ -149,8 +149,10 @@ static const struct argp_option options[] = {
     {0}};
 
 static bool take(int key, char *value, void *user, Error *error) {
-  (void)error;
   Request *request = user;
+  bool taken = false;
+  if (key == ' ' && !cli_cases(value, &request->choice.cases_fixed, &taken, error)) return false;
+  if (taken) return true;
   if (key == 'o') request->out = value;
   if (key == KEY_SCALE) request->choice.scale = value;
   if (key == KEY_DATASET) request->choice.dataset = value;
@@ -160,12 +162,14 @@ static bool take(int key, char *value, void *user, Error *error) {
 
 static const Cli cli = {
     "report",
-    "",
+    "[cases=fixed]",
     "  harness report\n  harness report --out report.html --scale small\n",
     "Writes one HTML file that needs nothing beside itself: which claims held, every table with "
     "the paper's numbers beside ours, the plots, what was skipped, failed, collapsed or is "
     "missing with the command that runs it, configuration and environment. Of several results of "
-    "an experiment the newest run's is shown. Prints the file's path; exit code 5 when nothing is "
+    "an experiment the newest run's is shown. With cases=fixed intervals and verdicts are for "
+    "these "
+    "cases only. Prints the file's path; exit code 5 when nothing is "
     "stored.",
     options,
     take};

@@ -27,6 +27,7 @@ typedef struct Run {
   double timeout_s;
   bool retry[STATUS_COUNT], retry_stale;
   bool dry_run, json;
+  bool cases_fixed; /* in the tables it prints; no part of a trial */
   RunFlags flags;
   const char *place; /* "cuda:1" as given; NULL: cpu */
   Experiments experiments;
@@ -93,6 +94,9 @@ static bool take_operand(char *value, Run *run, Error *error) {
   if (!strchr(value, '='))
     return fail(error, "\"%s\" is no override; write key=value, such as seeds=1 (one FILE a run)",
                 value);
+  bool taken;
+  if (!cli_cases(value, &run->cases_fixed, &taken, error)) return false;
+  if (taken) return true;
   if (run->overrides == OVERRIDES_MAX - 1) return fail(error, "too many overrides");
   run->override[run->overrides++] = value;
   return true;
@@ -356,7 +360,8 @@ static void draw(const Run *run, const Result *result) {
 static bool show(const Run *run, int experiment, bool interrupted, Outcome *outcome, Error *error) {
   Result *result;
   ResultChoice choice = {.plan_id = run->experiments.item[experiment].plan_id,
-                         .home = run->common.home};
+                         .home = run->common.home,
+                         .cases_fixed = run->cases_fixed};
   if (!result_load(run->store, &choice, &result, error)) return false;
   if (run->json && experiment > 0) fputs(",\n", stdout);
   if (!run->json && experiment > 0) fputs("\n\n", stdout);
@@ -372,7 +377,7 @@ static bool show(const Run *run, int experiment, bool interrupted, Outcome *outc
 static void write_report(const Run *run) {
   Error error = {""};
   char path[4400];
-  ResultChoice newest = {0};
+  ResultChoice newest = {.cases_fixed = run->cases_fixed};
   snprintf(path, sizeof path, "%.4300s/report.html", store_folder(run->store));
   if (report_make(&run->common, run->store, &newest, path, &error) != EXIT_DONE)
     fprintf(stderr, "harness: no report: %s\n", error.text);

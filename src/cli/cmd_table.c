@@ -44,6 +44,9 @@ static bool take_format(const char *value, Choice *choice, Error *error) {
 
 static bool take(int key, char *value, void *user, Error *error) {
   Choice *choice = user;
+  bool taken = false;
+  if (key == ' ' && !cli_cases(value, &choice->result.cases_fixed, &taken, error)) return false;
+  if (taken) return true;
   if (key == ' ' && choice->result.what) return false;
   if (key == ' ') choice->result.what = value;
   for (char *at = value; key == ' ' && *at; at++)
@@ -59,17 +62,19 @@ static bool take(int key, char *value, void *user, Error *error) {
 
 static const Cli table_cli = {
     "table",
-    "N|NAME",
+    "N|NAME [cases=fixed]",
     "  harness table 6\n  harness table query_count --format tex --scale small\n",
     "Prints a table by its number in the paper, or an experiment's by name, from what is stored. "
     "Results of different scales, data sets or devices never stand in one table; of several, the "
-    "newest run's is shown. Exit code 5 when nothing is stored. Trials store ", /* and which */
+    "newest run's is shown. Intervals and verdicts are for new seeds and new cases; with "
+    "cases=fixed "
+    "for these cases only. Exit code 5 when nothing is stored. Trials store ", /* and which */
     table_options,
     take};
 
 static const Cli plot_cli = {
     "plot",
-    "[KIND] [NAME]",
+    "[KIND] [NAME] [cases=fixed]",
     "  harness plot query_count\n  harness plot curves query_count\n"
     "  harness plot per-organ comparison\n  harness plot roofline\n"
     "  harness plot triptych\n  harness plot embeddings\n",

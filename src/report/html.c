@@ -56,10 +56,11 @@ void html_lines(const char *lines, FILE *out) {
 
 static const char *class_of(const char *cell) {
   static const char *const marks[][2] = {
-      {"supported", "good"}, {"not supported", "bad"}, {"undecided", "open"},
-      {"failed", "bad"},     {"oom", "bad"},           {"timeout", "bad"},
-      {"collapsed", "bad"},  {"interrupted", "open"},  {"planned", "open"},
-      {"missing", "open"},   {"running", "open"},      {"too few seeds", "open"}};
+      {"supported", "good"},    {"contradicted", "bad"}, {"undecided", "open"},
+      {"out of reach", "open"}, {"failed", "bad"},       {"oom", "bad"},
+      {"timeout", "bad"},       {"collapsed", "bad"},    {"interrupted", "open"},
+      {"planned", "open"},      {"missing", "open"},     {"running", "open"},
+      {"too few seeds", "open"}};
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
     if (!strcmp(cell, marks[i][0])) return marks[i][1];
   return NULL;

@@ -33,13 +33,29 @@ static const char larger_sql[] =
     " ORDER BY (SELECT count(*) FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = q.id)"
     " DESC, q.used DESC LIMIT 1";
 
+/* Cells all of which stand in the same rows of cells ?1, which has more. */
+static const char smaller_sql[] =
+    "WITH size AS (SELECT r.plan_id, count(*) AS cells FROM rows r JOIN cells c ON c.row_id = r.id"
+    "  GROUP BY r.plan_id)"
+    " SELECT q.id AS plan_id, q.notes FROM plans p JOIN plans q ON q.experiment_id = "
+    "p.experiment_id AND q.scale = p.scale"
+    "  AND q.dataset = p.dataset AND q.data_hash = p.data_hash AND q.device = p.device"
+    " JOIN size m ON m.plan_id = p.id JOIN size n ON n.plan_id = q.id AND n.cells < m.cells"
+    " WHERE p.id = ?1 AND NOT EXISTS ("
+    "  SELECT 1 FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = q.id"
+    "  AND NOT EXISTS (SELECT 1 FROM rows s JOIN cells d ON d.row_id = s.id"
+    "   WHERE s.plan_id = p.id AND s.key = r.key AND d.trial_id = c.trial_id))"
+    " ORDER BY n.cells";
+
 /* Parameters: of the newest attempt that got so far as to plan its graph. */
 static const char rows_sql[] =
     "SELECT v.position, v.key, v.label, v.paper, r.paper_word, v.mean, v.sd, v.n, v.cells, v.done,"
     " v.planned, v.running, v.failed, v.oom, v.collapsed, v.interrupted, v.timeout, v.builds,"
     " (SELECT a.parameters FROM cells c JOIN attempts a ON a.trial_id = c.trial_id"
     "  WHERE c.row_id = r.id AND a.parameters IS NOT NULL AND a.removed = 0"
-    "  ORDER BY a.id DESC LIMIT 1) AS parameters"
+    "  ORDER BY a.id DESC LIMIT 1) AS parameters,"
+    " (SELECT group_concat(trial_id) FROM (SELECT c.trial_id FROM cells c WHERE c.row_id = r.id"
+    "  ORDER BY c.trial_id)) AS trials"
     " FROM v_table v JOIN rows r ON r.plan_id = v.plan_id AND r.position = v.position"
     " WHERE v.plan_id = ?1 ORDER BY v.position";
 
@@ -116,17 +132,27 @@ static const Column plan_columns[] = {
 static const Column larger_columns[] = {COLUMN(PlanRow, plan_id), COLUMN(PlanRow, notes), {0}};
 
 #define ENDED(name, as) COLUMN_AS(ResultRow, status[STATUS_##as], name)
-static const Column row_columns[] = {
-    COLUMN(ResultRow, position),   COLUMN(ResultRow, key),
-    COLUMN(ResultRow, label),      COLUMN(ResultRow, paper_word),
-    COLUMN(ResultRow, paper),      COLUMN(ResultRow, mean),
-    COLUMN(ResultRow, sd),         COLUMN(ResultRow, parameters),
-    COLUMN(ResultRow, n),          COLUMN(ResultRow, cells),
-    COLUMN(ResultRow, builds),     ENDED("planned", PLANNED),
-    ENDED("running", RUNNING),     ENDED("done", DONE),
-    ENDED("failed", FAILED),       ENDED("oom", OOM),
-    ENDED("collapsed", COLLAPSED), ENDED("interrupted", INTERRUPTED),
-    ENDED("timeout", TIMEOUT),     {0}};
+static const Column row_columns[] = {COLUMN(ResultRow, position),
+                                     COLUMN(ResultRow, key),
+                                     COLUMN(ResultRow, label),
+                                     COLUMN(ResultRow, paper_word),
+                                     COLUMN(ResultRow, paper),
+                                     COLUMN(ResultRow, mean),
+                                     COLUMN(ResultRow, sd),
+                                     COLUMN(ResultRow, parameters),
+                                     COLUMN(ResultRow, n),
+                                     COLUMN(ResultRow, cells),
+                                     COLUMN(ResultRow, builds),
+                                     ENDED("planned", PLANNED),
+                                     ENDED("running", RUNNING),
+                                     ENDED("done", DONE),
+                                     ENDED("failed", FAILED),
+                                     ENDED("oom", OOM),
+                                     ENDED("collapsed", COLLAPSED),
+                                     ENDED("interrupted", INTERRUPTED),
+                                     ENDED("timeout", TIMEOUT),
+                                     COLUMN(ResultRow, trials),
+                                     {0}};
 static const Column figure_columns[] = {
     COLUMN(ResultRow, mean), COLUMN(ResultRow, n), COLUMN(ResultRow, sd), {0}};
 
@@ -190,8 +216,11 @@ static void rows_clear(Result *r) {
   for (int i = 0; i < r->rows; i++) {
     ResultRow *row = &r->row[i];
     row->claimed = row->difference = row->low = row->high = row->with_collapsed = NAN;
+    row->p_claim = 1;
+    row->p = row->p_corrected = row->corrected_low = row->corrected_high = row->seeds_needed = NAN;
     row->verdict = "";
   }
+  r->family.sigma = r->family.detectable = r->family.floor = NAN;
 }
 
 static bool same_kind(const PlanRow *a, const PlanRow *b) {
@@ -283,6 +312,39 @@ static void take_plan(Result *r, const PlanRow *plan) {
   r->scale = plan->scale, r->dataset = plan->dataset, r->device = plan->device;
 }
 
+static bool decided(const ResultRow *row) {
+  return !strcmp(row->verdict, claim_names[CLAIM_SUPPORTED]) ||
+         !strcmp(row->verdict, claim_names[CLAIM_CONTRADICTED]);
+}
+
+/* A verdict of fewer seeds in an earlier, smaller result. */
+static void compare_earlier(Result *r, const Result *earlier) {
+  for (int i = 0; i < earlier->rows; i++)
+    for (int k = 0; k < r->rows && decided(&earlier->row[i]); k++)
+      if (!strcmp(earlier->row[i].key, r->row[k].key) && r->row[k].n > earlier->row[i].n)
+        r->family.earlier = earlier->row[i].n;
+}
+
+/* Each look at a table is another chance of a false verdict. */
+static bool find_earlier(Result *r, Store *store, Error *error) {
+  Rows plans;
+  if (r->plans ||
+      !rows_of(r, store, smaller_sql, NULL, larger_columns, sizeof(PlanRow), &plans, error))
+    return r->plans;
+  bool good = true;
+  for (int i = 0; good && i < plans.count; i++) {
+    Result *earlier = NULL;
+    const ResultChoice choice = {.plan_id = ((PlanRow *)plans.row)[i].plan_id,
+                                 .cases_fixed = r->family.cases_fixed,
+                                 .alone = true};
+    good = result_load(store, &choice, &earlier, error);
+    if (earlier) compare_earlier(r, earlier);
+    result_free(earlier);
+  }
+  rows_free(&plans);
+  return good;
+}
+
 bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *error) {
   *out = NULL;
   Rows plans;
@@ -306,9 +368,12 @@ bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *
   bool other = choice->metric && strcmp(choice->metric, r->metric);
   bool good = choice->plan_id || row_of(r, store, larger_sql, larger_columns, &plan, NULL, error);
   r->plan_id = plan.plan_id;
-  good = good && add_figures(r, store, choice->metric, error) &&
-         code_judge(store, choice->home, r, error) &&
-         (other ? use_metric(r, store, choice->metric, error) : result_judge(store, r, error));
+  r->family.cases_fixed = choice->cases_fixed;
+  good =
+      good && add_figures(r, store, choice->metric, error) &&
+      code_judge(store, choice->home, r, error) &&
+      (other ? use_metric(r, store, choice->metric, error)
+             : result_judge(store, r, error) && (choice->alone || find_earlier(r, store, error)));
   r->notes = json_loads(plan.notes, 0, NULL);
   if (good) *out = r;
   if (!good) result_free(r);

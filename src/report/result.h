@@ -5,13 +5,18 @@
 
 #include "src/store/typed_rows.h"
 
+#include <stdbool.h>
+
 /* Which cells. what is a table's number or an experiment's name; scale, dataset and device may be
  * NULL: then the newest decide. plan_id: exactly these, when not 0. metric: another one that
- * its trials stored ("hd95"), without the paper's figures and claims; NULL: the experiment's. */
+ * its trials stored ("hd95"), without the paper's figures and claims; NULL: the experiment's.
+ * cases_fixed: intervals and verdicts are for these cases only. */
 typedef struct ResultChoice {
   const char *what, *scale, *dataset, *device, *metric;
   int64_t plan_id;
   const char *home; /* where today's Lua files are, see code_notes.h; may be NULL */
+  bool cases_fixed;
+  bool alone; /* without a look at earlier, smaller plans (family.earlier) */
 } ResultChoice;
 
 typedef struct ResultRow {
@@ -21,12 +26,17 @@ typedef struct ResultRow {
   int n, cells, builds;         /* v_table's */
   int status[STATUS_COUNT];     /* how many trials ended so */
   int other_text, unknown_text; /* trials whose model had other Lua text than today's, or which */
-  /* Of result_judge. */
-  double claimed;        /* the paper's difference to the row above */
-  double difference;     /* ours */
-  double low, high;      /* its 95 % interval; NaN where the seeds are too few */
+  const char *trials;           /* their numbers, ascending: rows of two tables may be the same */
+  /* Of result_judge; to the row above. NaN where there is none, or the seeds are too few. */
+  double claimed;                       /* the paper's difference */
+  double difference, p;                 /* ours; of that there is none, alone */
+  double low, high;                     /* 95 %, alone */
+  double p_claim;                       /* p as a claim may use it: 1 where too little is there */
+  double p_corrected;                   /* of a claim, after Holm over the table's */
+  double corrected_low, corrected_high; /* at the level that agrees with it */
+  double seeds_needed;   /* for the paper's difference; infinite: no number would do */
   double with_collapsed; /* the mean with collapsed trials counted as 0, where there are any */
-  const char *verdict;   /* one of claim_words; "": a first row without a claim of its own */
+  const char *verdict;   /* one of claim_names; "": a first row without a claim of its own */
 } ResultRow;
 
 /* One structure in one row of the table. */
@@ -35,6 +45,7 @@ typedef struct ResultLabel {
   const char *name;
   double mean, low, high;
   int n, missed, false_positive, cases;
+  int above; /* 1, -1: larger, smaller than in the row above, after Holm over all structures */
 } ResultLabel;
 
 /* A bridge of an experiment of kind "plan"; the last three are NaN where the step was not run. */
@@ -54,6 +65,24 @@ typedef struct ResultTau {
   int rows;
 } ResultTau;
 
+/* What the claims of a table rest on. */
+typedef struct ResultFamily {
+  int claims;   /* m: rows whose paper's figure differs from the row above's */
+  int decided;  /* R */
+  double level; /* of the corrected intervals: 0.05 / (m - R) */
+  bool cases_fixed;
+  bool patients;     /* units are patients, not cases */
+  int folds;         /* common ones, the units; 0: they are not */
+  int units;         /* of the comparison that has fewest */
+  int seeds;         /* trials of the compared row that has fewest; with folds: folds */
+  double sigma, tau; /* pooled over the rows, see power.h; with folds sigma is the differences' */
+  double freedom;    /* behind sigma */
+  double detectable, floor; /* NaN: not known */
+  bool same;                /* a comparison has no spread at all */
+  int structures;           /* comparisons of structures, a family of their own */
+  int earlier; /* seeds a row of an earlier, smaller plan that came to a verdict; 0: none did */
+} ResultFamily;
+
 typedef struct Result {
   int64_t plan_id;
   int table; /* its number in the paper; 0: none */
@@ -67,8 +96,9 @@ typedef struct Result {
   ResultPoint *point; /* (points) */
   int points;
   int comparisons; /* rows with an interval */
-  ResultTau tau;   /* of rows with both numbers; value NaN: fewer than two */
-  bool measured;   /* environment is that of the newest trial */
+  ResultFamily family;
+  ResultTau tau; /* of rows with both numbers; value NaN: fewer than two */
+  bool measured; /* environment is that of the newest trial */
   ResultEnvironment environment;
   json_t *mixed_files; /* Lua files of which the trials' models had different texts */
   json_t *notes;       /* texts */

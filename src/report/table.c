@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "src/report/claim.h"
+#include "src/report/claim_notes.h"
 #include "src/report/code_notes.h"
 #include "src/report/coverage.h"
 #include "src/report/quote.h"
@@ -50,14 +50,22 @@ static void put_count(Sheet *sheet, int row, int column, double value) {
     sheet_set(sheet, row, column, value < 1e7 ? "%.3f M" : "%.1f M", value / 1e6);
 }
 
-/* "+0.012 [-0.003, +0.027]"; without the interval where the seeds are too few for one. */
-static void put_difference(Sheet *sheet, int row, int column, const ResultRow *line) {
-  if (!isnan(line->low))
-    sheet_set(sheet, row, column, "%+.3f [%+.3f, %+.3f]", line->difference, line->low, line->high);
-  else if (!isnan(line->difference))
-    sheet_set(sheet, row, column, "%+.3f", line->difference);
-  else
+static void put_signed(Sheet *sheet, int row, int column, double value) {
+  sheet_set(sheet, row, column, isnan(value) ? "-" : "%+.3f", value);
+}
+
+static void put_interval(Sheet *sheet, int row, int column, double low, double high) {
+  if (isnan(low))
     sheet_set(sheet, row, column, "-");
+  else
+    sheet_set(sheet, row, column, "[%+.3f, %+.3f]", low, high);
+}
+
+static void put_p(Sheet *sheet, int row, int column, double p) {
+  if (isnan(p))
+    sheet_set(sheet, row, column, "-");
+  else
+    sheet_set(sheet, row, column, p < 0.0005 ? "<.001" : "%.3f", p);
 }
 
 static void put_measured(Sheet *sheet, int row, int column, const ResultRow *line) {
@@ -69,29 +77,102 @@ static void put_measured(Sheet *sheet, int row, int column, const ResultRow *lin
     sheet_set(sheet, row, column, line->status[STATUS_COLLAPSED] ? "collapsed" : "-");
 }
 
-Sheet table_sheet(const Result *result) {
-  Sheet sheet = sheet_make(result->rows + 1, 8);
-  sheet_set(&sheet, 0, 0, "%s", result->axis[0] ? result->axis : "variant");
-  sheet_set(&sheet, 0, 1, "paper %s", metric_word(result));
-  sheet_set(&sheet, 0, 2, "measured %s (mean ± sd)", metric_word(result));
-  sheet_set(&sheet, 0, 3, "n");
-  sheet_set(&sheet, 0, 4, "to the row above [95 %%]");
-  sheet_set(&sheet, 0, 5, "paper's claim");
-  sheet_set(&sheet, 0, 6, "parameters");
-  sheet_set(&sheet, 0, 7, "status");
-  for (int i = 0; i < result->rows; i++) {
-    const ResultRow *row = &result->row[i];
-    sheet_set(&sheet, i + 1, 0, "%s", row->label);
-    if (row->paper_word[0])
-      sheet_set(&sheet, i + 1, 1, "%s", row->paper_word);
+/* ---- columns --------------------------------------------------------------------------------- */
+
+static void put_label(Sheet *sheet, int row, int column, const ResultRow *line) {
+  sheet_set(sheet, row, column, "%s", line->label);
+}
+
+static void put_paper(Sheet *sheet, int row, int column, const ResultRow *line) {
+  if (line->paper_word[0])
+    sheet_set(sheet, row, column, "%s", line->paper_word);
+  else
+    put_figure(sheet, row, column, line->paper);
+}
+
+static void put_n(Sheet *sheet, int row, int column, const ResultRow *line) {
+  sheet_set(sheet, row, column, "%d", line->n);
+}
+
+static void put_claimed(Sheet *sheet, int row, int column, const ResultRow *line) {
+  put_signed(sheet, row, column, line->claimed);
+}
+
+static void put_difference(Sheet *sheet, int row, int column, const ResultRow *line) {
+  put_signed(sheet, row, column, line->difference);
+}
+
+static void put_alone(Sheet *sheet, int row, int column, const ResultRow *line) {
+  put_interval(sheet, row, column, line->low, line->high);
+}
+
+static void put_corrected(Sheet *sheet, int row, int column, const ResultRow *line) {
+  put_interval(sheet, row, column, line->corrected_low, line->corrected_high);
+}
+
+static void put_p_corrected(Sheet *sheet, int row, int column, const ResultRow *line) {
+  put_p(sheet, row, column, line->p_corrected);
+}
+
+static void put_verdict(Sheet *sheet, int row, int column, const ResultRow *line) {
+  sheet_set(sheet, row, column, "%s", line->verdict[0] ? line->verdict : "-");
+}
+
+static void put_parameters(Sheet *sheet, int row, int column, const ResultRow *line) {
+  put_count(sheet, row, column, line->parameters);
+}
+
+/* %s: the metric. In text the figures and the claims are two tables, for narrow screens. */
+typedef struct TableColumn {
+  const char *head, *whole; /* whole: in one table; NULL: the same */
+  void (*put)(Sheet *sheet, int row, int column, const ResultRow *line);
+  bool figures, claims;
+} TableColumn;
+
+static const TableColumn table_columns[] = {
+    {NULL, NULL, put_label, true, true},
+    {"paper %s", NULL, put_paper, true, false},
+    {"measured %s (mean ± sd)", NULL, put_measured, true, false},
+    {"n", NULL, put_n, true, false},
+    {"paper", "paper's difference", put_claimed, false, true},
+    {"ours", "to the row above", put_difference, false, true},
+    {"[95 %%]", NULL, put_alone, false, true},
+    {"corrected", "[95 %%] corrected", put_corrected, false, true},
+    {"p", NULL, put_p_corrected, false, true},
+    {"verdict", NULL, put_verdict, false, true},
+    {"parameters", NULL, put_parameters, true, false},
+    {"status", NULL, put_status, true, false}};
+enum { TABLE_COLUMNS = sizeof table_columns / sizeof *table_columns };
+
+static bool has_column(const TableColumn *column, TablePart part) {
+  return part == TABLE_WHOLE || (part == TABLE_FIGURES ? column->figures : column->claims);
+}
+
+/* A first row has nothing above it; it may claim a collapse. */
+static bool in_claims(const Result *result, int i) {
+  return i > 0 || result->row[i].verdict[0];
+}
+
+Sheet table_sheet(const Result *result, TablePart part) {
+  int columns = 0, lines = 1, at = 0;
+  for (int k = 0; k < TABLE_COLUMNS; k++) columns += has_column(&table_columns[k], part);
+  for (int i = 0; i < result->rows; i++) lines += part != TABLE_CLAIMS || in_claims(result, i);
+  Sheet sheet = sheet_make(lines, columns);
+  for (int k = 0; k < TABLE_COLUMNS; k++) {
+    const TableColumn *column = &table_columns[k];
+    int line = 1;
+    if (!has_column(column, part)) continue;
+    if (column->head)
+      sheet_set(&sheet, 0, at, part == TABLE_WHOLE && column->whole ? column->whole : column->head,
+                metric_word(result));
+    else if (part == TABLE_CLAIMS)
+      sheet_set(&sheet, 0, at, "row");
     else
-      put_figure(&sheet, i + 1, 1, row->paper);
-    put_measured(&sheet, i + 1, 2, row);
-    sheet_set(&sheet, i + 1, 3, "%d", row->n);
-    put_difference(&sheet, i + 1, 4, row);
-    sheet_set(&sheet, i + 1, 5, "%s", row->verdict[0] ? row->verdict : "-");
-    put_count(&sheet, i + 1, 6, row->parameters);
-    put_status(&sheet, i + 1, 7, row);
+      sheet_set(&sheet, 0, at, "%s", result->axis[0] ? result->axis : "variant");
+    for (int i = 0; i < result->rows; i++)
+      if (part != TABLE_CLAIMS || in_claims(result, i))
+        column->put(&sheet, line++, at, &result->row[i]);
+    at++;
   }
   return sheet;
 }
@@ -118,7 +199,10 @@ Sheet table_labels(const Result *result) {
     sheet_set(&sheet, line, 0, "%s", item->name);
     for (int k = 0; k < columns && !isnan(item->mean); k++)
       if (result->row[k].position == item->position)
-        sheet_set(&sheet, line, k + 1, "%.3f", item->mean);
+        sheet_set(&sheet, line, k + 1, "%.3f%s", item->mean,
+                  item->above > 0   ? "+"
+                  : item->above < 0 ? "-"
+                                    : "");
   }
   return sheet;
 }
@@ -153,31 +237,6 @@ static void note_collapsed(const Result *result, const char *mark, FILE *out) {
             collapsed, collapsed == 1 ? " is" : "s are",
             isnan(row->with_collapsed) ? 0 : row->with_collapsed);
   }
-}
-
-/* What the interval and the verdict are, and how many of them there are. */
-static void note_claims(const Result *result, const char *mark, FILE *out) {
-  int comparisons = result->comparisons;
-  if (comparisons > 0)
-    fprintf(
-        out,
-        "%s[95 %%]: paired bootstrap (%d resamples) over validation cases, the same for both "
-        "rows, and over seeds, widened for few seeds\n"
-        "%sPaper's claim: the sign of its own difference to the row above; supported or not "
-        "where the interval excludes 0, else undecided. %d comparison%s, not corrected for their "
-        "number\n",
-        mark, BOOTSTRAP_RESAMPLES, mark, comparisons, comparisons == 1 ? "" : "s");
-  bool few = false, dropped = false;
-  for (int i = 0; i < result->rows; i++) {
-    const ResultRow *row = &result->row[i];
-    few = few || !strcmp(row->verdict, claim_words[CLAIM_TOO_FEW]);
-    dropped = dropped || (row->status[STATUS_COLLAPSED] > 0 && !isnan(row->mean));
-  }
-  if (few)
-    fprintf(out, "%stoo few seeds: no interval and no verdict from fewer than 2 trials a row\n",
-            mark);
-  if (dropped)
-    fprintf(out, "%sA verdict that changes when collapsed trials count as 0 is undecided\n", mark);
 }
 
 static void note_order(const Result *result, const char *mark, FILE *out) {
@@ -223,7 +282,7 @@ void table_notes(const Result *result, const char *mark, FILE *out) {
   fprintf(out, "%s± is the sample standard deviation (n - 1) over %s; n counts trials\n", mark,
           result->folds > 1 ? "seeds and folds" : "seeds");
   note_counts(result, mark, out);
-  note_claims(result, mark, out);
+  claim_notes(result, mark, out);
   note_collapsed(result, mark, out);
   for (int i = 0; i < result->rows; i++) {
     const ResultRow *row = &result->row[i];
@@ -249,13 +308,27 @@ static json_t *text(const char *value) {
 
 static json_t *json_row(const ResultRow *r) {
   return json_pack(
-      "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:i}", "key", r->key, "label",
-      r->label, "paper", number(r->paper), "mean", number(r->mean), "sd", number(r->sd), "n", r->n,
-      "status", result_status(r), "paper_word", text(r->paper_word), "parameters",
-      isnan(r->parameters) ? json_null() : json_integer((json_int_t)r->parameters), "difference",
-      number(r->difference), "low", number(r->low), "high", number(r->high), "verdict",
-      text(r->verdict), "with_collapsed", number(r->with_collapsed), "other_text", r->other_text,
+      "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:i}",
+      "key", r->key, "label", r->label, "paper", number(r->paper), "mean", number(r->mean), "sd",
+      number(r->sd), "n", r->n, "status", result_status(r), "paper_word", text(r->paper_word),
+      "parameters", isnan(r->parameters) ? json_null() : json_integer((json_int_t)r->parameters),
+      "difference", number(r->difference), "low", number(r->low), "high", number(r->high),
+      "verdict", text(r->verdict), "with_collapsed", number(r->with_collapsed), "claimed",
+      number(r->claimed), "p", number(r->p), "p_corrected", number(r->p_corrected), "corrected_low",
+      number(r->corrected_low), "corrected_high", number(r->corrected_high), "seeds_needed",
+      isinf(r->seeds_needed) ? json_null() : number(r->seeds_needed), "other_text", r->other_text,
       "unknown_text", r->unknown_text);
+}
+
+static json_t *json_family(const ResultFamily *f) {
+  return json_pack("{s:i,s:i,s:f,s:s,s:s,s:i,s:i,s:o,s:o,s:o}", "claims", f->claims, "decided",
+                   f->decided, "level", f->level, "cases", f->cases_fixed ? "fixed" : "random",
+                   "unit",
+                   f->folds      ? "fold"
+                   : f->patients ? "patient"
+                                 : "case",
+                   "units", f->folds ? f->folds : f->units, "seeds", f->seeds, "sigma",
+                   number(f->sigma), "tau", number(f->tau), "detectable", number(f->detectable));
 }
 
 static json_t *json_tau(const ResultTau *t) {
@@ -272,6 +345,7 @@ static void print_json(const Result *result, FILE *out) {
       json_pack("{s:i,s:o,s:s,s:s,s:s,s:o}", "schema", 1, "table",
                 result->table ? json_integer(result->table) : json_null(), "scale", result->scale,
                 "dataset", result->dataset, "device", result->device, "rows", lines);
+  json_object_set_new(document, "family", json_family(&result->family));
   if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
   json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
   json_decref(document);
@@ -282,9 +356,10 @@ static void put_plain(Sheet *sheet, int row, int column, const char *format, dou
 }
 
 static void print_csv(const Result *result, FILE *out) {
-  static const char *const heads[] = {"key", "label", "paper",   "mean",
-                                      "sd",  "n",     "status",  "difference",
-                                      "low", "high",  "verdict", "parameters"};
+  static const char *const heads[] = {
+      "key",         "label",         "paper",         "mean",    "sd",         "n",       "status",
+      "difference",  "low",           "high",          "verdict", "parameters", "claimed", "p",
+      "p_corrected", "corrected_low", "corrected_high"};
   enum { COLUMNS = sizeof heads / sizeof heads[0] };
   Sheet sheet = sheet_make(result->rows + 1, COLUMNS);
   for (int k = 0; k < COLUMNS; k++) sheet_set(&sheet, 0, k, "%s", heads[k]);
@@ -302,6 +377,11 @@ static void print_csv(const Result *result, FILE *out) {
     put_plain(&sheet, i + 1, 9, "%.12g", row->high);
     sheet_set(&sheet, i + 1, 10, "%s", row->verdict);
     put_plain(&sheet, i + 1, 11, "%.0f", row->parameters);
+    put_plain(&sheet, i + 1, 12, "%.12g", row->claimed);
+    put_plain(&sheet, i + 1, 13, "%.12g", row->p);
+    put_plain(&sheet, i + 1, 14, "%.12g", row->p_corrected);
+    put_plain(&sheet, i + 1, 15, "%.12g", row->corrected_low);
+    put_plain(&sheet, i + 1, 16, "%.12g", row->corrected_high);
   }
   sheet_csv(&sheet, out);
   sheet_free(&sheet);
@@ -344,6 +424,28 @@ static void print_markdown(const Result *result, const Sheet *sheet, FILE *out) 
   free(notes);
 }
 
+static void put_sheet(Sheet sheet, bool text_last, FILE *out) {
+  if (sheet.rows > 1) sheet_text(&sheet, text_last, out);
+  if (sheet.rows > 1) fputc('\n', out);
+  sheet_free(&sheet);
+}
+
+static bool any_difference(const Result *result) {
+  for (int i = 0; i < result->rows; i++)
+    if (!isnan(result->row[i].difference) || result->row[i].verdict[0]) return true;
+  return false;
+}
+
+static void print_text(const Result *result, FILE *out) {
+  table_head(result, "        ", out);
+  fputc('\n', out);
+  put_sheet(table_sheet(result, TABLE_FIGURES), true, out);
+  if (any_difference(result)) fputs("Differences to the row above\n\n", out);
+  if (any_difference(result)) put_sheet(table_sheet(result, TABLE_CLAIMS), true, out);
+  put_sheet(table_labels(result), false, out);
+  table_notes(result, "  ", out);
+}
+
 void table_print(const Result *result, const char *format, FILE *out) {
   if (result->plans) {
     coverage_print(result, format, out);
@@ -357,20 +459,14 @@ void table_print(const Result *result, const char *format, FILE *out) {
     print_csv(result, out);
     return;
   }
-  Sheet sheet = table_sheet(result), labels = table_labels(result);
-  if (!strcmp(format, "tex")) {
-    print_tex(result, &sheet, out);
-  } else if (!strcmp(format, "md")) {
-    print_markdown(result, &sheet, out);
-  } else {
-    table_head(result, "        ", out);
-    fputc('\n', out);
-    sheet_text(&sheet, true, out);
-    fputc('\n', out);
-    if (labels.rows > 1) sheet_text(&labels, false, out);
-    if (labels.rows > 1) fputc('\n', out);
-    table_notes(result, "  ", out);
+  if (!strcmp(format, "text")) {
+    print_text(result, out);
+    return;
   }
+  Sheet sheet = table_sheet(result, TABLE_WHOLE);
+  if (!strcmp(format, "tex"))
+    print_tex(result, &sheet, out);
+  else
+    print_markdown(result, &sheet, out);
   sheet_free(&sheet);
-  sheet_free(&labels);
 }

@@ -13,7 +13,8 @@ void table_print(const Result *result, const char *format, FILE *out);
 
 /* Its parts: rows and figures; structures by rows (no line where nothing is stored), head line, one
  * note a line after `mark`. */
-Sheet table_sheet(const Result *result);
+typedef enum TablePart { TABLE_WHOLE, TABLE_FIGURES, TABLE_CLAIMS } TablePart;
+Sheet table_sheet(const Result *result, TablePart part);
 Sheet table_labels(const Result *result);
 void table_head(const Result *result, const char *gap, FILE *out);
 void table_notes(const Result *result, const char *mark, FILE *out);

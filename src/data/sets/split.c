@@ -66,8 +66,7 @@ void numpy_shuffle(uint32_t seed, int *order, int count) {
 
 /* ---- the split ------------------------------------------------------------------------------- */
 
-/* Length of "patientNNN_", 0 without it. */
-static size_t patient_length(const char *name) {
+size_t split_patient(const char *name) {
   const char *at = name + strlen("patient");
   if (strncmp(name, "patient", strlen("patient")) || !isdigit((unsigned char)*at)) return 0;
   while (isdigit((unsigned char)*at)) at++;
@@ -79,7 +78,7 @@ static int groups_find(const Dataset *dataset, int *group) {
   int groups = 0;
   for (int i = 0; i < dataset->cases; i++) {
     const char *name = dataset->item[i].name;
-    size_t length = patient_length(name);
+    size_t length = split_patient(name);
     bool same = i && length && !strncmp(name, dataset->item[i - 1].name, length);
     if (!same) groups++;
     group[i] = groups - 1;

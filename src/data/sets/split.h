@@ -33,6 +33,9 @@ typedef struct Split {
   int validations;
 } Split;
 
+/* Length of a case's "patientNNN_", 0 without it: cases with the same are of one patient. */
+size_t split_patient(const char *name);
+
 /* A trial's "split" where its folds are nnU-Net's. */
 #define SPLIT_KFOLD "kfold"
 /* What a new trial's "split" is: SPLIT_KFOLD, or NULL where the data set says itself how it is
