@@ -4,6 +4,7 @@
  * Option table at the Lua line. */
 #include "base/nearest.h"
 #include "lua/bind.h"
+#include "lua/groups.h"
 #include "lua/sandbox.h"
 #include "modules/module.h"
 
@@ -179,7 +180,8 @@ static void read_options(lua_State *L, const Option *table, void *options, const
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) continue;
     const char *key = lua_tostring(L, -2);
-    if (strcmp(key, "name") == 0 || strcmp(key, "share") == 0 || strcmp(key, "frozen") == 0)
+    if (strcmp(key, "name") == 0 || strcmp(key, "share") == 0 || strcmp(key, "frozen") == 0 ||
+        strcmp(key, "group") == 0)
       continue;
     read_option(L, find_option(L, table, key, block), options);
   }
@@ -219,8 +221,10 @@ static int call_module(lua_State *L) {
   read_inputs(L, 1, &in);
   bool before = graph->freezes;
   graph->freezes = is_frozen(L);
+  graph->overrides = groups_of_call(L, graph->params);
   module_build(graph, module, claim_scope(L, module->name), options, &in, &out);
   graph->freezes = before;
+  graph->overrides = -1;
   return push_outputs(L, graph, &out, module->list);
 }
 
@@ -282,6 +286,9 @@ static void push_builder(lua_State *L, Builder *builder) {
   lua_pushlightuserdata(L, builder);
   lua_pushcclosure(L, call_input, 1);
   lua_setfield(L, -2, "input");
+  lua_pushlightuserdata(L, builder->graph->params);
+  lua_pushcclosure(L, groups_declare, 1);
+  lua_setfield(L, -2, "group");
   for (int i = 0; i < MODULE_COUNT; i++) {
     lua_pushlightuserdata(L, builder);
     lua_pushlightuserdata(L, (void *)(uintptr_t)module_table[i]);

@@ -14,7 +14,9 @@ setup_file() {
 return { title = "tiny", table = 6, seeds = 1, base = { data = "$work/set", steps = 3, patch = { 8, 16, 16 }, batch = 1,
   bridge = "none", collapse_dice = 0, widths = { 4, 8 }, strides = { { 1, 1, 1 }, { 2, 2, 2 } },
   kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, hidden = 8, heads = 2, key_grid = { 2, 4, 4 } },
-  rows = { { key = "unet", label = "unet", set = { head = "point_wise" } }, { key = "maskmed", label = "maskmed", set = { queries = 1 } } } }
+  rows = { { key = "unet", label = "unet", set = { head = "point_wise" } }, { key = "maskmed", label = "maskmed", set = { queries = 1 } },
+    { key = "adamw", label = "adamw", set = { head = "point_wise", optimizer = "adamw", lr = .01, schedule = "cosine", warmup = 2,
+      decay_norms = false } } } }
 END
   cat >one.lua <<END
 local e = { title = "one", seeds = 1, rows = { { key = "unet", label = "unet", set = {} } }, base = { data = "$work/set",
@@ -40,7 +42,7 @@ trial() { # device, row
     JOIN attempts a ON a.trial_id = t.id JOIN environments n ON n.id = a.environment_id WHERE t.device = 'cuda'" | sort -u)" \
     = "done|bitwise|Emulated GPU 1|1.2.3, CUDA 13.0|9.0|None" ]
   [ "$(sql "SELECT count(*), count(a.determinism), count(n.gpu) FROM trials t JOIN attempts a ON a.trial_id = t.id
-    JOIN environments n ON n.id = a.environment_id WHERE t.device = 'cpu'")" = "2|0|0" ]
+    JOIN environments n ON n.id = a.environment_id WHERE t.device = 'cpu'")" = "3|0|0" ]
   sql "SELECT r.key, t.device, k.step, k.loss, k.class_loss, k.dice_loss, k.grad_norm, k.lr, k.val_dice FROM curves k JOIN attempts a ON a.id = k.attempt_id
     JOIN trials t ON t.id = a.trial_id JOIN cells c ON c.trial_id = t.id JOIN rows r ON r.id = c.row_id" >curves
   /usr/bin/python3 - <<'END'
@@ -48,7 +50,7 @@ found = {}
 for line in open("curves"):
     row, device, step, *values = line.strip().split("|")
     found[row, device, int(step)] = [None if v == "None" else float(v) for v in values]
-assert len(found) == 12, found
+assert len(found) == 18, found
 for (row, device, step), ours in found.items():
     theirs = found[row, "cpu", step]
     for a, b in zip(ours, theirs):

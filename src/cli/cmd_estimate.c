@@ -182,7 +182,7 @@ static bool works_here(const json_t *config, json_t *row) {
  *  "from"} where it was needed, "rows": [{"key", "label", "parameters", "trained" (of them),
  *  "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
- * train_bytes: arena, weights, gradients, momenta; infer_bytes: arena and weights; from: "measured"
+ * train_bytes: arena, weights, gradients, the optimiser's states; infer_bytes: arena and weights; from: "measured"
  * or "rate". db: where a bench may be stored. With a GPU: {"gpu", "gpu_bytes"}, and of each row in
  * place of times "launches" and "least_bytes" (moved if each operand of a node is, once), of a
  * step; "scratch_bytes", the most that a node's kernels and libraries take beside its operands.
@@ -281,7 +281,8 @@ static void gpu_print(const json_t *estimate, FILE *out) {
           json_string_value(json_object_get(estimate, "gpu")));
   sheet_text(&sheet, false, out);
   fprintf(out,
-          "\n  training: arena, weights, gradients, momenta, batches to come, of %.0f MiB; the "
+          "\n  training: arena, weights, gradients, the optimiser's states, batches to come, of "
+          "%.0f MiB; the "
           "driver's and the libraries' own memory comes on top\n"
           "  scratch: the most that one node's kernels take beside its operands: cuDNN's "
           "workspaces as its engines ask for, cuBLASLt's at the most it may take\n"
@@ -354,7 +355,8 @@ static void estimate_print(const json_t *estimate, FILE *out) {
   if (!known) return;
   fprintf(out, "\n  one trial a line; all %d variants with %d seed%s: %s, one trial at a time\n",
           known, seeds, seeds == 1 ? "" : "s", total);
-  fprintf(out, "  training: arena, weights, gradients, momenta; inference: of one patch; times "
+  fprintf(out, "  training: arena, weights, gradients, the optimiser's states; inference: of one "
+               "patch; times "
                "are of the training steps, without validation\n");
   if (rate)
     fprintf(out,

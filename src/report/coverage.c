@@ -38,7 +38,7 @@ Sheet coverage_sheet(const Result *result) {
 
 const char coverage_note[] =
     "a training step of the bridge alone, batch 2, float; planned: arena, weights, gradients and "
-    "momenta; allocated: in percent of the plan, where the step was run";
+    "the optimiser's states; allocated: in percent of the plan, where the step was run";
 
 static void print_json(const Result *result, FILE *out) {
   json_t *document =

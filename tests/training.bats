@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# Optimisers, schedules and groups of parameters as a user asks for them. What they compute is compared with PyTorch in
+# tests/oracle/updates.py.
+
+load work
+
+setup_file() {
+  work_in "$BATS_FILE_TMPDIR"
+  "$harness" data phantom set --size 16 --cases 4 --validation 1 --organs 2 -q
+  cat >tiny.lua <<END
+return { title = "tiny", seeds = 1, rows = { { key = "unet", label = "unet", set = {} } }, base = { data = "$work/set",
+  head = "point_wise", steps = 4, patch = { 8, 8, 8 }, batch = 1, bridge = "none", collapse_dice = 0, widths = { 4, 8 },
+  strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } } } }
+END
+  cat >own.lua <<END
+return function(m, c)
+  m.group { name = "still", rate = 0 }
+  local features = m.plain_conv_encoder { m.image, name = "encoder", group = "still", widths = { 4, 8 }, convs = 1,
+    strides = { { 1, 1, 1 }, { 2, 2, 2 } } }
+  local logits = m.point_wise_head { features[1], classes = c.classes, name = "head" }
+  if not m.labels then return { map = m.op.softmax { logits } } end
+  return { loss = (m.voxel_class_loss { m.labels, logits }) }
+end
+END
+  cat >two.lua <<END
+return { title = "two", seeds = 1, rows = { { key = "own", label = "own", set = {} } },
+  base = { model = "own.lua", data = "$work/set", steps = 3, patch = { 8, 8, 8 }, batch = 1, collapse_dice = 0 } }
+END
+}
+
+setup() {
+  cd "$work" || return
+}
+
+refused() { # what it says, more arguments
+  run "$harness" run tiny.lua --dry-run "${@:2}"
+  echo "$output"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"$1"* ]]
+}
+
+@test "what is as before is no part of a trial, what nobody reads is refused" {
+  "$harness" run tiny.lua --dry-run >plain
+  "$harness" run tiny.lua --dry-run optimizer=sgd schedule=poly warmup=0 lr_min=0 decay_norms=true decay_biases=true \
+    decay_embeddings=true >same
+  cmp plain same
+  for other in momentum=.8 schedule=constant warmup=2 lr_min=.01 decay_norms=false "optimizer=adamw lr=.01"; do
+    "$harness" run tiny.lua --dry-run $other >other
+    ! cmp -s plain other
+  done
+  # at its own options' defaults: the same trial, whatever SGD's is
+  "$harness" run tiny.lua --dry-run optimizer=adamw lr=.01 >plain
+  "$harness" run tiny.lua --dry-run optimizer=adamw lr=.01 beta1=.9 eps=1e-8 >same
+  cmp plain same
+  refused "momentum: it is read with optimizer=sgd alone, which no row has" optimizer=adamw lr=.01 momentum=.9
+  refused "beta1: it is read with optimizer=adamw alone" beta1=.8
+  refused "step_every: it is read with schedule=step alone" schedule=cosine step_every=5
+  refused "set lr, too: its default, 0.25, is meant for optimizer=sgd" optimizer=adamw
+  refused "expected one of sgd, adamw, found 'adam'" optimizer=adam lr=.01
+  refused "expected rising numbers, found 5 after 9" schedule=cosine restarts=9,5
+  sed 's/set = {}/set = { optimizer = "adamw", lr = .01, momentum = .9 }/' tiny.lua >wrong.lua
+  run "$harness" run wrong.lua --dry-run
+  [[ "$output" == *"row 'unet': option momentum is read with optimizer=sgd alone"* ]]
+}
+
+@test "axes of one optimiser's options multiply its rows alone" {
+  "$harness" run tiny.lua --dry-run lr=.01 momentum=.8,.9 optimizer=sgd,adamw beta2=.99 >rows
+  cat rows
+  [ "$(grep -c "optimizer=sgd momentum=" rows)" -eq 2 ]
+  [ "$(grep -c "optimizer=adamw" rows)" -eq 1 ]
+  ! grep -q "adamw momentum" rows
+}
+
+@test "estimate counts AdamW's second block of states" {
+  bytes() {
+    "$harness" estimate tiny.lua --json "$@" | /usr/bin/python3 -c '
+import json, sys
+row = json.load(sys.stdin)["rows"][0]
+print(int(row["train_bytes"]), int(row["weight_bytes"]))'
+  }
+  read -r sgd weights <<<"$(bytes)"
+  read -r adamw same <<<"$(bytes optimizer=adamw lr=.01)"
+  [ "$same" -eq "$weights" ]
+  [ $((adamw - sgd)) -ge "$weights" ] # and padding
+  [ $((adamw - sgd)) -le $((2 * weights)) ]
+}
+
+saved() {
+  ls cut/checkpoints/*.safetensors >/dev/null 2>&1
+}
+
+become_run() { # folder, more arguments
+  export HARNESS_DB="$work/$1/harness.db"
+  exec timeout -k 5 120 "$harness" run tiny.lua steps=400 save_every=7 optimizer=adamw lr=.01 schedule=cosine restarts=150 \
+    restart_percent=50 warmup=20 lr_min=.001 decay_biases=false "${@:2}"
+}
+
+@test "AdamW under a cosine, killed in the middle, goes on to the undisturbed weights" {
+  (become_run whole) >/dev/null 2>&1
+  become_run cut >/dev/null 2>&1 &
+  local pid=$! left=600
+  until saved; do
+    ((left-- > 0))
+    sleep 0.05
+  done
+  kill -TERM $pid # timeout passes it on
+  wait $pid || true
+  HARNESS_DB="$work/cut/harness.db"
+  [ "$(sql "SELECT status FROM attempts")" = interrupted ]
+  (become_run cut) >/dev/null 2>&1
+  [ "$(sql "SELECT group_concat(status, ' ') FROM (SELECT status FROM attempts ORDER BY id)")" = "interrupted done" ]
+  cmp whole/checkpoints/*.safetensors cut/checkpoints/*.safetensors
+  grep -aq '[.]exp_avg_sq"' cut/checkpoints/*.safetensors
+  [ "$(sql "SELECT max(lr), min(lr) < .0011 FROM curves")" = "0.01|1" ]
+}
+
+@test "a model's group of parameters has its rate; one that is not there is refused with those that are" {
+  "$harness" run two.lua -q steps=1 >/dev/null
+  "$harness" run two.lua -q steps=3 >/dev/null
+  /usr/bin/python3 - <<'END'
+import glob, json
+weights = []
+for path in glob.glob("results/checkpoints/*.safetensors"):
+    with open(path, "rb") as file:
+        header, data = json.loads(file.read(int.from_bytes(file.read(8), "little"))), file.read()
+    weights.append({k: data[slice(*v["data_offsets"])] for k, v in header.items() if k != "__metadata__" and "momentum" not in k})
+first, last = weights
+moved = {name for name in first if first[name] != last[name]}
+assert moved and all(name.startswith("head.") for name in moved), moved
+assert any(name.startswith("encoder.") for name in first)
+END
+  refused_model() { # sed's command, what it says
+    sed "$1" own.lua >own.new && mv own.lua own.kept && mv own.new own.lua
+    run "$harness" estimate two.lua
+    mv own.kept own.lua
+    echo "$output"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"$2"* ]]
+  }
+  refused_model 's/group = "still"/group = "stil"/' \
+    "own.lua:3: there is no group 'stil'; did you mean \"still\"?: this model has cnn, transformer, still"
+  refused_model 's/rate = 0/rates = 0/' "m.group takes name, rate and decay, found 'rates'"
+  refused_model 's/name = "still"/name = "cnn"/' "group cnn: it is always there, and its rate is option lr_cnn"
+  refused_model 's/rate = 0/rate = -1/' "group still: rate: expected a number from 0 to 1e6"
+}
