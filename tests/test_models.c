@@ -322,12 +322,39 @@ static void test_losses_fall(void **state) {
   }
 }
 
+/* What weight decay must know of a parameter, from how it is used: a norm's scale and shift, a
+ * product's weight and bias, and the rest, which is learned itself. A bias in another's place: of
+ * two linear layers in one (linear_layer_after). */
+static ParamRole role_by_use(OpId op, int input, ParamRole own) {
+  bool norm = op == OP_instance_norm || op == OP_layer_norm;
+  bool product = op == OP_conv || op == OP_conv_transpose || op == OP_linear || op == OP_matmul;
+  if (norm && input < 2) return ROLE_NORM;
+  if (product) return input == 0 || op == OP_matmul ? ROLE_WEIGHT : ROLE_BIAS;
+  return own == ROLE_EMBEDDING ? own : PARAM_ROLES;
+}
+
+static void test_roles(void **state) {
+  (void)state;
+  for (int v = 0; v < used; v++) {
+    Built b = build(variants[v], &backend_cpu, false);
+    for (int n = 0; n < b.graph->node_count; n++) {
+      const Node *node = b.graph->nodes[n];
+      for (int i = 0; i < node->call.n_in; i++) {
+        const Param *param = node->in[i]->param;
+        if (param && param->as.role != role_by_use(node->op, i, param->as.role))
+          fail_msg("%s: %s, input %d of %s, is of role %d", variants[v], param->name, i,
+                   node->call.op->name, (int)param->as.role);
+      }
+    }
+    drop(&b);
+  }
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gradients),
-      cmocka_unit_test(test_fast_against_reference),
-      cmocka_unit_test(test_inference_maps),
-      cmocka_unit_test(test_losses_fall),
+      cmocka_unit_test(test_gradients),      cmocka_unit_test(test_fast_against_reference),
+      cmocka_unit_test(test_inference_maps), cmocka_unit_test(test_losses_fall),
+      cmocka_unit_test(test_roles),
   };
   bool few_only = argc > 1 && !strcmp(argv[1], "--small");
   if (argc > 1 && !few_only) only = argv[1];
