@@ -13,7 +13,7 @@ load cli
   grep -Eq '^1 x N +0\.913 +0\.570 ± 0\.016 +5 +1000 +done$' table
   grep -Fq "[95 %]: would hold the difference in 95 of 100 repetitions with new seeds and new cases (5 here)" table
   grep -q "corrected for 3 claims (Holm), and p: were all rows equal, at most 5 of 100 such tables would show a verdict" table
-  grep -q "spread between seeds 0.016; these 5 seeds see a difference of 0.042 in 80 of 100 tries; the paper's 0.0009 would need about 6500, its 0.003 about 580" table
+  grep -q "spread between seeds 0.016; these 5 seeds see a difference of 0.042 in 80 of 100 tries; the paper's 0.0009 would need about 6500 seeds, its 0.003 about 580 seeds" table
   # 5 of 6 pairs agree with the paper's order: (5 - 1) / 6
   grep -q "tau-b between our order and the paper's: +0.67 over 4 rows (so few rows" table
   "$harness" table 6 --json | python3 -c '
@@ -143,4 +143,26 @@ END
   pdflatex -halt-on-error main.tex
   run grep -E "Missing character|^!" main.log
   [ "$status" -eq 1 ]
+}
+
+# As fast as can be: no row is estimated (no bf16 in portable kernels), the claims are.
+@test "estimate says which differences the seeds and cases would show, from what is stored" {
+  estimate() {
+    HARNESS_ISA=portable "$harness" estimate "$root/experiments/query_count.lua" dtype=bf16 "$@"
+  }
+  estimate >out
+  # a spread of .05 and .01: (t(1 - .05/6, nu) + t(.8, nu)) sqrt(2 x .05^2 / 5 + .01^2 / 8)
+  grep -q "5 seeds a row see a difference of 0.132 in 80 of 100 tries, 3 claims corrected (Holm), 8 cases; fewer seeds give no verdict" out
+  grep -q "difference of 0.004 would need more cases, not seeds, that of 0.009 more cases, not seeds; on these cases no number shows less than 0.014" out
+  grep -q "from a spread between seeds of 0.050 and of differences between cases of 0.010: declared for the phantom, nothing is stored" out
+  experiment seeds=3 cases=5
+  "$harness" run -q experiment.json >/dev/null
+  estimate seeds=8 >out
+  grep -q "8 seeds a row see a difference of 0.0[0-9]* (0.0[0-9]* were the spread 0.0[0-9]*) in 80 of 100 tries" out
+  grep -q "from a spread between seeds of 0.010 .*: this table's 4 stored rows" out
+  HARNESS_ISA=portable "$harness" estimate "$root/experiments/lr_ratio.lua" dtype=bf16 --json | python3 -c '
+import json, sys
+power = json.load(sys.stdin)["power"]
+assert power["from"] == "stored" and abs(power["sigma"] - 0.01) < 1e-9, power
+assert power["claims"] == 2 and power["seeds"] == 5 and power["units"] == 8, power'
 }

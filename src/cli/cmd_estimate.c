@@ -11,6 +11,7 @@
 #include "src/data/sets/dataset.h"
 #include "src/data/sets/json_text.h"
 #include "src/machine/environment.h"
+#include "src/report/prospect.h"
 #include "src/report/sheet.h"
 #include "src/store/field.h"
 #include "src/store/store.h"
@@ -179,7 +180,7 @@ static bool works_here(const json_t *config, json_t *row) {
 
 /* experiment: of experiment_read. One object that the caller decrefs:
  * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells), "rate": {"gflops",
- *  "from"} where it was needed, "rows": [{"key", "label", "parameters", "trained" (of them),
+ *  "from"} where it was needed, "power": what its claims could come to (prospect.h), "rows": [{"key", "label", "parameters", "trained" (of them),
  *  "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
  * train_bytes: arena, weights, gradients, the optimiser's states; infer_bytes: arena and weights; from: "measured"
@@ -422,9 +423,20 @@ static const Cli cli = {
     "Plans each variant of an experiment and prints parameters, work and memory of a training "
     "step, and how long the training would take on this machine: from a few steps where they fit, "
     "otherwise from the rate of a U-Net's step (a stored bench of this many threads, or measured "
-    "now). Nothing of the size of a step is allocated that does not fit.",
+    "now); and which differences its seeds and cases would show. Nothing of the size of a step is "
+    "allocated that does not fit.",
     options,
     take};
+
+/* What its claims could come to, from what is stored. */
+static bool find_prospect(const char *db, const json_t *experiment, Prospect *prospect,
+                          Error *error) {
+  Store *store = NULL;
+  bool good = (!store_exists(db) || store_open(&store, db, STORE_READ, error)) &&
+              prospect_make(store, experiment, prospect, error);
+  store_close(store);
+  return good;
+}
 
 int command_estimate(int argc, char **argv) {
   Common common;
@@ -445,13 +457,17 @@ int command_estimate(int argc, char **argv) {
   bool good = !json_object_get(experiment, "experiments") ||
               fail(&error, "%s lists experiments; estimate one of them", request.file);
   const EstimatePlace place = {common.home, common.db, request.gpu};
-  good = good && estimate_make(experiment, &place, &estimate, &error);
+  Prospect prospect;
+  good = good && find_prospect(common.db, experiment, &prospect, &error) &&
+         estimate_make(experiment, &place, &estimate, &error);
   json_decref(experiment);
   if (!good) return cli_error(EXIT_UNFIT, &error);
   if (request.json) {
+    json_object_set_new(estimate, "power", prospect_json(&prospect));
     json_document(estimate, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
   } else {
     estimate_print(estimate, stdout);
+    prospect_print(&prospect, stdout);
   }
   json_decref(estimate);
   return EXIT_DONE;

@@ -49,7 +49,8 @@ static const char list_sql[] =
 
 static const char attempts_sql[] =
     "SELECT a.number, a.status, a.removed, a.started_at, a.ended_at, a.wall_s, a.train_s, a.eval_s,"
-    " a.exit_code, a.signal, a.message, a.log, a.pid, a.peak_bytes, a.parameters, a.trained, a.flops,"
+    " a.exit_code, a.signal, a.message, a.log, a.pid, a.peak_bytes, a.parameters, a.trained, "
+    "a.flops,"
     " a.max_rss_bytes, n.version, n.commit_hash, n.dirty, n.cpu, n.cores, n.host, n.kernel,"
     " n.compiler, n.flags, n.libraries, n.binary_hash, n.gpu, n.gpu_driver, n.gpu_capability,"
     " n.gpu_bytes, n.gpu_libraries, n.deterministic, a.determinism, a.first_step FROM attempts a "

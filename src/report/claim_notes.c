@@ -49,12 +49,11 @@ static double rounded(double value) {
   return round(value / unit) * unit;
 }
 
-/* "about 400 seeds", "more cases, not seeds" */
-static void put_need(double seeds, FILE *out) {
+void claim_need(double seeds, FILE *out) {
   if (isinf(seeds))
-    fputs("more cases, whatever the seeds", out);
+    fputs("more cases, not seeds", out);
   else
-    fprintf(out, "about %.0f", rounded(seeds));
+    fprintf(out, "about %.0f seeds", rounded(seeds));
 }
 
 /* Rows with the paper's smallest and largest difference; -1: none. */
@@ -83,11 +82,11 @@ static void note_power(const Result *result, const char *mark, FILE *out) {
   if (smallest >= 0 && !family->folds) {
     const ResultRow *row = &result->row[smallest];
     fprintf(out, "; the paper's %.2g would need ", fabs(row->claimed));
-    put_need(row->seeds_needed, out);
+    claim_need(row->seeds_needed, out);
     if (largest != smallest && !isinf(result->row[smallest].seeds_needed)) {
       row = &result->row[largest];
       fprintf(out, ", its %.2g ", fabs(row->claimed));
-      put_need(row->seeds_needed, out);
+      claim_need(row->seeds_needed, out);
     }
   }
   fputc('\n', out);

@@ -8,5 +8,7 @@
 
 /* One note a line after `mark`. */
 void claim_notes(const Result *result, const char *mark, FILE *out);
+/* How many seeds a difference needs (power_seeds), to two digits: "about 400 seeds". */
+void claim_need(double seeds, FILE *out);
 
 #endif
