@@ -164,6 +164,43 @@ write('deep.safetensors', {**f, 'backbone.layer3.0.conv.bias': np.zeros(3, '<f4'
   [[ "$output" == *"1 tensor is left over: backbone.layer3.0.conv.bias"* ]]
 }
 
+@test "frozen parameters keep the numbers of their file, in training and in prediction" {
+  cat >frozen_unet.lua <<'END'
+local encoder, deep = require "harness.parts.encoder", require "harness.parts.deep_supervision"
+return {
+  options = { encoder.options, deep.options },
+  build = function(m, c)
+    local scales = m.plain_conv_encoder {
+      m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, convs = c.convs, frozen = true,
+    }
+    local logits = {}
+    for i, feature in ipairs(m.plain_conv_decoder { scales, name = "decoder", kernels = c.kernels }) do
+      logits[i] = m.point_wise_head { feature, classes = c.classes, name = "head.stage" .. i .. ".mask_embedding" }
+    end
+    return deep.voxel_classification(m, c, logits)
+  end,
+  pytorch = function(c) return require("harness.parts.pytorch_names").unet(c.encoder, #c.widths, true) end,
+}
+END
+  sed 's/vary = .*seeds/vary = { model = { "frozen_unet.lua" } }, seeds/; s/bridge = "none", //' tiny.lua >frozen.lua
+  cp unet.safetensors kept.safetensors
+  "$harness" run frozen.lua -q lr=0.1 weights=kept.safetensors weights_map=pytorch >/dev/null
+  trial="$(newest)"
+  "$harness" weights export "$trial" frozen.safetensors
+  /usr/bin/python3 -B -c "from files import *
+a, b = read('unet.safetensors'), read('frozen.safetensors')
+assert list(a) == list(b)
+for n in a:
+    if 'seg_layers.0' not in n: # whose loss has no weight
+        assert (a[n].tobytes() == b[n].tobytes()) == ('encoder.' in n), n"
+  "$harness" predict "$trial" abdomen/imagesTr/phantom_002_0000.nii.gz one.nii.gz
+  mv kept.safetensors moved.safetensors
+  run "$harness" predict "$trial" abdomen/imagesTr/phantom_002_0000.nii.gz two.nii.gz
+  echo "$output"
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"kept.safetensors: cannot read: No such file"* ]]
+}
+
 @test "what cannot be meant is an error before anything runs" {
   refused() { # TEXT ARGUMENTS...
     start "${@:2}"

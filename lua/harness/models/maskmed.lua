@@ -101,5 +101,7 @@ return {
   },
   check = function(c) return c.head == "decoupled" and deep.check_masks(c, "model=maskmed head=decoupled") or nil end,
   build = build,
-  pytorch = function(c) return require("harness.parts.pytorch_names").unet(c) end, -- there: trials do not hang on its text
+  pytorch = function(c) -- required here: trials do not hang on its text
+    return require("harness.parts.pytorch_names").unet(c.encoder, #c.widths, c.head == "point_wise")
+  end,
 }

@@ -35,11 +35,12 @@ local function decoder(rows, stages, heads)
   end
 end
 
--- The U-Net of a model's configuration; heads of one projection a stage are its seg_layers.
-local function unet(c)
+-- A U-Net's. encoder: by its name in parts/encoder.lua; stages: the encoder's; heads: whether head.stageN.mask_embedding,
+-- counted from the lowest resolution, are projections, which are its seg_layers.
+local function unet(encoder, stages, heads)
   local rows = {}
-  if encoders[c.encoder] then encoders[c.encoder](rows) end
-  decoder(rows, #c.widths, c.head == "point_wise")
+  if encoders[encoder] then encoders[encoder](rows) end
+  decoder(rows, stages, heads)
   return rows
 end
 
