@@ -81,14 +81,14 @@ base.commit()'
   grep -Fq "[+0.077, +0.123]" text
   grep -q "The paper's figures are on AMOS." text
   grep -q "Kendall's tau-b between our order and the paper's: +0.67" text
-  [ "$(grep -c "<svg " results/report.html)" -eq 3 ] # paper against ours, per structure, curves
+  [ "$(grep -c "<svg " results/report.html)" -eq 4 ] # paper against ours, claims, per structure, curves
   grep -q "lr=0.1" text
   grep -q "libsqlite3" text
   # of the paper's other tables: the paper's numbers and the command
   grep -q "Table 3: " text
   grep -q "0.903" text
   grep -q "./harness run experiments/seg_heads.lua" text
-  run grep -q "Figure 4" text
+  run grep -q "Figure 5" text
   [ "$status" -eq 1 ]
 }
 
@@ -188,5 +188,23 @@ json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json
   grep -q "./harness plot curves query_count" text
   grep -q "0.550" text
   run grep -q "<svg" results/report.html
+  [ "$status" -eq 1 ]
+}
+
+@test "the forest plot has a line a claim: paper, ours, both intervals, verdict" {
+  experiment seeds=5 cases=5
+  "$harness" run -q experiment.json >/dev/null
+  [ "$("$harness" plot forest 6)" = "$work/results/plots/query_count-forest.svg" ]
+  [ "$(wc -l <results/plots/query_count-forest.tsv)" -eq 4 ]
+  grep -Eq $'^2\t4 x N\t-0.0009\t0.1\t0.0769[0-9]*\t0.1230*[0-9]*\t0.0769[0-9]*\t0.1230*[0-9]*\t5\tcontradicted$' results/plots/query_count-forest.tsv
+  grep -q "contradicted, n 5" results/plots/query_count-forest.svg
+  experiment rows=1 seeds=1 experiment=alone
+  "$harness" run -q experiment.json >/dev/null
+  run "$harness" plot forest alone
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"alone has no two rows with a figure to compare"* ]]
+  "$harness" report >/dev/null
+  page >text
+  run grep -q "no two rows" text
   [ "$status" -eq 1 ]
 }

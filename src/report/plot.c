@@ -129,6 +129,106 @@ bool experiment_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
          picture_draw(folder, name, path, error);
 }
 
+/* ---- claims ---------------------------------------------------------------------------------- */
+
+static bool has_difference(const ResultRow *row) {
+  return !isnan(row->difference);
+}
+
+static int count_differences(const Result *result) {
+  int count = 0;
+  for (int i = 0; i < result->rows; i++) count += has_difference(&result->row[i]);
+  return count;
+}
+
+static bool write_claims(const Result *result, const char *folder, const char *name, Error *error) {
+  FILE *out = picture_create(folder, name, ".tsv", error);
+  if (!out) return false;
+  int line = 0;
+  fputs("line\tlabel\tpaper\tdifference\tlow\thigh\tcorrected_low\tcorrected_high\tn\tverdict\n",
+        out);
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    const double values[] = {row->claimed, row->difference,    row->low,
+                             row->high,    row->corrected_low, row->corrected_high};
+    if (!has_difference(row)) continue;
+    fprintf(out, "%d\t", line++);
+    picture_field(out, row->label);
+    for (int k = 0; k < 6; k++) put_value(out, values[k]);
+    fprintf(out, "\t%d\t%s\n", row->n, row->verdict);
+  }
+  return picture_finish(out, name, error);
+}
+
+/* Labels on the left; what became of the claim and of how many trials on the right. */
+static void put_claim_tics(FILE *out, const Result *result, bool right) {
+  int line = 0;
+  fputs(right ? "set y2tics (" : "set ytics (", out);
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    char text[128];
+    if (!has_difference(row)) continue;
+    snprintf(text, sizeof text, "%s%sn %d", row->verdict, row->verdict[0] ? ", " : "", row->n);
+    fputs(line ? ", " : "", out);
+    picture_tic(out, right ? text : row->label);
+    fprintf(out, " %d", line++);
+  }
+  fprintf(out, ") scale 0%s\n", right ? "" : " nomirror");
+}
+
+/* The band holds what these seeds would seldom see. */
+static void put_band(FILE *out, double detectable) {
+  if (!isnan(detectable))
+    fprintf(out,
+            "set object 1 rectangle from first %.6g, graph 0 to first %.6g, graph 1 behind "
+            "fillcolor rgb \"#eeeeee\" fillstyle solid noborder\n",
+            -detectable, detectable);
+  fputs("set arrow from first 0, graph 0 to first 0, graph 1 nohead lc rgb \"#666666\"\n", out);
+}
+
+/* A line a claim, as meta-analyses draw them. */
+bool forest_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
+  const Result *result = of->result;
+  const char *folder = of->folder;
+  char name[256];
+  int lines = count_differences(result);
+  snprintf(name, sizeof name, "%.200s-forest", result->experiment);
+  if (!lines) return fail(error, "%s has no two rows with a figure to compare", result->experiment);
+  if (!write_claims(result, folder, name, error)) return false;
+  FILE *out = picture_create(folder, name, ".gp", error);
+  if (!out) return false;
+  put_frame(out, result, 900, 220 + 44 * lines);
+  fputs("set xlabel 'difference to the row above, ' . ", out);
+  put_metric(out, result);
+  fprintf(out,
+          "\nset yrange [%.1f:-0.6]\nset y2range [%.1f:-0.6]\nunset grid\n"
+          "set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
+          "set offsets graph 0.04, graph 0.04, 0, 0\nset errorbars 0\n",
+          lines - 0.4, lines - 0.4);
+  put_claim_tics(out, result, false);
+  put_claim_tics(out, result, true);
+  put_band(out, result->family.detectable);
+  fprintf(
+      out,
+      "plot \"%s.tsv\" every ::1 using 7:1:($8-$7):(0) with vectors nohead lw 1.5 lc rgb "
+      "\"#0072b2\" title \"95 %%, corrected for %d claims\", \\\n"
+      "  \"\" every ::1 using 5:1:($6-$5):(0) with vectors nohead lw 5 lc rgb \"#7fb8d8\" title "
+      "\"95 %% alone\", \\\n"
+      "  \"\" every ::1 using 4:1 with points pt 7 ps 1.2 lc rgb \"#0072b2\" title \"measured\", "
+      "\\\n"
+      "  \"\" every ::1 using 3:1 with points pt 12 ps 1.6 lw 2 lc rgb \"#d55e00\" title "
+      "\"paper\"",
+      name, result->family.claims);
+  if (!isnan(result->family.detectable))
+    fprintf(
+        out,
+        ", \\\n  NaN with points pt 5 ps 2 lc rgb \"#dddddd\" title \"less than %.3f: these %ss "
+        "seldom see it\"",
+        result->family.detectable, result->family.folds ? "fold" : "seed");
+  fputc('\n', out);
+  return picture_finish(out, name, error) && picture_draw(folder, name, path, error);
+}
+
 /* ---- per structure --------------------------------------------------------------------------- */
 
 static void write_organ(FILE *out, const ResultLabel *item, int line) {
@@ -345,6 +445,7 @@ const PlotKind plot_kinds[PLOT_KINDS] = {
 };
 
 bool plot_fits(const PlotKind *kind, const Result *result) {
+  if (kind->of == PLOT_CLAIMS) return !result->plans && count_differences(result) > 0;
   return kind->of == (result->plans ? PLOT_PLANS : PLOT_RESULT);
 }
 
