@@ -114,6 +114,7 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
   if (!fits || !row->shape(&call, &error)) return refuse(graph, &error);
 
   Node *node = graph_append(graph, op);
+  node->block = graph->block;
   if (row->options_bytes) {
     void *copy = arena_alloc(&graph->arena, row->options_bytes);
     memcpy(copy, options, row->options_bytes);
@@ -143,6 +144,7 @@ Value *graph_out(const Value *value, int index) {
 void graph_push(Graph *graph, const char *format, ...) {
   size_t used = strlen(graph->scope);
   CHECK(graph->scopes < MAX_SCOPES, "scope %s: too deep", graph->scope);
+  graph->block_before[graph->scopes] = graph->block;
   graph->scope_end[graph->scopes++] = (int)used;
   if (used + 2 >= sizeof graph->scope) {
     fail(&graph->error, "scope %s: the names of nested blocks are longer than %zu letters together",
@@ -159,6 +161,11 @@ void graph_push(Graph *graph, const char *format, ...) {
 void graph_pop(Graph *graph) {
   CHECK(graph->scopes > 0, "graph_pop without a push");
   graph->scope[graph->scope_end[--graph->scopes]] = '\0';
+  graph->block = graph->block_before[graph->scopes];
+}
+
+void graph_block(Graph *graph) {
+  if (graph->recompute) graph->block = ++graph->blocks;
 }
 
 static Cost cost_of(const Graph *graph, bool constant) {

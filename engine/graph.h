@@ -32,6 +32,7 @@ struct Value {
   bool keep;       /* read after the run: never reused */
   Value *gradient; /* after graph_backward; NULL when none arrives */
   Value *again;    /* the same numbers, computed again for the gradients that read them */
+  bool leaves;     /* a block: read outside it, or after the run */
   /* The plan's: */
   Value *alias;    /* shares this value's memory (in place) */
   int first, last; /* indices of the nodes that write and last read it */
@@ -46,6 +47,7 @@ struct Node {
   Call call;
   Value *in[MAX_IN], *out[MAX_OUT], *din[MAX_IN], *dout[MAX_OUT];
   bool constant;             /* all it reads is: it runs once, before the first run */
+  int block;                 /* that it was built in, or is run again for; 0: none */
   bool sum;                  /* graph_backward made it: it adds two gradients of one value */
   const char *scope, *where; /* "encoder.stage0", "lua/harness/models/maskmed.lua:12" */
   size_t scratch_offset;
@@ -64,7 +66,10 @@ typedef struct Graph {
   int value_count, node_count, value_room, node_room;
   char scope[256];
   int scope_end[MAX_SCOPES], scopes; /* the text's length before each push */
-  bool freezes;                      /* parameters that are made now are frozen */
+  bool recompute;                    /* blocks keep nothing for the gradient: graph_block */
+  int block, blocks,
+      block_before[MAX_SCOPES]; /* the one that is built, or 0; how many; outer ones */
+  bool freezes;                 /* parameters that are made now are frozen */
   const char *freeze; /* and those of these names, at any time: freeze_names; NULL: none */
   Group overrides;    /* the group of parameters that are made now; negative: as their block says */
   const char *where;
@@ -99,6 +104,10 @@ Value *graph_out(const Value *value, int index);
  * dots of its own; graph_pop takes back one push. */
 void graph_push(Graph *graph, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void graph_pop(Graph *graph);
+/* The scope that was pushed last is a block: a stage of an encoder, a transformer's layer. With
+ * graph->recompute only what leaves it is kept for the gradient; the rest is computed again, before
+ * the first gradient that reads it, to the same bits. A block in a block counts for itself. */
+void graph_block(Graph *graph);
 
 /* Appends the gradient of the scalar `loss`: parameters' gradients end in params->gradient. */
 bool graph_backward(Graph *graph, Value *loss);

@@ -213,10 +213,15 @@ void rewrite_for_device(Graph *graph, const Kernel *const *kernels) {
 
 /* ---- what is computed again ------------------------------------------------------------------ */
 
+/* A block's was asked for. */
+static bool is_spare(const Node *node) {
+  return node->call.again && !node->block;
+}
+
 size_t repeated_bytes(const Graph *graph) {
   size_t bytes = 0;
   for (int n = 0; n < graph->node_count; n++)
-    if (graph->nodes[n]->call.again) bytes += tensor_bytes(&graph->nodes[n]->out[0]->tensor);
+    if (is_spare(graph->nodes[n])) bytes += tensor_bytes(&graph->nodes[n]->out[0]->tensor);
   return bytes;
 }
 
@@ -224,7 +229,7 @@ bool keep_repeated(Graph *graph) {
   int before = graph->node_count;
   for (int v = 0; v < graph->value_count; v++) {
     Value *value = graph->values[v], *again = value->again;
-    if (!again) continue;
+    if (!again || !is_spare(again->producer)) continue;
     CHECK(!again->producer->call.state, "%s: has a state", again->producer->call.op->name);
     take_out(again->producer);
     replace(graph, again, value);

@@ -65,6 +65,8 @@ void storage_assign(Graph *graph, const Kernel *const *kernels) {
     s.parent[i] = i;
     s.real[i] = graph->storage != BF16 || stays(graph->values[i]);
   }
+  for (int i = 0; i < graph->value_count; i++) /* the same numbers, to the bit */
+    join(&s, graph->values[i], graph->values[i]->again);
   for (int i = 0; i < graph->node_count; i++)
     if (kernels[graph->nodes[i]->op]) visit(&s, graph->nodes[i], kernels[graph->nodes[i]->op]);
   for (int i = 0; i < graph->value_count; i++) {

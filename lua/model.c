@@ -411,6 +411,7 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   *model = (Model){0};
   const char *dtype = json_string_value(json_object_get(config, "dtype"));
   if (dtype && strcmp(dtype, "bf16") == 0) graph->storage = BF16;
+  graph->recompute = json_is_true(json_object_get(config, "recompute"));
   const char *freeze = json_string_value(json_object_get(config, "freeze"));
   if (freeze && strcmp(freeze, "none") != 0)
     graph->freeze = arena_text(&graph->arena, "%s", freeze);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What is frozen, as a user asks for it: freeze=NAMES, and a block that a model freezes itself.
+# What is frozen, as a user asks for it: freeze=NAMES, and a block that a model freezes itself; and recompute=yes.
 
 load work
 
@@ -45,6 +45,17 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
   "$harness" estimate tiny.lua freeze=encoder | grep -qE ' [0-9.]+ k trained of [0-9.]+ k '
   read -r all trained flops bytes <<<"$(estimate two.lua)"
   [ "$trained" -gt 0 ] && [ "$trained" -lt "$all" ]
+}
+
+@test "recompute computes blocks again in less memory, which estimate shows before and after" {
+  read -r _ _ flops bytes <<<"$(estimate tiny.lua)"
+  read -r _ _ more less <<<"$(estimate tiny.lua recompute=yes)"
+  [ "$more" -gt "$flops" ] && [ "$less" -lt "$bytes" ]
+  "$harness" estimate tiny.lua recompute=yes --json | grep -q "\"kept_bytes\": $bytes\.0"
+  "$harness" estimate tiny.lua recompute=yes patch=32,32,32 | grep -qE ' [0-9]+, kept [0-9]+ '
+  "$harness" run tiny.lua --dry-run >plain
+  "$harness" run tiny.lua --dry-run recompute=no >no
+  cmp plain no
 }
 
 @test "freeze=none is no part of a trial, a name is; one that means nothing is an error that names the scopes" {

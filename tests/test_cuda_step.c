@@ -152,15 +152,8 @@ static void test_bf16(void **state) {
   compare(&maskmed_bf16, 3e-2);
 }
 
-/* The threads' order may not show in any bit: no sum of ours is in an order that is not fixed. */
-static bool same_bits_in_two_orders(const StepCase *c) {
-  Step step[2];
-  Error error = {""};
-  for (int i = 0; i < 2; i++) {
-    emulator_order((unsigned)(2 * i)); /* as they come, shuffled */
-    if (!step_make_on(&step[i], c, &emulated, ".", 1, &error)) fail_msg("%s", error.text);
-    step_run(&step[i]);
-  }
+/* The weights after a step. */
+static bool same_bits(Step step[2]) {
   size_t bytes = step[0].params->elements[PARAM_TRAINED] * sizeof(float);
   bool same =
       memcmp(step[0].params->host[PARAM_TRAINED], step[1].params->host[PARAM_TRAINED], bytes) == 0;
@@ -168,9 +161,37 @@ static bool same_bits_in_two_orders(const StepCase *c) {
   return same;
 }
 
+/* The threads' order may not show in any bit: no sum of ours is in an order that is not fixed. */
 static void test_deterministic(void **state) {
   (void)state;
-  assert_true(same_bits_in_two_orders(&maskmed));
+  Step step[2];
+  Error error = {""};
+  for (int i = 0; i < 2; i++) {
+    emulator_order((unsigned)(2 * i)); /* as they come, shuffled */
+    if (!step_make_on(&step[i], &maskmed, &emulated, ".", 1, &error)) fail_msg("%s", error.text);
+    step_run(&step[i]);
+  }
+  assert_true(same_bits(step));
+}
+
+/* What a block computes again is stored in the type that it had. */
+static void test_recompute_in_bf16(void **state) {
+  (void)state;
+  StepCase cases[] = {unet_bf16, unet_bf16};
+  Step step[2];
+  Error error = {""};
+  int last = 0;
+  while (cases[1].overrides[last]) last++;
+  cases[1].overrides[last] = "recompute=yes";
+  for (int i = 0; i < 2; i++) {
+    emulator_order(0);
+    if (!step_make_on(&step[i], &cases[i], &emulated_half, ".", 1, &error))
+      fail_msg("%s", error.text);
+    step_run(&step[i]);
+  }
+  print_message("%zu bytes kept, %zu computed again\n", step[0].plan->bytes, step[1].plan->bytes);
+  assert_true(step[1].plan->bytes < step[0].plan->bytes);
+  assert_true(same_bits(step));
 }
 
 static int set_up(void **state) {
@@ -192,6 +213,7 @@ static int set_up(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_float), cmocka_unit_test(test_bf16_against_float),
-      cmocka_unit_test(test_bf16), cmocka_unit_test(test_deterministic)};
+      cmocka_unit_test(test_bf16), cmocka_unit_test(test_deterministic),
+      cmocka_unit_test(test_recompute_in_bf16)};
   return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -49,6 +49,9 @@ local rows = {
   { name = "decay_norms", type = "bool", default = true, before = true, doc = "norms' scales and shifts decay" },
   { name = "decay_biases", type = "bool", default = true, before = true, doc = "biases of convolutions and linear layers decay" },
   { name = "decay_embeddings", type = "bool", default = true, before = true, doc = "queries, positions and other embeddings decay" },
+  { name = "recompute", type = "bool", default = false, before = false,
+    doc = "keep of every block (an encoder's or decoder's stage, a transformer's layer) what leaves it, and compute the rest "
+      .. "again for the gradient: the same numbers in less memory, with up to a third more work" },
   { name = "freeze", type = "text", default = "none", before = "none",
     doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; they take no gradient and no "
       .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },

@@ -29,6 +29,7 @@ static const int *triple(const Ints *list, int stage, const int *fallback) {
 static Value *stage_blocks(Graph *graph, int stage, int convs, Value *x, Value *skip, int width,
                            const int kernel[3], const int stride[3]) {
   graph_push(graph, "stage%d", stage);
+  graph_block(graph);
   for (int i = 0; i < convs; i++) {
     char name[16];
     snprintf(name, sizeof name, "conv%d", i);

@@ -107,6 +107,7 @@ void bridge_build(Graph *graph, const void *options, int value_scales, Mix *mix,
   Value *position = positions(graph, &b);
   for (int l = 0; l < b.o->layers; l++) {
     graph_push(graph, "layer%d", l);
+    graph_block(graph);
     x = layer(graph, options, &b, mix, x, position);
     graph_pop(graph);
     if (!x) return;

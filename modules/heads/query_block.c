@@ -93,6 +93,7 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
   Value *mask = prior_on(graph, o, in->count > 3 ? in->v[3] : NULL, keys);
   for (int i = 0; i < o->blocks; i++) {
     graph_push(graph, "block%d", i);
+    graph_block(graph);
     x = block(graph, o, x, x_position, keys, key_position, mask);
     graph_pop(graph);
   }

@@ -134,6 +134,20 @@ static bool gpu_row(Footprint *f, json_t *row, Error *error) {
   return true;
 }
 
+/* What training would take if blocks kept what they compute again. */
+static bool kept_row(const json_t *config, const Backend *gpu, int channels,
+                     const Labelling *labelling, json_t *row, Error *error) {
+  if (!json_is_true(json_object_get(config, "recompute"))) return true;
+  json_t *keeps = json_copy((json_t *)(uintptr_t)config);
+  json_object_del(keeps, "recompute");
+  Footprint f;
+  bool good = footprint_make(&f, keeps, gpu, channels, labelling, error);
+  if (good) json_object_set_new(row, "kept_bytes", json_real(footprint_peak(&f)));
+  if (good) footprint_free(&f);
+  json_decref(keeps);
+  return good;
+}
+
 static bool fill_row(const json_t *experiment, const json_t *config, const EstimatePlace *place,
                      const Backend *gpu, Rate *rate, json_t *row, Error *error) {
   int channels;
@@ -153,7 +167,7 @@ static bool fill_row(const json_t *experiment, const json_t *config, const Estim
   bool good = gpu ? gpu_row(&f, row, error)
                   : time_row(&f, config, place->home, place->db, rate, row, error);
   footprint_free(&f);
-  return good;
+  return good && kept_row(config, gpu, channels, &labelling, row, error);
 }
 
 /* The first cell of row `index`; cells: how many it has. */
@@ -183,7 +197,8 @@ static bool works_here(const json_t *config, json_t *row) {
  *  "from"} where it was needed, "power": what its claims could come to (prospect.h), "rows": [{"key", "label", "parameters", "trained" (of them),
  *  "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
- * train_bytes: arena, weights, gradients, the optimiser's states; infer_bytes: arena and weights; from: "measured"
+ * With recompute: "kept_bytes", train_bytes without it. train_bytes: arena, weights, gradients, the
+ * optimiser's states; infer_bytes: arena and weights; from: "measured"
  * or "rate". db: where a bench may be stored. With a GPU: {"gpu", "gpu_bytes"}, and of each row in
  * place of times "launches" and "least_bytes" (moved if each operand of a node is, once), of a
  * step; "scratch_bytes", the most that a node's kernels and libraries take beside its operands.
@@ -252,6 +267,16 @@ static void put_parameters(Sheet *sheet, int r, const json_t *row) {
     sheet_set(sheet, r, 1, "%.1f %s trained of %.1f %s", trained / unit, name, all / unit, name);
 }
 
+/* "97, kept 110" where blocks compute again what would take that much. */
+static void put_training(Sheet *sheet, int r, int column, const json_t *row) {
+  double bytes = field_number(row, "train_bytes");
+  if (json_object_get(row, "kept_bytes"))
+    sheet_set(sheet, r, column, "%.0f, kept %.0f", bytes / 0x1p20,
+              field_number(row, "kept_bytes") / 0x1p20);
+  else
+    sheet_set(sheet, r, column, "%.0f", bytes / 0x1p20);
+}
+
 static Sheet gpu_sheet(const json_t *rows) {
   static const char *const heads[] = {"variant",      "parameters",        "weights MiB",
                                       "GFLOP a step", "least GB a step",   "launches",
@@ -267,7 +292,7 @@ static Sheet gpu_sheet(const json_t *rows) {
     sheet_set(&sheet, i + 1, 3, "%.1f", field_number(row, "flops") / 1e9);
     sheet_set(&sheet, i + 1, 4, "%.1f", field_number(row, "least_bytes") / 1e9);
     sheet_set(&sheet, i + 1, 5, "%.0f", field_number(row, "launches"));
-    sheet_set(&sheet, i + 1, 6, "%.0f", field_number(row, "train_bytes") / 0x1p20);
+    put_training(&sheet, i + 1, 6, row);
     sheet_set(&sheet, i + 1, 7, "%.0f", field_number(row, "scratch_bytes") / 0x1p20);
     sheet_set(&sheet, i + 1, 8, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
   }
@@ -299,7 +324,7 @@ static void put_row(Sheet *sheet, int r, const json_t *row) {
   put_parameters(sheet, r, row);
   sheet_set(sheet, r, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
   sheet_set(sheet, r, 3, "%.1f", field_number(row, "flops") / 1e9);
-  sheet_set(sheet, r, 4, "%.0f", field_number(row, "train_bytes") / 0x1p20);
+  put_training(sheet, r, 4, row);
   sheet_set(sheet, r, 5, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
   sheet_set(sheet, r, 6, measured ? "%.3f" : "~%.1f", field_number(row, "step_s"));
   sheet_set(sheet, r, 7, measured ? "%s" : "~%s", time);
