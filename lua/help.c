@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- ops and blocks --------------------------------------------------------------------------- */
+/* ---- ops and blocks ------------------------------------------------------------------------ */
 
 static void print_option(const Option *o, FILE *out) {
   static const char *const types[] = {"int", "number", "bool", "choice", "list"};
@@ -37,14 +37,22 @@ static bool block_help(const char *name, FILE *out) {
 static bool op_help(const char *name, FILE *out) {
   OpId op = op_find(name);
   if (op == OP_COUNT) return false;
-  print_block(op_table[op]->name, op_table[op]->doc, op_table[op]->options, out);
+  const Op *o = op_table[op];
+  print_block(o->name, o->doc, o->options, out);
+  fprintf(out, "  in:  %d", o->min_in);
+  if (o->max_in > o->min_in) fprintf(out, " to %d", o->max_in);
+  fprintf(out, " value%s\n  out: %d\n", o->max_in == 1 ? "" : "s", o->n_out);
   return true;
 }
 
 static void list_blocks(FILE *out) {
   fputs(
       "Blocks, in a model's file: m.NAME { inputs, option = value, name = \"scope\" }; `help NAME` "
-      "has the options\n\n",
+      "has the options.\nWhat they begin with: m.image (N, D, H, W, channels), m.labels (N, D, H, "
+      "W) "
+      "while training, m.input { name = \"x\",\ngrid = { D, H, W }, channels = C }, which is noise "
+      "in "
+      "plans\n\n",
       out);
   for (int i = 0; i < MODULE_COUNT; i++) {
     const Module *m = module_table[i];
@@ -60,7 +68,7 @@ static void list_ops(FILE *out) {
     fprintf(out, "%-20s %s\n", op_table[i]->name, op_table[i]->doc);
 }
 
-/* ---- options and models ----------------------------------------------------------------------- */
+/* ---- options and models -------------------------------------------------------------------- */
 
 static const char *text(const json_t *row, const char *key) {
   const char *words = json_string_value(json_object_get(row, key));

@@ -112,6 +112,29 @@ plain_head() { # into FILE, with options
   (cd b && dry ../home/experiments/lr_ratio.lua $tiny twist=4 model=./mine.lua) | grep -q " done  *skip"
   "$harness" runs show "$("$harness" runs list --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["trials"][0]["hash"])')" >shown
   grep -q "model  *mine.lua" shown
+  # shellcheck disable=SC2086
+  "$harness" run b/e.lua $tiny -q >/dev/null # tells the trial where its model is now
+  "$harness" report --out report.html >/dev/null
+  [ "$(sql "SELECT count(*) FROM attempts")" -eq 1 ]
+  grep -q "<code>twist=4</code>" report.html
+}
+
+@test "a trial's page has what it reads; options of other models, by which it is known besides, are counted" {
+  # shellcheck disable=SC2086
+  "$harness" run home/experiments/comparison.lua $tiny key_grid=2,2,2 seeds=1 -q >/dev/null
+  "$harness" runs show "$(sql "SELECT hash FROM trials WHERE config LIKE '%\"maskformer\"%'")" >shown
+  grep -q "fpn_width  *32" shown
+  grep -qE "and [0-9]+ options of other models, part of its identity" shown
+  ! grep -q "masked_attention" shown
+}
+
+@test "a model in the tree that cannot be read is in nobody's way" {
+  echo 'return {' >home/lua/harness/models/broken.lua
+  "$harness" help models | grep -q "^broken  *lua/harness/models/broken.lua:2: "
+  "$harness" help fpn_width >/dev/null
+  refused "belongs to mask2former and maskformer" home/experiments/query_count.lua fpn_width=3
+  dry home/experiments/query_count.lua >/dev/null
+  refused "lua/harness/models/broken.lua:2: " home/experiments/lr_ratio.lua model=broken
 }
 
 @test "a model of one's own that is wrong is an error with its file and line, before anything runs" {

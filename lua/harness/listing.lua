@@ -1,20 +1,6 @@
 -- Options and models for those who only read them: help, the report, plans.
 local models = require "harness.model"
 
--- model: nil for what every experiment has, a model's name or path, "*" for all in models/. load: see harness/model.lua.
-local function options(model, load)
-  local list, seen = {}, {}
-  local function add(rows)
-    for _, row in ipairs(rows) do
-      if not seen[row.name] then list[#list + 1] = row end
-      seen[row.name] = true
-    end
-  end
-  add(require "harness.options")
-  for _, name in ipairs(model == "*" and models.names or { model }) do add(models.open(name, load).options) end
-  return list
-end
-
 -- Of models/: { name, doc, options = the model's own }; of one that cannot be read its error is the doc.
 local function all(load)
   local list = {}
@@ -25,7 +11,26 @@ local function all(load)
   return list
 end
 
--- The same of the model in a file elsewhere.
+-- model: nil for what every experiment has, a model's name or path, "*" for all in models/ that can be read. load: see
+-- harness/model.lua.
+local function options(model, load)
+  local list, seen = {}, {}
+  local function add(rows)
+    for _, row in ipairs(rows) do
+      if not seen[row.name] then list[#list + 1] = row end
+      seen[row.name] = true
+    end
+  end
+  add(require "harness.options")
+  if model == "*" then
+    for _, each in ipairs(all(load)) do add(each.options) end
+  elseif model then
+    add(models.open(model, load).options)
+  end
+  return list
+end
+
+-- As `all` has them, of the model in a file elsewhere.
 local function one(load, path)
   local model = models.open(path, load)
   return { name = model.name, doc = model.doc or "", options = model.options }
