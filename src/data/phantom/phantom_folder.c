@@ -98,6 +98,18 @@ static bool case_write(const PhantomOptions *options, int index, const char *dir
   return fine;
 }
 
+static bool cases_write(const PhantomOptions *options, const char *dir, Error *error) {
+  bool good = true;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (int i = 0; i < options->cases; i++) {
+    Error inner = {""};
+    if (case_write(options, i, dir, &inner)) continue;
+#pragma omp critical(phantom)
+    good = fail(error, "%s", inner.text);
+  }
+  return good;
+}
+
 static bool folder_fill(const PhantomOptions *options, const char *dir, Error *error) {
   char path[PATH_BYTES + 64];
   if (!folder_make(dir, error)) return false;
@@ -105,8 +117,7 @@ static bool folder_fill(const PhantomOptions *options, const char *dir, Error *e
   if (!folder_make(path, error)) return false;
   snprintf(path, sizeof path, "%s/labelsTr", dir);
   if (!folder_make(path, error)) return false;
-  for (int i = 0; i < options->cases; i++)
-    if (!case_write(options, i, dir, error)) return false;
+  if (!cases_write(options, dir, error)) return false;
   snprintf(path, sizeof path, "%s/dataset.json", dir);
   json_t *root = dataset_json(options);
   bool fine = json_dump_file(root, path, JSON_INDENT(1)) == 0;
