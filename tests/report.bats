@@ -208,3 +208,14 @@ json.dump({"experiments": [json.load(open("one.json")), json.load(open("two.json
   run grep -q "no two rows" text
   [ "$status" -eq 1 ]
 }
+
+@test "claims of one pair of configurations in two tables are corrected for once" {
+  experiment seeds=5 cases=5
+  "$harness" run -q experiment.json >/dev/null
+  experiment seeds=5 cases=5 rows=3 experiment=again table=7
+  "$harness" run -q experiment.json >/dev/null
+  "$harness" report >/dev/null
+  page >text
+  grep -q "Of 5 claims that could be judged here, 4 supported, 1 contradicted" text
+  grep -q "Corrected for all 3 different claims of this page at once (Holm): 2 supported, 1 contradicted" text
+}

@@ -55,6 +55,9 @@ for row in csv.DictReader(sys.stdin): print(*sys.argv[1:], *(row[name] for name 
 @test "what was stored at 073ebeb is complete, and its tables are the same" {
   nothing_is_missing
   diff <(tables) "$fixture/tables.txt"
+  # verdicts are today's: three seeds have an interval for these cases, but are too few
+  "$harness" table query_count cases=fixed >table
+  [ "$(grep -Ec '^[234] x N .*\[.*\] +1\.000 +too few seeds$' table)" -eq 3 ]
 }
 
 @test "the same commands run nothing, bring the database forward, keep a copy, and print the same tables" {

@@ -64,6 +64,26 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   [[ "$output" == *'cases=fixd: cases are random'*'"fixed"'* ]]
 }
 
+# The fake gains .1 in the first fold and .003 more in each later one: D .106, sd .00474, t(.975, 4) = 2.776.
+@test "folds are paired" {
+  experiment seeds=1 folds=5 rows=2
+  "$harness" run -q experiment.json >table
+  grep -Eq '^2 x N +\+0\.003 +\+0\.106 +\[\+0\.100, \+0\.112\] .* supported$' table
+  grep -q "repetitions with other folds of this data set; paired by the 5 folds that both rows have" table
+  grep -q "spread of the differences of folds 0.0047; these 5 folds see a difference of 0.008 in 80 of 100 tries" table
+  "$harness" table 6 --json | grep -q '"unit": "fold"'
+}
+
+# Seeds spread by .016: .001 is far below what thirty of them see, the paper's .4 above it.
+@test "what no number of seeds that are ever run would show is out of reach" {
+  experiment seeds=5 cases=5 gain=0.001 paper=0.5,0.501,0.9,0.5
+  "$harness" run -q experiment.json >table
+  grep -Eq '^2 x N .* out of reach$' table
+  grep -Eq '^3 x N .* undecided$' table
+  grep -Eq '^4 x N .* undecided$' table
+  grep -q "out of reach: undecided, and 30 seeds would show neither the paper's difference nor ours in 80 of 100 tries" table
+}
+
 @test "patients are units, not their volumes" {
   experiment seeds=5 rows=2 cases=8 "case_name=patient{1:03d}_frame{0:02d}"
   "$harness" run -q experiment.json >table
