@@ -8,7 +8,7 @@
 # make format     clang-format; size: lines per folder; clean
 CC      ?= cc
 CXX     ?= g++
-CFLAGS  ?= -O3 -g -march=native
+CFLAGS  ?= -O3 -g$(if $(NATIVE), -march=native)
 BUILD   ?= build
 VERSION := 0.1.0
 # make V=1 shows the commands
@@ -25,7 +25,7 @@ DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind clang-format lua-check 
                  python3-torch python3-scipy python3-nibabel
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
-ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. -isystem /usr/include/nifti -DVERSION='"$(VERSION)"' -DBUILD_FLAGS='"$(CFLAGS)"' \
+ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. $(if $(NATIVE),-DNATIVE )-isystem /usr/include/nifti -DVERSION='"$(VERSION)"' -DBUILD_FLAGS='"$(CFLAGS)"' \
              $(PACKAGE_FLAGS) $(CPPFLAGS) $(CFLAGS)
 PACKAGE_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(CUDA_LIBS) $(LDLIBS)
@@ -59,12 +59,24 @@ ifneq ($(and $(filter 1,$(CUDA)),$(CPU_ONLY)),)
   $(error CUDA=1, but $(CPU_ONLY))
 endif
 
+# The fast sources are compiled once per form (kernels/cpu/form.h), into one object of which only the names *_FORM are to be
+# seen; the rest once, for every processor of the architecture. NATIVE=1: one form, and all for this machine (-march=native).
+FORMS          := $(if $(NATIVE)$(filter-out x86_64%,$(shell $(CC) -dumpmachine)),native,portable v3 v4)
+FORM_FLAGS_v3  := -march=x86-64-v3 -mtune=znver3
+FORM_FLAGS_v4  := -march=x86-64-v4 -mavx512bf16 -mtune=znver3
+OBJCOPY        := $(shell $(CC) -print-prog-name=objcopy)
+FORMED_LOOPS   := engine/update.c src/machine/fma_peak.c
+FORMED_KERNELS := $(wildcard kernels/*.cpu.c) \
+                  $(filter-out $(addprefix kernels/cpu/,processor.c onednn.c sgemm.c matching.c),$(wildcard kernels/cpu/*.c))
+
 # kernels/NAME.c is compiled twice: in float (the portable kernel) and in double (the oracle).
 KERNEL_NAMES := $(shell sed -n 's/^OP.\([a-z_0-9]*\).*/\1/p' kernels/ops.def 2>/dev/null)
 REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
-LIB_SOURCES  := $(filter-out kernels/cuda/kernel_table.c,$(wildcard kernels/cuda/*.c)) $(wildcard base/*.c kernels/*.c kernels/cpu/*.c kernels/volumes/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/statistics/*.c src/data/*/*.c src/train/*.c \
-                  src/machine/*.c src/store/*.c src/bench/*.c src/report/*.c src/cli/*.c)
-OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE)
+LIB_SOURCES  := $(filter-out kernels/cuda/kernel_table.c $(FORMED_KERNELS) $(FORMED_LOOPS),$(wildcard base/*.c kernels/*.c \
+                  kernels/cpu/*.c kernels/cuda/*.c kernels/volumes/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*/*.c \
+                  $(addprefix src/,train/*.c machine/*.c store/*.c statistics/*.c bench/*.c report/*.c cli/*.c)))
+FORM_OBJECTS := $(FORMS:%=$(BUILD)/forms/%.o)
+OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE) $(FORM_OBJECTS)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
 EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o kernels/cuda/emulator_traffic.o \
@@ -75,7 +87,10 @@ ifeq ($(CPU_ONLY),)
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \
                 -lcudart_static -lstdc++ -lpthread -ldl -lrt
 endif
-MISSING      := $(filter-out $(wildcard $(OBJECTS)),$(OBJECTS))
+FORM_PARTS    = $(patsubst %,$(BUILD)/forms/$(1)/%.o,$(FORMED_LOOPS:%.c=%) \
+                  $(if $(filter-out portable,$(1)),$(FORMED_KERNELS:%.c=%) $(KERNEL_NAMES:%=kernels/%)))
+PARTS        := $(OBJECTS) $(foreach form,$(FORMS),$(call FORM_PARTS,$(form)))
+MISSING      := $(filter-out $(wildcard $(PARTS)),$(PARTS))
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
@@ -97,7 +112,7 @@ CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno
 
 # What is compiled and linked with, each in a file that is written when it is something else: all that depends on it is made
 # anew. The names of what is linked are there too: without a source that was deleted, nothing is newer.
-setting.cc   := $(CC) $(ALL_CFLAGS)
+setting.cc   := $(CC) $(ALL_CFLAGS) $(FORM_FLAGS_v3) $(FORM_FLAGS_v4)
 setting.cxx  := $(CXX) $(CXX_FLAGS)
 setting.nvcc := $(NVCC) $(NVCC_FLAGS)
 setting.link := $(OBJECTS) $(EMULATED) $(LDFLAGS) $(LIBS)
@@ -110,6 +125,18 @@ ifeq ($(CPU_ONLY),)
 $(BUILD)/engine/backend.o: private CPPFLAGS += -DWITH_CUDA
 endif
 $(BUILD)/engine/backend.o: $(BUILD)/setting.link
+
+# The portable form's kernels are the loops of kernels/NAME.c.
+define FORM_RULES
+$(BUILD)/forms/$(1)/%.o: %.c $(BUILD)/setting.cc
+	@mkdir -p $$(@D)
+	$$(say)
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $(FORM_FLAGS_$(1)) -DFORM=$(1) -MMD -MP -c $$< -o $$@
+$(BUILD)/forms/$(1).o: $(call FORM_PARTS,$(1)) $(BUILD)/setting.link
+	@echo '  LD $$@'
+	$$(Q)$$(CC) $$(CFLAGS) -r -nostdlib $$(filter %.o,$$^) -o $$@ && $(OBJCOPY) -w --keep-global-symbol='*_$(1)' $$@
+endef
+$(foreach form,$(FORMS),$(eval $(call FORM_RULES,$(form))))
 
 $(BUILD)/%.f64.o: %.c $(BUILD)/setting.cc
 	@mkdir -p $(@D)
@@ -156,7 +183,7 @@ $(BUILD)/emulated/engine/backend.o: private CPPFLAGS += -DWITH_CUDA
 PLAYED := $(BUILD)/tests/emulated_harness $(BUILD)/tests/emulated_test_cuda
 $(BUILD)/tests/emulated_harness: $(BUILD)/src/cli/main.o
 $(BUILD)/tests/emulated_test_cuda: tests/test_cuda.c $(addprefix $(BUILD)/tests/,op_run.o op_check.o op_fill.o alloc_count.o)
-$(PLAYED): tests/emulated_gpu.c $(filter-out %/src/cli/main.o %/engine/backend.o,$(LIB_SOURCES:%.c=$(BUILD)/%.o)) $(REFERENCE) \
+$(PLAYED): tests/emulated_gpu.c $(filter-out %/src/cli/main.o %/engine/backend.o,$(LIB_SOURCES:%.c=$(BUILD)/%.o)) $(REFERENCE) $(FORM_OBJECTS) \
   $(BUILD)/emulated/engine/backend.o $(EMULATED) $(BUILD)/setting.link
 	$(say)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(filter %.c,$^) $(filter %.o,$^) $(LDFLAGS) $(LIBS) -lstdc++ -o $@
@@ -193,7 +220,7 @@ paper: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	./harness run experiments/all.lua $(if $(SCALE),scale=$(SCALE))
 
-# HARNESS_ISA=v3 BUILD=build/v3 CFLAGS='-O3 -g -march=x86-64-v3' plays a machine with AVX2 on a larger one: kernels, oneDNN, PyTorch.
+# HARNESS_ISA=v3 plays a machine with AVX2 on a larger one: kernels, oneDNN, PyTorch.
 # With nvcc there the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
 CHECKED_CUDA = $(if $(NO_CUDA)$(filter 0,$(CUDA)),,CUDA=1 $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH='$(or $(CARDS),90)'))
 check: deps-test
@@ -206,11 +233,11 @@ check: deps-test
 gpu-check:
 	@MAKE='$(MAKE)' BUILD='$(BUILD)' tests/gpu-check
 
-# What a machine with a GPU needs to run that without a compiler or our libraries, in one archive: built for any x86-64 of
-# the last ten years and for GPU_ARCH.
+# What a machine with a GPU needs to run that without a compiler or our libraries, in one archive: for any x86-64 and for
+# GPU_ARCH.
 GPU_ARCH ?= 90
 gpu-bundle:
-	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/gpu CUDA=1 CUDA_ARCH='$(GPU_ARCH)' CFLAGS='-O3 -g -march=x86-64-v3' \
+	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/gpu CUDA=1 CUDA_ARCH='$(GPU_ARCH)' \
 	  LDFLAGS="-Wl,--disable-new-dtags,-rpath,'\$$\$$ORIGIN/lib'" all $(BUILD)/gpu/tests/test_cuda $(BUILD)/gpu/tests/test_sampled
 	@tests/gpu-bundle $(BUILD)/gpu $(BUILD)/gpu-bundle.tar.gz
 
@@ -223,8 +250,8 @@ objects: $(OBJECTS)
 
 # The C tests and the oracles under the address and undefined-behaviour sanitizers (which make gcc see
 # truncation and uninitialised values where there are none); the ops, the engine and a few models under
-# valgrind, without AVX-512, which it does not know.
-SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -march=native -fno-omit-frame-pointer \
+# valgrind, which has no AVX-512, so that the form for AVX2 runs.
+SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer \
   -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation -Wno-maybe-uninitialized'
 sanitize:
 	@$(MAKE) --no-print-directory $(SANITIZE) sanitize-run
@@ -232,7 +259,7 @@ sanitize-run: $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver $(BU
 	@set -e; for test in $(TESTS); do echo "$$test"; $$test $$(case $$test in *test_ops) echo --small;; esac); done
 	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver --models $(BUILD)/tests/model_driver --updates $(BUILD)/tests/update_driver
 
-MEMCHECK = BUILD=$(BUILD)/memcheck CFLAGS='-O1 -g -march=x86-64-v3'
+MEMCHECK = BUILD=$(BUILD)/memcheck CFLAGS='-O1 -g'
 VALGRIND = valgrind -q --error-exitcode=1 --leak-check=full --show-leak-kinds=definite \
   --errors-for-leak-kinds=definite --soname-synonyms=somalloc=NONE
 memcheck:

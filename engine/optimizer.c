@@ -43,17 +43,13 @@ const OptimizerRow optimizer_table[OPTIMIZERS] = {
                        .options = sgd_options,
                        .states = 1,
                        .state = {"momentum"},
-                       .pace = sgd_pace,
-                       .update_float = update_float_sgd,
-                       .update_double = update_double_sgd},
+                       .pace = sgd_pace},
     [OPTIMIZER_adamw] = {.name = "adamw",
                          .doc = "Adam with decoupled weight decay",
                          .options = adamw_options,
                          .states = 2,
                          .state = {"exp_avg", "exp_avg_sq"},
-                         .pace = adamw_pace,
-                         .update_float = update_float_adamw,
-                         .update_double = update_double_adamw},
+                         .pace = adamw_pace},
 };
 
 const OptimizerRow *optimizer_find(const char *name) {
@@ -88,6 +84,7 @@ enum { CHUNK = 4096 };
 static double gradient_norm(const Params *params) {
   const void *gradient = params->host[BLOCK_GRADIENT];
   size_t elements = params->elements[PARAM_TRAINED];
+  const UpdateLoops *loops = &FORM_OF(update_loops);
   int64_t chunks = (int64_t)(elements + CHUNK - 1) / CHUNK;
   double total = 0;
   enum { STRIDE = 1024 };
@@ -98,8 +95,9 @@ static double gradient_norm(const Params *params) {
     for (int64_t c = 0; c < end; c++) {
       size_t first = (size_t)(base + c) * CHUNK;
       size_t count = elements - first < CHUNK ? elements - first : CHUNK;
-      partial[c] = params->real == F64 ? squares_double((const double *)gradient + first, count)
-                                       : squares_float((const float *)gradient + first, count);
+      partial[c] = params->real == F64
+                       ? loops->squares_double((const double *)gradient + first, count)
+                       : loops->squares_float((const float *)gradient + first, count);
     }
     for (int64_t c = 0; c < end; c++) total += partial[c];
   }
@@ -107,13 +105,15 @@ static double gradient_norm(const Params *params) {
 }
 
 static void update(const UpdateOf *of, const Params *params, const Param *param) {
-  const OptimizerRow *row = &optimizer_table[of->optimizer->id];
+  OptimizerId id = of->optimizer->id;
+  const UpdateLoops *loops = &FORM_OF(update_loops);
   int64_t count = tensor_count(&param->shape);
   void *w = params_weight(params, param), *g = params_gradient(params, param);
   void *state[MAX_STATES] = {NULL};
-  for (int i = 0; i < row->states; i++)
+  for (int i = 0; i < optimizer_table[id].states; i++)
     state[i] = params_at(params, params->host[BLOCK_STATE + i], param);
-  (params->real == F64 ? row->update_double : row->update_float)(of, count, w, g, state);
+  (params->real == F64 ? loops->update_double[id] : loops->update_float[id])(of, count, w, g,
+                                                                             state);
 }
 
 double optimizer_step(const Optimizer *optimizer, Params *params, double rate) {

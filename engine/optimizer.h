@@ -62,7 +62,6 @@ typedef struct OptimizerRow {
   /* Of update number `update`, from 1, into a class: lr, and wd or 0. */
   void (*pace)(const Optimizer *optimizer, int64_t update, double lr, double wd, double *rate,
                double *decay, double *root);
-  Update *update_float, *update_double;
 } OptimizerRow;
 
 extern const OptimizerRow optimizer_table[OPTIMIZERS];

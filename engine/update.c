@@ -6,7 +6,7 @@ enum { LANES = 32 };
 
 /* In LANES sums that run side by side. */
 #define SQUARES(TYPE)                                                                              \
-  double squares_##TYPE(const TYPE *g, size_t count) {                                             \
+  static double squares_##TYPE(const TYPE *g, size_t count) {                                      \
     double sum[LANES] = {0}, total = 0;                                                            \
     size_t i = 0;                                                                                  \
     for (; i + LANES <= count; i += LANES)                                                         \
@@ -19,8 +19,8 @@ SQUARES(float)
 SQUARES(double)
 
 #define SGD(TYPE)                                                                                  \
-  void update_##TYPE##_sgd(const UpdateOf *of, int64_t count, void *weight, const void *gradient,  \
-                           void *const state[MAX_STATES]) {                                        \
+  static void update_##TYPE##_sgd(const UpdateOf *of, int64_t count, void *weight,                 \
+                                  const void *gradient, void *const state[MAX_STATES]) {           \
     TYPE *restrict w = weight, *restrict m = state[0];                                             \
     const TYPE *restrict g = gradient;                                                             \
     const TYPE rate = (TYPE)of->rate, decay = (TYPE)of->decay, scale = (TYPE)of->scale;            \
@@ -36,8 +36,8 @@ SGD(double)
 
 /* 1 - beta is rounded once, as PyTorch hands it to its loops. */
 #define ADAMW(TYPE, ROOT)                                                                          \
-  void update_##TYPE##_adamw(const UpdateOf *of, int64_t count, void *weight,                      \
-                             const void *gradient, void *const state[MAX_STATES]) {                \
+  static void update_##TYPE##_adamw(const UpdateOf *of, int64_t count, void *weight,               \
+                                    const void *gradient, void *const state[MAX_STATES]) {         \
     TYPE *restrict w = weight, *restrict m = state[0], *restrict v = state[1];                     \
     const TYPE *restrict g = gradient;                                                             \
     const Optimizer *o = of->optimizer;                                                            \
@@ -53,3 +53,14 @@ SGD(double)
   }
 ADAMW(float, sqrtf)
 ADAMW(double, sqrt)
+
+const UpdateLoops FORM_NAME(update_loops) = {
+    .squares_float = squares_float,
+    .squares_double = squares_double,
+#define OPTIMIZER(name) .update_float[OPTIMIZER_##name] = update_float_##name,
+#include "engine/optimizers.def"
+#undef OPTIMIZER
+#define OPTIMIZER(name) .update_double[OPTIMIZER_##name] = update_double_##name,
+#include "engine/optimizers.def"
+#undef OPTIMIZER
+};

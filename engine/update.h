@@ -4,13 +4,15 @@
 #define ENGINE_UPDATE_H
 
 #include "engine/optimizer.h"
+#include "kernels/cpu/form.h"
 
-/* The sum of squares of `count` numbers, in a fixed order. */
-double squares_float(const float *g, size_t count);
-double squares_double(const double *g, size_t count);
-
-#define OPTIMIZER(name) Update update_float_##name, update_double_##name;
-#include "engine/optimizers.def"
-#undef OPTIMIZER
+typedef struct UpdateLoops {
+  /* The sum of squares of `count` numbers, in a fixed order. */
+  double (*squares_float)(const float *g, size_t count);
+  double (*squares_double)(const double *g, size_t count);
+  Update *update_float[OPTIMIZERS], *update_double[OPTIMIZERS];
+} UpdateLoops;
+extern const UpdateLoops update_loops;
+FORM_DECLARE(update_loops)
 
 #endif

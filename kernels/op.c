@@ -1,16 +1,11 @@
 /* The op table and what little can be said about tensors without knowing an op. */
 #include "kernels/op.h"
+#include "kernels/cpu/form.h"
 #include "kernels/options.h"
 
 #include <string.h>
 
 #define OP(name, cpu, cuda) extern const Op op_##name##_float, op_##name##_double;
-#include "kernels/ops.def"
-#undef OP
-
-#define DECLARE_FAST(name) extern const Kernel name##_cpu;
-#define DECLARE_PLAIN(name)
-#define OP(name, cpu, cuda) DECLARE_##cpu(name)
 #include "kernels/ops.def"
 #undef OP
 
@@ -32,13 +27,14 @@ const Kernel *const kernels_portable[OP_COUNT] = {
 #undef OP
 };
 
-#define KERNEL_FAST(name)  &name##_cpu
-#define KERNEL_PLAIN(name) &op_##name##_float.reference
-const Kernel *const kernels_cpu[OP_COUNT] = {
-#define OP(name, cpu, cuda) KERNEL_##cpu(name),
-#include "kernels/ops.def"
-#undef OP
-};
+extern const Kernel *const kernels[OP_COUNT]; /* of one form */
+FORM_DECLARE(kernels)
+const Kernel *kernels_cpu[OP_COUNT];
+
+/* Before main, since backends name the table as a constant. */
+__attribute__((constructor)) static void kernels_choose(void) {
+  memcpy(kernels_cpu, FORM_OF(kernels), sizeof kernels_cpu);
+}
 
 OpId op_find(const char *name) {
   int id = 0;

@@ -182,7 +182,8 @@ typedef enum OpId {
 extern const Op *const op_table[OP_COUNT]; /* float rows: names, shapes, options, costs */
 extern const Kernel *const kernels_reference[OP_COUNT]; /* double */
 extern const Kernel *const kernels_portable[OP_COUNT];  /* float, reference loops */
-extern const Kernel *const kernels_cpu[OP_COUNT]; /* float, the fast form where there is one */
+/* float, the fastest that the processor can run: filled before main (kernels/cpu/form.h) */
+extern const Kernel *kernels_cpu[OP_COUNT];
 
 OpId op_find(const char *name); /* OP_COUNT when there is none */
 /* SAVES_IN/SAVES_OUT bits of what backward reads in this call, for the gradients in call->wants. */

@@ -3,9 +3,11 @@
  * agree with the double reference; asking for fewer gradients changes none of the others; in place
  * equals out of place. What each single call is watched for: tests/op_run.h.
  *
- *   build/tests/test_ops [--slow] [--small] [NAME ...]
+ *   build/tests/test_ops [--slow] [--small] [--kernels] [NAME ...]
  * --slow: the double reference also runs on the shapes where it takes seconds. --small: no bench
- * shapes and few finite differences (for memory checkers). */
+ * shapes and few finite differences (for memory checkers). --kernels: the reference itself is not
+ * checked. Without HARNESS_ISA the kernels of every form that the processor can run are checked,
+ * those of the lesser ones in processes of their own. */
 #include "base/rng.h"
 #include "kernels/cpu/processor.h"
 #include "kernels/op_case.h"
@@ -16,9 +18,10 @@
 #include <omp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-static struct { bool slow, small; } settings;
+static struct { bool slow, small, kernels; } settings;
 
 static struct { int passed, failed, skipped; } totals;
 
@@ -219,8 +222,10 @@ static void check_case(OpId id, const OpCase *c) {
   bool good = op_case_run(&reference, id, c, F64, kernels_reference[id], &error);
   if (good) {
     compared = affordable(&reference);
-    good = (!compared || check_reference(id, c, &reference, &error)) &&
-           check_kernels(id, c, compared ? &reference : NULL, &error);
+    good =
+        (compared && settings.kernels ? op_run_both(&reference, &error)
+                                      : !compared || check_reference(id, c, &reference, &error)) &&
+        check_kernels(id, c, compared ? &reference : NULL, &error);
     op_run_free(&reference);
   }
   report.cases++;
@@ -256,12 +261,48 @@ static bool flag(const char *name, int argc, char **argv) {
   return false;
 }
 
+/* Whether all went well in a process that may use no more than this. */
+static bool form_passes(Isa isa, int argc, char **argv) {
+  char **arguments = calloc((size_t)argc + 2, sizeof *arguments), kernels[] = "--kernels";
+  CHECK(arguments, "out of memory");
+  memcpy(arguments, argv, (size_t)argc * sizeof *arguments);
+  arguments[argc] = kernels;
+  printf("kernels of %s:\n", isa_name(isa));
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) {
+    setenv("HARNESS_ISA", isa_name(isa), 1);
+    execv("/proc/self/exe", arguments);
+    _exit(127);
+  }
+  int status = 1;
+  free(arguments);
+  return waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* That of the portable form is checked beside every other. */
+static void check_other_forms(int argc, char **argv) {
+  static const Isa forms[] = {ISA_V3, ISA_V4};
+  Isa used = processor_kernels();
+  for (size_t i = 0; i < sizeof forms / sizeof *forms && !getenv("HARNESS_ISA"); i++) {
+    Isa next = i + 1 < sizeof forms / sizeof *forms ? forms[i + 1] : ISA_COUNT;
+    if (used < forms[i]) {
+      printf("skip kernels of %s: this processor has %s\n", isa_name(forms[i]), isa_name(used));
+      totals.skipped++;
+    } else if (used >= next && !form_passes(forms[i], argc, argv)) {
+      printf("FAIL kernels of %s\n", isa_name(forms[i]));
+      totals.failed++;
+    }
+  }
+}
+
 int main(int argc, char **argv) {
   signal(SIGSEGV, crashed);
   signal(SIGABRT, crashed);
   signal(SIGFPE, crashed);
   settings.slow = flag("--slow", argc, argv);
   settings.small = flag("--small", argc, argv);
+  settings.kernels = flag("--kernels", argc, argv);
   for (int i = 1; i < argc; i++)
     if (argv[i][0] != '-' && op_find(argv[i]) == OP_COUNT) {
       fprintf(stderr, "test_ops: no op '%s'\n", argv[i]);
@@ -283,6 +324,7 @@ int main(int argc, char **argv) {
     printf("skip bf16 of every op: %s\n", processor_no_bf16());
     totals.skipped++;
   }
+  check_other_forms(argc, argv);
   printf("%d passed, %d failed, %d skipped\n", totals.passed, totals.failed, totals.skipped);
   return totals.failed > 0;
 }

@@ -7,10 +7,6 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/op.h"
 
-#if defined __AVX512F__
-#include <immintrin.h>
-#endif
-
 typedef uint16_t Bf16;
 typedef uint16_t HalfVec __attribute__((vector_size(VEC_BYTES / 2)));
 
@@ -29,7 +25,7 @@ INLINE Bf16 bf16_of(float x) {
 }
 
 INLINE Vec vec_load_bf16(const Bf16 *from) {
-#if defined __AVX512F__ /* GCC 12 splits the conversion of the other branch into two halves */
+#if defined SIMD_AVX512 /* GCC 12 splits the conversion of the other branch into two halves */
   return (Vec)_mm512_slli_epi32(
       _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from)), 16);
 #else
@@ -41,7 +37,7 @@ INLINE Vec vec_load_bf16(const Bf16 *from) {
 }
 
 INLINE void vec_store_bf16(Bf16 *to, Vec v) {
-#if defined __AVX512BF16__
+#if defined SIMD_BF16
   __m256bh half = _mm512_cvtneps_pbh((__m512)v);
   memcpy(to, &half, sizeof half);
 #else
@@ -51,7 +47,7 @@ INLINE void vec_store_bf16(Bf16 *to, Vec v) {
 
 /* Rounded to bf16, still a register of floats. */
 INLINE Vec vec_round_bf16(Vec v) {
-#if defined __AVX512BF16__
+#if defined SIMD_BF16
   return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v)), 16);
 #else
   Bf16 half[VEC];
@@ -60,9 +56,22 @@ INLINE Vec vec_round_bf16(Vec v) {
 #endif
 }
 
+/* Both rounded, lane by lane one of `even` and the one of `odd` after it. */
+INLINE IntVec vec_pair_bf16(Vec even, Vec odd) {
+#if defined SIMD_BF16
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
+  return (IntVec)_mm512_permutexvar_epi16(order, both);
+#else
+  typedef uint32_t Bits __attribute__((vector_size(VEC_BYTES)));
+  return (IntVec)((Bits)vec_round_bf16(even) >> 16 | (Bits)vec_round_bf16(odd));
+#endif
+}
+
 /* sum + a0 b0 + a1 b1 in each lane of pairs of bf16. */
 INLINE Vec vec_dot_bf16(Vec sum, IntVec a, IntVec b) {
-#if defined __AVX512BF16__
+#if defined SIMD_BF16
   return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
 #else
   IntVec high = {0};

@@ -1,4 +1,5 @@
-#include "kernels/cpu/processor.h"
+#include "kernels/cpu/form.h"
+#include "kernels/cpu/simd.h"
 
 #include <dnnl.h>
 #include <pthread.h>
@@ -38,19 +39,6 @@ static Isa processor_has(void) {
 #endif
 }
 
-Isa processor_kernels(void) {
-#if !defined __AVX2__ || !defined __FMA__
-  return ISA_PORTABLE;
-#elif !defined __AVX512F__ || !defined __AVX512BW__ || !defined __AVX512CD__ ||                    \
-    !defined __AVX512DQ__ || !defined __AVX512VL__
-  return ISA_V3;
-#elif !defined __AVX512BF16__
-  return ISA_V4;
-#else
-  return ISA_V4_BF16;
-#endif
-}
-
 /* ---- what is used ---------------------------------------------------------------------------- */
 
 static void list_choices(Isa most, char *text, size_t bytes) {
@@ -59,38 +47,54 @@ static void list_choices(Isa most, char *text, size_t bytes) {
     used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? ", " : "", levels[i].name);
 }
 
-bool isa_choose(Isa processor, Isa built, const char *asked, Isa *isa, Error *error) {
+bool isa_choose(Isa processor, Isa least, const char *asked, Isa *isa, Error *error) {
   char choices[64];
   int found = 0;
-  if (built > processor)
+  if (least > processor)
     return fail(error,
                 "this program was compiled for %s, this processor has %s: compile it here (make "
-                "clean all), or for any of the two (CFLAGS='-O3 -g -march=x86-64-v3')",
-                levels[built].name, levels[processor].name);
+                "clean all), or for every processor (without NATIVE=1 or -march in CFLAGS)",
+                levels[least].name, levels[processor].name);
   *isa = processor;
   if (!asked || !asked[0]) return true;
   while (found < ISA_COUNT && strcmp(levels[found].name, asked) != 0) found++;
   *isa = (Isa)found;
-  if (found <= (int)built) return true;
-  list_choices(built, choices, sizeof choices);
+  if (found <= (int)processor) return true;
+  *isa = processor;
+  list_choices(processor, choices, sizeof choices);
   if (found == ISA_COUNT)
     return fail(error, "HARNESS_ISA=%s is no instruction set; here it is one of: %s", asked,
                 choices);
-  bool lacks = found > (int)processor;
-  return fail(error, "HARNESS_ISA=%s: this %s %s; here it is one of: %s", asked,
-              lacks ? "processor has no more than" : "program was compiled for no more than",
-              levels[lacks ? processor : built].name, choices);
+  return fail(error, "HARNESS_ISA=%s: this processor has no more than %s; here it is one of: %s",
+              asked, levels[processor].name, choices);
 }
 
 static Isa chosen(Error *error) {
   Isa isa = ISA_PORTABLE;
-  isa_choose(processor_has(), processor_kernels(), getenv("HARNESS_ISA"), &isa, error);
+  isa_choose(processor_has(), SIMD_ISA, getenv("HARNESS_ISA"), &isa, error);
   return isa;
 }
 
 bool processor_check(Error *error) {
   chosen(error);
   return !error->text[0];
+}
+
+static Isa form;
+
+static void choose_form(void) {
+  Error ignored = {""}; /* processor_check tells */
+  form = chosen(&ignored);
+}
+
+Isa processor_kernels(void) {
+#if defined FORM_ONE
+  return SIMD_ISA;
+#else
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, choose_form);
+  return form;
+#endif
 }
 
 static Isa libraries;
@@ -118,17 +122,33 @@ Isa processor_libraries(void) {
 
 void processor_isa(char *text, size_t bytes) {
   Isa own = processor_kernels(), other = processor_libraries();
+#if defined FORM_ONE
+  const char *kind = "native ";
+#else
+  const char *kind = "";
+#endif
   if (own == other)
-    snprintf(text, bytes, "%s", levels[own].name);
+    snprintf(text, bytes, "%s%s", kind, levels[own].name);
   else
-    snprintf(text, bytes, "kernels %s, libraries %s", levels[own].name, levels[other].name);
+    snprintf(text, bytes, "%skernels %s, libraries %s", kind, levels[own].name, levels[other].name);
+}
+
+const char *processor_no_simd(void) {
+#if !defined FORM_ONE
+  Error none = {""};
+  if (processor_has() < ISA_V3)
+    return "this processor has no AVX2 with FMA: the portable loops run, many times slower";
+  if (chosen(&none) < ISA_V3)
+    return "HARNESS_ISA=portable: the portable loops run, many times slower";
+#endif
+  return NULL;
 }
 
 const char *processor_no_bf16(void) {
   Error none = {""};
   if (processor_has() < ISA_V4_BF16) return "this processor has no bf16 arithmetic (avx512_bf16)";
-  if (processor_kernels() < ISA_V4_BF16) return "this program was compiled without avx512_bf16";
   if (chosen(&none) < ISA_V4_BF16) return "HARNESS_ISA leaves no bf16 arithmetic";
+  if (processor_kernels() < ISA_V4_BF16) return "this program was compiled without avx512_bf16";
   return processor_libraries() < ISA_V4_BF16 ? "oneDNN is kept from bf16 (ONEDNN_MAX_CPU_ISA)"
                                              : NULL;
 }

@@ -1,5 +1,6 @@
-/* What the processor may do: the one place that asks it. Our own kernels are what the compiler made
- * of them; oneDNN and a PyTorch beside us look for themselves and are held to what is said here. */
+/* What the processor may do: the one place that asks it. The form of our own kernels
+ * (kernels/cpu/form.h) is chosen by it; oneDNN and a PyTorch beside us look for themselves and are
+ * held to what is said here. */
 #ifndef KERNELS_CPU_PROCESSOR_H
 #define KERNELS_CPU_PROCESSOR_H
 
@@ -14,21 +15,23 @@ typedef enum Isa { ISA_PORTABLE, ISA_V3, ISA_V4, ISA_V4_BF16, ISA_COUNT } Isa;
 
 const char *isa_name(Isa isa);
 
-/* What libraries may use of what the processor has, by HARNESS_ISA (`asked`; NULL or empty: all).
- * That can only be less: neither more than the processor has, nor than the kernels were compiled
- * for (`built`), which then would lag behind. A program that was compiled for more than the
- * processor has is an error too. */
-bool isa_choose(Isa processor, Isa built, const char *asked, Isa *isa, Error *error);
+/* What is used of what the processor has, by HARNESS_ISA (`asked`; NULL or empty: all). That can
+ * only be less. `least`: what the program needs, more than portable where it was compiled for one
+ * machine (NATIVE=1); a processor that has less is an error too. */
+bool isa_choose(Isa processor, Isa least, const char *asked, Isa *isa, Error *error);
 
 /* Whether this program fits this processor and HARNESS_ISA names a set of instructions that is
  * there. Call it once at the start; what follows ends the process where this would have said no. */
 bool processor_check(Error *error);
 
-Isa processor_kernels(void);   /* what our own kernels were compiled for */
+Isa processor_kernels(void);   /* what our own kernels use: the form that runs */
 Isa processor_libraries(void); /* what oneDNN uses; asking holds it to that from then on */
-/* "v3"; where the two differ "kernels v4+bf16, libraries v3". */
+/* "v3"; where the two differ "kernels v4+bf16, libraries v3"; after "native " where the kernels
+ * were compiled for one machine. */
 void processor_isa(char *text, size_t bytes);
 
+/* Why the reference loops must serve for kernels, as a sentence; NULL: there are faster ones. */
+const char *processor_no_simd(void);
 /* Why bf16 cannot be used, as half a sentence; NULL: it can. It takes all three: processor, kernels
  * and oneDNN multiply it (every processor with AMX has AVX512-BF16 too). Without, storage in bf16
  * would be slower than in float. */

@@ -1,19 +1,41 @@
 /* One SIMD register of floats in GCC's vector extension: the compiler maps it to whatever the
- * target has. For loops that must keep sums in registers; the rest is plain loops. */
+ * target has. For loops that must keep sums in registers; the rest is plain loops. The only place
+ * that asks what a form may use. */
 #ifndef KERNELS_CPU_SIMD_H
 #define KERNELS_CPU_SIMD_H
+
+#include "kernels/cpu/processor.h"
 
 #include <stdint.h>
 #include <string.h>
 
-#if defined __AVX512F__
+#if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512CD__ && defined __AVX512DQ__ && \
+    defined __AVX512VL__
 #include <immintrin.h>
+#define SIMD_AVX512 1
 enum { VEC_BYTES = 64 };
 #elif defined __AVX__
 enum { VEC_BYTES = 32 };
 #else
 enum { VEC_BYTES = 16 };
 #endif
+
+/* Of what may be BF16 only where the processor multiplies it (processor_no_bf16): the form for
+ * AVX-512 has these instructions on processors that have not. */
+#if defined SIMD_AVX512 && defined __AVX512BF16__
+#define SIMD_BF16 1
+#endif
+
+#if defined SIMD_BF16
+#define SIMD_ISA ISA_V4_BF16
+#elif defined SIMD_AVX512
+#define SIMD_ISA ISA_V4
+#elif defined __AVX2__ && defined __FMA__
+#define SIMD_ISA ISA_V3
+#else
+#define SIMD_ISA ISA_PORTABLE
+#endif
+
 enum { VEC = VEC_BYTES / 4 }; /* lanes */
 
 #ifndef INLINE
@@ -35,7 +57,7 @@ static inline void vec_store(float *to, Vec v) {
 
 /* The first `lanes` of them; the others are zero, or left alone. */
 static inline Vec vec_load_part(const float *from, int64_t lanes) {
-#if defined __AVX512F__
+#if defined SIMD_AVX512
   return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), from);
 #else
   Vec v = {0};
@@ -45,7 +67,7 @@ static inline Vec vec_load_part(const float *from, int64_t lanes) {
 }
 
 static inline void vec_store_part(float *to, Vec v, int64_t lanes) {
-#if defined __AVX512F__
+#if defined SIMD_AVX512
   _mm512_mask_storeu_ps(to, (__mmask16)((1u << lanes) - 1), (__m512)v);
 #else
   memcpy(to, &v, (size_t)lanes * sizeof(float));

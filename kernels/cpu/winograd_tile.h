@@ -43,11 +43,8 @@ INLINE void point_store(Point *to, Vec v, Pairing pairing) {
 
 /* point_store of an even tile and the odd one after it, together. */
 INLINE void point_store_pair(Point *to, Vec even, Vec odd) {
-#if POINT_BF16 && defined __AVX512BF16__
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
-                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)odd, (__m512)even);
-  both = _mm512_permutexvar_epi16(order, both);
+#if POINT_BF16
+  IntVec both = vec_pair_bf16(even, odd);
   memcpy(to, &both, sizeof both);
 #else
   point_store(to, even, EVEN);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "engine/host_memory.h"
 #include "kernels/mode.h"
+#include "src/machine/fma_peak.h"
 
 #include <math.h>
 #include <omp.h>
@@ -12,34 +13,18 @@
 
 /* ---- ceilings -------------------------------------------------------------------------------- */
 
-typedef float Vec __attribute__((vector_size(64)));
-enum { CHAINS = 12, FMA_TURNS = 20000 }; /* chains enough to hide the latency of an FMA */
-
-/* The multiplier in[0] is 1 and the addend in[1] 0, but the compiler does not know; reading and
- * writing what is volatile keeps the work between two looks at the clock. */
-static __attribute__((noinline)) void fma_chains(const volatile float *in, volatile float *out) {
-  Vec x[CHAINS], a, b;
-  for (int l = 0; l < (int)(sizeof a / sizeof a[0]); l++) a[l] = in[0], b[l] = in[1];
-  for (int c = 0; c < CHAINS; c++) x[c] = a;
-  for (int turn = 0; turn < FMA_TURNS; turn++)
-#pragma GCC unroll 12
-    for (int c = 0; c < CHAINS; c++) x[c] = x[c] * a + b;
-  for (int c = 1; c < CHAINS; c++) x[0] += x[c];
-  *out = x[0][0];
-}
-
 /* The sum of what each thread reaches at its best: a thread that the system takes away for a while
  * says nothing about the arithmetic. */
 static double fma_rate(int threads, double seconds) {
   static const volatile float one_zero[2] = {1, 0};
-  double sum = 0, flops = 2.0 * FMA_TURNS * CHAINS * (sizeof(Vec) / sizeof(float));
+  double sum = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : sum)
   {
-    double least = INFINITY, start = seconds_now();
+    double least = INFINITY, flops = 0, start = seconds_now();
     volatile float sink;
     do {
       double from = seconds_now();
-      fma_chains(one_zero, &sink);
+      flops = FORM_OF(fma_peak)(one_zero, &sink);
       least = fmin(least, seconds_now() - from);
     } while (seconds_now() - start < seconds);
     sum += flops / least / 1e9;
