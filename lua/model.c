@@ -347,6 +347,26 @@ static bool take_files(lua_State *L, int first, Graph *graph, Model *model, Erro
   return true;
 }
 
+/* Their readers rely on it, so a model of one's own cannot return anything else. partial: what can
+ * be planned and timed alone. */
+static bool check_shapes(const Model *model, bool partial, const char *name,
+                         const ModelShape *shape, Error *error) {
+  if (shape->training)
+    return tensor_count(&model->loss->tensor) == 1 ||
+           fail(error, "model %s: its loss is %s, expected one number", name,
+                tensor_shape_text(&model->loss->tensor));
+  if (partial) return true;
+  const Tensor *map = &model->map->tensor, *image = &model->image->tensor;
+  bool good = map->rank == 5 && map->dim[4] == shape->classes;
+  for (int i = 0; i < 4; i++) good = good && map->dim[i] == image->dim[i];
+  if (good) return true;
+  return fail(error,
+              "model %s: its map is %s, expected a value for each of %d classes on the image's "
+              "grid, %d x %d x %d",
+              name, tensor_shape_text(map), shape->classes, shape->patch[0], shape->patch[1],
+              shape->patch[2]);
+}
+
 static bool run_model(lua_State *L, Builder *builder, const json_t *config, const ModelShape *shape,
                       Model *model, Error *error) {
   if (!sandbox_require(L, "harness.model", error)) return false;
@@ -382,28 +402,8 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
                 shape->training ? "loss" : "map",
                 shape->training ? "while training (m.labels is there) it returns { loss = ... }"
                                 : "in inference (no m.labels) it returns { map = ... }");
-  return true;
-}
-
-/* Whoever reads them relies on it, so a model of one's own cannot return anything else. What is only
- * planned and timed is no map of classes. */
-static bool check_shapes(const Model *model, const json_t *config, const ModelShape *shape,
-                         Error *error) {
-  const char *name = json_string_value(json_object_get(config, "model"));
-  if (shape->training)
-    return tensor_count(&model->loss->tensor) == 1 ||
-           fail(error, "model %s: its loss is %s, expected one number", name,
-                tensor_shape_text(&model->loss->tensor));
-  if (json_object_get(config, "kind")) return true;
-  const Tensor *map = &model->map->tensor, *image = &model->image->tensor;
-  bool good = map->rank == 5 && map->dim[4] == shape->classes;
-  for (int i = 0; i < 4; i++) good = good && map->dim[i] == image->dim[i];
-  if (good) return true;
-  return fail(error,
-              "model %s: its map is %s, expected a value for each of %d classes on the image's "
-              "grid, %d x %d x %d",
-              name, tensor_shape_text(map), shape->classes, shape->patch[0], shape->patch[1],
-              shape->patch[2]);
+  lua_getfield(L, -1, "partial");
+  return check_shapes(model, lua_toboolean(L, -1), name, shape, error);
 }
 
 bool model_build(const char *home, const json_t *config, const ModelShape *shape, Graph *graph,
@@ -422,8 +422,7 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
   Builder builder = {graph, shape->batch};
-  bool good = run_model(L, &builder, config, shape, model, error) &&
-              check_shapes(model, config, shape, error);
+  bool good = run_model(L, &builder, config, shape, model, error);
   lua_close(L);
   if (good && shape->training) good = freeze_check(graph->params, graph->freeze, error);
   graph->where = "";

@@ -21,9 +21,9 @@ static bool readable(const char *path) {
   return file != NULL;
 }
 
-/* Whose files they are decides where `require` looks: HOME's own, or a file elsewhere with what lies
- * beside it. The upvalues of `require`: home, and of a file elsewhere its folder ("/a/b/"), and that
- * folder as messages show it. */
+/* Whose files they are decides where `require` looks: HOME's own, or a file elsewhere with what
+ * lies beside it. The upvalues of `require`: home, and of a file elsewhere its folder ("/a/b/"),
+ * and that folder as messages show it. */
 enum { UP_HOME = 1, UP_FOLDER, UP_SHOWN };
 
 static bool starts(const char *text, const char *prefix) {

@@ -52,7 +52,7 @@ static bool is_subcommand(const char *name) {
   return found;
 }
 
-/* A word that nothing is called by: the subcommand that was meant, or what else there is help of. */
+/* Nothing is called by this word: the subcommand that was meant, or what else there is help of. */
 static int help_unknown(const char *home, const char *word) {
   const char *names[sizeof commands / sizeof *commands];
   int count = 0;

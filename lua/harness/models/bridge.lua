@@ -1,5 +1,5 @@
 -- A bridge alone, for plans and timings: the encoder's features are inputs, with gradients as an encoder
--- would want them; a loss on every scale that the bridge rewrites stands for the decoder.
+-- would want them; a loss on every scale that the bridge rewrites stands for the decoder. partial: no map of classes.
 local encoder = require "harness.parts.encoder"
 local fusion = require "harness.parts.fusion"
 
@@ -11,7 +11,7 @@ local function build(m, c)
     scales[i] = m.input { name = "scale" .. i, grid = grids[i], channels = width }
   end
   local fused = fusion.build(m, c, scales)
-  if not m.labels then return { map = fused[#fused] } end
+  if not m.labels then return { map = fused[#fused], partial = true } end
   local losses, rewritten = {}, c.bridge == "standard" and c.standard_scales or c.query_scales
   for i = #scales - rewritten + 1, #scales do
     losses[#losses + 1] = m.op.voxel_loss { fused[i], m.input { name = "labels" .. i, grid = grids[i] } }
