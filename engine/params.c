@@ -149,6 +149,20 @@ bool params_allocate(Params *params, uint64_t seed, Error *error) {
   return true;
 }
 
+/* What lies on both sides and travels between them. */
+static bool travels(const Params *params, int block) {
+  return params->device[block] && block != BLOCK_GRADIENT;
+}
+
+static void send(const Params *params) {
+  for (int b = 0; b < PARAM_BLOCKS; b++) {
+    if (!travels(params, b)) continue;
+    params->place->device->copy_in(params->device[b], params->host[b],
+                                   params_block_bytes(params, b));
+    half_weights_stale(params->device[b]);
+  }
+}
+
 bool params_place(Params *params, const Backend *backend, Error *error) {
   if (params->place) return true;
   params->place = backend;
@@ -161,27 +175,13 @@ bool params_place(Params *params, const Backend *backend, Error *error) {
   if (params->device[BLOCK_GRADIENT])
     backend->device->zero(params->device[BLOCK_GRADIENT],
                           params_block_bytes(params, BLOCK_GRADIENT));
-  params_send(params);
+  send(params);
   return true;
-}
-
-/* What lies on both sides and travels between them. */
-static bool travels(const Params *params, int block) {
-  return params->device[block] && block != BLOCK_GRADIENT;
-}
-
-void params_send(const Params *params) {
-  for (int b = 0; b < PARAM_BLOCKS; b++) {
-    if (!travels(params, b)) continue;
-    params->place->device->copy_in(params->device[b], params->host[b],
-                                   params_block_bytes(params, b));
-    half_weights_stale(params->device[b]);
-  }
 }
 
 void params_changed(Params *params) {
   params->changes++;
-  params_send(params);
+  send(params);
 }
 
 void params_fetch(const Params *params) {

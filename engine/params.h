@@ -114,8 +114,7 @@ bool params_place(Params *params, const struct Backend *backend, Error *error);
 /* Numbers were written into the host's blocks, by whoever is no optimiser: what was made of frozen
  * ones and buffers is made again (plan_refresh), and they go to where they are placed. */
 void params_changed(Params *params);
-/* Between the host's blocks and the device's: all but the gradients; nothing if not placed. */
-void params_send(const Params *params);
+/* From the device's blocks to the host's: all but the gradients; nothing if not placed. */
 void params_fetch(const Params *params);
 /* Numbers without padding: trained and frozen ones, the trained alone, those of one kind. */
 int64_t params_total(const Params *params);

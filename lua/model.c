@@ -271,6 +271,41 @@ static int call_input(lua_State *L) {
   return 1;
 }
 
+typedef struct BufferOptions {
+  Ints shape;
+  int init;
+  double value;
+} BufferOptions;
+
+/* Choices in the order of InitKind. */
+static const Option buffer_options[] = {
+    {"shape", OPTION_INTS, offsetof(BufferOptions, shape), 0, 1, 1 << 20, NULL, "1",
+     "one to five sizes"},
+    {"init", OPTION_CHOICE, offsetof(BufferOptions, init), INIT_ZERO, 0, 0,
+     "zero|constant|normal|uniform", NULL, "what the numbers are at first"},
+    {"value", OPTION_FLOAT, offsetof(BufferOptions, value), 1, 0, 0, NULL, NULL,
+     "the constant, the normal's standard deviation, the uniform's bound"},
+    {0}};
+
+/* m.buffer { name = "G", shape = { 2, 128 }, init = "normal", value = 1 }: numbers that are drawn
+ * once, of the trial's seed and the name, saved with the weights and not trained. */
+static int call_buffer(lua_State *L) {
+  Graph *graph = builder_of(L)->graph;
+  BufferOptions o;
+  int64_t dim[MAX_RANK];
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  remember_line(L, graph);
+  read_options(L, buffer_options, &o, "buffer");
+  if (o.shape.count < 1 || o.shape.count > MAX_RANK)
+    return luaL_error(L, "buffer: shape has one to %d sizes, found %d", MAX_RANK, o.shape.count);
+  for (int i = 0; i < o.shape.count; i++) dim[i] = o.shape.v[i];
+  Init init = {.kind = (InitKind)o.init, .a = o.value};
+  Values out = {.count = 1};
+  out.v[0] = graph_buffer(graph, claim_scope(L, "buffer"), o.shape.count, dim, init);
+  return push_outputs(L, graph, &out, false);
+}
+
 /* ---- the builder `m` ------------------------------------------------------------------------- */
 
 static void push_builder(lua_State *L, Builder *builder) {
@@ -286,6 +321,9 @@ static void push_builder(lua_State *L, Builder *builder) {
   lua_pushlightuserdata(L, builder);
   lua_pushcclosure(L, call_input, 1);
   lua_setfield(L, -2, "input");
+  lua_pushlightuserdata(L, builder);
+  lua_pushcclosure(L, call_buffer, 1);
+  lua_setfield(L, -2, "buffer");
   lua_pushlightuserdata(L, builder->graph->params);
   lua_pushcclosure(L, groups_declare, 1);
   lua_setfield(L, -2, "group");

@@ -26,6 +26,41 @@ return { title = "two", seeds = 1, rows = { { key = "own", label = "own", set = 
 END
 }
 
+three() { # a projection that is drawn and stays
+  cat >drawn.lua <<'END'
+return function(m, c)
+  local features = m.plain_conv_encoder { m.image, name = "encoder", widths = { 4, 8 }, convs = 1,
+    strides = { { 1, 1, 1 }, { 2, 2, 2 } } }
+  local weight = m.buffer { name = "projection", shape = { 6, 4 }, init = "normal", value = 0.5 }
+  local seen = m.op.linear { weight, m.buffer { name = "offset", shape = { 6 } }, features[1] }
+  local logits = m.point_wise_head { seen, classes = c.classes, name = "head" }
+  if not m.labels then return { map = m.op.softmax { logits } } end
+  return { loss = (m.voxel_class_loss { m.labels, logits }) }
+end
+END
+  cat >three.lua <<END
+return { title = "three", seeds = 1, rows = { { key = "drawn", label = "drawn", set = {} } },
+  base = { model = "drawn.lua", data = "$work/set", steps = 30, patch = { 8, 8, 8 }, batch = 1, collapse_dice = 0 } }
+END
+}
+
+# What the trial stored of its validation case is what its weights predict there.
+predicts_as_stored() { # hash
+  rm -rf images out
+  mkdir images
+  cp set/imagesTr/phantom_003_0000.nii.gz images/
+  "$harness" predict "$1" images out --no-postprocess
+  "$harness" evaluate set out --partial --json >found.json
+  "$harness" runs show "$1" --json >trial.json
+  /usr/bin/python3 - <<'END'
+import json
+stored = {l["label"]: l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == "dice"}
+found = {l["label"]: l["dice"]["mean"] for l in json.load(open("found.json"))["labels"]}
+assert stored and any(stored.values()), stored
+assert all(abs(found[label] - value) < 1e-9 for label, value in stored.items()), (stored, found)
+END
+}
+
 setup() {
   cd "$work" || return
 }
@@ -79,16 +114,19 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
   ! head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"encoder[.]'
   sql "SELECT trained > 0 AND trained < parameters FROM attempts" | grep -x 1
   "$harness" runs show "$hash" | grep -E '^  trained +[0-9]+$'
-  mkdir -p images
-  cp set/imagesTr/phantom_003_0000.nii.gz images/
-  "$harness" predict "$hash" images out --no-postprocess
-  "$harness" evaluate set out --partial --json >found.json
-  "$harness" runs show "$hash" --json >trial.json
-  /usr/bin/python3 - <<'END'
-import json
-stored = {l["label"]: l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == "dice"}
-found = {l["label"]: l["dice"]["mean"] for l in json.load(open("found.json"))["labels"]}
-assert stored and any(stored.values()), stored
-assert all(abs(found[label] - value) < 1e-9 for label, value in stored.items()), (stored, found)
-END
+  predicts_as_stored "$hash"
+}
+
+@test "a buffer is saved with the weights, counts as none of them, and comes back for a prediction" {
+  three
+  read -r all trained _ _ <<<"$(estimate three.lua)"
+  [ "$all" -eq "$trained" ]
+  "$harness" run three.lua -q >/dev/null
+  hash="$("$harness" runs list --experiment three --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][0]['hash'])")"
+  head -c 2000 "results/checkpoints/$hash.safetensors" | grep -aq '"projection":{[^}]*"shape":\[6,4\]'
+  ! grep -aq projection.momentum "results/checkpoints/$hash.safetensors"
+  predicts_as_stored "$hash"
+  sed -i 's/shape = { 6, 4 }/shape = {}/' drawn.lua
+  run "$harness" estimate three.lua
+  [[ "$output" == *"drawn.lua:4: buffer: shape has one to 5 sizes, found 0"* ]]
 }

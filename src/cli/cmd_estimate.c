@@ -194,8 +194,8 @@ static bool works_here(const json_t *config, json_t *row) {
 
 /* experiment: of experiment_read. One object that the caller decrefs:
  * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells), "rate": {"gflops",
- *  "from"} where it was needed, "power": what its claims could come to (prospect.h), "rows": [{"key", "label", "parameters", "trained" (of them),
- *  "flops", "train_bytes",
+ *  "from"} where it was needed, "power": what its claims could come to (prospect.h), "rows":
+ *  [{"key", "label", "parameters", "trained" (of them), "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
  * With recompute: "kept_bytes", train_bytes without it. train_bytes: arena, weights, gradients, the
  * optimiser's states; infer_bytes: arena and weights; from: "measured"

@@ -217,7 +217,7 @@ bool weights_file_load(Params *params, const json_t *config, Error *error) {
   json_t *ours = names_of(params), *theirs = names_in(r.file);
   r.match = weights_match(config_text(config, "home"), config, ours, theirs, error);
   bool good = r.match && check(&r, error) && read_all(&r, error);
-  if (good) params_send(params);
+  if (good) params_changed(params);
   json_decref(ours);
   json_decref(theirs);
   json_decref(r.match);
