@@ -37,7 +37,7 @@ teardown() {
   printf 'const int kept = 1;\n' >base/kept.c
   printf 'const int gone = 1;\n' >base/gone.c
   build() {
-    make CUDA=0 BUILD=build CFLAGS=-O0 LIBS= build/harness
+    make CUDA=0 BUILD=build CFLAGS=-O0 FORMS= LIBS= build/harness
   }
   build
   nm build/harness | grep -w gone
@@ -54,7 +54,7 @@ teardown() {
   printf 'int main(void) {\n  return 0;\n}\n' >src/cli/main.c
   printf 'int answer = ANSWER;\n' >base/answer.c
   build() {
-    run make CUDA=0 BUILD=build CFLAGS=-O0 LIBS= build/harness "$@"
+    run make CUDA=0 BUILD=build CFLAGS=-O0 FORMS= LIBS= build/harness "$@"
     [ "$status" -eq 0 ] || { echo "$output"; return 1; }
   }
   build CPPFLAGS=-DANSWER=1
@@ -76,7 +76,7 @@ teardown() {
   printf '#!/bin/sh\n[ ! -f bin/cards ] || cat bin/cards\n' >bin/nvidia-smi
   chmod +x bin/nvcc bin/nvidia-smi
   build() {
-    run env PATH="$PWD/bin:$PATH" make -j2 BUILD=build CFLAGS=-O0 LIBS= CUDNN_INCLUDE=bin all "$@"
+    run env PATH="$PWD/bin:$PATH" make -j2 BUILD=build CFLAGS=-O0 FORMS= LIBS= CUDNN_INCLUDE=bin all "$@"
     [ "$status" -eq 0 ] || { echo "$output"; return 1; }
   }
   # no card: no CUDA, and how one gets it
@@ -101,7 +101,7 @@ teardown() {
   [[ "$output" == *"CPU only: no GPU"* ]]
   # make check compiles it where nvcc is, whether or not a card is
   check() {
-    env PATH="$PWD/bin:$PATH" make -n BUILD=build CUDNN_INCLUDE=bin check "$@" | grep 'no-print-directory'
+    env PATH="$PWD/bin:$PATH" make -n BUILD=build FORMS= CUDNN_INCLUDE=bin check "$@" | grep 'no-print-directory'
   }
   check | grep "CUDA=1 CUDA_ARCH='90' all"
   check CUDA_ARCH=80 | grep -v CUDA_ARCH= | grep "CUDA=1 *all"
