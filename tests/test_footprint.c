@@ -24,6 +24,7 @@ static json_t *config_of(const char *experiment, const char *overrides) {
   json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
   json_t *config = json_incref(json_object_get(cell, "config"));
   json_object_set_new(config, "home", json_string("."));
+  json_object_set_new(config, "kind", json_string("plan")); /* nothing is trained */
   json_decref(plan);
   return config;
 }

@@ -58,8 +58,10 @@ static void backward(const Call *call) {
 static double claimed(const OpRun *run, bool back) {
   Call call = run->call;
   call.backward = back;
-  for (int i = 0; i < call.n_in; i++)
+  for (int i = 0; i < call.n_in; i++) {
     if (!run->din[i].data) call.din[i] = (Tensor){.type = BF16, .rank = 1};
+    if (back && run->din[i].data) call.wants |= SAVES_IN(i);
+  }
   return op_cost(&call).bytes;
 }
 
