@@ -258,7 +258,7 @@ SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer \
 sanitize:
 	@$(MAKE) --no-print-directory $(SANITIZE) sanitize-run
 sanitize-run: $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver $(BUILD)/tests/update_driver
-	@set -e; for test in $(TESTS); do echo "$$test"; $$test $$(case $$test in *test_ops) echo --small;; esac); done
+	@set -e; for test in $(TESTS); do echo "$$test"; $$test $$(case $$test in *test_ops|*test_verdicts) echo --small;; esac); done
 	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver --models $(BUILD)/tests/model_driver --updates $(BUILD)/tests/update_driver
 
 MEMCHECK = BUILD=$(BUILD)/memcheck CFLAGS='-O1 -g'

@@ -439,6 +439,34 @@ static void a_lost_row_holds_up_nobody(void **state) {
   assert_int_equal(now.open, 1);
 }
 
+/* Seeds that spread alike in all rows and differ by .0149 (q .035 at the first look) and .011 (q .016
+ * at the second). The first claim is decided with the second one, by its first look: in the last
+ * two seeds its difference turns. */
+static void a_verdict_is_of_the_look_that_decided_it(void **state) {
+  (void)state;
+  enum { TRIALS = 7, ALL = TRIALS * CASES };
+  static const double wave[TRIALS] = {.01, -.01, .005, -.005};
+  static double value[3][ALL];
+  Figures rows[3];
+  for (int i = 0; i < ALL; i++) {
+    int t = i / CASES;
+    value[0][i] = 0.5 + wave[t] + 0.001 * (i % CASES);
+    value[1][i] = value[0][i] + (t < 5 ? 0.0149 : -0.2);
+    value[2][i] = value[0][i] + 0.011;
+  }
+  for (int r = 0; r < 3; r++)
+    rows[r] = (Figures){.trials = TRIALS, .cases = CASES, .labels = 1, .value = value[r]};
+  LooksClaim claims[] = {{.row = &rows[1], .above = &rows[0], .paper = 0.1},
+                         {.row = &rows[2], .above = &rows[0], .paper = 0.1}};
+  Looks looks = looks_plan(TRIALS);
+  LooksState now = looks_replay(&looks, claims, 2, false);
+  assert_int_equal(now.looks, 2);
+  assert_true(claims[0].q > 0.025 && claims[0].q < 0.05 && claims[0].contrast.value < 0);
+  near_to(claims[0].difference, 0.0149);
+  assert_int_equal(claims[0].claim, CLAIM_SUPPORTED);
+  assert_int_equal(claims[1].claim, CLAIM_SUPPORTED);
+}
+
 /* A paper's difference far below what twelve seeds see, and rows that are equal: given up. */
 static void what_cannot_be_decided_is_given_up(void **state) {
   (void)state;
@@ -501,6 +529,7 @@ int main(void) {
       cmocka_unit_test(folds_are_looked_at_seed_by_seed),
       cmocka_unit_test(a_lost_row_holds_up_nobody),
       cmocka_unit_test(seeds_are_added_until_it_is_decided),
+      cmocka_unit_test(a_verdict_is_of_the_look_that_decided_it),
       cmocka_unit_test(what_cannot_be_decided_is_given_up),
       cmocka_unit_test(tau_of_small_orders),
   };

@@ -6,6 +6,7 @@
  *
  *   test_verdicts          one failure a scenario that errs too often
  *   test_verdicts print    and every rate
+ *   test_verdicts --small  60 draws, which say nothing of rates: for sanitizers
  *   test_verdicts bootstrap   the same of the bootstrap that stood here before, at 300 draws */
 #include <math.h>
 #include <setjmp.h>
@@ -28,10 +29,11 @@ enum {
   CLAIMS_MADE = ROWS - 1,
   KINDS = 4,
   RESAMPLES = 1000,
-  OLD_DRAWS = 300
+  OLD_DRAWS = 300,
+  SMALL_DRAWS = 60
 };
 static const double MOST = 6.5, COVERED_MOST = 99; /* % */
-static bool printing, old;
+static bool printing, old, small;
 
 /* ---- what is drawn --------------------------------------------------------------------------- */
 
@@ -129,6 +131,10 @@ static void draw_table(const Scenario *s, int draw, int trials, int cases, doubl
 
 /* ---- how often it is wrong ------------------------------------------------------------------- */
 
+static int draws_made(void) {
+  return small ? SMALL_DRAWS : old ? OLD_DRAWS : DRAWS;
+}
+
 typedef struct Rates {
   double claims, tables; /* % */
 } Rates;
@@ -158,7 +164,7 @@ static void count_wrong(Figures rows[ROWS], int seeds, int *claims, int *tables)
 
 /* Of each number of seeds, ascending: the first ones of the same draws. */
 static void rate(const Scenario *s, int counts, const int *seeds, int cases, Rates *rates) {
-  int claims[KINDS] = {0}, tables[KINDS] = {0}, draws = old ? OLD_DRAWS : DRAWS;
+  int claims[KINDS] = {0}, tables[KINDS] = {0}, draws = draws_made();
 #pragma omp parallel for reduction(+ : claims, tables) schedule(dynamic, 50)
   for (int draw = 0; draw < draws; draw++) {
     double value[ROWS * seeds[counts - 1] * cases];
@@ -172,7 +178,7 @@ static void rate(const Scenario *s, int counts, const int *seeds, int cases, Rat
 
 static int tell(const char *name, int trials, int units, const char *what, double found,
                 double most) {
-  bool bad = !(found <= most);
+  bool bad = !small && !(found <= most);
   if (printing || old || bad)
     print_message("%-16s %2d seeds, %2d units: %5.2f %% %s%s\n", name, trials, units, found, what,
                   bad ? "   <- too many" : "");
@@ -212,7 +218,7 @@ static void many_seeds_make_it_exact(void **state) {
     rate(&residual, 1, &seeds, cases, &found);
     if (printing)
       print_message("%-16s 20 seeds, %2d units: %5.2f %%\n", residual.name, cases, found.claims);
-    if (found.claims < least || found.claims > MOST)
+    if (!small && (found.claims < least || found.claims > MOST))
       fail_msg("%d cases: %g %%", cases, found.claims);
   }
 }
@@ -241,9 +247,9 @@ static void absent_structures_do_not_mislead(void **state) {
   (void)state;
   if (old) return;
   for (int trials = SEEDS_VERDICT; trials <= ABSENT_SEEDS; trials += 3) {
-    int wrong = 0;
+    int wrong = 0, draws = draws_made();
 #pragma omp parallel for reduction(+ : wrong)
-    for (int draw = 0; draw < DRAWS; draw++) {
+    for (int draw = 0; draw < draws; draw++) {
       enum { SIZE = ABSENT_SEEDS * ABSENT_CASES * STRUCTURES };
       double value[2][SIZE];
       bool present[ABSENT_CASES * STRUCTURES];
@@ -259,7 +265,7 @@ static void absent_structures_do_not_mislead(void **state) {
       const ContrastChoice random = {false, false};
       wrong += contrast_make(&rows[0], &rows[1], &random).p < CLAIM_ALPHA;
     }
-    assert_false(tell("absent", trials, ABSENT_CASES, "of claims", 100.0 * wrong / DRAWS, MOST));
+    assert_false(tell("absent", trials, ABSENT_CASES, "of claims", 100.0 * wrong / draws, MOST));
   }
 }
 
@@ -272,9 +278,9 @@ static void folds_do_not_mislead(void **state) {
   (void)state;
   if (old) return;
   for (int seeds = 1; seeds <= FOLD_SEEDS; seeds += 2) {
-    int wrong = 0;
+    int wrong = 0, draws = draws_made();
 #pragma omp parallel for reduction(+ : wrong)
-    for (int draw = 0; draw < DRAWS; draw++) {
+    for (int draw = 0; draw < draws; draw++) {
       double value[2][FOLDS * FOLD_SEEDS];
       int fold[FOLDS * FOLD_SEEDS];
       Draw rng = draw_make(101, draw);
@@ -294,7 +300,7 @@ static void folds_do_not_mislead(void **state) {
       const ContrastChoice random = {false, false};
       wrong += contrast_make(&rows[0], &rows[1], &random).p < CLAIM_ALPHA;
     }
-    assert_false(tell("folds", seeds, FOLDS, "of claims", 100.0 * wrong / DRAWS, MOST));
+    assert_false(tell("folds", seeds, FOLDS, "of claims", 100.0 * wrong / draws, MOST));
   }
 }
 
@@ -302,11 +308,11 @@ static void folds_do_not_mislead(void **state) {
 
 /* A table is wrong when any claim is decided at any look; and decisions and intervals agree. */
 static double looks_rate(const Scenario *s, int most, int *disagree) {
-  int wrong = 0, other = 0;
+  int wrong = 0, other = 0, draws = draws_made();
   Looks looks = looks_plan(most);
   enum { CASES = 8 };
 #pragma omp parallel for reduction(+ : wrong, other) schedule(dynamic, 50)
-  for (int draw = 0; draw < DRAWS; draw++) {
+  for (int draw = 0; draw < draws; draw++) {
     double value[ROWS * LOOKS_MOST * CASES];
     Figures rows[ROWS];
     LooksClaim claims[CLAIMS_MADE];
@@ -324,7 +330,7 @@ static double looks_rate(const Scenario *s, int most, int *disagree) {
     wrong += any;
   }
   *disagree = other;
-  return 100.0 * wrong / DRAWS;
+  return 100.0 * wrong / draws;
 }
 
 static void looking_costs_nothing(void **state) {
@@ -352,11 +358,12 @@ static void the_old_method_does_not_pass(void **state) {
   old = now;
   if (printing)
     print_message("bootstrap, three seeds alone: %.1f, %.1f %%\n", found.claims, found.tables);
-  assert_true(found.claims > MOST && found.tables > 2 * MOST);
+  assert_true(small || (found.claims > MOST && found.tables > 2 * MOST));
 }
 
 int main(int argc, char **argv) {
-  printing = argc > 1;
+  small = argc > 1 && !strcmp(argv[1], "--small");
+  printing = argc > 1 && !small;
   old = argc > 1 && !strcmp(argv[1], "bootstrap");
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(equal_rows_are_rarely_told_apart),

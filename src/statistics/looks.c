@@ -95,7 +95,9 @@ static void look(LooksClaim *claim, const Looks *looks, int k, bool cases_fixed)
   double low, high;
   claim->p = contrast_claim(&row, &above, cases_fixed, &claim->contrast);
   claim->looks = k + 1;
-  claim->q = looks_spent(looks, k, claim->p, claim->q);
+  double q = looks_spent(looks, k, claim->p, claim->q);
+  if (q < claim->q) claim->difference = claim->contrast.value;
+  claim->q = q;
   contrast_interval(&claim->contrast, CLAIM_ALPHA * looks->weight[k], &low, &high);
   narrow(&claim->alone_low, &claim->alone_high, low, high);
 }
@@ -111,8 +113,9 @@ static double decide(const Looks *looks, LooksClaim *claims, int count, int k) {
     claim->adjusted = q[i];
     if (!open_claim(claim)) continue;
     const Contrast *contrast = &claim->contrast;
-    if (q[i] <= CLAIM_ALPHA)
-      claim->claim = claim_judge(claim->paper, contrast, q[i], CLAIM_ALPHA);
+    if (q[i] <= CLAIM_ALPHA) /* perhaps by an earlier look, since another claim was decided */
+      claim->claim =
+          (claim->difference > 0) == (claim->paper > 0) ? CLAIM_SUPPORTED : CLAIM_CONTRADICTED;
     else if (claim->looks == k + 1 &&
              looks_hopeless(contrast, claim->paper, looks->seeds[k], looks->most, level * last))
       claim->claim = CLAIM_OUT_OF_REACH;

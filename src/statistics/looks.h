@@ -46,6 +46,7 @@ typedef struct LooksClaim {
   int looks;   /* that it was looked at */
   double p;    /* of its last look */
   double q, adjusted;
+  double difference;            /* at the look that q is of; NaN: none */
   Contrast contrast;            /* at its last look; state CONTRAST_NOTHING before the first */
   double low, high;             /* of all its looks together, after Holm; NaN before the first */
   double alone_low, alone_high; /* were it the only claim */
