@@ -77,6 +77,13 @@ plain_head() { # into FILE, with options
   [ "$(dry home/experiments/lr_ratio.lua seeds=1 model=maskmed,maskformer | grep -c planned)" -eq 8 ]
 }
 
+@test "a model that is set at one scale alone, and rows that a function makes" {
+  echo 'return { title = "t", seeds = 1, base = { fpn_width = 16 }, at = { small = { model = "maskformer" } },
+    rows = function(c) return { { key = c.model, set = { batch = #c.widths - 3 } } } end }' >e.lua
+  dry e.lua | grep -q "maskmed seed 0"
+  dry e.lua scale=small | grep -q "maskformer seed 0"
+}
+
 @test "help tells of models, options, blocks and ops, from their tables" {
   "$harness" help models | grep -q "^maskformer  *MaskFormer"
   "$harness" help maskformer | grep -q "^fpn_width  *channels of every level"

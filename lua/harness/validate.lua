@@ -80,7 +80,8 @@ local function validate(experiment, file, source)
   end
   options_in({ model = (experiment.base or {}).model })
   for _, set in pairs(experiment.at or {}) do options_in({ model = set.model }) end
-  local scales, vary = { "quick", "small", "paper" }, experiment.vary or {}
+  local scales, vary = { "quick" }, experiment.vary or {}
+  for scale in pairs(experiment.at or {}) do scales[#scales + 1] = scale end -- where another model may be set
   for _, value in ipairs(vary.model or {}) do options_in { model = value } end
   local rows = experiment.rows and listed_rows(experiment, NOTHING, "quick")
   for i, row in ipairs(rows or {}) do
