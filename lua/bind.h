@@ -15,7 +15,8 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
  *   {"experiment", "file", "table", "title", "metric", "scale", "device",
  *    "data": {"kind": "phantom"|"folder", "name", "dir", "options", "preprocessing"},
  *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
- *    "notes": [..], "overridden": ["row: key=value in place of its own value"]}
+ *    "evaluation": [names of options that change no training], "notes": [..],
+ *    "overridden": ["row: key=value in place of its own value"]}
  * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on
  * prepared volumes. A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside
  * it, overrides unread. reader NULL: data sets have no plans. New reference in *document. On false

@@ -96,6 +96,7 @@ static void print_row(const json_t *row, FILE *out) {
   const char *with;
   json_object_foreach(json_object_get(row, "with"), with, choice)
       fprintf(out, "; read with %s=%s alone", with, json_string_value(choice));
+  if (json_is_true(json_object_get(row, "evaluation"))) fputs("; of evaluation", out);
   fputs("\n", out);
 }
 

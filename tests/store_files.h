@@ -121,7 +121,7 @@ __attribute__((unused)) static int64_t attempt(Store *store, int64_t trial, Stat
   Error error = {""};
   int64_t id;
   AttemptEnd end = {.status = status, .exit_code = -1, .message = "", .train_s = -1, .eval_s = -1};
-  bool good = store_start(store, trial, environment_of(store), 1, "logs/x.log", &id, &error) &&
+  bool good = store_start(store, trial, environment_of(store), 1, "logs/x.log", 0, &id, &error) &&
               (status == STATUS_RUNNING ? store_events(store, id, events, &error)
                                         : store_finish(store, id, events, &end, &error));
   if (!good) fail_msg("%s", error.text);

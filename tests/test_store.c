@@ -177,7 +177,7 @@ static void test_bad_metric_is_refused_whole(void **state) {
   int count;
   Cell *trial = add(store, experiment, &id, &count);
   Error error = {""};
-  assert_true(store_start(store, trial[0].id, environment_of(store), 1, "x", &row, &error));
+  assert_true(store_start(store, trial[0].id, environment_of(store), 1, "x", 0, &row, &error));
   json_t *events = one_value(0.5), *bad = metric("liver", 2, 0, 0.5, "guessed");
   json_array_append_new(events, bad);
   assert_false(store_events(store, row, events, &error));

@@ -351,5 +351,6 @@ return function(experiment, typed, file, source, home, of_machine)
     for _, row in ipairs(rows) do add_row(document, experiment, parsed, scale, row, paper, home) end
   end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
+  document.evaluation = models.evaluation()
   return document
 end

@@ -98,4 +98,22 @@ local function objection(model, config)
   return model.check and model.check(readable(model, config))
 end
 
-return { open = open, readable = readable, build = build, objection = objection, by_name = by_name, names = require "harness.models" }
+-- Names of the options that belong to evaluation: those of every experiment and of the models that were opened.
+local function evaluation()
+  local names, seen = {}, {}
+  local function add(list)
+    for _, row in ipairs(list) do
+      if row.evaluation and not seen[row.name] then names[#names + 1] = row.name end
+      seen[row.name] = true
+    end
+  end
+  add(shared)
+  for _, model in pairs(opened) do add(model.options) end
+  table.sort(names)
+  return names
+end
+
+return {
+  open = open, readable = readable, build = build, objection = objection, evaluation = evaluation, by_name = by_name,
+  names = require "harness.models",
+}

@@ -9,7 +9,9 @@
 -- before there was a choice. It stays out of the configuration, so that those trials keep their identity; a model
 -- reads it all the same, and C takes its absence for it. `with = { option = value }`: it is read only where that option
 -- has this value; elsewhere it is no part of a trial, and to set it is a mistake. `default_with`, likewise: the default
--- is meant for that value; with another the option must be set. `ascending`, of a list: each number is above the last.
+-- is meant for that value; with another the option must be set. `evaluation = true`: it says how a trained network is
+-- scored and changes nothing of its training; trials that differ in such options alone share one training.
+-- `ascending`, of a list: each number is above the last.
 local choices = require "harness.choices"
 local rows = {
   -- What is trained on.
@@ -81,10 +83,12 @@ local rows = {
       .. "cases' mean Dice at the end; 0: never" },
   { name = "collapse_at", type = "number", default = 0.2, quick = 0.4, min = 0, max = 1,
     doc = "share of the steps after which collapse_dice is asked; trials judged before step 40 are not" },
-  { name = "window_step", type = "number", default = 0.5, min = 0.1, max = 1, doc = "sliding window: step as share of the patch" },
-  { name = "mirror_tta", type = "bool", default = true, quick = false, small = false,
+  { name = "window_step", type = "number", evaluation = true, default = 0.5, min = 0.1, max = 1,
+    doc = "sliding window: step as share of the patch" },
+  { name = "mirror_tta", type = "bool", evaluation = true, default = true, quick = false, small = false,
     doc = "predict with every subset of the flips of the training (augment, mirror) and average: up to 8 times the work" },
-  { name = "merge", type = "choice", default = "probabilities", before = "probabilities", choices = { "probabilities", "logits" },
+  { name = "merge", type = "choice", evaluation = true, default = "probabilities", before = "probabilities",
+    choices = { "probabilities", "logits" },
     doc = "what windows are averaged and resampled as; logits: as nnU-Net v2, the softmax comes last (heads with one alone)" },
   { name = "weights", type = "text", default = "none", before = "none",
     doc = "safetensors file whose numbers a trial starts from; none: it draws them all. A trial is known by the file's content" },

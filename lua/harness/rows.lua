@@ -6,7 +6,7 @@ local check, hint = value_of.check, value_of.hint
 local TYPES = { int = true, number = true, bool = true, choice = true, list = true, text = true, model = true }
 local FIELDS = {
   "name", "type", "default", "doc", "min", "max", "choices", "of", "triples", "ascending", "before", "with", "default_with",
-  "quick", "small", "paper",
+  "evaluation", "quick", "small", "paper",
 }
 local known = {}
 for _, field in ipairs(FIELDS) do known[field] = true end

@@ -183,6 +183,18 @@ static json_t *cell_of(const json_t *experiment, size_t index, int *cells) {
   return found;
 }
 
+/* Rows of one training (see store.h) train once: false for all but the first of them. trained: hashes
+ * of those before. */
+static bool trains_anew(const json_t *experiment, const json_t *config, json_t *trained) {
+  char hash[HASH_BYTES];
+  Error error = {""};
+  if (!training_hash(config, json_object_get(experiment, "evaluation"), "", hash, &error))
+    return true;
+  bool known = json_object_get(trained, hash) != NULL;
+  json_object_set_new(trained, hash, json_true());
+  return !known;
+}
+
 /* What this processor cannot compute is a row that says so, beside the others. */
 static bool works_here(const json_t *config, json_t *row) {
   Error why = {""};
@@ -208,7 +220,7 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
   const Backend *gpu = place->gpu ? backend_planned(place->home, place->gpu, error) : NULL;
   *estimate = NULL;
   if (place->gpu && !gpu) return false;
-  json_t *rows = json_array(), *line;
+  json_t *rows = json_array(), *trained = json_object(), *line;
   Rate rate = {0};
   double hours = 0;
   int cells = 0, threads = 1;
@@ -218,6 +230,7 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
     json_t *config = json_copy(json_object_get(cell_of(experiment, i, &cells), "config"));
     json_t *row = json_pack("{s:O, s:O}", "key", json_object_get(line, "key"), "label",
                             json_object_get(line, "label"));
+    int trainings = trains_anew(experiment, config, trained) ? cells : 0;
     json_object_set_new(config, "home", json_string(place->home));
     threads = (int)config_int(config, "threads");
     omp_set_num_threads(threads);
@@ -226,8 +239,9 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
     json_decref(config);
     json_array_append_new(rows, row);
     if (!good) break;
-    hours += cells * json_number_value(json_object_get(row, "hours"));
+    hours += trainings * json_number_value(json_object_get(row, "hours"));
   }
+  json_decref(trained);
   *estimate = json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
                         json_object_get(experiment, "experiment"), "scale",
                         json_object_get(experiment, "scale"), "threads", threads, "seeds", cells,

@@ -54,7 +54,9 @@ static const struct argp_option options[] = {
     {"jobs", 'j', "N", 0, "Trials at a time (default: processors / threads of a trial)", 0},
     {"retry", KEY_RETRY, "CLASS,...", 0,
      "Run again what ended so: failed, oom, collapsed, timeout; `all` is these four; `done` may be "
-     "named too, and `stale`: what ended with another text of its model's Lua files than today's. "
+     "named too, and `stale`: what ended with another text of its model's Lua files than today's, "
+     "or "
+     "scored weights that were replaced. "
      "Earlier attempts are kept",
      0},
     {"timeout", KEY_TIMEOUT, "S", 0, "Stop a trial after S seconds", 0},
@@ -171,7 +173,8 @@ static bool is_open(const Cell *trial) {
 static bool wants(const Run *run, int experiment, int i) {
   const Cell *trial = &run->experiments.item[experiment].trial[i];
   return is_open(trial) || run->retry[trial->status] ||
-         (run->retry_stale && run->marks[experiment][i].other_text);
+         (run->retry_stale &&
+          (run->marks[experiment][i].other_text || run->marks[experiment][i].other_weights));
 }
 
 /* What the trials are marked with, once all are listed. */
@@ -202,26 +205,64 @@ static void print_overridden(const Run *run, FILE *out) {
   }
 }
 
+/* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
+ * of them wants. */
+static bool collect(const Run *run, bool only_planned, Schedule *work, Error *error) {
+  work->task = calloc((size_t)experiments_trials(&run->experiments) + 1, sizeof *work->task);
+  CHECK(work->task, "no memory for the trials to run");
+  work->launch.threads = 1;
+  for (int p = 0; p < run->experiments.count; p++) {
+    const Experiment *experiment = &run->experiments.item[p];
+    for (int i = 0; experiment_only_plans(experiment) == only_planned && i < experiment->trials;
+         i++) {
+      int threads =
+          (int)json_integer_value(json_object_get(experiment->trial[i].config, "threads"));
+      if (!wants(run, p, i) || experiments_repeated(&run->experiments, p, i)) continue;
+      work->task[work->count++] = (Task){.trial = &experiment->trial[i],
+                                         .label = experiments_label(&run->experiments, p, i)};
+      if (threads > work->launch.threads) work->launch.threads = threads;
+    }
+  }
+  return tasks_judge(work->task, work->count, run->store, run->common.home, error);
+}
+
+/* ": 1 training and 2 scores of its weights", where any only score. */
+static const char *shared_text(const Schedule *work, char text[64]) {
+  int scores = tasks_scores(work->task, work->count), trainings = work->count - scores;
+  text[0] = 0;
+  if (scores)
+    snprintf(text, 64, ": %d training%s, %d score%s of kept weights", trainings,
+             trainings == 1 ? "" : "s", scores, scores == 1 ? "" : "s");
+  return text;
+}
+
 /* ---- dry run --------------------------------------------------------------------------------- */
 
-static int print_dry(const Run *run, int experiment) {
-  int todo = 0;
+/* The task of a trial; NULL: it is not to run. */
+static const Task *task_of(const Schedule *work, const Cell *trial) {
+  for (int i = 0; i < work->count; i++)
+    if (work->task[i].trial == trial) return &work->task[i];
+  return NULL;
+}
+
+static void print_dry(const Run *run, int experiment, const Schedule work[2]) {
   for (int i = 0; i < run->experiments.item[experiment].trials; i++) {
     const Cell *trial = &run->experiments.item[experiment].trial[i];
     const Mark *mark = &run->marks[experiment][i];
-    bool again = experiments_repeated(&run->experiments, experiment, i),
-         runs = !again && wants(run, experiment, i);
+    const Task *task = task_of(&work[0], trial);
+    if (!task) task = task_of(&work[1], trial);
+    bool again = !task && experiments_repeated(&run->experiments, experiment, i);
     char *label = experiments_label(&run->experiments, experiment, i);
     printf("%.8s  %-11s  %-7s  %s", trial->hash, status_name(trial->status),
-           runs ? "run" : (again ? "same" : "skip"), label);
+           task ? (task->scores ? "score" : "run") : (again ? "same" : "skip"), label);
+    if (task && task->missing[0]) printf("  (trains: %s)", task->missing);
     if (mark->other_text)
       printf(is_open(trial) ? "  (begins anew: %s has changed)" : "  (by another text of %s)",
              mark->file);
+    if (mark->other_weights) printf("  (of weights that were replaced)");
     putchar('\n');
     free(label);
-    todo += runs;
   }
-  return todo;
 }
 
 /* One experiment with its cells, of a list {"experiments": [...]}. */
@@ -250,34 +291,21 @@ static int dry_run(Run *run, Error *error) {
     print_cells(run);
     return EXIT_DONE;
   }
-  int todo = 0;
-  for (int p = 0; p < run->experiments.count; p++) todo += print_dry(run, p);
-  print_overridden(run, stdout);
-  marks_tell(&run->experiments, run->marks, "", stdout);
-  printf("%d of %d trials would run\n", todo, experiments_trials(&run->experiments));
-  return EXIT_DONE;
+  Schedule work[2] = {{0}};
+  char shared[64];
+  good = collect(run, false, &work[0], error) && collect(run, true, &work[1], error);
+  for (int p = 0; good && p < run->experiments.count; p++) print_dry(run, p, work);
+  if (good) {
+    print_overridden(run, stdout);
+    marks_tell(&run->experiments, run->marks, "", stdout);
+    printf("%d of %d trials would run%s\n", work[0].count + work[1].count,
+           experiments_trials(&run->experiments), shared_text(&work[0], shared));
+  }
+  for (int k = 0; k < 2; k++) tasks_free(work[k].task, work[k].count);
+  return good ? EXIT_DONE : cli_error(EXIT_UNFIT, error);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
-
-/* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
- * of them wants. */
-static void collect(const Run *run, bool only_planned, Schedule *work) {
-  work->count = 0;
-  work->launch.threads = 1;
-  for (int p = 0; p < run->experiments.count; p++) {
-    const Experiment *experiment = &run->experiments.item[p];
-    for (int i = 0; experiment_only_plans(experiment) == only_planned && i < experiment->trials;
-         i++) {
-      int threads =
-          (int)json_integer_value(json_object_get(experiment->trial[i].config, "threads"));
-      if (!wants(run, p, i) || experiments_repeated(&run->experiments, p, i)) continue;
-      work->todo[work->count] = &experiment->trial[i];
-      work->label[work->count++] = experiments_label(&run->experiments, p, i);
-      if (threads > work->launch.threads) work->launch.threads = threads;
-    }
-  }
-}
 
 static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *interrupted,
                           Error *error) {
@@ -297,25 +325,24 @@ static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *int
 static bool schedule(Run *run, bool *interrupted, Error *error) {
   const char *stand_in = getenv("HARNESS_TRIAL_PROGRAM"); /* for tests: a program in place of us */
   int all = experiments_trials(&run->experiments);
-  Cell *todo[all + 1];
-  char *label[all + 1];
   bool good = true;
   int total = 0;
   for (int only_planned = 0; only_planned < 2 && good && !*interrupted; only_planned++) {
+    char shared[64];
     Schedule work = {.store = run->store,
-                     .todo = todo,
-                     .label = label,
+                     .home = run->common.home,
                      .timeout_s = run->timeout_s,
                      .quiet = run->common.quiet,
                      .launch = {.program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe",
                                 .folder = store_folder(run->store),
                                 .flags = run->flags}};
-    collect(run, only_planned, &work);
+    good = collect(run, only_planned, &work, error);
     total += work.count;
     if (!run->common.quiet && (work.count > 0 || (only_planned && total == 0)))
-      fprintf(stderr, "harness: %d of %d trials to run\n", work.count, all);
-    if (work.count > 0) good = schedule_kind(run, &work, only_planned, interrupted, error);
-    for (int i = 0; i < work.count; i++) free(label[i]);
+      fprintf(stderr, "harness: %d of %d trials to run%s\n", work.count, all,
+              shared_text(&work, shared));
+    if (good && work.count > 0) good = schedule_kind(run, &work, only_planned, interrupted, error);
+    tasks_free(work.task, work.count);
   }
   return good;
 }

@@ -53,9 +53,11 @@ static const char attempts_sql[] =
     "a.flops,"
     " a.max_rss_bytes, n.version, n.commit_hash, n.dirty, n.cpu, n.cores, n.host, n.kernel,"
     " n.compiler, n.flags, n.libraries, n.binary_hash, n.gpu, n.gpu_driver, n.gpu_capability,"
-    " n.gpu_bytes, n.gpu_libraries, n.deterministic, a.determinism, a.first_step FROM attempts a "
-    "JOIN trials t"
-    " ON t.id = a.trial_id JOIN environments n ON n.id = a.environment_id WHERE t.hash = ?1"
+    " n.gpu_bytes, n.gpu_libraries, n.deterministic, a.determinism, a.first_step,"
+    " (SELECT substr(w.hash, 1, 8) || ', attempt ' || b.number FROM attempts b JOIN trials w"
+    "  ON w.id = b.trial_id WHERE b.id = a.weights_of) AS weights_of"
+    " FROM attempts a JOIN trials t ON t.id = a.trial_id JOIN environments n ON n.id = "
+    "a.environment_id WHERE t.hash = ?1"
     " ORDER BY a.number";
 
 static const char labels_sql[] =

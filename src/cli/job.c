@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "src/cli/share.h"
 #include "src/machine/environment.h"
 #include "src/machine/processors.h"
 #include "src/store/field.h"
@@ -29,15 +30,13 @@ static int lift(int file) {
 
 /* The configuration as a file in memory (no pipe that a child could leave unread), with the place
  * of the trial's checkpoint. */
-static int config_file(const Cell *trial, const Launch *launch) {
-  const char *folder = launch->folder;
-  char checkpoint[4400];
-  snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints", folder);
-  if (mkdir(checkpoint, 0777) && errno != EEXIST) return -1;
-  snprintf(checkpoint, sizeof checkpoint, "%s/checkpoints/%s.safetensors", folder, trial->hash);
+static int config_file(const Cell *trial, const Launch *launch, bool placed) {
+  char checkpoint[WEIGHTS_PATH];
+  weights_path(launch->folder, trial->hash, checkpoint);
   /* Only a trial that was stopped goes on; weights of another database's or build's run do not
    * count. */
-  if (trial->status != STATUS_INTERRUPTED && trial->status != STATUS_TIMEOUT) unlink(checkpoint);
+  bool goes_on = trial->status == STATUS_INTERRUPTED || trial->status == STATUS_TIMEOUT;
+  if (!goes_on && !placed) unlink(checkpoint);
   int file = lift(memfd_create("config", MFD_CLOEXEC));
   if (file < 0) return -1;
   json_t *config = json_copy(trial->config);
@@ -50,11 +49,15 @@ static int config_file(const Cell *trial, const Launch *launch) {
   return -1;
 }
 
+static bool make_folder(const char *folder, const char *name, Error *error) {
+  char path[4400];
+  snprintf(path, sizeof path, "%.4200s/%s", folder, name);
+  return !mkdir(path, 0777) || errno == EEXIST ||
+         fail(error, "%s: cannot make the folder: %s", path, strerror(errno));
+}
+
 static bool open_log(Job *job, const char *folder, int *file, Error *error) {
-  char logs[4200];
-  snprintf(logs, sizeof logs, "%s/logs", folder);
-  if (mkdir(logs, 0777) && errno != EEXIST)
-    return fail(error, "%s: cannot make the folder for logs: %s", logs, strerror(errno));
+  if (!make_folder(folder, "logs", error)) return false;
   snprintf(job->log, sizeof job->log, "logs/%s.log", job->trial->hash);
   snprintf(job->log_path, sizeof job->log_path, "%s/%s", folder, job->log);
   *file = lift(open(job->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666));
@@ -123,8 +126,13 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
   job->pid = 0;
   job->events = -1;
   int ends[2], file[3] = {-1, -1, -1};
-  if (!open_log(job, launch->folder, &file[1], error)) return false;
-  file[0] = config_file(job->trial, launch);
+  if (!make_folder(launch->folder, "checkpoints", error) ||
+      !open_log(job, launch->folder, &file[1], error))
+    return false;
+  bool placed = job->weights[0] &&
+                share_place(launch->folder, job->weights, job->trial->hash, &job->unplaced);
+  if (!placed) job->weights[0] = 0;
+  file[0] = config_file(job->trial, launch, placed);
   if (file[0] >= 0 && pipe2(ends, O_CLOEXEC) == 0) {
     job->events = ends[0];
     fcntl(job->events, F_SETFL, O_NONBLOCK);

@@ -14,10 +14,11 @@
 
 typedef struct Job {
   const Cell *trial;
-  const char *label; /* "queries=1 seed 0" */
-  int slot;          /* which of the jobs that run at once */
-  pid_t pid;         /* 0: the job is free */
-  int events;        /* our end of the pipe, -1: closed */
+  const char *label;        /* "queries=1 seed 0" */
+  char weights[HASH_BYTES]; /* the trial whose kept weights it scores; "": it trains */
+  int slot;                 /* which of the jobs that run at once */
+  pid_t pid;                /* 0: the job is free */
+  int events;               /* our end of the pipe, -1: closed */
   int64_t attempt;
   char log[64]; /* relative to the database's folder */
   char log_path[4400];
@@ -28,6 +29,7 @@ typedef struct Job {
   Event end;               /* the event of that name, its texts in end_json */
   json_t *end_json;        /* NULL: none came */
   char note[160];          /* to be said once and cleared */
+  Error unplaced;          /* why the weights could not be had; then it trains */
   Error broken;            /* an event that cannot be understood; empty: none */
   double started, stop_at; /* seconds; stop_at: when a stopped job is killed, 0: not stopped */
   Status stopped_as;       /* interrupted or timeout, when stop_at is set */

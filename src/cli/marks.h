@@ -6,10 +6,11 @@
 #include "src/cli/experiments.h"
 
 typedef struct Mark {
-  bool other_text;   /* a Lua file that its model came from says something else today */
-  bool unknown_text; /* done, and which text its model had was not stored */
-  bool other_build;  /* done, by another binary */
-  char *file;        /* of other_text: the first such file */
+  bool other_text;    /* a Lua file that its model came from says something else today */
+  bool unknown_text;  /* done, and which text its model had was not stored */
+  bool other_build;   /* done, by another binary */
+  bool other_weights; /* it scored weights whose training was repeated or taken back since */
+  char *file;         /* of other_text: the first such file */
 } Mark;
 
 /* (trials) of an experiment whose cells are listed; store NULL: nothing is stored. NULL with an

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "src/cli/progress.h"
+#include "src/cli/share.h"
 
 enum { EXIT_INTERRUPTED = 75, JOBS_MAX = 256, TICK_MS = 250 };
 static const double FLUSH_S = 1; /* a step every few ms must not mean a disk write every few ms */
@@ -62,7 +63,6 @@ typedef struct Sweep {
   Schedule *schedule;
   Progress progress;
   Job job[JOBS_MAX];
-  int next; /* index of the trial that starts next */
   int running;
   bool stopping;
   double flushed;
@@ -74,26 +74,78 @@ static void stop_all(Sweep *sweep) {
     if (sweep->job[i].pid) job_stop(&sweep->job[i], STATUS_INTERRUPTED);
 }
 
-static bool hand_out(Sweep *sweep, Job *job, Error *error) {
+/* ---- starting -------------------------------------------------------------------------------- */
+
+/* The training that it shares, of trial hash, ended without weights, and so does it: no process is
+ * started. */
+static bool end_with(Sweep *sweep, Task *task, const char *hash, Status status, const char *why,
+                     Error *error) {
   Schedule *schedule = sweep->schedule;
-  job->trial = schedule->todo[sweep->next];
-  job->label = schedule->label[sweep->next];
+  char log[64];
+  int64_t attempt;
+  snprintf(log, sizeof log, "logs/%.32s.log", hash);
+  snprintf(task->message, sizeof task->message, "as trial %.8s, whose training it shares: %.800s",
+           hash, why);
+  AttemptEnd end = {status, -1, 0, task->message, -1, -1, 0, 0};
+  progress_say(&sweep->progress, "harness: %s %s: %s", status_name(status), task->label,
+               task->message);
+  sweep->progress.started++, sweep->progress.ended++;
+  task->trial->status = status;
+  task->state = TASK_ENDED;
+  return store_start(schedule->store, task->trial->id, schedule->environment, (int)getpid(), log, 0,
+                     &attempt, error) &&
+         store_finish(schedule->store, attempt, NULL, &end, error);
+}
+
+static bool hand_out(Sweep *sweep, Job *job, Task *task, const Share *share, Error *error) {
+  Schedule *schedule = sweep->schedule;
+  job->trial = task->trial;
+  job->label = task->label;
+  snprintf(job->weights, sizeof job->weights, "%s", share->hash);
   if (!job_spawn(job, &schedule->launch, error)) return false;
   children[job->slot] = job->pid;
-  sweep->next++;
+  task->state = TASK_RUNS;
+  task->scores = job->weights[0] != 0;
   sweep->running++;
   progress_start(&sweep->progress, job);
+  if (job->unplaced.text[0])
+    progress_say(&sweep->progress, "harness: %s trains: %s", task->label, job->unplaced.text);
+  else if (share->message[0] && !schedule->quiet)
+    progress_say(&sweep->progress, "harness: %s trains: %s", task->label, share->message);
   return store_start(schedule->store, job->trial->id, schedule->environment, (int)job->pid,
-                     job->log, &job->attempt, error);
+                     job->log, job->weights[0] ? share->attempt : 0, &job->attempt, error);
+}
+
+static bool start_task(Sweep *sweep, Job *job, Task *task, Error *error) {
+  Share share = {.kind = SHARE_NOTHING};
+  CodeToday today = {.home = sweep->schedule->home};
+  const Task *before = tasks_trained(sweep->schedule->task, sweep->schedule->count, task);
+  bool good = (task->anew && !before) ||
+              share_find(sweep->schedule->store, &today, task->trial, &share, error);
+  code_free(&today);
+  if (!good) return false;
+  if (share.kind == SHARE_COLLAPSED)
+    return end_with(sweep, task, share.hash, STATUS_COLLAPSED, share.message, error);
+  bool failed =
+      before && before->trial->status != STATUS_DONE && before->trial->status != STATUS_INTERRUPTED;
+  if (share.kind == SHARE_NOTHING && failed)
+    return end_with(sweep, task, before->trial->hash, before->trial->status, before->message,
+                    error);
+  return hand_out(sweep, job, task, &share, error);
 }
 
 static bool fill(Sweep *sweep, Error *error) {
-  for (int i = 0; i < sweep->schedule->jobs; i++) {
-    if (sweep->stopping || sweep->next >= sweep->schedule->count) return true;
-    if (!sweep->job[i].pid && !hand_out(sweep, &sweep->job[i], error)) return false;
+  Schedule *schedule = sweep->schedule;
+  for (int i = 0; i < schedule->jobs; i++) {
+    Job *job = &sweep->job[i];
+    Task *task;
+    while (!sweep->stopping && !job->pid && (task = tasks_next(schedule->task, schedule->count)))
+      if (!start_task(sweep, job, task, error)) return false;
   }
   return true;
 }
+
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 /* For the eye only: a figure that cannot be read here will show as an error in the table. */
 static double read_figure(Store *store, int64_t trial) {
@@ -131,6 +183,16 @@ static bool store_end(Sweep *sweep, Job *job, int status, const struct rusage *u
   return store_finish(store, job->attempt, job->pending, end, error);
 }
 
+static void mark_ended(Schedule *schedule, const Cell *trial, const AttemptEnd *end) {
+  for (int i = 0; i < schedule->count; i++) {
+    Task *task = &schedule->task[i];
+    if (task->trial != trial) continue;
+    task->trial->status = end->status;
+    task->state = TASK_ENDED;
+    snprintf(task->message, sizeof task->message, "%s", end->message);
+  }
+}
+
 static bool end_job(Sweep *sweep, Job *job, int status, const struct rusage *usage, Error *error) {
   char message[ERROR_BYTES];
   AttemptEnd end;
@@ -139,7 +201,7 @@ static bool end_job(Sweep *sweep, Job *job, int status, const struct rusage *usa
   if (good && end.status == STATUS_DONE)
     job->figure = read_figure(sweep->schedule->store, job->trial->id);
   progress_end(&sweep->progress, job, &end);
-  ((Cell *)job->trial)->status = end.status;
+  mark_ended(sweep->schedule, job->trial, &end);
   children[job->slot] = 0;
   sweep->running--;
   job_free(job);
@@ -227,7 +289,8 @@ bool schedule_run(Schedule *schedule, bool *interrupted, Error *error) {
   sigset_t open;
   listen_signals(&open);
   bool good = true;
-  while (sweep->running > 0 || (good && !sweep->stopping && sweep->next < schedule->count)) {
+  while (sweep->running > 0 ||
+         (good && !sweep->stopping && tasks_next(schedule->task, schedule->count))) {
     if (turn(sweep, &open, error)) continue;
     good = false;
     stop_all(sweep);

@@ -3,11 +3,12 @@
 #define CLI_SCHEDULE_H
 
 #include "src/cli/job.h"
+#include "src/cli/tasks.h"
 
 typedef struct Schedule {
   Store *store; /* locked */
-  Cell **todo;  /* in the order to run; their status is set when they end */
-  char **label; /* for progress, one for each */
+  const char *home;
+  Task *task; /* in the order to run */
   int count;
   int64_t environment;
   int jobs;

@@ -328,10 +328,13 @@ bool organs_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
-/* Means over a row's trials in equal windows of steps, so that long curves stay readable. */
+/* Means over a row's trials in equal windows of steps, so that long curves stay readable; of a
+ * trial that only scored, those of the training. */
 static const char curves_sql[] =
-    "WITH last AS (SELECT trial_id, max(id) AS attempt_id FROM attempts WHERE removed = 0"
+    "WITH newest AS (SELECT max(id) AS id FROM attempts WHERE removed = 0"
     "  AND status NOT IN ('running', 'interrupted') GROUP BY trial_id),"
+    " last AS (SELECT a.trial_id, coalesce(a.weights_of, a.id) AS attempt_id FROM newest n"
+    "  JOIN attempts a ON a.id = n.id),"
     " span AS (SELECT max(1, (max(k.step) + ?2) / ?2) AS width FROM rows r JOIN cells c ON"
     "  c.row_id = r.id JOIN last l ON l.trial_id = c.trial_id JOIN curves k"
     "  ON k.attempt_id = l.attempt_id WHERE r.plan_id = ?1)"

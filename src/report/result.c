@@ -84,8 +84,10 @@ static const char stored_sql[] =
 
 static const char counts_sql[] =
     "SELECT count(DISTINCT t.seed) AS seeds, count(DISTINCT t.fold) AS folds,"
-    " min(coalesce(json_extract(t.config, '$.split'), '')) AS split"
+    " min(coalesce(json_extract(t.config, '$.split'), '')) AS split,"
+    " count(DISTINCT a.id) AS scores, count(DISTINCT coalesce(a.weights_of, a.id)) AS trainings"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
+    " LEFT JOIN v_attempt v ON v.trial_id = t.id LEFT JOIN attempts a ON a.id = v.attempt_id"
     " WHERE r.plan_id = ?1";
 
 static const char environment_sql[] =
@@ -182,8 +184,9 @@ static const Column point_columns[] = {COLUMN(ResultPoint, position),
                                        COLUMN(ResultPoint, resident_bytes),
                                        {0}};
 
-static const Column count_columns[] = {
-    COLUMN(Result, seeds), COLUMN(Result, folds), COLUMN(Result, split), {0}};
+static const Column count_columns[] = {COLUMN(Result, seeds),     COLUMN(Result, folds),
+                                       COLUMN(Result, split),     COLUMN(Result, scores),
+                                       COLUMN(Result, trainings), {0}};
 
 static const Column environment_columns[] = {COLUMN(ResultEnvironment, version),
                                              COLUMN(ResultEnvironment, commit_hash),

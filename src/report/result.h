@@ -88,7 +88,8 @@ typedef struct Result {
   int table; /* its number in the paper; 0: none */
   const char *experiment, *title, *metric, *model, *axis, *scale, *dataset, *device, *split;
   int seeds, folds;
-  ResultRow *row; /* (rows) */
+  int scores, trainings; /* trials that are done, and trainings that they are of */
+  ResultRow *row;        /* (rows) */
   int rows;
   ResultLabel *label; /* (labels), by label, then position */
   int labels;

@@ -219,6 +219,8 @@ void table_head(const Result *result, const char *gap, FILE *out) {
   fprintf(out, ", %s, %d seed%s", result->device, result->seeds, result->seeds == 1 ? "" : "s");
   if (result->folds > 1) fprintf(out, " x %d folds", result->folds);
   if (!strcmp(result->split, SPLIT_KFOLD)) fputs(", nnU-Net's folds", out);
+  if (result->trainings < result->scores)
+    fprintf(out, ", %d scores of %d trainings", result->scores, result->trainings);
   fputc('\n', out);
 }
 
@@ -342,9 +344,10 @@ static void print_json(const Result *result, FILE *out) {
   json_t *lines = json_array();
   for (int i = 0; i < result->rows; i++) json_array_append_new(lines, json_row(&result->row[i]));
   json_t *document =
-      json_pack("{s:i,s:o,s:s,s:s,s:s,s:o}", "schema", 1, "table",
+      json_pack("{s:i,s:o,s:s,s:s,s:s,s:o,s:i,s:i}", "schema", 1, "table",
                 result->table ? json_integer(result->table) : json_null(), "scale", result->scale,
-                "dataset", result->dataset, "device", result->device, "rows", lines);
+                "dataset", result->dataset, "device", result->device, "rows", lines, "scores",
+                result->scores, "trainings", result->trainings);
   json_object_set_new(document, "family", json_family(&result->family));
   if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
   json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));

@@ -61,22 +61,23 @@ bool store_events(Store *store, int64_t attempt, const json_t *events, Error *er
 }
 
 static bool start(Store *store, int64_t trial, int64_t environment, int pid, const char *log,
-                  int64_t *attempt, Error *error) {
+                  int64_t weights_of, int64_t *attempt, Error *error) {
   bool good = database_run(store, error,
                            "INSERT INTO attempts(trial_id, number, environment_id, pid,"
-                           " started_at, status, log) VALUES(?1,"
+                           " started_at, status, log, weights_of) VALUES(?1,"
                            " (SELECT count(*) + 1 FROM attempts WHERE trial_id = ?1), ?2, ?3, " NOW
-                           ", 'running', ?4)",
-                           "iiis", trial, environment, (int64_t)pid, log);
+                           ", 'running', ?4, nullif(?5, 0))",
+                           "iiisi", trial, environment, (int64_t)pid, log, weights_of);
   *attempt = sqlite3_last_insert_rowid(store->db);
   return good && database_run(store, error, "UPDATE trials SET status = 'running' WHERE id = ?1",
                               "i", trial);
 }
 
 bool store_start(Store *store, int64_t trial, int64_t environment, int pid, const char *log,
-                 int64_t *attempt, Error *error) {
+                 int64_t weights_of, int64_t *attempt, Error *error) {
   return database_begin(store, error) &&
-         database_end(store, start(store, trial, environment, pid, log, attempt, error), error);
+         database_end(store, start(store, trial, environment, pid, log, weights_of, attempt, error),
+                      error);
 }
 
 static bool finish(Store *store, int64_t attempt, const json_t *events, const AttemptEnd *end,

@@ -67,6 +67,16 @@ bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTE
   return good;
 }
 
+bool training_hash(const json_t *config, const json_t *evaluation, const char *data_hash,
+                   char hash[HASH_BYTES], Error *error) {
+  json_t *what = json_copy((json_t *)config), *name;
+  size_t i;
+  json_array_foreach((json_t *)evaluation, i, name) json_object_del(what, json_string_value(name));
+  bool good = trial_hash(what, data_hash, hash, error);
+  json_decref(what);
+  return good;
+}
+
 /* ---- experiments and their cells ------------------------------------------------------------- */
 
 /* An experiment becomes rows, cells and trials; the same cells again are found by their hash: a row
@@ -129,7 +139,12 @@ static bool list_trials(const json_t *experiment, const char *data_hash, Cell **
     trial->row = (int)json_integer_value(json_object_get(cell, "row"));
     trial->seed = (int)json_integer_value(json_object_get(cell, "seed"));
     trial->fold = (int)json_integer_value(json_object_get(cell, "fold"));
-    if (trial_hash(trial->config, data_hash, trial->hash, error)) continue;
+    trial->evaluation = json_object_get(experiment, "evaluation");
+    bool trains = trial->evaluation && !json_object_get(trial->config, "kind");
+    if (trial_hash(trial->config, data_hash, trial->hash, error) &&
+        (!trains ||
+         training_hash(trial->config, trial->evaluation, data_hash, trial->training, error)))
+      continue;
     free(trials);
     return false;
   }

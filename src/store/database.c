@@ -325,6 +325,17 @@ static const char trained[] = "ALTER TABLE attempts ADD COLUMN trained INTEGER;"
 
 static const char *const version_9[] = {trained, NULL};
 
+/* weights_of: the attempt that trained the weights which this one only scored; NULL: it trained.
+ * One that was to score and began anew instead has trained. */
+static const char scores[] =
+    "ALTER TABLE attempts ADD COLUMN weights_of INTEGER REFERENCES attempts(id);"
+    "CREATE TRIGGER attempts_trained AFTER UPDATE OF first_step ON attempts"
+    " WHEN NEW.first_step = 0 AND NEW.weights_of IS NOT NULL BEGIN"
+    " UPDATE attempts SET weights_of = NULL WHERE id = NEW.id;"
+    "END;";
+
+static const char *const version_10[] = {scores, NULL};
+
 const char *const *const migrations[] = {version_1, version_2, version_3, version_4, version_5,
-                                         version_6, version_7, version_8, version_9};
+                                         version_6, version_7, version_8, version_9, version_10};
 const int migration_count = sizeof migrations / sizeof migrations[0];

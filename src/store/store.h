@@ -65,6 +65,10 @@ bool json_hash(const json_t *value, char hash[HASH_BYTES], Error *error);
 /* Of (config without the keys that name the machine, data_hash, code epoch). */
 bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTES], Error *error);
 
+/* Of the same without the options that are named: trials with the same one share their training. */
+bool training_hash(const json_t *config, const json_t *evaluation, const char *data_hash,
+                   char hash[HASH_BYTES], Error *error);
+
 /* ---- experiments, cells and trials (cells.c) ------------------------------------------------- */
 
 /* One trial that an experiment asks for; several cells may be the same trial. */
@@ -75,7 +79,9 @@ typedef struct Cell {
   int seed;
   int fold;
   Status status;
-  json_t *config; /* owned by the experiment document */
+  json_t *config;            /* owned by the experiment document */
+  const json_t *evaluation;  /* the names of its options that change no training; the same */
+  char training[HASH_BYTES]; /* of the configuration without these; "": nothing is trained */
 } Cell;
 
 /* Records the experiment document (see experiment_read), inserting trials that are missing, and
@@ -102,9 +108,10 @@ typedef struct AttemptEnd {
 
 /* environment is what environment_capture returned; the row is shared by equal environments. */
 bool store_environment(Store *store, const json_t *environment, int64_t *id, Error *error);
-/* A new attempt, status running. log is relative to the database's folder. */
+/* A new attempt, status running. log is relative to the database's folder. weights_of: the attempt
+ * that trained the weights which this one only scores, 0: it trains. */
 bool store_start(Store *store, int64_t trial, int64_t environment, int pid, const char *log,
-                 int64_t *attempt, Error *error);
+                 int64_t weights_of, int64_t *attempt, Error *error);
 /* Stores an array of events (see event.h; those only told are skipped) in one transaction. */
 bool store_events(Store *store, int64_t attempt, const json_t *events, Error *error);
 /* The last refusal was about the data (a metric twice, a situation unknown), not about the disk. */

@@ -61,20 +61,20 @@ static bool save(const Training *t, int64_t step, Error *error) {
   return params_save(t->params, true, metadata, t->checkpoint, error);
 }
 
-int64_t training_resume(const Training *t, const char **note, Error *error) {
-  char step[32], code[64];
+int64_t training_kept(const char *checkpoint, const char *code, const char **note) {
+  char step[32], wrote[64];
   *note = "";
-  if (!t->checkpoint || access(t->checkpoint, R_OK) != 0 ||
-      !checkpoint_metadata(t->checkpoint, "step", step, sizeof step))
+  if (!checkpoint || access(checkpoint, R_OK) != 0 ||
+      !checkpoint_metadata(checkpoint, "step", step, sizeof step))
     return 0;
-  bool known = checkpoint_metadata(t->checkpoint, "code", code, sizeof code);
-  if (known && strcmp(code, t->code)) {
+  bool known = checkpoint_metadata(checkpoint, "code", wrote, sizeof wrote);
+  if (known && strcmp(wrote, code)) {
     *note = "begins anew: the text of its model has changed since its checkpoint was written";
     return 0;
   }
   if (!known)
     *note = "goes on from a checkpoint that does not say which text of its model wrote it";
-  return params_load(t->params, true, t->checkpoint, error) ? strtoll(step, NULL, 10) : 0;
+  return strtoll(step, NULL, 10);
 }
 
 /* The next batch. Returns the seconds that it took. */

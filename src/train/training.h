@@ -42,9 +42,10 @@ typedef struct Training {
  * (false). */
 bool training_run(const Training *training, int64_t first, TrainingEnd *end, Error *error);
 
-/* The step that its checkpoint was written after, with the parameters of then; 0 without one, or
- * where another text of the model wrote it. *note: what must be said about it, or "". */
-int64_t training_resume(const Training *training, const char **note, Error *error);
+/* The step that a checkpoint was written after, from which a training goes on; 0: there is none
+ * (or NULL), or another text of the model (see network_code) wrote it. *note: what must be said
+ * about it, or "". */
+int64_t training_kept(const char *checkpoint, const char *code, const char **note);
 
 /* Asks the loop to end after the current step; safe in a signal handler. */
 void training_interrupt(int signal);

@@ -102,6 +102,9 @@ typedef struct Trial {
   Graph *train_graph, *infer_graph;
   Plan *train_plan, *infer_plan;
   Model train, infer;
+  const char *checkpoint; /* NULL: none */
+  int64_t steps, first; /* first: the step that a checkpoint goes on from; steps: only scores it */
+  const char *note;     /* about it */
   double train_s, eval_s, waited_s;
 } Trial;
 
@@ -156,10 +159,16 @@ static Graph *build(Trial *t, bool training, Model *model, Error *error) {
 
 /* What is resumed has all that was trained, but nothing frozen. */
 static bool start_from_weights(Trial *t, Error *error) {
-  const char *checkpoint = json_string_value(json_object_get(t->config, "checkpoint"));
-  bool resumed = checkpoint && access(checkpoint, R_OK) == 0;
-  return (resumed && params_numbers(t->params, PARAM_FROZEN) == 0) ||
+  return (t->first && params_numbers(t->params, PARAM_FROZEN) == 0) ||
          weights_file_load(t->params, t->config, error);
+}
+
+/* The parameters, as a training begins or its checkpoint left them. */
+static bool fill_params(Trial *t, Error *error) {
+  t->first = training_kept(t->checkpoint, t->code, &t->note);
+  return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
+         start_from_weights(t, error) &&
+         (!t->first || params_load(t->params, true, t->checkpoint, error));
 }
 
 static bool prepare_model(Trial *t, Error *error) {
@@ -179,8 +188,10 @@ static bool prepare_model(Trial *t, Error *error) {
                                                               params_bytes(t->params)),
                                       .flops = (int64_t)graph_cost(t->train_graph).flops}};
   event_send(t->events, &event);
-  return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
-         start_from_weights(t, error) && plan_bind(t->train_plan, NULL, error);
+  if (!fill_params(t, error)) return false;
+  event_send(t->events, &(Event){EVENT_start, .start = {.first_step = t->first, .note = t->note}});
+  if (t->note[0]) fprintf(stderr, "%s\n", t->note);
+  return t->first == t->steps || plan_bind(t->train_plan, NULL, error);
 }
 
 /* ---- the trial ------------------------------------------------------------------------------- */
@@ -240,10 +251,10 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .waited_s = &t->waited_s,
       .optimizer = t->optimizer,
       .rates = config_rates(c),
-      .steps = config_int(c, "steps"),
+      .steps = t->steps,
       .save_every = config_int(c, "save_every"),
       .rule = collapse_rule(c),
-      .checkpoint = json_string_value(json_object_get(c, "checkpoint")),
+      .checkpoint = t->checkpoint,
       .recipe = t->recipe,
       .code = t->code,
       .events = t->events,
@@ -258,13 +269,8 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   CollapseWatch watch = {.patches = &patches, .sampler = t->sampler};
   training.watch = &watch;
   training.validation = t->validation;
-  const char *note;
-  int64_t first = training_resume(&training, &note, error);
-  if (error->text[0]) return false;
-  event_send(t->events, &(Event){EVENT_start, .start = {.first_step = first, .note = note}});
-  if (note[0]) fprintf(stderr, "%s\n", note);
   double start = seconds_now();
-  bool good = training_run(&training, first, end, error);
+  bool good = training_run(&training, t->first, end, error);
   t->train_s = seconds_now() - start;
   fprintf(stderr, "trained %.1f s, waited %.1f %% of them for data (%d worker%s)\n", t->train_s,
           100 * t->waited_s / t->train_s, training.workers, training.workers == 1 ? "" : "s");
@@ -274,13 +280,12 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
 }
 
 static bool keep_postprocess(const Trial *t, const Evaluated *e, Error *error) {
-  const char *checkpoint = json_string_value(json_object_get(t->config, "checkpoint"));
   char chosen[256];
   postprocess_text(&e->postprocess, chosen, sizeof chosen);
   fprintf(stderr, "mean Dice %.4f; largest component of %s: %.4f\n", e->mean, chosen,
           e->postprocessed);
-  return !checkpoint ||
-         postprocess_write(&e->postprocess, e->mean, e->postprocessed, checkpoint, error);
+  return !t->checkpoint ||
+         postprocess_write(&e->postprocess, e->mean, e->postprocessed, t->checkpoint, error);
 }
 
 /* The status of a trial that came to its end: its figures are stored whatever the status is. */
@@ -311,7 +316,7 @@ static const char *run(Trial *t, Error *error) {
   TrainingEnd end = TRAINING_DONE;
   if (!prepare_data(t, error)) return "failed";
   if (!prepare_model(t, error)) return error_of_memory(error) ? "oom" : "failed";
-  if (!probe(t, error) || !train(t, &end, error)) return "failed";
+  if (t->first < t->steps && (!probe(t, error) || !train(t, &end, error))) return "failed";
   if (end == TRAINING_COLLAPSED) return "collapsed";
   if (end == TRAINING_INTERRUPTED) return "interrupted";
   return evaluate(t, error);
@@ -321,7 +326,10 @@ int trial_main(const json_t *config, FILE *events) {
   omp_set_num_threads((int)config_int(config, "threads"));
   signal(SIGTERM, training_interrupt);
   signal(SIGINT, training_interrupt);
-  Trial trial = {.config = config, .events = events};
+  Trial trial = {.config = config,
+                 .events = events,
+                 .steps = config_int(config, "steps"),
+                 .checkpoint = json_string_value(json_object_get(config, "checkpoint"))};
   Error error = {0};
   trial.backend = config_backend(config, &error);
   const char *status = trial.backend ? run(&trial, &error) : "failed";

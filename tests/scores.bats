@@ -1,0 +1,141 @@
+#!/usr/bin/env bats
+# Rows that differ in options of evaluation alone share one training: one trial trains, the others score its weights. The
+# trainings are of a few steps of a net of 4799 parameters.
+
+load cli
+
+setup() {
+  work_in "$(mktemp -d)"
+  cp -r "$root/tests/fixtures/stored-073ebeb/organs" organs
+  experiment_of plain mirrored denser >three.lua
+}
+
+experiment_of() { # KEY ...
+  local key
+  cat <<'END'
+return {
+  title = "Ways of scoring", seeds = 1,
+  base = { data = "organs", plan = "none", patch = { 8, 8, 8 }, widths = { 4, 8 }, strides = { { 1, 1, 1 }, { 2, 2, 2 } },
+    kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, bridge = "none", head = "point_wise", steps = 20, threads = 1, augment = "nnunet",
+    collapse_dice = 0 },
+  rows = {
+END
+  for key in "$@"; do
+    case "$key" in
+      plain) echo '{ key = "plain", set = {} },' ;;
+      mirrored) echo '{ key = "mirrored", set = { mirror_tta = true } },' ;;
+      denser) echo '{ key = "denser", set = { window_step = 0.25 } },' ;;
+      logits) echo '{ key = "logits", set = { merge = "logits" } },' ;;
+    esac
+  done
+  echo '} }'
+}
+
+trainings() { # attempts that trained to their end, and those that scored
+  sql "SELECT sum(weights_of IS NULL), sum(weights_of IS NOT NULL) FROM attempts WHERE status = 'done'"
+}
+
+figure() { # KEY [DATABASE]
+  HARNESS_DB="${2:-$HARNESS_DB}" sql "SELECT s.value FROM v_score s JOIN cells c ON c.trial_id = s.trial_id
+    JOIN rows r ON r.id = c.row_id WHERE s.metric = 'dice' AND r.key = '$1'"
+}
+
+@test "three ways of scoring train once a seed, and give what each would alone" {
+  "$harness" run three.lua seeds=2 -n >cells
+  [ "$(grep -c ' run  ' cells)" -eq 2 ]
+  [ "$(grep -c ' score  ' cells)" -eq 4 ]
+  grep -q "^6 of 6 trials would run: 2 trainings, 4 scores of kept weights$" cells
+  "$harness" run three.lua seeds=2 --jobs 4 >out 2>err
+  grep -q "6 of 6 trials to run: 2 trainings, 4 scores of kept weights" err
+  grep -q "cpu, 2 seeds, 6 scores of 2 trainings$" out
+  [ "$(trainings)" = "2|4" ]
+  [ "$(sql 'SELECT count(DISTINCT attempt_id) FROM curves')" -eq 2 ]
+  "$harness" run three.lua seeds=2 -n | grep -q "0 of 6 trials would run$"
+  "$harness" table three --json | /usr/bin/python3 -c '
+import json, sys
+table = json.load(sys.stdin)
+assert (table["scores"], table["trainings"]) == (6, 2)
+means = [row["mean"] for row in table["rows"]]
+assert len(set(means)) == 3 and all(row["n"] == 2 for row in table["rows"]), means'
+  experiment_of mirrored >alone.lua
+  "$harness" run -q alone.lua seeds=2 --db alone/h.db >/dev/null
+  [ "$(figure mirrored)" = "$(figure mirrored alone/h.db)" ]
+  "$harness" plot curves three >/dev/null
+  [ "$(cut -f1 results/plots/*curves*.tsv | grep -c .)" -gt 3 ]
+}
+
+@test "a score that is added later trains nothing; it predicts like any trial" {
+  experiment_of plain >one.lua
+  "$harness" run -q one.lua >/dev/null
+  experiment_of plain mirrored logits >more.lua
+  "$harness" run more.lua -n | grep -q "2 of 3 trials would run: 0 trainings, 2 scores of kept weights"
+  "$harness" run more.lua >/dev/null 2>err
+  [ "$(trainings)" = "1|2" ]
+  grep -q "done ./2 logits seed 0" err
+  local trial
+  trial="$(sql "SELECT substr(hash, 1, 8) FROM trials WHERE config ->> '$.mirror_tta' = 1")"
+  "$harness" runs show "$trial" | grep -Eq 'weights_of +[0-9a-f]{8}, attempt 1$'
+  "$harness" predict "$trial" organs/imagesTr/phantom_000_0000.nii.gz predicted 2>/dev/null
+  [ -s predicted/phantom_000.nii.gz ]
+}
+
+@test "where the weights are gone, or of another text, it trains and says why" {
+  experiment_of plain >one.lua
+  experiment_of mirrored >other.lua
+  "$harness" run -q one.lua >/dev/null
+  mv results/checkpoints kept
+  "$harness" run other.lua -n | grep -q "planned      run      mirrored seed 0  (trains: the weights of trial .* are not there)"
+  mv kept results/checkpoints
+  export HARNESS_HOME="$work/home"
+  mkdir home
+  cp -r "$root/lua" "$root/paper" home/
+  "$harness" run other.lua -n | grep -q "planned      score    mirrored seed 0$"
+  sed -i 's/ \^ -0.5/ ^ -0.25/' home/lua/harness/models/maskmed.lua
+  "$harness" run other.lua >/dev/null 2>err
+  grep -q "mirrored seed 0 trains: trial .* was trained with another text of lua/harness/models/maskmed.lua" err
+  [ "$(trainings)" = "2|0" ]
+}
+
+@test "what is repeated trains once again; scores of weights that were taken back are marked and scored again" {
+  "$harness" run -q three.lua >/dev/null
+  "$harness" run -q three.lua --retry done >/dev/null
+  [ "$(trainings)" = "2|4" ]
+  "$harness" runs rm "$(sql "SELECT hash FROM trials WHERE id = 1")" 2>/dev/null
+  "$harness" run three.lua -n >cells
+  grep -q "planned      run      plain seed 0" cells
+  [ "$(grep -c 'done         skip .*(of weights that were replaced)' cells)" -eq 2 ]
+  "$harness" run three.lua >/dev/null 2>err
+  grep -q "2 of these trials scored weights whose training was repeated or taken back since; --retry stale" err
+  "$harness" run three.lua --retry stale >/dev/null 2>err
+  ! grep -q "scored weights whose training" err
+  [ "$(trainings)" = "3|6" ]
+}
+
+@test "a training that is interrupted goes on, and is scored then" {
+  sed -i 's/steps = 20/steps = 3000/' three.lua
+  "$harness" run three.lua >out 2>err 3>&- &
+  local pid=$! code=0
+  wait_for 100 is_running
+  sleep 0.5
+  kill -INT $pid
+  wait $pid || code=$?
+  [ "$code" -eq 75 ]
+  "$harness" run three.lua -n >cells
+  cat cells
+  grep -q "3 of 3 trials would run: 1 training, 2 scores of kept weights" cells
+  "$harness" run -q three.lua >/dev/null
+  [ "$(trainings)" = "1|2" ]
+}
+
+@test "a training that collapses is not tried again for each score" {
+  sed -i 's/collapse_dice = 0/lr = 100, clip = 0/; s/steps = 20/steps = 200/' three.lua
+  "$harness" run three.lua >out 2>err || true
+  cat err
+  [ "$(sql "SELECT count(*) FROM attempts WHERE status = 'collapsed'")" -eq 3 ]
+  [ "$(sql 'SELECT count(DISTINCT attempt_id) FROM curves')" -eq 1 ]
+  [ "$(sql "SELECT count(*) FROM attempts WHERE message LIKE 'as trial %, whose training it shares: %'")" -eq 2 ]
+  experiment_of plain logits >more.lua
+  sed -i 's/collapse_dice = 0/lr = 100, clip = 0/; s/steps = 20/steps = 200/' more.lua
+  "$harness" run more.lua >out 2>err || true
+  [ "$(sql 'SELECT count(DISTINCT attempt_id) FROM curves')" -eq 1 ]
+}
