@@ -144,6 +144,24 @@ for label in json.load(sys.stdin)["labels"]:
   [[ "$output" == *"collapsed 1/1"*"below collapse_dice"* ]]
 }
 
+@test "a frozen encoder and blocks that are computed again: on the GPU what the CPU trains" {
+  for device in cpu cuda; do
+    "$gpu" run one.lua --device "$device" freeze=encoder recompute=yes -q >/dev/null
+  done
+  sql "SELECT t.device, a.trained < a.parameters, k.step, k.loss, k.grad_norm FROM curves k JOIN attempts a ON a.id = k.attempt_id
+    JOIN trials t ON t.id = a.trial_id WHERE t.config LIKE '%\"freeze\":%' ORDER BY k.step, t.device" >curves
+  for hash in $(sql "SELECT hash FROM trials WHERE config LIKE '%\"freeze\":%'"); do
+    ! head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"encoder[.]' || return 1
+  done
+  /usr/bin/python3 - <<'END'
+rows = [line.strip().split("|") for line in open("curves")]
+assert [r[:3] for r in rows] == [[d, "1", str(s)] for s in (1, 2, 3) for d in ("cpu", "cuda")], rows
+for ours, theirs in zip(rows[::2], rows[1::2]):
+    for a, b in zip(map(float, ours[3:]), map(float, theirs[3:])):
+        assert abs(a - b) <= 1e-4 * abs(b) + 1e-5, (ours, theirs)
+END
+}
+
 @test "plans, estimates and benches on a GPU measure the GPU" {
   cat >coverage.lua <<'END'
 return { title = "Coverage", kind = "plan", base = { model = "bridge", bridge = "standard", standard_scales = 2,
