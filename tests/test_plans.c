@@ -100,6 +100,8 @@ static void plan_case(OpId id, const OpCase *c, bool half, const Backend *gpu) {
   bool good = call_make(&call, id, c, half, &error);
   for (int backward = 0; good && backward < 2; backward++) {
     call.backward = backward;
+    for (int i = 0; backward && i < call.n_in; i++)
+      if (!(call.op->constant & SAVES_IN(i))) call.wants |= SAVES_IN(i);
     good = kernel->prepare(&call, &error);
     if (good) kernel->release(&call);
   }
