@@ -19,6 +19,7 @@
 
 #include "base/rng.h"
 #include "src/statistics/looks.h"
+#include "src/statistics/power.h"
 #include "tests/old_bootstrap.h"
 
 #include <cmocka.h>
@@ -345,6 +346,42 @@ static void looking_costs_nothing(void **state) {
   if (bad) fail_msg("%d rates are too high", bad);
 }
 
+/* ---- power ----------------------------------------------------------------------------------- */
+
+/* Two rows that differ by what power.h says these seeds see in 80 of 100 tries. */
+static void what_is_said_to_be_seen_is_seen(void **state) {
+  (void)state;
+  static const Scenario scenario = {"power", NORMAL, .03, .05, .005, .01, {0}, 0};
+  enum { CASES = 8 };
+  if (old) return;
+  for (int seeds = 5; seeds <= 8; seeds += 3) {
+    /* tau is of a difference; a trial's figure has its share of the residual. */
+    Power power = {.sigma = sqrt(.03 * .03 + .01 * .01 / CASES),
+                   .tau = .005 * sqrt(2),
+                   .units = CASES,
+                   .claims = 1};
+    int seen = 0, draws = draws_made();
+    double difference = power_detectable(&power, seeds);
+#pragma omp parallel for reduction(+ : seen)
+    for (int draw = 0; draw < draws; draw++) {
+      double value[2][8 * CASES], of_case[CASES];
+      Draw rng = draw_make(102, draw);
+      const ContrastChoice random = {false, false};
+      Figures rows[2];
+      for (int c = 0; c < CASES; c++) of_case[c] = scenario.cases * normal(&rng);
+      for (int r = 0; r < 2; r++) {
+        draw_row(&rng, &scenario, r, seeds, CASES, of_case, value[r]);
+        rows[r] = (Figures){.trials = seeds, .cases = CASES, .labels = 1, .value = value[r]};
+        for (int c = 0; c < CASES; c++) of_case[c] += difference;
+      }
+      seen += contrast_make(&rows[1], &rows[0], &random).p < CLAIM_ALPHA;
+    }
+    double found = 100.0 * seen / draws;
+    if (printing) print_message("power            %2d seeds: %5.2f %%\n", seeds, found);
+    if (!small && (found < 76 || found > 84)) fail_msg("%d seeds: %g %%", seeds, found);
+  }
+}
+
 /* ---- the simulation itself ------------------------------------------------------------------- */
 
 /* It would see what was wrong before: three seeds that decide, by the bootstrap. */
@@ -371,6 +408,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(absent_structures_do_not_mislead),
       cmocka_unit_test(folds_do_not_mislead),
       cmocka_unit_test(looking_costs_nothing),
+      cmocka_unit_test(what_is_said_to_be_seen_is_seen),
       cmocka_unit_test(the_old_method_does_not_pass),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
