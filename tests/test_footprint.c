@@ -24,7 +24,6 @@ static json_t *config_of(const char *experiment, const char *overrides) {
   json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
   json_t *config = json_incref(json_object_get(cell, "config"));
   json_object_set_new(config, "home", json_string("."));
-  json_object_set_new(config, "kind", json_string("plan")); /* nothing is trained */
   json_decref(plan);
   return config;
 }
@@ -79,8 +78,8 @@ static const char *const bridges[] = {
     "bridge=fsad query_scales=2 value_scales=%d",
 };
 
-/* Row 0 of memory_scale sets its bridge itself, so the cases come from another experiment, of no option of
- * models. */
+/* Row 0 of memory_scale sets its bridge itself, so the cases come from another experiment, which
+ * varies no option of models. */
 static Footprint bridge_of(int bridge, int scales, const char *more) {
   char text[256];
   int used = snprintf(text, sizeof text, "model=bridge ");
