@@ -1,4 +1,4 @@
-/* Whole training steps: forward, loss, backward, clip and SGD of a model made through Lua from an
+/* Whole training steps: forward, loss, backward, clip and update of a model made through Lua from an
  * experiment's options, on random images and labels. */
 #ifndef BENCH_STEP_H
 #define BENCH_STEP_H

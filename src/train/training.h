@@ -1,4 +1,4 @@
-/* The training loop: batch, graph, clip, SGD, and what is told about it. */
+/* The training loop: batch, graph, clip, update, and what is told about it. */
 #ifndef TRAIN_TRAINING_H
 #define TRAIN_TRAINING_H
 

@@ -214,7 +214,7 @@ static void print_profile(const Trial *t, const StepProfile *profile) {
   Ceiling ceiling = {machine.fma_gflops, machine.copy_gbps};
   fprintf(stderr,
           "profile of %d training steps, %d threads; outside the graph: batch %.3f ms, "
-          "clip and SGD %.3f ms\n",
+          "clip and update %.3f ms\n",
           profile->steps, machine.threads, 1e3 * profile->batch_s / profile->steps,
           1e3 * profile->update_s / profile->steps);
   plan_profile_print(t->train_plan, profile->steps, &ceiling, stderr);
