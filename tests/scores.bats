@@ -111,6 +111,31 @@ assert len(set(means)) == 3 and all(row["n"] == 2 for row in table["rows"]), mea
   [ "$(trainings)" = "3|6" ]
 }
 
+@test "a number changed in the model's file trains once again, too" {
+  export HARNESS_HOME="$work/home"
+  mkdir home
+  cp -r "$root/lua" "$root/paper" home/
+  "$harness" run -q three.lua >/dev/null
+  sed -i 's/ \^ -0.5/ ^ -0.25/' home/lua/harness/models/maskmed.lua
+  "$harness" run three.lua -n --retry stale >cells
+  [ "$(grep -c 'by another text' cells)" -eq 3 ]
+  grep -q "3 of 3 trials would run: 1 training, 2 scores of kept weights" cells
+  "$harness" run -q three.lua --retry stale >/dev/null
+  [ "$(trainings)" = "2|4" ]
+  ! "$harness" run three.lua -n | grep "another text"
+}
+
+@test "a training that is stopped for its time is stopped for its scores; repeated it goes on" {
+  sed -i 's/steps = 20/steps = 100000/; /key = "plain"/d' three.lua
+  "$harness" run three.lua --timeout 1.5 >out 2>err || true
+  [ "$(sql "SELECT count(*) FROM trials WHERE status = 'timeout'")" -eq 2 ]
+  [ "$(sql 'SELECT count(DISTINCT attempt_id) FROM curves')" -eq 1 ]
+  "$harness" run three.lua -n --retry timeout | grep -q "2 of 2 trials would run: 1 training, 1 score of kept weights"
+  "$harness" run three.lua --retry timeout --timeout 1.5 >out 2>err || true
+  [ "$(sql 'SELECT count(DISTINCT trial_id) FROM attempts WHERE weights_of IS NULL')" -eq 1 ]
+  [ "$(sql 'SELECT max(first_step) > 0 FROM attempts')" -eq 1 ]
+}
+
 @test "a training that is interrupted goes on, and is scored then" {
   sed -i 's/steps = 20/steps = 3000/' three.lua
   "$harness" run three.lua >out 2>err 3>&- &

@@ -76,13 +76,12 @@ static void stop_all(Sweep *sweep) {
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-/* The training that it shares, of trial hash, ended without weights, and so does it: no process is
- * started. */
-static bool end_with(Sweep *sweep, Task *task, const char *hash, Status status, const char *why,
-                     Error *error) {
+/* The training that it shares, an attempt of trial hash, ended without weights, and so does it: no
+ * process is started. */
+static bool end_with(Sweep *sweep, Task *task, const char *hash, int64_t trained, Status status,
+                     const char *why, Error *error) {
   Schedule *schedule = sweep->schedule;
   char log[64];
-  int64_t attempt;
   snprintf(log, sizeof log, "logs/%.32s.log", hash);
   snprintf(task->message, sizeof task->message, "as trial %.8s, whose training it shares: %.800s",
            hash, why);
@@ -92,9 +91,9 @@ static bool end_with(Sweep *sweep, Task *task, const char *hash, Status status, 
   sweep->progress.started++, sweep->progress.ended++;
   task->trial->status = status;
   task->state = TASK_ENDED;
-  return store_start(schedule->store, task->trial->id, schedule->environment, (int)getpid(), log, 0,
-                     &attempt, error) &&
-         store_finish(schedule->store, attempt, NULL, &end, error);
+  return store_start(schedule->store, task->trial->id, schedule->environment, (int)getpid(), log,
+                     trained, &task->attempt, error) &&
+         store_finish(schedule->store, task->attempt, NULL, &end, error);
 }
 
 static bool hand_out(Sweep *sweep, Job *job, Task *task, const Share *share, Error *error) {
@@ -112,8 +111,10 @@ static bool hand_out(Sweep *sweep, Job *job, Task *task, const Share *share, Err
     progress_say(&sweep->progress, "harness: %s trains: %s", task->label, job->unplaced.text);
   else if (share->message[0] && !schedule->quiet)
     progress_say(&sweep->progress, "harness: %s trains: %s", task->label, share->message);
-  return store_start(schedule->store, job->trial->id, schedule->environment, (int)job->pid,
-                     job->log, job->weights[0] ? share->attempt : 0, &job->attempt, error);
+  bool good = store_start(schedule->store, job->trial->id, schedule->environment, (int)job->pid,
+                          job->log, job->weights[0] ? share->attempt : 0, &job->attempt, error);
+  task->attempt = job->attempt;
+  return good;
 }
 
 static bool start_task(Sweep *sweep, Job *job, Task *task, Error *error) {
@@ -125,12 +126,12 @@ static bool start_task(Sweep *sweep, Job *job, Task *task, Error *error) {
   code_free(&today);
   if (!good) return false;
   if (share.kind == SHARE_COLLAPSED)
-    return end_with(sweep, task, share.hash, STATUS_COLLAPSED, share.message, error);
+    return end_with(sweep, task, share.hash, share.attempt, STATUS_COLLAPSED, share.message, error);
   bool failed =
       before && before->trial->status != STATUS_DONE && before->trial->status != STATUS_INTERRUPTED;
   if (share.kind == SHARE_NOTHING && failed)
-    return end_with(sweep, task, before->trial->hash, before->trial->status, before->message,
-                    error);
+    return end_with(sweep, task, before->trial->hash, before->attempt, before->trial->status,
+                    before->message, error);
   return hand_out(sweep, job, task, &share, error);
 }
 

@@ -15,6 +15,7 @@ typedef struct Task {
   bool scores; /* it will only score weights, as it seems now; when it has started, it does */
   char missing[ERROR_BYTES]; /* why the weights of a trained trial cannot be scored, or "" */
   TaskState state;
+  int64_t attempt;           /* when it runs */
   char message[ERROR_BYTES]; /* when it ended: what its attempt says */
 } Task;
 
