@@ -61,6 +61,7 @@ static const char *const variants[] = {
     "match=fixed none_weight=1",
     "model=maskformer",
     "model=mask2former",
+    "freeze=encoder,head.*.norm.weight,bridge.layer0.ffn recompute=true blocks=2",
     /* Another encoder, of other widths than the options say: only its pyramid is known. */
     "encoder=pooled",
     "encoder=pooled bridge=standard",

@@ -1,5 +1,6 @@
 /* recompute=yes: what stays in a block is computed again for the gradient. The same bits in less
  * memory, with more work. */
+#include "kernels/options.h"
 #include "src/bench/step.h"
 #include "tests/host_gpu.h"
 
@@ -63,8 +64,46 @@ static void test_on_a_device(void **state) {
   compare(&cases[0], &host_gpu);
 }
 
+static int block_of(Graph *graph, Value **x) {
+  ActivationOptions sigmoid = {.kind = ACT_SIGMOID};
+  *x = apply(graph, OP_activation, &sigmoid, *x);
+  return (*x)->producer->block;
+}
+
+static void test_blocks_nest(void **state) {
+  (void)state;
+  for (int recompute = 0; recompute < 2; recompute++) {
+    Params *params = params_make(F32);
+    Graph *graph = graph_make(params);
+    Value *x = graph_input(graph, "x", F32, 1, (int64_t[]){3});
+    graph->recompute = recompute;
+    int before = block_of(graph, &x);
+    graph_push(graph, "stage");
+    graph_block(graph);
+    int outer = block_of(graph, &x);
+    graph_push(graph, "layer");
+    graph_block(graph);
+    int inner = block_of(graph, &x);
+    graph_push(graph, "norm");
+    assert_int_equal(block_of(graph, &x), inner);
+    graph_pop(graph);
+    graph_pop(graph);
+    assert_int_equal(block_of(graph, &x), outer);
+    graph_pop(graph);
+    assert_int_equal(block_of(graph, &x), before);
+    graph_push(graph, "stage");
+    graph_block(graph);
+    int next = block_of(graph, &x);
+    bool apart = outer && inner && next && outer != inner && next != inner && next != outer;
+    assert_true(before == 0 && (recompute ? apart : !outer && !inner && !next));
+    graph_free(graph);
+    params_free(params);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_same_bits_in_less_memory),
-                                     cmocka_unit_test(test_on_a_device)};
+                                     cmocka_unit_test(test_on_a_device),
+                                     cmocka_unit_test(test_blocks_nest)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
