@@ -32,6 +32,14 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   "$harness" run -q experiment.json | cmp - table
 }
 
+@test "a table of one row compares nothing" {
+  experiment rows=1 cases=5
+  "$harness" run -q experiment.json >table
+  "$harness" table 6 --format md >>table
+  run grep -E "verdict|corrected|row above" table
+  [ "$status" -eq 1 ]
+}
+
 # The width of a terminal: figures and claims are two tables.
 @test "no line of a table is wider than 80 columns" {
   experiment seeds=5 cases=5
@@ -46,6 +54,7 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   grep -q "too few seeds: a verdict needs 5 trials a row, or 5 common folds, and 5 cases; an interval needs 3" table
   run grep "repetitions" table
   [ "$status" -eq 1 ]
+  "$harness" table 6 --format md | grep -q "| verdict |"
   experiment seeds=3 cases=5
   "$harness" run -q experiment.json >table
   grep -Eq '^2 x N +\+0\.003 +\+0\.100 +\[\+0\.077, \+0\.123\] +\[.*\] +1\.000 +too few seeds$' table

@@ -153,7 +153,14 @@ static bool in_claims(const Result *result, int i) {
   return i > 0 || result->row[i].verdict[0];
 }
 
+static bool any_difference(const Result *result) {
+  for (int i = 0; i < result->rows; i++)
+    if (!isnan(result->row[i].difference) || result->row[i].verdict[0]) return true;
+  return false;
+}
+
 Sheet table_sheet(const Result *result, TablePart part) {
+  if (part == TABLE_WHOLE && !any_difference(result)) part = TABLE_FIGURES;
   int columns = 0, lines = 1, at = 0;
   for (int k = 0; k < TABLE_COLUMNS; k++) columns += has_column(&table_columns[k], part);
   for (int i = 0; i < result->rows; i++) lines += part != TABLE_CLAIMS || in_claims(result, i);
@@ -431,12 +438,6 @@ static void put_sheet(Sheet sheet, bool text_last, FILE *out) {
   if (sheet.rows > 1) sheet_text(&sheet, text_last, out);
   if (sheet.rows > 1) fputc('\n', out);
   sheet_free(&sheet);
-}
-
-static bool any_difference(const Result *result) {
-  for (int i = 0; i < result->rows; i++)
-    if (!isnan(result->row[i].difference) || result->row[i].verdict[0]) return true;
-  return false;
 }
 
 static void print_text(const Result *result, FILE *out) {

@@ -11,8 +11,9 @@ enum { TABLE_FORMATS = 5 };
 /* Prints a result of result_load; format is one of table_formats. */
 void table_print(const Result *result, const char *format, FILE *out);
 
-/* Its parts: rows and figures; structures by rows (no line where nothing is stored), head line, one
- * note a line after `mark`. */
+/* Its parts: rows with figures, with differences and verdicts, or with all of it (figures alone
+ * where no two rows can be compared); structures by rows (no line where nothing is stored), head
+ * line, one note a line after `mark`. */
 typedef enum TablePart { TABLE_WHOLE, TABLE_FIGURES, TABLE_CLAIMS } TablePart;
 Sheet table_sheet(const Result *result, TablePart part);
 Sheet table_labels(const Result *result);
