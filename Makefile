@@ -8,7 +8,7 @@
 # make format     clang-format; size: lines per folder; clean
 CC      ?= cc
 CXX     ?= g++
-CFLAGS  ?= -O3 -g$(if $(NATIVE), -march=native)
+CFLAGS  ?= -O3 -g1$(if $(NATIVE), -march=native)
 BUILD   ?= build
 VERSION := 0.1.0
 # make V=1 shows the commands
@@ -137,6 +137,8 @@ $(BUILD)/forms/$(1).o: $(call FORM_PARTS,$(1)) $(BUILD)/setting.link
 	$$(Q)$$(CC) $$(CFLAGS) -r -nostdlib $$(filter %.o,$$^) -o $$@ && $(OBJCOPY) -w --keep-global-symbol='*_$(1)' $$@
 endef
 $(foreach form,$(FORMS),$(eval $(call FORM_RULES,$(form))))
+# Where texts are carried about, the optimiser's time is not worth while: the first table waits for it.
+$(filter $(addprefix $(BUILD)/,src/cli/% src/report/% src/bench/% src/store/% lua/%),$(OBJECTS)): private CFLAGS := $(subst -O3,-O1,$(CFLAGS))
 # Never run, since nothing below v4 multiplies in bf16: not worth ten seconds of gcc.
 $(BUILD)/forms/v3/kernels/cpu/winograd_bf16.o: private CFLAGS := $(subst -O3,-O1,$(CFLAGS))
 
