@@ -1,6 +1,8 @@
 /* Help about what an experiment or a model's file may name: from the tables of ops and blocks, and
  * from the rows that Lua has. */
 #include "base/nearest.h"
+#include "engine/optimizer.h"
+#include "engine/rate_schedule.h"
 #include "lua/bind.h"
 #include "modules/module.h"
 
@@ -43,6 +45,16 @@ static bool op_help(const char *name, FILE *out) {
   if (o->max_in > o->min_in) fprintf(out, " to %d", o->max_in);
   fprintf(out, " value%s\n  out: %d\n", o->max_in == 1 ? "" : "s", o->n_out);
   return true;
+}
+
+/* An optimiser or a schedule. */
+static bool choice_help(const char *name, FILE *out) {
+  const OptimizerRow *o = optimizer_find(name);
+  const RateScheduleRow *s = rate_schedule_find(name);
+  if (o) print_block(o->name, o->doc, o->options, out);
+  if (s) print_block(s->name, s->doc, s->options, out);
+  if (o || s) fprintf(out, "  as %s=%s\n", o ? "optimizer" : "schedule", name);
+  return o || s;
 }
 
 static void list_blocks(FILE *out) {
@@ -189,7 +201,8 @@ static bool about(const json_t *options, const json_t *models, const char *word,
   const json_t *model = row_called(models, word);
   if (model) print_model(model, out);
   bool block = block_help(word, out), op = op_help(word, out);
-  return option_help(options, models, word, out) || model || block || op;
+  bool choice = choice_help(word, out);
+  return option_help(options, models, word, out) || model || block || op || choice;
 }
 
 bool help_about(const char *home, const char *word, FILE *out, Error *error) {
@@ -211,6 +224,8 @@ Hint help_hint(const char *home, const char *word) {
   size_t i;
   for (int m = 0; m < MODULE_COUNT; m++) names[count++] = module_table[m]->name;
   for (int o = 0; o < OP_COUNT; o++) names[count++] = op_table[o]->name;
+  for (int o = 0; o < OPTIMIZERS; o++) names[count++] = optimizer_table[o].name;
+  for (int s = 0; s < SCHEDULES; s++) names[count++] = rate_schedule_table[s].name;
   json_array_foreach(models, i, row) if (count < 256) names[count++] = text(row, "name");
   json_array_foreach(options, i, row) if (count < 512) names[count++] = text(row, "name");
   Hint hint = nearest_hint(word, names, count, NULL);

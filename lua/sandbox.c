@@ -210,21 +210,38 @@ static void push_blocks(lua_State *L) {
     add_options(L, rate_schedule_table[i].name, rate_schedule_table[i].options, "schedule");
 }
 
-/* require "harness.choices": the names of what options choose from in C's tables. */
+/* Onto the list of names on top, and the text of what they are below it. */
+static void add_choice(lua_State *L, const char *name, const char *doc) {
+  lua_Integer count = luaL_len(L, -1);
+  lua_pushstring(L, name);
+  lua_seti(L, -2, count + 1);
+  lua_pushfstring(L, "%s%s%s: %s", lua_tostring(L, -2), count ? "; " : "", name, doc);
+  lua_replace(L, -3);
+}
+
+/* The table of names and doc into field `key` of the table below. */
+static void set_choices(lua_State *L, const char *key) {
+  lua_newtable(L);
+  lua_insert(L, -3);
+  lua_setfield(L, -3, "names");
+  lua_setfield(L, -2, "doc");
+  lua_setfield(L, -2, key);
+}
+
+/* require "harness.choices": of the options that choose from C's tables their names and what they
+ * are. */
 static void push_choice_lists(lua_State *L) {
   lua_newtable(L);
+  lua_pushliteral(L, "");
   lua_newtable(L);
-  for (int i = 0; i < OPTIMIZERS; i++) {
-    lua_pushstring(L, optimizer_table[i].name);
-    lua_seti(L, -2, i + 1);
-  }
-  lua_setfield(L, -2, "optimizer");
+  for (int i = 0; i < OPTIMIZERS; i++)
+    add_choice(L, optimizer_table[i].name, optimizer_table[i].doc);
+  set_choices(L, "optimizer");
+  lua_pushliteral(L, "");
   lua_newtable(L);
-  for (int i = 0; i < SCHEDULES; i++) {
-    lua_pushstring(L, rate_schedule_table[i].name);
-    lua_seti(L, -2, i + 1);
-  }
-  lua_setfield(L, -2, "schedule");
+  for (int i = 0; i < SCHEDULES; i++)
+    add_choice(L, rate_schedule_table[i].name, rate_schedule_table[i].doc);
+  set_choices(L, "schedule");
 }
 
 static void push_require(lua_State *L, const char *folder, const char *shown) {

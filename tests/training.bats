@@ -52,6 +52,8 @@ refused() { # what it says, more arguments
   "$harness" run tiny.lua --dry-run optimizer=adamw lr=.01 >plain
   "$harness" run tiny.lua --dry-run optimizer=adamw lr=.01 beta1=.9 eps=1e-8 >same
   cmp plain same
+  "$harness" help adamw | grep -q "as optimizer=adamw"
+  "$harness" help beta1 | grep -q "read with optimizer=adamw alone"
   refused "momentum: it is read with optimizer=sgd alone, which no row has" optimizer=adamw lr=.01 momentum=.9
   refused "beta1: it is read with optimizer=adamw alone" beta1=.8
   refused "step_every: it is read with schedule=step alone" schedule=cosine step_every=5

@@ -39,8 +39,8 @@ local rows = {
     doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
   { name = "steps", type = "int", default = 250000, quick = 250, small = 4000, min = 1, max = 100000000, doc = "training steps" },
-  { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer,
-    doc = "sgd: with Nesterov momentum; adamw: Adam with decoupled weight decay" },
+  { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer.names,
+    doc = choices.optimizer.doc },
   { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100,
     default_with = { optimizer = "sgd" }, doc = "learning rate, of which warmup and schedule make each step's" },
   { name = "momentum", of = "sgd.momentum", quick = 0.9 },
@@ -58,9 +58,8 @@ local rows = {
     doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; they take no gradient and no "
       .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
-  { name = "schedule", type = "choice", default = "poly", before = "poly", choices = choices.schedule,
-    doc = "how the rate goes after the warm-up: poly, to 0 as (1 - t / T)^.9; cosine, to lr_min as half a cosine; step, down "
-      .. "by step_factor every step_every steps; constant" },
+  { name = "schedule", type = "choice", default = "poly", before = "poly", choices = choices.schedule.names,
+    doc = "how the rate goes after the warm-up. " .. choices.schedule.doc },
   { name = "warmup", type = "int", default = 0, before = 0, min = 0, max = 100000000,
     doc = "steps at first in which the rate rises to lr in a line" },
   { name = "lr_min", type = "number", default = 0, before = 0, min = 0, max = 100, doc = "below this the rate does not fall" },
