@@ -1,5 +1,5 @@
 # make            build/harness, with CUDA for the card that is here, if one is (CUDA=0: without, CUDA=1: also for others)
-# make quickstart install what is missing, build, run the main job
+# make quickstart install what is missing, build (a minute on two cores), run the main job
 # make paper      every experiment, one sweep, results/report.html
 # make check      install what the tests need, build (CUDA too where nvcc is), run every test
 # make gpu-check  what needs a GPU; gpu-bundle: what a machine with one lacks, in an archive
