@@ -123,6 +123,8 @@ END
   assert_painted "$(trials_of brats | cut -c 1-8)"
   sed 's/title = "brats"/title = "logits"/' brats.lua >logits.lua
   "$harness" run logits.lua merge=logits head=point_wise -q >/dev/null
+  run "$harness" run logits.lua largest_component=each head=point_wise -q
+  [[ "$output" == *"largest_component=each: the data set's structures are regions"* ]]
   assert_painted "$(trials_of logits | cut -c 1-8)"
 }
 

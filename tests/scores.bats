@@ -25,6 +25,7 @@ END
       plain) echo '{ key = "plain", set = {} },' ;;
       mirrored) echo '{ key = "mirrored", set = { mirror_tta = true } },' ;;
       denser) echo '{ key = "denser", set = { window_step = 0.25 } },' ;;
+      largest) echo '{ key = "largest", set = { largest_component = "each" } },' ;;
       logits) echo '{ key = "logits", set = { merge = "logits" } },' ;;
     esac
   done
@@ -77,6 +78,32 @@ assert len(set(means)) == 3 and all(row["n"] == 2 for row in table["rows"]), mea
   "$harness" runs show "$trial" | grep -Eq 'weights_of +[0-9a-f]{8}, attempt 1$'
   "$harness" predict "$trial" organs/imagesTr/phantom_000_0000.nii.gz predicted 2>/dev/null
   [ -s predicted/phantom_000.nii.gz ]
+}
+
+@test "the largest component of each structure is what scipy finds in the same prediction" {
+  experiment_of plain largest >two.lua
+  "$harness" run -q two.lua >/dev/null
+  [ "$(trainings)" = "1|1" ]
+  local plain largest case
+  plain="$(sql "SELECT hash FROM trials WHERE config ->> '$.largest_component' IS NULL")"
+  largest="$(sql "SELECT hash FROM trials WHERE config ->> '$.largest_component' = 'each'")"
+  for case in plain largest; do
+    "$harness" predict -q "${!case}" organs/imagesTr "$case" --no-postprocess 2>/dev/null
+  done
+  /usr/bin/python3 - <<'END'
+import glob, nibabel, numpy, scipy.ndimage
+changed = 0
+for path in sorted(glob.glob("plain/*.nii.gz")):
+    map = numpy.asarray(nibabel.load(path).dataobj)
+    kept = numpy.zeros_like(map)
+    for label in numpy.unique(map[map > 0]):
+        parts, count = scipy.ndimage.label(map == label, numpy.ones((3, 3, 3)))
+        sizes = numpy.bincount(parts.ravel())[1:]
+        kept[parts == 1 + sizes.argmax()] = label
+    assert (kept == numpy.asarray(nibabel.load(path.replace("plain", "largest")).dataobj)).all(), path
+    changed += (kept != map).sum()
+assert changed > 0
+END
 }
 
 @test "where the weights are gone, or of another text, it trains and says why" {

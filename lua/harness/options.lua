@@ -96,6 +96,9 @@ local rows = {
       .. "rows that ends in .lua (docs/weights.md)" },
   { name = "weights_scope", type = "text", default = "all", before = "all",
     doc = "what weights= fills: all parameters, or those whose names begin so: encoder, or encoder,bridge" },
+  { name = "largest_component", type = "choice", evaluation = true, default = "no", before = "no",
+    choices = { "no", "foreground", "each" },
+    doc = "of what is predicted only the largest connected part stays: of the foreground, or of each structure (not of regions)" },
   { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
   { name = "dtype", type = "choice", default = "float32", choices = { "float32", "bf16" },
     doc = "storage of activations and their gradients; bf16: where the kernels allow it, with float weights, sums and "

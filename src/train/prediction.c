@@ -33,8 +33,19 @@ static bool predict(void *user, int count, const float *patches, float *maps, Er
   return true;
 }
 
+static Postprocess keep_option(const json_t *config, const Labelling *labelling) {
+  const char *word = json_string_value(json_object_get(config, "largest_component"));
+  Postprocess keep = {.foreground = word && !strcmp(word, "foreground")};
+  bool each = word && !strcmp(word, "each");
+  for (int l = 1; each && labelling && l < labelling_structures(labelling); l++)
+    keep.label[l] = true;
+  return keep;
+}
+
 InferenceOptions inference_options(const json_t *config, const Labelling *labelling) {
-  InferenceOptions options = {.step = config_number(config, "window_step"), .labelling = labelling};
+  InferenceOptions options = {.step = config_number(config, "window_step"),
+                              .keep = keep_option(config, labelling),
+                              .labelling = labelling};
   const char *merge = json_string_value(json_object_get(config, "merge"));
   options.logits = merge && !strcmp(merge, "logits");
   Augment augment;
@@ -44,6 +55,13 @@ InferenceOptions inference_options(const json_t *config, const Labelling *labell
                     &error))
     memcpy(options.mirror, augment.mirror, sizeof options.mirror);
   return options;
+}
+
+bool inference_check(const json_t *config, const Labelling *labelling, Error *error) {
+  Postprocess keep = keep_option(config, labelling);
+  return !labelling->regions || !keep.label[1] ||
+         fail(error, "largest_component=each: the data set's structures are regions, and what is "
+                     "taken from one is taken from others; foreground is possible");
 }
 
 bool inference_run(Plan *plan, const Model *model, const Image *prepared, const Frame *frame,
@@ -73,7 +91,7 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
   good = good && sliding_window_slabs(prepared, &window, predict, &predictor, restore_slab,
                                       &restore, error);
   restore_end(&restore);
-  return good;
+  return good && postprocess_apply(&options->keep, label, frame->file.dim, error);
 }
 
 /* ---- new images ------------------------------------------------------------------------------ */

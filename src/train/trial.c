@@ -123,7 +123,9 @@ static void release(Trial *t) {
 /* ---- data ------------------------------------------------------------------------------------ */
 
 static bool prepare_data(Trial *t, Error *error) {
-  if (!cases_load(&t->cases, t->config, error)) return false;
+  if (!cases_load(&t->cases, t->config, error) ||
+      !inference_check(t->config, &t->cases.dataset.labelling, error))
+    return false;
   t->recipe = recipe_text(&t->cases.recipe, &t->cases.dataset);
   SamplerOptions options = {.batch = (int)config_int(t->config, "batch"),
                             .foreground = config_number(t->config, "foreground"),
