@@ -182,8 +182,8 @@ static json_t *cell_of(const json_t *experiment, size_t index, int *cells) {
   return found;
 }
 
-/* Rows of one training (see store.h) train once: false for all but the first of them. trained: hashes
- * of those before. */
+/* Rows of one training (see store.h) train once: false for all but the first of them. trained:
+ * hashes of those before. */
 static bool trains_anew(const json_t *experiment, const json_t *config, json_t *trained) {
   char hash[HASH_BYTES];
   Error error = {""};

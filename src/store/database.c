@@ -325,8 +325,8 @@ static const char trained[] = "ALTER TABLE attempts ADD COLUMN trained INTEGER;"
 
 static const char *const version_9[] = {trained, NULL};
 
-/* weights_of: the attempt that trained the weights which this one only scored, or ended badly before
- * there were any; NULL: it trained. One that was to score and began anew instead has trained. */
+/* weights_of: the attempt that trained the weights which this one only scored, or ended badly
+ * before there were any; NULL: it trained. One that was to score and began anew has trained. */
 static const char scores[] =
     "ALTER TABLE attempts ADD COLUMN weights_of INTEGER REFERENCES attempts(id);"
     "CREATE TRIGGER attempts_trained AFTER UPDATE OF first_step ON attempts"

@@ -21,16 +21,17 @@ typedef struct InferenceOptions {
   const Labelling *labelling; /* of whose structures the maps are; NULL: a class a value */
 } InferenceOptions;
 
-/* window_step, merge and largest_component; with mirror_tta the axes that the training mirrored. The
- * labelling stays the caller's. */
+/* window_step, merge and largest_component; with mirror_tta the axes that the training mirrored.
+ * The labelling stays the caller's. */
 InferenceOptions inference_options(const json_t *config, const Labelling *labelling);
 
 /* Whether a data set with these labels can be predicted so. */
 bool inference_check(const json_t *config, const Labelling *labelling, Error *error);
 
 /* prepared: normalised, on the grid frame->dim. label (frame->file.dim); probability
- * (frame->file.dim, classes), of which nothing is taken away, may be NULL. An image of one value is background everywhere: the
- * network is not asked. The plan is bound; its graph has a fixed batch. */
+ * (frame->file.dim, classes), of which nothing is taken away, may be NULL. An image of one value is
+ * background everywhere: the network is not asked. The plan is bound; its graph has a fixed
+ * batch. */
 bool inference_run(Plan *plan, const Model *model, const Image *prepared, const Frame *frame,
                    const InferenceOptions *options, uint8_t *label, float *probability,
                    Error *error);

@@ -165,12 +165,16 @@ static bool start_from_weights(Trial *t, Error *error) {
          weights_file_load(t->params, t->config, error);
 }
 
-/* The parameters, as a training begins or its checkpoint left them. */
+/* The parameters as a training begins. */
 static bool fill_params(Trial *t, Error *error) {
   t->first = training_kept(t->checkpoint, t->code, &t->note);
   return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
-         start_from_weights(t, error) &&
-         (!t->first || params_load(t->params, true, t->checkpoint, error));
+         start_from_weights(t, error);
+}
+
+/* As its checkpoint left them. */
+static bool resume(Trial *t, Error *error) {
+  return !t->first || params_load(t->params, true, t->checkpoint, error);
 }
 
 static bool prepare_model(Trial *t, Error *error) {
@@ -318,7 +322,9 @@ static const char *run(Trial *t, Error *error) {
   TrainingEnd end = TRAINING_DONE;
   if (!prepare_data(t, error)) return "failed";
   if (!prepare_model(t, error)) return error_of_memory(error) ? "oom" : "failed";
-  if (t->first < t->steps && (!probe(t, error) || !train(t, &end, error))) return "failed";
+  bool trains = t->first < t->steps;
+  if (trains && !probe(t, error)) return "failed";
+  if (!resume(t, error) || (trains && !train(t, &end, error))) return "failed";
   if (end == TRAINING_COLLAPSED) return "collapsed";
   if (end == TRAINING_INTERRUPTED) return "interrupted";
   return evaluate(t, error);
