@@ -8,11 +8,11 @@
  * p_k is contrast_claim's of the first S_k ended trials of both rows. A claim that is decided stays
  * so, and its rows need no further seeds. A claim is given up (not binding for the error) where the
  * chance of deciding it at the last look is below 10 % whether the true difference is the measured
- * one, the paper's or the paper's with the other sign. With folds as units S counts the seeds of each
- * fold; five folds make a verdict with one seed already, so that the looks begin at 1, and nothing
- * is given up, since the seeds' part of the spread is not known apart. The bound holds for any dependence of claims
- * and looks. Everything is computed anew from the trials, so that nothing else need be stored than
- * the claims and `most`. */
+ * one, the paper's or the paper's with the other sign. With folds as units S counts the seeds of
+ * each fold; five folds make a verdict with one seed already, so that the looks begin at 1, and
+ * nothing is given up, since the seeds' part of the spread is not known apart. The bound holds for
+ * any dependence of claims and looks. Everything is computed anew from the trials, so that nothing
+ * else need be stored than the claims and `most`. */
 #ifndef STATISTICS_LOOKS_H
 #define STATISTICS_LOOKS_H
 
@@ -36,7 +36,7 @@ Looks looks_plan(int most);
 Looks looks_plan_folds(int most, int folds);
 
 /* A claim and what its looks came to. Trials that ended stand in the order of their seeds, one a
- * seed, or of folds one a seed and fold, the folds of a seed together; a collapsed one has ended. */
+ * seed, or one a seed and fold, the folds of a seed together; a collapsed one has ended. */
 typedef struct LooksClaim {
   const Figures *row, *above;
   double paper; /* makes a claim (claim_made) */

@@ -203,11 +203,9 @@ static bool add_experiment(Store *store, const json_t *experiment, int64_t *id, 
                           text(experiment, "experiment"));
 }
 
-static bool cells_hash(const json_t *experiment, const Cell *trials, int count,
-                       char hash[HASH_BYTES], Error *error) {
-  json_t *cells = json_array();
-  for (int i = 0; i < count; i++)
-    json_array_append_new(cells, json_pack("[i,s]", trials[i].row, trials[i].hash));
+/* Of the experiment's head and its cells, a reference that is taken over. */
+static bool head_hash(const json_t *experiment, json_t *cells, char hash[HASH_BYTES],
+                      Error *error) {
   json_t *what = json_pack(
       "{s:O,s:O,s:O,s:O,s:s,s:o}", "experiment", json_object_get(experiment, "experiment"), "scale",
       json_object_get(experiment, "scale"), "device", json_object_get(experiment, "device"), "rows",
@@ -216,6 +214,52 @@ static bool cells_hash(const json_t *experiment, const Cell *trials, int count,
   bool good = what ? json_hash(what, hash, error) : fail(error, "the experiment cannot be hashed");
   json_decref(what);
   return good;
+}
+
+bool seedless_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTES],
+                   Error *error) {
+  json_t *what = json_copy((json_t *)config);
+  json_object_del(what, "seed");
+  bool good = trial_hash(what, data_hash, hash, error);
+  json_decref(what);
+  return good;
+}
+
+bool store_rows_hash(const json_t *experiment, const char *data_hash, char hash[HASH_BYTES],
+                     Error *error) {
+  json_t *rows = json_object(), *cell;
+  size_t i;
+  json_array_foreach(json_object_get(experiment, "cells"), i, cell) {
+    char one[HASH_BYTES], key[HASH_BYTES + 16];
+    if (!seedless_hash(json_object_get(cell, "config"), data_hash, one, error)) {
+      json_decref(rows);
+      return false;
+    }
+    snprintf(key, sizeof key, "%lld %s",
+             (long long)json_integer_value(json_object_get(cell, "row")), one);
+    json_object_set_new(rows, key, json_true());
+  }
+  return head_hash(experiment, rows, hash, error);
+}
+
+/* Of a plan whose seeds are added later the rows and the first seed stay the same. */
+static bool cells_hash(const json_t *experiment, const char *data_hash, const Cell *trials,
+                       int count, char hash[HASH_BYTES], Error *error) {
+  const json_t *until = json_object_get(experiment, "until");
+  if (until) {
+    char rows[HASH_BYTES];
+    if (!store_rows_hash(experiment, data_hash, rows, error)) return false;
+    json_t *what =
+        json_pack("{s:s,s:O}", "rows", rows, "first_seed", json_object_get(until, "first_seed"));
+    bool good = what ? json_hash(what, hash, error)
+                     : fail(error, "the experiment's \"until\" has no \"first_seed\"");
+    json_decref(what);
+    return good;
+  }
+  json_t *cells = json_array();
+  for (int i = 0; i < count; i++)
+    json_array_append_new(cells, json_pack("[i,s]", trials[i].row, trials[i].hash));
+  return head_hash(experiment, cells, hash, error);
 }
 
 static bool add_rows(Store *store, const json_t *experiment, int64_t plan_id, Error *error) {
@@ -310,7 +354,7 @@ static bool add_all(Store *store, const json_t *experiment, const char *data_has
                     Cell *trials, int count, Error *error) {
   char hash[HASH_BYTES];
   bool fresh;
-  if (!cells_hash(experiment, trials, count, hash, error) ||
+  if (!cells_hash(experiment, data_hash, trials, count, hash, error) ||
       !add_cells(store, experiment, data_hash, hash, plan_id, &fresh, error) ||
       (fresh && !add_rows(store, experiment, *plan_id, error)))
     return false;

@@ -336,6 +336,18 @@ static const char scores[] =
 
 static const char *const version_10[] = {scores, NULL};
 
-const char *const *const migrations[] = {version_1, version_2, version_3, version_4, version_5,
-                                         version_6, version_7, version_8, version_9, version_10};
+/* Of plans whose seeds are added until their claims are decided (sequence.h): most, trial_s and looks
+ * are NULL until the first trials have ended; claims and looks are JSON lists. */
+static const char sequences[] =
+    "CREATE TABLE sequences("
+    " plan_id INTEGER PRIMARY KEY REFERENCES plans(id), rows_hash TEXT NOT NULL,"
+    " first_seed INTEGER NOT NULL, folds INTEGER NOT NULL, budget_s REAL NOT NULL,"
+    " claims TEXT NOT NULL, started_at TEXT NOT NULL, trial_s REAL, most INTEGER,"
+    " looks TEXT) STRICT;";
+
+static const char *const version_11[] = {sequences, NULL};
+
+const char *const *const migrations[] = {version_1, version_2,  version_3, version_4,
+                                         version_5, version_6,  version_7, version_8,
+                                         version_9, version_10, version_11};
 const int migration_count = sizeof migrations / sizeof migrations[0];

@@ -69,6 +69,13 @@ bool trial_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTE
 bool training_hash(const json_t *config, const json_t *evaluation, const char *data_hash,
                    char hash[HASH_BYTES], Error *error);
 
+/* The same without the seed. */
+bool seedless_hash(const json_t *config, const char *data_hash, char hash[HASH_BYTES],
+                   Error *error);
+/* Of an experiment's rows, whatever seeds its cells have. */
+bool store_rows_hash(const json_t *experiment, const char *data_hash, char hash[HASH_BYTES],
+                     Error *error);
+
 /* ---- experiments, cells and trials (cells.c) ------------------------------------------------- */
 
 /* One trial that an experiment asks for; several cells may be the same trial. */
@@ -87,7 +94,8 @@ typedef struct Cell {
 /* Records the experiment document (see experiment_read), inserting trials that are missing, and
  * fills trials[0 .. *count-1] in the document's order (malloced, the caller frees). One
  * transaction. A trial's configuration is kept with "data_path", where data_dir, which may be
- * relative, was found this time. */
+ * relative, was found this time. An experiment with "until" and its "first_seed" is the same plan
+ * whatever seeds it has: its cells are added to those that are there. */
 bool store_add_experiment(Store *store, const json_t *experiment, const char *data_hash,
                           int64_t *plan_id, Cell **trials, int *count, Error *error);
 /* The same without writing: statuses as stored, ids 0 where not stored. store may be NULL. */
