@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "src/report/judge_looks.h"
 #include "src/report/row_figures.h"
 #include "src/statistics/kendall.h"
 #include "src/statistics/looks.h"
@@ -239,5 +240,5 @@ bool result_judge(Store *store, Result *result, Error *error) {
   result->tau = find_tau(result);
   free(pairs);
   row_figures_free(&figures);
-  return true;
+  return judge_looks(store, result, error);
 }

@@ -67,6 +67,21 @@ static void find_claimed(const Result *result, int *smallest, int *largest) {
   }
 }
 
+/* Of seeds that were added until claims were decided. */
+static void note_looks(const Result *result, const char *mark, FILE *out) {
+  const ResultLooks *looks = &result->looks;
+  if (!looks->found) return;
+  if (looks->planned == 0) {
+    fprintf(out, "%suntil=decided: no look was taken yet, so there is no verdict\n", mark);
+    return;
+  }
+  fprintf(out,
+          "%s%d of %d looks spent (at most %d seeds a row); a claim's figures are those of its own "
+          "looks, all paid for%s\n",
+          mark, looks->spent, looks->planned, looks->most,
+          looks->early ? "; decided early, so those differences are somewhat too large" : "");
+}
+
 static void note_power(const Result *result, const char *mark, FILE *out) {
   const ResultFamily *family = &result->family;
   int smallest, largest;
@@ -94,7 +109,13 @@ static void note_power(const Result *result, const char *mark, FILE *out) {
 
 static void note_words(const Result *result, const char *mark, FILE *out) {
   const ResultFamily *family = &result->family;
-  if (count_verdict(result, CLAIM_OUT_OF_REACH))
+  if (count_verdict(result, CLAIM_OUT_OF_REACH) && result->looks.found)
+    fprintf(
+        out,
+        "%sout of reach: given up, since less than 10 of 100 such claims would be decided by the "
+        "last look\n",
+        mark);
+  else if (count_verdict(result, CLAIM_OUT_OF_REACH))
     fprintf(out,
             "%sout of reach: undecided, and %d seeds would show neither the paper's difference nor "
             "ours in 80 of 100 tries\n",
@@ -117,6 +138,7 @@ void claim_notes(const Result *result, const char *mark, FILE *out) {
         dropped || (result->row[i].status[STATUS_COLLAPSED] > 0 && !isnan(result->row[i].mean));
   if (result->comparisons > 0) note_interval(family, mark, out);
   if (result->comparisons > 0) note_correction(family, mark, out);
+  note_looks(result, mark, out);
   note_power(result, mark, out);
   note_words(result, mark, out);
   if (family->structures)

@@ -21,12 +21,13 @@ static const char plans_sql[] =
     " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0)"
     " ORDER BY p.used DESC";
 
-/* The cells with the most trials of those that contain every trial of cells ?1 in the same row. */
+/* The cells with the most trials of those that contain every trial of cells ?1 in the same row; what
+ * looks were planned for stays what it is. */
 static const char larger_sql[] =
     "SELECT q.id AS plan_id, q.notes FROM plans p JOIN plans q ON q.experiment_id = "
     "p.experiment_id AND q.scale = p.scale"
     "  AND q.dataset = p.dataset AND q.data_hash = p.data_hash AND q.device = p.device"
-    " WHERE p.id = ?1 AND NOT EXISTS ("
+    " WHERE p.id = ?1 AND p.id NOT IN (SELECT plan_id FROM sequences) AND NOT EXISTS ("
     "  SELECT 1 FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = p.id"
     "  AND NOT EXISTS (SELECT 1 FROM rows s JOIN cells d ON d.row_id = s.id"
     "   WHERE s.plan_id = q.id AND s.key = r.key AND d.trial_id = c.trial_id))"
@@ -331,6 +332,7 @@ static void compare_earlier(Result *r, const Result *earlier) {
 /* Each look at a table is another chance of a false verdict. */
 static bool find_earlier(Result *r, Store *store, Error *error) {
   Rows plans;
+  if (r->looks.found) return true; /* its looks are counted */
   if (r->plans ||
       !rows_of(r, store, smaller_sql, NULL, larger_columns, sizeof(PlanRow), &plans, error))
     return r->plans;

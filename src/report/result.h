@@ -83,6 +83,15 @@ typedef struct ResultFamily {
   int earlier; /* seeds a row of an earlier, smaller plan that came to a verdict; 0: none did */
 } ResultFamily;
 
+/* Of a plan whose seeds are added until its claims are decided. */
+typedef struct ResultLooks {
+  bool found;           /* it is one */
+  int spent, planned;   /* looks; planned 0: the first trials are to tell how many */
+  int most, first_seed; /* seeds a row, and which is the first */
+  double budget_s;
+  bool early; /* some claim was decided before the last look */
+} ResultLooks;
+
 typedef struct Result {
   int64_t plan_id;
   int table; /* its number in the paper; 0: none */
@@ -98,6 +107,7 @@ typedef struct Result {
   int points;
   int comparisons; /* rows with an interval */
   ResultFamily family;
+  ResultLooks looks;
   ResultTau tau; /* of rows with both numbers; value NaN: fewer than two */
   bool measured; /* environment is that of the newest trial */
   ResultEnvironment environment;

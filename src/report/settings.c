@@ -203,6 +203,15 @@ static void put_data(const First *trial, const Result *result, const json_t *wan
   put_option("data", found ? found : option(trial, "data_dir"), out);
 }
 
+static void put_seeds(const Result *result, const json_t *wanted, FILE *out) {
+  const ResultLooks *looks = &result->looks;
+  if (looks->found)
+    fprintf(out, " until=decided budget=%.10gs", looks->budget_s);
+  else if (wanted && result->seeds != wanted_seeds(wanted))
+    fprintf(out, " seeds=%d", result->seeds);
+  if (looks->first_seed > 0) fprintf(out, " first_seed=%d", looks->first_seed);
+}
+
 static void put_stored(const Report *report, const ReportExperiment *experiment, FILE *out) {
   const json_t *wanted = experiment->wanted;
   const Result *result = experiment->result;
@@ -210,7 +219,7 @@ static void put_stored(const Report *report, const ReportExperiment *experiment,
   bool one = !strchr(result->scale, '+'); /* with several the experiment's file names them */
   if (one && strcmp(result->scale, "quick")) fprintf(out, " scale=%s", result->scale);
   put_data(&firsts.item[0], result, wanted, out);
-  if (wanted && result->seeds != wanted_seeds(wanted)) fprintf(out, " seeds=%d", result->seeds);
+  put_seeds(result, wanted, out);
   put_overrides(report, &firsts, wanted, out);
   if (strcmp(result->device, "cpu")) fprintf(out, " --device %s", result->device);
   firsts_free(&firsts);

@@ -340,6 +340,11 @@ static json_t *json_family(const ResultFamily *f) {
                    number(f->sigma), "tau", number(f->tau), "detectable", number(f->detectable));
 }
 
+static json_t *json_looks(const ResultLooks *l) {
+  return json_pack("{s:i,s:i,s:i,s:b}", "spent", l->spent, "planned", l->planned, "most", l->most,
+                   "early", l->early);
+}
+
 static json_t *json_tau(const ResultTau *t) {
   json_t *tau = json_pack("{s:f,s:i}", "value", t->value, "rows", t->rows);
   if (!isnan(t->p)) json_object_set_new(tau, "p", json_real(t->p));
@@ -356,6 +361,7 @@ static void print_json(const Result *result, FILE *out) {
                 "dataset", result->dataset, "device", result->device, "rows", lines, "scores",
                 result->scores, "trainings", result->trainings);
   json_object_set_new(document, "family", json_family(&result->family));
+  if (result->looks.found) json_object_set_new(document, "looks", json_looks(&result->looks));
   if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
   json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
   json_decref(document);
