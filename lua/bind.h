@@ -16,7 +16,9 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
  *    "data": {"kind": "phantom"|"folder", "name", "dir", "options", "preprocessing"},
  *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
  *    "evaluation": [names of options that change no training], "notes": [..],
- *    "overridden": ["row: key=value in place of its own value"]}
+ *    "overridden": ["row: key=value in place of its own value"],
+ *    "until": {"budget_s", "first_seed"} where seeds are added until claims are decided
+ *    (first_seed: where it was given)}
  * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on
  * prepared volumes. A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside
  * it, overrides unread. reader NULL: data sets have no plans. New reference in *document. On false

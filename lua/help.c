@@ -144,10 +144,10 @@ static bool file_help(const char *home, const char *path, FILE *out, Error *erro
 }
 
 static void list_options(const json_t *options, FILE *out) {
-  fputs(
-      "Options of every experiment, as key=value; also scale=quick|small|paper, seeds=N, folds=N. "
-      "A model has options\nof its own: `help models`, `help MODEL`\n\n",
-      out);
+  fputs("Options of every experiment, as key=value; also scale=quick|small|paper, seeds=N, "
+        "folds=N, until=decided budget=2h. "
+        "A model has options\nof its own: `help models`, `help MODEL`\n\n",
+        out);
   print_rows(options, out);
 }
 

@@ -68,7 +68,7 @@ def commands(page, program):
 def option_names():
     models = re.findall(r"^(\w+)  ", told("help", "models"), re.M)
     texts = [told("help", word) for word in ["options", *models]]
-    return set(re.findall(r"^(\w+)  ", "\n".join(texts), re.M)) | {"scale", "seeds", "folds", "device"}
+    return set(re.findall(r"^(\w+)  ", "\n".join(texts), re.M)) | {"scale", "seeds", "first_seed", "until", "budget", "folds", "device"}
 
 
 def wrong_words(words, written):

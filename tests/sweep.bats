@@ -12,6 +12,7 @@ load cli
   grep -q "done 12/12" err
   grep -q "^Table 6  Number of object queries        MaskMed, scale quick, phantom, cpu, 3 seeds" first
   grep -Eq '^2 x N +0\.916 +0\.660 ± 0\.010 +3 +1000 +done' first
+  grep -Eq '^2 x N +\+0\.003 +\+0\.100 +\[.* too few seeds$' first
   grep -Eq '^liver +0\.510 +0\.610 +0\.710 +0\.810' first
   local begin end
   begin=$(date +%s%N)

@@ -7,6 +7,7 @@ local options = require "harness.options"
 local overrides = require "harness.overrides"
 local planned_options = require "harness.plan_file"
 local resolving = require "harness.resolve"
+local seeds = require "harness.seeds"
 local validate = require "harness.validate"
 local value_of = require "harness.values"
 local weights = require "harness.weights"
@@ -316,7 +317,8 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   }
   if config.preprocessing then document.data.preprocessing = config.preprocessing end
   local first, last = folds_of(experiment, parsed, config)
-  for seed = 0, (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1 do
+  local first_seed, last_seed = seeds.range(experiment, parsed)
+  for seed = first_seed, last_seed do
     for fold = first, last do
       local cell = config_of(experiment, config, model, seed, fold, document.data)
       cell.device = document.device ~= "cpu" and document.device or nil -- the identity of a trial on the CPU has no device
@@ -342,6 +344,7 @@ return function(experiment, typed, file, source, home, of_machine)
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
     metric = experiment.metric or experiment.kind or "dice", scale = table.concat(scales, "+"), device = parsed.device or "cpu",
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
+    ["until"] = seeds.until_decided(experiment, parsed),
   }
   if parsed.values.tf32 and document.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
   for _, scale in ipairs(scales) do

@@ -41,7 +41,7 @@ end
 
 -- What is wrong with a key that none of the models has, and no experiment: whose it is, or the name that was meant.
 local function unknown(key, used)
-  local owners, own, known = {}, {}, { "scale", "seeds", "folds", "device" }
+  local owners, own, known = {}, {}, { "scale", "seeds", "first_seed", "until", "budget", "folds", "device" }
   for _, name in ipairs(models.names) do
     local good, model = pcall(models.open, name, machine.load)
     if good and model.by_name[key] then owners[#owners + 1] = name end

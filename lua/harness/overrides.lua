@@ -1,4 +1,5 @@
 -- What is typed after an experiment's file: "key=value", and the values that it gives.
+local seeds = require "harness.seeds"
 local value_of = require "harness.values"
 local check, flat_text = value_of.check, value_of.flat_text
 
@@ -66,13 +67,14 @@ function overrides.values(row, text)
   return values
 end
 
-local function whole(key, text)
+local function whole(key, text, least)
   local value = math.tointeger(tonumber(text))
-  if not value or value < 1 then error(("%s=%s: expected a whole number, at least 1"):format(key, text), 0) end
+  if not value or value < least then error(("%s=%s: expected a whole number, at least %d"):format(key, text, least), 0) end
   return value
 end
 
--- { scale, seeds, folds, device, options = { { name, text }, ... } }: what the options' texts mean depends on the models.
+-- { scale, seeds, first_seed, folds, device, decided, budget_s, options = { { name, text }, ... } }: what the options' texts
+-- mean depends on the models.
 function overrides.parse(list)
   local parsed = { options = {} }
   for _, text in ipairs(list) do
@@ -82,7 +84,14 @@ function overrides.parse(list)
     if key == "scale" then
       if not SCALES[value] then error(("scale=%s: expected quick, small or paper"):format(value), 0) end
       parsed.scale = value
-    elseif key == "seeds" or key == "folds" then parsed[key] = whole(key, value)
+    elseif key == "seeds" or key == "folds" then parsed[key] = whole(key, value, 1)
+    elseif key == "first_seed" then parsed.first_seed = whole(key, value, 0)
+    elseif key == "until" then
+      if value ~= "decided" then error(("until=%s: expected decided"):format(value), 0) end
+      parsed.decided = true
+    elseif key == "budget" then
+      parsed.budget_s = seeds.seconds(value)
+      if not parsed.budget_s then error(("budget=%s: %s"):format(value, seeds.a_time), 0) end
     elseif key == "device" then
       if value ~= "cpu" and value ~= "cuda" then error(("device=%s: expected cpu or cuda"):format(value), 0) end
       parsed.device = value

@@ -2,6 +2,7 @@
 local models = require "harness.model"
 local named = require "harness.named_models"
 local resolving = require "harness.resolve"
+local seeds = require "harness.seeds"
 local value_of = require "harness.values"
 local check, hint = value_of.check, value_of.hint
 local open, option_of, unknown = named.open, named.option_of, named.unknown
@@ -13,11 +14,12 @@ local by_name = models.by_name
 local SCALES = { quick = true, small = true, paper = true }
 -- Keys of an experiment file. rows may also be a function of the resolved base configuration. kind = "plan":
 -- nothing is trained; each cell's graph is planned and, where it fits, timed on noise. scales: at which
--- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold.
+-- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold. budget = "2h": as until=decided
+-- (no word for a file: it is one of Lua's) with that budget.
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
-  seeds = "number", folds = "number", paper = "string", metric = "string", order = "table", kind = "string", scales = "table",
-  at = "table",
+  seeds = "number", folds = "number", budget = "string", paper = "string", metric = "string", order = "table", kind = "string",
+  scales = "table", at = "table",
 }
 
 -- The line of a key in the file's source, for messages: after the text `from`, where that stands there.
@@ -51,6 +53,9 @@ local function validate_fields(experiment, wrong)
   end
   for key, values in pairs(experiment.vary or {}) do
     if type(values) ~= "table" then wrong(key, ("vary.%s: expected a list of values"):format(key)) end
+  end
+  if experiment.budget and not seeds.seconds(experiment.budget) then
+    wrong("budget", ("budget = %q: %s"):format(experiment.budget, seeds.a_time))
   end
   if (experiment.kind or "plan") ~= "plan" then wrong("kind", "an experiment is of kind plan, or trains (no kind)") end
 end

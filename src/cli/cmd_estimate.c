@@ -7,6 +7,7 @@
 #include "lua/bind.h"
 #include "src/bench/step.h"
 #include "src/cli/cli.h"
+#include "src/cli/estimate.h"
 #include "src/cli/estimate_text.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/sets/dataset.h"
@@ -255,6 +256,18 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
   json_decref(*estimate);
   *estimate = NULL;
   return false;
+}
+
+bool estimate_trial(const json_t *experiment, const char *home, const char *db, double *trial_s) {
+  const EstimatePlace place = {home, db, NULL};
+  Error error = {""};
+  json_t *estimate;
+  if (!estimate_make(experiment, &place, &estimate, &error)) return false;
+  double hours = field_number(estimate, "hours");
+  size_t cells = json_array_size(json_object_get(experiment, "cells"));
+  json_decref(estimate);
+  *trial_s = cells ? 3600 * hours / (double)cells : 0;
+  return *trial_s > 0;
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */

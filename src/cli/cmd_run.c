@@ -9,6 +9,7 @@
 #include "src/cli/marks.h"
 #include "src/cli/progress.h"
 #include "src/cli/schedule.h"
+#include "src/cli/until.h"
 #include "src/data/batches/loader.h"
 #include "src/data/sets/json_text.h"
 #include "src/machine/environment.h"
@@ -25,13 +26,15 @@ typedef struct Run {
   char device[64]; /* "device=cuda", empty: not given */
   int jobs;        /* 0: as many as the processors allow, on a GPU one */
   double timeout_s;
-  bool retry[STATUS_COUNT], retry_stale;
+  bool retries, retry[STATUS_COUNT], retry_stale;
   bool dry_run, json;
   bool cases_fixed; /* in the tables it prints; no part of a trial */
   RunFlags flags;
   const char *place; /* "cuda:1" as given; NULL: cpu */
   Experiments experiments;
   Mark **marks; /* of each experiment's trials, before any ran */
+  Until until;
+  bool goes_on; /* its time was over */
   Store *store;
 } Run;
 
@@ -133,6 +136,7 @@ static bool take(int key, char *value, void *user, Error *error) {
   double number;
   if (key == ' ') return take_operand(value, run, error);
   if (key == KEY_DEVICE) return take_device(value, run, error);
+  if (key == KEY_RETRY) run->retries = true;
   if (key == KEY_RETRY) return take_retry(value, run, error);
   if (key == KEY_TIMEOUT) return cli_number("--timeout", value, 0.001, &run->timeout_s, error);
 #define FLAG(field, option, argument, fallback, least, most, help)                                 \
@@ -156,10 +160,14 @@ static const Cli cli = {
     "FILE [key=value ...]",
     "  harness run experiments/query_count.lua\n"
     "  harness run experiments/all.lua\n"
-    "  harness run experiments/query_count.lua seeds=1 scale=small queries=1,2 --dry-run\n",
+    "  harness run experiments/query_count.lua seeds=1 scale=small queries=1,2 --dry-run\n"
+    "  harness run experiments/query_count.lua until=decided budget=2h\n",
     "Lists the cells of an experiment, runs those that are missing, each in a process of its own, "
     "and prints the table. Run again, it does only what is still missing. Keys are the "
-    "experiment's and the model's options. A FILE that lists experiments runs them in one sweep "
+    "experiment's and the model's options. seeds=N trains so many of each row; until=decided adds "
+    "seeds until each claim of the paper is decided or out of reach, or the time of budget=2h (or "
+    "90min; 2h where none is given) is over, and the same command goes on. A FILE that lists "
+    "experiments runs them in one sweep "
     "and writes the report. FILE may also be what `--dry-run --json` prints.",
     options,
     take};
@@ -193,16 +201,17 @@ static void free_marks(Run *run) {
   for (int p = 0; run->marks && p < run->experiments.count; p++)
     marks_free(run->marks[p], run->experiments.item[p].trials);
   free(run->marks);
+  run->marks = NULL;
 }
 
-/* Where what was typed stands in place of what a row sets. */
-static void print_overridden(const Run *run, FILE *out) {
-  for (int p = 0; p < run->experiments.count; p++) {
-    const json_t *text;
-    size_t i;
-    json_array_foreach(json_object_get(run->experiments.item[p].document, "overridden"), i, text)
-        fprintf(out, "%s%s\n", out == stderr ? "harness: " : "", json_string_value(text));
-  }
+static int threads_of(const Cell *trial) {
+  return (int)json_integer_value(json_object_get(trial->config, "threads"));
+}
+
+/* As many trials of so many threads run at a time. */
+static int jobs_of(const Run *run, int threads) {
+  int fitting = environment_cores() / threads;
+  return run->jobs ? run->jobs : run->place || fitting < 1 ? 1 : fitting;
 }
 
 /* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
@@ -215,8 +224,7 @@ static bool collect(const Run *run, bool only_planned, Schedule *work, Error *er
     const Experiment *experiment = &run->experiments.item[p];
     for (int i = 0; experiment_only_plans(experiment) == only_planned && i < experiment->trials;
          i++) {
-      int threads =
-          (int)json_integer_value(json_object_get(experiment->trial[i].config, "threads"));
+      int threads = threads_of(&experiment->trial[i]);
       if (!wants(run, p, i) || experiments_repeated(&run->experiments, p, i)) continue;
       work->task[work->count++] = (Task){.trial = &experiment->trial[i],
                                          .label = experiments_label(&run->experiments, p, i)};
@@ -224,16 +232,6 @@ static bool collect(const Run *run, bool only_planned, Schedule *work, Error *er
     }
   }
   return tasks_judge(work->task, work->count, run->store, run->common.home, error);
-}
-
-/* ": 1 training and 2 scores of its weights", where any only score. */
-static const char *shared_text(const Schedule *work, char text[64]) {
-  int scores = tasks_scores(work->task, work->count), trainings = work->count - scores;
-  text[0] = 0;
-  if (scores)
-    snprintf(text, 64, ": %d training%s, %d score%s of kept weights", trainings,
-             trainings == 1 ? "" : "s", scores, scores == 1 ? "" : "s");
-  return text;
 }
 
 /* ---- dry run --------------------------------------------------------------------------------- */
@@ -265,22 +263,18 @@ static void print_dry(const Run *run, int experiment, const Schedule work[2]) {
   }
 }
 
-/* One experiment with its cells, of a list {"experiments": [...]}. */
-static void print_cells(const Run *run) {
-  json_t *documents = json_array();
-  for (int p = 0; p < run->experiments.count; p++)
-    json_array_append(documents, run->experiments.item[p].document);
-  json_t *printed = run->experiments.list ? json_pack("{s:O}", "experiments", documents)
-                                          : json_incref(json_array_get(documents, 0));
-  json_document(printed, stdout, JSON_INDENT(1));
-  json_decref(printed);
-  json_decref(documents);
+static bool preview_looks(Run *run, Error *error) {
+  if (!until_asked(&run->experiments)) return true;
+  run->until.jobs = jobs_of(run, until_threads(&run->experiments));
+  return until_preview(&run->until, &run->experiments, run->store, &run->common,
+                       run->json ? NULL : stdout, error);
 }
 
 static int dry_run(Run *run, Error *error) {
   bool exists = store_exists(run->common.db);
   bool good = experiments_prepare(&run->experiments, run->common.home, false, true, error) &&
               (!exists || store_open(&run->store, run->common.db, STORE_READ, error));
+  good = good && preview_looks(run, error);
   for (int p = 0; good && p < run->experiments.count; p++) {
     Experiment *experiment = &run->experiments.item[p];
     good = store_preview(run->store, experiment->document, experiment->data_hash,
@@ -288,7 +282,7 @@ static int dry_run(Run *run, Error *error) {
   }
   if (!good || !read_marks(run, error)) return cli_error(EXIT_UNFIT, error);
   if (run->json) {
-    print_cells(run);
+    experiments_print(&run->experiments, stdout);
     return EXIT_DONE;
   }
   Schedule work[2] = {{0}};
@@ -296,10 +290,11 @@ static int dry_run(Run *run, Error *error) {
   good = collect(run, false, &work[0], error) && collect(run, true, &work[1], error);
   for (int p = 0; good && p < run->experiments.count; p++) print_dry(run, p, work);
   if (good) {
-    print_overridden(run, stdout);
+    experiments_tell_overridden(&run->experiments, "", stdout);
     marks_tell(&run->experiments, run->marks, "", stdout);
     printf("%d of %d trials would run%s\n", work[0].count + work[1].count,
-           experiments_trials(&run->experiments), shared_text(&work[0], shared));
+           experiments_trials(&run->experiments),
+           tasks_shared(work[0].task, work[0].count, shared));
   }
   for (int k = 0; k < 2; k++) tasks_free(work[k].task, work[k].count);
   return good ? EXIT_DONE : cli_error(EXIT_UNFIT, error);
@@ -309,10 +304,9 @@ static int dry_run(Run *run, Error *error) {
 
 static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *interrupted,
                           Error *error) {
-  int cores = environment_cores(), fitting = cores / work->launch.threads;
-  work->jobs = run->jobs                                   ? run->jobs
-               : only_planned || run->place || fitting < 1 ? 1
-                                                           : fitting; /* timed: one by one */
+  int cores = environment_cores();
+  bool one_by_one = only_planned && !run->jobs; /* they are timed */
+  work->jobs = one_by_one ? 1 : jobs_of(run, work->launch.threads);
   if (work->jobs > work->count) work->jobs = work->count;
   work->launch.pin = work->jobs * work->launch.threads <= cores;
   json_t *environment = environment_capture(run->common.home, run->place, run->flags.deterministic);
@@ -327,11 +321,14 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
   int all = experiments_trials(&run->experiments);
   bool good = true;
   int total = 0;
+  run->until.over = false;
   for (int only_planned = 0; only_planned < 2 && good && !*interrupted; only_planned++) {
     char shared[64];
     Schedule work = {.store = run->store,
                      .home = run->common.home,
                      .timeout_s = run->timeout_s,
+                     .deadline = run->until.deadline,
+                     .trial_s = run->until.trial_s,
                      .quiet = run->common.quiet,
                      .launch = {.program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe",
                                 .folder = store_folder(run->store),
@@ -340,9 +337,10 @@ static bool schedule(Run *run, bool *interrupted, Error *error) {
     total += work.count;
     if (!run->common.quiet && (work.count > 0 || (only_planned && total == 0)))
       fprintf(stderr, "harness: %d of %d trials to run%s\n", work.count, all,
-              shared_text(&work, shared));
+              tasks_shared(work.task, work.count, shared));
     if (good && work.count > 0) good = schedule_kind(run, &work, only_planned, interrupted, error);
     tasks_free(work.task, work.count);
+    run->until.over = run->until.over || work.over;
   }
   return good;
 }
@@ -424,12 +422,31 @@ static int report(Run *run, bool interrupted, Error *error) {
   if (run->experiments.list && !interrupted) write_report(run);
   tell_marks(run);
   if (outcome.bad > 0)
-    fprintf(stderr,
-            "harness: %d trial%s did not end well; `harness runs list` shows which, "
-            "--retry all runs %s again\n",
-            outcome.bad, outcome.bad == 1 ? "" : "s", outcome.bad == 1 ? "it" : "them");
-  if (interrupted && outcome.open > 0) return EXIT_INTERRUPTED;
+    fprintf(stderr, "harness: %d trial%s did not end well; `harness runs list` shows which%s\n",
+            outcome.bad, outcome.bad == 1 ? "" : "s",
+            run->until.count ? "; what failed was replaced by the next seed"
+                             : ", --retry all runs them again");
+  if ((interrupted && outcome.open > 0) || run->goes_on) return EXIT_INTERRUPTED;
   return outcome.bad > 0 || outcome.open > 0 ? EXIT_SOME_FAILED : EXIT_DONE;
+}
+
+/* What is missing; until claims are decided, look by look. */
+static bool run_trials(Run *run, bool *interrupted, Error *error) {
+  bool asked = until_asked(&run->experiments), more = false;
+  run->until.quiet = run->common.quiet;
+  run->until.jobs = asked ? jobs_of(run, until_threads(&run->experiments)) : 1;
+  if (asked && (!until_begin(&run->until, &run->experiments, run->store, error) ||
+                !until_step(&run->until, run->store, &more, error)))
+    return false;
+  do {
+    if (!experiments_store(&run->experiments, run->store, error) || !read_marks(run, error) ||
+        !schedule(run, interrupted, error))
+      return false;
+    free_marks(run); /* while the trials are those that they are of */
+    if (!until_step(&run->until, run->store, &more, error)) return false;
+  } while (more && !*interrupted && !run->until.over);
+  run->goes_on = until_end(&run->until, *interrupted);
+  return more || run->until.count == 0 || experiments_store(&run->experiments, run->store, error);
 }
 
 static int execute(Run *run, Error *error) {
@@ -445,18 +462,12 @@ static int execute(Run *run, Error *error) {
       experiments_prepare(&run->experiments, run->common.home, true, run->common.quiet, error) &&
       store_open(&run->store, run->common.db, STORE_WRITE, error) &&
       store_lock(run->store, &stale, error);
-  if (good && !run->common.quiet) print_overridden(run, stderr);
+  if (good && !run->common.quiet)
+    experiments_tell_overridden(&run->experiments, "harness: ", stderr);
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");
-  for (int p = 0; good && p < run->experiments.count; p++) {
-    Experiment *experiment = &run->experiments.item[p];
-    good =
-        store_add_experiment(run->store, experiment->document, experiment->data_hash,
-                             &experiment->plan_id, &experiment->trial, &experiment->trials, error);
-  }
-  good = good && read_marks(run, error);
-  if (!good || !schedule(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
+  if (!good || !run_trials(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
   return report(run, interrupted, error);
 }
 
@@ -473,9 +484,14 @@ int command_run(int argc, char **argv) {
   if (!experiments_read(&run.experiments, run.common.home, run.file, run.overrides, run.override,
                         &error))
     code = cli_error(EXIT_USAGE, &error);
-  else
+  else if (until_asked(&run.experiments) && run.retries) {
+    fail(&error, "until=decided goes by what is stored and replaces what failed by the next seed; "
+                 "it takes no --retry");
+    code = cli_error(EXIT_USAGE, &error);
+  } else
     code = run.dry_run ? dry_run(&run, &error) : execute(&run, &error);
   store_close(run.store);
+  until_free(&run.until);
   free_marks(&run);
   experiments_free(&run.experiments);
   return code;

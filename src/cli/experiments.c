@@ -289,6 +289,38 @@ bool experiments_prepare(Experiments *experiments, const char *home, bool make, 
   return true;
 }
 
+void experiments_print(const Experiments *experiments, FILE *out) {
+  json_t *documents = json_array();
+  for (int p = 0; p < experiments->count; p++)
+    json_array_append(documents, experiments->item[p].document);
+  json_t *printed = experiments->list ? json_pack("{s:O}", "experiments", documents)
+                                      : json_incref(json_array_get(documents, 0));
+  json_document(printed, out, JSON_INDENT(1));
+  json_decref(printed);
+  json_decref(documents);
+}
+
+void experiments_tell_overridden(const Experiments *experiments, const char *head, FILE *out) {
+  for (int p = 0; p < experiments->count; p++) {
+    const json_t *text;
+    size_t i;
+    json_array_foreach(json_object_get(experiments->item[p].document, "overridden"), i, text)
+        fprintf(out, "%s%s\n", head, json_string_value(text));
+  }
+}
+
+bool experiments_store(Experiments *experiments, Store *store, Error *error) {
+  for (int p = 0; p < experiments->count; p++) {
+    Experiment *experiment = &experiments->item[p];
+    free(experiment->trial);
+    experiment->trial = NULL;
+    if (!store_add_experiment(store, experiment->document, experiment->data_hash,
+                              &experiment->plan_id, &experiment->trial, &experiment->trials, error))
+      return false;
+  }
+  return true;
+}
+
 bool experiments_repeated(const Experiments *experiments, int experiment, int trial) {
   const char *hash = experiments->item[experiment].trial[trial].hash;
   for (int p = 0; p <= experiment; p++)

@@ -32,6 +32,14 @@ void experiments_free(Experiments *experiments);
 bool experiments_prepare(Experiments *experiments, const char *home, bool make, bool quiet,
                          Error *error);
 
+/* As JSON: one experiment with its cells, of a list {"experiments": [...]}. */
+void experiments_print(const Experiments *experiments, FILE *out);
+/* Where what was typed stands in place of what a row sets, a line each, begun by `head`. */
+void experiments_tell_overridden(const Experiments *experiments, const char *head, FILE *out);
+
+/* Records all of them, again where their cells have grown. */
+bool experiments_store(Experiments *experiments, Store *store, Error *error);
+
 /* An earlier cell is the same trial. */
 bool experiments_repeated(const Experiments *experiments, int experiment, int trial);
 int experiments_trials(const Experiments *experiments); /* that differ */

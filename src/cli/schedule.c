@@ -135,13 +135,22 @@ static bool start_task(Sweep *sweep, Job *job, Task *task, Error *error) {
   return hand_out(sweep, job, task, &share, error);
 }
 
+/* No time is left for one more trial. */
+static bool is_over(const Sweep *sweep) {
+  const Schedule *schedule = sweep->schedule;
+  return schedule->deadline > 0 && seconds_now() + schedule->trial_s > schedule->deadline;
+}
+
 static bool fill(Sweep *sweep, Error *error) {
   Schedule *schedule = sweep->schedule;
   for (int i = 0; i < schedule->jobs; i++) {
     Job *job = &sweep->job[i];
     Task *task;
-    while (!sweep->stopping && !job->pid && (task = tasks_next(schedule->task, schedule->count)))
+    while (!sweep->stopping && !job->pid && (task = tasks_next(schedule->task, schedule->count))) {
+      schedule->over = schedule->over || is_over(sweep);
+      if (schedule->over) return true;
       if (!start_task(sweep, job, task, error)) return false;
+    }
   }
   return true;
 }
@@ -201,6 +210,8 @@ static bool end_job(Sweep *sweep, Job *job, int status, const struct rusage *usa
   bool good = store_end(sweep, job, status, usage, message, &end, error);
   if (good && end.status == STATUS_DONE)
     job->figure = read_figure(sweep->schedule->store, job->trial->id);
+  if (good && end.status == STATUS_DONE && end.wall_s > sweep->schedule->trial_s)
+    sweep->schedule->trial_s = end.wall_s;
   progress_end(&sweep->progress, job, &end);
   mark_ended(sweep->schedule, job->trial, &end);
   children[job->slot] = 0;
@@ -290,8 +301,8 @@ bool schedule_run(Schedule *schedule, bool *interrupted, Error *error) {
   sigset_t open;
   listen_signals(&open);
   bool good = true;
-  while (sweep->running > 0 ||
-         (good && !sweep->stopping && tasks_next(schedule->task, schedule->count))) {
+  while (sweep->running > 0 || (good && !sweep->stopping && !schedule->over &&
+                                tasks_next(schedule->task, schedule->count))) {
     if (turn(sweep, &open, error)) continue;
     good = false;
     stop_all(sweep);

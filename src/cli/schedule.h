@@ -13,6 +13,9 @@ typedef struct Schedule {
   int64_t environment;
   int jobs;
   double timeout_s; /* of a trial; 0: none */
+  double deadline;  /* seconds_now() by which a trial must be expected to end to start; 0: none */
+  double trial_s;   /* that one is expected to take, at least; 0: not known */
+  bool over;        /* set when the deadline left trials unstarted */
   bool quiet;
   Launch launch;
 } Schedule;

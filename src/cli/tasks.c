@@ -51,10 +51,19 @@ void tasks_free(Task *task, int count) {
   free(task);
 }
 
-int tasks_scores(const Task *task, int count) {
+static int tasks_scores(const Task *task, int count) {
   int scores = 0;
   for (int i = 0; i < count; i++) scores += task[i].scores;
   return scores;
+}
+
+const char *tasks_shared(const Task *task, int count, char text[64]) {
+  int scores = tasks_scores(task, count), trainings = count - scores;
+  text[0] = 0;
+  if (scores)
+    snprintf(text, 64, ": %d training%s, %d score%s of kept weights", trainings,
+             trainings == 1 ? "" : "s", scores, scores == 1 ? "" : "s");
+  return text;
 }
 
 static bool may_start(const Task *task, int count, const Task *one) {

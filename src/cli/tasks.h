@@ -22,7 +22,8 @@ typedef struct Task {
 /* Fills leads, anew, scores and missing of new tasks. store may be NULL. */
 bool tasks_judge(Task *task, int count, Store *store, const char *home, Error *error);
 void tasks_free(Task *task, int count);
-int tasks_scores(const Task *task, int count); /* how many only score */
+/* ": 1 training, 2 scores of kept weights" where any only score, else "". */
+const char *tasks_shared(const Task *task, int count, char text[64]);
 
 /* The one that starts next: it waits while one that shares its training runs, or is to train before
  * it. NULL: all have started, or wait. */
