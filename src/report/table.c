@@ -227,7 +227,8 @@ void table_head(const Result *result, const char *gap, FILE *out) {
   if (result->folds > 1) fprintf(out, " x %d folds", result->folds);
   if (!strcmp(result->split, SPLIT_KFOLD)) fputs(", nnU-Net's folds", out);
   if (result->trainings < result->scores)
-    fprintf(out, ", %d scores of %d trainings", result->scores, result->trainings);
+    fprintf(out, ", %d scores of %d training%s", result->scores, result->trainings,
+            result->trainings == 1 ? "" : "s");
   fputc('\n', out);
 }
 
