@@ -47,8 +47,8 @@ struct Numbers {
   float rate, decay, root, scale;
 };
 
-/* The optimisers by their names in optimizers.def. One weight w, its gradient g, and what is kept of
- * it. */
+/* The optimisers by their names in optimizers.def. One weight w, its gradient g, and what is kept
+ * of it. */
 struct sgd {
   static constexpr int KEPT = 1;
   float mu;

@@ -1,5 +1,5 @@
-/* How the learning rate goes. Steps count from 0: rate_schedule_at(s, 0) is what the first step of a
- * training moves by, as torch.optim.lr_scheduler.LambdaLR's factor of epoch 0. The first `warmup`
+/* How the learning rate goes. Steps count from 0: rate_schedule_at(s, 0) is what the first step of
+ * a training moves by, as torch.optim.lr_scheduler.LambdaLR's factor of epoch 0. The first `warmup`
  * steps rise in a line, (step + 1) / warmup of lr, so that none is lost; what follows counts from
  * their end, t = step - warmup, over T = steps - warmup:
  *

@@ -82,8 +82,8 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
  * that differ in comments and white space alone have the same. */
 char *lua_tokens(const char *text);
 
-/* Which tensors of a file are which parameters of the configuration's model, both as lists of names,
- * by its weights_map and weights_scope:
+/* Which tensors of a file are which parameters of the configuration's model, both as lists of
+ * names, by its weights_map and weights_scope:
  *   {"pairs": [[ours, theirs, its duplicates ...]], "missing": [theirs], "unused": [theirs],
  *    "aside": [theirs that are not wanted]}
  * New reference; NULL with an error. */

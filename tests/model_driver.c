@@ -6,8 +6,8 @@
  * it (run from the repository's root). Keys of the driver's own: image=FILE (float32) and
  * labels=FILE (int32), raw, shaped by batch, patch and channels; channels, classes, seed;
  * jitter=SD adds normal noise to every weight, so that none is zero or on a kink of a function;
- * train=N takes N steps on the one batch; pytorch=1 also writes the weights with PyTorch's names and
- * layouts, pytorch.safetensors.
+ * train=N takes N steps on the one batch; pytorch=1 also writes the weights with PyTorch's names
+ * and layouts, pytorch.safetensors.
  *
  * Writes weights.safetensors and gradients.safetensors (both of the first step), after training
  * trained.safetensors, each tensor that the losses read as a raw file, the class map of the same

@@ -97,9 +97,9 @@ static bool wants_any(const OpRun *run, int want) {
   return any;
 }
 
-/* All gradients but one, one alone, those up to it and those from it on: a frozen weight, all frozen
- * weights, an image, two. What then need not be saved is not there. Expects run->din to be complete,
- * leaves it so. */
+/* All gradients but one, one alone, those up to it and those from it on: a frozen weight, all
+ * frozen weights, an image, two. What then need not be saved is not there. Expects run->din to be
+ * complete, leaves it so. */
 static bool check_subsets(OpRun *run, const OpRun *expected, Precision precision, OpErrors *errors,
                           Error *error) {
   for (int i = 0; i < run->call.n_in; i++) {

@@ -1,6 +1,6 @@
 /* Looks computed anew from a store of invented trials: what is decided, given up or open when the
- * time is over, whatever was stored in which order. The expected q come from SciPy (t.sf over the same
- * figures, Satterthwaite's degrees of freedom), not from here. */
+ * time is over, whatever was stored in which order. The expected q come from SciPy (t.sf over the
+ * same figures, Satterthwaite's degrees of freedom), not from here. */
 #include "src/report/replay.h"
 
 #include "tests/store_files.h"

@@ -439,9 +439,9 @@ static void a_lost_row_holds_up_nobody(void **state) {
   assert_int_equal(now.open, 1);
 }
 
-/* Seeds that spread alike in all rows and differ by .0149 (q .035 at the first look) and .011 (q .016
- * at the second). The first claim is decided with the second one, by its first look: in the last
- * two seeds its difference turns. */
+/* Seeds that spread alike in all rows and differ by .0149 (q .035 at the first look) and .011 (q
+ * .016 at the second). The first claim is decided with the second one, by its first look: in the
+ * last two seeds its difference turns. */
 static void a_verdict_is_of_the_look_that_decided_it(void **state) {
   (void)state;
   enum { TRIALS = 7, ALL = TRIALS * CASES };

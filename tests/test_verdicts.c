@@ -1,8 +1,8 @@
 /* How often verdicts are false: tables of rows that are equal in truth, drawn at random, of which
  * no claim should be decided. 5 % is promised for a claim's own interval and for a whole table
- * after Holm; 6.5 % is let pass at 6,000 draws (their own error is .3). Simulated are seeds or cases
- * that decide, heavy tails, a structure found or not, a ceiling, skew, spreads that differ by five,
- * absent structures, folds, and looks while seeds are added.
+ * after Holm; 6.5 % is let pass at 6,000 draws (their own error is .3). Simulated are seeds or
+ * cases that decide, heavy tails, a structure found or not, a ceiling, skew, spreads that differ by
+ * five, absent structures, folds, and looks while seeds are added.
  *
  *   test_verdicts          one failure a scenario that errs too often
  *   test_verdicts print    and every rate

@@ -3,8 +3,8 @@
  *   update_driver FOLDER float|double
  *
  * FOLDER/job.json: {"config": options as a trial's configuration has them, "updates": N,
- * "groups": [{"name", "rate", "decay"}], "params": [{"name", "count", "group", "role"}]}, the role a
- * number of ParamRole. FOLDER/weights.raw (count of all parameters) and gradients.raw (N times as
+ * "groups": [{"name", "rate", "decay"}], "params": [{"name", "count", "group", "role"}]}, the role
+ * a number of ParamRole. FOLDER/weights.raw (count of all parameters) and gradients.raw (N times as
  * many) are double, as what is written beside them: rates.raw (N), norms.raw (N), trained.raw and
  * one KEPT.raw for each of the optimiser's blocks. */
 #include "src/train/config.h"

@@ -1,5 +1,5 @@
-/* Whole training steps: forward, loss, backward, clip and update of a model made through Lua from an
- * experiment's options, on random images and labels. */
+/* Whole training steps: forward, loss, backward, clip and update of a model made through Lua from
+ * an experiment's options, on random images and labels. */
 #ifndef BENCH_STEP_H
 #define BENCH_STEP_H
 

@@ -57,7 +57,8 @@ int cli_error(int code, const Error *error);
 int cli_unknown(const char *what, const char *word, const char *const *names, int count);
 /* A positive number or a refusal naming the option. */
 bool cli_number(const char *option, const char *text, double least, double *value, Error *error);
-/* Takes the word cases=random or cases=fixed, which says how a table is read; *taken: it was one. */
+/* Takes the word cases=random or cases=fixed, which says how a table is read; *taken: it was
+ * one. */
 bool cli_cases(const char *word, bool *fixed, bool *taken, Error *error);
 
 #define COMMAND(name, summary) int command_##name(int argc, char **argv);

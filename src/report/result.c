@@ -21,8 +21,8 @@ static const char plans_sql[] =
     " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0)"
     " ORDER BY p.used DESC";
 
-/* The cells with the most trials of those that contain every trial of cells ?1 in the same row; what
- * looks were planned for stays what it is. */
+/* The cells with the most trials of those that contain every trial of cells ?1 in the same row;
+ * what looks were planned for stays what it is. */
 static const char larger_sql[] =
     "SELECT q.id AS plan_id, q.notes FROM plans p JOIN plans q ON q.experiment_id = "
     "p.experiment_id AND q.scale = p.scale"

@@ -28,8 +28,9 @@ int figures_unit(const Figures *figures, int at_case);
 /* f, a trial's figure, split over `units` units, place[unit] (0 .. units - 1 of each that
  * counts):
  *   z[p] = f + (P / L) sum_l sum_{c of p, counted} (v[c,l] - mean_l) / n_l
- * n_l cases in which structure l counts, mean_l their mean, L structures with n_l > 0. The mean of z
- * over the units is f exactly, whatever is absent; where nothing is, z is the unit's own figure. */
+ * n_l cases in which structure l counts, mean_l their mean, L structures with n_l > 0. The mean of
+ * z over the units is f exactly, whatever is absent; where nothing is, z is the unit's own
+ * figure. */
 void figures_split(const Figures *figures, int trial, double f, const int *place, int units,
                    double *z);
 

@@ -336,8 +336,8 @@ static const char scores[] =
 
 static const char *const version_10[] = {scores, NULL};
 
-/* Of plans whose seeds are added until their claims are decided (sequence.h): most, trial_s and looks
- * are NULL until the first trials have ended; claims and looks are JSON lists. */
+/* Of plans whose seeds are added until their claims are decided (sequence.h): most, trial_s and
+ * looks are NULL until the first trials have ended; claims and looks are JSON lists. */
 static const char sequences[] =
     "CREATE TABLE sequences("
     " plan_id INTEGER PRIMARY KEY REFERENCES plans(id), rows_hash TEXT NOT NULL,"
