@@ -70,6 +70,7 @@ assert row["verdict"] == "supported" and row["corrected_low"] > 0 and row["low"]
   four_rows rows=3
   "$harness" run experiment.json 2>undisturbed | grep -v "last trial" >table
   rm -rf results
+  run_interrupted # and asked to stop, before that
   killed experiment.json 5
   [ "$(sql "SELECT count(*) FROM sequences WHERE most IS NULL AND budget_s = 3600")" -eq 1 ] # before the first look
   killed experiment.json 7
