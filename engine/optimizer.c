@@ -33,7 +33,7 @@ static const Option sgd_options[] = {
 static const Option adamw_options[] = {
     NUMBER(beta1, .9, 0, .999999, "decay of the mean gradient from update to update"),
     NUMBER(beta2, .999, 0, .999999, "decay of the mean squared gradient"),
-    NUMBER(eps, 1e-8, 0, 1, "added to the root of the mean squared gradient"),
+    NUMBER(eps, 1e-8, 1e-20, 1, "added to the root of the mean squared gradient"),
     {0},
 };
 

@@ -6,6 +6,7 @@
 #include "lua/bind.h"
 #include "lua/groups.h"
 #include "lua/sandbox.h"
+#include "lua/unknown.h"
 #include "modules/module.h"
 
 #include <lauxlib.h>
@@ -340,7 +341,9 @@ static void push_builder(lua_State *L, Builder *builder) {
     lua_pushcclosure(L, call_op, 2);
     lua_setfield(L, -2, op_table[i]->name);
   }
+  unknown_refuse(L, "m.op.", NULL);
   lua_setfield(L, -2, "op");
+  unknown_refuse(L, "m.", "labels");
 }
 
 static Value *take(lua_State *L, const char *key) {

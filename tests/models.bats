@@ -44,6 +44,51 @@ plain_head() { # into FILE, with options
   end }\n' "$2" >"$1"
 }
 
+@test "an option that another one brings is an axis of the rows that have it, and a row's fields are checked" {
+  echo 'return { title = "t", seeds = 1, base = { model = "mine.lua" }, rows = { { key = "a", set = {} } } }' >e.lua
+  plain_head mine.lua '{ name = "way", type = "choice", choices = { "a", "b" }, default = "a", doc = "w" },
+    { name = "on", type = "bool", default = false, doc = "o" },
+    { name = "k", type = "int", default = 1, doc = "k", with = { way = "b" } },
+    { name = "j", type = "number", default = 1, doc = "j", with = { on = true } }'
+  dry e.lua way=a,b k=1,2 >rows
+  cat rows
+  [ "$(grep -c "planned" rows)" -eq 3 ]
+  grep -q "way=b k=2" rows
+  refused "j: it is read with on=true alone, which no row has" e.lua j=2
+  refused "j=1e999: inf is no finite number" e.lua on=true j=1e999
+  local row='name = "k", type = "number", doc = "k"'
+  while IFS='|' read -r fields expected; do
+    plain_head mine.lua "{ $row, $fields }"
+    refused "mine.lua: option k: $expected" e.lua
+  done <<END
+default = 0 / 0|default: -nan is no finite number
+default = 0, min = 1|default: 0 is less than 1
+default = 0, min = "1"|min: expected a number, found '1'
+default = 0, with = { wya = "b" }|with: there is no option 'wya'
+default = 0, with = { optimizer = "adam" }|with: expected one of sgd, adamw, found 'adam'
+default = 0, with = "optimizer"|with: expected { option = value }
+END
+  plain_head mine.lua "{ $row, default = 3, default_with = { optimizer = 'sgd' } }"
+  refused "with optimizer=adamw, set k, too: its default, 3, is meant for optimizer=sgd" e.lua optimizer=adamw lr=1
+}
+
+@test "a block or an op that is not there is an error with the name that was meant" {
+  echo 'return { title = "t", seeds = 1, base = { model = "mine.lua" }, rows = { { key = "a", set = {} } } }' >e.lua
+  while IFS='|' read -r call expected; do
+    echo "return function(m, c) local x = $call end" >mine.lua
+    run "$harness" estimate e.lua
+    echo "$call -> $output"
+    [[ "$output" == *"mine.lua:1: there is no $expected"* ]]
+  done <<END
+m.plain_conv_decodr {}|m.plain_conv_decodr; did you mean "plain_conv_decoder"?
+m.op.sofmax {}|m.op.sofmax; did you mean "softmax"?
+m.lables|m.lables; did you mean "labels"?
+m.softmax {}|m.softmax; it is m.op.softmax
+m.op.embedding {}|m.op.embedding; it is m.embedding
+m.zzzzzz|m.zzzzzz; \`harness help blocks\` and \`help ops\` list them
+END
+}
+
 @test "an option of another model is an error that says whose it is, with file and line" {
   refused "option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" \
     home/experiments/query_count.lua fpn_width=16

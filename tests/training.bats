@@ -60,9 +60,21 @@ refused() { # what it says, more arguments
   refused "set lr, too: its default, 0.25, is meant for optimizer=sgd" optimizer=adamw
   refused "expected one of sgd, adamw, found 'adam'" optimizer=adam lr=.01
   refused "expected rising numbers, found 5 after 9" schedule=cosine restarts=9,5
+  refused "eps=0: 0 is outside 1e-20 .. 1" optimizer=adamw lr=.01 eps=0
   sed 's/set = {}/set = { optimizer = "adamw", lr = .01, momentum = .9 }/' tiny.lua >wrong.lua
   run "$harness" run wrong.lua --dry-run
   [[ "$output" == *"row 'unet': option momentum is read with optimizer=sgd alone"* ]]
+}
+
+@test "a rate that cannot go as is asked is refused before anything trains" {
+  refused "row 'unet' has a warm-up of 5 steps where the rate has 4" warmup=5
+  refused "a warm-up of 2 steps where the rate has 1" schedule=cosine restarts=3 warmup=2
+  refused "restarts at step 4, and its training ends after 4" schedule=cosine restarts=2,4
+  refused "has 2 numbers in restart_percent, more than the 1 restarts" schedule=cosine restarts=2 restart_percent=50,20
+  refused "lr_min=0.5, which is more than the rate that it begins to fall from, 0.25" lr_min=.5
+  refused "lr_min=0.2, which is more than the rate that it begins to fall from, 0.125" schedule=cosine restarts=2 restart_percent=50 \
+    lr_min=.2
+  "$harness" run tiny.lua --dry-run schedule=cosine restarts=2 warmup=2 restart_percent=50 lr_min=.125
 }
 
 @test "axes of one optimiser's options multiply its rows alone" {

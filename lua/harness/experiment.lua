@@ -7,6 +7,7 @@ local options = require "harness.options"
 local overrides = require "harness.overrides"
 local planned_options = require "harness.plan_file"
 local resolving = require "harness.resolve"
+local schedule_objection = require "harness.schedule"
 local seeds = require "harness.seeds"
 local validate = require "harness.validate"
 local value_of = require "harness.values"
@@ -171,9 +172,16 @@ local function multiply(experiment, parsed, scale, rows, axes)
 end
 
 -- The options by which others are read or not.
-local decides = {}
-for _, option in ipairs(options) do
-  for name in pairs(option.with or {}) do decides[name] = true end
+local function deciding(used)
+  local decides = {}
+  local function add(list)
+    for _, option in ipairs(list) do
+      for name in pairs(option.with or {}) do decides[name] = true end
+    end
+  end
+  add(options)
+  for _, model in ipairs(used) do add(model.options) end
+  return decides
 end
 
 local function rows_of(experiment, parsed, scale)
@@ -187,6 +195,7 @@ local function rows_of(experiment, parsed, scale)
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
   local replaced = overridden(experiment, parsed, scale, rows)
+  local decides = deciding(models_used(experiment, parsed, { scale }))
   local model_axes, choices, axes = {}, {}, {} -- which options a row has depends on its model, then on what it chooses
   for _, axis in ipairs(extra_axes(experiment, parsed)) do
     local list = axis.name == "model" and model_axes or decides[axis.name] and choices or axes
@@ -274,6 +283,16 @@ local function check_read(parsed, key)
   if with and not parsed.read[key] then error(("%s: it is read with %s alone, which no row has"):format(key, with), 0) end
 end
 
+-- A default that is meant for another choice than the configuration's is nobody's wish.
+local function check_default(row, config, option, given)
+  for key, value in pairs(option.default_with or {}) do
+    if config[key] ~= value and config[option.name] ~= nil and not given[option.name] then
+      error(("row '%s': with %s=%s, set %s, too: its default, %s, is meant for %s=%s"):format(row.key, key, flat_text(config[key]),
+        option.name, flat_text(config[option.name]), key, flat_text(value)), 0)
+    end
+  end
+end
+
 -- What a row sets, its model reads, also where another model was typed, and what it chooses; what has no default there is
 -- set; and the model can be built of it all.
 local function check_row(row, config, model, given)
@@ -283,15 +302,10 @@ local function check_row(row, config, model, given)
     local read, with = reads(config, option)
     if not read then error(("row '%s': option %s is read with %s alone"):format(row.key, key, with), 0) end
   end
-  for _, option in ipairs(options) do
-    for key, value in pairs(option.default_with or {}) do
-      if config[key] ~= value and not given[option.name] then
-        error(("row '%s': with %s=%s, set %s, too: its default, %s, is meant for %s=%s"):format(row.key, key, flat_text(config[key]),
-          option.name, flat_text(config[option.name]), key, value), 0)
-      end
-    end
+  for _, list in ipairs { options, model.options } do
+    for _, option in ipairs(list) do check_default(row, config, option, given) end
   end
-  local objection = models.objection(model, config)
+  local objection = models.objection(model, config) or schedule_objection(config)
   if objection then error(("row '%s' %s"):format(row.key, objection), 0) end
 end
 

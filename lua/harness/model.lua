@@ -13,8 +13,9 @@ local hint = require "harness.hint"
 
 -- What a configuration holds besides options, and what is added for a model to read.
 local RESERVED = {
-  "scale", "seeds", "folds", "seed", "device", "kind", "channels", "classes", "regions", "preprocessing", "split", "schemes",
-  "model_path", "weights_path", "weights_map_path", "data_dir", "data_path", "home", "checkpoint", "name", "share", "frozen",
+  "scale", "seeds", "first_seed", "until", "budget", "folds", "seed", "device", "kind", "channels", "classes", "regions",
+  "preprocessing", "split", "schemes", "model_path", "weights_path", "weights_map_path", "data_dir", "data_path", "home",
+  "checkpoint", "name", "share", "frozen",
 }
 local READ = { scale = true, classes = true, regions = true }
 local FIELDS = { "doc", "options", "build", "check", "pytorch" }
@@ -39,7 +40,7 @@ local function checked(name, file, returned)
   if model.check ~= nil and type(model.check) ~= "function" then wrong("check: expected a function") end
   if model.pytorch ~= nil and type(model.pytorch) ~= "function" then wrong("pytorch: expected a function") end
   if model.options ~= nil and type(model.options) ~= "table" then wrong("options: expected a list of rows") end
-  local options, own = rows(model.options or {}, file)
+  local options, own = rows(model.options or {}, file, by_name)
   for _, row in ipairs(options) do
     if by_name[row.name] then wrong(("option %s is one of every experiment: the model reads it without a row"):format(row.name)) end
     if reserved[row.name] then wrong(("option %s: the name means something else in a configuration"):format(row.name)) end

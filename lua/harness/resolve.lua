@@ -2,6 +2,7 @@
 local models = require "harness.model"
 local named = require "harness.named_models"
 local options = require "harness.options"
+local flat_text = require("harness.values").flat_text
 local open, option_of = named.open, named.option_of
 
 local by_name = models.by_name -- those of every experiment
@@ -26,7 +27,7 @@ end
 -- Whether the option is read by what the configuration chooses; if not, what it is read with.
 local function reads(config, option)
   for key, value in pairs(option.with or {}) do
-    if config[key] ~= value then return false, key .. "=" .. value end
+    if config[key] ~= value then return false, key .. "=" .. flat_text(value) end
   end
   return true
 end

@@ -32,6 +32,12 @@ local function check_row(row, where)
     wrong(("type: expected int, number, bool, choice, list or text, found '%s'"):format(tostring(row.type)))
   end
   if row.type == "choice" and (type(row.choices) ~= "table" or #row.choices == 0) then wrong("a choice wants its choices") end
+  for _, key in ipairs { "min", "max" } do
+    if row[key] ~= nil and type(row[key]) ~= "number" then wrong(("%s: expected a number, found '%s'"):format(key, tostring(row[key]))) end
+  end
+  for _, key in ipairs { "with", "default_with" } do
+    if row[key] ~= nil and type(row[key]) ~= "table" then wrong(key .. ": expected { option = value }") end
+  end
   if type(row.doc) ~= "string" then wrong("doc says what it is, in a sentence") end
   if row.default == nil then wrong("a default is missing") end
   for _, key in ipairs { "default", "quick", "small", "paper", "before" } do
@@ -41,9 +47,21 @@ local function check_row(row, where)
   end
 end
 
+-- What a row is read with is an option, here or of every experiment, and a value that this can have.
+local function check_choices(row, by_name, shared, where)
+  for _, key in ipairs { "with", "default_with" } do
+    for name, value in pairs(row[key] or {}) do
+      local option = by_name[name] or shared[name]
+      local good, why = nil, ("there is no option '%s'"):format(tostring(name))
+      if option then good, why = check(option, value) end
+      if good == nil then error(("%s: option %s: %s: %s"):format(where, row.name, key, why), 0) end
+    end
+  end
+end
+
 -- declared: rows, and lists of rows (a part's). A row that comes by two ways is one; two rows of one name are a
--- mistake. where: the file, for messages.
-return function(declared, where)
+-- mistake. where: the file, for messages. shared: a model's rows may name the options of every experiment, by name.
+return function(declared, where, shared)
   local rows, by_name = {}, {}
   local function add(list)
     for _, item in ipairs(list) do
@@ -63,5 +81,6 @@ return function(declared, where)
     end
   end
   add(declared)
+  for _, row in ipairs(rows) do check_choices(row, by_name, shared or {}, where) end
   return rows, by_name
 end

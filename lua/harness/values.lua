@@ -9,12 +9,21 @@ local function flat_text(value)
   return table.concat(parts, ",")
 end
 
+-- "outside 1 .. 8", or "less than 1" where there is no most.
+local function beyond(row)
+  if row.min and row.max then return ("outside %s .. %s"):format(row.min, row.max) end
+  return row.min and ("less than %s"):format(row.min) or ("more than %s"):format(row.max)
+end
+
 local function check_number(row, value)
   if type(value) ~= "number" or (row.type ~= "number" and math.type(value) ~= "integer") then
     return nil, ("expected a %s, found '%s'"):format(row.type == "number" and "number" or "whole number", tostring(value))
   end
   if (row.min and value < row.min) or (row.max and value > row.max) then
-    return nil, ("%s is outside %s .. %s"):format(tostring(value), tostring(row.min), tostring(row.max))
+    return nil, ("%s is %s"):format(tostring(value), beyond(row))
+  end
+  if value ~= value or value == math.huge or value == -math.huge then
+    return nil, ("%s is no finite number"):format(tostring(value))
   end
   return value
 end
