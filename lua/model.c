@@ -10,6 +10,7 @@
 #include "modules/module.h"
 
 #include <lauxlib.h>
+#include <math.h>
 #include <string.h>
 
 static const char VALUE[] = "harness.value";
@@ -56,6 +57,7 @@ static int value_index(lua_State *L) {
 /* ---- options --------------------------------------------------------------------------------- */
 
 static void check_range(lua_State *L, const Option *o, double value) {
+  if (!isfinite(value)) luaL_error(L, "option %s = %f is no finite number", o->name, value);
   if (o->max > o->min && (value < o->min || value > o->max))
     luaL_error(L, "option %s = %f is outside %f .. %f (%s)", o->name, value, o->min, o->max,
                o->doc);

@@ -177,7 +177,10 @@ static void push_option(lua_State *L, const Option *o) {
   } else {
     set_number(L, "min", o->min);
     set_number(L, "max", o->max);
-    if (o->type != OPTION_INTS) set_number(L, "default", o->fallback);
+    if (o->type == OPTION_INTS)
+      set_number(L, "most", MAX_INTS);
+    else
+      set_number(L, "default", o->fallback);
   }
 }
 

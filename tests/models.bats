@@ -87,6 +87,12 @@ m.softmax {}|m.softmax; it is m.op.softmax
 m.op.embedding {}|m.op.embedding; it is m.embedding
 m.zzzzzz|m.zzzzzz; \`harness help blocks\` and \`help ops\` list them
 END
+  echo 'return function(m, c) m.buffer { shape = { 2 }, init = "normal", value = 0 / 0 } end' >mine.lua
+  run "$harness" estimate e.lua
+  [[ "$output" == *"mine.lua:1: option value = -nan is no finite number"* ]]
+  run "$harness" estimate home/experiments/query_count.lua queries=1 key_grid=8
+  echo "$output"
+  [[ "$output" == *"head.stage1: key_grid has 3 numbers (D, H, W), found 1"* ]]
 }
 
 @test "an option of another model is an error that says whose it is, with file and line" {

@@ -60,6 +60,8 @@ refused() { # what it says, more arguments
   refused "set lr, too: its default, 0.25, is meant for optimizer=sgd" optimizer=adamw
   refused "expected one of sgd, adamw, found 'adam'" optimizer=adam lr=.01
   refused "expected rising numbers, found 5 after 9" schedule=cosine restarts=9,5
+  refused "expected at most 36 numbers, found 40" schedule=cosine steps=50 "restarts=$(seq -s, 1 40)"
+  refused "patch=8,8: expected 3 numbers, found 2" patch=8,8
   refused "eps=0: 0 is outside 1e-20 .. 1" optimizer=adamw lr=.01 eps=0
   sed 's/set = {}/set = { optimizer = "adamw", lr = .01, momentum = .9 }/' tiny.lua >wrong.lua
   run "$harness" run wrong.lua --dry-run

@@ -11,7 +11,7 @@
 -- has this value; elsewhere it is no part of a trial, and to set it is a mistake. `default_with`, likewise: the default
 -- is meant for that value; with another the option must be set. `evaluation = true`: it says how a trained network is
 -- scored and changes nothing of its training; trials that differ in such options alone share one training.
--- `ascending`, of a list: each number is above the last.
+-- `ascending`, of a list: each number is above the last; `most`, `length`: so many numbers it has at most, or always.
 local choices = require "harness.choices"
 local rows = {
   -- What is trained on.
@@ -21,7 +21,7 @@ local rows = {
       .. "strides, kernels, key_grid and number of stages where the experiment sets none; none: on the files as they are" },
   { name = "fold", type = "int", default = 0, min = 0, max = 99, doc = "which fold validates" },
   { name = "phantom_size", type = "list", default = { 96, 160, 160 }, quick = { 40, 40, 40 }, small = { 64, 64, 64 },
-    min = 16, max = 512, doc = "phantom volumes: D,H,W voxels" },
+    length = 3, min = 16, max = 512, doc = "phantom volumes: D,H,W voxels" },
   { name = "phantom_cases", type = "int", default = 60, quick = 32, small = 40, min = 2, max = 1000,
     doc = "phantom volumes, validation included" },
   { name = "phantom_validation", type = "int", default = 12, quick = 8, small = 8, min = 1, max = 500,
@@ -35,8 +35,8 @@ local rows = {
       .. "experiment's folder; it has options of its own (`harness help MODEL`)" },
 
   -- The training (MaskMed appendix C).
-  { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, min = 1, max = 4096,
-    doc = "D,H,W training patch" },
+  { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, length = 3,
+    min = 1, max = 4096, doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
   { name = "steps", type = "int", default = 250000, quick = 250, small = 4000, min = 1, max = 100000000, doc = "training steps" },
   { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer.names,

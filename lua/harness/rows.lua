@@ -5,8 +5,8 @@ local check, hint = value_of.check, value_of.hint
 
 local TYPES = { int = true, number = true, bool = true, choice = true, list = true, text = true, model = true }
 local FIELDS = {
-  "name", "type", "default", "doc", "min", "max", "choices", "of", "triples", "ascending", "before", "with", "default_with",
-  "evaluation", "quick", "small", "paper",
+  "name", "type", "default", "doc", "min", "max", "choices", "of", "triples", "ascending", "most", "length", "before", "with",
+  "default_with", "evaluation", "quick", "small", "paper",
 }
 local known = {}
 for _, field in ipairs(FIELDS) do known[field] = true end
@@ -32,7 +32,7 @@ local function check_row(row, where)
     wrong(("type: expected int, number, bool, choice, list or text, found '%s'"):format(tostring(row.type)))
   end
   if row.type == "choice" and (type(row.choices) ~= "table" or #row.choices == 0) then wrong("a choice wants its choices") end
-  for _, key in ipairs { "min", "max" } do
+  for _, key in ipairs { "min", "max", "most", "length" } do
     if row[key] ~= nil and type(row[key]) ~= "number" then wrong(("%s: expected a number, found '%s'"):format(key, tostring(row[key]))) end
   end
   for _, key in ipairs { "with", "default_with" } do

@@ -30,9 +30,10 @@ end
 
 local function check_list(row, value)
   if type(value) ~= "table" then return nil, "expected a list of whole numbers" end
-  local list = {}
+  local list, numbers = {}, 0
   for i, item in ipairs(value) do
     local result, why
+    numbers = numbers + (type(item) == "table" and #item or 1)
     if type(item) == "table" and row.triples then result, why = check_list({ min = row.min, max = row.max }, item)
     else result, why = check_number({ type = "int", min = row.min, max = row.max }, item) end
     if result == nil then return nil, why end
@@ -41,6 +42,8 @@ local function check_list(row, value)
     end
     list[i] = result
   end
+  if row.most and numbers > row.most then return nil, ("expected at most %d numbers, found %d"):format(row.most, numbers) end
+  if row.length and numbers ~= row.length then return nil, ("expected %d numbers, found %d"):format(row.length, numbers) end
   return list
 end
 

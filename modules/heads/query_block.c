@@ -71,6 +71,10 @@ static Value *block(Graph *graph, const BlockOptions *o, Value *x, Value *x_posi
 static Value *key_tokens(Graph *graph, const BlockOptions *o, Value *feature, int width) {
   PoolOptions pool;
   bool coarser;
+  if (o->key_grid.count != 0 && o->key_grid.count != 3) {
+    module_fail(graph, "key_grid has 3 numbers (D, H, W), found %d", o->key_grid.count);
+    return NULL;
+  }
   if (!pool_factor(feature, &o->key_grid, &pool, &coarser)) {
     module_fail(graph, "key_grid %d,%d,%d does not divide the feature %s", o->key_grid.v[0],
                 o->key_grid.v[1], o->key_grid.v[2], tensor_shape_text(&feature->tensor));
