@@ -21,7 +21,7 @@ JOBS    := $(shell nproc 2>/dev/null || echo 2)
 PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd
 DEPS          := gcc make pkg-config git liblua5.4-dev libsqlite3-dev libnifti2-dev libdnnl-dev libjansson-dev \
                  libxxhash-dev zlib1g-dev libzstd-dev gnuplot-nox
-DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind clang-format lua-check \
+DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind qemu-user clang-format lua-check \
                  python3-torch python3-scipy python3-nibabel
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
@@ -65,7 +65,8 @@ FORMS          := $(if $(NATIVE)$(filter-out x86_64%,$(shell $(CC) -dumpmachine)
 FORM_FLAGS_v3  := -march=x86-64-v3 -mtune=znver3
 FORM_FLAGS_v4  := -march=x86-64-v4 -mavx512bf16 -mtune=znver3
 OBJCOPY        := $(shell $(CC) -print-prog-name=objcopy)
-FORMED_LOOPS   := engine/update.c src/machine/fma_peak.c
+FORMED_LOOPS   := $(wildcard kernels/volumes/normals.c engine/update.c src/machine/fma_peak.c \
+                  $(addprefix src/data/,batches/intensity.c batches/patch_read.c metrics/distance.c prepare/resample.c))
 FORMED_KERNELS := $(wildcard kernels/*.cpu.c) \
                   $(filter-out $(addprefix kernels/cpu/,processor.c onednn.c sgemm.c matching.c),$(wildcard kernels/cpu/*.c))
 
@@ -75,7 +76,9 @@ REFERENCE    := $(KERNEL_NAMES:%=$(BUILD)/kernels/%.f64.o)
 LIB_SOURCES  := $(filter-out kernels/cuda/kernel_table.c $(FORMED_KERNELS) $(FORMED_LOOPS),$(wildcard base/*.c kernels/*.c \
                   kernels/cpu/*.c kernels/cuda/*.c kernels/volumes/*.c engine/*.c modules/*.c modules/*/*.c lua/*.c src/data/*/*.c \
                   $(addprefix src/,train/*.c machine/*.c store/*.c statistics/*.c bench/*.c report/*.c cli/*.c)))
-FORM_OBJECTS := $(FORMS:%=$(BUILD)/forms/%.o)
+FORM_PARTS    = $(patsubst %,$(BUILD)/forms/$(1)/%.o,$(FORMED_LOOPS:%.c=%) \
+                  $(if $(filter-out portable,$(1)),$(FORMED_KERNELS:%.c=%) $(KERNEL_NAMES:%=kernels/%)))
+FORM_OBJECTS := $(foreach form,$(FORMS),$(if $(call FORM_PARTS,$(form)),$(BUILD)/forms/$(form).o))
 OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE) $(FORM_OBJECTS)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
@@ -87,8 +90,6 @@ ifeq ($(CPU_ONLY),)
   CUDA_LIBS  := -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDNN_LIB) -Wl,-rpath,$(CUDNN_LIB) \
                 -lcudart_static -lstdc++ -lpthread -ldl -lrt
 endif
-FORM_PARTS    = $(patsubst %,$(BUILD)/forms/$(1)/%.o,$(FORMED_LOOPS:%.c=%) \
-                  $(if $(filter-out portable,$(1)),$(FORMED_KERNELS:%.c=%) $(KERNEL_NAMES:%=kernels/%)))
 PARTS        := $(OBJECTS) $(foreach form,$(FORMS),$(call FORM_PARTS,$(form)))
 MISSING      := $(filter-out $(wildcard $(PARTS)),$(PARTS))
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
@@ -115,7 +116,7 @@ CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno
 setting.cc   := $(CC) $(ALL_CFLAGS) $(FORM_FLAGS_v3) $(FORM_FLAGS_v4)
 setting.cxx  := $(CXX) $(CXX_FLAGS)
 setting.nvcc := $(NVCC) $(NVCC_FLAGS)
-setting.link := $(OBJECTS) $(EMULATED) $(LDFLAGS) $(LIBS)
+setting.link := $(PARTS) $(EMULATED) $(LDFLAGS) $(LIBS)
 $(addprefix $(BUILD)/setting.,cc cxx nvcc link): $(BUILD)/setting.%: ALWAYS
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(setting.$*))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(setting.$*))' >$@
@@ -134,7 +135,7 @@ $(BUILD)/forms/$(1)/%.o: %.c $(BUILD)/setting.cc
 	$$(Q)$$(CC) $$(ALL_CFLAGS) $(FORM_FLAGS_$(1)) -DFORM=$(1) -MMD -MP -c $$< -o $$@
 $(BUILD)/forms/$(1).o: $(call FORM_PARTS,$(1)) $(BUILD)/setting.link
 	@echo '  LD $$@'
-	$$(Q)$$(CC) $$(CFLAGS) -r -nostdlib $$(filter %.o,$$^) -o $$@ && $(OBJCOPY) -w --keep-global-symbol='*_$(1)' $$@
+	$$(Q)$$(CC) -r -nostdlib $$(filter %.o,$$^) -o $$@ && $(OBJCOPY) -w --keep-global-symbol='*_$(1)' $$@
 endef
 $(foreach form,$(FORMS),$(eval $(call FORM_RULES,$(form))))
 # Where texts are carried about, the optimiser's time is not worth while: the first table waits for it.

@@ -84,7 +84,7 @@ enum { CHUNK = 4096 };
 static double gradient_norm(const Params *params) {
   const void *gradient = params->host[BLOCK_GRADIENT];
   size_t elements = params->elements[PARAM_TRAINED];
-  const UpdateLoops *loops = &FORM_OF(update_loops);
+  const UpdateLoops *loops = &update_loops;
   int64_t chunks = (int64_t)(elements + CHUNK - 1) / CHUNK;
   double total = 0;
   enum { STRIDE = 1024 };
@@ -106,7 +106,7 @@ static double gradient_norm(const Params *params) {
 
 static void update(const UpdateOf *of, const Params *params, const Param *param) {
   OptimizerId id = of->optimizer->id;
-  const UpdateLoops *loops = &FORM_OF(update_loops);
+  const UpdateLoops *loops = &update_loops;
   int64_t count = tensor_count(&param->shape);
   void *w = params_weight(params, param), *g = params_gradient(params, param);
   void *state[MAX_STATES] = {NULL};

@@ -54,7 +54,7 @@ SGD(double)
 ADAMW(float, sqrtf)
 ADAMW(double, sqrt)
 
-const UpdateLoops FORM_NAME(update_loops) = {
+const UpdateLoops update_loops = {
     .squares_float = squares_float,
     .squares_double = squares_double,
 #define OPTIMIZER(name) .update_float[OPTIMIZER_##name] = update_float_##name,

@@ -14,5 +14,6 @@ typedef struct UpdateLoops {
 } UpdateLoops;
 extern const UpdateLoops update_loops;
 FORM_DECLARE(update_loops)
+#define update_loops FORM_OF(update_loops)
 
 #endif

@@ -11,10 +11,10 @@
 
 #define KERNEL_FAST(name)  &name##_cpu
 #define KERNEL_PLAIN(name) &op_##name##_float.reference
-const Kernel *const FORM_NAME(kernels)[OP_COUNT] = {
+const Kernel *const FORM_OF(kernels)[OP_COUNT] = {
 #define OP(name, cpu, cuda) [OP_##name] = KERNEL_##cpu(name),
 #include "kernels/ops.def"
 #undef OP
 };
 
-const Isa FORM_NAME(form_isa) = SIMD_ISA;
+const Isa FORM_OF(form_isa) = SIMD_ISA;

@@ -83,18 +83,18 @@ bool processor_check(Error *error) {
 static Isa form;
 
 static void choose_form(void) {
-#if defined FORM_ONE
-  form = SIMD_ISA;
-#else
   Error ignored = {""}; /* processor_check tells */
-  form = chosen(&ignored);
-#endif
+  form = FORM_ONE ? ISA_PORTABLE : chosen(&ignored);
 }
 
-Isa processor_kernels(void) {
+Isa processor_form(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, choose_form);
   return form;
+}
+
+Isa processor_kernels(void) {
+  return FORM_ONE ? SIMD_ISA : processor_form();
 }
 
 static Isa libraries;
@@ -122,11 +122,7 @@ Isa processor_libraries(void) {
 
 void processor_isa(char *text, size_t bytes) {
   Isa own = processor_kernels(), other = processor_libraries();
-#if defined FORM_ONE
-  const char *kind = "native ";
-#else
-  const char *kind = "";
-#endif
+  const char *kind = FORM_ONE ? "native " : "";
   if (own == other)
     snprintf(text, bytes, "%s%s", kind, levels[own].name);
   else
@@ -134,14 +130,8 @@ void processor_isa(char *text, size_t bytes) {
 }
 
 const char *processor_no_simd(void) {
-#if !defined FORM_ONE
-  Error none = {""};
-  if (processor_has() < ISA_V3)
-    return "this processor has no AVX2 with FMA: the portable loops run, many times slower";
-  if (chosen(&none) < ISA_V3)
-    return "HARNESS_ISA=portable: the portable loops run, many times slower";
-#endif
-  return NULL;
+  if (FORM_ONE || processor_form() >= ISA_V3) return NULL;
+  return processor_has() < ISA_V3 ? "this processor has no AVX2 and FMA" : "HARNESS_ISA=portable";
 }
 
 const char *processor_no_bf16(void) {

@@ -24,13 +24,15 @@ bool isa_choose(Isa processor, Isa least, const char *asked, Isa *isa, Error *er
  * there. Call it once at the start; what follows ends the process where this would have said no. */
 bool processor_check(Error *error);
 
-Isa processor_kernels(void);   /* what our own kernels use: the form that runs */
+Isa processor_form(void);      /* which form runs, of those that there are (kernels/cpu/form.h) */
+Isa processor_kernels(void);   /* what it uses */
 Isa processor_libraries(void); /* what oneDNN uses; asking holds it to that from then on */
 /* "v3"; where the two differ "kernels v4+bf16, libraries v3"; after "native " where the kernels
  * were compiled for one machine. */
 void processor_isa(char *text, size_t bytes);
 
-/* Why the reference loops must serve for kernels, as a sentence; NULL: there are faster ones. */
+/* Why the reference loops serve as kernels, many times slower, as half a sentence; NULL: faster
+ * ones run. */
 const char *processor_no_simd(void);
 /* Why bf16 cannot be used, as half a sentence; NULL: it can. It takes all three: processor, kernels
  * and oneDNN multiply it (every processor with AMX has AVX512-BF16 too). Without, storage in bf16

@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined __FMA__
+#include <immintrin.h>
+#endif
 #if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512CD__ && defined __AVX512DQ__ && \
     defined __AVX512VL__
 #include <immintrin.h>
@@ -76,6 +79,18 @@ static inline void vec_store_part(float *to, Vec v, int64_t lanes) {
 
 static inline Vec vec_splat(float x) {
   return x - (Vec){0};
+}
+
+/* a b + c in one instruction where there is one, even where the compiler, tuned for a processor on
+ * which a chain of them waits longer than products and sums apart, would take two. */
+static inline Vec vec_fma(Vec a, Vec b, Vec c) {
+#if defined SIMD_AVX512
+  return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined __FMA__
+  return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
 }
 
 /* Lane by lane: a where the comparison's result is true, else b. */

@@ -15,16 +15,6 @@ static void philox_blocks(const Rng *rng, uint32_t x[4][NORMAL_BLOCKS]) {
   }
 }
 
-/* What rng_normals draws from, for so many numbers. */
-static uint32_t normals_counters(size_t count) {
-  return (uint32_t)((count + 4 * NORMAL_BLOCKS - 1) / (4 * NORMAL_BLOCKS)) * NORMAL_BLOCKS;
-}
-
-void rng_skip_normals(Rng *rng, size_t count) {
-  rng->used = 4;
-  rng->counter[0] += normals_counters(count);
-}
-
 void rng_normals(Rng *rng, float *out, size_t count) {
   uint32_t x[4][NORMAL_BLOCKS];
   float normal[4][NORMAL_BLOCKS];

@@ -5,18 +5,26 @@
 
 #include "base/host_device.h"
 #include "base/rng.h"
+#include "kernels/cpu/form.h"
 
 #include <math.h>
 #include <stdbool.h>
 
 /* `count` of them, vectorised: fresh blocks, other values than as many calls of rng_normal. */
 void rng_normals(Rng *rng, float *out, size_t count);
-/* Leaves the generator as rng_normals does, for who makes the numbers by what stands below. */
-void rng_skip_normals(Rng *rng, size_t count);
+FORM_DECLARE(rng_normals)
+#define rng_normals FORM_OF(rng_normals)
 
 /* rng_normals makes its numbers by blocks of NORMAL_BLOCKS counters, 4 * NORMAL_BLOCKS at a time:
  * number i of them is word i / NORMAL_BLOCKS of counter i % NORMAL_BLOCKS. */
 enum { NORMAL_BLOCKS = 64 };
+
+/* Leaves the generator as rng_normals does, for who makes the numbers by what stands below. */
+static inline void rng_skip_normals(Rng *rng, size_t count) {
+  rng->used = 4;
+  rng->counter[0] +=
+      (uint32_t)((count + 4 * NORMAL_BLOCKS - 1) / (4 * NORMAL_BLOCKS)) * NORMAL_BLOCKS;
+}
 
 /* Box-Muller: two uniform words to two normal numbers. The caller takes the logarithm of the first
  * one's radius. The angle is a quarter turn (two bits) and an offset in [-1/8, 1/8) turns, for

@@ -78,11 +78,13 @@ static void look_at_programs(Findings *findings) {
 static void look_at_processor(Findings *findings) {
   char name[256], isa[64];
   const char *asked = getenv("HARNESS_ISA"), *lack = processor_no_bf16();
+  const char *slow = processor_no_simd();
   environment_cpu(name, sizeof name);
   processor_isa(isa, sizeof isa);
   find(findings, GOOD, "processor", "%s, %d usable cores", name, environment_cores());
-  find(findings, GOOD, "isa", "%s%s%s", isa, asked && asked[0] ? "; HARNESS_ISA=" : "",
-       asked ? asked : "");
+  find(findings, slow ? WARN : GOOD, "isa", "%s%s%s%s", isa,
+       asked && asked[0] ? "; HARNESS_ISA=" : "", asked ? asked : "",
+       slow ? ": plain loops serve as kernels, many times slower" : "");
   find(findings, GOOD, "bf16", "%s%s", lack ? lack : "dtype=bf16 can be used",
        lack ? ": dtype=float32 only" : "");
   double gib = (double)environment_memory() / (1 << 30);

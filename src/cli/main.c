@@ -34,11 +34,22 @@ static int print_help(FILE *out) {
   return EXIT_DONE;
 }
 
+/* Once: trials are processes of their own. */
+static void tell_slow(const Command *command) {
+  const char *reason = processor_no_simd();
+  if (reason && command->summary)
+    fprintf(stderr, "harness: warning: %s: plain loops serve as kernels, many times slower\n",
+            reason);
+}
+
 static int dispatch(const char *name, int argc, char **argv) {
   const char *names[2 + sizeof commands / sizeof *commands] = {"help", "version"};
   int count = 2;
   for (int i = 0; i < command_count; i++) {
-    if (strcmp(name, commands[i].name) == 0) return commands[i].main(argc, argv);
+    if (strcmp(name, commands[i].name) == 0) {
+      tell_slow(&commands[i]);
+      return commands[i].main(argc, argv);
+    }
     if (commands[i].summary) names[count++] = commands[i].name;
   }
   static const char *const flags[] = {"--help", "--version"};

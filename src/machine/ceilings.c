@@ -24,7 +24,7 @@ static double fma_rate(int threads, double seconds) {
     volatile float sink;
     do {
       double from = seconds_now();
-      flops = FORM_OF(fma_peak)(one_zero, &sink);
+      flops = fma_peak(one_zero, &sink);
       least = fmin(least, seconds_now() - from);
     } while (seconds_now() - start < seconds);
     sum += flops / least / 1e9;

@@ -9,5 +9,6 @@
  * writing what is volatile keeps the work between two looks at the clock. */
 double fma_peak(const volatile float *in, volatile float *out);
 FORM_DECLARE(fma_peak)
+#define fma_peak FORM_OF(fma_peak)
 
 #endif

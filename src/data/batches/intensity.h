@@ -17,6 +17,7 @@
 #ifndef DATA_INTENSITY_H
 #define DATA_INTENSITY_H
 
+#include "kernels/cpu/form.h"
 #include "kernels/volumes/volume_ops.h"
 
 typedef enum IntensityStep {
@@ -54,5 +55,26 @@ void intensity_brightness(const Plane *plane, double factor);
 void intensity_contrast(const Plane *plane, double factor);
 void intensity_low_resolution(const Plane *plane, const double zoom[3]);
 void intensity_gamma(const Plane *plane, double exponent, bool inverted);
+
+FORM_DECLARE(intensity_change)
+FORM_DECLARE(plane_ops_host)
+FORM_DECLARE(intensity_happens)
+FORM_DECLARE(intensity_draw)
+FORM_DECLARE(intensity_noise)
+FORM_DECLARE(intensity_blur)
+FORM_DECLARE(intensity_brightness)
+FORM_DECLARE(intensity_contrast)
+FORM_DECLARE(intensity_low_resolution)
+FORM_DECLARE(intensity_gamma)
+#define intensity_change         FORM_OF(intensity_change)
+#define plane_ops_host           FORM_OF(plane_ops_host)
+#define intensity_happens        FORM_OF(intensity_happens)
+#define intensity_draw           FORM_OF(intensity_draw)
+#define intensity_noise          FORM_OF(intensity_noise)
+#define intensity_blur           FORM_OF(intensity_blur)
+#define intensity_brightness     FORM_OF(intensity_brightness)
+#define intensity_contrast       FORM_OF(intensity_contrast)
+#define intensity_low_resolution FORM_OF(intensity_low_resolution)
+#define intensity_gamma          FORM_OF(intensity_gamma)
 
 #endif

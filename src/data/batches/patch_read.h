@@ -17,6 +17,7 @@
 #define DATA_PATCH_READ_H
 
 #include "base/rng.h"
+#include "kernels/cpu/form.h"
 #include "src/data/sets/dataset.h"
 
 /* What is read: a volume in memory, or one of the cache, mapped, in half precision. */
@@ -49,5 +50,16 @@ Warp warp_identity(void);
  * (D,H,W). Parts outside the volume are 0. */
 void warp_read(const Warp *warp, const Voxels *voxels, const int origin[3], const int patch[3],
                float *image, int32_t *label);
+
+FORM_DECLARE(volume_voxels)
+FORM_DECLARE(warp_thin_axis)
+FORM_DECLARE(warp_draw)
+FORM_DECLARE(warp_identity)
+FORM_DECLARE(warp_read)
+#define volume_voxels  FORM_OF(volume_voxels)
+#define warp_thin_axis FORM_OF(warp_thin_axis)
+#define warp_draw      FORM_OF(warp_draw)
+#define warp_identity  FORM_OF(warp_identity)
+#define warp_read      FORM_OF(warp_read)
 
 #endif

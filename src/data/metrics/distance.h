@@ -7,6 +7,8 @@
 #ifndef DATA_DISTANCE_H
 #define DATA_DISTANCE_H
 
+#include "kernels/cpu/form.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,5 +28,12 @@ void distance_work_free(DistanceWork *work);
  * marked in `to`, which marks at least one. Returns how many. */
 size_t distance_between(const uint8_t *from, const uint8_t *to, const int dim[3],
                         const double spacing[3], const DistanceWork *work, float *distance);
+
+FORM_DECLARE(distance_work_make)
+FORM_DECLARE(distance_work_free)
+FORM_DECLARE(distance_between)
+#define distance_work_make FORM_OF(distance_work_make)
+#define distance_work_free FORM_OF(distance_work_free)
+#define distance_between   FORM_OF(distance_between)
 
 #endif

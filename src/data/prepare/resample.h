@@ -14,6 +14,7 @@
 #define DATA_RESAMPLE_H
 
 #include "base/error.h"
+#include "kernels/cpu/form.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -50,5 +51,18 @@ typedef struct Tap {
 
 /* tap (out_size). NEAREST or LINEAR. */
 void resample_taps(int size, int out_size, Interpolation order, Tap *tap);
+
+FORM_DECLARE(resample_separate_axis)
+FORM_DECLARE(resample_orders)
+FORM_DECLARE(resample_dim)
+FORM_DECLARE(resample_values)
+FORM_DECLARE(resample_labels)
+FORM_DECLARE(resample_taps)
+#define resample_separate_axis FORM_OF(resample_separate_axis)
+#define resample_orders        FORM_OF(resample_orders)
+#define resample_dim           FORM_OF(resample_dim)
+#define resample_values        FORM_OF(resample_values)
+#define resample_labels        FORM_OF(resample_labels)
+#define resample_taps          FORM_OF(resample_taps)
 
 #endif
