@@ -159,6 +159,8 @@ assert row["verdict"] == "supported" and row["corrected_low"] > 0 and row["low"]
   [[ "$output" == *"seeds and until: give one of them"* ]]
   run "$harness" run "$root/experiments/embeddings.lua" -n until=decided
   [[ "$output" == *"claims no difference"* ]]
+  run "$harness" run "$root/experiments/query_count.lua" -n first_seed=9999999999
+  [[ "$status" -eq 2 && "$output" == *"first_seed=9999999999: expected at most 2147482648"* ]]
   "$harness" run "$root/experiments/query_count.lua" -n seeds=2 first_seed=7 | grep -q "queries=1 seed 8$"
   # No part of a trial's identity.
   "$harness" run "$root/experiments/query_count.lua" -n --json seeds=5 >fixed.json

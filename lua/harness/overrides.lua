@@ -67,9 +67,11 @@ function overrides.values(row, text)
   return values
 end
 
+local MOST = 2 ^ 31 - 1000 -- what holds a seed, and those that are added to it
 local function whole(key, text, least)
   local value = math.tointeger(tonumber(text))
   if not value or value < least then error(("%s=%s: expected a whole number, at least %d"):format(key, text, least), 0) end
+  if value > MOST then error(("%s=%s: expected at most %d"):format(key, text, MOST), 0) end
   return value
 end
 
