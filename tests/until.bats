@@ -50,6 +50,8 @@ enough_ended() {
   # What is told and what is printed agree.
   grep -E "^3 x N over 2 x N .* out of reach$" said
   grep -E "^3 x N .* out of reach$" table
+  run grep "in 80 of 100 tries" table # which is of a single look
+  [ "$status" -eq 1 ]
   # Again: nothing runs, and everything is said again from what is stored.
   "$harness" run experiment.json >again 2>said_again
   grep -q "harness: 0 of .* trials to run" said_again

@@ -31,6 +31,7 @@ static void take_claims(Result *result, const Replay *replay) {
   family->claims = sequence->claims;
   family->decided = 0;
   family->level = replay->state.level;
+  family->detectable = NAN; /* it is that of one look which has all of the 5 % */
   result->looks.spent = replay->state.looks;
   family->structures = 0; /* how many seeds there are depends on the figures: no mark holds then */
   for (int i = 0; i < result->labels; i++) result->label[i].above = 0;
