@@ -66,7 +66,7 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   grep -Eq '^2 x N .* 1\.000 +too few seeds$' table
   "$harness" table 6 cases=fixed >table
   grep -Eq '^2 x N .* <\.001 +supported$' table
-  grep -q "with new seeds, for these 2 cases only" table
+  grep -q "with new seeds, for these cases only (2)" table
   "$harness" run -q experiment.json cases=fixed | cmp - table
   run "$harness" table 6 cases=fixd
   [ "$status" -eq 2 ]
@@ -81,6 +81,29 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   grep -q "repetitions with other folds of this data set; paired by the 5 folds that both rows have" table
   grep -q "spread of the differences of folds 0.0047; these 5 folds see a difference of 0.008 in 80 of 100 tries" table
   "$harness" table 6 --json | grep -q '"unit": "fold"'
+}
+
+@test "what is not known of folds or cases is not said" {
+  experiment seeds=3 folds=2 rows=2 # the rows' spread is none of differences
+  "$harness" run -q experiment.json >table
+  grep -Eq '^2 x N .* too few seeds$' table
+  run grep "spread" table
+  [ "$status" -eq 1 ]
+  experiment seeds=5 cases=1 rows=2 # nor does one case tell how cases vary
+  "$harness" run -q experiment.json >table
+  run grep "spread" table
+  [ "$status" -eq 1 ]
+}
+
+@test "no figure stands for a collapsed trial where lower ones are better" {
+  experiment rows=2 seeds=6 cases=5 fake=queries=2:1:collapsed
+  "$harness" run -q experiment.json >table || true
+  sql "UPDATE experiments SET metric = 'hd95'"
+  sql "UPDATE metrics SET metric = 'hd95'"
+  "$harness" table 6 >table
+  grep -Eq '^2 x N .* 1\.000 +undecided$' table
+  grep -q "With collapsed trials a claim is undecided: no figure stands for theirs" table
+  grep -q "1 collapsed trial is left out of the mean$" table
 }
 
 # Seeds spread by .016: .001 is far below what thirty of them see, the paper's .4 above it.

@@ -224,6 +224,8 @@ static void a_collapsed_trial_takes_the_verdict_away(void **state) {
   row.collapsed = NULL;
   double p = contrast_claim(&row, &above, false, &c);
   assert_true(p >= c.p);
+  above.lower = row.lower = true; /* 0 mm would be the best of all */
+  assert_true(contrast_claim(&row, &above, false, &c) == 1);
 }
 
 /* ---- many claims ----------------------------------------------------------------------------- */

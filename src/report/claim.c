@@ -67,7 +67,7 @@ static void fewer(int *least, int count) {
 /* The units and, where folds are units, their spread instead of the seeds'. */
 static void pool_pairs(ResultFamily *family, const Contrast *pairs, int count) {
   double cases = 0, folds = 0;
-  int intervals = 0;
+  int intervals = 0, paired = 0;
   for (int i = 0; i < count; i++) {
     const Contrast *c = &pairs[i];
     if (c->state == CONTRAST_NOTHING) continue;
@@ -78,11 +78,12 @@ static void pool_pairs(ResultFamily *family, const Contrast *pairs, int count) {
     if (isnan(c->variance)) continue;
     cases += power_tau(c) * power_tau(c);
     folds += c->folds * c->variance;
-    intervals++;
+    intervals++, paired += c->folds > 0;
   }
-  if (!intervals) return;
-  family->tau = sqrt(cases / intervals);
-  if (family->folds) family->sigma = sqrt(folds / intervals), family->seeds = family->folds;
+  if (intervals) family->tau = sqrt(cases / intervals);
+  if (!family->folds) return;
+  family->sigma = paired ? sqrt(folds / paired) : NAN; /* the rows' is not the differences' */
+  family->seeds = family->folds;
 }
 
 static Power power_of(const ResultFamily *family) {
@@ -99,6 +100,7 @@ static void find_power(ResultFamily *family) {
     family->detectable = power_detectable_folds(family->sigma, family->folds, family->claims);
     return;
   }
+  if (!family->cases_fixed && family->units < UNITS_INTERVAL) return; /* tau is not known */
   family->detectable = power_detectable(&power, family->seeds);
   family->floor = power_floor(&power);
 }
@@ -106,12 +108,12 @@ static void find_power(ResultFamily *family) {
 /* ---- the claims of a table ------------------------------------------------------------------- */
 
 /* An undecided claim is out of reach where neither the paper's difference nor ours would show with
- * the most seeds that are ever run. */
+ * the most seeds that until=decided adds, or as many as there are. */
 static Claim reach(const ResultFamily *family, const ResultRow *row, Claim claim) {
   if (claim != CLAIM_UNDECIDED || family->folds || isnan(family->sigma)) return claim;
   Power power = power_of(family);
   double larger = fmax(fabs(row->claimed), fabs(row->difference));
-  return power_seeds(&power, larger) > LOOKS_MOST ? CLAIM_OUT_OF_REACH : claim;
+  return power_seeds(&power, larger) > fmax(LOOKS_MOST, family->seeds) ? CLAIM_OUT_OF_REACH : claim;
 }
 
 static void judge_claims(Result *result, const Contrast *pairs) {
@@ -218,6 +220,7 @@ bool result_judge(Store *store, Result *result, Error *error) {
   RowFigures figures;
   ResultFamily *family = &result->family;
   if (!row_figures_load(store, result->plan_id, NULL, &figures, error)) return false;
+  for (int r = 0; r < figures.rows; r++) family->lower = family->lower || figures.row[r].lower;
   Contrast *pairs = calloc((size_t)result->rows + 1, sizeof *pairs);
   CHECK(pairs, "no memory for a comparison");
   for (int i = 0; i < result->rows; i++) {
@@ -228,7 +231,7 @@ bool result_judge(Store *store, Result *result, Error *error) {
     family->claims += i > 0 && claim_made(row->claimed);
     judge_collapse(row);
     result->comparisons += !isnan(row->low);
-    if (collapsed > 0)
+    if (collapsed > 0 && !family->lower)
       row->with_collapsed = isnan(row->mean) ? 0 : row->mean * row->n / (row->n + collapsed);
   }
   family->patients = figures.patients;

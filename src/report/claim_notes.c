@@ -27,7 +27,7 @@ static void note_interval(const ResultFamily *family, const char *mark, FILE *ou
             "training sets of this data set\n",
             family->folds);
   else if (family->cases_fixed)
-    fprintf(out, "new seeds, for these %d %s only\n", family->units, units_word(family));
+    fprintf(out, "new seeds, for these %s only (%d)\n", units_word(family), family->units);
   else
     fprintf(out, "new seeds and new %s (%d here)\n", units_word(family), family->units);
 }
@@ -119,7 +119,7 @@ static void note_words(const Result *result, const char *mark, FILE *out) {
     fprintf(out,
             "%sout of reach: undecided, and %d seeds would show neither the paper's difference nor "
             "ours in 80 of 100 tries\n",
-            mark, LOOKS_MOST);
+            mark, family->seeds > LOOKS_MOST ? family->seeds : LOOKS_MOST);
   if (count_verdict(result, CLAIM_TOO_FEW))
     fprintf(out,
             "%stoo few seeds: a verdict needs %d trials a row, or %d common folds, and %d %s; an "
@@ -152,5 +152,9 @@ void claim_notes(const Result *result, const char *mark, FILE *out) {
             "100 no longer holds. until=decided counts its looks\n",
             mark, family->earlier);
   if (dropped)
-    fprintf(out, "%sA verdict that changes when collapsed trials count as 0 is undecided\n", mark);
+    fprintf(out,
+            family->lower
+                ? "%sWith collapsed trials a claim is undecided: no figure stands for theirs\n"
+                : "%sA verdict that changes when collapsed trials count as 0 is undecided\n",
+            mark);
 }

@@ -65,7 +65,7 @@ static Figures select_trials(const Figures *all, const int *order, int count) {
     fold[t] = all->fold[order[t]];
     collapsed[t] = all->collapsed[order[t]];
   }
-  return (Figures){count, all->cases, all->labels, value, NULL, fold, collapsed};
+  return (Figures){count, all->cases, all->labels, value, NULL, fold, collapsed, all->lower};
 }
 
 /* The first trial of each fold, the second of each, and so on, as long as all folds have one. */

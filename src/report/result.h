@@ -72,6 +72,7 @@ typedef struct ResultFamily {
   double level; /* of the corrected intervals: 0.05 / (m - R) */
   bool cases_fixed;
   bool patients;     /* units are patients, not cases */
+  bool lower;        /* figures are better: none stands for a collapsed trial */
   int folds;         /* common ones, the units; 0: they are not */
   int units;         /* of the comparison that has fewest */
   int seeds;         /* trials of the compared row that has fewest; with folds: folds */

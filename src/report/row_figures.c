@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "src/data/metrics/metric.h"
 #include "src/data/sets/split.h"
 #include "src/store/typed_rows.h"
 
 /* A trial counts by the attempt that counts; one that collapsed has none. */
 static const char trials_sql[] =
-    "SELECT r.position, t.id AS trial, t.fold, v.attempt_id IS NULL AS collapsed FROM rows r"
+    "SELECT r.position, t.id AS trial, t.fold, v.attempt_id IS NULL AS collapsed,"
+    " coalesce(?2, e.metric) AS metric FROM rows r"
+    " JOIN plans p ON p.id = r.plan_id JOIN experiments e ON e.id = p.experiment_id"
     " JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
     " LEFT JOIN v_attempt v ON v.trial_id = t.id WHERE r.plan_id = ?1"
     " AND (v.attempt_id IS NOT NULL OR t.status = 'collapsed')"
@@ -35,6 +38,7 @@ static const char cases_sql[] =
 typedef struct Trial {
   int position, fold, collapsed;
   int64_t trial;
+  const char *metric;
 } Trial;
 
 typedef struct Value {
@@ -47,11 +51,9 @@ typedef struct CaseName {
   const char *name;
 } CaseName;
 
-static const Column trial_columns[] = {COLUMN(Trial, position),
-                                       COLUMN(Trial, trial),
-                                       COLUMN(Trial, fold),
-                                       COLUMN(Trial, collapsed),
-                                       {0}};
+static const Column trial_columns[] = {COLUMN(Trial, position), COLUMN(Trial, trial),
+                                       COLUMN(Trial, fold),     COLUMN(Trial, collapsed),
+                                       COLUMN(Trial, metric),   {0}};
 static const Column value_columns[] = {COLUMN(Value, position),
                                        COLUMN(Value, trial),
                                        COLUMN(Value, label),
@@ -83,6 +85,8 @@ static void find_units(RowFigures *figures, const Rows *cases) {
 /* The rows' trials, every value NaN. */
 static void take_trials(RowFigures *figures, const Rows *trials, int cases) {
   const Trial *trial = trials->row;
+  const MetricRow *metric = trials->count ? metric_stored(trial->metric) : NULL;
+  bool lower = metric && metric->better == METRIC_LOWER;
   for (int i = 0; i < trials->count; i++)
     if (trial[i].position >= figures->rows) figures->rows = trial[i].position + 1;
   figures->row = memory((size_t)figures->rows, sizeof *figures->row);
@@ -101,7 +105,7 @@ static void take_trials(RowFigures *figures, const Rows *trials, int cases) {
       collapsed[at++] = trial[i].collapsed;
     }
     figures->row[r] =
-        (Figures){count, cases, figures->labels, value, figures->unit, fold, collapsed};
+        (Figures){count, cases, figures->labels, value, figures->unit, fold, collapsed, lower};
   }
 }
 
@@ -127,8 +131,8 @@ bool row_figures_load(Store *store, int64_t plan_id, const char *metric, RowFigu
                       Error *error) {
   *figures = (RowFigures){0};
   Rows trials = {0}, values = {0}, cases = {0};
-  bool good = store_rows(store, trials_sql, json_pack("[I]", (json_int_t)plan_id), trial_columns,
-                         sizeof(Trial), &trials, error) &&
+  bool good = store_rows(store, trials_sql, json_pack("[I, s?]", (json_int_t)plan_id, metric),
+                         trial_columns, sizeof(Trial), &trials, error) &&
               store_rows(store, values_sql, json_pack("[I, s?]", (json_int_t)plan_id, metric),
                          value_columns, sizeof(Value), &values, error) &&
               store_rows(store, cases_sql, json_pack("[I, s?]", (json_int_t)plan_id, metric),

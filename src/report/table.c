@@ -243,9 +243,11 @@ static void note_collapsed(const Result *result, const char *mark, FILE *out) {
     int collapsed = row->status[STATUS_COLLAPSED];
     if (collapsed == 0) continue;
     put_marked(mark, row->label, out);
-    fprintf(out, ": %d collapsed trial%s left out of the mean; counted as 0 the mean is %.3f\n",
-            collapsed, collapsed == 1 ? " is" : "s are",
-            isnan(row->with_collapsed) ? 0 : row->with_collapsed);
+    fprintf(out, ": %d collapsed trial%s left out of the mean", collapsed,
+            collapsed == 1 ? " is" : "s are");
+    if (!isnan(row->with_collapsed))
+      fprintf(out, "; counted as 0 the mean is %.3f", row->with_collapsed);
+    fputc('\n', out);
   }
 }
 

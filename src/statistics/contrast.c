@@ -251,6 +251,7 @@ double contrast_claim(const Figures *row, const Figures *above, bool cases_fixed
   *contrast = contrast_make(row, above, &choice);
   if (contrast->state != CONTRAST_WHOLE) return 1;
   if (!any_collapsed(row) && !any_collapsed(above)) return contrast->p;
+  if (row->lower) return 1;
   choice.collapsed_as_zero = true;
   Contrast strict = contrast_make(row, above, &choice);
   bool agree = strict.state == CONTRAST_WHOLE && strict.value * contrast->value > 0;

@@ -62,7 +62,8 @@ Contrast contrast_make(const Figures *row, const Figures *above, const ContrastC
 void contrast_interval(const Contrast *contrast, double alpha, double *low, double *high);
 
 /* p as a claim may use it: 1 where there is too little for a verdict; where trials collapsed the
- * larger of the p without them and with 0 in their place, 1 where these differ in sign.
+ * larger of the p without them and with 0 in their place, 1 where these differ in sign, and where
+ * lower figures are better.
  * *contrast: the one without them. */
 double contrast_claim(const Figures *row, const Figures *above, bool cases_fixed,
                       Contrast *contrast);

@@ -15,6 +15,7 @@ typedef struct Figures {
   const int *unit; /* (cases) 0, 1, ...: whose case it is, a patient's; NULL: cases are units */
   const int *fold; /* (trials); NULL: all of one */
   const bool *collapsed; /* (trials); NULL: none */
+  bool lower; /* is better (a distance): nothing can stand for a collapsed trial, least of all 0 */
 } Figures;
 
 /* A trial's figure: the mean over cases per structure, then over structures; NaN: it has none. */
