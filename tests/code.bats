@@ -146,6 +146,11 @@ END
   "$harness" run yours/own.lua -n >cells
   grep -q "0 of 1 trials would run" cells
   ! grep "another text" cells
+  local predict=("$harness" predict "$(sql 'SELECT hash FROM trials')" organs/imagesTr/phantom_000_0000.nii.gz predicted)
+  run "${predict[@]}"
+  [[ "$output" == *"mine/small.lua: cannot be read"*"where the model has moved, "* ]]
+  "$harness" run yours/own.lua -q
+  "${predict[@]}"
   echo 'return 5 -- wider' >yours/width.lua
   "$harness" run yours/own.lua -n | grep -q "own seed 0  (by another text of width.lua)$"
 }

@@ -88,9 +88,17 @@ local function readable(model, config)
   })
 end
 
+-- A trial's model, whose file may have moved since.
+local function of_trial(config, load)
+  local good, model = pcall(open, config.model_path or config.model, load)
+  if good then return model end
+  local gone = config.model_path and model:find(config.model_path .. ": cannot be read", 1, true)
+  error(gone and model .. "; where the model has moved, `harness run` its experiment from there, which tells its trials" or model, 0)
+end
+
 -- What model.c calls for a configuration's graph.
 local function build(m, config, load)
-  local model = open(config.model_path or config.model, load)
+  local model = of_trial(config, load)
   return model.build(m, readable(model, config))
 end
 
@@ -115,6 +123,6 @@ local function evaluation()
 end
 
 return {
-  open = open, readable = readable, build = build, objection = objection, evaluation = evaluation, by_name = by_name,
+  open = open, of_trial = of_trial, readable = readable, build = build, objection = objection, evaluation = evaluation, by_name = by_name,
   names = require "harness.models",
 }

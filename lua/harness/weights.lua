@@ -88,7 +88,7 @@ end
 -- kind: own, pytorch, or the path of a file.
 local function map_of(kind, config, load)
   if kind == "own" then return {} end
-  local model = models.open(config.model_path or config.model, load)
+  local model = models.of_trial(config, load)
   local map, where = model.pytorch, ("model %s: pytorch"):format(model.name)
   if kind ~= "pytorch" then map, where = load(kind, kind), kind end
   if map == nil then error(("model %s does not say what PyTorch calls its parameters"):format(model.name), 0) end
