@@ -116,6 +116,8 @@ w["decoder.seg_layers.0.weight"] = w["decoder.seg_layers.0.weight"][:3].copy()'
 1 tensor is left over: extra.weight; 1 tensor is of another shape: decoder.seg_layers.0.weight is (3, 6, 1, 1, 1), expected (4, 6)"
   change 'w["decoder.encoder.stages.1.0.convs.0.norm.bias"] = w["decoder.encoder.stages.1.0.convs.0.norm.bias"] + 1'
   fails_with "encoder.stages.1.0.convs.0.norm.bias and decoder.encoder.stages.1.0.convs.0.norm.bias are one tensor of the model, and differ"
+  change 'w = {n: np.where(a == a.flat[0], np.inf, a).astype("<f4") if "seg_layers.1.bias" in n else a for n, a in w.items()}'
+  fails_with "decoder.seg_layers.1.bias holds a number that is not finite"
   # a name that is missing is listed once where the tensor has none of its names
   change 'w = {n: a for n, a in w.items() if "convs.0.conv" not in n and "all_modules" not in n}'
   fails_with "10 tensors are missing: encoder.stages.0.0.convs.0.conv.weight, "
@@ -198,7 +200,9 @@ for n in a:
   run "$harness" predict "$trial" abdomen/imagesTr/phantom_002_0000.nii.gz two.nii.gz
   echo "$output"
   [ "$status" -eq 3 ]
-  [[ "$output" == *"kept.safetensors: cannot read: No such file"* ]]
+  [[ "$output" == *"kept.safetensors: the trial starts from this file, and it is gone; where it has moved, "* ]]
+  "$harness" run frozen.lua -q lr=0.1 weights=moved.safetensors weights_map=pytorch >/dev/null
+  "$harness" predict "$trial" abdomen/imagesTr/phantom_002_0000.nii.gz two.nii.gz
 }
 
 @test "what cannot be meant is an error before anything runs" {
@@ -233,4 +237,6 @@ for n in a:
   [[ "$output" == *"F32   (4, 1, 1, 3, 3) "*"encoder.stages.0.0.convs.0.conv.weight"*"136 tensors, "* ]]
   run "$harness" weights list "$first"
   [[ "$output" == *"encoder.stage0.conv0.weight"* ]]
+  run "$harness" weights list unett.safetensors
+  [[ "$output" == *"unett.safetensors: "*"No such file"* ]]
 }

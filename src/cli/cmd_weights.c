@@ -125,7 +125,8 @@ static int list_main(int argc, char **argv) {
     fail(&error, "harness weights list needs a file or a trial");
     return cli_error(EXIT_USAGE, &error);
   }
-  if (access(choice.what, F_OK)) return with_store(&choice, list);
+  bool file = strchr(choice.what, '/') || strchr(choice.what, '.'); /* no trial has such a name */
+  if (!file && access(choice.what, F_OK)) return with_store(&choice, list);
   int code = print_file(choice.what, &error);
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }

@@ -4,8 +4,10 @@
 #include "lua/bind.h"
 #include "src/train/config.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- layouts --------------------------------------------------------------------------------- */
 
@@ -153,6 +155,16 @@ static bool check(const Reading *r, Error *error) {
   return told(&report, r->path, error);
 }
 
+/* Nothing can be trained from a NaN, and a number beyond float's range has become an infinity. */
+static bool is_finite(const Tensor *shape, const void *numbers) {
+  const double *wide = numbers;
+  const float *narrow = numbers;
+  bool good = true;
+  for (int64_t i = 0; good && i < tensor_count(shape); i++)
+    good = isfinite(shape->type == F64 ? wide[i] : (double)narrow[i]);
+  return good;
+}
+
 /* One tensor, from the first of its names; the others must hold the same. */
 static bool read_pair(const Reading *r, const json_t *pair, Error *error) {
   const Param *param = param_named(r->params, text_at(pair, 0));
@@ -163,6 +175,8 @@ static bool read_pair(const Reading *r, const json_t *pair, Error *error) {
   for (size_t i = 1; good && i < json_array_size(pair); i++) {
     const StoredTensor *found = safetensors_find(r->file, text_at(pair, i));
     good = safetensors_read(r->file, found, r->params->real, i > 1 ? other : first, error);
+    if (good && i == 1 && !is_finite(&param->shape, first))
+      good = fail(error, "%s: %s holds a number that is not finite", r->path, found->name);
     if (good && i > 1 && memcmp(first, other, bytes))
       good = fail(error, "%s: %s and %s are one tensor of the model, and differ", r->path,
                   text_at(pair, 1), found->name);
@@ -196,6 +210,11 @@ static bool read_all(const Reading *r, Error *error) {
 /* The file is the one that the trial is known by. */
 static bool same_content(const char *path, const char *expected, Error *error) {
   char found[FILE_HASH_BYTES];
+  if (access(path, F_OK))
+    return fail(error,
+                "%s: the trial starts from this file, and it is gone; where it has moved, `harness "
+                "run` with weights= its new place tells the trial",
+                path);
   return file_hash(path, found, error) &&
          (!strcmp(found, expected) ||
           fail(error, "%s: not the weights of this trial: the content is %.8s, expected %.8s", path,
