@@ -243,11 +243,11 @@ static void put_verdicts(const int total[CLAIMS], FILE *out) {
                total[CLAIM_OUT_OF_REACH];
   if (judged)
     fprintf(out,
-            "<p>Of %d claims that could be judged here, <b class=\"good\">%d supported</b>, "
+            "<p>Of %d claim%s that could be judged here, <b class=\"good\">%d supported</b>, "
             "<b class=\"bad\">%d contradicted</b>, <b class=\"open\">%d undecided</b>, "
             "<b class=\"open\">%d out of reach</b>.</p>\n",
-            judged, total[CLAIM_SUPPORTED], total[CLAIM_CONTRADICTED], total[CLAIM_UNDECIDED],
-            total[CLAIM_OUT_OF_REACH]);
+            judged, judged == 1 ? "" : "s", total[CLAIM_SUPPORTED], total[CLAIM_CONTRADICTED],
+            total[CLAIM_UNDECIDED], total[CLAIM_OUT_OF_REACH]);
   else
     fputs("<p><b class=\"open\">No claim could be judged here yet.</b></p>\n", out);
   if (total[CLAIM_TOO_FEW])
@@ -284,9 +284,9 @@ static void put_family(const Report *report) {
   if (claims > 0)
     fprintf(
         report->out,
-        "<p>Corrected for all %d different claims of this page at once (Holm): %d supported, %d "
+        "<p>Corrected for all %d different claim%s of this page at once (Holm): %d supported, %d "
         "contradicted. Were all rows equal, at most 5 of 100 such pages would show one.</p>\n",
-        claims, held[CLAIM_SUPPORTED], held[CLAIM_CONTRADICTED]);
+        claims, claims == 1 ? "" : "s", held[CLAIM_SUPPORTED], held[CLAIM_CONTRADICTED]);
   free(claim);
   free(p);
 }
