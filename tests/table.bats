@@ -126,13 +126,25 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   grep -Eq '^2 x N .* supported$' table
 }
 
-@test "seeds that were added after a verdict are named" {
+@test "seeds that were added after a look are named, whether it decided or not" {
   experiment seeds=5 cases=5 rows=2
   "$harness" run -q experiment.json >table
   run grep "Seeds were added" table
   [ "$status" -eq 1 ]
   experiment seeds=6 cases=5 rows=2
-  "$harness" run -q experiment.json | grep -q "Seeds were added after a verdict at 5: each look is another chance"
+  "$harness" run -q experiment.json | grep -q "Seeds were added after a look at 5: each look is another chance"
+  rm -r results
+  experiment seeds=5 cases=5 rows=2 gain=0 # nobody stops here who wants a verdict
+  "$harness" run -q experiment.json | grep -Eq '^2 x N .* (undecided|out of reach)$'
+  experiment seeds=6 cases=5 rows=2 gain=0
+  "$harness" run -q experiment.json | grep -q "Seeds were added after a look at 5"
+  rm -r results
+  experiment seeds=4 cases=5 rows=2 # could decide nothing
+  "$harness" run -q experiment.json >table
+  experiment seeds=5 cases=5 rows=2
+  "$harness" run -q experiment.json >table
+  run grep "Seeds were added" table
+  [ "$status" -eq 1 ]
 }
 
 # Each structure against the row above, in all rows: six comparisons. (One case has no liver.)

@@ -135,7 +135,7 @@ assert row["verdict"] == "supported" and row["corrected_low"] > 0 and row["low"]
   [[ "$output" == *"first_seed=3, but seeds up to 9 of these rows were judged already; fresh ones begin at first_seed=10"* ]]
   experiment rows=2 seeds=6 cases=6 steps=1 figures=0.5,0.6 paper=0.5,0.6 noise=0.02
   "$harness" run -q experiment.json >table
-  grep -q "Seeds were added after a verdict at 5" table
+  grep -q "Seeds were added after a look at 5" table
 }
 
 @test "five folds are looked at seed by seed, fewer never make a verdict" {

@@ -148,7 +148,7 @@ void claim_notes(const Result *result, const char *mark, FILE *out) {
             mark, family->structures);
   if (family->earlier)
     fprintf(out,
-            "%sSeeds were added after a verdict at %d: each look is another chance to err, so 5 of "
+            "%sSeeds were added after a look at %d: each look is another chance to err, so 5 of "
             "100 no longer holds. until=decided counts its looks\n",
             mark, family->earlier);
   if (dropped)

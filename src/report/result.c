@@ -316,15 +316,17 @@ static void take_plan(Result *r, const PlanRow *plan) {
   r->scale = plan->scale, r->dataset = plan->dataset, r->device = plan->device;
 }
 
-static bool decided(const ResultRow *row) {
-  return !strcmp(row->verdict, claim_names[CLAIM_SUPPORTED]) ||
-         !strcmp(row->verdict, claim_names[CLAIM_CONTRADICTED]);
+/* A claim that could have been decided, whether it was or not: who adds seeds to those that were not
+ * until they are errs more often, too. */
+static bool judged(const ResultRow *row) {
+  return claim_made(row->claimed) && row->verdict[0] &&
+         strcmp(row->verdict, claim_names[CLAIM_TOO_FEW]);
 }
 
-/* A verdict of fewer seeds in an earlier, smaller result. */
+/* A claim judged by fewer seeds in an earlier, smaller result. */
 static void compare_earlier(Result *r, const Result *earlier) {
   for (int i = 0; i < earlier->rows; i++)
-    for (int k = 0; k < r->rows && decided(&earlier->row[i]); k++)
+    for (int k = 0; k < r->rows && judged(&earlier->row[i]); k++)
       if (!strcmp(earlier->row[i].key, r->row[k].key) && r->row[k].n > earlier->row[i].n)
         r->family.earlier = earlier->row[i].n;
 }

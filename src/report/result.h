@@ -81,7 +81,7 @@ typedef struct ResultFamily {
   double detectable, floor; /* NaN: not known */
   bool same;                /* a comparison has no spread at all */
   int structures;           /* comparisons of structures, a family of their own */
-  int earlier; /* seeds a row of an earlier, smaller plan that came to a verdict; 0: none did */
+  int earlier; /* seeds a row of an earlier, smaller plan that was judged; 0: none was */
 } ResultFamily;
 
 /* Of a plan whose seeds are added until its claims are decided. */
