@@ -316,8 +316,8 @@ static void take_plan(Result *r, const PlanRow *plan) {
   r->scale = plan->scale, r->dataset = plan->dataset, r->device = plan->device;
 }
 
-/* A claim that could have been decided, whether it was or not: who adds seeds to those that were not
- * until they are errs more often, too. */
+/* A claim that could have been decided, whether it was or not: who adds seeds to those that were
+ * not until they are errs more often, too. */
 static bool judged(const ResultRow *row) {
   return claim_made(row->claimed) && row->verdict[0] &&
          strcmp(row->verdict, claim_names[CLAIM_TOO_FEW]);
