@@ -41,6 +41,18 @@ figure() { # KEY [DATABASE]
     JOIN rows r ON r.id = c.row_id WHERE s.metric = 'dice' AND r.key = '$1'"
 }
 
+@test "a name that is evaluation's in one model and training's in another is refused: their trials would share weights" {
+  for model in a b; do
+    echo "return { options = { { name = 'k', type = 'int', default = 1, doc = 'k'$([ $model = a ] && echo ', evaluation = true') } },
+      build = function() end }" >$model.lua
+  done
+  echo 'return { title = "two", seeds = 1, rows = { { key = "a", set = { model = "a.lua" } },
+    { key = "b1", set = { model = "b.lua", k = 1 } }, { key = "b2", set = { model = "b.lua", k = 2 } } } }' >two.lua
+  run "$harness" run two.lua -n
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"option k belongs to evaluation in a.lua, and to the training in b.lua"* ]]
+}
+
 @test "three ways of scoring train once a seed, and give what each would alone" {
   "$harness" run three.lua seeds=2 -n >cells
   [ "$(grep -c ' run  ' cells)" -eq 2 ]

@@ -107,17 +107,23 @@ local function objection(model, config)
   return model.check and model.check(readable(model, config))
 end
 
--- Names of the options that belong to evaluation: those of every experiment and of the models that were opened.
+-- Names of the options that belong to evaluation: those of every experiment and of the models that were opened. Trainings
+-- are told apart by the others, whosever they are, so a name belongs to evaluation in all models or in none.
 local function evaluation()
-  local names, seen = {}, {}
-  local function add(list)
+  local names, scores = {}, {}
+  local function add(list, whose)
     for _, row in ipairs(list) do
-      if row.evaluation and not seen[row.name] then names[#names + 1] = row.name end
-      seen[row.name] = true
+      local first, score = scores[row.name], row.evaluation == true
+      if first and first.score ~= score then
+        error(("option %s belongs to evaluation in %s, and to the training in %s: give one of them another name"):format(row.name,
+          score and whose or first.whose, score and first.whose or whose), 0)
+      end
+      if score and not first then names[#names + 1] = row.name end
+      scores[row.name] = first or { score = score, whose = whose }
     end
   end
   add(shared)
-  for _, model in pairs(opened) do add(model.options) end
+  for _, model in pairs(opened) do add(model.options, model.name) end
   table.sort(names)
   return names
 end
