@@ -35,11 +35,16 @@ int groups_declare(lua_State *L) {
   type = lua_getfield(L, 1, "decay");
   if (type != LUA_TNIL && type != LUA_TBOOLEAN)
     return luaL_error(L, "group %s: decay: expected true or false", name);
+  bool decay = type == LUA_TNIL || lua_toboolean(L, -1);
+  int before = params->groups;
   Error error = {""};
   Group group = params_group(params, name, &error);
   if (group < 0) return luaL_error(L, "%s", error.text);
-  params->group[group].factor = rate;
-  params->group[group].decay = type == LUA_TNIL || lua_toboolean(L, -1);
+  ParamGroup *made = &params->group[group];
+  if (group < before && (made->factor != rate || made->decay != decay))
+    return luaL_error(L, "group %s: is there already with another rate or decay", name);
+  made->factor = rate;
+  made->decay = decay;
   lua_pushstring(L, name);
   return 1;
 }

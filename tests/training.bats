@@ -162,4 +162,6 @@ END
   refused_model 's/rate = 0/rates = 0/' "m.group takes name, rate and decay, found 'rates'"
   refused_model 's/name = "still"/name = "cnn"/' "group cnn: it is always there, and its rate is option lr_cnn"
   refused_model 's/rate = 0/rate = -1/' "group still: rate: expected a number from 0 to 1e6"
+  refused_model 's/m.group { name = "still", rate = 0 }/& m.group { name = "still" }/' \
+    "own.lua:2: group still: is there already with another rate or decay"
 }
