@@ -161,7 +161,9 @@ static void what_is_ignored_counts_nowhere(void **state) {
   assert_true(score_labels(known, kept, &grid, 3, &surface, expected, &error));
   assert_true(score_structures(&labelling, reference, prediction, &grid, NULL, overlap, &error));
   for (int l = 1; l < 3; l++) {
-    assert_memory_equal(&found[l], &expected[l], sizeof *found);
+    assert_int_equal(found[l].situation, expected[l].situation); /* padding follows it */
+    assert_memory_equal(&found[l].reference, &expected[l].reference,
+                        sizeof *found - offsetof(Score, reference));
     assert_true(overlap[l].value[METRIC_dice] == expected[l].value[METRIC_dice]);
   }
   assert_true(found[1].value[METRIC_dice] == 2. * 3 / (3 + 4));
