@@ -31,7 +31,7 @@ static const Sampler samplers[] = {
      {{sample_linear_dw, FEW}, {sample_linear_db, FEW}, {sample_linear_dx, MANY}}},
     {OP_matmul, {{sample_matmul_y, MANY}}, {{sample_matmul_da, MANY}, {sample_matmul_db, FEW}}},
     {OP_attention,
-     {{sample_attention_y, SOME}, {sample_attention_lse, FEW}},
+     {{sample_attention_y, SOME}, {sample_attention_kept, FEW}},
      {{sample_attention_dq, FEW}, {sample_attention_dkv, FEW}, {sample_attention_dkv, FEW}, {0}}},
     {OP_deform_attention,
      {{sample_deform_y, MANY}},
@@ -161,14 +161,20 @@ double sample_attention_y(const Call *call, int operand, int64_t at) {
   return sum / total;
 }
 
-double sample_attention_lse(const Call *call, int operand, int64_t at) {
-  int heads = ((const AttentionOptions *)call->options)->heads;
-  int64_t queries = call->out[operand].dim[2];
-  Query q = query_at(call, at / queries / heads, at % queries, at / queries % heads);
+static double log_sum_exp(const Call *call, const Query *q) {
   double top = -INFINITY, total = 0;
-  for (int64_t t = 0; t < q.keys; t++) top = fmax(top, score(call, &q, t));
-  for (int64_t t = 0; t < q.keys; t++) total += exp(score(call, &q, t) - top);
+  for (int64_t t = 0; t < q->keys; t++) top = fmax(top, score(call, q, t));
+  for (int64_t t = 0; t < q->keys; t++) total += exp(score(call, q, t) - top);
   return top + log(total);
+}
+
+/* What forward keeps: the log-sum-exp of (sample, head, query), naive: p of each key too. */
+double sample_attention_kept(const Call *call, int operand, int64_t at) {
+  const AttentionOptions *o = call->options;
+  const int64_t *dim = call->out[operand].dim, keys = o->naive ? dim[3] : 1, row = at / keys;
+  Query q = query_at(call, row / dim[2] / o->heads, row % dim[2], row / dim[2] % o->heads);
+  double lse = log_sum_exp(call, &q);
+  return o->naive ? exp(score(call, &q, at % keys) - lse) : lse;
 }
 
 /* p and the gradient of s, with what forward was found to keep. */
@@ -176,7 +182,10 @@ static double score_gradient(const Call *call, const Query *q, int64_t key, doub
   const Tensor *y = &call->out[0], *dy = &call->dout[0], *v = &call->in[IN_V];
   int64_t row = query_row(q), head = q->first / q->size, heads = q->width / q->size;
   int64_t kept = (q->sample * heads + head) * q->queries + q->query;
-  *p = exp(score(call, q, key) - sample_value(&call->out[1], kept));
+  if (((const AttentionOptions *)call->options)->naive)
+    *p = sample_value(&call->out[1], kept * q->keys + key);
+  else
+    *p = exp(score(call, q, key) - sample_value(&call->out[1], kept));
   return *p * (dot(v, key_row(q, key), dy, row, q->size) - dot(y, row, dy, row, q->size)) *
          q->scale;
 }

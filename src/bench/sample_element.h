@@ -13,7 +13,7 @@ SampleElement sample_conv_y, sample_conv_dx, sample_conv_dw, sample_transpose_y,
 /* The bias of a conv or conv_transpose. */
 SampleElement sample_sum_db;
 SampleElement sample_linear_y, sample_linear_dx, sample_linear_dw, sample_linear_db,
-    sample_matmul_y, sample_matmul_da, sample_matmul_db, sample_attention_y, sample_attention_lse,
+    sample_matmul_y, sample_matmul_da, sample_matmul_db, sample_attention_y, sample_attention_kept,
     sample_attention_dq;
 /* k or v */
 SampleElement sample_attention_dkv;
