@@ -15,17 +15,22 @@ static void near_to(double found, double expected) {
     fail_msg("%.12g is not %.12g", found, expected);
 }
 
+/* Such looks, which spend the whole error between them. */
+static void is_plan(const Looks *looks, const int *seeds, int count) {
+  double sum = 0;
+  assert_int_equal(looks->count, count);
+  for (int k = 0; k < count; k++) {
+    assert_int_equal(looks->seeds[k], seeds[k]);
+    sum += looks->weight[k];
+  }
+  near_to(sum, 1);
+}
+
 static void looks_and_what_they_spend(void **state) {
   (void)state;
   const int seeds[] = {5, 7, 10, 14, 20, 28, 30};
   Looks looks = looks_plan(30);
-  assert_int_equal(looks.count, 7);
-  double sum = 0;
-  for (int k = 0; k < 7; k++) {
-    assert_int_equal(looks.seeds[k], seeds[k]);
-    sum += looks.weight[k];
-  }
-  near_to(sum, 1);
+  is_plan(&looks, seeds, 7);
   const double w[] = {0.17361111, 0.16666667, 0.35416667, 0.30555556};
   looks = looks_plan(12);
   assert_int_equal(looks.count, 4);
@@ -43,13 +48,7 @@ static void looks_at_folds(void **state) {
   (void)state;
   const int seeds[] = {1, 2, 3, 5, 7, 10, 14, 20, 28, 30};
   Looks looks = looks_plan_folds(30, 5);
-  assert_int_equal(looks.count, 10);
-  double sum = 0;
-  for (int k = 0; k < 10; k++) {
-    assert_int_equal(looks.seeds[k], seeds[k]);
-    sum += looks.weight[k];
-  }
-  near_to(sum, 1);
+  is_plan(&looks, seeds, 10);
   assert_int_equal(looks_least(4), 0);
   assert_int_equal(looks_least(1), 5);
 }

@@ -7,21 +7,8 @@ load work
 setup_file() {
   work_in "$BATS_FILE_TMPDIR"
   "$harness" data phantom set --size 16 --cases 4 --validation 1 --organs 2 -q
-  cat >tiny.lua <<END
-return { title = "tiny", seeds = 1, rows = { { key = "unet", label = "unet", set = {} } }, base = { data = "$work/set",
-  head = "point_wise", steps = 4, patch = { 8, 8, 8 }, batch = 1, bridge = "none", collapse_dice = 0, widths = { 4, 8 },
-  strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } } } }
-END
-  cat >own.lua <<END
-return function(m, c)
-  m.group { name = "still", rate = 0 }
-  local features = m.plain_conv_encoder { m.image, name = "encoder", group = "still", widths = { 4, 8 }, convs = 1,
-    strides = { { 1, 1, 1 }, { 2, 2, 2 } } }
-  local logits = m.point_wise_head { features[1], classes = c.classes, name = "head" }
-  if not m.labels then return { map = m.op.softmax { logits } } end
-  return { loss = (m.voxel_class_loss { m.labels, logits }) }
-end
-END
+  tiny_unet 4 >tiny.lua
+  encoder_and_head 'group = "still"' 'm.group { name = "still", rate = 0 }' >own.lua
   cat >two.lua <<END
 return { title = "two", seeds = 1, rows = { { key = "own", label = "own", set = {} } },
   base = { model = "own.lua", data = "$work/set", steps = 3, patch = { 8, 8, 8 }, batch = 1, collapse_dice = 0 } }

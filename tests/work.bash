@@ -15,3 +15,24 @@ sql() { # STATEMENT: in the test's database; a line a row, | between columns
 for row in d.execute(sys.argv[2]): print(*row, sep="|")
 d.commit()' "$HARNESS_DB" "$1"
 }
+
+tiny_unet() { # STEPS: an experiment of one U-Net of two stages on the data set `set`
+  cat <<END
+return { title = "tiny", seeds = 1, rows = { { key = "unet", label = "unet", set = {} } }, base = { data = "$work/set",
+  head = "point_wise", steps = $1, patch = { 8, 8, 8 }, batch = 1, bridge = "none", collapse_dice = 0, widths = { 4, 8 },
+  strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } } } }
+END
+}
+
+encoder_and_head() { # OPTION of the encoder, [FIRST LINE]: a model of an encoder and a head
+  cat <<END
+return function(m, c)
+  ${2:-}
+  local features = m.plain_conv_encoder { m.image, name = "encoder", $1, widths = { 4, 8 }, convs = 1,
+    strides = { { 1, 1, 1 }, { 2, 2, 2 } } }
+  local logits = m.point_wise_head { features[1], classes = c.classes, name = "head" }
+  if not m.labels then return { map = m.op.softmax { logits } } end
+  return { loss = (m.voxel_class_loss { m.labels, logits }) }
+end
+END
+}
