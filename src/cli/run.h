@@ -1,0 +1,54 @@
+/* One `harness run`: what was typed (run_options.c), which trials are to run and how they are handed
+ * out (run_work.c), what would run (run_dry.c), and the command that runs them (cmd_run.c). */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include "src/cli/cli.h"
+#include "src/cli/marks.h"
+#include "src/cli/schedule.h"
+#include "src/cli/until.h"
+
+enum { RUN_OVERRIDES_MAX = 256 };
+
+typedef struct Run {
+  Common common;
+  const char *file;
+  char *override[RUN_OVERRIDES_MAX];
+  int overrides;
+  char device[64]; /* "device=cuda", empty: not given */
+  int jobs;        /* 0: as many as the processors allow, on a GPU one */
+  double timeout_s;
+  bool retries, retry[STATUS_COUNT], retry_stale;
+  bool dry_run, json;
+  bool cases_fixed; /* in the tables it prints; no part of a trial */
+  RunFlags flags;
+  const char *place; /* "cuda:1" as given; NULL: cpu */
+  Experiments experiments;
+  Mark **marks; /* of each experiment's trials, before any ran */
+  Until until;
+  bool goes_on; /* its time was over */
+  Store *store;
+} Run;
+
+/* What is typed after `harness run` becomes a Run. */
+extern const Cli run_cli;
+
+/* ---- its trials ------------------------------------------------------------------------------ */
+
+/* It was never tried, or stopped before its end. */
+bool run_is_open(const Cell *trial);
+/* Reads what the trials are marked with, once all are listed. */
+bool run_mark(Run *run, Error *error);
+void run_unmark(Run *run);
+/* As many trials of so many threads run at a time. */
+int run_jobs(const Run *run, int threads);
+/* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
+ * of them wants. The caller frees with tasks_free. */
+bool run_collect(const Run *run, bool only_planned, Schedule *work, Error *error);
+/* Runs what is to run. */
+bool run_schedule(Run *run, bool *interrupted, Error *error);
+
+/* Shows what would run, and changes nothing; returns an exit code. */
+int run_dry(Run *run, Error *error);
+
+#endif
