@@ -27,6 +27,8 @@ assert abs(second["p"] - 8.48818152763e-06) < 1e-12 and abs(second["p_corrected"
 assert last["verdict"] == "contradicted"
 family = table["family"]
 assert (family["claims"], family["decided"], family["level"], family["unit"], family["units"]) == (3, 3, 0.05, "case", 5)
+assert (family["seeds"], family["freedom"]) == (5, 16) and family["tau"] + family["floor"] < 1e-9 and 0 < table["trial_s"] < 60
+assert abs(family["sigma"] - 2.5e-4 ** 0.5) < 1e-9 and abs(family["detectable"] / family["sigma"] - 2.65) < 0.005
 assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   "$harness" table 6 --format csv | sed -n 3p | grep -Eq ',done,0\.1,0\.0769[0-9]*,0\.1230[0-9]*,supported,1000,0\.003,8\.48'
   "$harness" run -q experiment.json | cmp - table

@@ -86,7 +86,8 @@ static const char stored_sql[] =
 static const char counts_sql[] =
     "SELECT count(DISTINCT t.seed) AS seeds, count(DISTINCT t.fold) AS folds,"
     " min(coalesce(json_extract(t.config, '$.split'), '')) AS split,"
-    " count(DISTINCT a.id) AS scores, count(DISTINCT coalesce(a.weights_of, a.id)) AS trainings"
+    " count(DISTINCT a.id) AS scores, count(DISTINCT coalesce(a.weights_of, a.id)) AS trainings,"
+    " avg(a.wall_s) AS trial_s"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
     " LEFT JOIN v_attempt v ON v.trial_id = t.id LEFT JOIN attempts a ON a.id = v.attempt_id"
     " WHERE r.plan_id = ?1";
@@ -185,9 +186,13 @@ static const Column point_columns[] = {COLUMN(ResultPoint, position),
                                        COLUMN(ResultPoint, resident_bytes),
                                        {0}};
 
-static const Column count_columns[] = {COLUMN(Result, seeds),     COLUMN(Result, folds),
-                                       COLUMN(Result, split),     COLUMN(Result, scores),
-                                       COLUMN(Result, trainings), {0}};
+static const Column count_columns[] = {COLUMN(Result, seeds),
+                                       COLUMN(Result, folds),
+                                       COLUMN(Result, split),
+                                       COLUMN(Result, scores),
+                                       COLUMN(Result, trainings),
+                                       COLUMN(Result, trial_s),
+                                       {0}};
 
 static const Column environment_columns[] = {COLUMN(ResultEnvironment, version),
                                              COLUMN(ResultEnvironment, commit_hash),
@@ -304,7 +309,7 @@ static Result *result_make(void) {
   Result *r = calloc(1, sizeof *r);
   CHECK(r, "no memory for a result");
   r->texts = json_array();
-  r->tau.value = NAN;
+  r->tau.value = r->trial_s = NAN;
   r->split = "";
   return r;
 }

@@ -99,6 +99,7 @@ typedef struct Result {
   const char *experiment, *title, *metric, *model, *axis, *scale, *dataset, *device, *split;
   int seeds, folds;
   int scores, trainings; /* trials that are done, and trainings that they are of */
+  double trial_s;        /* a trial took, from start to end; NaN: none is done */
   ResultRow *row;        /* (rows) */
   int rows;
   ResultLabel *label; /* (labels), by label, then position */

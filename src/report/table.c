@@ -333,14 +333,15 @@ static json_t *json_row(const ResultRow *r) {
 }
 
 static json_t *json_family(const ResultFamily *f) {
-  return json_pack("{s:i,s:i,s:f,s:s,s:s,s:i,s:i,s:o,s:o,s:o}", "claims", f->claims, "decided",
-                   f->decided, "level", f->level, "cases", f->cases_fixed ? "fixed" : "random",
-                   "unit",
+  return json_pack("{s:i,s:i,s:f,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:o,s:f}", "claims", f->claims,
+                   "decided", f->decided, "level", f->level, "cases",
+                   f->cases_fixed ? "fixed" : "random", "unit",
                    f->folds      ? "fold"
                    : f->patients ? "patient"
                                  : "case",
                    "units", f->folds ? f->folds : f->units, "seeds", f->seeds, "sigma",
-                   number(f->sigma), "tau", number(f->tau), "detectable", number(f->detectable));
+                   number(f->sigma), "tau", number(f->tau), "detectable", number(f->detectable),
+                   "floor", number(f->floor), "freedom", f->freedom);
 }
 
 static json_t *json_looks(const ResultLooks *l) {
@@ -363,6 +364,7 @@ static void print_json(const Result *result, FILE *out) {
                 result->table ? json_integer(result->table) : json_null(), "scale", result->scale,
                 "dataset", result->dataset, "device", result->device, "rows", lines, "scores",
                 result->scores, "trainings", result->trainings);
+  json_object_set_new(document, "trial_s", number(result->trial_s));
   json_object_set_new(document, "family", json_family(&result->family));
   if (result->looks.found) json_object_set_new(document, "looks", json_looks(&result->looks));
   if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
