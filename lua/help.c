@@ -93,6 +93,19 @@ static void put_json(const char *before, const json_t *value, FILE *out) {
   free(words);
 }
 
+/* The options by which a row is read or not, each with its value or values. */
+static void print_with(const json_t *with, FILE *out) {
+  const char *name;
+  const json_t *wanted, *value;
+  json_object_foreach((json_t *)(uintptr_t)with, name, wanted) {
+    fprintf(out, "; read with %s=%s", name, json_is_array(wanted) ? "" : json_string_value(wanted));
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)wanted, i, value)
+        fprintf(out, "%s%s", i ? "," : "", json_string_value(value));
+    fputs(" alone", out);
+  }
+}
+
 static void print_row(const json_t *row, FILE *out) {
   fprintf(out, "%-18s %s\n%-18s   ", text(row, "name"), text(row, "doc"), "");
   put_json("default ", json_object_get(row, "default"), out);
@@ -105,9 +118,7 @@ static void print_row(const json_t *row, FILE *out) {
   size_t i;
   json_array_foreach((json_t *)(uintptr_t)choices, i, choice)
       fprintf(out, "%s%s", i ? ", " : "; one of ", json_string_value(choice));
-  const char *with;
-  json_object_foreach(json_object_get(row, "with"), with, choice)
-      fprintf(out, "; read with %s=%s alone", with, json_string_value(choice));
+  print_with(json_object_get(row, "with"), out);
   if (json_is_true(json_object_get(row, "evaluation"))) fputs("; of evaluation", out);
   fputs("\n", out);
 }

@@ -27,6 +27,14 @@ print(json.dumps({"spacings": [numbers[3:]] * int(cases), "shapes_after_crop": [
 END
 }
 
+# A key of data/plan.json.
+set_plan() { # KEY VALUE
+  python3 -c 'import json, sys
+plan = json.load(open("data/plan.json"))
+plan[sys.argv[1]] = json.loads(sys.argv[2])
+json.dump(plan, open("data/plan.json", "w"))' "$@"
+}
+
 @test "every plan that is written is one that trains" {
   while read -r shape; do
     # shellcheck disable=SC2086
@@ -69,15 +77,33 @@ assert plan['patch'][1] >= 160, plan"
 @test "a plan that run would refuse is refused with the same words" {
   fingerprint 20 32 32 32 1 1 1
   "$harness" data plan data --fingerprint fingerprint.json >/dev/null
-  python3 - <<'END'
-import json
-plan = json.load(open("data/plan.json"))
-plan["strides"][1] = [9, 1, 1]
-json.dump(plan, open("data/plan.json", "w"))
-END
+  set_plan strides "[[1, 1, 1], [9, 1, 1], [2, 2, 2], [2, 2, 2]]"
   run "$harness" run tiny.lua -n
   [ "$status" -eq 2 ]
   [[ "$output" == *"data/plan.json: strides: 9 is outside 1 .. 8"* ]]
+  rm data/plan.json
+}
+
+@test "Dice is taken over the batch where the plan says so; what is typed wins, and a matched loss does not ask" {
+  fingerprint 20 32 32 32 1 1 1
+  "$harness" data plan data --fingerprint fingerprint.json >/dev/null
+  set_plan patch "[16, 16, 16]"
+  for value in false true; do
+    set_plan batch_dice "$value"
+    "$harness" run tiny.lua steps=2 -q >/dev/null
+    "$harness" run tiny.lua steps=2 batch_dice=false -n >"typed_$value"
+    "$harness" run tiny.lua head=decoupled -n >"matched_$value"
+  done
+  # the same first batch and weights: the same cross-entropy, another Dice
+  run sql "SELECT count(*), count(DISTINCT class_loss), count(DISTINCT dice_loss), count(DISTINCT loss) FROM curves WHERE step = 1"
+  [ "$output" = "2|1|2|2" ]
+  grep -q "^0 of 1 trials would run" typed_true
+  diff typed_false typed_true
+  diff matched_false matched_true
+  set_plan batch_dice '"sometimes"'
+  run "$harness" run tiny.lua -n
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"data/plan.json: batch_dice: expected true or false, found 'sometimes'"* ]]
   rm data/plan.json
 }
 

@@ -8,8 +8,8 @@
 -- what it shrinks). `before`, of an option that came later than stored trials: the value that means what was done
 -- before there was a choice. It stays out of the configuration, so that those trials keep their identity; a model
 -- reads it all the same, and C takes its absence for it. `with = { option = value }`: it is read only where that option
--- has this value; elsewhere it is no part of a trial, and to set it is a mistake. `default_with`, likewise: the default
--- is meant for that value; with another the option must be set. `evaluation = true`: it says how a trained network is
+-- has this value, or one of a list; elsewhere it is no part of a trial, and to set it is a mistake. `default_with`, likewise:
+-- the default is meant for that value; with another the option must be set. `evaluation = true`: it says how a trained network is
 -- scored and changes nothing of its training; trials that differ in such options alone share one training.
 -- `ascending`, of a list: each number is above the last; `most`, `length`: so many numbers it has at most, or always.
 local choices = require "harness.choices"
@@ -18,7 +18,7 @@ local rows = {
   { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
   { name = "plan", type = "choice", default = "auto", choices = { "auto", "none" },
     doc = "auto: where data/plan.json is (`harness data plan`), train on volumes prepared by it, with its patch, batch, "
-      .. "strides, kernels, key_grid and number of stages where the experiment sets none; none: on the files as they are" },
+      .. "strides, kernels, key_grid, batch_dice and number of stages where the experiment sets none; none: on the files as they are" },
   { name = "fold", type = "int", default = 0, min = 0, max = 99, doc = "which fold validates" },
   { name = "phantom_size", type = "list", default = { 96, 160, 160 }, quick = { 40, 40, 40 }, small = { 64, 64, 64 },
     length = 3, min = 16, max = 512, doc = "phantom volumes: D,H,W voxels" },

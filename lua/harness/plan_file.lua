@@ -4,9 +4,12 @@ local options = require "harness.options"
 local rows = require "harness.rows"
 local check = require "harness.values".check
 
-local of_parts = { require "harness.parts.encoder".options, require "harness.parts.queries".options }
+local of_parts = {
+  require "harness.parts.encoder".options, require "harness.parts.queries".options,
+  require "harness.parts.deep_supervision".batch_dice(),
+}
 
-local NAMES = { "patch", "batch", "strides", "kernels", "key_grid" }
+local NAMES = { "patch", "batch", "strides", "kernels", "key_grid", "batch_dice" }
 
 -- where: the file's name, for messages.
 return function(plan, where)

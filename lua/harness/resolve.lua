@@ -26,8 +26,10 @@ end
 
 -- Whether the option is read by what the configuration chooses; if not, what it is read with.
 local function reads(config, option)
-  for key, value in pairs(option.with or {}) do
-    if config[key] ~= value then return false, key .. "=" .. flat_text(value) end
+  for key, wanted in pairs(option.with or {}) do
+    local chosen = false
+    for _, value in ipairs(type(wanted) == "table" and wanted or { wanted }) do chosen = chosen or config[key] == value end
+    if not chosen then return false, key .. "=" .. flat_text(wanted) end
   end
   return true
 end

@@ -47,14 +47,16 @@ local function check_row(row, where)
   end
 end
 
--- What a row is read with is an option, here or of every experiment, and a value that this can have.
+-- What a row is read with is an option, here or of every experiment, and values that this can have.
 local function check_choices(row, by_name, shared, where)
   for _, key in ipairs { "with", "default_with" } do
     for name, value in pairs(row[key] or {}) do
       local option = by_name[name] or shared[name]
-      local good, why = nil, ("there is no option '%s'"):format(tostring(name))
-      if option then good, why = check(option, value) end
-      if good == nil then error(("%s: option %s: %s: %s"):format(where, row.name, key, why), 0) end
+      for _, each in ipairs(key == "with" and type(value) == "table" and value or { value }) do
+        local good, why = nil, ("there is no option '%s'"):format(tostring(name))
+        if option then good, why = check(option, each) end
+        if good == nil then error(("%s: option %s: %s: %s"):format(where, row.name, key, why), 0) end
+      end
     end
   end
 end

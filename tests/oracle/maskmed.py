@@ -185,7 +185,7 @@ def forward(weights, config, scene):
         skips = bridge(skips, weights.at("bridge"), config)
     pairs = head(unet.decode(skips, weights.at("decoder"), config), weights, config)
     if config["head"] != "decoupled":
-        return unet.outputs([product(masks, classes) for masks, classes in pairs], labels)
+        return unet.outputs([product(masks, classes) for masks, classes in pairs], labels, config)
     halved = np.array([.5 ** i for i in reversed(range(len(pairs)))])
     return outputs(*zip(*pairs), labels, config, halved / halved.sum())
 
@@ -225,6 +225,7 @@ VARIANTS = {
     "Eq. 2": {**COARSE, "head": "mlp_class"},
     "Eq. 2 with 2N masks": {**COARSE, "head": "mlp_class", "queries": 2, "bridge": "none"},
     "Eq. 3": {**COARSE, "head": "attention_class"},
+    "Eq. 3, Dice over the batch": {**COARSE, "head": "attention_class", "batch_dice": True},
     "Eq. 3, own queries, no prior": {**COARSE, "head": "attention_class", **OWN, "bridge": "none"},
     "Eq. 3, shared queries, no prior": {**COARSE, "head": "attention_class", "masked_attention": False, "queries": 2},
     "Eq. 3, own queries, prior": {**COARSE, "head": "attention_class", "shared_queries": False},

@@ -51,14 +51,15 @@ def labels_at(labels, grid):
     return F.interpolate(labels[:, None].double(), grid, mode="nearest-exact")[:, 0].long()
 
 
-def soft_dice(logits, target):
+def soft_dice(logits, target, batch):
+    """batch: of all samples together (nnU-Net's batch_dice), else the mean over samples, too; never of background."""
     p, t = logits.softmax(1), F.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).double()
-    axes = (2, 3, 4)
+    axes = (0, 2, 3, 4) if batch else (2, 3, 4)
     dice = (2 * (p * t).sum(axes) + 1e-5) / (p.sum(axes) + t.sum(axes) + 1e-5)
-    return 1 - dice[:, 1:].mean()
+    return 1 - dice[..., 1:].mean()
 
 
-def loss(logits, labels):
+def loss(logits, labels, batch):
     weights = [.5 ** i for i in reversed(range(len(logits)))]
     if len(logits) > 1:
         weights[0] = 0
@@ -66,13 +67,13 @@ def loss(logits, labels):
     for x, weight in zip(logits, weights):
         target = labels_at(labels, x.shape[2:])
         total["class"] = total["class"] + weight / sum(weights) * F.cross_entropy(x, target)
-        total["dice"] = total["dice"] + weight / sum(weights) * soft_dice(x, target)
+        total["dice"] = total["dice"] + weight / sum(weights) * soft_dice(x, target, batch)
     return total["class"] + total["dice"], total
 
 
-def outputs(logits, labels):
+def outputs(logits, labels, config):
     """As the driver names them: the losses read all but the lowest stage."""
-    total, parts = loss(logits, labels)
+    total, parts = loss(logits, labels, config.get("batch_dice", False))
     out = {"loss": total, "map": model.channels_last(logits[-1].softmax(1)), **parts}
     read = logits[1:] if len(logits) > 1 else logits
     out.update(("logits%d" % i, model.channels_last(x)) for i, x in enumerate(read))
@@ -82,7 +83,7 @@ def outputs(logits, labels):
 def forward(weights, config, scene):
     skips = encode(model.channels_first(scene[0]), weights.at("encoder"), config)
     logits = heads(decode(skips, weights.at("decoder"), config), weights)
-    return outputs(logits, torch.tensor(scene[1]).long())
+    return outputs(logits, torch.tensor(scene[1]).long(), config)
 
 
 SMALL = {**model.SMALL, "head": "point_wise", "bridge": "none"}
@@ -92,6 +93,7 @@ VARIANTS = {
     "small": {},
     "two channels, five classes, three convolutions": {"channels": 2, "classes": 5, "convs": 3, "decoder_convs": 3},
     "two stages, batch 1": {"widths": "5,9", "strides": "1,1,1,2,1,2", "kernels": "3,3,3,3,1,3", "batch": 1},
+    "Dice over the batch": {"batch_dice": True},
 }
 
 

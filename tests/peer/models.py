@@ -57,6 +57,7 @@ class PointWise(nn.Module):
 
     def __init__(self, config, _, classes):
         super().__init__()
+        self.batch_dice = config.get("batch_dice", False)
         self.heads = nn.ModuleList(nn.Conv3d(w, classes, 1) for w in reversed(config["widths"][:-1]))
 
     def forward(self, features, labels):
@@ -70,8 +71,9 @@ class PointWise(nn.Module):
             target = labels_at(labels, logits.shape[2:])
             p = logits.softmax(1).flatten(2)
             one = F.one_hot(target.flatten(1), p.shape[1]).transpose(1, 2).to(p.dtype)
-            hit, seen, wanted = (p * one).sum(2), p.sum(2), one.sum(2)
-            dice = ((2 * hit + 1e-5) / (seen + wanted + 1e-5))[:, 1:].mean()
+            axes = (0, 2) if self.batch_dice else 2
+            hit, seen, wanted = (p * one).sum(axes), p.sum(axes), one.sum(axes)
+            dice = ((2 * hit + 1e-5) / (seen + wanted + 1e-5))[..., 1:].mean()
             total = total + weight / sum(weights) * (F.cross_entropy(logits, target) + 1 - dice)
         return total
 

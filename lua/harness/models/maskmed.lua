@@ -78,7 +78,7 @@ local function build(m, c)
     masks[i], classes[i] = stage(m, c, kind, state, feature, "head.stage" .. i)
   end
   local result = kind.classes == "decoupled" and deep.mask_classification(m, c, masks, classes)
-    or deep.voxel_classification(m, c, masks)
+    or deep.voxel_classification(m, c, masks, c.batch_dice)
   result.extra = state.extra
   return result
 end
@@ -98,6 +98,7 @@ return {
     { name = "blocks", of = "query_block.blocks" },
     { name = "mask_resize", of = "query_block.mask_resize" },
     deep.options,
+    deep.batch_dice { head = { "point_wise", "mlp_class", "attention_class", "attention_both" } },
   },
   check = function(c) return c.head == "decoupled" and deep.check_masks(c, "model=maskmed head=decoupled") or nil end,
   build = build,

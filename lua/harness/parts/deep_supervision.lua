@@ -11,6 +11,13 @@ deep.options = {
   { name = "match", of = "mask_class_loss.match" },
 }
 
+-- Of the loss of logits. with: what chooses it, where a model has other losses, too. The default is the paper's data set's:
+-- nnU-Net's plan of AMOS takes the Dice over the batch, as it does where it makes a low resolution.
+function deep.batch_dice(with)
+  return { name = "batch_dice", of = "voxel_class_loss.batch_dice", default = true, quick = false, small = false, before = false,
+    with = with }
+end
+
 -- A model's check (harness/model.lua) where masks and classes are multiplied: a voxel has no logits.
 function deep.check_masks(c, what)
   if c.merge ~= "logits" then return nil end
@@ -29,14 +36,15 @@ function deep.mask_classification(m, c, masks, classes, supervision)
   return { loss = loss, class = class, bce = bce, dice = dice }
 end
 
--- Logits whose channels are the classes (MaskMed Eq. 1-4), or regions that may overlap: a sigmoid for each.
-function deep.voxel_classification(m, c, logits)
+-- Logits whose channels are the classes (MaskMed Eq. 1-4), or regions that may overlap: a sigmoid for each. batch_dice: that
+-- option's value (nil: false).
+function deep.voxel_classification(m, c, logits, batch_dice)
   local last = logits[#logits]
   if not m.labels and c.merge == "logits" then return { map = last } end
   if not m.labels then
     return { map = c.regions and m.op.activation { last, kind = "sigmoid" } or m.op.softmax { last } }
   end
-  local loss, cross_entropy, dice = m.voxel_class_loss { m.labels, logits, regions = c.regions }
+  local loss, cross_entropy, dice = m.voxel_class_loss { m.labels, logits, regions = c.regions, batch_dice = batch_dice }
   return { loss = loss, class = cross_entropy, dice = dice }
 end
 
