@@ -100,6 +100,7 @@ assert plan['patch'][1] >= 160, plan"
   grep -q "^0 of 1 trials would run" typed_true
   diff typed_false typed_true
   diff matched_false matched_true
+  "$harness" help batch_dice | grep -q "; read with head=point_wise,mlp_class,attention_class,attention_both alone$"
   set_plan batch_dice '"sometimes"'
   run "$harness" run tiny.lua -n
   [ "$status" -eq 2 ]
