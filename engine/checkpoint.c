@@ -4,30 +4,44 @@
 
 #include <string.h>
 
-/* A checkpoint holds what is trained and the buffers, then one after another the optimiser's
- * states. */
-static int passes(const Params *params, bool states) {
-  return 1 + (states ? params->states : 0);
+/* A block of a checkpoint's tensors and what their names end with. */
+typedef struct Pass {
+  int block;
+  const char *name; /* NULL: they are the parameters' own */
+} Pass;
+
+enum { MOST_PASSES = 2 + MAX_STATES };
+
+/* What is trained and the buffers, then one after another the optimiser's states. The average is
+ * written in the weights' place, and they behind it: whoever reads a trained network gets it. */
+static int passes_of(const Params *params, bool states, Pass pass[MOST_PASSES]) {
+  bool averaged = states && params->averaged;
+  CHECK(!params->reads_average, "weights and average stand in each other's place");
+  int count = 0;
+  pass[count++] = (Pass){averaged ? BLOCK_AVERAGE : PARAM_TRAINED, NULL};
+  for (int i = 0; states && i < params->states; i++)
+    pass[count++] = (Pass){BLOCK_STATE + i, params->state_name[i]};
+  if (averaged) pass[count++] = (Pass){PARAM_TRAINED, "unaveraged"};
+  return count;
 }
 
 /* The place of a parameter's numbers in a pass; NULL: it has none. */
-static void *place_of(const Params *params, const Param *param, int pass) {
+static void *place_of(const Params *params, const Param *param, const Pass *pass) {
   ParamKind kind = param->as.kind;
-  if (pass == 0) return kind == PARAM_FROZEN ? NULL : params_weight(params, param);
-  void *block = params->host[BLOCK_STATE + pass - 1];
-  return kind == PARAM_TRAINED ? params_at(params, block, param) : NULL;
+  if (kind == PARAM_TRAINED) return params_at(params, params->host[pass->block], param);
+  return kind == PARAM_BUFFER && !pass->name ? params_weight(params, param) : NULL;
 }
 
 /* The tensors of a checkpoint of these parameters, their names in the arena; returns how many. */
 static int list_tensors(const Params *params, bool states, Arena *arena, TensorToStore *tensors) {
-  int count = 0;
-  for (int pass = 0; pass < passes(params, states); pass++)
+  Pass pass[MOST_PASSES];
+  int count = 0, passes = passes_of(params, states, pass);
+  for (int p = 0; p < passes; p++)
     for (int i = 0; i < params->count; i++) {
       const Param *param = params->list[i];
-      const void *data = place_of(params, param, pass);
-      const char *name = pass
-                             ? arena_text(arena, "%s.%s", param->name, params->state_name[pass - 1])
-                             : param->name;
+      const void *data = place_of(params, param, &pass[p]);
+      const char *name =
+          pass[p].name ? arena_text(arena, "%s.%s", param->name, pass[p].name) : param->name;
       if (data)
         tensors[count++] =
             (TensorToStore){name, params->real, param->shape.rank, param->shape.dim, data};
@@ -43,7 +57,7 @@ typedef struct Listed {
 
 static Listed list_all(const Params *params, bool states) {
   Listed list = {.arena = {0}};
-  size_t most = (size_t)params->count * (size_t)passes(params, states) + 1;
+  size_t most = (size_t)params->count * MOST_PASSES + 1;
   list.tensors = arena_alloc(&list.arena, most * sizeof *list.tensors);
   list.count = list_tensors(params, states, &list.arena, list.tensors);
   return list;

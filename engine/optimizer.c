@@ -67,10 +67,17 @@ int optimizer_class(const Optimizer *optimizer, const Params *params, const Para
 
 void optimizer_states(const Optimizer *optimizer, Params *params) {
   const OptimizerRow *row = &optimizer_table[optimizer->id];
-  params_states(params, row->states, row->state);
+  params_states(params, row->states, row->state, optimizer->average > 0);
+}
+
+/* 1 at the first update. */
+static double average_pace(const Optimizer *optimizer, int64_t update) {
+  double d = optimizer->average;
+  return d > 0 ? (1 - d) / (1 - pow(d, (double)update)) : 0;
 }
 
 void optimizer_pace(const Optimizer *optimizer, const Params *params, double rate, Pace *pace) {
+  pace->average = average_pace(optimizer, params->updates + 1);
   for (int c = 0; c < 2 * params->groups; c++)
     optimizer_table[optimizer->id].pace(
         optimizer, params->updates + 1, rate * params->group[c / 2].factor,
@@ -104,6 +111,16 @@ static double gradient_norm(const Params *params) {
   return sqrt(total);
 }
 
+static void average(const Params *params, const Param *param, double pace) {
+  int64_t count = tensor_count(&param->shape);
+  const void *w = params_weight(params, param);
+  void *a = params_at(params, params->host[BLOCK_AVERAGE], param);
+  if (params->real == F64)
+    update_loops.average_double(pace, count, w, a);
+  else
+    update_loops.average_float(pace, count, w, a);
+}
+
 static void update(const UpdateOf *of, const Params *params, const Param *param) {
   OptimizerId id = of->optimizer->id;
   const UpdateLoops *loops = &update_loops;
@@ -119,6 +136,8 @@ static void update(const UpdateOf *of, const Params *params, const Param *param)
 double optimizer_step(const Optimizer *optimizer, Params *params, double rate) {
   CHECK(params->states == optimizer_table[optimizer->id].states, "%d blocks of states for %s",
         params->states, optimizer_table[optimizer->id].name);
+  CHECK(params->averaged == (optimizer->average > 0) && !params->reads_average,
+        "the average of the weights is not where the optimiser writes it");
   double norm = gradient_norm(params);
   if (!isfinite(norm)) return norm;
   double scale = optimizer->clip > 0 && norm > optimizer->clip ? optimizer->clip / norm : 1;
@@ -130,6 +149,7 @@ double optimizer_step(const Optimizer *optimizer, Params *params, double rate) {
     if (param->as.kind != PARAM_TRAINED) continue;
     int c = optimizer_class(optimizer, params, param);
     update(&(UpdateOf){optimizer, pace.rate[c], pace.decay[c], pace.root, scale}, params, param);
+    if (params->averaged) average(params, param, pace.average);
   }
   params->updates++;
   return norm;

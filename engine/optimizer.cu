@@ -1,7 +1,7 @@
 /* Gradient norm, clip and update (engine/optimizer.h) on the flat blocks of all trained parameters:
  * two launches for the norm, summed in a fixed order, one for the update. Rates, the norm and the
  * decision to change nothing live in device memory, so that the launches never differ from step to
- * step. Bound by memory: of sgd 1 + 5 blocks, of adamw 1 + 7. */
+ * step. Bound by memory: of sgd 1 + 5 blocks, of adamw 1 + 7, 2 more with an average. */
 #include "kernels/cuda/vector.h"
 #include "kernels/cuda/warp.h"
 
@@ -87,7 +87,7 @@ struct Kept {
 template <typename Rule>
 static __global__ void __launch_bounds__(THREADS)
     update(Rule rule, int64_t vectors, const uint8_t *class_of, const UpdateState *state,
-           const float *gradient, float *weight, Kept kept, bf16 *half) {
+           const float *gradient, float *weight, Kept kept, float *average, bf16 *half) {
   if (!state->told.apply) return;
   Numbers n = {0, 0, state->pace.root, state->told.scale};
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
@@ -108,6 +108,12 @@ static __global__ void __launch_bounds__(THREADS)
       for (int j = 0; j < Rule::KEPT; j++) m[j].v[k] = own[j];
     }
     store_vector(weight + 4 * i, w);
+    if (average) {
+      Floats<4> a = load_vector(average + 4 * i);
+#pragma unroll
+      for (int k = 0; k < 4; k++) a.v[k] += state->pace.average * (w.v[k] - a.v[k]);
+      store_vector(average + 4 * i, a);
+    }
     for (int k = 0; half && k < 4; k++) store(half + 4 * i + k, w.v[k]);
 #pragma unroll
     for (int j = 0; j < Rule::KEPT; j++) store_vector(kept.block[j] + 4 * i, m[j]);
@@ -120,7 +126,7 @@ template <typename Rule> static void launch(const UpdateCall *c, void *stream) {
   for (int j = 0; j < MAX_STATES; j++) kept.block[j] = c->kept[j];
   LAUNCH(update<Rule>, grid_blocks(update<Rule>, THREADS, 0, wanted), THREADS, 0, stream,
          Rule(c->optimizer), vectors, c->class_of, c->state, c->gradient, c->weight, kept,
-         reinterpret_cast<bf16 *>(c->half));
+         c->average, reinterpret_cast<bf16 *>(c->half));
 }
 
 /* By OptimizerId. */

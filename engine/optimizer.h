@@ -9,6 +9,13 @@
  *     w <- w (1 - lr wd),  m <- beta1 m + (1 - beta1) d,  v <- beta2 v + (1 - beta2) d^2,
  *     w <- w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
  *
+ * With an average, of decay d, each update ends with
+ *     a <- a + (1 - d) / (1 - d^t) (w - a),
+ * so that a is the mean of w after the updates i = 1 .. t, each with weight d^(t - i): Kingma and
+ * Ba, 2015, 7.2, with their correction of the start. What w began as never has a share in it, and d
+ * means the same in a short training as in a long one; a ramp of d as min(d, (1 + t) / (10 + t))
+ * would not reach .97 in 250 updates. The training goes on from w; a is what is evaluated and kept.
+ *
  * A step whose loss or norm is not finite changes nothing and is no update. */
 #ifndef ENGINE_OPTIMIZER_H
 #define ENGINE_OPTIMIZER_H
@@ -30,6 +37,7 @@ typedef struct Optimizer {
   double weight_decay;      /* of every group that decays */
   bool spares[PARAM_ROLES]; /* roles without decay */
   double clip;              /* joint gradient norm; 0: none */
+  double average;           /* decay of the average of the weights; 0: there is none */
 } Optimizer;
 
 /* Parameters that a step treats alike: those of a group that decay, and those that do not. */
@@ -41,6 +49,7 @@ typedef struct Pace {
   double rate[UPDATE_CLASSES];  /* sgd: lr; adamw: lr / (1 - beta1^t) */
   double decay[UPDATE_CLASSES]; /* sgd: wd, 0 where none decays; adamw: 1 - lr wd, or 1 */
   double root;                  /* adamw: sqrt(1 - beta2^t) */
+  double average;               /* (1 - d) / (1 - d^t); 0 where there is none */
 } Pace;
 
 /* A parameter's share of a step. */

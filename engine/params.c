@@ -86,10 +86,11 @@ Param *params_get(Params *params, const char *name, int rank, const int64_t *dim
   return param;
 }
 
-void params_states(Params *params, int count, const char *const *name) {
+void params_states(Params *params, int count, const char *const *name, bool averaged) {
   CHECK(!params->allocated && count <= MAX_STATES, "%d states, blocks %s", count,
         params->allocated ? "allocated" : "not allocated");
   params->states = count;
+  params->averaged = averaged;
   for (int i = 0; i < count; i++) params->state_name[i] = name[i];
 }
 
@@ -120,6 +121,7 @@ static double draw(const Init *init, Rng *rng, int64_t index) {
 
 size_t params_block_bytes(const Params *params, int block) {
   if (block >= BLOCK_STATE + params->states) return 0;
+  if (block == BLOCK_AVERAGE && !params->averaged) return 0;
   return params->elements[block < PARAM_KINDS ? block : PARAM_TRAINED] * dtype_bytes(params->real);
 }
 
@@ -182,6 +184,19 @@ bool params_place(Params *params, const Backend *backend, Error *error) {
 void params_changed(Params *params) {
   params->changes++;
   send(params);
+}
+
+static void exchange(void *block[PARAM_BLOCKS]) {
+  void *weights = block[PARAM_TRAINED];
+  block[PARAM_TRAINED] = block[BLOCK_AVERAGE];
+  block[BLOCK_AVERAGE] = weights;
+}
+
+void params_read_average(Params *params, bool average) {
+  if (!params->averaged || params->reads_average == average) return;
+  params->reads_average = average;
+  exchange(params->host);
+  exchange(params->device);
 }
 
 void params_fetch(const Params *params) {

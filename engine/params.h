@@ -67,10 +67,12 @@ typedef struct Param {
   ParamAs as;
 } Param;
 
-/* Blocks: the numbers themselves, by ParamKind; beside the trained ones their gradients and the
- * optimiser's states. (An average of the last weights would be one more state.) */
+/* Blocks: the numbers themselves, by ParamKind; beside the trained ones their gradients, their
+ * average over the last updates where one is kept (engine/optimizer.h), and the optimiser's
+ * states. */
 enum {
   BLOCK_GRADIENT = PARAM_KINDS,
+  BLOCK_AVERAGE,
   BLOCK_STATE, /* the first of MAX_STATES */
   MAX_STATES = 2,
   PARAM_BLOCKS = BLOCK_STATE + MAX_STATES
@@ -88,6 +90,8 @@ typedef struct Params {
   int64_t updates;                    /* of the trained weights by an optimiser, so far */
   int64_t changes;                    /* params_changed, so far */
   bool allocated;
+  bool averaged;            /* there is BLOCK_AVERAGE */
+  bool reads_average;       /* params_read_average */
   void *host[PARAM_BLOCKS]; /* NULL where there is none, and until params_allocate */
   /* The same blocks in a device's memory, where a plan of that backend finds them; NULL: not
    * placed. Checkpoints are written from there and read to there. */
@@ -103,9 +107,13 @@ Group params_group(Params *params, const char *name, Error *error);
  * NULL with an error when an existing one has another shape or is of another kind. */
 Param *params_get(Params *params, const char *name, int rank, const int64_t *dim, const ParamAs *as,
                   Error *error);
-/* The blocks that an optimiser keeps beside the trained weights, zero at first. Before
- * params_allocate; without it there are none. */
-void params_states(Params *params, int count, const char *const *name);
+/* The blocks that an optimiser keeps beside the trained weights, zero at first; `averaged`: their
+ * average is one of them. Before params_allocate; without it there are none. */
+void params_states(Params *params, int count, const char *const *name, bool averaged);
+/* From now on the trained weights' block and that of their average stand in each other's place, or
+ * again in their own: what is bound afterwards (plan_bind) reads the average as the weights. No
+ * number moves. Nothing where there is no average, or they stand so already. */
+void params_read_average(Params *params, bool average);
 /* Allocates the blocks and draws the numbers: a pure function of (seed, name), so adding a
  * parameter changes no other. */
 bool params_allocate(Params *params, uint64_t seed, Error *error);
@@ -130,9 +138,11 @@ void *params_weight(const Params *params, const Param *param);
 void *params_gradient(const Params *params, const Param *param);
 
 /* Checkpoints, in the safetensors format: F32 (or F64) tensors by name, trained ones and buffers.
- * `states` adds the optimiser's, "NAME.momentum", and the number of updates. `metadata` (may be
- * NULL) is a list of key, value, ..., NULL texts. Written to a temporary file and renamed: whole or
- * not at all. Loading wants every one of these tensors, with its shape. */
+ * `states` adds the optimiser's, "NAME.momentum", and the number of updates; where an average is
+ * kept, NAME is then the average, which is what a trained network is, and "NAME.unaveraged" the
+ * weights, from which a training goes on. `metadata` (may be NULL) is a list of key, value, ...,
+ * NULL texts. Written to a temporary file and renamed: whole or not at all. Loading wants every one
+ * of these tensors, with its shape. */
 bool params_save(const Params *params, bool states, const char *const *metadata, const char *path,
                  Error *error);
 bool params_load(Params *params, bool states, const char *path, Error *error);

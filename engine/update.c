@@ -54,9 +54,20 @@ SGD(double)
 ADAMW(float, sqrtf)
 ADAMW(double, sqrt)
 
+#define AVERAGE(TYPE)                                                                              \
+  static void average_##TYPE(double pace, int64_t count, const TYPE *restrict w,                   \
+                             TYPE *restrict a) {                                                   \
+    const TYPE share = (TYPE)pace;                                                                 \
+    for (int64_t i = 0; i < count; i++) a[i] += share * (w[i] - a[i]);                             \
+  }
+AVERAGE(float)
+AVERAGE(double)
+
 const UpdateLoops update_loops = {
     .squares_float = squares_float,
     .squares_double = squares_double,
+    .average_float = average_float,
+    .average_double = average_double,
 #define OPTIMIZER(name) .update_float[OPTIMIZER_##name] = update_float_##name,
 #include "engine/optimizers.def"
 #undef OPTIMIZER

@@ -11,6 +11,9 @@ typedef struct UpdateLoops {
   double (*squares_float)(const float *g, size_t count);
   double (*squares_double)(const double *g, size_t count);
   Update *update_float[OPTIMIZERS], *update_double[OPTIMIZERS];
+  /* average <- average + pace (weight - average). */
+  void (*average_float)(double pace, int64_t count, const float *weight, float *average);
+  void (*average_double)(double pace, int64_t count, const double *weight, double *average);
 } UpdateLoops;
 extern const UpdateLoops update_loops;
 FORM_DECLARE(update_loops)

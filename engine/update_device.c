@@ -22,6 +22,7 @@ void update_pace(const Optimizer *optimizer, const Params *params, double rate, 
     pace->decay[c] = (float)exact.decay[c];
   }
   pace->root = (float)exact.root;
+  pace->average = (float)exact.average;
 }
 
 UpdateCall update_call(const Stepper *stepper) {
@@ -33,6 +34,7 @@ UpdateCall update_call(const Stepper *stepper) {
                      .gradient = params->device[BLOCK_GRADIENT],
                      .loss = stepper->result[0]->tensor.data,
                      .weight = params->device[PARAM_TRAINED],
+                     .average = params->device[BLOCK_AVERAGE],
                      .class_of = step_at(plan, memory.class_of),
                      .half = plan->graph->storage == BF16 ? step_at(plan, memory.half) : NULL,
                      .partial = step_at(plan, memory.partial),

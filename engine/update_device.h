@@ -9,7 +9,7 @@ enum { UPDATE_PARTIALS = 1024 };
 /* Pace as the kernels read it; written before the launches of a step, which are the same in every
  * one. */
 typedef struct UpdatePace {
-  float rate[UPDATE_CLASSES], decay[UPDATE_CLASSES], root;
+  float rate[UPDATE_CLASSES], decay[UPDATE_CLASSES], root, average;
 } UpdatePace;
 
 /* Written by the launches. */
@@ -29,6 +29,7 @@ typedef struct UpdateCall {
   int64_t elements; /* of each block, a multiple of PARAM_UNIT */
   const float *gradient, *loss;
   float *weight, *kept[MAX_STATES]; /* the optimiser's blocks */
+  float *average;                   /* of the weights; NULL: none is kept */
   const uint8_t *class_of;          /* (elements / PARAM_UNIT): optimizer_class */
   uint16_t *half;  /* a copy of the weights in BF16, written with them; NULL: none */
   double *partial; /* (UPDATE_PARTIALS) */

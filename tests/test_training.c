@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 enum { BATCH = 2, QUERIES = 6, WIDTH = 8, CLASSES = 5, STEPS = 7, CUT = 4 };
+enum { NUMBERS = 4 * PARAM_UNIT }; /* of its trained block, padding included */
 
 typedef struct Net {
   Params *params;
@@ -26,7 +27,7 @@ typedef struct Net {
   Stepper stepper;
 } Net;
 
-static Optimizer optimizer_of(OptimizerId id) {
+static Optimizer optimizer_of(OptimizerId id, double average) {
   return (Optimizer){.id = id,
                      .momentum = .9,
                      .beta1 = .9,
@@ -34,7 +35,8 @@ static Optimizer optimizer_of(OptimizerId id) {
                      .eps = 1e-8,
                      .weight_decay = .1,
                      .spares = {[ROLE_BIAS] = true},
-                     .clip = 1};
+                     .clip = 1,
+                     .average = average};
 }
 
 static RateSchedule rates_of(RateScheduleId id) {
@@ -83,11 +85,15 @@ static void net_free(Net *net) {
   params_free(net->params);
 }
 
-static void net_step(Net *net, int step, double rate, float scale) {
+static void net_fill(Net *net, int step, float scale) {
   float *x = stepper_input(&net->stepper, 0);
   int32_t *labels = stepper_input(&net->stepper, 1);
   for (int i = 0; i < BATCH * QUERIES * WIDTH; i++) x[i] = scale * sinf((float)(i * (step + 1)));
   for (int i = 0; i < BATCH * QUERIES; i++) labels[i] = (i + step) % CLASSES - 1;
+}
+
+static void net_step(Net *net, int step, double rate, float scale) {
+  net_fill(net, step, scale);
   stepper_start(&net->stepper, rate);
   stepper_wait(&net->stepper);
 }
@@ -116,9 +122,10 @@ static void resume(const Backend *backend, const Optimizer *optimizer, const Rat
     assert_true(params_load(second.params, states, path, &error));
     net_train(&second, rates, CUT, STEPS);
     assert_int_equal(same_weights(whole, second.params), states);
-    for (int i = 0; states && i < whole->states; i++)
-      assert_memory_equal(whole->host[BLOCK_STATE + i], second.params->host[BLOCK_STATE + i],
-                          params_block_bytes(whole, BLOCK_STATE + i));
+    for (int block = BLOCK_AVERAGE; states && block < PARAM_BLOCKS; block++)
+      if (params_block_bytes(whole, block))
+        assert_memory_equal(whole->host[block], second.params->host[block],
+                            params_block_bytes(whole, block));
     net_free(&second);
   }
 }
@@ -129,16 +136,16 @@ static void test_a_resumed_training_is_the_undisturbed_one(void **state) {
   int file = mkstemp(path);
   assert_true(file >= 0 && close(file) == 0);
   const Backend *const backends[] = {&backend_cpu, &host_gpu};
-  for (int b = 0; b < 2; b++)
+  for (int b = 0; b < 4; b++)
     for (int o = 0; o < OPTIMIZERS; o++)
       for (int s = 0; s < SCHEDULES; s++) {
-        Optimizer optimizer = optimizer_of((OptimizerId)o);
+        Optimizer optimizer = optimizer_of((OptimizerId)o, b / 2 ? .9 : 0);
         RateSchedule rates = rates_of((RateScheduleId)s);
         Net whole;
-        net_make(&whole, backends[b], &optimizer);
+        net_make(&whole, backends[b % 2], &optimizer);
         net_train(&whole, &rates, 0, STEPS);
         assert_int_equal(whole.params->updates, STEPS);
-        resume(backends[b], &optimizer, &rates, path, whole.params);
+        resume(backends[b % 2], &optimizer, &rates, path, whole.params);
         net_free(&whole);
       }
   unlink(path);
@@ -148,7 +155,7 @@ static void test_a_resumed_training_is_the_undisturbed_one(void **state) {
 static void test_a_step_that_is_not_finite_is_no_update(void **state) {
   (void)state;
   for (int o = 0; o < OPTIMIZERS; o++) {
-    Optimizer optimizer = optimizer_of((OptimizerId)o);
+    Optimizer optimizer = optimizer_of((OptimizerId)o, 0);
     Net with, without;
     net_make(&with, &backend_cpu, &optimizer);
     net_make(&without, &backend_cpu, &optimizer);
@@ -177,7 +184,7 @@ static void test_groups_and_roles_decay_or_not(void **state) {
               {"table", "own", ROLE_EMBEDDING, true}};
   enum { ROWS = sizeof rows / sizeof *rows };
   for (int o = 0; o < OPTIMIZERS; o++) {
-    Optimizer optimizer = optimizer_of((OptimizerId)o);
+    Optimizer optimizer = optimizer_of((OptimizerId)o, 0);
     Params *params = params_make(F64);
     Param *param[ROWS];
     Error error = {{0}};
@@ -215,6 +222,88 @@ static void test_groups_have_an_end(void **state) {
   params_free(params);
 }
 
+/* The mean of the weights after each update so far, the last of which counts 1 and each before it
+ * `decay` times as much, in double. */
+static void mean_of(const float (*iterate)[NUMBERS], int updates, double decay,
+                    double mean[NUMBERS]) {
+  double total = 0;
+  memset(mean, 0, NUMBERS * sizeof *mean);
+  for (int t = 0; t < updates; t++) {
+    double share = pow(decay, updates - 1 - t);
+    total += share;
+    for (int i = 0; i < NUMBERS; i++) mean[i] += share * (double)iterate[t][i];
+  }
+  for (int i = 0; i < NUMBERS; i++) mean[i] /= total;
+}
+
+static void test_the_average_is_that_of_the_weights_after_each_update(void **state) {
+  (void)state;
+  const Backend *const backends[] = {&backend_cpu, &host_gpu};
+  for (int b = 0; b < 4; b++)
+    for (int o = 0; o < OPTIMIZERS; o++) {
+      double decay = b / 2 ? .7 : .999, mean[NUMBERS];
+      Optimizer optimizer = optimizer_of((OptimizerId)o, decay);
+      float iterate[STEPS][NUMBERS];
+      Net net;
+      net_make(&net, backends[b % 2], &optimizer);
+      const Params *params = net.params;
+      assert_int_equal(params->elements[PARAM_TRAINED], NUMBERS);
+      for (int step = 0; step < STEPS; step++) {
+        net_step(&net, step, .1, NAN); /* no update: it does not count */
+        net_step(&net, step, .1, 1);
+        params_fetch(params);
+        memcpy(iterate[step], params->host[PARAM_TRAINED], sizeof *iterate);
+        mean_of(iterate, step + 1, decay, mean);
+        for (int i = 0; i < NUMBERS; i++) {
+          double found = (double)((const float *)params->host[BLOCK_AVERAGE])[i];
+          if (fabs(found - mean[i]) > 1e-6)
+            fail_msg("update %d, weight %d: %.9g, expected %.9g", step + 1, i, found, mean[i]);
+        }
+      }
+      net_free(&net);
+    }
+}
+
+static float loss_of(Net *net) {
+  Error error = {{0}};
+  if (!plan_bind(net->plan, net->plan->memory, &error)) fail_msg("%s", error.text);
+  net_fill(net, STEPS, 1);
+  for (int i = 0; net->stepper.input[i]; i++) plan_send(net->plan, net->stepper.input[i]);
+  plan_run(net->plan, false);
+  return *(const float *)plan_fetch(net->plan, net->stepper.result[0]);
+}
+
+/* What is bound while the average is read computes with it; a checkpoint read without what an
+ * optimiser keeps is the average, too. */
+static void test_the_average_is_what_is_read_and_kept(void **state) {
+  (void)state;
+  char path[] = "/tmp/harness-average-XXXXXX";
+  int file = mkstemp(path);
+  assert_true(file >= 0 && close(file) == 0);
+  const Backend *const backends[] = {&backend_cpu, &host_gpu};
+  const Optimizer optimizer = optimizer_of(OPTIMIZER_sgd, .9), plain = optimizer_of(0, 0);
+  for (int b = 0; b < 2; b++) {
+    Net net, kept;
+    Error error = {{0}};
+    net_make(&net, backends[b], &optimizer);
+    net_make(&kept, backends[b], &plain);
+    for (int step = 0; step < STEPS; step++) net_step(&net, step, .1, 1);
+    float last = loss_of(&net);
+    params_read_average(net.params, true);
+    float averaged = loss_of(&net);
+    params_read_average(net.params, false);
+    assert_true(last == loss_of(&net) && last != averaged);
+    assert_true(params_save(net.params, true, NULL, path, &error));
+    assert_true(params_load(kept.params, false, path, &error));
+    assert_true(averaged == loss_of(&kept));
+    assert_memory_equal(kept.params->host[PARAM_TRAINED], net.params->host[BLOCK_AVERAGE],
+                        params_block_bytes(net.params, BLOCK_AVERAGE));
+    net_free(&net);
+    net_free(&kept);
+  }
+  unlink(path);
+}
+
 int main(void) {
   omp_set_num_threads(1);
   const struct CMUnitTest tests[] = {
@@ -222,6 +311,8 @@ int main(void) {
       cmocka_unit_test(test_a_step_that_is_not_finite_is_no_update),
       cmocka_unit_test(test_groups_and_roles_decay_or_not),
       cmocka_unit_test(test_groups_have_an_end),
+      cmocka_unit_test(test_the_average_is_that_of_the_weights_after_each_update),
+      cmocka_unit_test(test_the_average_is_what_is_read_and_kept),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,9 +29,9 @@ refused() { # what it says, more arguments
 @test "what is as before is no part of a trial, what nobody reads is refused" {
   "$harness" run tiny.lua --dry-run >plain
   "$harness" run tiny.lua --dry-run optimizer=sgd schedule=poly warmup=0 lr_min=0 decay_norms=true decay_biases=true \
-    decay_embeddings=true >same
+    decay_embeddings=true average=0 >same
   cmp plain same
-  for other in momentum=.8 schedule=constant warmup=2 lr_min=.01 decay_norms=false "optimizer=adamw lr=.01"; do
+  for other in momentum=.8 average=.9 schedule=constant warmup=2 lr_min=.01 decay_norms=false "optimizer=adamw lr=.01"; do
     "$harness" run tiny.lua --dry-run $other >other
     ! cmp -s plain other
   done
@@ -49,6 +49,7 @@ refused() { # what it says, more arguments
   refused "expected rising numbers, found 5 after 9" schedule=cosine restarts=9,5
   refused "expected at most 36 numbers, found 40" schedule=cosine steps=50 "restarts=$(seq -s, 1 40)"
   refused "patch=8,8: expected 3 numbers, found 2" patch=8,8
+  refused "average=1: 1 is outside 0 .. 0.999999" average=1
   refused "eps=0: 0 is outside 1e-20 .. 1" optimizer=adamw lr=.01 eps=0
   sed 's/set = {}/set = { optimizer = "adamw", lr = .01, momentum = .9 }/' tiny.lua >wrong.lua
   run "$harness" run wrong.lua --dry-run
@@ -74,7 +75,7 @@ refused() { # what it says, more arguments
   ! grep -q "adamw momentum" rows
 }
 
-@test "estimate counts AdamW's second block of states" {
+@test "estimate counts AdamW's second block of states, and the average of the weights" {
   bytes() {
     "$harness" estimate tiny.lua --json "$@" | /usr/bin/python3 -c '
 import json, sys
@@ -86,6 +87,8 @@ print(int(row["train_bytes"]), int(row["weight_bytes"]))'
   [ "$same" -eq "$weights" ]
   [ $((adamw - sgd)) -ge "$weights" ] # and padding
   [ $((adamw - sgd)) -le $((2 * weights)) ]
+  read -r average same <<<"$(bytes average=.9)"
+  [ "$average $same" = "$adamw $weights" ]
 }
 
 saved() {
@@ -95,11 +98,14 @@ saved() {
 become_run() { # folder, more arguments
   export HARNESS_DB="$work/$1/harness.db"
   exec timeout -k 5 120 "$harness" run tiny.lua steps=1500 save_every=25 optimizer=adamw lr=.01 schedule=cosine restarts=600 \
-    restart_percent=50 warmup=20 lr_min=.001 decay_biases=false "${@:2}"
+    restart_percent=50 warmup=20 lr_min=.001 decay_biases=false average=.99 "${@:2}"
 }
 
-@test "AdamW under a cosine, killed in the middle, goes on to the undisturbed weights" {
+@test "AdamW under a cosine, killed in the middle, goes on to the undisturbed weights, their average and its scores" {
+  local scores="SELECT case_name, label, metric, value FROM metrics ORDER BY 1, 2, 3"
   (become_run whole) >/dev/null 2>&1
+  HARNESS_DB="$work/whole/harness.db"
+  sql "$scores" >scores
   HARNESS_DB="$work/cut/harness.db"
   for try in 1 2 3; do # on a busy machine it may end before it is killed
     rm -rf cut
@@ -117,8 +123,61 @@ become_run() { # folder, more arguments
   (become_run cut) >/dev/null 2>&1
   [ "$(sql "SELECT group_concat(status, ' ') FROM (SELECT status FROM attempts ORDER BY id)")" = "interrupted done" ]
   cmp whole/checkpoints/*.safetensors cut/checkpoints/*.safetensors
-  grep -aq '[.]exp_avg_sq"' cut/checkpoints/*.safetensors
+  for kept in exp_avg_sq unaveraged; do grep -aq "[.]$kept\"" cut/checkpoints/*.safetensors; done
+  grep -q dice scores
+  sql "$scores" | cmp - scores
   [ "$(sql "SELECT max(lr) BETWEEN .0095 AND .01, min(lr) < .0011 FROM curves")" = "1|1" ]
+}
+
+newest() { # WHAT FROM TABLE WHERE ...: of the last attempt
+  sql "SELECT $1 AND attempt_id = (SELECT max(id) FROM attempts)"
+}
+
+@test "the average of the weights is what is validated, scored, predicted with and kept, and it changes no step" {
+  local dice="label, value FROM metrics WHERE metric = 'dice'" looks="val_dice FROM curves WHERE val_dice IS NOT NULL"
+  HARNESS_DB="$work/average/harness.db"
+  "$harness" run tiny.lua -q steps=120 >/dev/null
+  newest "$dice" >plain
+  newest "$looks" >plain.looks
+  newest "step, loss FROM curves WHERE true" >plain.steps
+  "$harness" run tiny.lua -q steps=120 average=.9 >/dev/null
+  newest "$dice" >averaged
+  newest "$looks" >averaged.looks
+  newest "step, loss FROM curves WHERE true" | cmp - plain.steps
+  [ -s plain.steps ] && [ "$(wc -l <averaged)" -eq 2 ]
+  ! cmp -s plain averaged
+  ! cmp -s plain.looks averaged.looks
+
+  trial="$(sql "SELECT hash FROM trials ORDER BY id DESC LIMIT 1")"
+  mkdir images
+  cp set/imagesTr/phantom_003_0000.nii.gz images/
+  "$harness" predict "$trial" images predicted --no-postprocess
+  "$harness" evaluate set predicted --partial --json | /usr/bin/python3 -c '
+import json, sys
+for row in json.load(sys.stdin)["labels"]: print(row["label"], row["dice"]["mean"], sep="|")' >predicted.dice
+  paste -d "|" averaged predicted.dice
+  paste -d "|" averaged predicted.dice | awk -F "|" '$1 != $3 || ($2 - $4) ^ 2 > 1e-18 { exit 1 }'
+
+  # Both networks of its checkpoint, each scored by a training that changes nothing.
+  cp "average/checkpoints/$trial.safetensors" kept.safetensors
+  /usr/bin/python3 - <<'END'
+import json
+with open("kept.safetensors", "rb") as file:
+    header, data = json.loads(file.read(int.from_bytes(file.read(8), "little"))), file.read()
+names = [name for name in header if name + ".unaveraged" in header]
+blocks = [data[slice(*header[name + ".unaveraged"]["data_offsets"])] for name in names]
+out, at = {}, 0
+for name, block in zip(names, blocks):
+    out[name] = {**header[name], "data_offsets": [at, at + len(block)]}
+    at += len(block)
+text = json.dumps(out).encode()
+with open("last.safetensors", "wb") as file:
+    file.write(len(text).to_bytes(8, "little") + text + b"".join(blocks))
+END
+  "$harness" run tiny.lua -q steps=1 lr=0 weights=kept.safetensors >/dev/null
+  newest "$dice" | cmp - averaged
+  "$harness" run tiny.lua -q steps=1 lr=0 weights=last.safetensors >/dev/null
+  newest "$dice" | cmp - plain
 }
 
 @test "a model's group of parameters has its rate; one that is not there is refused with those that are" {

@@ -6,7 +6,7 @@
  * "groups": [{"name", "rate", "decay"}], "params": [{"name", "count", "group", "role"}]}, the role
  * a number of ParamRole. FOLDER/weights.raw (count of all parameters) and gradients.raw (N times as
  * many) are double, as what is written beside them: rates.raw (N), norms.raw (N), trained.raw and
- * one KEPT.raw for each of the optimiser's blocks. */
+ * one KEPT.raw for each of the optimiser's blocks, average.raw where there is one. */
 #include "src/train/config.h"
 
 #include <omp.h>
@@ -98,6 +98,8 @@ static void run(const char *folder, const json_t *job, DType real) {
   for (int i = 0; i < params->states; i++)
     block_write(params, params->host[BLOCK_STATE + i],
                 file_of(folder, params->state_name[i], "wb"));
+  if (params->averaged)
+    block_write(params, params->host[BLOCK_AVERAGE], file_of(folder, "average", "wb"));
   params_free(params);
 }
 

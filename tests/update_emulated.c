@@ -39,6 +39,7 @@ UpdateEmulated *update_emulated_make(const Params *params, const Optimizer *opti
   CHECK(other->class_of && other->call.half, "out of memory");
   for (int i = 0; i < params->states; i++)
     other->call.kept[i] = block_like(params, BLOCK_STATE + i);
+  if (params->averaged) other->call.average = block_like(params, BLOCK_AVERAGE);
   update_classes(optimizer, params, other->class_of);
   return other;
 }
@@ -46,6 +47,7 @@ UpdateEmulated *update_emulated_make(const Params *params, const Optimizer *opti
 void update_emulated_free(UpdateEmulated *other) {
   free(other->call.weight);
   for (int i = 0; i < MAX_STATES; i++) free(other->call.kept[i]);
+  free(other->call.average);
   free(other->call.half);
   free(other->class_of);
   free(other);
@@ -71,6 +73,7 @@ double update_emulated_distance(const UpdateEmulated *other) {
   double most = apart(params->host[PARAM_TRAINED], call->weight, count);
   for (int i = 0; i < params->states; i++)
     most = fmax(most, apart(params->host[BLOCK_STATE + i], call->kept[i], count));
+  if (params->averaged) most = fmax(most, apart(params->host[BLOCK_AVERAGE], call->average, count));
   for (size_t i = 0; i < count; i++)
     if (call->half[i] != bf16_of(call->weight[i])) most = 1; /* written with them */
   return most;

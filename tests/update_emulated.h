@@ -10,7 +10,7 @@ UpdateEmulated *update_emulated_make(const Params *params, const Optimizer *opti
 void update_emulated_free(UpdateEmulated *other);
 /* The step that params make after it. Returns the norm. */
 double update_emulated_step(UpdateEmulated *other, double rate, float loss);
-/* The largest difference from the params' weights and states. */
+/* The largest difference from the params' weights, average and states. */
 double update_emulated_distance(const UpdateEmulated *other);
 
 #endif

@@ -23,7 +23,7 @@ typedef struct Footprint {
   double flops;                /* a training step */
   size_t train_bytes;          /* what the step's plan takes */
   size_t infer_bytes;          /* arena of one patch's inference; 0: the model has none */
-  size_t weight_bytes;         /* weights, gradients and the optimiser's states */
+  size_t weight_bytes;         /* weights, gradients, average and the optimiser's states */
   double step_s;               /* after footprint_run: median step */
   double allocated_bytes; /* after footprint_run: by how much the heap grew, or a device's memory */
   double resident_bytes;  /* and the process, with some MiB of the libraries' own */

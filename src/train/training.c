@@ -117,9 +117,10 @@ static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *erro
   return true;
 }
 
-/* As nnU-Net's "pseudo Dice": the same few validation patches every time. */
+/* As nnU-Net's "pseudo Dice": the same few validation patches every time, seen with what will be
+ * evaluated. */
 static bool validate(const Training *t, double *dice, Error *error) {
-  return patch_dice(t->watch->patches, t->validation, 0, VALIDATION_BATCHES, dice, error);
+  return patch_dice(t->watch->patches, t->validation, 0, VALIDATION_BATCHES, true, dice, error);
 }
 
 static bool not_finite(const Stepper *s, int64_t step, double rate, Error *error) {

@@ -309,6 +309,7 @@ static const char *evaluate(Trial *t, Error *error) {
   Evaluated evaluated;
   plan_free(t->train_plan); /* makes room: its arena is the larger one */
   t->train_plan = NULL;
+  params_read_average(t->params, true);
   if (!t->infer_plan) t->infer_plan = plan_make(t->infer_graph, t->backend, true, error);
   bool good =
       t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&

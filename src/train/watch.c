@@ -81,14 +81,16 @@ static void count_batch(const PatchDice *patches, const Batch *b, int64_t (*coun
   }
 }
 
-bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int batches, double *dice,
-                Error *error) {
+bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int batches, bool average,
+                double *dice, Error *error) {
+  Params *params = patches->graph->params;
   if (!patches->infer)
     patches->infer = plan_make(patches->graph, patches->train->backend, true, error);
   if (!patches->infer) return false;
   bool lent = patches->infer->bytes <= patches->train->bytes;
   int64_t counts[DATASET_LABELS_MAX][3] = {0};
   Batch batch;
+  params_read_average(params, average);
   bool good =
       batch_make(&batch, patches, sampler, error) &&
       plan_bind(patches->infer, lent ? patches->train->memory : patches->infer->memory, error);
@@ -99,6 +101,7 @@ bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int ba
   experiments_free(&batch);
   int classes = (int)tensor_last(&patches->model->map->tensor);
   *dice = patch_dice_mean((const int64_t(*)[3])counts, classes + patches->regions);
+  params_read_average(params, false);
   return good && plan_bind(patches->train, patches->train->memory, error);
 }
 
@@ -129,7 +132,7 @@ bool collapse_measures(const CollapseRule *rule, int64_t step, int64_t steps) {
 
 bool collapse_measure(CollapseWatch *w, int64_t step, Error *error) {
   double dice;
-  if (!patch_dice(w->patches, w->sampler, step, 1, &dice, error)) return false;
+  if (!patch_dice(w->patches, w->sampler, step, 1, false, &dice, error)) return false;
   if (isfinite(dice)) w->mean = w->measured++ ? w->mean + SHARE * (dice - w->mean) : dice;
   return true;
 }

@@ -22,9 +22,10 @@ typedef struct PatchDice {
 
 /* Dice over `batches` batches of the sampler from that of `step` on: voxels are counted over all of
  * them, then the mean is taken over the structures in the labels; NaN when there is none.
- * Afterwards the training plan is bound as before, its values are gone. */
-bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int batches, double *dice,
-                Error *error);
+ * `average`: of the average of the weights, where the training keeps one. Afterwards the training
+ * plan is bound as before, its values are gone. */
+bool patch_dice(PatchDice *patches, const Sampler *sampler, int64_t step, int batches, bool average,
+                double *dice, Error *error);
 
 /* counts (classes, 3): intersection, predicted, labelled; class maps are (voxels, classes). Voxels
  * with a negative label count nowhere. */
@@ -67,7 +68,8 @@ typedef struct CollapseWatch {
   int measured;
 } CollapseWatch;
 
-/* Measures the batch of `step`. A batch without any structure does not count. */
+/* Measures the batch of `step`, with the weights as they are: whether they learn is the question,
+ * and an average of them lags behind. A batch without any structure does not count. */
 bool collapse_measure(CollapseWatch *watch, int64_t step, Error *error);
 
 #endif

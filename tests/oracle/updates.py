@@ -26,9 +26,10 @@ GROUPS = {"cnn": (1., True), "transformer": (.1, True), "adapter": (3., True), "
 BASE = {"lr": .05, "steps": UPDATES, "lr_cnn": 1., "lr_transformer": .1, "weight_decay": .02, "clip": 0, "momentum": .9}
 
 OPTIMIZERS = {
-    "sgd": [{}, {"momentum": .99, "weight_decay": 0}, {"decay_norms": False, "decay_biases": False}, {"clip": 12.}],
+    "sgd": [{}, {"momentum": .99, "weight_decay": 0}, {"decay_norms": False, "decay_biases": False}, {"clip": 12.},
+            {"average": .8}],
     "adamw": [{}, {"beta1": .8, "beta2": .95, "eps": 1e-4}, {"weight_decay": 0}, {"clip": 12.},
-              {"decay_norms": False, "decay_biases": False, "decay_embeddings": False}],
+              {"average": .999}, {"decay_norms": False, "decay_biases": False, "decay_embeddings": False}],
 }
 SCHEDULES = {
     "poly": [{}, {"warmup": 4}, {"lr_min": .01}],
@@ -111,6 +112,16 @@ def factor(config):
     return of
 
 
+def joined(leaves):
+    return torch.cat([leaf.detach() for leaf in leaves]).double().numpy()
+
+
+def mean_of(iterates, decay):
+    """Of the weights after each update, the last of which counts 1 and each before it `decay` times as much."""
+    share = decay ** np.arange(len(iterates) - 1, -1, -1.)
+    return share @ np.stack(iterates) / share.sum()
+
+
 def compare(updates, name, real, options):
     config = {**BASE, "optimizer": name, **options}
     weights, gradients = numbers()
@@ -118,6 +129,7 @@ def compare(updates, name, real, options):
     leaves = leaves_of(weights, torch.float64 if real == "double" else torch.float32)
     optimizer = torch_optimizer(name, config, leaves)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor(config))
+    iterates = []
     for gradient in gradients:
         norm = float(np.linalg.norm(gradient))
         scale = config["clip"] / norm if 0 < config["clip"] < norm else 1.
@@ -125,12 +137,14 @@ def compare(updates, name, real, options):
             leaf.grad = part.detach()
         optimizer.step()
         scheduler.step()
-    found = [("trained", torch.cat([leaf.detach() for leaf in leaves]))]
+        iterates.append(joined(leaves))
+    found = [("trained", iterates[-1])]
+    if "average" in config:
+        found.append(("average", mean_of(iterates, config["average"])))
     for ours, theirs in {"sgd": [("momentum", "momentum_buffer")], "adamw": [(n, n) for n in ("exp_avg", "exp_avg_sq")]}[name]:
-        found.append((ours, torch.cat([optimizer.state[leaf][theirs] for leaf in leaves])))
+        found.append((ours, joined(optimizer.state[leaf][theirs] for leaf in leaves)))
     worst = 0.
     for block, expected in found:
-        expected = expected.double().numpy()
         error = np.abs(run[block] - expected).max() / np.abs(expected).max()
         assert error <= TOLERANCE[real], "%s %s is off by %.2e, at most %.1e" % (real, block, error, TOLERANCE[real])
         worst = max(worst, error)
