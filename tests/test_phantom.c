@@ -1,4 +1,5 @@
-/* The phantom: sizes, twins, determinism, and that a made folder is whole, real and left alone. */
+/* The phantom: sizes, twins, determinism, what distinguishes the anatomies, and that a made folder
+ * is whole, real and left alone. */
 #include "src/data/phantom/phantom.h"
 #include "src/data/prepare/normalise.h"
 #include "src/data/sets/split.h"
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/wait.h>
+#include <xxhash.h>
 
 #include <cmocka.h>
 
@@ -22,11 +24,20 @@ static PhantomOptions options_of(int size, int organs, int cases) {
   return options;
 }
 
-/* Voxels, mean HU and mean W index of each label. */
+/* Voxels, those of them on the volume's border (top: on its upper face), mean HU and mean W index
+ * of each label. */
 typedef struct Organ {
-  int voxels;
+  int voxels, border, top;
   double hu, w;
 } Organ;
+
+static bool is_border(const Grid *grid, size_t voxel) {
+  int w = grid->dim[2], h = grid->dim[1], at = (int)voxel;
+  int index[3] = {at / (w * h), at / w % h, at % w};
+  for (int axis = 0; axis < 3; axis++)
+    if (index[axis] == 0 || index[axis] == grid->dim[axis] - 1) return true;
+  return false;
+}
 
 static void organs_measure(const PhantomOptions *options, int index, Organ organ[16]) {
   Error error = {0};
@@ -37,6 +48,8 @@ static void organs_measure(const PhantomOptions *options, int index, Organ organ
   for (size_t i = 0; i < grid_voxels(&image.grid); i++) {
     Organ *o = &organ[label.data[i]];
     o->voxels++;
+    o->border += is_border(&image.grid, i);
+    o->top += i >= grid_voxels(&image.grid) - (size_t)(image.grid.dim[1] * image.grid.dim[2]);
     o->hu += image.data[i];
     o->w += (double)(i % (size_t)image.grid.dim[2]);
   }
@@ -48,17 +61,18 @@ static void organs_measure(const PhantomOptions *options, int index, Organ organ
 static void every_organ_is_large_enough(void **state) {
   (void)state;
   static const struct {
-    int size, organs, least;
-  } rows[] = {{40, 10, 60}, {64, 15, 30}, {48, 15, 10}};
-  for (int r = 0; r < 3; r++) {
+    int anatomy, size, organs, least;
+  } rows[] = {{1, 40, 10, 60}, {1, 64, 15, 30}, {1, 48, 15, 10}, {2, 40, 12, 80}, {2, 40, 15, 10}};
+  for (int r = 0; r < 5; r++) {
     PhantomOptions options = options_of(rows[r].size, rows[r].organs, 30);
+    options.anatomy = rows[r].anatomy;
     for (int i = 0; i < 10; i++) {
       Organ organ[16];
       organs_measure(&options, i, organ);
       for (int label = 1; label <= rows[r].organs; label++)
         if (organ[label].voxels < rows[r].least)
-          fail_msg("size %d case %d label %d: %d voxels", rows[r].size, i, label,
-                   organ[label].voxels);
+          fail_msg("anatomy %d size %d case %d label %d: %d voxels", rows[r].anatomy, rows[r].size,
+                   i, label, organ[label].voxels);
       for (int label = rows[r].organs + 1; label < 16; label++)
         assert_int_equal(organ[label].voxels, 0);
     }
@@ -79,6 +93,79 @@ static void twins_differ_by_place_alone(void **state) {
     assert_true(organ[6].w > organ[1].w + 15); /* liver right of the spleen */
     assert_true(organ[6].hu > 95 && organ[6].hu < 122);
     assert_true(organ[8].hu > 100 && organ[14].hu < 30);
+  }
+}
+
+/* As a folder holds it, in whole HU: what the last bit of a sine is does not matter. */
+static uint64_t case_hash(const PhantomOptions *options, int index) {
+  Error error = {0};
+  Image image;
+  LabelMap label;
+  assert_true(phantom_case(options, index, &image, &label, &error));
+  size_t voxels = grid_voxels(&image.grid);
+  int16_t *hu = malloc(voxels * sizeof *hu);
+  assert_non_null(hu);
+  for (size_t i = 0; i < voxels; i++) hu[i] = (int16_t)lrintf(image.data[i]);
+  uint64_t hash = XXH64(hu, voxels * sizeof *hu, XXH64(label.data, voxels, 0));
+  free(hu);
+  image_free(&image);
+  label_free(&label);
+  return hash;
+}
+
+/* What trials were stored of stays as it is: the values are those of the program that had one
+ * anatomy. */
+static void the_first_anatomy_is_what_it_was(void **state) {
+  (void)state;
+  PhantomOptions options = options_of(24, 15, 4);
+  options.anatomy = 1;
+  assert_int_equal(case_hash(&options, 2), 0xdcc1b338f8466b2c);
+  options = options_of(40, 12, 32);
+  options.anatomy = 1;
+  options.noise_hu = 40;
+  assert_int_equal(case_hash(&options, 0), 0x1845f5272937a667);
+}
+
+/* AMOS ids of what leaves the volume in nature too: esophagus, aorta, postcava; at the top. */
+static bool leaves(int organ) {
+  return organ == 5 || organ == 8 || organ == 9;
+}
+
+static void the_second_anatomy_lies_within_and_has_its_size(void **state) {
+  (void)state;
+  enum { CASES = 12 };
+  PhantomOptions options = options_of(48, 15, CASES);
+  options.anatomy = 2;
+  options.noise_hu = 0;
+  double ml[16] = {0};
+  for (int i = 0; i < CASES; i++) {
+    Organ organ[16];
+    organs_measure(&options, i, organ);
+    for (int id = 1; id < 16; id++) {
+      ml[id] += organ[id].voxels * (300.0 * 236 * 316 / (48 * 48 * 48) / 1000) / CASES;
+      if (organ[id].border != (leaves(id) ? organ[id].top : 0))
+        fail_msg("case %d organ %d: %d voxels on the border", i, id, organ[id].border);
+    }
+    assert_true(organ[15].hu > 70 && organ[15].hu < 115); /* among muscle of 55 and urine of 5 */
+    assert_true(organ[4].hu < 40);                        /* partial volume with the liver */
+  }
+  for (int id = 1; id < 16; id++)
+    if (fabs(ml[id] / phantom_ml(2, id) - 1) > 0.1)
+      fail_msg("organ %d: %.1f ml, declared %.1f", id, ml[id], phantom_ml(2, id));
+}
+
+/* So that a number of organs means the same ones. */
+static void anatomies_drop_the_same_organs(void **state) {
+  (void)state;
+  for (int organs = 1; organs <= PHANTOM_ORGANS; organs++) {
+    const char *first[PHANTOM_ORGANS + 1], *other[PHANTOM_ORGANS + 1];
+    PhantomOptions options = options_of(16, organs, 2);
+    options.anatomy = 1;
+    phantom_labels(&options, first);
+    for (options.anatomy = 2; options.anatomy <= PHANTOM_ANATOMIES; options.anatomy++) {
+      phantom_labels(&options, other);
+      for (int i = 0; i <= organs; i++) assert_string_equal(first[i], other[i]);
+    }
   }
 }
 
@@ -108,15 +195,18 @@ static void cases_depend_on_seed_and_index(void **state) {
 static void fewer_organs_are_renumbered_in_amos_order(void **state) {
   (void)state;
   const char *name[PHANTOM_ORGANS + 1];
-  phantom_labels(10, name);
+  PhantomOptions options = options_of(16, 10, 2);
+  phantom_labels(&options, name);
   static const char *const ten[] = {"background", "spleen",   "right kidney", "left kidney",
                                     "liver",      "stomach",  "aorta",        "postcava",
                                     "pancreas",   "duodenum", "bladder"};
   for (int i = 0; i <= 10; i++) assert_string_equal(name[i], ten[i]);
-  phantom_labels(15, name);
+  options.organs = 15;
+  phantom_labels(&options, name);
   assert_string_equal(name[11], "right adrenal gland");
   assert_string_equal(name[15], "prostate/uterus");
-  phantom_labels(1, name);
+  options.organs = 1;
+  phantom_labels(&options, name);
   assert_string_equal(name[1], "liver");
 }
 
@@ -170,7 +260,12 @@ static void folder_is_made_once_and_never_over_another(void **state) {
   assert_int_equal(shell("touch %s/mark && touch -d 2001-01-01 %s/labelsTr/*", dir, dir), 0);
   assert_true(phantom_make(&options, dir, &error));
   assert_int_equal(shell("test -e %s/mark", dir), 0);
+  options.anatomy = 3 - options.anatomy;
+  assert_false(phantom_make(&options, dir, &error));
+  assert_non_null(strstr(error.text, "something other"));
+  options.anatomy = 3 - options.anatomy;
   options.noise_hu = 16;
+  error = (Error){0};
   assert_false(phantom_make(&options, dir, &error));
   assert_non_null(strstr(error.text, "something other"));
   assert_int_equal(shell("test -e %s/mark", dir), 0);
@@ -180,12 +275,16 @@ static void folder_is_made_once_and_never_over_another(void **state) {
   error = (Error){0};
   assert_true(phantom_make(&options, scratch_path(&scratch, "empty"), &error));
   static const struct {
-    int size, organs, cases;
+    int size, organs, cases, anatomy;
     const char *says;
-  } bad[] = {{4, 4, 4, "size 4x4x4"}, {16, 16, 4, "organs = 16"}, {16, 4, 1, "cases = 1"}};
-  for (int i = 0; i < 3; i++) {
+  } bad[] = {{4, 4, 4, 1, "size 4x4x4"},
+             {16, 16, 4, 1, "organs = 16"},
+             {16, 4, 1, 1, "cases = 1"},
+             {16, 4, 4, 3, "anatomy = 3: expected 1..2"}};
+  for (int i = 0; i < 4; i++) {
     error = (Error){0};
     options = options_of(bad[i].size, bad[i].organs, bad[i].cases);
+    options.anatomy = bad[i].anatomy;
     assert_false(phantom_make(&options, scratch_path(&scratch, "bad"), &error));
     assert_non_null(strstr(error.text, bad[i].says));
   }
@@ -221,6 +320,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_organ_is_large_enough),
       cmocka_unit_test(twins_differ_by_place_alone),
+      cmocka_unit_test(the_first_anatomy_is_what_it_was),
+      cmocka_unit_test(the_second_anatomy_lies_within_and_has_its_size),
+      cmocka_unit_test(anatomies_drop_the_same_organs),
       cmocka_unit_test(cases_depend_on_seed_and_index),
       cmocka_unit_test(fewer_organs_are_renumbered_in_amos_order),
       cmocka_unit_test(folder_reads_back),

@@ -226,11 +226,12 @@ local function data_of(config, home)
   local name = ("phantom-%s-%dorgans-%dcases-%gHU-seed%d"):format(
     table.concat(config.phantom_size, "x"), config.phantom_organs, config.phantom_cases, config.phantom_noise,
     config.phantom_seed)
+  if config.phantom_anatomy ~= 1 then name = name .. "-anatomy" .. config.phantom_anatomy end
   return {
     kind = "phantom", name = "phantom", dir = home .. "/results/data/" .. name,
     options = {
       size = config.phantom_size, cases = config.phantom_cases, validation = config.phantom_validation,
-      organs = config.phantom_organs, noise_hu = config.phantom_noise, seed = config.phantom_seed,
+      organs = config.phantom_organs, anatomy = config.phantom_anatomy, noise_hu = config.phantom_noise, seed = config.phantom_seed,
     },
   }
 end

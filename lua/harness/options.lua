@@ -27,6 +27,8 @@ local rows = {
   { name = "phantom_validation", type = "int", default = 12, quick = 8, small = 8, min = 1, max = 500,
     doc = "phantom volumes held out" },
   { name = "phantom_organs", type = "int", default = 15, quick = 12, min = 1, max = 15, doc = "labelled organs, largest first" },
+  { name = "phantom_anatomy", type = "int", default = 1, before = 1, min = 1, max = 2,
+    doc = "1: the first phantom; 2: its small organs are large, clear and inside enough to be learnt" },
   { name = "phantom_noise", type = "number", default = 15, quick = 40, min = 0, max = 500, doc = "noise, sd in HU" },
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
 

@@ -338,7 +338,16 @@ typedef struct Choice {
   PhantomOptions phantom;
 } Choice;
 
-enum { KEY_JSON = 1, KEY_SIZE, KEY_CASES, KEY_VALIDATION, KEY_ORGANS, KEY_NOISE, KEY_SEED };
+enum {
+  KEY_JSON = 1,
+  KEY_SIZE,
+  KEY_CASES,
+  KEY_VALIDATION,
+  KEY_ORGANS,
+  KEY_ANATOMY,
+  KEY_NOISE,
+  KEY_SEED
+};
 
 static bool take_size(const char *text, int size[3], Error *error) {
   int used = 0;
@@ -358,13 +367,14 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_JSON) choice->json = true;
   if (key == ' ' || key == KEY_JSON) return true;
   if (key == KEY_SIZE) return take_size(value, choice->phantom.size, error);
-  double least = key == KEY_CASES || key == KEY_ORGANS ? 1 : 0;
-  static const char *const names[] = {"",         "",        "--size", "--cases", "--validation",
-                                      "--organs", "--noise", "--seed"};
+  double least = key == KEY_CASES || key == KEY_ORGANS || key == KEY_ANATOMY ? 1 : 0;
+  static const char *const names[] = {"",         "",          "--size",  "--cases", "--validation",
+                                      "--organs", "--anatomy", "--noise", "--seed"};
   if (!cli_number(names[key], value, least, &number, error)) return false;
   if (key == KEY_CASES) choice->phantom.cases = (int)number;
   if (key == KEY_VALIDATION) choice->phantom.validation = (int)number;
   if (key == KEY_ORGANS) choice->phantom.organs = (int)number;
+  if (key == KEY_ANATOMY) choice->phantom.anatomy = (int)number;
   if (key == KEY_NOISE) choice->phantom.noise_hu = number;
   if (key == KEY_SEED) choice->phantom.seed = (uint64_t)number;
   return true;
@@ -388,6 +398,8 @@ static const struct argp_option phantom_options[] = {
     {"cases", KEY_CASES, "N", 0, "Volumes, validation included (default 30)", 0},
     {"validation", KEY_VALIDATION, "N", 0, "The last so many are for validation (default 6)", 0},
     {"organs", KEY_ORGANS, "N", 0, "The largest N of the 15 organs (default 15)", 0},
+    {"anatomy", KEY_ANATOMY, "1|2", 0,
+     "2: small organs are large, clear and inside enough to be learnt (default 1)", 0},
     {"noise", KEY_NOISE, "HU", 0, "Standard deviation of the noise (default 15)", 0},
     {"seed", KEY_SEED, "N", 0, "Another set of patients", 0},
     {0}};

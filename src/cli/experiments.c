@@ -35,7 +35,8 @@ static bool take_size(const json_t *value, int size[3], Error *error) {
 
 static bool take_option(PhantomOptions *options, const char *key, const json_t *value,
                         Error *error) {
-  static const char *const names[] = {"size", "cases", "validation", "organs", "noise_hu", "seed"};
+  static const char *const names[] = {"size",    "cases",    "validation", "organs",
+                                      "anatomy", "noise_hu", "seed"};
   if (!strcmp(key, "size")) return take_size(value, options->size, error);
   if (!json_is_number(value))
     return fail(error, "data.options.%s of the experiment is not a number", key);
@@ -43,6 +44,7 @@ static bool take_option(PhantomOptions *options, const char *key, const json_t *
   int *whole = !strcmp(key, "cases")        ? &options->cases
                : !strcmp(key, "validation") ? &options->validation
                : !strcmp(key, "organs")     ? &options->organs
+               : !strcmp(key, "anatomy")    ? &options->anatomy
                                             : NULL;
   if (whole)
     *whole = (int)number;
@@ -52,12 +54,13 @@ static bool take_option(PhantomOptions *options, const char *key, const json_t *
     options->seed = (uint64_t)number;
   else
     return fail(error, "data.options.%s of the experiment is unknown%s", key,
-                nearest_hint(key, names, 6, NULL).text);
+                nearest_hint(key, names, sizeof names / sizeof *names, NULL).text);
   return true;
 }
 
 static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error *error) {
   PhantomOptions options = phantom_defaults();
+  options.anatomy = 1; /* a list of cells from before there was a choice does not name it */
   const char *key;
   json_t *value;
   json_object_foreach(json_object_get(data, "options"), key, value) {

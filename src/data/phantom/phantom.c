@@ -9,44 +9,56 @@ enum { SUBSAMPLES = 3 }; /* per axis, in voxels that a surface may cross */
 
 static const double field_of_view[3] = {300, 236, 316}; /* mm, D, H, W */
 
-/* AMOS22's names in its order; ml: typical adult volume, which decides who is dropped first. */
-static const struct {
-  const char *name;
-  double ml;
-} organ[PHANTOM_ORGANS + 1] = {
-    {"background", 0},         {"spleen", 200},     {"right kidney", 151},
-    {"left kidney", 150},      {"gallbladder", 35}, {"esophagus", 20},
-    {"liver", 1400},           {"stomach", 300},    {"aorta", 75},
-    {"postcava", 85},          {"pancreas", 72},    {"right adrenal gland", 5.1},
-    {"left adrenal gland", 5}, {"duodenum", 70},    {"bladder", 140},
-    {"prostate/uterus", 30},
-};
+static const char *const organ_name[PHANTOM_ORGANS + 1] = {
+    "background",
+    "spleen",
+    "right kidney",
+    "left kidney",
+    "gallbladder",
+    "esophagus",
+    "liver",
+    "stomach",
+    "aorta",
+    "postcava",
+    "pancreas",
+    "right adrenal gland",
+    "left adrenal gland",
+    "duodenum",
+    "bladder",
+    "prostate/uterus",
+}; /* AMOS22's, in its order */
 
 PhantomOptions phantom_defaults(void) {
   return (PhantomOptions){.size = {48, 48, 48},
                           .cases = 30,
                           .validation = 6,
                           .organs = PHANTOM_ORGANS,
+                          .anatomy = 1,
                           .noise_hu = 15,
                           .seed = 1};
 }
 
+double phantom_ml(int anatomy, int organ) {
+  return body_of(anatomy)->ml[organ];
+}
+
 /* label[id]: the label of AMOS organ id among the `organs` largest, 0 when it is left out. */
-static void labels_assign(int organs, uint8_t label[PHANTOM_ORGANS + 1]) {
+static void labels_assign(const PhantomOptions *options, uint8_t label[PHANTOM_ORGANS + 1]) {
+  const double *ml = body_of(options->anatomy)->ml;
   memset(label, 0, PHANTOM_ORGANS + 1);
   int next = 1;
   for (int id = 1; id <= PHANTOM_ORGANS; id++) {
     int larger = 0;
-    for (int other = 1; other <= PHANTOM_ORGANS; other++) larger += organ[other].ml > organ[id].ml;
-    if (larger < organs) label[id] = (uint8_t)next++;
+    for (int other = 1; other <= PHANTOM_ORGANS; other++) larger += ml[other] > ml[id];
+    if (larger < options->organs) label[id] = (uint8_t)next++;
   }
 }
 
-void phantom_labels(int organs, const char *name[PHANTOM_ORGANS + 1]) {
+void phantom_labels(const PhantomOptions *options, const char *name[PHANTOM_ORGANS + 1]) {
   uint8_t label[PHANTOM_ORGANS + 1];
-  labels_assign(organs, label);
+  labels_assign(options, label);
   for (int id = 0; id <= PHANTOM_ORGANS; id++)
-    if (!id || label[id]) name[label[id]] = organ[id].name;
+    if (!id || label[id]) name[label[id]] = organ_name[id];
 }
 
 /* A voxel's place in the body: the affine turns indices into the same millimetres. */
@@ -141,11 +153,11 @@ bool phantom_case(const PhantomOptions *options, int index, Image *image, LabelM
   }
   uint8_t number[PHANTOM_ORGANS + 1];
   bool wanted[PHANTOM_ORGANS + 1] = {false};
-  labels_assign(options->organs, number);
+  labels_assign(options, number);
   for (int id = 1; id <= PHANTOM_ORGANS; id++) wanted[id] = number[id] > 0;
   Rng rng = rng_make(options->seed, RNG_PHANTOM, (uint64_t)index);
   Anatomy anatomy;
-  anatomy_draw(&anatomy, wanted, &rng);
+  anatomy_draw(&anatomy, body_of(options->anatomy), wanted, &rng);
   const double *mm = grid.spacing;
   Canvas canvas = {.grid = &grid,
                    .anatomy = &anatomy,

@@ -5,18 +5,20 @@
 
 #include "src/data/nifti/volume.h"
 
-enum { PHANTOM_ORGANS = 15 };
+enum { PHANTOM_ORGANS = 15, PHANTOM_ANATOMIES = 2 };
 
 typedef struct PhantomOptions {
   int size[3];     /* D, H, W; the field of view is fixed, so the spacing follows */
   int cases;       /* with validation */
   int validation;  /* the last so many: validation set of fold 0 */
   int organs;      /* labelled and drawn: the largest so many, renumbered in AMOS order */
+  int anatomy;     /* 1: the first, 2: small organs large, clear and inside enough to be learnt */
   double noise_hu; /* standard deviation */
   uint64_t seed;   /* case i depends on (seed, i) and the options alone */
 } PhantomOptions;
 
-PhantomOptions phantom_defaults(void); /* 48^3, 30 cases, 6 of them validation, 15 organs, 15 HU */
+PhantomOptions
+phantom_defaults(void); /* 48^3, 30 cases, 6 of them validation, 15 organs, anatomy 1, 15 HU */
 
 /* Makes `dir`; does nothing when it holds a phantom of the same options already; an error when it
  * holds anything else. Built beside it and renamed: a killed run leaves no half a data set. */
@@ -24,7 +26,9 @@ bool phantom_make(const PhantomOptions *options, const char *dir, Error *error);
 /* One case in memory; image and label are allocated. */
 bool phantom_case(const PhantomOptions *options, int index, Image *image, LabelMap *label,
                   Error *error);
-/* Names of the labels 0..organs for so many organs, label 0 being "background". */
-void phantom_labels(int organs, const char *name[PHANTOM_ORGANS + 1]);
+/* Typical volume of AMOS organ 1..15 in an anatomy, which decides who is dropped first. */
+double phantom_ml(int anatomy, int organ);
+/* Names of the labels 0..organs, label 0 being "background". */
+void phantom_labels(const PhantomOptions *options, const char *name[PHANTOM_ORGANS + 1]);
 
 #endif

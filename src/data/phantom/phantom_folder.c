@@ -11,8 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Raised when the anatomy changes: an older phantom is then another data set. */
-enum { PHANTOM_VERSION = 1, PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096 };
 
 static bool options_check(const PhantomOptions *options, Error *error) {
   for (int axis = 0; axis < 3; axis++)
@@ -21,6 +20,8 @@ static bool options_check(const PhantomOptions *options, Error *error) {
                   options->size[1], options->size[2]);
   if (options->organs < 1 || options->organs > PHANTOM_ORGANS)
     return fail(error, "phantom organs = %d: expected 1..%d", options->organs, PHANTOM_ORGANS);
+  if (options->anatomy < 1 || options->anatomy > PHANTOM_ANATOMIES)
+    return fail(error, "phantom anatomy = %d: expected 1..%d", options->anatomy, PHANTOM_ANATOMIES);
   if (options->cases < 2 || options->cases > 999)
     return fail(error, "phantom cases = %d: expected 2..999", options->cases);
   if (options->validation < 0 || options->validation >= options->cases)
@@ -31,10 +32,11 @@ static bool options_check(const PhantomOptions *options, Error *error) {
   return true;
 }
 
+/* "version" is the anatomy: the first was the only one when folders were first marked. */
 static json_t *options_json(const PhantomOptions *options) {
   char seed[24]; /* JSON integers are signed */
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)options->seed);
-  return json_pack("{s:i, s:[iii], s:i, s:i, s:i, s:f, s:s}", "version", PHANTOM_VERSION, "size",
+  return json_pack("{s:i, s:[iii], s:i, s:i, s:i, s:f, s:s}", "version", options->anatomy, "size",
                    options->size[0], options->size[1], options->size[2], "cases", options->cases,
                    "validation", options->validation, "organs", options->organs, "noise_hu",
                    options->noise_hu, "seed", seed);
@@ -42,7 +44,7 @@ static json_t *options_json(const PhantomOptions *options) {
 
 static json_t *dataset_json(const PhantomOptions *options) {
   const char *name[PHANTOM_ORGANS + 1];
-  phantom_labels(options->organs, name);
+  phantom_labels(options, name);
   json_t *labels = json_object();
   for (int i = 0; i <= options->organs; i++) json_object_set_new(labels, name[i], json_integer(i));
   json_t *root =

@@ -3,64 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Hounsfield values as radiology texts give them for portal venous phase CT, rounded: liver
- * 100-115, spleen 115-130, renal parenchyma 170-200, abdominal aorta 150-170, inferior vena cava
- * 130-150, pancreas 90-105; unenhanced fluid (bile, urine) 0-20; bowel wall with content 30-60;
- * muscle 50-65; fat -110..-90; trabecular bone 150-300, cortex above 500. They set which neighbours
- * look alike. */
 enum { HU_FAT = -100, HU_MUSCLE = 55, HU_BONE = 320, HU_CORTEX = 600, HU_BOWEL = 35 };
-static const double organ_hu[PHANTOM_ORGANS + 1] = {
-    [1] = 125, [2] = 190, [3] = 190, [4] = 10,  [5] = 45,  [6] = 110, [7] = 38, [8] = 160,
-    [9] = 140, [10] = 95, [11] = 65, [12] = 65, [13] = 55, [14] = 5,  [15] = 50};
-
-typedef struct Blob {
-  int organ;
-  double centre[3], semi[3], turn_degrees[3], bend;
-} Blob;
-
-typedef struct Pipe {
-  int organ, knots;
-  double knot[6][4]; /* x, y, z, radius */
-} Pipe;
-
-/* Mean anatomy, mm, of a trunk 300 wide, 216 deep and 300 high. Right is +x: the liver's side. */
-static const Blob blobs[] = {
-    {6, {62, 6, 80}, {58, 66, 56}, {0, 0, 0}, 0},
-    {6, {2, 42, 88}, {56, 34, 29}, {0, -12, 8}, 0},
-    {1, {-88, -26, 84}, {27, 38, 47}, {0, 15, 0}, 0.15},
-    {2, {62, -46, 12}, {25, 24, 50}, {0, -10, 0}, 0.22},
-    {3, {-62, -46, 26}, {25, 24, 50}, {0, 10, 0}, -0.22},
-    {14, {0, 28, -98}, {38, 33, 26}, {0, 0, 0}, 0},
-    {15, {0, 8, -134}, {25, 20, 14}, {0, 0, 0}, 0},
-    {4, {46, 50, 26}, {15, 16, 27}, {20, 0, 0}, 0},
-};
-static const Pipe pipes[] = {
-    {7,
-     5,
-     {{-18, 16, 112, 18},
-      {-52, 28, 92, 31},
-      {-60, 42, 58, 30},
-      {-32, 54, 30, 24},
-      {4, 50, 26, 14}}},
-    {9, 4, {{24, -22, 150, 12}, {25, -25, 80, 12.5}, {22, -29, 0, 12}, {16, -30, -62, 11}}},
-    {8, 4, {{-15, -32, 150, 11}, {-13, -34, 60, 11}, {-11, -33, -20, 10.5}, {-8, -31, -62, 9.5}}},
-    {13,
-     6,
-     {{16, 46, 26, 13},
-      {40, 30, 28, 13},
-      {52, 12, 10, 13},
-      {48, 0, -16, 13},
-      {24, -4, -30, 12},
-      {-14, -2, -26, 11}}},
-    {10,
-     5,
-     {{32, 10, 14, 17}, {14, 14, 30, 13}, {-8, 18, 42, 12}, {-40, 2, 50, 11}, {-68, -18, 60, 9}}},
-    {5,
-     4,
-     {{-6, -16, 150, 10.5}, {-8, -14, 134, 10.5}, {-14, -2, 122, 10.5}, {-20, 12, 112, 10.5}}},
-    {11, 3, {{26, -38, 66, 6}, {34, -26, 80, 7}, {44, -38, 66, 6}}},
-    {12, 3, {{-26, -38, 78, 6}, {-34, -26, 92, 7}, {-44, -38, 78, 6}}},
-};
 
 static void turn_make(double turn[3][3], const double degrees[3]) {
   memset(turn, 0, 9 * sizeof(double));
@@ -117,7 +60,7 @@ typedef struct Variation {
   double shift[3], scale[3], turn[3], hu;
 } Variation;
 
-static void variations_draw(Variation variation[PHANTOM_ORGANS + 1], Rng *rng) {
+static void variations_draw(const Body *body, Variation variation[PHANTOM_ORGANS + 1], Rng *rng) {
   double contrast = rng_between(rng, 0.93, 1.07); /* timing of the scan */
   for (int organ = 1; organ <= PHANTOM_ORGANS; organ++) {
     Variation *v = &variation[organ];
@@ -126,7 +69,7 @@ static void variations_draw(Variation variation[PHANTOM_ORGANS + 1], Rng *rng) {
       v->scale[axis] = rng_between(rng, 0.88, 1.12);
       v->turn[axis] = rng_between(rng, -10, 10);
     }
-    v->hu = organ_hu[organ] * contrast + rng_between(rng, -4, 4);
+    v->hu = body->hu[organ] * contrast + rng_between(rng, -4, 4);
   }
   variation[3].hu = variation[2].hu; /* of two twins only the place differs */
   variation[12].hu = variation[11].hu;
@@ -202,15 +145,27 @@ static void trunk_add(Anatomy *anatomy, Rng *rng) {
   }
 }
 
-void anatomy_draw(Anatomy *anatomy, const bool wanted[PHANTOM_ORGANS + 1], Rng *rng) {
+static void filling_add(Anatomy *anatomy, const Filling *filling) {
+  const double *c = filling->centre, *r = filling->semi;
+  Shape *shape = add(anatomy, ellipsoid(filling->hu, c[0], c[1], c[2], r[0], r[1], r[2]));
+  shape->everywhere = false;
+}
+
+void anatomy_draw(Anatomy *anatomy, const Body *body, const bool wanted[PHANTOM_ORGANS + 1],
+                  Rng *rng) {
   *anatomy = (Anatomy){0};
   trunk_add(anatomy, rng);
   Variation variation[PHANTOM_ORGANS + 1];
-  variations_draw(variation, rng);
-  for (size_t i = 0; i < sizeof blobs / sizeof *blobs; i++)
-    if (wanted[blobs[i].organ]) blob_add(anatomy, &blobs[i], &variation[blobs[i].organ], rng);
-  for (size_t i = 0; i < sizeof pipes / sizeof *pipes; i++)
-    if (wanted[pipes[i].organ]) pipe_add(anatomy, &pipes[i], &variation[pipes[i].organ], rng);
+  variations_draw(body, variation, rng);
+  for (int i = 0; i < body->fillings; i++) filling_add(anatomy, &body->filling[i]);
+  for (int i = 0; i < body->blobs; i++) {
+    const Blob *blob = &body->blob[i];
+    if (wanted[blob->organ]) blob_add(anatomy, blob, &variation[blob->organ], rng);
+  }
+  for (int i = 0; i < body->pipes; i++) {
+    const Pipe *pipe = &body->pipe[i];
+    if (wanted[pipe->organ]) pipe_add(anatomy, pipe, &variation[pipe->organ], rng);
+  }
 }
 
 static double ellipsoid_distance(const Shape *shape, const double at[3]) {

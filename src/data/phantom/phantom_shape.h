@@ -1,10 +1,10 @@
 /* The phantom's anatomy as a list of implicit shapes in millimetres. Private to src/data.
- * Body coordinates: x to the patient's right, y to the front, z to the head; 0 is the middle. */
+ * Coordinates are phantom_body.h's. */
 #ifndef DATA_PHANTOM_SHAPE_H
 #define DATA_PHANTOM_SHAPE_H
 
 #include "base/rng.h"
-#include "src/data/phantom/phantom.h"
+#include "src/data/phantom/phantom_body.h"
 
 enum { TUBE_POINTS = 24, SHAPES_MAX = 64 };
 
@@ -28,7 +28,8 @@ typedef struct Anatomy {
 } Anatomy;
 
 /* Draws the anatomy of one case: the organs whose wanted[id] is set, id 1..15. */
-void anatomy_draw(Anatomy *anatomy, const bool wanted[PHANTOM_ORGANS + 1], Rng *rng);
+void anatomy_draw(Anatomy *anatomy, const Body *body, const bool wanted[PHANTOM_ORGANS + 1],
+                  Rng *rng);
 /* Signed distance in mm, about: negative inside. */
 double shape_distance(const Shape *shape, const double at[3]);
 
