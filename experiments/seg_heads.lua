@@ -10,8 +10,9 @@ return {
   at = { quick = { lr = 0.1 } },
   rows = {
     { key = "nnunet", label = "nnU-Net (fixed CLS Emb)", set = { head = "point_wise" } },
-    -- One more convolution a decoder stage costs about what the decoupled head does (the table prints both).
-    { key = "larger_decoder", label = "nnU-Net w/ Larger Decoder", set = { head = "point_wise", decoder_convs = 3 } },
+    -- As many parameters as the last row has, whose queries belong to a stage each.
+    { key = "larger_decoder", label = "nnU-Net w/ Larger Decoder",
+      set = { head = "point_wise", larger_decoder = true, shared_queries = false } },
     { key = "mlp_class", label = "MLP-based CLS Emb", set = { head = "mlp_class" } },
     { key = "attention_class", label = "Attention-based CLS Emb",
       set = { head = "attention_class", shared_queries = false, masked_attention = false } },

@@ -4,6 +4,7 @@
  * Option table at the Lua line. */
 #include "base/nearest.h"
 #include "lua/bind.h"
+#include "lua/count.h"
 #include "lua/groups.h"
 #include "lua/sandbox.h"
 #include "lua/unknown.h"
@@ -18,6 +19,7 @@ static const char VALUE[] = "harness.value";
 typedef struct Builder {
   Graph *graph;
   int batch;
+  Counting counting;
 } Builder;
 
 static Builder *builder_of(lua_State *L) {
@@ -330,6 +332,9 @@ static void push_builder(lua_State *L, Builder *builder) {
   lua_pushlightuserdata(L, builder->graph->params);
   lua_pushcclosure(L, groups_declare, 1);
   lua_setfield(L, -2, "group");
+  lua_pushlightuserdata(L, &builder->counting);
+  lua_pushcclosure(L, count_parameters, 1);
+  lua_setfield(L, -2, "parameters");
   for (int i = 0; i < MODULE_COUNT; i++) {
     lua_pushlightuserdata(L, builder);
     lua_pushlightuserdata(L, (void *)(uintptr_t)module_table[i]);
@@ -464,7 +469,7 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   if (shape->training) model->labels = graph_input(graph, "labels", I32, 4, dim);
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
-  Builder builder = {graph, shape->batch};
+  Builder builder = {graph, shape->batch, {home, config, shape, graph->real}};
   bool good = run_model(L, &builder, config, shape, model, error);
   lua_close(L);
   if (good && shape->training) good = freeze_check(graph->params, graph->freeze, error);

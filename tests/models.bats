@@ -244,6 +244,10 @@ return 5|model mine.lua: its build returned a number, expected { loss = ... }
 return { loss = m.image }|model mine.lua: its loss is (2, 16, 16, 16, 1), expected one number
 local x = c.stepss|mine.lua:2: c.stepss: mine.lua has no such option; did you mean "steps"?; a model declares what it reads
 local l = m.point_wise_head { m.image, classes = c.classes }\nreturn { loss = m.labels and m.op.voxel_loss { l, m.labels }, map = m.image }|model mine.lua: its map is (1, 16, 16, 16, 1), expected a value for each of 3 classes
+m.parameters { batchs = 1 }|m.parameters: batchs: mine.lua has no such option
+m.parameters { batch = 0 }|m.parameters: batch: 0 is outside 1 .. 65536
+m.parameters { 1 }|m.parameters: expected { option = value }
+m.parameters {}|m.parameters: a model that is counted asks for no third one's number
 END
 }
 

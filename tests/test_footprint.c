@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-/* The first cell's configuration of an experiment under overrides. */
-static json_t *config_of(const char *experiment, const char *overrides) {
+/* A row's configuration of an experiment under overrides. */
+static json_t *row_config(const char *experiment, size_t row, const char *overrides) {
   char text[512], *list[16], file[128];
   int count = 0;
   snprintf(text, sizeof text, "%s seeds=1", overrides);
@@ -21,15 +21,19 @@ static json_t *config_of(const char *experiment, const char *overrides) {
   json_t *plan = NULL;
   Error error = {0};
   if (!experiment_read(".", file, count, list, NULL, &plan, &error)) fail_msg("%s", error.text);
-  json_t *cell = json_array_get(json_object_get(plan, "cells"), 0);
+  json_t *cell = json_array_get(json_object_get(plan, "cells"), row); /* one seed, one fold */
   json_t *config = json_incref(json_object_get(cell, "config"));
   json_object_set_new(config, "home", json_string("."));
   json_decref(plan);
   return config;
 }
 
-static Footprint plan_of(const char *experiment, const char *overrides) {
-  json_t *config = config_of(experiment, overrides);
+static json_t *config_of(const char *experiment, const char *overrides) {
+  return row_config(experiment, 0, overrides);
+}
+
+static Footprint plan_row(const char *experiment, size_t row, const char *overrides) {
+  json_t *config = row_config(experiment, row, overrides);
   Footprint f;
   Error error = {0};
   const Labelling plain = labelling_plain(16);
@@ -39,6 +43,10 @@ static Footprint plan_of(const char *experiment, const char *overrides) {
   return f;
 }
 
+static Footprint plan_of(const char *experiment, const char *overrides) {
+  return plan_row(experiment, 0, overrides);
+}
+
 /* nnU-Net with the plan of SAT-DS for AMOS (64x192x160, widths 32..320): 31.2 M parameters. */
 static void test_paper_parameters(void **state) {
   (void)state;
@@ -46,6 +54,35 @@ static void test_paper_parameters(void **state) {
   print_message("nnU-Net at the paper's AMOS plan: %lld parameters\n", (long long)f.parameters);
   assert_true(fabs((double)f.parameters / 31.2e6 - 1) < 0.01);
   footprint_free(&f);
+}
+
+static double parameters_of(size_t row, const char *overrides) {
+  Footprint f = plan_row("seg_heads", row, overrides);
+  double parameters = (double)f.parameters;
+  footprint_free(&f);
+  return parameters;
+}
+
+/* Table 3's larger decoder adds to nnU-Net what its last row adds, at every size. */
+static void test_larger_decoder(void **state) {
+  (void)state;
+  static const char *const sizes[] = {
+      "scale=quick",
+      "scale=small",
+      "scale=paper",
+      "scale=quick hidden=96 widths=24,48,96,192",
+      "scale=quick hidden=24 decoder_convs=3",
+      "scale=small hidden=48 ffn=96 blocks=2",
+      "scale=paper widths=16,32,64,128,256,320 kernels=3,3,3,3,3,3,3,3,3,3,3,3,3,3,3,1,3,3",
+  };
+  enum { NNUNET, LARGER, DECOUPLED = 5 };
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    double plain = parameters_of(NNUNET, sizes[i]), head = parameters_of(DECOUPLED, sizes[i]);
+    double ratio = (parameters_of(LARGER, sizes[i]) - plain) / (head - plain);
+    print_message("%s: the head adds %.0f, the larger decoder %.4f of it\n", sizes[i], head - plain,
+                  ratio);
+    assert_true(head > plain && fabs(ratio - 1) < 0.02);
+  }
 }
 
 #ifdef __SANITIZE_ADDRESS__ /* its allocator tells mallinfo2 nothing */
@@ -158,9 +195,13 @@ static void test_points_total(void **state) {
 int main(void) {
   omp_set_num_threads(1);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_paper_parameters),   cmocka_unit_test(test_planning_allocates_nothing),
-      cmocka_unit_test(test_planned_is_taken),   cmocka_unit_test(test_memory_order),
-      cmocka_unit_test(test_naive_equals_tiled), cmocka_unit_test(test_points_total),
+      cmocka_unit_test(test_paper_parameters),
+      cmocka_unit_test(test_larger_decoder),
+      cmocka_unit_test(test_planning_allocates_nothing),
+      cmocka_unit_test(test_planned_is_taken),
+      cmocka_unit_test(test_memory_order),
+      cmocka_unit_test(test_naive_equals_tiled),
+      cmocka_unit_test(test_points_total),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,6 +45,7 @@ static const char *const variants[] = {
     /* --small ends here */
     "head=point_wise bridge=none",
     "head=point_wise bridge=none decoder_convs=3",
+    "head=point_wise bridge=none larger_decoder=true shared_queries=false",
     "head=mlp_class bridge=none",
     "head=attention_class bridge=none shared_queries=false masked_attention=false",
     "head=attention_both bridge=none shared_queries=false masked_attention=false",

@@ -10,12 +10,13 @@
 local shared = require "harness.options"
 local rows = require "harness.rows"
 local hint = require "harness.hint"
+local check = require("harness.values").check
 
 -- What a configuration holds besides options, and what is added for a model to read.
 local RESERVED = {
   "scale", "seeds", "first_seed", "until", "budget", "folds", "seed", "device", "kind", "channels", "classes", "regions",
   "preprocessing", "split", "schemes", "model_path", "weights_path", "weights_map_path", "data_dir", "data_path", "home",
-  "checkpoint", "name", "share", "frozen",
+  "checkpoint", "counted", "name", "share", "frozen",
 }
 local READ = { scale = true, classes = true, regions = true }
 local FIELDS = { "doc", "options", "build", "check", "pytorch" }
@@ -96,9 +97,21 @@ local function of_trial(config, load)
   error(gone and model .. "; where the model has moved, `harness run` its experiment from there, which tells its trials" or model, 0)
 end
 
+-- Options that the model is counted with (m.parameters) in place of its own.
+local function set_counted(model, config)
+  for name, value in pairs(config.counted or {}) do
+    local row = model.by_name[name] or by_name[name]
+    local good, why = nil, ("%s has no such option"):format(model.name)
+    if row then good, why = check(row, value) end
+    if good == nil then error(("%s: %s"):format(name, why), 0) end
+    config[name] = value
+  end
+end
+
 -- What model.c calls for a configuration's graph.
 local function build(m, config, load)
   local model = of_trial(config, load)
+  set_counted(model, config)
   return model.build(m, readable(model, config))
 end
 

@@ -93,6 +93,7 @@ VARIANTS = {
     "small": {},
     "two channels, five classes, three convolutions": {"channels": 2, "classes": 5, "convs": 3, "decoder_convs": 3},
     "two stages, batch 1": {"widths": "5,9", "strides": "1,1,1,2,1,2", "kernels": "3,3,3,3,1,3", "batch": 1},
+    "larger decoder": {"larger_decoder": True},
     "Dice over the batch": {"batch_dice": True},
 }
 

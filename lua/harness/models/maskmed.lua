@@ -67,9 +67,15 @@ local function stage(m, c, kind, state, feature, name)
   return m.op.matmul { masks, extra.class_embedding, transpose = false }
 end
 
+-- Table 3's control: what the decoupled head of the same options has more than the point-wise one, in the decoder.
+local function extra(m, c)
+  if not c.larger_decoder then return 0 end
+  return m.parameters { head = "decoupled", larger_decoder = false } - m.parameters { larger_decoder = false }
+end
+
 local function build(m, c)
   local features = m.plain_conv_decoder {
-    fusion.build(m, c, encoder.build(m, c)), name = "decoder", kernels = c.kernels, convs = c.decoder_convs,
+    fusion.build(m, c, encoder.build(m, c)), name = "decoder", kernels = c.kernels, convs = c.decoder_convs, extra = extra(m, c),
   }
   -- Figure 2b: queries enter at the lowest decoder stage and are refined upwards, each stage's masks
   -- guiding the attention of the next.
@@ -93,6 +99,8 @@ return {
       choices = { "point_wise", "mlp_class", "attention_class", "attention_both", "decoupled" },
       doc = "Figure 1 b-f: where masks and classes come from; decoupled: MaskMed's" },
     queries.options,
+    { name = "larger_decoder", type = "bool", default = false, before = false, with = { head = "point_wise" },
+      doc = "the decoder has as many parameters more as a decoupled head of these options would (Table 3's control)" },
     { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
     { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
     { name = "blocks", of = "query_block.blocks" },
