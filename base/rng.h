@@ -13,7 +13,8 @@ typedef enum RngStream {
   RNG_AUGMENT,
   RNG_SPLIT,
   RNG_PHANTOM,
-  RNG_TEST
+  RNG_TEST,
+  RNG_RELABEL
 } RngStream;
 
 typedef struct Rng {

@@ -38,6 +38,14 @@ Claim claim_judge(double paper, const Contrast *contrast, double adjusted, doubl
   return (contrast->value > 0) == (paper > 0) ? CLAIM_SUPPORTED : CLAIM_CONTRADICTED;
 }
 
+double family_judge(int count, const double *paper, const Contrast *contrast, const double *p,
+                    double *adjusted, Claim *claim) {
+  holm_adjust(p, count, adjusted);
+  for (int i = 0; i < count; i++)
+    claim[i] = claim_judge(paper[i], &contrast[i], adjusted[i], CLAIM_ALPHA);
+  return holm_level(adjusted, count, CLAIM_ALPHA);
+}
+
 Claim claim_collapse(int collapsed, int ended) {
   if (ended == 0) return CLAIM_NONE;
   if (ended < SEEDS_VERDICT) return CLAIM_TOO_FEW;

@@ -27,11 +27,20 @@ bool claim_made(double paper);
 /* adjusted (count) of p (count); may be the same array. */
 void holm_adjust(const double *p, int count, double *adjusted);
 
+static inline bool claim_is_decided(Claim claim) {
+  return claim == CLAIM_SUPPORTED || claim == CLAIM_CONTRADICTED;
+}
+
 /* alpha / (m - R) of adjusted p. */
 double holm_level(const double *adjusted, int count, double alpha);
 
 /* Of a claim of the family with the adjusted p. */
 Claim claim_judge(double paper, const Contrast *contrast, double adjusted, double alpha);
+
+/* All claims of a table at once: adjusted (count) by Holm, and what each comes to; the corrected
+ * intervals' level. p (count) is contrast_claim's, with the contrast of each. */
+double family_judge(int count, const double *paper, const Contrast *contrast, const double *p,
+                    double *adjusted, Claim *claim);
 
 /* Of a claim that a row collapses: ended trials of the row, and how many of them collapsed. */
 Claim claim_collapse(int collapsed, int ended);

@@ -2,6 +2,9 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
+
+#include "base/error.h"
 
 static const double *value_of(const Figures *figures, int trial, int at_case) {
   return figures->value + ((ptrdiff_t)trial * figures->cases + at_case) * figures->labels;
@@ -78,4 +81,38 @@ void figures_split(const Figures *figures, int trial, double f, const int *place
     for (int l = 0; l < figures->labels; l++)
       if (!isnan(value[l])) z[p] += weight[l] * (value[l] - mean[l]);
   }
+}
+
+/* Whether anything counts in every unit; of a trial that has a figure. */
+static bool counts_everywhere(const Figures *figures, int trial, int units) {
+  bool counts[units];
+  for (int u = 0; u < units; u++) counts[u] = false;
+  for (int c = 0; c < figures->cases; c++)
+    for (int l = 0; l < figures->labels; l++)
+      if (!isnan(value_of(figures, trial, c)[l])) counts[figures_unit(figures, c)] = true;
+  for (int u = 0; u < units; u++)
+    if (!counts[u]) return false;
+  return true;
+}
+
+double *figures_by_unit(const Figures *figures, Figures *by_unit) {
+  int units = figures_units(figures), place[units + 1];
+  double *z = calloc((size_t)(figures->trials * units) + 1, sizeof *z);
+  CHECK(z, "no memory for units");
+  for (int u = 0; u < units; u++) place[u] = u;
+  for (int t = 0; t < figures->trials; t++) {
+    double f = figures_trial(figures, t, false), *own = z + (ptrdiff_t)t * units;
+    if (!isnan(f) && !counts_everywhere(figures, t, units)) {
+      free(z);
+      return NULL;
+    }
+    for (int u = 0; u < units; u++) own[u] = f;
+    if (!isnan(f)) figures_split(figures, t, f, place, units, own);
+  }
+  *by_unit = *figures;
+  by_unit->cases = units;
+  by_unit->labels = 1;
+  by_unit->value = z;
+  by_unit->unit = NULL;
+  return z;
 }
