@@ -17,6 +17,7 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
  *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
  *    "evaluation": [names of options that change no training], "notes": [..],
  *    "overridden": ["row: key=value in place of its own value"],
+ *    "self_test": {"relabelings", "shapes": [{"rows", "seeds"}]} of such an experiment,
  *    "until": {"budget_s", "first_seed"} where seeds are added until claims are decided
  *    (first_seed: where it was given)}
  * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on

@@ -9,6 +9,7 @@ local planned_options = require "harness.plan_file"
 local resolving = require "harness.resolve"
 local schedule_objection = require "harness.schedule"
 local seeds = require "harness.seeds"
+local self_test = require "harness.self_test"
 local validate = require "harness.validate"
 local value_of = require "harness.values"
 local weights = require "harness.weights"
@@ -264,8 +265,8 @@ local function config_of(experiment, config, model, seed, fold, data)
   add_first_identity(cell, model)
   weights.settle(cell, machine)
   cell.seed, cell.fold, cell.data_dir = seed, fold, data.dir
-  if experiment.kind then
-    cell.kind, cell.channels, cell.classes = experiment.kind, 1, config.phantom_organs + 1
+  if experiment.kind == "plan" then
+    cell.kind, cell.channels, cell.classes = "plan", 1, config.phantom_organs + 1
   end
   return cell
 end
@@ -319,14 +320,15 @@ end
 
 local function add_row(document, experiment, parsed, scale, row, paper, home)
   local config, model, given = resolve(experiment, parsed, scale, row)
-  local planned = not experiment.kind and planned_of(config, model, scale)
+  local plans = experiment.kind == "plan"
+  local planned = not plans and planned_of(config, model, scale)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
   check_row(row, config, model, given)
   for key in pairs(config) do parsed.read[key] = true end
   add_model(document, paper, model)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
-  document.data = document.data or (experiment.kind and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
+  document.data = document.data or (plans and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
   document.rows[#document.rows + 1] = {
     key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key],
   }
@@ -357,7 +359,8 @@ return function(experiment, typed, file, source, home, of_machine)
   local paper = paper_of(experiment)
   local document = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
-    metric = experiment.metric or experiment.kind or "dice", scale = table.concat(scales, "+"), device = parsed.device or "cpu",
+    metric = experiment.metric or (experiment.kind == "plan" and "plan") or "dice", scale = table.concat(scales, "+"),
+    device = parsed.device or "cpu",
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
     ["until"] = seeds.until_decided(experiment, parsed),
   }
@@ -369,6 +372,7 @@ return function(experiment, typed, file, source, home, of_machine)
     for _, row in ipairs(rows) do add_row(document, experiment, parsed, scale, row, paper, home) end
   end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
+  document.self_test = self_test.settle(experiment, parsed, document)
   document.evaluation = models.evaluation()
   return document
 end

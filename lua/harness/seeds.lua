@@ -18,14 +18,14 @@ function seeds.until_decided(experiment, parsed)
   if parsed.budget_s and not parsed.decided and not experiment.budget then
     error("budget: the time within which until=decided adds seeds; give that too", 0)
   end
-  if experiment.kind or parsed.seeds or not (parsed.decided or experiment.budget) then return nil end
+  if experiment.kind == "plan" or parsed.seeds or not (parsed.decided or experiment.budget) then return nil end
   return { budget_s = parsed.budget_s or seeds.seconds(experiment.budget or BUDGET), first_seed = parsed.first_seed }
 end
 
 -- The first and the last seed of a row's cells; until claims are decided the first are a pattern for those to come.
 function seeds.range(experiment, parsed)
   local first = parsed.first_seed or 0
-  return first, first + (parsed.seeds or experiment.seeds or (experiment.kind and 1) or 3) - 1
+  return first, first + (parsed.seeds or experiment.seeds or (experiment.kind == "plan" and 1) or 3) - 1
 end
 
 return seeds

@@ -3,6 +3,7 @@ local models = require "harness.model"
 local named = require "harness.named_models"
 local resolving = require "harness.resolve"
 local seeds = require "harness.seeds"
+local self_test = require "harness.self_test"
 local value_of = require "harness.values"
 local check, hint = value_of.check, value_of.hint
 local open, option_of, unknown = named.open, named.option_of, named.unknown
@@ -15,11 +16,11 @@ local SCALES = { quick = true, small = true, paper = true }
 -- Keys of an experiment file. rows may also be a function of the resolved base configuration. kind = "plan":
 -- nothing is trained; each cell's graph is planned and, where it fits, timed on noise. scales: at which
 -- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold. budget = "2h": as until=decided
--- (no word for a file: it is one of Lua's) with that budget.
+-- (no word for a file: it is one of Lua's) with that budget. kind = "self_test", shapes, relabelings: see self_test.lua.
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
   seeds = "number", folds = "number", budget = "string", paper = "string", metric = "string", order = "table", kind = "string",
-  scales = "table", at = "table",
+  scales = "table", at = "table", shapes = "table", relabelings = "number",
 }
 
 -- The line of a key in the file's source, for messages: after the text `from`, where that stands there.
@@ -57,7 +58,10 @@ local function validate_fields(experiment, wrong)
   if experiment.budget and not seeds.seconds(experiment.budget) then
     wrong("budget", ("budget = %q: %s"):format(experiment.budget, seeds.a_time))
   end
-  if (experiment.kind or "plan") ~= "plan" then wrong("kind", "an experiment is of kind plan, or trains (no kind)") end
+  if experiment.kind and experiment.kind ~= "plan" and experiment.kind ~= "self_test" then
+    wrong("kind", "an experiment is of kind plan or self_test, or trains and compares (no kind)")
+  end
+  self_test.validate(experiment, wrong)
 end
 
 -- The file alone, whatever is typed: what it sets is an option, of every experiment or of a model that reads it there.

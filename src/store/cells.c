@@ -289,22 +289,24 @@ static bool add_cells(Store *store, const json_t *experiment, const char *data_h
   *fresh = *id == 0;
   json_t *list = json_object_get(experiment, "notes");
   char *notes = list ? json_dumps(list, JSON_COMPACT) : strdup("[]");
+  char *test = json_dumps(json_object_get(experiment, "self_test"), JSON_COMPACT | JSON_SORT_KEYS);
   bool good = notes != NULL;
   if (good && *fresh)
     good = database_run(store, error,
                         "INSERT INTO plans(experiment_id, hash, scale, dataset, data_hash, device,"
-                        " notes, created_at, used_at, used)"
-                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, " NOW ", " NOW ", " NEXT_USE ")",
-                        "issssss", experiment_id, hash, text(experiment, "scale"),
+                        " notes, self_test, created_at, used_at, used)"
+                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NOW ", " NOW ", " NEXT_USE ")",
+                        "isssssss", experiment_id, hash, text(experiment, "scale"),
                         text(json_object_get(experiment, "data"), "name"), data_hash,
-                        text(experiment, "device"), notes);
+                        text(experiment, "device"), notes, test);
   else if (good)
     good = database_run(store, error,
-                        "UPDATE plans SET used_at = " NOW ", used = " NEXT_USE ", notes = ?2"
-                        " WHERE id = ?1",
-                        "is", *id, notes);
+                        "UPDATE plans SET used_at = " NOW ", used = " NEXT_USE ", notes = ?2,"
+                        " self_test = ?3 WHERE id = ?1",
+                        "iss", *id, notes, test);
   if (good && *fresh) *id = sqlite3_last_insert_rowid(store->db);
   free(notes);
+  free(test);
   return good;
 }
 

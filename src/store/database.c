@@ -347,7 +347,12 @@ static const char sequences[] =
 
 static const char *const version_11[] = {sequences, NULL};
 
-const char *const *const migrations[] = {version_1, version_2,  version_3, version_4,
-                                         version_5, version_6,  version_7, version_8,
-                                         version_9, version_10, version_11};
+/* Of kind "self_test": {"relabelings", "shapes": [{"rows", "seeds"}]}; NULL: of another kind. */
+static const char self_tests[] = "ALTER TABLE plans ADD COLUMN self_test TEXT;";
+
+static const char *const version_12[] = {self_tests, NULL};
+
+const char *const *const migrations[] = {version_1, version_2,  version_3,  version_4,
+                                         version_5, version_6,  version_7,  version_8,
+                                         version_9, version_10, version_11, version_12};
 const int migration_count = sizeof migrations / sizeof migrations[0];
