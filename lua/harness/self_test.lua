@@ -21,11 +21,11 @@ function self_test.validate(experiment, wrong)
       .. "the file says"):format(key)) end
   end
   if not whole(experiment.relabelings, 1, 1000000) then
-    wrong("relabelings", "relabelings: how many tables are dealt of each shape, 1 to 1000000")
+    wrong(experiment.relabelings and "relabelings" or "kind", "relabelings: how many tables are dealt of each shape, 1 to 1000000")
   end
   local shapes = experiment.shapes
   if type(shapes) ~= "table" or #shapes == 0 then
-    wrong("shapes", "shapes: the tables to be dealt, as { { rows, seeds }, ... }, such as { { 4, 5 } }")
+    wrong(shapes and "shapes" or "kind", "shapes: the tables to be dealt, as { { rows, seeds }, ... }, such as { { 4, 5 } }")
   end
   for i, shape in ipairs(shapes) do
     if type(shape) ~= "table" or #shape ~= 2 or not whole(shape[1], 2, 100) or not whole(shape[2], LEAST_SEEDS, 1000) then

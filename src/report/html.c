@@ -56,6 +56,7 @@ void html_lines(const char *lines, FILE *out) {
 
 static const char *class_of(const char *cell) {
   static const char *const marks[][2] = {
+      {"kept", "good"},         {"broken", "bad"},       {"open", "open"},
       {"supported", "good"},    {"contradicted", "bad"}, {"undecided", "open"},
       {"out of reach", "open"}, {"failed", "bad"},       {"oom", "bad"},
       {"timeout", "bad"},       {"collapsed", "bad"},    {"interrupted", "open"},

@@ -448,6 +448,7 @@ const PlotKind plot_kinds[PLOT_KINDS] = {
 };
 
 bool plot_fits(const PlotKind *kind, const Result *result) {
+  if (result->self_test) return kind->of == PLOT_SELF_TEST;
   if (kind->of == PLOT_CLAIMS) return !result->plans && count_differences(result) > 0;
   return kind->of == (result->plans ? PLOT_PLANS : PLOT_RESULT);
 }

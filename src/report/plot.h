@@ -15,7 +15,13 @@ typedef struct PlotOf {
   int64_t run;          /* the bench run's number (src/store/bench_runs.h), 0: the newest */
 } PlotOf;
 
-typedef enum PlotSubject { PLOT_RESULT, PLOT_CLAIMS, PLOT_PLANS, PLOT_BENCH } PlotSubject;
+typedef enum PlotSubject {
+  PLOT_RESULT,
+  PLOT_CLAIMS,
+  PLOT_PLANS,
+  PLOT_SELF_TEST,
+  PLOT_BENCH
+} PlotSubject;
 
 /* A row of plots.def. path: the SVG. */
 typedef struct PlotKind {

@@ -10,6 +10,7 @@
 #include "src/report/coverage.h"
 #include "src/report/html.h"
 #include "src/report/plot.h"
+#include "src/report/self_test.h"
 #include "src/report/table.h"
 #include "src/store/field.h"
 
@@ -344,10 +345,14 @@ static void put_head(const Result *result, FILE *out) {
 }
 
 static void put_table(const Result *result, FILE *out) {
-  Sheet sheet = result->plans ? coverage_sheet(result) : table_sheet(result, TABLE_WHOLE);
-  html_sheet(&sheet, !result->plans, out);
+  Sheet sheet = result->plans       ? coverage_sheet(result)
+                : result->self_test ? self_test_sheet(result, SELF_TEST_WHOLE)
+                                    : table_sheet(result, TABLE_WHOLE);
+  html_sheet(&sheet, !result->plans && !result->self_test, out);
   sheet_free(&sheet);
-  char *notes = result->plans ? strdup(coverage_note) : captured(table_notes, result, "");
+  char *notes = result->plans
+                    ? strdup(coverage_note)
+                    : captured(result->self_test ? self_test_notes : table_notes, result, "");
   CHECK(notes, "no memory for notes");
   html_lines(notes, out);
   free(notes);

@@ -7,13 +7,14 @@
 #include "src/data/sets/json_text.h"
 #include "src/report/claim.h"
 #include "src/report/code_notes.h"
+#include "src/report/self_test.h"
 
 static json_t *text_or_null(const char *text) {
   return text ? json_name(text) : json_null();
 }
 
 static const char plans_sql[] =
-    "SELECT p.id AS plan_id, p.scale, p.dataset, p.device, p.notes,"
+    "SELECT p.id AS plan_id, p.scale, p.dataset, p.device, p.notes, p.self_test,"
     " e.table_no AS \"table\", e.name AS experiment, e.title, e.metric, e.model, e.axis"
     " FROM plans p JOIN experiments e ON e.id = p.experiment_id"
     " WHERE (e.name = ?1 OR CAST(e.table_no AS TEXT) = ?1 OR ?1 IS NULL)"
@@ -24,7 +25,7 @@ static const char plans_sql[] =
 /* The cells with the most trials of those that contain every trial of cells ?1 in the same row;
  * what looks were planned for stays what it is. */
 static const char larger_sql[] =
-    "SELECT q.id AS plan_id, q.notes FROM plans p JOIN plans q ON q.experiment_id = "
+    "SELECT q.id AS plan_id, q.notes, q.self_test FROM plans p JOIN plans q ON q.experiment_id = "
     "p.experiment_id AND q.scale = p.scale"
     "  AND q.dataset = p.dataset AND q.data_hash = p.data_hash AND q.device = p.device"
     " WHERE p.id = ?1 AND p.id NOT IN (SELECT plan_id FROM sequences) AND NOT EXISTS ("
@@ -38,7 +39,7 @@ static const char larger_sql[] =
 static const char smaller_sql[] =
     "WITH size AS (SELECT r.plan_id, count(*) AS cells FROM rows r JOIN cells c ON c.row_id = r.id"
     "  GROUP BY r.plan_id)"
-    " SELECT q.id AS plan_id, q.notes FROM plans p JOIN plans q ON q.experiment_id = "
+    " SELECT q.id AS plan_id, q.notes, q.self_test FROM plans p JOIN plans q ON q.experiment_id = "
     "p.experiment_id AND q.scale = p.scale"
     "  AND q.dataset = p.dataset AND q.data_hash = p.data_hash AND q.device = p.device"
     " JOIN size m ON m.plan_id = p.id JOIN size n ON n.plan_id = q.id AND n.cells < m.cells"
@@ -125,15 +126,25 @@ typedef struct PlanRow {
   int64_t plan_id;
   int table;
   const char *experiment, *title, *metric, *model, *axis, *scale, *dataset, *device, *notes;
+  const char *self_test; /* "": of another kind */
 } PlanRow;
 
-/* notes first: an experiment file's are a list, and read by themselves. */
-static const Column plan_columns[] = {
-    COLUMN(PlanRow, notes),      COLUMN(PlanRow, plan_id), COLUMN(PlanRow, table),
-    COLUMN(PlanRow, experiment), COLUMN(PlanRow, title),   COLUMN(PlanRow, metric),
-    COLUMN(PlanRow, model),      COLUMN(PlanRow, axis),    COLUMN(PlanRow, scale),
-    COLUMN(PlanRow, dataset),    COLUMN(PlanRow, device),  {0}};
-static const Column larger_columns[] = {COLUMN(PlanRow, plan_id), COLUMN(PlanRow, notes), {0}};
+/* notes first, and self_test: an experiment file's are lists, and read by themselves. */
+static const Column plan_columns[] = {COLUMN(PlanRow, notes),
+                                      COLUMN(PlanRow, self_test),
+                                      COLUMN(PlanRow, plan_id),
+                                      COLUMN(PlanRow, table),
+                                      COLUMN(PlanRow, experiment),
+                                      COLUMN(PlanRow, title),
+                                      COLUMN(PlanRow, metric),
+                                      COLUMN(PlanRow, model),
+                                      COLUMN(PlanRow, axis),
+                                      COLUMN(PlanRow, scale),
+                                      COLUMN(PlanRow, dataset),
+                                      COLUMN(PlanRow, device),
+                                      {0}};
+static const Column larger_columns[] = {
+    COLUMN(PlanRow, plan_id), COLUMN(PlanRow, notes), COLUMN(PlanRow, self_test), {0}};
 
 #define ENDED(name, as) COLUMN_AS(ResultRow, status[STATUS_##as], name)
 static const Column row_columns[] = {COLUMN(ResultRow, position),
@@ -339,7 +350,7 @@ static void compare_earlier(Result *r, const Result *earlier) {
 /* Each look at a table is another chance of a false verdict. */
 static bool find_earlier(Result *r, Store *store, Error *error) {
   Rows plans;
-  if (r->looks.found) return true; /* its looks are counted */
+  if (r->looks.found || r->self_test) return true; /* its looks are counted; it claims nothing */
   if (r->plans ||
       !rows_of(r, store, smaller_sql, NULL, larger_columns, sizeof(PlanRow), &plans, error))
     return r->plans;
@@ -355,6 +366,16 @@ static bool find_earlier(Result *r, Store *store, Error *error) {
   }
   rows_free(&plans);
   return good;
+}
+
+/* What the rows' figures come to. metric: another than the experiment's, or NULL. */
+static bool judge(Result *r, Store *store, const PlanRow *plan, const ResultChoice *choice,
+                  const char *metric, Error *error) {
+  if (metric && !use_metric(r, store, metric, error)) return false;
+  if (plan->self_test[0])
+    return self_test_load(store, r, plan->self_test, metric, &r->self_test, error);
+  if (metric) return true;
+  return result_judge(store, r, error) && (choice->alone || find_earlier(r, store, error));
 }
 
 bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *error) {
@@ -381,11 +402,9 @@ bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *
   bool good = choice->plan_id || row_of(r, store, larger_sql, larger_columns, &plan, NULL, error);
   r->plan_id = plan.plan_id;
   r->family.cases_fixed = choice->cases_fixed;
-  good =
-      good && add_figures(r, store, choice->metric, error) &&
-      code_judge(store, choice->home, r, error) &&
-      (other ? use_metric(r, store, choice->metric, error)
-             : result_judge(store, r, error) && (choice->alone || find_earlier(r, store, error)));
+  good = good && add_figures(r, store, choice->metric, error) &&
+         code_judge(store, choice->home, r, error) &&
+         judge(r, store, &plan, choice, other ? choice->metric : NULL, error);
   r->notes = json_loads(plan.notes, 0, NULL);
   if (good) *out = r;
   if (!good) result_free(r);
@@ -396,7 +415,7 @@ Result *result_of_file(const json_t *document) {
   Result *r = result_make();
   const json_t *rows = json_object_get(document, "rows");
   PlanRow head;
-  row_read(document, plan_columns + 1, &head);
+  row_read(document, plan_columns + 2, &head);
   json_array_append(r->texts, (json_t *)document);
   take_plan(r, &head);
   r->notes = json_incref(json_object_get(document, "notes"));
@@ -414,6 +433,7 @@ Result *result_of_file(const json_t *document) {
 void result_free(Result *r) {
   if (!r) return;
   for (int i = 0; i < 4; i++) rows_free(&r->held[i]);
+  self_test_free(r->self_test);
   json_decref(r->mixed_files);
   json_decref(r->notes);
   json_decref(r->others);

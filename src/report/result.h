@@ -107,7 +107,8 @@ typedef struct Result {
   bool plans;         /* of kind "plan": metric "plan" */
   ResultPoint *point; /* (points) */
   int points;
-  int comparisons; /* rows with an interval */
+  struct SelfTest *self_test; /* of kind "self_test", see self_test.h; else NULL */
+  int comparisons;            /* rows with an interval */
   ResultFamily family;
   ResultLooks looks;
   ResultTau tau; /* of rows with both numbers; value NaN: fewer than two */

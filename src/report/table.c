@@ -10,6 +10,8 @@
 #include "src/report/code_notes.h"
 #include "src/report/coverage.h"
 #include "src/report/quote.h"
+#include "src/report/self_test.h"
+#include "src/report/written.h"
 
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
 
@@ -296,6 +298,10 @@ void table_notes(const Result *result, const char *mark, FILE *out) {
   note_counts(result, mark, out);
   claim_notes(result, mark, out);
   note_collapsed(result, mark, out);
+  table_origin(result, mark, out);
+}
+
+void table_origin(const Result *result, const char *mark, FILE *out) {
   for (int i = 0; i < result->rows; i++) {
     const ResultRow *row = &result->row[i];
     if (row->builds < 2) continue;
@@ -408,43 +414,6 @@ static void print_csv(const Result *result, FILE *out) {
   sheet_free(&sheet);
 }
 
-static void print_tex(const Result *result, const Sheet *sheet, FILE *out) {
-  fputs("% needs \\usepackage{booktabs}\n% ", out);
-  table_head(result, "; ", out);
-  table_notes(result, "% ", out);
-  sheet_tex(sheet, true, out);
-}
-
-/* What print writes of a result with its second argument, to be freed. */
-static char *printed(void (*print)(const Result *, const char *, FILE *), const Result *result,
-                     const char *argument) {
-  char *text = NULL;
-  size_t bytes = 0;
-  FILE *memory = open_memstream(&text, &bytes);
-  CHECK(memory, "no memory for a table");
-  print(result, argument, memory);
-  CHECK(fclose(memory) == 0 && text, "no memory for a table");
-  return text;
-}
-
-static void put_markdown(const char *before, const char *line, const char *after, FILE *out) {
-  fputs(before, out);
-  quote_markdown(line, out);
-  fputs(after, out);
-}
-
-static void print_markdown(const Result *result, const Sheet *sheet, FILE *out) {
-  char *head = printed(table_head, result, "\n"), *notes = printed(table_notes, result, "");
-  put_markdown("**", strtok(head, "\n"), "**  \n", out);
-  put_markdown("", strtok(NULL, "\n"), "\n\n", out);
-  sheet_markdown(sheet, true, out);
-  fputc('\n', out);
-  for (char *line = strtok(notes, "\n"); line; line = strtok(NULL, "\n"))
-    put_markdown("- ", line, "\n", out);
-  free(head);
-  free(notes);
-}
-
 static void put_sheet(Sheet sheet, bool text_last, FILE *out) {
   if (sheet.rows > 1) sheet_text(&sheet, text_last, out);
   if (sheet.rows > 1) fputc('\n', out);
@@ -462,8 +431,8 @@ static void print_text(const Result *result, FILE *out) {
 }
 
 void table_print(const Result *result, const char *format, FILE *out) {
-  if (result->plans) {
-    coverage_print(result, format, out);
+  if (result->plans || result->self_test) {
+    (result->plans ? coverage_print : self_test_print)(result, format, out);
     return;
   }
   if (!strcmp(format, "json")) {
@@ -479,9 +448,6 @@ void table_print(const Result *result, const char *format, FILE *out) {
     return;
   }
   Sheet sheet = table_sheet(result, TABLE_WHOLE);
-  if (!strcmp(format, "tex"))
-    print_tex(result, &sheet, out);
-  else
-    print_markdown(result, &sheet, out);
+  table_written(result, &sheet, table_notes, format, out);
   sheet_free(&sheet);
 }

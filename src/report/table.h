@@ -19,5 +19,7 @@ Sheet table_sheet(const Result *result, TablePart part);
 Sheet table_labels(const Result *result);
 void table_head(const Result *result, const char *gap, FILE *out);
 void table_notes(const Result *result, const char *mark, FILE *out);
+/* Of the notes those that say what the figures come from. */
+void table_origin(const Result *result, const char *mark, FILE *out);
 
 #endif

@@ -39,8 +39,9 @@ Claim claim_judge(double paper, const Contrast *contrast, double adjusted, doubl
 
 /* All claims of a table at once: adjusted (count) by Holm, and what each comes to; the corrected
  * intervals' level. p (count) is contrast_claim's, with the contrast of each. */
-double family_judge(int count, const double *paper, const Contrast *contrast, const double *p,
-                    double *adjusted, Claim *claim);
+typedef double FamilyJudge(int count, const double *paper, const Contrast *contrast,
+                           const double *p, double *adjusted, Claim *claim);
+FamilyJudge family_judge;
 
 /* Of a claim that a row collapses: ended trials of the row, and how many of them collapsed. */
 Claim claim_collapse(int collapsed, int ended);

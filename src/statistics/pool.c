@@ -7,7 +7,7 @@
 #include "src/statistics/contrast.h"
 #include "src/statistics/student.h"
 
-const double pool_shares[POOL_QUANTILES] = {0, .05, .25, .5, .75, .95, 1};
+const double pool_shares[POOL_QUANTILES] = {0, .25, .5, .75, 1};
 static const double ALPHA = 0.05, NORMAL_95 = 1.959963984540054;
 
 static int take_figures(const Figures *figures, double *f) {

@@ -5,8 +5,8 @@
 
 #include "src/statistics/unit_figures.h"
 
-enum { POOL_QUANTILES = 7 };
-extern const double pool_shares[POOL_QUANTILES]; /* 0 .05 .25 .5 .75 .95 1 */
+enum { POOL_QUANTILES = 5 };
+extern const double pool_shares[POOL_QUANTILES]; /* 0 .25 .5 .75 1 */
 
 typedef struct Pool {
   int trials, collapsed; /* with a figure; without one, since they learned nothing */

@@ -86,7 +86,8 @@ static void judge_table(const Dealt *dealt, int table, const Figures *row, doubl
     dealt->tau[at + i] = power_tau(&contrast[i]);
     dealt->seen[at + i] = would_see(&contrast[i], paper[i] * apart, CLAIM_ALPHA / claims);
   }
-  family_judge(claims, paper, contrast, dealt->p + at, adjusted, dealt->claim + at);
+  FamilyJudge *judge = dealt->how->judge ? dealt->how->judge : family_judge;
+  judge(claims, paper, contrast, dealt->p + at, adjusted, dealt->claim + at);
   for (int i = 0; i < claims; i++)
     dealt->shown[table] = dealt->shown[table] || claim_is_decided(dealt->claim[at + i]);
 }

@@ -21,6 +21,7 @@ typedef struct Relabel {
   int rows, seeds; /* of a table; at least 2, SEEDS_VERDICT */
   int tables;
   bool cases_fixed;
+  FamilyJudge *judge; /* NULL: family_judge, as tables do; another one is put to the test */
 } Relabel;
 
 /* Shares are of 1. */
