@@ -118,19 +118,24 @@ static Claim reach(const ResultFamily *family, const ResultRow *row, Claim claim
 
 static void judge_claims(Result *result, const Contrast *pairs) {
   ResultFamily *family = &result->family;
-  double p[result->rows + 1], adjusted[result->rows + 1];
+  double p[result->rows + 1], adjusted[result->rows + 1], paper[result->rows + 1];
+  Contrast contrast_of[result->rows + 1];
+  Claim claim_of[result->rows + 1];
   Power power = power_of(family);
   int m = 0;
-  for (int i = 1; i < result->rows; i++)
-    if (claim_made(result->row[i].claimed)) p[m++] = result->row[i].p_claim;
-  holm_adjust(p, m, adjusted);
-  family->level = holm_level(adjusted, m, CLAIM_ALPHA);
+  for (int i = 1; i < result->rows; i++) {
+    if (!claim_made(result->row[i].claimed)) continue;
+    paper[m] = result->row[i].claimed;
+    contrast_of[m] = pairs[i];
+    p[m++] = result->row[i].p_claim;
+  }
+  family->level = family_judge(m, paper, contrast_of, p, adjusted, claim_of);
   for (int i = 1, k = 0; i < result->rows; i++) {
     ResultRow *row = &result->row[i];
     const Contrast *contrast = &pairs[i];
     if (!claim_made(row->claimed)) continue;
-    double corrected = adjusted[k++];
-    Claim claim = reach(family, row, claim_judge(row->claimed, contrast, corrected, CLAIM_ALPHA));
+    double corrected = adjusted[k];
+    Claim claim = reach(family, row, claim_of[k++]);
     family->decided += corrected <= CLAIM_ALPHA;
     if (claim != CLAIM_NONE) row->verdict = claim_names[claim];
     if (!isnan(family->sigma) && !family->folds)

@@ -6,8 +6,8 @@
 
 #include "src/report/result.h"
 #include "src/report/sheet.h"
-#include "src/statistics/pool.h"
 #include "src/statistics/relabel.h"
+#include "src/statistics/trial_pool.h"
 
 #include <stdio.h>
 

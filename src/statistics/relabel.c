@@ -6,9 +6,9 @@
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "src/statistics/pool.h"
 #include "src/statistics/power.h"
 #include "src/statistics/student.h"
+#include "src/statistics/trial_pool.h"
 
 static const uint64_t SEED = 1;
 static const double NORMAL_95 = 1.959963984540054;

@@ -1,7 +1,7 @@
 /* The figures of many trials of one configuration: how they lie, and whether they are of one
  * kind. */
-#ifndef STATISTICS_POOL_H
-#define STATISTICS_POOL_H
+#ifndef STATISTICS_TRIAL_POOL_H
+#define STATISTICS_TRIAL_POOL_H
 
 #include "src/statistics/unit_figures.h"
 

@@ -1,4 +1,4 @@
-#include "src/statistics/pool.h"
+#include "src/statistics/trial_pool.h"
 
 #include <math.h>
 #include <stddef.h>
