@@ -78,6 +78,24 @@ END
   [[ "$output" == *"estimate one of them"* ]]
 }
 
+@test "rows that are trained otherwise, too, are no ablation, and their table says so" {
+  export HARNESS_HOME="$root"
+  notes() { # FILE key=value ...
+    "$harness" run "$@" -n --json | python3 -c 'import json, sys
+print(*[note for note in json.load(sys.stdin)["notes"] if "ablation" in note], sep="\n", end="")'
+  }
+  [ "$(notes "$root/experiments/hippocampus.lua" data=phantom)" = \
+    "MaskMed against nnU-Net: trained otherwise, too (steps 2000 and 1500, lr 0.3 and 0.2), so this is no ablation" ]
+  [[ "$(notes "$root/experiments/acdc.lua" data=phantom)" == *"no ablation" ]]
+  for name in lr_ratio query_count modules; do
+    [ -z "$(notes "$root/experiments/$name.lua")" ]
+  done
+  # the training alone, the network alone, what changes no number
+  echo 'return { title = "A", rows = { { key = "a", set = {} }, { key = "b", set = { lr = 0.1, optimizer = "adamw" } },
+    { key = "c", set = { lr = 0.1, optimizer = "adamw", bridge = "none", threads = 2, mirror_tta = true } } } }' >a.lua
+  [ -z "$(notes a.lua)" ]
+}
+
 @test "the paper's own list is complete: every experiment of the folder is in it" {
   export HARNESS_HOME="$root"
   for file in "$root"/experiments/*.lua; do

@@ -1,5 +1,6 @@
 -- From an experiment's table and "key=value" overrides to what is run: rows, cells, resolved
 -- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
+local ablation_notes = require "harness.ablation"
 local add_first_identity = require "harness.first_identity"
 local models = require "harness.model"
 local named = require "harness.named_models"
@@ -318,6 +319,7 @@ local function add_model(document, paper, model)
   document.model = names == "" and model.name or names .. " + " .. model.name
 end
 
+-- Returns what the row came to: its configuration and model.
 local function add_row(document, experiment, parsed, scale, row, paper, home)
   local config, model, given = resolve(experiment, parsed, scale, row)
   local plans = experiment.kind == "plan"
@@ -343,7 +345,10 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
       document.cells[#document.cells + 1] = { row = #document.rows - 1, seed = seed, fold = fold, config = cell }
     end
   end
+  return { config = config, model = model }
 end
+
+local function joined(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
 
 -- Of lua/experiment.c: machine.load(path, shown) runs a model's file; read_plan(dir) is the table of dir/plan.json, nil
 -- without one; folder_name(dir) is what "." is called; whole_path(path) is nil where no file is.
@@ -364,13 +369,15 @@ return function(experiment, typed, file, source, home, of_machine)
     model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
     ["until"] = seeds.until_decided(experiment, parsed),
   }
+  local resolved = {}
   if parsed.values.tf32 and document.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
   for _, scale in ipairs(scales) do
     local rows, replaced = rows_of(experiment, parsed, scale)
     local before = document.overridden or {}
     if #replaced > 0 then document.overridden = table.move(replaced, 1, #replaced, #before + 1, before) end
-    for _, row in ipairs(rows) do add_row(document, experiment, parsed, scale, row, paper, home) end
+    for _, row in ipairs(rows) do resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home) end
   end
+  if not experiment.kind then document.notes = joined(document.notes, ablation_notes(document.rows, resolved)) end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
   document.self_test = self_test.settle(experiment, parsed, document)
   document.evaluation = models.evaluation()

@@ -1,0 +1,45 @@
+-- Rows that differ in how they are trained besides in what they are: what lies between them is no ablation, and the notes below
+-- their table say so.
+local options = require "harness.options"
+local flat_text = require("harness.values").flat_text
+
+-- Of the options of every experiment: what a trial is run with, and the same numbers come out.
+local ASIDE = { data = true, plan = true, fold = true, model = true, save_every = true, threads = true, tf32 = true,
+  recompute = true, collapse_dice = true, collapse_at = true }
+
+local function equal(a, b, key) return flat_text(a.config[key]) == flat_text(b.config[key]) end
+
+local function networks_differ(a, b)
+  if a.model ~= b.model then return true end
+  for key, option in pairs(a.model.by_name) do
+    if not option.evaluation and not equal(a, b, key) then return true end
+  end
+  return false
+end
+
+-- "steps 2000 and 1500, lr 0.3 and 0.2"; nil where they are trained alike.
+local function trainings_differ(a, b)
+  local parts = {}
+  for _, option in ipairs(options) do
+    local key = option.name
+    local counts = not ASIDE[key] and not option.evaluation and not key:find("^phantom_")
+    if counts and not equal(a, b, key) then
+      parts[#parts + 1] = ("%s %s and %s"):format(key, flat_text(a.config[key]), flat_text(b.config[key]))
+    end
+  end
+  return #parts > 0 and table.concat(parts, ", ") or nil
+end
+
+-- rows: the document's; resolved: { config, model } of each. Each row is asked against the one that it is compared with.
+return function(rows, resolved)
+  local notes = {}
+  for i, row in ipairs(rows) do
+    local other = row.against and row.against + 1 or i - 1
+    local how = other > 0 and networks_differ(resolved[i], resolved[other]) and trainings_differ(resolved[i], resolved[other])
+    if how then
+      notes[#notes + 1] = ("%s against %s: trained otherwise, too (%s), so this is no ablation"):format(row.label, rows[other].label,
+        how)
+    end
+  end
+  return notes
+end
