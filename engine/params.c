@@ -16,6 +16,10 @@ Init init_xavier(int64_t fan_in, int64_t fan_out) {
   return (Init){.kind = INIT_UNIFORM, .a = sqrt(6 / (double)(fan_in + fan_out))};
 }
 
+Init init_torch_linear(int64_t fan_in) {
+  return (Init){.kind = INIT_UNIFORM, .a = 1 / sqrt((double)fan_in)};
+}
+
 Params *params_make(DType real) {
   static const char *const first[FIRST_GROUPS] = {"cnn", "transformer"};
   Params *params = calloc(1, sizeof *params);

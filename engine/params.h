@@ -51,6 +51,8 @@ typedef struct Init {
 
 Init init_kaiming(int64_t fan_in, double slope);   /* normal, nnU-Net's rule */
 Init init_xavier(int64_t fan_in, int64_t fan_out); /* uniform */
+/* PyTorch's for nn.Linear, weight and bias: uniform within 1 / sqrt(fan_in). */
+Init init_torch_linear(int64_t fan_in);
 
 /* What a new parameter is, beside its name and shape. */
 typedef struct ParamAs {

@@ -92,15 +92,22 @@ static Value *with_position(Graph *graph, Value *x, Value *position) {
   return position ? apply(graph, OP_add, NULL, x, position) : x;
 }
 
-Value *attention_layer(Graph *graph, const char *name, int heads, Value *q, Value *q_position,
-                       Value *k, Value *k_position, Value *v, Value *mask, bool naive) {
+/* One of attention's three projections, E -> E. */
+static Value *projection(Graph *graph, const char *name, AttentionInit init, Value *x, int width) {
+  if (!x) return NULL;
+  Init weight = init_xavier(tensor_last(&x->tensor), init == ATTENTION_PACKED ? 3 * width : width);
+  return linear_layer_init(graph, name, x, width, ACT_NONE, GROUP_TRANSFORMER, weight, (Init){0});
+}
+
+Value *attention_layer(Graph *graph, const char *name, AttentionWay way, Value *q,
+                       Value *q_position, Value *k, Value *k_position, Value *v, Value *mask) {
   if (!q) return NULL;
   int width = (int)tensor_last(&q->tensor);
   graph_push(graph, "%s", name);
-  q = linear_layer(graph, "query", with_position(graph, q, q_position), width, ACT_NONE);
-  k = linear_layer(graph, "key", with_position(graph, k, k_position), width, ACT_NONE);
-  v = linear_layer(graph, "value", v, width, ACT_NONE);
-  AttentionOptions options = {.heads = heads, .naive = naive};
+  q = projection(graph, "query", way.init, with_position(graph, q, q_position), width);
+  k = projection(graph, "key", way.init, with_position(graph, k, k_position), width);
+  v = projection(graph, "value", way.init, v, width);
+  AttentionOptions options = {.heads = way.heads, .naive = way.naive};
   Value *in[] = {q, k, v, mask};
   Value *context = graph_op(graph, OP_attention, &options, mask ? 4 : 3, in);
   context = linear_layer(graph, "output", context, width, ACT_NONE);

@@ -39,11 +39,24 @@ typedef enum NormPlace {
 Value *sublayer_in(Graph *graph, const char *name, NormPlace norm, Value *x);
 Value *sublayer_out(Graph *graph, const char *name, NormPlace norm, Value *x, Value *f);
 
+/* How the projections of queries, keys and values start: Xavier-uniform, each by its own E outputs,
+ * or as the one matrix (3E, E) that nn.MultiheadAttention keeps them in, which makes them 1/sqrt(2)
+ * as large and the scores half. */
+typedef enum AttentionInit { ATTENTION_SEPARATE, ATTENTION_PACKED } AttentionInit;
+#define ATTENTION_INIT_CHOICES "separate|packed"
+#define ATTENTION_INIT_DOC                                                                         \
+  "how query, key and value projections start: separate: Xavier of each E -> E; packed: of the "   \
+  "three as one E -> 3E, as nn.MultiheadAttention has them (Mask2Former, DETR)"
+
+typedef struct AttentionWay {
+  int heads;
+  bool naive; /* score matrices are stored (op attention) */
+  AttentionInit init;
+} AttentionWay;
 /* Multi-head attention with its projections: queries from q (+ q_position), keys from k (+
- * k_position), values from v; mask logits as op attention's, or NULL. Positions may be NULL. naive:
- * score matrices are stored (op attention). */
-Value *attention_layer(Graph *graph, const char *name, int heads, Value *q, Value *q_position,
-                       Value *k, Value *k_position, Value *v, Value *mask, bool naive);
+ * k_position), values from v; mask logits as op attention's, or NULL. Positions may be NULL. */
+Value *attention_layer(Graph *graph, const char *name, AttentionWay way, Value *q,
+                       Value *q_position, Value *k, Value *k_position, Value *v, Value *mask);
 
 /* Two linear layers with ReLU as a residual sub-layer. */
 Value *feed_forward(Graph *graph, const char *name, Value *x, int hidden, NormPlace norm);

@@ -5,7 +5,7 @@
 
 typedef struct StandardOptions {
   BridgeOptions common;
-  int attention;
+  int attention, attention_init;
 } StandardOptions;
 
 enum { ATTENTION_TILED, ATTENTION_NAIVE };
@@ -14,13 +14,17 @@ static const Option options_table[] = {
     BRIDGE_OPTIONS(StandardOptions, 3),
     {"attention", OPTION_CHOICE, offsetof(StandardOptions, attention), ATTENTION_TILED, 0, 0,
      "tiled|naive", NULL, "tiled: no score matrix is stored; naive: all of them are"},
+    {"attention_init", OPTION_CHOICE, offsetof(StandardOptions, attention_init), ATTENTION_SEPARATE,
+     0, 0, ATTENTION_INIT_CHOICES, NULL, ATTENTION_INIT_DOC},
     {0}};
 
 static Value *self_attention(Graph *graph, const void *options, const Bridge *b, Value *x,
                              Value *position) {
   const StandardOptions *o = options;
-  return attention_layer(graph, "self", b->o->heads, x, position, x, position, x, NULL,
-                         o->attention == ATTENTION_NAIVE);
+  AttentionWay way = {.heads = b->o->heads,
+                      .naive = o->attention == ATTENTION_NAIVE,
+                      .init = (AttentionInit)o->attention_init};
+  return attention_layer(graph, "self", way, x, position, x, position, x, NULL);
 }
 
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {

@@ -37,9 +37,11 @@ const Module module_object_queries = {
 };
 
 typedef struct EmbeddingOptions {
-  int width, layers;
+  int width, layers, init;
   double gain;
 } EmbeddingOptions;
+
+enum { EMBEDDING_XAVIER, EMBEDDING_LINEAR };
 
 static const Option embedding_options[] = {
     {"width", OPTION_INT, offsetof(EmbeddingOptions, width), 0, 1, 4096, NULL, NULL,
@@ -48,22 +50,32 @@ static const Option embedding_options[] = {
      "linear layers, ReLU between"},
     {"gain", OPTION_FLOAT, offsetof(EmbeddingOptions, gain), 1, 0, 100, NULL, NULL,
      "factor on the last layer's initial weights"},
+    {"init", OPTION_CHOICE, offsetof(EmbeddingOptions, init), EMBEDDING_XAVIER, 0, 0,
+     "xavier|linear", NULL,
+     "how the layers start: xavier: uniform by Xavier, no bias; linear: as nn.Linear does, weights "
+     "and biases uniform within 1/sqrt(inputs)"},
     {0}};
+
+static Value *embedding_layer(Graph *graph, int layer, Value *x, int width, Activation activation,
+                              int init, double gain) {
+  if (!x) return NULL;
+  char name[16];
+  int64_t ins = tensor_last(&x->tensor);
+  bool linear = init == EMBEDDING_LINEAR;
+  Init weight = linear ? init_torch_linear(ins) : init_xavier(ins, width);
+  Init bias = linear ? weight : (Init){0};
+  weight.a *= gain;
+  snprintf(name, sizeof name, "%d", layer);
+  return linear_layer_init(graph, name, x, width, activation, GROUP_TRANSFORMER, weight, bias);
+}
 
 static void build_embedding(Graph *graph, const void *options, const Values *in, Values *out) {
   const EmbeddingOptions *o = options;
   int hidden = (int)tensor_last(&in->v[0]->tensor);
   Value *x = in->v[0];
-  char name[16];
-  for (int i = 0; i < o->layers - 1; i++) {
-    snprintf(name, sizeof name, "%d", i);
-    x = linear_layer(graph, name, x, hidden, ACT_RELU);
-  }
-  snprintf(name, sizeof name, "%d", o->layers - 1);
-  Init weight = init_xavier(hidden, o->width);
-  weight.a *= o->gain;
-  out->v[out->count++] =
-      linear_layer_init(graph, name, x, o->width, ACT_NONE, GROUP_TRANSFORMER, weight, (Init){0});
+  int last = o->layers - 1;
+  for (int i = 0; i < last; i++) x = embedding_layer(graph, i, x, hidden, ACT_RELU, o->init, 1);
+  out->v[out->count++] = embedding_layer(graph, last, x, o->width, ACT_NONE, o->init, o->gain);
 }
 
 const Module module_embedding = {

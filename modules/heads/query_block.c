@@ -4,7 +4,7 @@
 #include "modules/layers.h"
 
 typedef struct BlockOptions {
-  int heads, ffn, blocks, norm, mask_resize;
+  int heads, ffn, blocks, norm, mask_resize, attention_init;
   Ints key_grid;
 } BlockOptions;
 
@@ -22,6 +22,8 @@ static const Option options_table[] = {
      "max|trilinear", NULL, "how a mask becomes coarser as attention prior; finer: trilinear"},
     {"key_grid", OPTION_INTS, offsetof(BlockOptions, key_grid), 0, 1, 4096, NULL, "",
      "D,H,W grid to which the feature is average-pooled as key and value; none: as it is"},
+    {"attention_init", OPTION_CHOICE, offsetof(BlockOptions, attention_init), ATTENTION_SEPARATE, 0,
+     0, ATTENTION_INIT_CHOICES, NULL, ATTENTION_INIT_DOC},
     {0}};
 
 /* How many voxels of x fall into one cell of the grid, per axis; false when it does not divide. */
@@ -58,12 +60,12 @@ static Value *prior_on(Graph *graph, const BlockOptions *o, Value *prior, const 
 static Value *block(Graph *graph, const BlockOptions *o, Value *x, Value *x_position, Value *keys,
                     Value *key_position, Value *mask) {
   NormPlace norm = (NormPlace)o->norm;
+  AttentionWay way = {.heads = o->heads, .init = (AttentionInit)o->attention_init};
   Value *f = sublayer_in(graph, "cross.norm", norm, x);
-  f = attention_layer(graph, "cross", o->heads, f, x_position, keys, key_position, keys, mask,
-                      false);
+  f = attention_layer(graph, "cross", way, f, x_position, keys, key_position, keys, mask);
   x = sublayer_out(graph, "cross.norm", norm, x, f);
   f = sublayer_in(graph, "self.norm", norm, x);
-  f = attention_layer(graph, "self", o->heads, f, x_position, f, x_position, f, NULL, false);
+  f = attention_layer(graph, "self", way, f, x_position, f, x_position, f, NULL);
   x = sublayer_out(graph, "self.norm", norm, x, f);
   return feed_forward(graph, "ffn", x, o->ffn, norm);
 }

@@ -256,7 +256,8 @@ VARIANTS = {
 
 def start(models, backend):
     """The weights before training, as declared."""
-    options = {**model.SMALL, "jitter": 0, "hidden": 48, "heads": 8, "points": 3, "bridge_zero_init": True}
+    options = {**model.SMALL, "jitter": 0, "hidden": 48, "heads": 8, "points": 3, "bridge_zero_init": True,
+               "head_init": "xavier", "attention_init": "separate"}
     scene = model.scene(options)
     run, plain = models.run(backend, scene, **options), models.run(backend, scene, **{**options, "bridge": "none"})
     w = run.weights

@@ -46,6 +46,7 @@ def main():
     import peers
     import pytorch_names
     import random_shapes
+    import starts
     import unet
     import updates
 
@@ -54,7 +55,7 @@ def main():
     for group in (layers, attention, losses, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
-    for group in (unet, maskmed, peers, pytorch_names):
+    for group in (unet, maskmed, peers, starts, pytorch_names):
         group.run(model.Models(arguments.models), report, backends)
     updates.run(updates.Updates(arguments.updates), report)
     report.demand(arguments.ops or all_ops() + updates.names_of("optimizer") + updates.names_of("rate_schedule"))

@@ -25,8 +25,18 @@ local function attend(m, c, state, feature, name)
   state.queries, normed = m.query_block {
     feature, state.queries, state.position, c.masked_attention and state.prior or nil, name = name, heads = c.heads,
     ffn = c.ffn, blocks = c.blocks, norm = c.head_norm, key_grid = c.key_grid, mask_resize = c.mask_resize,
+    attention_init = c.attention_init,
   }
   return normed
+end
+
+-- Factors on the start of an embedding's last layer. Where logits are sums over queries (Eq. 3 and 4), classes start at
+-- 1/sqrt(queries) of their usual size: otherwise the first softmax saturates. Masks start alike in all heads (Eq. 4 and 5);
+-- only Xavier's, several times larger, are made smaller where such a sum follows.
+local function class_gain(c, kind) return kind.classes == "attention" and (c.queries * c.classes) ^ -0.5 or 1 end
+
+local function mask_gain(c, kind, channels)
+  return c.head_init == "xavier" and kind.classes == "attention" and channels ^ -0.5 or 1
 end
 
 -- One decoder stage: mask logits, and class embeddings where they are kept apart. What is embedded is shown
@@ -44,8 +54,8 @@ local function stage(m, c, kind, state, feature, name)
     extra.mask_weight = weight
   else
     extra.mask_embedding = m.embedding {
-      normed, width = feature.channels, layers = c.mask_layers, name = name .. ".mask_embedding",
-      gain = kind.classes == "attention" and feature.channels ^ -0.5 or 1,
+      normed, width = feature.channels, layers = c.mask_layers, name = name .. ".mask_embedding", init = c.head_init,
+      gain = mask_gain(c, kind, feature.channels),
     }
     masks = m.op.matmul { feature, extra.mask_embedding }
   end
@@ -56,12 +66,10 @@ local function stage(m, c, kind, state, feature, name)
     logits, extra.class_weight = m.point_wise_head { masks, classes = c.classes, name = name .. ".class_embedding" }
     return logits
   end
-  -- Where logits are sums over queries, weights start at 1/sqrt(queries) of their usual size: otherwise the
-  -- first softmax saturates.
   local decoupled = kind.classes == "decoupled"
   extra.class_embedding = m.embedding {
     normed, width = c.classes + (decoupled and 1 or 0), layers = c.class_layers, name = name .. ".class_embedding",
-    gain = decoupled and 1 or (c.queries * c.classes) ^ -0.5,
+    init = c.head_init, gain = class_gain(c, kind),
   }
   if decoupled then return masks, extra.class_embedding end
   return m.op.matmul { masks, extra.class_embedding, transpose = false }
@@ -83,8 +91,12 @@ local function build(m, c)
   for i, feature in ipairs(features) do
     masks[i], classes[i] = stage(m, c, kind, state, feature, "head.stage" .. i)
   end
-  local result = kind.classes == "decoupled" and deep.mask_classification(m, c, masks, classes)
-    or deep.voxel_classification(m, c, masks, c.batch_dice)
+  local result
+  if kind.classes == "decoupled" then
+    result = deep.mask_classification(m, c, masks, classes, { drop_lowest = c.drop_lowest == "yes", mask_loss_at = c.mask_loss_at })
+  else
+    result = deep.voxel_classification(m, c, masks, { drop_lowest = c.drop_lowest ~= "no", batch_dice = c.batch_dice })
+  end
   result.extra = state.extra
   return result
 end
@@ -98,14 +110,14 @@ return {
     { name = "head", type = "choice", default = "decoupled",
       choices = { "point_wise", "mlp_class", "attention_class", "attention_both", "decoupled" },
       doc = "Figure 1 b-f: where masks and classes come from; decoupled: MaskMed's" },
-    queries.options,
+    queries.options, queries.init { head = { "attention_class", "attention_both", "decoupled" } },
     { name = "larger_decoder", type = "bool", default = false, before = false, with = { head = "point_wise" },
       doc = "the decoder has as many parameters more as a decoupled head of these options would (Table 3's control)" },
     { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },
     { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
     { name = "blocks", of = "query_block.blocks" },
     { name = "mask_resize", of = "query_block.mask_resize" },
-    deep.options,
+    deep.options, deep.stages,
     deep.batch_dice { head = { "point_wise", "mlp_class", "attention_class", "attention_both" } },
   },
   check = function(c) return c.head == "decoupled" and deep.check_masks(c, "model=maskmed head=decoupled") or nil end,

@@ -8,7 +8,7 @@ local function build(m, c, scales)
     ffn = c.ffn, norm = c.bridge_norm, zero_init = c.bridge_zero_init,
   }
   if c.bridge == "standard" then
-    options.query_scales, options.attention = c.standard_scales, c.attention
+    options.query_scales, options.attention, options.attention_init = c.standard_scales, c.attention, c.attention_init
     return m.standard_bridge(options)
   end
   options.points, options.points_total = c.points, c.points_total
@@ -20,7 +20,7 @@ return {
   options = {
     { name = "bridge", type = "choice", default = "fsad", choices = { "none", "standard", "deformable", "fsad" },
       doc = "what fuses the encoder's features: nothing, self-attention, deformable attention over the query scales, FSAD" },
-    transformer.options,
+    transformer.options, transformer.attention,
     { name = "points", of = "fsad_bridge.points" },
     { name = "bridge_layers", of = "fsad_bridge.layers", quick = 1 },
     { name = "query_scales", of = "fsad_bridge.query_scales", quick = 3, small = 3 },

@@ -5,4 +5,8 @@ return {
     { name = "heads", of = "fsad_bridge.heads" },
     { name = "ffn", of = "fsad_bridge.ffn", quick = 96, small = 384 },
   },
+  -- Of what has attention, its own row: a model that takes the widths alone has none.
+  attention = {
+    { name = "attention_init", of = "query_block.attention_init", default = "packed", before = "separate" },
+  },
 }
