@@ -150,6 +150,7 @@ typedef struct MaskLossOptions {
  * smooth); sums (N, C, 3): sum p, sum p t, sum t, kept for backward. */
 typedef struct VoxelLossOptions {
   int batch;     /* sums run over the batch */
+  int binary;    /* in place of the cross-entropy every class's binary one, mean over classes */
   double smooth; /* 1e-5 */
 } VoxelLossOptions;
 

@@ -4,10 +4,13 @@
  *   ce   = 1/V sum_v log sum_c e^{x_vc} - x_{v,label}
  *   dice = 1 - mean over classes c >= 1 (and samples, unless batch) of
  *          (2 sum p t + s) / (sum p + sum t + s)
- * with sums over the voxels of a sample (batch: of all). */
+ * with sums over the voxels of a sample (batch: of all). binary: each class against the rest,
+ *   ce   = -1/(V C) sum_vc t log p + (1 - t) log(1 - p)     (MaskMed Eq. 1-4: BCE of the softmax)
+ * where 1 - p is summed of the others, and is at least the smallest float. */
 #include "kernels/cpu/dice_sums.h"
 #include "kernels/options.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -15,6 +18,10 @@ static const Option options[] = {{"batch", OPTION_BOOL, offsetof(VoxelLossOption
                                   NULL, NULL, "Dice's sums run over the batch"},
                                  {"smooth", OPTION_FLOAT, offsetof(VoxelLossOptions, smooth), 1e-5,
                                   0, 1e6, NULL, NULL, "added above and below in the Dice ratio"},
+                                 {"binary", OPTION_BOOL, offsetof(VoxelLossOptions, binary), 0, 0,
+                                  1, NULL, NULL,
+                                  "binary cross-entropy of every class's softmax, mean over the "
+                                  "classes, in place of cross-entropy"},
                                  {0}};
 
 enum { IN_LOGITS, IN_LABELS };
@@ -73,6 +80,21 @@ static void class_sums(const Call *call, int64_t n, int64_t c, double *sums) {
   }
 }
 
+/* 1 - p of class c. */
+static double of_others(const REAL *x, int64_t classes, int64_t c, double log_sum) {
+  double sum = 0;
+  for (int64_t k = 0; k < classes; k++) sum += k == c ? 0 : exp(x[k] - log_sum);
+  return fmax(sum, (double)FLT_MIN);
+}
+
+/* A voxel's share of V ce. */
+static double cross_entropy(const REAL *x, int64_t classes, int32_t label, bool binary) {
+  double log_sum = log_sum_exp(x, classes), own = log_sum - x[label], others = 0;
+  for (int64_t c = 0; binary && c < classes; c++)
+    others -= c == label ? 0 : log(of_others(x, classes, c, log_sum));
+  return binary ? (own + others) / (double)classes : own;
+}
+
 static void forward(const Call *call) {
   const VoxelLossOptions *o = call->options;
   const int32_t *label = call->in[IN_LABELS].data;
@@ -82,7 +104,7 @@ static void forward(const Call *call) {
   double ce = 0;
   for (int64_t v = 0; v < rows; v++)
     if (is_known(label[v], classes))
-      ce += log_sum_exp(x + v * classes, classes) - x[v * classes + label[v]];
+      ce += cross_entropy(x + v * classes, classes, label[v], o->binary);
   for (int64_t i = 0; i < samples * classes; i++) {
     double sums[SUMS] = {0};
     class_sums(call, i / classes, i % classes, sums);
@@ -106,6 +128,18 @@ static double dice_slope(const Call *call, int64_t n, int64_t c, bool target) {
   return (r.above / (r.below * r.below) - 2 * target / r.below) / count;
 }
 
+/* Derivative of V ce with respect to x_k. With g_c = p_c times that with respect to p_c, -1 for the
+ * label and p_c / (1 - p_c) for others: g_k - p_k sum g. */
+static double ce_slope(const REAL *x, int64_t classes, int64_t k, int32_t label, bool binary) {
+  double log_sum = log_sum_exp(x, classes), p = exp(x[k] - log_sum);
+  if (!binary) return p - (k == label);
+  double others = of_others(x, classes, k, log_sum), slope = k == label ? -others : p;
+  for (int64_t c = 0; c < classes; c++)
+    if (c != k)
+      slope -= c == label ? -p : p * (exp(x[c] - log_sum) / of_others(x, classes, c, log_sum));
+  return slope / (double)classes;
+}
+
 static void backward(const Call *call) {
   const int32_t *label = call->in[IN_LABELS].data;
   const REAL *x = call->in[IN_LOGITS].data;
@@ -114,6 +148,7 @@ static void backward(const Call *call) {
   int64_t rows = tensor_rows(&call->in[IN_LOGITS]), voxels = rows / call->in[IN_LOGITS].dim[0];
   double from_ce = scalar_gradient(call, OUT_CE) / known_voxels(call);
   double from_dice = scalar_gradient(call, OUT_DICE);
+  bool binary = ((const VoxelLossOptions *)call->options)->binary;
   for (int64_t v = 0; dx && v < rows; v++, x += classes, dx += classes) {
     double log_sum = log_sum_exp(x, classes), mean = 0;
     bool known = is_known(label[v], classes);
@@ -121,7 +156,8 @@ static void backward(const Call *call) {
       mean += exp(x[c] - log_sum) * dice_slope(call, v / voxels, c, label[v] == c);
     for (int64_t c = 0; c < classes; c++) {
       double p = exp(x[c] - log_sum), slope = dice_slope(call, v / voxels, c, label[v] == c);
-      dx[c] = (REAL)(known * (from_ce * (p - (label[v] == c)) + from_dice * p * (slope - mean)));
+      double ce = known ? ce_slope(x, classes, c, label[v], binary) : 0;
+      dx[c] = (REAL)(known * (from_ce * ce + from_dice * p * (slope - mean)));
     }
   }
 }

@@ -5,6 +5,7 @@
 #include "kernels/cpu/softmax_tile.h"
 #include "kernels/options.h"
 
+#include <float.h>
 #include <omp.h>
 #include <string.h>
 
@@ -110,8 +111,59 @@ static inline float cross_entropy(const int32_t *restrict label, const float *re
   return total;
 }
 
+/* ---- binary: each class against the rest ------------------------------------------------------
+ */
+
+/* e becomes p; of each voxel the sum of those that are at most a half: no more than one is above,
+ * and its 1 - p is made of the others. */
+static inline void tile_probabilities(float *restrict tile, int classes, const float *restrict sum,
+                                      float *restrict small) {
+  float scale[TILE];
+#pragma omp simd
+  for (int v = 0; v < TILE; v++) scale[v] = 1.f / sum[v], small[v] = 0;
+  for (int c = 0; c < classes; c++)
+#pragma omp simd
+    for (int v = 0; v < TILE; v++) {
+      float p = tile[c * TILE + v] * scale[v];
+      tile[c * TILE + v] = p;
+      small[v] += p > .5f ? 0.f : p;
+    }
+}
+
+/* 1 - p out of p and the small classes' share. */
+SIMD_INLINE float others_of(float p, float small) {
+  float q = p > .5f ? small : 1.f - p;
+  return q > FLT_MIN ? q : FLT_MIN;
+}
+
+/* -log(1 - p), to a float's own precision for small p, too. */
+SIMD_INLINE float others_loss(float p, float small) {
+  float q = others_of(p, small), step = 1.f - q;
+  float exact = -simd_log(q) * (p / (step > 0.f ? step : 1.f));
+  return p > .5f ? -simd_log(q) : step > 0.f ? exact : p;
+}
+
+/* Sum over the voxels of -log(1 - p) of all classes but the label's; e in the tile becomes p. */
+static inline float others_entropy(float *restrict tile, int classes, const int32_t *restrict label,
+                                   const float *restrict sum) {
+  float small[TILE], loss[TILE], total = 0;
+  tile_probabilities(tile, classes, sum, small);
+#pragma omp simd
+  for (int v = 0; v < TILE; v++) loss[v] = 0;
+  for (int c = 0; c < classes; c++)
+#pragma omp simd
+    for (int v = 0; v < TILE; v++) {
+      float l = others_loss(tile[c * TILE + v], small[v]);
+      loss[v] += label[v] == c ? 0.f : l;
+    }
+#pragma omp simd reduction(+ : total)
+  for (int v = 0; v < TILE; v++) total += label[v] < 0 ? 0.f : loss[v];
+  return total;
+}
+
 static void part_forward(const Call *call, const Work *w, int64_t n, int piece) {
   double *part = w->parts + (size_t)(n * MASK_PARTS + piece) * part_doubles(w);
+  bool binary = ((const VoxelLossOptions *)call->options)->binary;
   float *tile = thread_tile(w);
   int64_t at, last;
   memset(part, 0, part_doubles(w) * sizeof *part);
@@ -125,7 +177,10 @@ static void part_forward(const Call *call, const Work *w, int64_t n, int piece) 
     for (int v = 0; v < TILE; v++) scale[v] = voxels.label[v] < 0 ? 0.f : 1.f / sum[v];
     for (int c = 0; c < w->classes; c++)
       class_sums(tile + c * TILE, scale, voxels.label, c, part + c * SUMS);
-    part[SUMS * w->classes] += (double)cross_entropy(voxels.label, own, top, sum);
+    double ce = (double)cross_entropy(voxels.label, own, top, sum);
+    if (binary)
+      ce = (ce + (double)others_entropy(tile, w->classes, voxels.label, sum)) / w->classes;
+    part[SUMS * w->classes] += ce;
   }
 }
 
@@ -197,10 +252,46 @@ static inline void tile_backward(float *restrict tile, const float *restrict sum
   }
 }
 
+/* tile_backward for binary. With g_c, -1 of the label and p / (1 - p) of others, the cross-entropy
+ * gives g_k - p_k sum g: for the class above half only by what the others have, since its g may be
+ * huge. ce: per class. */
+static inline void binary_backward(float *restrict tile, const float *restrict sum,
+                                   const int32_t *restrict label, int classes, const float *a,
+                                   const float *b, float ce) {
+  float small[TILE], large[TILE], rest[TILE], mean[TILE];
+  tile_probabilities(tile, classes, sum, small);
+#pragma omp simd
+  for (int v = 0; v < TILE; v++) large[v] = rest[v] = mean[v] = 0;
+  for (int c = 0; c < classes; c++) {
+    float *restrict p = tile + c * TILE;
+#pragma omp simd
+    for (int v = 0; v < TILE; v++) {
+      bool target = label[v] == c;
+      float g = target ? -1.f : p[v] / others_of(p[v], small[v]);
+      large[v] += p[v] > .5f ? g : 0.f;
+      rest[v] += p[v] > .5f ? 0.f : g;
+      mean[v] += p[v] * (a[c] - (target ? b[c] : 0.f));
+    }
+  }
+  for (int c = 0; c < classes; c++) {
+    float *restrict p = tile + c * TILE;
+#pragma omp simd
+    for (int v = 0; v < TILE; v++) {
+      bool target = label[v] == c;
+      float q = others_of(p[v], small[v]), g = target ? -1.f : p[v] / q;
+      float from_others = p[v] > .5f ? rest[v] : large[v] + (rest[v] - g);
+      float slope = ce * ((target ? -q : p[v]) - p[v] * from_others) +
+                    p[v] * (a[c] - (target ? b[c] : 0.f) - mean[v]);
+      p[v] = label[v] < 0 ? 0.f : slope;
+    }
+  }
+}
+
 static void part_backward(const Call *call, const Work *w, int64_t n, int piece) {
   float *dx = call->din[IN_LOGITS].data, *tile = thread_tile(w);
   float *a = tile + TILE * (size_t)w->classes, *b = a + w->classes;
   const float *dce = call->dout[OUT_CE].data;
+  bool binary = ((const VoxelLossOptions *)call->options)->binary;
   float ce = dce ? (float)((double)*dce / known_voxels(call)) : 0;
   int64_t at, last;
   dice_slopes(call, w, n, a, b);
@@ -211,7 +302,10 @@ static void part_backward(const Call *call, const Work *w, int64_t n, int piece)
     voxels_read(call, w, first, n * w->voxels + last, &voxels);
     tile_load(tile, voxels.x, voxels.count, w->classes);
     tile_exp(tile, w->classes, top, sum);
-    tile_backward(tile, sum, voxels.label, w->classes, a, b, ce);
+    if (binary)
+      binary_backward(tile, sum, voxels.label, w->classes, a, b, ce / (float)w->classes);
+    else
+      tile_backward(tile, sum, voxels.label, w->classes, a, b, ce);
     tile_store(tile, dx + first * w->classes, voxels.count, w->classes);
   }
 }

@@ -6,6 +6,7 @@
 #include "kernels/cuda/vector.h"
 #include "kernels/cuda/warp.h"
 
+#include <cfloat>
 #include <type_traits>
 
 enum { IN_LOGITS, IN_LABELS };
@@ -18,7 +19,7 @@ namespace {
 struct Voxels {
   int64_t samples, voxels; /* voxels: of a sample */
   int classes, parts;
-  bool batch;
+  bool batch, binary;
   float smooth;
   const int32_t *labels;
 };
@@ -32,6 +33,35 @@ static __device__ __forceinline__ float log_sum_exp(const T *x, int columns) {
   top = warp_max<W>(top);
   for (int c = threadIdx.x % W; c < columns; c += W) sum += __expf(load(x + c) - top);
   return top + __logf(warp_sum<W>(sum));
+}
+
+/* 1 - p; small: the sum of the p that are at most a half. No more than one is above, and what the
+ * others have is its 1 - p to a float's precision. */
+static __device__ __forceinline__ float others_of(float p, float small) {
+  return fmaxf(p > .5f ? small : 1 - p, FLT_MIN);
+}
+
+template <int W, typename T>
+static __device__ __forceinline__ float small_sum(const T *x, int columns, float log_sum) {
+  float sum = 0;
+  for (int c = threadIdx.x % W; c < columns; c += W) {
+    float p = __expf(load(x + c) - log_sum);
+    sum += p > .5f ? 0 : p;
+  }
+  return warp_sum<W>(sum);
+}
+
+/* Binary: the sum of -log(1 - p) of all classes but the label's. */
+template <int W, typename T>
+static __device__ __forceinline__ float others_entropy(const T *x, int columns, float log_sum,
+                                                       int label) {
+  float small = small_sum<W>(x, columns, log_sum), sum = 0;
+  for (int c = threadIdx.x % W; c < columns; c += W) {
+    float p = __expf(load(x + c) - log_sum);
+    float loss = p > .5f ? -logf(others_of(p, small)) : -log1pf(-p);
+    sum += c == label ? 0 : loss;
+  }
+  return warp_sum<W>(sum);
 }
 
 static __device__ __forceinline__ bool is_known(const Voxels &s, int label) {
@@ -54,8 +84,10 @@ static __global__ void __launch_bounds__(THREADS)
     const T *x = logits + v * s.classes;
     float log_sum = log_sum_exp<W>(x, s.classes);
     int label = s.labels[v];
+    float others = 0;
+    if (s.binary && blockIdx.z == 0) others = others_entropy<W>(x, s.classes, log_sum, label);
     if (own >= end || !is_known(s, label)) continue;
-    if (lane == 0) ce += log_sum - load(x + label);
+    if (lane == 0) ce += (log_sum - load(x + label) + others) / (s.binary ? (float)s.classes : 1.f);
 #pragma unroll
     for (int i = 0; i < COLUMNS; i++) {
       int c = start + lane + i * W;
@@ -133,6 +165,38 @@ static __global__ void __launch_bounds__(THREADS)
   rates[i * RATES + RATE_TARGET] = scale * 2 / below;
 }
 
+/* Of a voxel, binary: with g, -1 of the label and p / (1 - p) of others, the sums of g of the class
+ * above a half, which may be huge, and of the rest. */
+namespace {
+struct Binary {
+  float small, large, rest;
+};
+} // namespace
+
+static __device__ __forceinline__ float binary_rate(float p, float t, float small) {
+  return t > 0 ? -1 : p / others_of(p, small);
+}
+
+template <int W, typename T>
+static __device__ __forceinline__ Binary binary_of(const T *x, int columns, float log_sum,
+                                                   int label) {
+  Binary b = {small_sum<W>(x, columns, log_sum), 0, 0};
+  for (int c = threadIdx.x % W; c < columns; c += W) {
+    float p = __expf(load(x + c) - log_sum), g = binary_rate(p, label == c ? 1 : 0, b.small);
+    b.large += p > .5f ? g : 0;
+    b.rest += p > .5f ? 0 : g;
+  }
+  b.large = warp_sum<W>(b.large);
+  b.rest = warp_sum<W>(b.rest);
+  return b;
+}
+
+/* g - p (sum of g), the class's own g taken out of the sum first. */
+static __device__ __forceinline__ float binary_slope(const Binary &b, float p, float t) {
+  float others = p > .5f ? b.rest : b.large + (b.rest - binary_rate(p, t, b.small));
+  return (t > 0 ? -others_of(p, b.small) : p) - p * others;
+}
+
 template <typename T, int W>
 static __global__ void __launch_bounds__(THREADS)
     voxel_gradient(Voxels s, const T *logits, const float *dce, const float *rates, T *dlogits) {
@@ -149,11 +213,14 @@ static __global__ void __launch_bounds__(THREADS)
       mean += __expf(load(x + c) - log_sum) *
               (rate[c * RATES + RATE_P] - (label == c ? rate[c * RATES + RATE_TARGET] : 0));
     mean = warp_sum<W>(mean);
+    Binary binary = {};
+    if (s.binary) binary = binary_of<W>(x, s.classes, log_sum, label);
     if (own >= end) continue;
     for (int c = threadIdx.x % W; c < s.classes; c += W) {
       float p = __expf(load(x + c) - log_sum), t = label == c ? 1 : 0;
       float slope = rate[c * RATES + RATE_P] - t * rate[c * RATES + RATE_TARGET];
-      float gradient = from_ce * (p - t) + p * (slope - mean);
+      float of_ce = s.binary ? binary_slope(binary, p, t) / (float)s.classes : p - t;
+      float gradient = from_ce * of_ce + p * (slope - mean);
       store(dlogits + v * s.classes + c, is_known(s, label) ? gradient : 0);
     }
   }
@@ -172,6 +239,7 @@ static Voxels voxels_make(const Call *call, int lanes) {
   s.classes = (int)tensor_last(x);
   s.parts = parts_count(s.samples, s.voxels, THREADS / lanes);
   s.batch = o->batch;
+  s.binary = o->binary;
   s.smooth = (float)o->smooth;
   s.labels = data_of<const int32_t>(&call->in[IN_LABELS]);
   return s;

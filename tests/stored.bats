@@ -23,17 +23,18 @@ sqlite3.connect(sys.argv[2]).executescript(gzip.open(sys.argv[1], "rt").read())'
 }
 
 # The commands that wrote it: COMMAND ... of each experiment, 40 trials and 16 that are planned and timed.
-# What had other defaults then is named: $then of all experiments, $of_heads of those that have a head.
+# Defaults that are others today are named as they were: what all models read, what heads read.
 each_experiment() {
-  local name seeds then="attention_init=separate" of_heads="head_init=xavier" tiny="phantom_size=16,16,16 phantom_cases=4 phantom_validation=1 phantom_organs=2 patch=16,16,16
+  local name seeds all="attention_init=separate" heads="head_init=xavier"
+  local tiny="phantom_size=16,16,16 phantom_cases=4 phantom_validation=1 phantom_organs=2 patch=16,16,16
     key_grid=2,2,2 threads=1 steps=3"
   for name in query_count:3 seg_heads:1 modules:1 lr_ratio:1 loss_ratio:1 comparison:1 embeddings:1; do
     # shellcheck disable=SC2086
-    "$@" home/experiments/"${name%:*}".lua $tiny $then $of_heads "seeds=${name#*:}" || return 1
+    "$@" home/experiments/"${name%:*}".lua $tiny $all $heads "seeds=${name#*:}" || return 1
   done
   "$@" home/experiments/comparison.lua data=organs patch=16,16,16 key_grid=2,2,2 threads=1 steps=3 seeds=2 augment=nnunet \
-    mirror_tta=yes "$then" "$of_heads" || return 1
-  "$@" home/experiments/memory_scale.lua scale=quick "$then"
+    mirror_tta=yes "$all" "$heads" || return 1
+  "$@" home/experiments/memory_scale.lua scale=quick "$all"
 }
 
 nothing_is_missing() {

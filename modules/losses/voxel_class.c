@@ -3,9 +3,11 @@
 #include "modules/losses/supervision.h"
 
 typedef struct VoxelClassOptions {
-  int batch_dice, drop_lowest, regions;
+  int batch_dice, drop_lowest, regions, loss;
   double smooth;
 } VoxelClassOptions;
+
+enum { LOSS_CE_DICE, LOSS_BCE_DICE };
 
 static const Option options_table[] = {
     {"batch_dice", OPTION_BOOL, offsetof(VoxelClassOptions, batch_dice), 0, 0, 1, NULL, NULL,
@@ -16,10 +18,15 @@ static const Option options_table[] = {
      "added to Dice's numerator and denominator"},
     {"regions", OPTION_BOOL, offsetof(VoxelClassOptions, regions), 0, 0, 1, NULL, NULL,
      "labels are sets of regions that may overlap: binary cross-entropy and Dice of each"},
+    {"loss", OPTION_CHOICE, offsetof(VoxelClassOptions, loss), LOSS_CE_DICE, 0, 0,
+     "ce_dice|bce_dice", NULL,
+     "beside Dice: cross-entropy (nnU-Net; MaskMed appendix C), or the binary one of each class's "
+     "softmax, mean over the classes (Eq. 1-4 to the letter); regions have a binary one anyway"},
     {0}};
 
 static Value *stage_loss(Graph *graph, const VoxelClassOptions *o, Value *logits, Value *labels) {
-  VoxelLossOptions voxel = {.batch = o->batch_dice, .smooth = o->smooth};
+  VoxelLossOptions voxel = {
+      .batch = o->batch_dice, .smooth = o->smooth, .binary = o->loss == LOSS_BCE_DICE};
   RegionLossOptions region = {.batch = o->batch_dice, .smooth = o->smooth};
   return o->regions ? apply(graph, OP_region_loss, &region, logits, labels)
                     : apply(graph, OP_voxel_loss, &voxel, logits, labels);

@@ -53,8 +53,9 @@ def soft_dice(p, t, known, batch, smooth):
     return (2 * (p * t).sum(axes) + smooth) / (p.sum(axes) + t.sum(axes) + smooth)
 
 
-def voxel_loss(batch, smooth):
-    """A voxel whose label is no class is unknown: it takes part in nothing (torch's ignore_index)."""
+def voxel_loss(batch, smooth, binary=False):
+    """A voxel whose label is no class is unknown: it takes part in nothing (torch's ignore_index). binary: each class's
+    softmax against the rest (MaskMed Eq. 1)."""
     def oracle(logits, labels):
         classes = logits.shape[-1]
         known = (labels >= 0) & (labels < classes)
@@ -64,6 +65,10 @@ def voxel_loss(batch, smooth):
         ce = logits.sum() * 0
         if known.any():
             ce = F.cross_entropy(logits.permute(0, 4, 1, 2, 3), target, ignore_index=-100)
+        if known.any() and binary:
+            rest = [logits[known][:, [k for k in range(classes) if k != c]].logsumexp(-1) for c in range(classes)]
+            among, t_known = logits[known].logsumexp(-1, keepdim=True), t[known]
+            ce = -(t_known * (logits[known] - among) + (1 - t_known) * (torch.stack(rest, -1) - among)).mean()
         return ce, 1 - dice[..., 1:].mean()
     return oracle
 
@@ -112,6 +117,10 @@ def run(driver, report):
                 report.case("voxel_loss", "batch=%d %s %d classes, %g unknown" % (batch, grid, classes, share),
                             lambda: check(driver, "voxel_loss", voxel_loss(batch, 1e-5), inputs,
                                           "batch=%d smooth=1e-5" % batch, kept=1))
+                tame = [inputs[0] * min(1, 10 / scale), inputs[1]]  # beyond, 1 - p is less than the smallest float
+                report.case("voxel_loss", "binary, batch=%d %s %d classes, %g unknown" % (batch, grid, classes, share),
+                            lambda: check(driver, "voxel_loss", voxel_loss(batch, 1e-5, True), tame,
+                                          "batch=%d smooth=1e-5 binary=1" % batch, kept=1))
             for share in (0, .4, 1):
                 inputs = [scale * rounded(rng, *grid, classes), partly_known(rng, rng.integers(0, 1 << classes, grid), share)]
                 report.case("region_loss", "batch=%d %s %d regions, %g unknown" % (batch, grid, classes, share),

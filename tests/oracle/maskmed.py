@@ -148,6 +148,11 @@ def stage_losses(masks, classes, labels, assignment, config):
     return terms
 
 
+def final_masks(config):
+    """Eq. 6 to the letter: every stage has the final masks' loss, in all once."""
+    return config.get("mask_loss_at") == "final"
+
+
 def loss(masks, classes, labels, config, weights):
     """The whole loss, its three parts, and the matchings that were made; weights: of the stages."""
     at = [unet.labels_at(labels, x.shape[2:]) for x in masks]
@@ -158,7 +163,8 @@ def loss(masks, classes, labels, config, weights):
     parts = [0, 0, 0]
     for s, weight in enumerate(weights):
         terms = stage_losses(masks[s], classes[s], at[s], made[s] if per_stage else made[0], config)
-        parts = [p + weight * t for p, t in zip(parts, terms)]
+        of_masks = float(s == len(masks) - 1) if final_masks(config) else weight
+        parts = [p + w * t for p, t, w in zip(parts, terms, (weight, of_masks, of_masks))]
     scales = [config["class_weight"], config["bce_weight"], config["dice_weight"]]
     return config["loss_scale"] * sum(a * p for a, p in zip(scales, parts)), parts, made
 
@@ -172,7 +178,8 @@ def outputs(masks, classes, labels, config, weights):
     total, parts, made = loss(masks, classes, labels, config, weights)
     out = {"loss": total, "class": parts[0], "bce": parts[1], "dice": parts[2],
            "map": class_map(masks[-1], classes[-1])}
-    out.update(("masks%d" % i, model.channels_last(x)) for i, x in enumerate(masks))
+    read = masks[-1:] if final_masks(config) else masks
+    out.update(("masks%d" % i, model.channels_last(x)) for i, x in enumerate(read))
     out.update(("classes%d" % i, x) for i, x in enumerate(classes))
     out.update(("assignment%d" % i, x) for i, x in enumerate(made))
     return out
@@ -184,6 +191,8 @@ def forward(weights, config, scene):
     if config["bridge"] != "none":
         skips = bridge(skips, weights.at("bridge"), config)
     pairs = head(unet.decode(skips, weights.at("decoder"), config), weights, config)
+    drops = config.get("drop_lowest", "no" if config["head"] == "decoupled" else "yes") == "yes" and len(pairs) > 1
+    pairs = pairs[drops:]
     if config["head"] != "decoupled":
         return unet.outputs([product(masks, classes) for masks, classes in pairs], labels, config)
     halved = np.array([.5 ** i for i in reversed(range(len(pairs)))])
@@ -220,6 +229,12 @@ VARIANTS = {
     "one scale asks, two deformable layers": {"query_scales": 1, "bridge": "deformable", "bridge_layers": 2},
     "matched per stage": {"match": "per_stage"},
     "fixed matching": {"match": "fixed"},
+    "no loss at the lowest stage": {"drop_lowest": "yes"},
+    "masks' loss at the final stage alone": {**COARSE, "mask_loss_at": "final"},
+    "neither, matched per stage": {**COARSE, "mask_loss_at": "final", "drop_lowest": "yes", "match": "per_stage"},
+    "point-wise head, a loss at the lowest stage": {**COARSE, "head": "point_wise", "drop_lowest": "no"},
+    "point-wise head, BCE of the softmax": {**COARSE, "head": "point_wise", "voxel_loss": "bce_dice"},
+    "Eq. 4, BCE of the softmax": {**COARSE, "head": "attention_both", "voxel_loss": "bce_dice"},
     "point-wise head": {"head": "point_wise"},
     "point-wise head, larger decoder": {**COARSE, "head": "point_wise", "decoder_convs": 3},
     "Eq. 2": {**COARSE, "head": "mlp_class"},

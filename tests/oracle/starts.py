@@ -15,11 +15,11 @@ WIDE = {**model.SMALL, "jitter": 0, "patch": "8,16,16", "widths": "16,32,64,64",
 def like(name, ours, theirs):
     """Of one distribution: as wide, and nowhere wider."""
     ratio, widest = ours.std() / theirs.std(), np.abs(ours).max() / np.abs(theirs).max()
-    if abs(ratio - 1) > 6 / np.sqrt(ours.size) or widest > 1.001:
+    if abs(ratio - 1) > 6 / np.sqrt(ours.size) or widest > 1.02:
         raise AssertionError("%s: deviation %.3f times PyTorch's, largest %.3f times" % (name, ratio, widest))
 
 
-def drawn(make, count=20):
+def drawn(make, count=60):
     """A parameter of many modules."""
     return np.concatenate([make().detach().numpy().ravel() for _ in range(count)])
 
@@ -98,13 +98,13 @@ def bridges(models, backend):
         ratio[name] = added(run, scene, run.config)
     if ratio["zero"] or not ratio["post"] < .8 * ratio["inside"]:
         raise AssertionError("what is added, as share of the skip: %s" % ratio)
-    options = {**WIDE, "bridge_zero_init": True, "lr": .1}
+    options = {**WIDE, "bridge_zero_init": True, "lr": .1, "weight_decay": 0}
     for steps, moved in ((1, ("scale3.out",)), (2, ("scale3.out", "scale3.in", "layer0.ffn.0", "layer0.attention.value"))):
         run = models.run(backend, scene, **options, train=steps, steps=5)
         for name in ("scale3.out", "scale3.in", "layer0.ffn.0", "layer0.attention.value"):
-            full, decayed = "bridge.%s.weight" % name, 1 - 1e-4
+            full = "bridge.%s.weight" % name
             change = np.abs(run.trained[full] - run.weights[full]).max()
-            if (change > decayed * 1e-6) != (name in moved):
+            if (change > 0) != (name in moved):
                 raise AssertionError("after %d steps %s has changed by %g" % (steps, full, change))
     return 0.0
 

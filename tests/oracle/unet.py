@@ -1,7 +1,7 @@
 """nnU-Net's PlainConvUNet and its loss, after the description of dynamic-network-architectures:
 2 x (conv -> instance norm 1e-5 -> LeakyReLU .01) a stage, stride in the first; transposed convolutions
 with kernel = stride; concat(upsampled, skip); a 1x1x1 head at every decoder stage; cross-entropy plus
-soft Dice without background at each, weights 1/2^i with the lowest set to 0."""
+soft Dice without background at each, weights 1/2^i, the lowest left out."""
 
 import torch
 import torch.nn.functional as F
@@ -59,31 +59,34 @@ def soft_dice(logits, target, batch):
     return 1 - dice[..., 1:].mean()
 
 
-def loss(logits, labels, batch):
+def binary_entropy(logits, target):
+    """Of each class's softmax against the rest, mean over classes and voxels."""
+    return F.binary_cross_entropy(logits.softmax(1), F.one_hot(target, logits.shape[1]).permute(0, 4, 1, 2, 3).double())
+
+
+def loss(logits, labels, batch, entropy=F.cross_entropy):
     weights = [.5 ** i for i in reversed(range(len(logits)))]
-    if len(logits) > 1:
-        weights[0] = 0
     total = {"class": 0, "dice": 0}
     for x, weight in zip(logits, weights):
         target = labels_at(labels, x.shape[2:])
-        total["class"] = total["class"] + weight / sum(weights) * F.cross_entropy(x, target)
+        total["class"] = total["class"] + weight / sum(weights) * entropy(x, target)
         total["dice"] = total["dice"] + weight / sum(weights) * soft_dice(x, target, batch)
     return total["class"] + total["dice"], total
 
 
 def outputs(logits, labels, config):
-    """As the driver names them: the losses read all but the lowest stage."""
-    total, parts = loss(logits, labels, config.get("batch_dice", False))
+    """As the driver names them: logits: of the stages that have a loss."""
+    entropy = binary_entropy if config.get("voxel_loss") == "bce_dice" else F.cross_entropy
+    total, parts = loss(logits, labels, config.get("batch_dice", False), entropy)
     out = {"loss": total, "map": model.channels_last(logits[-1].softmax(1)), **parts}
-    read = logits[1:] if len(logits) > 1 else logits
-    out.update(("logits%d" % i, model.channels_last(x)) for i, x in enumerate(read))
+    out.update(("logits%d" % i, model.channels_last(x)) for i, x in enumerate(logits))
     return out
 
 
 def forward(weights, config, scene):
     skips = encode(model.channels_first(scene[0]), weights.at("encoder"), config)
     logits = heads(decode(skips, weights.at("decoder"), config), weights)
-    return outputs(logits, torch.tensor(scene[1]).long(), config)
+    return outputs(logits[len(logits) > 1:], torch.tensor(scene[1]).long(), config)
 
 
 SMALL = {**model.SMALL, "head": "point_wise", "bridge": "none"}

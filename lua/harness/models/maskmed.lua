@@ -14,6 +14,9 @@ local heads = {
   decoupled = { masks = "attention", classes = "decoupled" },        -- Eq. 5: sigmoid(F f(E_Q, F)_mask), f(E_Q, F)_cls, matched
 }
 
+-- Those whose logits are the classes': what chooses the options of their loss.
+local VOXEL_HEADS = { head = { "point_wise", "mlp_class", "attention_class", "attention_both" } }
+
 -- f(E_Q, F): one stage's transformer block on the shared or the stage's own queries.
 local function attend(m, c, state, feature, name)
   if not state.queries or not c.shared_queries then
@@ -95,7 +98,9 @@ local function build(m, c)
   if kind.classes == "decoupled" then
     result = deep.mask_classification(m, c, masks, classes, { drop_lowest = c.drop_lowest == "yes", mask_loss_at = c.mask_loss_at })
   else
-    result = deep.voxel_classification(m, c, masks, { drop_lowest = c.drop_lowest ~= "no", batch_dice = c.batch_dice })
+    result = deep.voxel_classification(m, c, masks, {
+      drop_lowest = c.drop_lowest ~= "no", batch_dice = c.batch_dice, loss = c.voxel_loss,
+    })
   end
   result.extra = state.extra
   return result
@@ -117,8 +122,8 @@ return {
     { name = "masked_attention", type = "bool", default = true, doc = "lower stages' masks as attention prior" },
     { name = "blocks", of = "query_block.blocks" },
     { name = "mask_resize", of = "query_block.mask_resize" },
-    deep.options, deep.stages,
-    deep.batch_dice { head = { "point_wise", "mlp_class", "attention_class", "attention_both" } },
+    deep.options, deep.stages, deep.batch_dice(VOXEL_HEADS),
+    { name = "voxel_loss", of = "voxel_class_loss.loss", before = "ce_dice", with = VOXEL_HEADS },
   },
   check = function(c) return c.head == "decoupled" and deep.check_masks(c, "model=maskmed head=decoupled") or nil end,
   build = build,
