@@ -1,4 +1,5 @@
 #include "engine/rewrite.h"
+#include "kernels/options.h"
 
 /* ---- gradients that are empty ---------------------------------------------------------------- */
 
@@ -6,7 +7,9 @@ static bool only_normed(const Graph *graph, const Value *value) {
   for (int n = 0; n < graph->node_count; n++) {
     const Node *node = graph->nodes[n];
     for (int i = 0; i < node->call.n_in && !node->call.backward; i++)
-      if (node->in[i] == value && node->op != OP_instance_norm) return false;
+      if (node->in[i] == value && (node->op != OP_instance_norm ||
+                                   norm_width(node->call.options, tensor_last(&value->tensor)) > 1))
+        return false;
   }
   return true;
 }
@@ -17,7 +20,7 @@ static void not_wanted(Node *node, int i) {
   node->call.wants &= ~SAVES_IN(i);
 }
 
-/* A bias that instance norm takes out again with the mean has no gradient but rounding errors,
+/* A bias that instance norm (but not a group's) takes out again with the mean has no gradient but rounding errors,
  * which cost a walk over dy. It is not asked for, and its block stays zero as it was placed. */
 static void drop_empty(Graph *graph) {
   enum { IN_BIAS = 1 };

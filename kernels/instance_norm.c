@@ -1,18 +1,24 @@
 /* Instance normalisation (Ulyanov et al. 2016) and LeakyReLU, channels last:
  *   m, v = mean and variance of x[n, :, c];  r = 1 / sqrt(v + epsilon);  h = (x - m) r
+ * With groups > 0 it is group normalisation (Wu and He 2018): m, v of x[n, :, all of a group].
  *   z = gamma[c] h + beta[c];  y = z where z >= 0, slope z elsewhere
- * Backward, g = dz: dx = r (g gamma - mean(g gamma) - h mean(g gamma h)); the sign of z is
- * recomputed. The two statistics are outputs, so their own gradients count too. */
+ * Backward, g = dz: dx = r (g gamma - mean(g gamma) - h mean(g gamma h)), means over what m is the
+ * mean of; the sign of z is recomputed. The two statistics are outputs, so their own gradients
+ * count too. */
 #include "kernels/options.h"
 
 #include <math.h>
 #include <string.h>
 
-static const Option options[] = {{"epsilon", OPTION_FLOAT, offsetof(InstanceNormOptions, epsilon),
-                                  1e-5, 0, 1, NULL, NULL, "added to the variance"},
-                                 {"slope", OPTION_FLOAT, offsetof(InstanceNormOptions, slope), 1, 0,
-                                  1, NULL, NULL, "slope of the LeakyReLU that follows; 1: none"},
-                                 {0}};
+static const Option options[] = {
+    {"epsilon", OPTION_FLOAT, offsetof(InstanceNormOptions, epsilon), 1e-5, 0, 1, NULL, NULL,
+     "added to the variance"},
+    {"slope", OPTION_FLOAT, offsetof(InstanceNormOptions, slope), 1, 0, 1, NULL, NULL,
+     "slope of the LeakyReLU that follows; 1: none"},
+    {"groups", OPTION_INT, offsetof(InstanceNormOptions, groups), 0, 0, 4096, NULL, NULL,
+     "group normalisation: so many groups of neighbouring channels are "
+     "normalised together; 0: every channel by itself"},
+    {0}};
 
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
@@ -28,6 +34,10 @@ static bool shape(Call *call, Error *error) {
     return fail(error, "instance_norm: gamma and beta are (%lld) for input %s, found %s and %s",
                 (long long)channels, tensor_shape_text(x), tensor_shape_text(gamma),
                 tensor_shape_text(beta));
+  int groups = ((const InstanceNormOptions *)call->options)->groups;
+  if (groups && channels % groups)
+    return fail(error, "instance_norm: groups=%d does not divide the %lld channels of %s", groups,
+                (long long)channels, tensor_shape_text(x));
   call->out[OUT_Y] = tensor_make(x->type, x->rank, x->dim);
   call->out[OUT_MEAN] = tensor_make(x->type, 2, (int64_t[]){x->dim[0], channels});
   call->out[OUT_RSTD] = call->out[OUT_MEAN];
@@ -38,83 +48,123 @@ static void cost(const Call *call, Cost *cost) {
   cost->flops = (call->backward ? 14.0 : 7.0) * (double)tensor_count(&call->in[IN_X]);
 }
 
-/* One channel of one sample: where it starts and what belongs to it. */
+/* One channel of one sample, or a group of them: where it starts and what belongs to it. */
 typedef struct Channel {
-  int64_t first, step, count; /* elements of x */
-  int64_t at;                 /* element of mean and rstd */
-  int64_t c;
+  int64_t first, step, voxels; /* elements of x */
+  int64_t at;                  /* element of mean and rstd */
+  int64_t c, width;            /* the first channel, and how many */
 } Channel;
 
 static Channel channel_of(const Call *call, int64_t at) {
   const Tensor *x = &call->in[IN_X];
   int64_t channels = tensor_last(x), voxels = tensor_rows(x) / x->dim[0];
-  return (Channel){at / channels * voxels * channels + at % channels, channels, voxels, at,
-                   at % channels};
+  return (Channel){at / channels * voxels * channels + at % channels,
+                   channels,
+                   voxels,
+                   at,
+                   at % channels,
+                   norm_width(call->options, channels)};
 }
 
-static void forward(const Call *call) {
+static void forward_channel(const Call *call, Channel ch) {
   const InstanceNormOptions *o = call->options;
   const REAL *gamma = call->in[IN_GAMMA].data, *beta = call->in[IN_BETA].data;
-  for (int64_t at = 0; at < tensor_count(&call->out[OUT_MEAN]); at++) {
-    Channel ch = channel_of(call, at);
-    const REAL *x = (const REAL *)call->in[IN_X].data + ch.first;
-    REAL *y = (REAL *)call->out[OUT_Y].data + ch.first;
-    double mean = 0, variance = 0;
-    for (int64_t i = 0; i < ch.count; i++) mean += x[i * ch.step];
-    mean /= (double)ch.count;
-    for (int64_t i = 0; i < ch.count; i++)
-      variance += (x[i * ch.step] - mean) * (x[i * ch.step] - mean);
-    double rstd = 1 / sqrt(variance / (double)ch.count + o->epsilon);
-    for (int64_t i = 0; i < ch.count; i++) {
-      double z = gamma[ch.c] * (x[i * ch.step] - mean) * rstd + beta[ch.c];
-      y[i * ch.step] = (REAL)(z < 0 ? o->slope * z : z);
+  const REAL *x = (const REAL *)call->in[IN_X].data + ch.first;
+  REAL *y = (REAL *)call->out[OUT_Y].data + ch.first;
+  double mean = 0, variance = 0, count = (double)(ch.voxels * ch.width);
+  for (int64_t i = 0; i < ch.voxels; i++)
+    for (int64_t k = 0; k < ch.width; k++) mean += x[i * ch.step + k];
+  mean /= count;
+  for (int64_t i = 0; i < ch.voxels; i++)
+    for (int64_t k = 0; k < ch.width; k++)
+      variance += (x[i * ch.step + k] - mean) * (x[i * ch.step + k] - mean);
+  double rstd = 1 / sqrt(variance / count + o->epsilon);
+  for (int64_t i = 0; i < ch.voxels; i++)
+    for (int64_t k = 0; k < ch.width; k++) {
+      double z = gamma[ch.c + k] * (x[i * ch.step + k] - mean) * rstd + beta[ch.c + k];
+      y[i * ch.step + k] = (REAL)(z < 0 ? o->slope * z : z);
     }
-    ((REAL *)call->out[OUT_MEAN].data)[at] = (REAL)mean;
-    ((REAL *)call->out[OUT_RSTD].data)[at] = (REAL)rstd;
+  for (int64_t k = 0; k < ch.width; k++) {
+    ((REAL *)call->out[OUT_MEAN].data)[ch.at + k] = (REAL)mean;
+    ((REAL *)call->out[OUT_RSTD].data)[ch.at + k] = (REAL)rstd;
   }
 }
 
-static void backward_channel(const Call *call, Channel ch) {
+static void forward(const Call *call) {
+  int64_t width = norm_width(call->options, tensor_last(&call->in[IN_X]));
+  for (int64_t at = 0; at < tensor_count(&call->out[OUT_MEAN]); at += width)
+    forward_channel(call, channel_of(call, at));
+}
+
+/* Of an element, channel k of the group: h and the gradient before the LeakyReLU. */
+typedef struct Through {
+  double h, g;
+} Through;
+
+static Through through(const Call *call, const Channel *ch, int64_t i, int64_t k) {
   double slope = ((const InstanceNormOptions *)call->options)->slope;
-  const REAL *x = (const REAL *)call->in[IN_X].data + ch.first;
+  int64_t at = ch->first + i * ch->step + k;
   const REAL *dy = call->dout[OUT_Y].data;
+  double mean = ((const REAL *)call->out[OUT_MEAN].data)[ch->at];
+  double rstd = ((const REAL *)call->out[OUT_RSTD].data)[ch->at];
+  double gamma = ((const REAL *)call->in[IN_GAMMA].data)[ch->c + k];
+  double beta = ((const REAL *)call->in[IN_BETA].data)[ch->c + k];
+  Through t = {.h = (((const REAL *)call->in[IN_X].data)[at] - mean) * rstd, .g = dy ? dy[at] : 0};
+  if (gamma * t.h + beta < 0) t.g *= slope;
+  return t;
+}
+
+/* The sums over a channel of g and g h; added to the gradients of its gamma and beta. */
+static Through channel_sums(const Call *call, const Channel *ch, int64_t k) {
+  REAL *dgamma = call->din[IN_GAMMA].data, *dbeta = call->din[IN_BETA].data;
+  Through sum = {0, 0};
+  for (int64_t i = 0; i < ch->voxels; i++) {
+    Through t = through(call, ch, i, k);
+    sum.g += t.g;
+    sum.h += t.g * t.h;
+  }
+  if (dgamma) dgamma[ch->c + k] += (REAL)sum.h;
+  if (dbeta) dbeta[ch->c + k] += (REAL)sum.g;
+  return sum;
+}
+
+static void backward_channel(const Call *call, Channel ch) {
   const REAL *dmean = call->dout[OUT_MEAN].data, *drstd = call->dout[OUT_RSTD].data;
-  REAL *dx = call->din[IN_X].data, *dgamma = call->din[IN_GAMMA].data,
-       *dbeta = call->din[IN_BETA].data;
-  double gamma = ((const REAL *)call->in[IN_GAMMA].data)[ch.c];
-  double beta = ((const REAL *)call->in[IN_BETA].data)[ch.c];
-  double mean = ((const REAL *)call->out[OUT_MEAN].data)[ch.at];
+  const REAL *gammas = (const REAL *)call->in[IN_GAMMA].data + ch.c;
+  REAL *dx = call->din[IN_X].data;
   double rstd = ((const REAL *)call->out[OUT_RSTD].data)[ch.at];
-  double count = (double)ch.count, sum_g = 0, sum_gh = 0;
-  for (int pass = 0; pass < 2; pass++) /* the sums, then the gradient that needs them */
-    for (int64_t i = 0; i < ch.count; i++) {
-      double h = (x[i * ch.step] - mean) * rstd;
-      double g = dy ? dy[ch.first + i * ch.step] : 0;
-      if (gamma * h + beta < 0) g *= slope;
-      if (pass == 0) {
-        sum_g += g;
-        sum_gh += g * h;
-      } else if (dx) {
-        double d = rstd * gamma * (g - sum_g / count - h * sum_gh / count);
-        if (dmean) d += dmean[ch.at] / count;
-        if (drstd) d -= drstd[ch.at] * rstd * rstd * h / count;
-        dx[ch.first + i * ch.step] = (REAL)d;
-      }
+  double count = (double)(ch.voxels * ch.width), of_mean = 0, of_rstd = 0;
+  bool alone = ch.width == 1;
+  Through sum = {0, 0}; /* in a group weighted by gamma */
+  for (int64_t k = 0; k < ch.width; k++) {
+    Through s = channel_sums(call, &ch, k);
+    sum.g += (alone ? 1 : gammas[k]) * s.g;
+    sum.h += (alone ? 1 : gammas[k]) * s.h;
+    of_mean += dmean ? dmean[ch.at + k] : 0;
+    of_rstd += drstd ? drstd[ch.at + k] : 0;
+  }
+  for (int64_t i = 0; dx && i < ch.voxels; i++)
+    for (int64_t k = 0; k < ch.width; k++) {
+      Through t = through(call, &ch, i, k);
+      double g = alone ? t.g : gammas[k] * t.g, factor = alone ? rstd * gammas[k] : rstd;
+      double d = factor * (g - sum.g / count - t.h * sum.h / count);
+      d += of_mean / count;
+      d -= of_rstd * rstd * rstd * t.h / count;
+      dx[ch.first + i * ch.step + k] = (REAL)d;
     }
-  if (dgamma) dgamma[ch.c] += (REAL)sum_gh;
-  if (dbeta) dbeta[ch.c] += (REAL)sum_g;
 }
 
 static void backward(const Call *call) {
+  int64_t width = norm_width(call->options, tensor_last(&call->in[IN_X]));
   for (int i = IN_GAMMA; i <= IN_BETA; i++)
     if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
-  for (int64_t at = 0; at < tensor_count(&call->out[OUT_MEAN]); at++)
+  for (int64_t at = 0; at < tensor_count(&call->out[OUT_MEAN]); at += width)
     backward_channel(call, channel_of(call, at));
 }
 
 const Op OP_ROW(instance_norm) = {
     .name = "instance_norm",
-    .doc = "instance normalisation with affine and LeakyReLU (nnU-Net's conv block)",
+    .doc = "instance or group normalisation with affine and LeakyReLU (nnU-Net's conv block)",
     .min_in = 3,
     .max_in = 3,
     .n_out = 3,

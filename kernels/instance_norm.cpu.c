@@ -1,4 +1,4 @@
-/* Two passes over memory each way: sums over voxels, then the result. Voxels are cut into at most
+/* Instance and group norm. Two passes over memory each way: sums over voxels, then the result. Voxels are cut into at most
  * 64 chunks a sample whatever the number of threads, so the result does not depend on it; a chunk
  * keeps VEC channels in registers, sums 64 voxels in float and those in double. The variance comes
  * from values shifted by the first voxel, which keeps it exact where the mean is large. Bound by
@@ -19,7 +19,7 @@ extern const Op op_instance_norm_float; /* its loops serve fewer channels than a
 
 /* How the work is cut, and scratch: per chunk two sums a channel, then per sample two constants. */
 typedef struct Work {
-  int64_t samples, voxels, channels, chunks, chunk_voxels;
+  int64_t samples, voxels, channels, chunks, chunk_voxels, width; /* width: of a group */
   double *sums;     /* (samples, chunks, 2, channels) */
   float *constants; /* (samples, 2, channels) */
   float slope;
@@ -34,6 +34,7 @@ static Work work_of(const Call *call) {
   w.chunks = (w.voxels + w.chunk_voxels - 1) / w.chunk_voxels;
   w.sums = call->scratch;
   w.constants = (float *)(w.sums + w.samples * w.chunks * 2 * w.channels);
+  w.width = norm_width(call->options, w.channels);
   w.slope = (float)((const InstanceNormOptions *)call->options)->slope;
   return w;
 }
@@ -139,18 +140,44 @@ static void normalise_pass(const Call *call, const Work *w, const Piece *p) {
   TYPED(normalise, call->in[IN_X].type, call, w, p);
 }
 
+typedef struct Moments {
+  double mean, variance;
+} Moments;
+
+static Moments channel_moments(const Call *call, const Work *w, int64_t at) {
+  const Tensor *x = &call->in[IN_X];
+  int64_t n = at / w->channels, c = at % w->channels;
+  double sum[2], count = (double)w->voxels;
+  total(w, n, c, sum);
+  double shift = real_get(x->data, n * w->voxels * w->channels + c, x->type);
+  return (Moments){shift + sum[0] / count, fmax(0, (sum[1] - sum[0] * sum[0] / count) / count)};
+}
+
+/* Of a group: its channels' variances, and that of their means. */
+static Moments group_moments(const Call *call, const Work *w, int64_t at) {
+  Moments group = channel_moments(call, w, at);
+  double width = (double)w->width, mean = 0, variance = 0;
+  if (w->width == 1) return group;
+  for (int64_t k = 0; k < w->width; k++) mean += channel_moments(call, w, at + k).mean / width;
+  for (int64_t k = 0; k < w->width; k++) {
+    Moments own = channel_moments(call, w, at + k);
+    variance += (own.variance + (own.mean - mean) * (own.mean - mean)) / width;
+  }
+  return (Moments){mean, variance};
+}
+
 static void statistics(const Call *call, const Work *w) {
   double epsilon = ((const InstanceNormOptions *)call->options)->epsilon;
   pieces(call, w, moments_pass);
   for (int64_t at = 0; at < w->samples * w->channels; at++) {
-    int64_t n = at / w->channels, c = at % w->channels;
-    double sum[2], count = (double)w->voxels;
-    total(w, n, c, sum);
-    const Tensor *x = &call->in[IN_X];
-    double shift = real_get(x->data, n * w->voxels * w->channels + c, x->type);
-    double variance = fmax(0, (sum[1] - sum[0] * sum[0] / count) / count);
-    ((float *)call->out[OUT_MEAN].data)[at] = (float)(shift + sum[0] / count);
-    ((float *)call->out[OUT_RSTD].data)[at] = (float)(1 / sqrt(variance + epsilon));
+    if (at % w->width) {
+      ((float *)call->out[OUT_MEAN].data)[at] = ((float *)call->out[OUT_MEAN].data)[at - 1];
+      ((float *)call->out[OUT_RSTD].data)[at] = ((float *)call->out[OUT_RSTD].data)[at - 1];
+      continue;
+    }
+    Moments m = group_moments(call, w, at);
+    ((float *)call->out[OUT_MEAN].data)[at] = (float)m.mean;
+    ((float *)call->out[OUT_RSTD].data)[at] = (float)(1 / sqrt(m.variance + epsilon));
   }
 }
 
@@ -225,22 +252,44 @@ static void gradient_pass(const Call *call, const Work *w, const Piece *p) {
   TYPED(gradient, call->in[IN_X].type, call, w, p);
 }
 
-/* dx = scale g + slant (x - mean) + shift, and the sums over samples for gamma and beta. */
-static void gradient_constants(const Call *call, const Work *w) {
+/* Over a channel of a sample: dx = scale g + slant (x - mean) + shift, times the count of what is
+ * normalised together. Shift and slant add up over a group's channels. */
+typedef struct Constants {
+  double shift, slant;
+} Constants;
+
+static void add_constants(const Call *call, const Work *w, int64_t n, int64_t c, Constants *group) {
   const float *gamma = call->in[IN_GAMMA].data, *rstd = call->out[OUT_RSTD].data;
   const float *dmean = call->dout[OUT_MEAN].data, *drstd = call->dout[OUT_RSTD].data;
+  int64_t at = n * w->channels + c;
+  double sum[2], r = rstd[at], scale = r * gamma[c];
+  total(w, n, c, sum);
+  double shift = (dmean ? dmean[at] : 0) - scale * sum[0];
+  double slant = (drstd ? -drstd[at] * r * r * r : 0) - scale * sum[1] * r;
+  group->shift += shift;
+  group->slant += slant;
+}
+
+static void gradient_constants(const Call *call, const Work *w) {
+  double count = (double)(w->voxels * w->width);
+  for (int64_t n = 0; n < w->samples; n++)
+    for (int64_t first = 0; first < w->channels; first += w->width) {
+      Constants group = {0, 0};
+      for (int64_t k = 0; k < w->width; k++) add_constants(call, w, n, first + k, &group);
+      for (int64_t c = first; c < first + w->width; c++) {
+        w->constants[n * 2 * w->channels + c] = (float)(group.shift / count);
+        w->constants[(n * 2 + 1) * w->channels + c] = (float)(group.slant / count);
+      }
+    }
+}
+
+/* Of gamma and beta: the sums over samples. */
+static void affine_gradients(const Call *call, const Work *w) {
   float *dgamma = call->din[IN_GAMMA].data, *dbeta = call->din[IN_BETA].data;
-  double count = (double)w->voxels;
   for (int64_t c = 0; c < w->channels; c++) {
-    double all[2] = {0, 0};
+    double all[2] = {0, 0}, sum[2];
     for (int64_t n = 0; n < w->samples; n++) {
-      int64_t at = n * w->channels + c;
-      double sum[2], r = rstd[at], scale = r * gamma[c];
       total(w, n, c, sum);
-      double shift = (dmean ? dmean[at] : 0) - scale * sum[0];
-      double slant = (drstd ? -drstd[at] * r * r * r : 0) - scale * sum[1] * r;
-      w->constants[n * 2 * w->channels + c] = (float)(shift / count);
-      w->constants[(n * 2 + 1) * w->channels + c] = (float)(slant / count);
       all[0] += sum[0];
       all[1] += sum[1];
     }
@@ -261,8 +310,10 @@ static void backward(const Call *call) {
     return;
   }
   pieces(call, &w, sums_pass);
+  affine_gradients(call, &w);
+  if (!call->din[IN_X].data) return;
   gradient_constants(call, &w);
-  if (call->din[IN_X].data) pieces(call, &w, gradient_pass);
+  pieces(call, &w, gradient_pass);
 }
 
 const Kernel instance_norm_cpu = {.forward = forward,

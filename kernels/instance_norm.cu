@@ -1,4 +1,4 @@
-/* Instance normalisation with LeakyReLU: two passes over memory each way. Forward reads x for the
+/* Instance or group normalisation with LeakyReLU: two passes over memory each way. Forward reads x for the
  * statistics, then reads x and writes y: 3 activations; backward reads x and dy for the two sums,
  * then again to write dx: 5. The sums are those of columns (column_sums.h), per sample, in a fixed
  * order; values are taken relative to the sample's first voxel, so that a mean far from 0 costs no
@@ -52,10 +52,12 @@ template <typename T> struct Norm {
   }
 };
 
-/* Makes mean and rstd (N, C) of the sums of Moments. */
+/* Makes mean and rstd (N, C) of the sums of Moments; for groups mean and variance, of which
+ * group_statistics makes theirs. */
 template <typename T> struct Statistics {
   const T *x;
   int64_t voxels, channels;
+  bool groups;
   double epsilon;
   float *mean, *rstd;
 
@@ -64,7 +66,8 @@ template <typename T> struct Statistics {
     double d = (double)sum[0] / (double)voxels;
     double variance = (double)sum[1] / (double)voxels - d * d;
     mean[at] = (float)(d + load(x + n * voxels * channels + c));
-    rstd[at] = (float)(1 / sqrt((variance > 0 ? variance : 0) + epsilon));
+    variance = variance > 0 ? variance : 0;
+    rstd[at] = (float)(groups ? variance : 1 / sqrt(variance + epsilon));
   }
 };
 
@@ -84,6 +87,43 @@ template <int N> struct Affine {
   }
 };
 } // namespace
+
+/* In place, a thread a group of `width` channels: means and variances (N, C) of channels become its
+ * mean and 1 / its deviation, for each of them. */
+static __global__ void __launch_bounds__(THREADS)
+    group_statistics(int64_t groups, int width, double epsilon, float *mean, float *rstd) {
+  int64_t group = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+  if (group >= groups) return;
+  float *means = mean + group * width, *variances = rstd + group * width;
+  double sum = 0, variance = 0;
+  for (int k = 0; k < width; k++) sum += (double)means[k];
+  sum /= width;
+  for (int k = 0; k < width; k++)
+    variance += (double)variances[k] + ((double)means[k] - sum) * ((double)means[k] - sum);
+  for (int k = 0; k < width; k++) {
+    means[k] = (float)sum;
+    variances[k] = (float)(1 / sqrt(variance / width + epsilon));
+  }
+}
+
+/* A thread a group: the sums (N, C) of g and g h, weighted by gamma, over its channels and divided
+ * by their number, for each of them. */
+static __global__ void __launch_bounds__(THREADS)
+    group_gradients(int64_t groups, int width, int64_t channels, const float *gamma,
+                    const float *sum_g, const float *sum_gh, float *of_g, float *of_gh) {
+  int64_t group = (int64_t)blockIdx.x * THREADS + threadIdx.x, first = group * width;
+  if (group >= groups) return;
+  float g = 0, gh = 0;
+  for (int k = 0; k < width; k++) {
+    float weight = gamma[(first + k) % channels] / (float)width;
+    g += weight * sum_g[first + k];
+    gh += weight * sum_gh[first + k];
+  }
+  for (int k = 0; k < width; k++) {
+    of_g[first + k] = g;
+    of_gh[first + k] = gh;
+  }
+}
 
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS) normalise(Norm<T> norm, T *y) {
@@ -112,11 +152,12 @@ static __device__ __forceinline__ void sum_samples(int samples, int64_t channels
   }
 }
 
-/* sum_g, sum_gh (N, C). The first blocks also sum them up over the samples; dx NULL: they alone. */
+/* sum_g, sum_gh (N, C). The first blocks also sum them up over the samples; dx NULL: they alone.
+ * of_g, of_gh: for groups, what group_gradients makes of them; else NULL. */
 template <typename T, int N>
 static __global__ void __launch_bounds__(THREADS)
-    gradients(Norm<T> norm, const float *sum_g, const float *sum_gh, float *dgamma, float *dbeta,
-              T *dx) {
+    gradients(Norm<T> norm, const float *sum_g, const float *sum_gh, const float *of_g,
+              const float *of_gh, float *dgamma, float *dbeta, T *dx) {
   ColumnWalk walk = column_walk<N>(norm.voxels, norm.channels);
   int64_t first = blockIdx.z * norm.voxels * norm.channels;
   int64_t row = blockIdx.z * norm.channels + walk.column;
@@ -129,8 +170,9 @@ static __global__ void __launch_bounds__(THREADS)
   const Affine<N> affine(norm, blockIdx.z, walk.column);
 #pragma unroll
   for (int i = 0; i < N; i++) {
-    mean_g[i] = share * sum_g[row + i];
-    slope_g[i] = share * sum_gh[row + i] * norm.rstd[row + i];
+    mean_g[i] = share * (of_g ? norm.rstd[row + i] * of_g[row + i] : sum_g[row + i]);
+    slope_g[i] =
+        share * (of_g ? norm.rstd[row + i] * of_gh[row + i] : sum_gh[row + i]) * norm.rstd[row + i];
   }
   const T *const from[2] = {norm.x + first, norm.dy + first};
   rows_walk<N, 2>(walk, norm.voxels, norm.channels, from, [&](int64_t at, Floats<N>(&v)[2]) {
@@ -138,7 +180,8 @@ static __global__ void __launch_bounds__(THREADS)
     for (int i = 0; i < N; i++) {
       float d = v[0].v[i] - affine.mean[i], g = v[1].v[i];
       if (d * affine.scale[i] + affine.beta[i] < 0) g *= norm.slope;
-      v[1].v[i] = affine.scale[i] * (g - mean_g[i] - d * slope_g[i]);
+      v[1].v[i] = of_g ? affine.scale[i] * g - mean_g[i] - d * slope_g[i]
+                       : affine.scale[i] * (g - mean_g[i] - d * slope_g[i]);
     }
     store_lanes<N>(dx + first + at, v[1]);
   });
@@ -164,15 +207,22 @@ template <typename T> static void find_statistics(const Call *call) {
   double epsilon = static_cast<const InstanceNormOptions *>(call->options)->epsilon;
   Norm<T> norm = norm_of<T>(call);
   Moments<T> moments = {norm.x, norm.voxels, norm.channels};
+  int64_t width = norm_width(call->options, norm.channels);
+  int64_t groups = x->dim[0] * norm.channels / width;
   Statistics<T> statistics = {norm.x,
                               norm.voxels,
                               norm.channels,
+                              width > 1,
                               epsilon,
                               data_of<float>(&call->out[OUT_MEAN]),
                               data_of<float>(&call->out[OUT_RSTD])};
   column_sums<2, Lanes<T>::COUNT>(call->stream, norm.voxels, norm.channels,
                                   vectors_fit(norm.channels, sizeof(T), x->data), moments,
                                   call->scratch, statistics, x->dim[0]);
+  if (width > 1)
+    LAUNCH(group_statistics, (unsigned)((groups + THREADS - 1) / THREADS), THREADS, 0, call->stream,
+           groups, (int)width, epsilon, data_of<float>(&call->out[OUT_MEAN]),
+           data_of<float>(&call->out[OUT_RSTD]));
 }
 
 static void forward(const Call *call) {
@@ -188,7 +238,9 @@ static void forward(const Call *call) {
   });
 }
 
-/* Two rows of sums (N, C) stand before the partial ones. */
+/* Sums (N, C) stand before the partial ones: two rows, and two for groups. */
+static constexpr int SUM_ROWS = 4;
+
 static ColumnOut<2> backward_sums(const Call *call) {
   const Tensor *x = &call->in[IN_X], *dy = &call->dout[OUT_Y];
   int64_t samples = x->dim[0], channels = tensor_last(x);
@@ -198,9 +250,24 @@ static ColumnOut<2> backward_sums(const Call *call) {
     using T = decltype(zero);
     column_sums<2, Lanes<T>::COUNT>(call->stream, tensor_rows(x) / samples, channels,
                                     vectors_fit(channels, sizeof(T), x->data, dy->data),
-                                    norm_of<T>(call), sum + 2 * samples * channels, sums, samples);
+                                    norm_of<T>(call), sum + SUM_ROWS * samples * channels, sums,
+                                    samples);
   });
   return sums;
+}
+
+/* What group_gradients makes of the sums; NULL: every channel stands by itself. */
+static void group_sums(const Call *call, const ColumnOut<2> &sums, float **of_g, float **of_gh) {
+  const Tensor *x = &call->in[IN_X];
+  int64_t channels = tensor_last(x), all = x->dim[0] * channels;
+  int64_t width = norm_width(call->options, channels), groups = all / width;
+  *of_g = *of_gh = NULL;
+  if (width == 1) return;
+  *of_g = sums.sum[1] + all;
+  *of_gh = *of_g + all;
+  LAUNCH(group_gradients, (unsigned)((groups + THREADS - 1) / THREADS), THREADS, 0, call->stream,
+         groups, (int)width, channels, data_of<const float>(&call->in[IN_GAMMA]), sums.sum[0],
+         sums.sum[1], *of_g, *of_gh);
 }
 
 static void backward(const Call *call) {
@@ -212,21 +279,23 @@ static void backward(const Call *call) {
     return;
   }
   ColumnOut<2> sums = backward_sums(call);
+  float *of_g, *of_gh;
+  group_sums(call, sums, &of_g, &of_gh);
   with_lanes(x, x->data, dy->data, dx->data, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
     Norm<T> norm = norm_of<T>(call);
     dim3 grid = column_grid<N>(gradients<T, N>, norm.voxels, norm.channels, x->dim[0]);
-    LAUNCH((gradients<T, N>), grid, THREADS, 0, call->stream, norm, sums.sum[0], sums.sum[1],
-           dgamma, dbeta, data_of<T>(dx));
+    LAUNCH((gradients<T, N>), grid, THREADS, 0, call->stream, norm, sums.sum[0], sums.sum[1], of_g,
+           of_gh, dgamma, dbeta, data_of<T>(dx));
   });
 }
 
 static bool prepare(Call *call, Error *) {
   const Tensor *x = &call->in[IN_X];
   int64_t samples = x->dim[0], channels = tensor_last(x);
-  call->scratch_bytes =
-      column_sums_scratch(channels, 2, samples) + 2 * (size_t)(samples * channels) * sizeof(float);
+  call->scratch_bytes = column_sums_scratch(channels, 2, samples) +
+                        SUM_ROWS * (size_t)(samples * channels) * sizeof(float);
   return true;
 }
 

@@ -34,11 +34,19 @@ static inline int64_t matmul_samples(const Tensor *a) {
   return a->rank > 2 ? a->dim[0] : 1;
 }
 
-/* instance_norm: per (n, c) over D,H,W, affine, then LeakyReLU with this slope (1: none).
- * in: gamma (C), beta (C), x. out: y, mean (N, C), rstd (N, C). */
+/* instance_norm: per (n, c) over D,H,W, or with groups per sample and group of C / groups
+ * neighbouring channels (group norm), affine, then LeakyReLU with this slope (1: none). in: gamma
+ * (C), beta (C), x. out: y, mean (N, C), rstd (N, C): the group's, for each of its channels. */
 typedef struct InstanceNormOptions {
   double epsilon, slope;
+  int groups; /* 0: every channel by itself */
 } InstanceNormOptions;
+
+/* Neighbouring channels that are normalised together. */
+static inline int64_t norm_width(const void *options, int64_t channels) {
+  int groups = ((const InstanceNormOptions *)options)->groups;
+  return groups ? channels / groups : 1;
+}
 
 /* layer_norm: over the last axis. in: gamma (E), beta (E), x. out: y, mean (rows), rstd (rows). */
 typedef struct LayerNormOptions {

@@ -65,17 +65,29 @@ Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activat
   return linear_layer_init(graph, name, x, width, activation, GROUP_TRANSFORMER, weight, (Init){0});
 }
 
-Value *layer_norm(Graph *graph, const char *name, Value *x) {
-  if (!x) return NULL;
+/* A norm's op on x with its scale and shift, in the Transformer group. */
+static Value *norm_layer(Graph *graph, const char *name, OpId op, const void *options, Value *x) {
   graph_push(graph, "%s", name);
   int64_t shape[1] = {tensor_last(&x->tensor)};
   Init one = {INIT_CONSTANT, 1, 0, 0};
   Value *gamma = graph_param_of(graph, ROLE_NORM, "weight", 1, shape, GROUP_TRANSFORMER, one);
   Value *beta = graph_param_of(graph, ROLE_NORM, "bias", 1, shape, GROUP_TRANSFORMER, (Init){0});
-  LayerNormOptions options = {.epsilon = 1e-5};
-  Value *y = apply(graph, OP_layer_norm, &options, gamma, beta, x);
+  Value *y = apply(graph, op, options, gamma, beta, x);
   graph_pop(graph);
   return y;
+}
+
+Value *layer_norm(Graph *graph, const char *name, Value *x) {
+  LayerNormOptions options = {.epsilon = 1e-5};
+  return x ? norm_layer(graph, name, OP_layer_norm, &options, x) : NULL;
+}
+
+Value *group_norm(Graph *graph, const char *name, Value *x, int most) {
+  if (!x) return NULL;
+  int groups = most;
+  while (tensor_last(&x->tensor) % groups) groups--;
+  InstanceNormOptions options = {.epsilon = 1e-5, .slope = 1, .groups = groups};
+  return norm_layer(graph, name, OP_instance_norm, &options, x);
 }
 
 Value *sublayer_in(Graph *graph, const char *name, NormPlace norm, Value *x) {

@@ -25,6 +25,10 @@ Linear linear_params(Graph *graph, const char *name, int64_t ins, int width, Gro
  * product of both, made anew in every step. For x of no more channels than `first` has outputs. */
 Value *linear_layer_after(Graph *graph, const char *name, Linear first, Value *x, int width);
 
+/* Group norm of a feature map (epsilon 1e-5, affine), in the largest number of groups, at most
+ * `most`, that divides its channels. */
+Value *group_norm(Graph *graph, const char *name, Value *x, int most);
+
 Value *layer_norm(Graph *graph, const char *name, Value *x);
 
 /* Where the norm of a sub-layer f stands. */

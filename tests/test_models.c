@@ -61,6 +61,7 @@ static const char *const variants[] = {
     "queries=3 match=per_stage mask_resize=trilinear",
     "match=fixed none_weight=1",
     "bridge=standard head_init=xavier attention_init=separate bridge_zero_init=true",
+    "bridge=fsad bridge_input_norm=group hidden=36 bridge_norm=post",
     "drop_lowest=yes mask_loss_at=final match=per_stage",
     "head=attention_both drop_lowest=no voxel_loss=bce_dice",
     "model=maskformer",

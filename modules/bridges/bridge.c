@@ -4,7 +4,7 @@ const int64_t *bridge_grid(const Bridge *b, int scale) {
   return &b->level[scale]->tensor.dim[1];
 }
 
-/* A stage that only gives values is read through two linear layers with nothing between them: where
+/* A stage that only gives values is read through two linear layers; with nothing between them, where
  * it has fewer channels than tokens have, they are one, and the tokens are not made. */
 static void enter(Graph *graph, Bridge *b, int scale, Value *stage) {
   if (!stage) return;
@@ -13,11 +13,14 @@ static void enter(Graph *graph, Bridge *b, int scale, Value *stage) {
   int width = b->o->hidden;
   snprintf(name, sizeof name, "scale%d.in", scale);
   b->level[scale] = stage;
-  if (scale < b->query_first && channels < width)
+  if (scale < b->query_first && channels < width && b->o->input_norm == INPUT_NORM_NONE)
     b->in[scale] = linear_params(graph, name, channels, width, GROUP_TRANSFORMER,
                                  init_xavier(channels, width), (Init){0});
   else
     b->level[scale] = linear_layer(graph, name, stage, width, ACT_NONE);
+  if (b->o->input_norm == INPUT_NORM_NONE) return;
+  snprintf(name, sizeof name, "scale%d.norm", scale);
+  b->level[scale] = group_norm(graph, name, b->level[scale], INPUT_GROUPS);
 }
 
 Value *bridge_values(Graph *graph, const Bridge *b, int scale) {

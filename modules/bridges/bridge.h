@@ -10,7 +10,7 @@
 enum { MAX_SCALES = 8 };
 
 typedef struct BridgeOptions {
-  int hidden, heads, layers, query_scales, ffn, norm, zero_init;
+  int hidden, heads, layers, query_scales, ffn, norm, zero_init, input_norm;
 } BridgeOptions;
 
 /* The rows of an option table whose struct starts with a BridgeOptions named `common`. */
@@ -27,8 +27,14 @@ typedef struct BridgeOptions {
   {"norm", OPTION_CHOICE, offsetof(type, common.norm), NORM_INSIDE, 0, 0, NORM_CHOICES, NULL,      \
    "inside: x + LN(f(x)), the paper's words; post: LN(x + f(x)); pre: x + f(LN(x))"},              \
   {"zero_init", OPTION_BOOL, offsetof(type, common.zero_init), 0, 0, 1, NULL, NULL,                \
-   "start the projection back at zero: the bridge starts as plain skips"}
+   "start the projection back at zero: the bridge starts as plain skips"},                         \
+  {"input_norm", OPTION_CHOICE, offsetof(type, common.input_norm), INPUT_NORM_NONE, 0, 0,          \
+   "none|group", NULL,                                                                             \
+   "of a stage's tokens: none, as MaskMed shows it (Fig. 6), or group norm after the projection "  \
+   "to E (Deformable DETR, Mask2Former), in 32 groups or the next fewer that divide E"}
 /* clang-format on */
+
+enum { INPUT_NORM_NONE, INPUT_NORM_GROUP, INPUT_GROUPS = 32 };
 
 /* Scales are counted in the encoder's order, highest resolution first; those from value_first on
  * have tokens, those from query_first on also ask and are rewritten. */

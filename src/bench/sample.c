@@ -215,28 +215,36 @@ double sample_attention_dkv(const Call *call, int operand, int64_t at) {
   return sum;
 }
 
-/* ---- instance norm: each element walks its channel twice ------------------------------------- */
+/* ---- instance norm: each element walks its channel, or its group's, twice --------------------- */
 
 enum { IN_GAMMA, IN_BETA, IN_MAP };
 
 typedef struct Channel {
   int64_t first, count, step; /* elements of one sample's channel */
+  int64_t group, width; /* the first element of its group, whose channels stand side by side */
   double mean, rstd;
 } Channel;
+
+/* The i-th element of what is normalised together. */
+static int64_t grouped(const Channel *c, int64_t i) {
+  return c->group + i / c->width * c->step + i % c->width;
+}
 
 static Channel channel_of(const Call *call, int64_t at) {
   const Tensor *x = &call->in[IN_MAP];
   Channel c = {.count = tensor_rows(x) / x->dim[0], .step = tensor_last(x)};
   c.first = at / (c.count * c.step) * c.count * c.step + at % c.step;
+  c.width = norm_width(call->options, c.step);
+  c.group = c.first - at % c.step % c.width;
   double square = 0;
-  for (int64_t i = 0; i < c.count; i++) c.mean += sample_value(x, c.first + i * c.step);
-  c.mean /= (double)c.count;
-  for (int64_t i = 0; i < c.count; i++) {
-    double apart = sample_value(x, c.first + i * c.step) - c.mean;
+  for (int64_t i = 0; i < c.count * c.width; i++) c.mean += sample_value(x, grouped(&c, i));
+  c.mean /= (double)(c.count * c.width);
+  for (int64_t i = 0; i < c.count * c.width; i++) {
+    double apart = sample_value(x, grouped(&c, i)) - c.mean;
     square += apart * apart;
   }
   double epsilon = ((const InstanceNormOptions *)call->options)->epsilon;
-  c.rstd = 1 / sqrt(square / (double)c.count + epsilon);
+  c.rstd = 1 / sqrt(square / (double)(c.count * c.width) + epsilon);
   return c;
 }
 
@@ -268,14 +276,14 @@ double sample_norm_dx(const Call *call, int operand, int64_t at) {
   Channel c = channel_of(call, at);
   double mean = 0, along = 0;
   (void)operand;
-  for (int64_t i = 0; i < c.count; i++) {
-    int64_t k = c.first + i * c.step;
-    double g = norm_g(call, &c, k);
-    mean += g / (double)c.count;
-    along += g * normal_at(call, &c, k) / (double)c.count;
+  for (int64_t i = 0; i < c.count * c.width; i++) {
+    int64_t k = grouped(&c, i);
+    double g = norm_g(call, &c, k) * sample_value(&call->in[IN_GAMMA], k % c.step);
+    mean += g / (double)(c.count * c.width);
+    along += g * normal_at(call, &c, k) / (double)(c.count * c.width);
   }
-  double inner = norm_g(call, &c, at) - mean - normal_at(call, &c, at) * along;
-  return sample_value(&call->in[IN_GAMMA], at % c.step) * c.rstd * inner;
+  double g = norm_g(call, &c, at) * sample_value(&call->in[IN_GAMMA], at % c.step);
+  return c.rstd * (g - mean - normal_at(call, &c, at) * along);
 }
 
 double sample_norm_parameter(const Call *call, int operand, int64_t at) {

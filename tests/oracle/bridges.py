@@ -28,12 +28,20 @@ def deformable(query, reference, levels, w, config):
     return linear(total.permute(0, 3, 1, 2).reshape(n, t, width), w.at("output"))
 
 
+def group_norm(x, w):
+    """Channels last, in as many groups as divide the width, at most 32."""
+    groups = max(n for n in range(1, 33) if x.shape[-1] % n == 0)
+    return model.channels_last(F.group_norm(x.permute(0, 4, 1, 2, 3), groups, w.weight, w.bias, 1e-5))
+
+
 def bridge(skips, w, config):
     """Rewrites the lowest query_scales or standard_scales stages; those are read, with fsad value_scales or all."""
     rewritten = config["standard_scales" if config["bridge"] == "standard" else "query_scales"]
     scales, first, place = len(skips), len(skips) - rewritten, config["bridge_norm"]
     lowest = scales - (config["value_scales"] or scales) if config["bridge"] == "fsad" else first
     levels = {s: linear(model.channels_last(skips[s]), w.at("scale%d.in" % s)) for s in range(lowest, scales)}
+    if config.get("bridge_input_norm") == "group":
+        levels = {s: group_norm(x, w.at("scale%d.norm" % s)) for s, x in levels.items()}
     grids = {s: tuple(levels[s].shape[1:4]) for s in levels}
     asking = range(first, scales)
     x = torch.cat([levels[s].flatten(1, 3) for s in asking], 1)

@@ -92,11 +92,14 @@ def matmul_cases(driver, report, rng):
                                       "transpose=%d" % transpose))
 
 
-def instance_norm(epsilon, slope):
+def instance_norm(epsilon, slope, groups=0):
     def oracle(gamma, beta, x):
-        mean = x.mean((1, 2, 3))
-        rstd = 1 / torch.sqrt(x.var((1, 2, 3), unbiased=False) + epsilon)
+        each = x.unflatten(-1, (groups or x.shape[-1], -1)) # a group's channels apart
+        mean, variance = each.mean((1, 2, 3, 5)), each.var((1, 2, 3, 5), unbiased=False)
+        mean, rstd = (v.repeat_interleave(each.shape[-1], 1) for v in (mean, 1 / torch.sqrt(variance + epsilon)))
         y = F.instance_norm(first(x), weight=gamma, bias=beta, eps=epsilon)
+        if groups:
+            y = F.group_norm(first(x), groups, gamma, beta, epsilon)
         return last(F.leaky_relu(y, slope)), mean, rstd
     return oracle
 
@@ -116,6 +119,13 @@ def norm_cases(driver, report, rng):
         report.case("instance_norm", "%s slope %g" % (shape, slope),
                     lambda: check(driver, "instance_norm", instance_norm(epsilon, slope), inputs,
                                   "epsilon=%g slope=%g" % (epsilon, slope), internal=(1, 2)))
+    for shape, groups, slope in [((2, 3, 4, 5, 12), 4, .01), ((1, 9, 8, 7, 48), 24, 1), ((3, 5, 6, 4, 33), 3, 1),
+                                 ((2, 3, 4, 5, 6), 1, 1)]:
+        c = shape[-1]
+        inputs = [1 + rounded(rng, c) / 4, rounded(rng, c), 3 + 2 * rounded(rng, *shape)]
+        report.case("instance_norm", "%s %d groups" % (shape, groups),
+                    lambda: check(driver, "instance_norm", instance_norm(1e-5, slope, groups), inputs,
+                                  "epsilon=1e-5 slope=%g groups=%d" % (slope, groups), internal=(1, 2)))
     far = [1 + rounded(rng, 16) / 4, rounded(rng, 16), (100 + rounded(rng, 2, 8, 7, 9, 16)).astype(np.float32).astype(float)]
     # no slope: rounding x - 100 may move a value across the kink
     report.case("instance_norm", "mean of 100 deviations", lambda: check(

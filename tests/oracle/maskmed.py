@@ -252,6 +252,8 @@ VARIANTS = {
     "standard bridge, 3 scales": {**STANDARD, "standard_scales": 3},
     "standard bridge, 3 scales, 2 layers": {**STANDARD, "standard_scales": 3, "bridge_layers": 2},
     "standard bridge, naive attention": {**STANDARD, "attention": "naive"},
+    "tokens normed": {"bridge_input_norm": "group", "hidden": 48},
+    "tokens normed, standard bridge": {**STANDARD, "bridge_input_norm": "group", "hidden": 66},
     "three scales sampled, six points in all": {**COARSE, "value_scales": 3, "points_total": 6},
     "standard bridge, post": {**STANDARD, "bridge_norm": "post", "standard_scales": 3},
     "standard bridge, post, 2 layers": {**STANDARD, "bridge_norm": "post", "bridge_layers": 2},

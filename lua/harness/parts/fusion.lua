@@ -6,6 +6,7 @@ local function build(m, c, scales)
   local options = {
     scales, name = "bridge", hidden = c.hidden, heads = c.heads, layers = c.bridge_layers, query_scales = c.query_scales,
     ffn = c.ffn, norm = c.bridge_norm, zero_init = c.bridge_zero_init,
+    input_norm = c.bridge_input_norm,
   }
   if c.bridge == "standard" then
     options.query_scales, options.attention, options.attention_init = c.standard_scales, c.attention, c.attention_init
@@ -30,6 +31,8 @@ return {
     { name = "points_total", of = "fsad_bridge.points_total" },
     { name = "bridge_norm", of = "fsad_bridge.norm" },
     { name = "bridge_zero_init", of = "fsad_bridge.zero_init" },
+    { name = "bridge_input_norm", of = "fsad_bridge.input_norm", before = "none",
+      with = { bridge = { "standard", "deformable", "fsad" } } },
   },
   build = build,
 }
