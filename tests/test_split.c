@@ -117,12 +117,64 @@ static void a_rule_where_nothing_is_said(void **state) {
   scratch_free(&scratch);
 }
 
+/* What is chosen on an inner split has seen nothing of what is reported: its cases are training
+ * cases of the fold, each once, and a patient's stay together. */
+static void inner_splits_leave_validation_out(void **state) {
+  (void)state;
+  for (int each = 1; each <= 2; each++)
+    for (int fold = 0; fold < SPLIT_FOLDS; fold++) {
+      Cases c;
+      Split outer, inner;
+      Error error = {0};
+      int use[30] = {0};
+      cases_make(&c, 30, each);
+      assert_true(split_make(&outer, &c.dataset, "kfold", fold, &error));
+      assert_true(split_make(&inner, &c.dataset, "kfold", fold, &error));
+      assert_true(split_inner(&inner, &c.dataset, 4, &error));
+      assert_int_equal(inner.trainings + inner.validations, outer.trainings);
+      assert_int_equal(inner.validations, 24 / 4);
+      for (int i = 0; i < outer.trainings; i++) use[outer.training[i]] = 1;
+      for (int i = 0; i < inner.trainings; i++) assert_int_equal(use[inner.training[i]]++, 1);
+      for (int i = 0; i < inner.validations; i++) {
+        assert_int_equal(use[inner.validation[i]]++, 1);
+        for (int k = 0; k < inner.trainings && each == 2; k++)
+          assert_int_not_equal(inner.training[k] / 2, inner.validation[i] / 2);
+      }
+      for (int i = 0; i < outer.validations; i++) assert_int_equal(use[outer.validation[i]], 0);
+      split_free(&outer);
+      split_free(&inner);
+    }
+}
+
+static void inner_splits_of_few_cases(void **state) {
+  (void)state;
+  Cases c;
+  Split split;
+  Error error = {0};
+  cases_make(&c, 4, 1);
+  c.dataset.validation = 2;
+  assert_true(split_make(&split, &c.dataset, NULL, 0, &error));
+  assert_true(split_inner(&split, &c.dataset, 4, &error)); /* the last of two */
+  assert_int_equal(split.trainings + split.validations, 2);
+  assert_int_equal(split.training[0], 0);
+  assert_int_equal(split.validation[0], 1);
+  split_free(&split);
+  c.dataset.validation = 3;
+  assert_true(split_make(&split, &c.dataset, NULL, 0, &error));
+  assert_false(split_inner(&split, &c.dataset, 4, &error));
+  assert_non_null(strstr(error.text, "cannot be divided again"));
+  assert_int_equal(split.validations, 3); /* as it was */
+  split_free(&split);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(shuffles_as_numpy),
       cmocka_unit_test(folds_are_nnunets),
       cmocka_unit_test(older_folds_stay),
       cmocka_unit_test(a_rule_where_nothing_is_said),
+      cmocka_unit_test(inner_splits_leave_validation_out),
+      cmocka_unit_test(inner_splits_of_few_cases),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

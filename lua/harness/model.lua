@@ -15,7 +15,7 @@ local check = require("harness.values").check
 -- What a configuration holds besides options, and what is added for a model to read.
 local RESERVED = {
   "scale", "seeds", "first_seed", "until", "budget", "folds", "seed", "device", "kind", "channels", "classes", "regions",
-  "preprocessing", "split", "schemes", "model_path", "weights_path", "weights_map_path", "data_dir", "data_path", "home",
+  "preprocessing", "split", "inner_split", "schemes", "model_path", "weights_path", "weights_map_path", "data_dir", "data_path", "home",
   "checkpoint", "counted", "name", "share", "frozen",
 }
 local READ = { scale = true, classes = true, regions = true }

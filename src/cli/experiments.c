@@ -9,6 +9,7 @@
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
 #include "src/store/store.h"
+#include "src/train/cases.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -169,19 +170,18 @@ static bool cells_settle(json_t *cells, bool resolved, const Dataset *dataset, E
     json_t *config = json_object_get(cell, "config");
     cell_settle(config, resolved, dataset);
     Split split;
-    if (!split_make(&split, dataset, json_string_value(json_object_get(config, "split")),
-                    (int)json_integer_value(json_object_get(cell, "fold")), error))
-      return false;
+    if (!cases_split(&split, dataset, config, error)) return false;
     split_free(&split);
   }
   return true;
 }
 
-/* Puts into an experiment's cells what is known with the data set alone: "split"
- * (src/data/sets/split.h); of planned volumes the "method" of preprocess.h; of others "schemes" of
- * intensities that no channel could have before. Those of a resolved one are left as they are, but
- * for the method, since volumes are made by today's. Errors, before any trial starts: a fold of a
- * cell that the data set does not have. A phantom that is not made yet settles nothing. */
+/* Puts into an experiment's cells, and into those of its tries of rates, what is known with the
+ * data set alone: "split" (src/data/sets/split.h); of planned volumes the "method" of preprocess.h;
+ * of others "schemes" of intensities that no channel could have before. Those of a resolved one are
+ * left as they are, but for the method, since volumes are made by today's. Errors, before any trial
+ * starts: a fold of a cell that the data set does not have, or that cannot be divided for tries. A
+ * phantom that is not made yet settles nothing. */
 static bool data_settle(json_t *document, bool resolved, Error *error) {
   const json_t *data = json_object_get(document, "data");
   const char *kind = json_string_value(json_object_get(data, "kind"));
@@ -190,7 +190,9 @@ static bool data_settle(json_t *document, bool resolved, Error *error) {
     return true;
   Dataset dataset;
   if (!dataset_open(&dataset, dir, error)) return false;
-  bool good = cells_settle(json_object_get(document, "cells"), resolved, &dataset, error);
+  const json_t *tries = json_object_get(document, "tries");
+  bool good = cells_settle(json_object_get(document, "cells"), resolved, &dataset, error) &&
+              cells_settle(json_object_get(tries, "cells"), resolved, &dataset, error);
   dataset_free(&dataset);
   return good;
 }

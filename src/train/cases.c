@@ -174,14 +174,23 @@ static void stored_find(Cases *c) {
     strcpy(c->recipe.stored, geometry.orientation);
 }
 
+bool cases_split(Split *split, const Dataset *dataset, const json_t *config, Error *error) {
+  const json_t *inner = json_object_get(config, "inner_split");
+  if (!split_make(split, dataset, json_string_value(json_object_get(config, "split")),
+                  (int)config_int(config, "fold"), error))
+    return false;
+  if (!inner || split_inner(split, dataset, (int)json_integer_value(inner), error)) return true;
+  split_free(split);
+  return false;
+}
+
 bool cases_load(Cases *c, const json_t *config, Error *error) {
   const char *dir = config_text(config, "data_dir");
   const json_t *preprocessing = json_object_get(config, "preprocessing");
   const char *home = json_string_value(json_object_get(config, "home"));
   *c = (Cases){.recipe.planned = preprocessing != NULL};
   if (!dataset_open(&c->dataset, dir, error) ||
-      !split_make(&c->split, &c->dataset, json_string_value(json_object_get(config, "split")),
-                  (int)config_int(config, "fold"), error) ||
+      !cases_split(&c->split, &c->dataset, config, error) ||
       !volumes_alloc(c->split.validations, &c->validation, error))
     return false;
   c->dataset.derived = derived_find(dir, home ? home : ".");

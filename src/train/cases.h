@@ -49,6 +49,10 @@ typedef struct Cases {
   LabelMap *truth;               /* (validations): labels as in the file; NULL: the volumes' own */
 } Cases;
 
+/* The cases that a configuration trains and validates on, by its "split" and "fold"; with
+ * "inner_split": N (of tries of rates, docs/statistics.md) every N-th training case validates
+ * (split_inner). */
+bool cases_split(Split *split, const Dataset *dataset, const json_t *config, Error *error);
 /* Reads data_dir and fold of the configuration. Whatever it returns, cases_free frees it. */
 bool cases_load(Cases *cases, const json_t *config, Error *error);
 /* How validation case i lies in its file, and its labels there (frame.file.dim). */

@@ -297,6 +297,50 @@ bool split_make(Split *split, const Dataset *dataset, const char *rule, int fold
   return fail(error, "%s: fold %d leaves no case to train on", dataset->dir, fold);
 }
 
+/* The groups of the training cases, numbered in the order of names. group (trainings) -> how many.
+ */
+static int inner_groups(const Split *split, const Dataset *dataset, int *group) {
+  int *all = malloc((size_t)dataset->cases * sizeof(int)), groups = 0;
+  CHECK(all, "out of memory for %d cases", dataset->cases);
+  groups_find(dataset, all);
+  for (int i = 0; i < split->trainings; i++) {
+    bool same = i && all[split->training[i]] == all[split->training[i - 1]];
+    groups += !same;
+    group[i] = groups - 1;
+  }
+  free(all);
+  return groups;
+}
+
+bool split_inner(Split *split, const Dataset *dataset, int every, Error *error) {
+  if (every < 2) return fail(error, "inner_split = %d: expected 2 or more", every);
+  int *group = malloc((size_t)split->trainings * sizeof(int));
+  CHECK(group, "out of memory for %d cases", split->trainings);
+  int groups = inner_groups(split, dataset, group), kept = 0;
+  if (groups < 2) {
+    free(group);
+    return fail(error,
+                "%s: its %d training case(s) are no two independent ones: they cannot be "
+                "divided again into cases to train on and cases to choose by",
+                dataset->dir, split->trainings);
+  }
+  int *validation = malloc((size_t)split->trainings * sizeof(int)), validations = 0;
+  CHECK(validation, "out of memory for %d cases", split->trainings);
+  for (int i = 0; i < split->trainings; i++) {
+    bool validates = group[i] % every == every - 1 || (groups < every && group[i] == groups - 1);
+    if (validates)
+      validation[validations++] = split->training[i];
+    else
+      split->training[kept++] = split->training[i];
+  }
+  free(group);
+  free(split->validation);
+  split->trainings = kept;
+  split->validation = validation;
+  split->validations = validations;
+  return true;
+}
+
 void split_free(Split *split) {
   free(split->training);
   free(split->validation);

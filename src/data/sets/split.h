@@ -46,6 +46,11 @@ void split_check(const Dataset *dataset, Problems *problems);
 /* rule: a trial's "split"; SPLIT_KFOLD is nnU-Net's folds whatever the folder says by now; NULL: as
  * the data set says, else the folds of before. */
 bool split_make(Split *split, const Dataset *dataset, const char *rule, int fold, Error *error);
+/* Divides the training cases again, for what is chosen before anything is validated: every n-th of
+ * them, of patients where names say so, in the order of names and at least the last one, becomes
+ * what validates; the fold's validation cases are in neither part. A fold with fewer than two
+ * independent training cases is an error, and the split stays as it is. */
+bool split_inner(Split *split, const Dataset *dataset, int every, Error *error);
 void split_free(Split *split);
 
 #endif
