@@ -116,6 +116,8 @@ static void print_row(const json_t *row, FILE *out) {
   put_json(" to ", json_object_get(row, "max"), out);
   const json_t *choices = json_object_get(row, "choices"), *choice;
   size_t i;
+  json_array_foreach(json_object_get(row, "words"), i, choice)
+      fprintf(out, ", or %s", json_string_value(choice));
   json_array_foreach((json_t *)(uintptr_t)choices, i, choice)
       fprintf(out, "%s%s", i ? ", " : "; one of ", json_string_value(choice));
   print_with(json_object_get(row, "with"), out);

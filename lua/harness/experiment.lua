@@ -11,6 +11,7 @@ local resolving = require "harness.resolve"
 local schedule_objection = require "harness.schedule"
 local seeds = require "harness.seeds"
 local self_test = require "harness.self_test"
+local tuned = require "harness.tuned"
 local validate = require "harness.validate"
 local value_of = require "harness.values"
 local weights = require "harness.weights"
@@ -119,6 +120,8 @@ local function rows_made_equal(experiment, parsed, scale, rows)
   end
 end
 
+local NUMERIC = { int = true, number = true, list = true, numbers = true }
+
 -- What the user types wins over what a row sets, unless it is what the rows are compared by: a word or a switch
 -- that makes the row what it is, a number in which rows differ, or one without which two rows would be the same.
 local function overridden(experiment, parsed, scale, rows)
@@ -134,11 +137,12 @@ local function overridden(experiment, parsed, scale, rows)
     end
     for _, row in ipairs(experiment.rows and rows or {}) do
       if differs(key, row.set[key], typed) then
-        if option.type ~= "int" and option.type ~= "number" and option.type ~= "list" then
+        if not NUMERIC[option.type] then
           first = row
           refuse("that is what the row is")
         end
-        if first and differs(key, row.set[key], { first.set[key] }) then
+        local rates_alike = #typed == 1 and type(typed[1]) == "string" -- lr=tuned: each row gets its own again
+        if first and not rates_alike and differs(key, row.set[key], { first.set[key] }) then
           refuse(("'%s' sets %s: that is what the rows vary"):format(row.key, flat_text(row.set[key])))
         end
         first = first or row
@@ -253,13 +257,15 @@ local function planned_of(config, model, scale)
   return set
 end
 
--- What a trial's process reads: every option but the way to the data, whose content is their identity.
+-- What a trial's process reads: every option but the way to the data, whose content is their identity, and but how its
+-- rate was found.
+local NO_PART = { data = true, plan = true, lr_tries = true, lr_seeds = true }
 local function config_of(experiment, config, model, seed, fold, data)
   local cell = {}
   for k, v in pairs(config) do
     local option = option_of(model, k)
     local as_before = option and option.before
-    if k ~= "data" and k ~= "plan" and not k:find("^phantom_") and (as_before == nil or flat_text(v) ~= flat_text(as_before)) then
+    if not NO_PART[k] and not k:find("^phantom_") and (as_before == nil or flat_text(v) ~= flat_text(as_before)) then
       cell[k] = v
     end
   end
@@ -298,7 +304,7 @@ end
 
 -- What a row sets, its model reads, also where another model was typed, and what it chooses; what has no default there is
 -- set; and the model can be built of it all.
-local function check_row(row, config, model, given)
+local function check_row(row, config, model, given, rates)
   for key in pairs(row.set) do
     local option = option_of(model, key)
     if not option then error(("row '%s': %s"):format(row.key, unknown(key, { model })), 0) end
@@ -308,7 +314,7 @@ local function check_row(row, config, model, given)
   for _, list in ipairs { options, model.options } do
     for _, option in ipairs(list) do check_default(row, config, option, given) end
   end
-  local objection = models.objection(model, config) or schedule_objection(config)
+  local objection = models.objection(model, config) or tuned.objection(schedule_objection, config, rates)
   if objection then error(("row '%s' %s"):format(row.key, objection), 0) end
 end
 
@@ -325,7 +331,8 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   local plans = experiment.kind == "plan"
   local planned = not plans and planned_of(config, model, scale)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
-  check_row(row, config, model, given)
+  local rates = tuned.rates(row.key, config, by_name.lr, default_of(by_name.lr, scale))
+  check_row(row, config, model, given, rates)
   for key in pairs(config) do parsed.read[key] = true end
   add_model(document, paper, model)
   local key = experiment.scales and scale .. " " .. row.key or row.key
@@ -337,13 +344,24 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   if config.preprocessing then document.data.preprocessing = config.preprocessing end
   local first, last = folds_of(experiment, parsed, config)
   local first_seed, last_seed = seeds.range(experiment, parsed)
+  local function cell_of(seed, fold)
+    local cell = config_of(experiment, config, model, seed, fold, document.data)
+    cell.device = document.device ~= "cpu" and document.device or nil -- the identity of a trial on the CPU has no device
+    if not cell.device then cell.tf32 = nil end
+    return cell
+  end
   for seed = first_seed, last_seed do
     for fold = first, last do
-      local cell = config_of(experiment, config, model, seed, fold, document.data)
-      cell.device = document.device ~= "cpu" and document.device or nil -- the identity of a trial on the CPU has no device
-      if not cell.device then cell.tf32 = nil end
-      document.cells[#document.cells + 1] = { row = #document.rows - 1, seed = seed, fold = fold, config = cell }
+      document.cells[#document.cells + 1] = { row = #document.rows - 1, seed = seed, fold = fold, config = cell_of(seed, fold) }
     end
+  end
+  if rates then
+    tuned.check(key, config, experiment.kind, first_seed, document["until"] and first_seed + seeds.MOST or last_seed)
+    tuned.add(document, config, rates, { first = first, last = last }, function(rate, seed, fold)
+      local cell = cell_of(seed, fold)
+      cell.lr = rate
+      return cell
+    end)
   end
   return { config = config, model = model }
 end

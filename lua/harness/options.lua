@@ -2,7 +2,8 @@
 -- place of a default; the same rows serve overrides on the command line, help, and the configuration whose hash is a
 -- trial's identity.
 --
--- A row: name, type (int, number, bool, choice, list, text), default, doc; min, max or choices. `of`: a building
+-- A row: name, type (int, number, bool, choice, list of whole numbers, numbers, text), default, doc; min, max or choices;
+-- `words` that may stand in place of a number. `of`: a building
 -- block's option, whose C table (modules/) has all of these, unless the row says otherwise. `quick`, `small`,
 -- `paper` replace the default at that scale (the paper's own values are the plain defaults; a smaller scale says
 -- what it shrinks). `before`, of an option that came later than stored trials: the value that means what was done
@@ -43,8 +44,13 @@ local rows = {
   { name = "steps", type = "int", default = 250000, quick = 250, small = 4000, min = 1, max = 100000000, doc = "training steps" },
   { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer.names,
     doc = choices.optimizer.doc },
-  { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100,
-    default_with = { optimizer = "sgd" }, doc = "learning rate, of which warmup and schedule make each step's" },
+  { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100, words = { "tuned" },
+    default_with = { optimizer = "sgd" }, doc = "learning rate, of which warmup and schedule make each step's; tuned: each "
+      .. "row's own, the best of lr_tries on an inner split of its training cases (docs/statistics.md)" },
+  { name = "lr_tries", type = "numbers", default = {}, ascending = true, most = 20, min = 1e-9, max = 100, with = { lr = "tuned" },
+    doc = "the rates that every row tries; none: half, once and twice lr's default at this scale" },
+  { name = "lr_seeds", type = "int", default = 1, min = 1, max = 100, with = { lr = "tuned" },
+    doc = "how often each is tried, with seeds from 1000 on; the mean decides" },
   { name = "momentum", of = "sgd.momentum", quick = 0.9 },
   { name = "beta1", of = "adamw.beta1" },
   { name = "beta2", of = "adamw.beta2" },

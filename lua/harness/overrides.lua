@@ -31,7 +31,7 @@ end
 
 -- "0,5" for an option that takes fractions: a decimal comma, or two values? Also "0,1,0,01".
 local function ask_comma(row, text, parts)
-  if row.type ~= "number" or #parts % 2 == 1 then return end
+  if (row.type ~= "number" and row.type ~= "numbers") or #parts % 2 == 1 then return end
   local pairs_of, fraction, seen = {}, #parts == 2, {}
   for i, part in ipairs(parts) do
     if not part:find("^%d+$") then return end
@@ -50,6 +50,11 @@ function overrides.values(row, text)
   if row.type == "list" then
     for i, part in ipairs(split(text)) do values[i] = math.tointeger(tonumber(part)) or part end
     values = { row.triples and triples(values) or values }
+  elseif row.type == "numbers" then
+    local parts, list = split(text), {}
+    ask_comma(row, text, parts)
+    for i, part in ipairs(parts) do list[i] = tonumber(part) or part end
+    values = { list }
   elseif row.type == "text" then
     values = { text }
   else

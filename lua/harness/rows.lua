@@ -3,9 +3,9 @@ local blocks = require "harness.blocks"
 local value_of = require "harness.values"
 local check, hint = value_of.check, value_of.hint
 
-local TYPES = { int = true, number = true, bool = true, choice = true, list = true, text = true, model = true }
+local TYPES = { int = true, number = true, bool = true, choice = true, list = true, numbers = true, text = true, model = true }
 local FIELDS = {
-  "name", "type", "default", "doc", "min", "max", "choices", "of", "triples", "ascending", "most", "length", "before", "with",
+  "name", "type", "default", "doc", "min", "max", "choices", "words", "of", "triples", "ascending", "most", "length", "before", "with",
   "default_with", "evaluation", "quick", "small", "paper",
 }
 local known = {}
@@ -29,13 +29,13 @@ local function check_row(row, where)
   end
   complete(row, wrong)
   if not TYPES[row.type] then
-    wrong(("type: expected int, number, bool, choice, list or text, found '%s'"):format(tostring(row.type)))
+    wrong(("type: expected int, number, bool, choice, list, numbers or text, found '%s'"):format(tostring(row.type)))
   end
   if row.type == "choice" and (type(row.choices) ~= "table" or #row.choices == 0) then wrong("a choice wants its choices") end
   for _, key in ipairs { "min", "max", "most", "length" } do
     if row[key] ~= nil and type(row[key]) ~= "number" then wrong(("%s: expected a number, found '%s'"):format(key, tostring(row[key]))) end
   end
-  for _, key in ipairs { "with", "default_with" } do
+  for _, key in ipairs { "with", "default_with", "words" } do
     if row[key] ~= nil and type(row[key]) ~= "table" then wrong(key .. ": expected { option = value }") end
   end
   if type(row.doc) ~= "string" then wrong("doc says what it is, in a sentence") end

@@ -1,6 +1,8 @@
 -- How many seeds an experiment's rows get: a number of them, or as many as it takes (until=decided, within a budget of time).
 local seeds = {}
 
+seeds.MOST = 99 -- more than looks take of a row, replaced ones included
+
 -- "2h", "90min", "1.5d" in seconds, nil where it is no time.
 local UNITS = { s = 1, min = 60, h = 3600, d = 86400 }
 function seeds.seconds(text)

@@ -16,8 +16,13 @@ local function beyond(row)
 end
 
 local function check_number(row, value)
+  for _, word in ipairs(row.words or {}) do
+    if value == word then return value end
+  end
   if type(value) ~= "number" or (row.type ~= "number" and math.type(value) ~= "integer") then
-    return nil, ("expected a %s, found '%s'"):format(row.type == "number" and "number" or "whole number", tostring(value))
+    local words = row.words and " or " .. table.concat(row.words, ", ") or ""
+    return nil, ("expected a %s%s, found '%s'%s"):format(row.type == "number" and "number" or "whole number", words,
+      tostring(value), row.words and type(value) == "string" and hint(value, row.words) or "")
   end
   if (row.min and value < row.min) or (row.max and value > row.max) then
     return nil, ("%s is %s"):format(tostring(value), beyond(row))
@@ -29,13 +34,14 @@ local function check_number(row, value)
 end
 
 local function check_list(row, value)
-  if type(value) ~= "table" then return nil, "expected a list of whole numbers" end
+  local item_type = row.type == "numbers" and "number" or "int"
+  if type(value) ~= "table" then return nil, "expected a list of " .. (item_type == "int" and "whole numbers" or "numbers") end
   local list, numbers = {}, 0
   for i, item in ipairs(value) do
     local result, why
     numbers = numbers + (type(item) == "table" and #item or 1)
     if type(item) == "table" and row.triples then result, why = check_list({ min = row.min, max = row.max }, item)
-    else result, why = check_number({ type = "int", min = row.min, max = row.max }, item) end
+    else result, why = check_number({ type = item_type, min = row.min, max = row.max }, item) end
     if result == nil then return nil, why end
     if row.ascending and i > 1 and result <= list[i - 1] then
       return nil, ("expected rising numbers, found %s after %s"):format(tostring(result), tostring(list[i - 1]))
@@ -49,7 +55,7 @@ end
 
 local function check(row, value)
   if row.type == "int" or row.type == "number" then return check_number(row, value) end
-  if row.type == "list" then return check_list(row, value) end
+  if row.type == "list" or row.type == "numbers" then return check_list(row, value) end
   if row.type == "bool" then
     if type(value) ~= "boolean" then return nil, "expected true or false, found '" .. tostring(value) .. "'" end
     return value

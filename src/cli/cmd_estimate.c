@@ -183,6 +183,22 @@ static json_t *cell_of(const json_t *experiment, size_t index, int *cells) {
   return found;
 }
 
+/* How many tries of rates come before the row's trials; its configuration gets the first one's
+ * rate, since what a trial costs does not hang on it. */
+static int tries_before(const json_t *experiment, size_t index, json_t *config) {
+  const json_t *tries = json_object_get(experiment, "tries"), *cell;
+  size_t i;
+  int count = 0;
+  json_array_foreach(json_object_get(tries, "cells"), i, cell) {
+    const json_t *row = json_array_get(json_object_get(tries, "rows"),
+                                       (size_t)json_integer_value(json_object_get(cell, "row")));
+    if ((size_t)json_integer_value(json_object_get(row, "of")) != index) continue;
+    if (!count++)
+      json_object_set(config, "lr", json_object_get(json_object_get(cell, "config"), "lr"));
+  }
+  return count;
+}
+
 /* Rows of one training (see store.h) train once: false for all but the first of them. trained:
  * hashes of those before. */
 static bool trains_anew(const json_t *experiment, const json_t *config, json_t *trained) {
@@ -205,7 +221,8 @@ static bool works_here(const json_t *config, json_t *row) {
 }
 
 /* experiment: of experiment_read. One object that the caller decrefs:
- * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells), "rate": {"gflops",
+ * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells, and before them
+ *  "tries" of rates, which take "tries_hours"), "rate": {"gflops",
  *  "from"} where it was needed, "power": what its claims could come to (prospect.h), "rows":
  *  [{"key", "label", "parameters", "trained" (of them), "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
@@ -222,15 +239,16 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
   if (place->gpu && !gpu) return false;
   json_t *rows = json_array(), *trained = json_object(), *line;
   Rate rate = {0};
-  double hours = 0;
-  int cells = 0, threads = 1;
+  double hours = 0, tries_hours = 0;
+  int cells = 0, threads = 1, tries = 0;
   bool good = true;
   size_t i;
   json_array_foreach(json_object_get(experiment, "rows"), i, line) {
     json_t *config = json_copy(json_object_get(cell_of(experiment, i, &cells), "config"));
     json_t *row = json_pack("{s:O, s:O}", "key", json_object_get(line, "key"), "label",
                             json_object_get(line, "label"));
-    int trainings = trains_anew(experiment, config, trained) ? cells : 0;
+    bool anew = trains_anew(experiment, config, trained);
+    int tried = tries_before(experiment, i, config);
     json_object_set_new(config, "home", json_string(place->home));
     threads = (int)config_int(config, "threads");
     omp_set_num_threads(threads);
@@ -239,7 +257,10 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
     json_decref(config);
     json_array_append_new(rows, row);
     if (!good) break;
-    hours += trainings * json_number_value(json_object_get(row, "hours"));
+    double trial_hours = json_number_value(json_object_get(row, "hours"));
+    tries += anew ? tried : 0;
+    tries_hours += anew ? tried * trial_hours : 0;
+    hours += anew ? (tried + cells) * trial_hours : 0;
   }
   json_decref(trained);
   *estimate = json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
@@ -247,6 +268,8 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
                         json_object_get(experiment, "scale"), "threads", threads, "seeds", cells,
                         "rows", rows);
   if (!gpu) json_object_set_new(*estimate, "hours", json_real(hours));
+  if (tries) json_object_set_new(*estimate, "tries", json_integer(tries));
+  if (tries && !gpu) json_object_set_new(*estimate, "tries_hours", json_real(tries_hours));
   if (rate.gflops > 0)
     json_object_set_new(*estimate, "rate",
                         json_pack("{s:f, s:s}", "gflops", rate.gflops, "from", rate.from));
@@ -263,7 +286,8 @@ bool estimate_trial(const json_t *experiment, const char *home, const char *db, 
   Error error = {""};
   json_t *estimate;
   if (!estimate_make(experiment, &place, &estimate, &error)) return false;
-  double hours = field_number(estimate, "hours");
+  double hours =
+      field_number(estimate, "hours") - json_number_value(json_object_get(estimate, "tries_hours"));
   size_t cells = json_array_size(json_object_get(experiment, "cells"));
   json_decref(estimate);
   *trial_s = cells ? 3600 * hours / (double)cells : 0;

@@ -11,11 +11,14 @@
 /* A change of the program or of a model's text marks results, it does not repeat them by itself. */
 static void tell_marks(Run *run) {
   Error error = {""};
-  run_unmark(run);
-  if (!run_mark(run, &error))
-    fprintf(stderr, "harness: %s\n", error.text);
-  else if (!run->common.quiet)
-    marks_tell(&run->experiments, run->marks, "harness: ", stderr);
+  Round *rounds[] = {&run->tries, &run->tables};
+  for (int i = 0; i < 2; i++) {
+    run_unmark(rounds[i]);
+    if (!run_mark(run, rounds[i], &error))
+      fprintf(stderr, "harness: %s\n", error.text);
+    else if (!run->common.quiet)
+      marks_tell(&rounds[i]->experiments, rounds[i]->marks, "harness: ", stderr);
+  }
 }
 
 typedef struct Outcome {
@@ -47,7 +50,7 @@ static void draw(const Run *run, const Result *result) {
 /* Prints an experiment's table and draws its plot. */
 static bool show(const Run *run, int experiment, bool interrupted, Outcome *outcome, Error *error) {
   Result *result;
-  ResultChoice choice = {.plan_id = run->experiments.item[experiment].plan_id,
+  ResultChoice choice = {.plan_id = run->tables.experiments.item[experiment].plan_id,
                          .home = run->common.home,
                          .cases_fixed = run->cases_fixed};
   if (!result_load(run->store, &choice, &result, error)) return false;
@@ -76,13 +79,13 @@ static void write_report(const Run *run) {
 /* Prints tables and plots; returns the exit code that the state of the rows asks for. */
 static int report(Run *run, bool interrupted, Error *error) {
   Outcome outcome = {0, 0};
-  bool array = run->json && run->experiments.list;
+  bool array = run->json && run->tables.experiments.list;
   if (array) fputs("[\n", stdout);
-  for (int p = 0; p < run->experiments.count; p++)
+  for (int p = 0; p < run->tables.experiments.count; p++)
     if (!show(run, p, interrupted, &outcome, error)) return cli_error(EXIT_UNFIT, error);
   if (array) fputs("]\n", stdout);
   fflush(stdout);
-  if (run->experiments.list && !interrupted) write_report(run);
+  if (run->tables.experiments.list && !interrupted) write_report(run);
   tell_marks(run);
   if (outcome.bad > 0)
     fprintf(stderr, "harness: %d trial%s did not end well; `harness runs list` shows which%s\n",
@@ -90,47 +93,77 @@ static int report(Run *run, bool interrupted, Error *error) {
             run->until.count ? "; what failed was replaced by the next seed"
                              : ", --retry all runs them again");
   if ((interrupted && outcome.open > 0) || run->goes_on) return EXIT_INTERRUPTED;
-  return outcome.bad > 0 || outcome.open > 0 ? EXIT_SOME_FAILED : EXIT_DONE;
+  return outcome.bad > 0 || outcome.open > 0 || run->tuning.lost ? EXIT_SOME_FAILED : EXIT_DONE;
+}
+
+/* The tries of rates that are missing, and what they choose. *known: every row's rate is. */
+static bool run_tries(Run *run, bool *interrupted, bool *known, Error *error) {
+  Experiments *tables = &run->tables.experiments, *tries = &run->tries.experiments;
+  Tuning *tuning = &run->tuning;
+  *known = true;
+  if (!tuning_asked(tables)) return true;
+  tuning_list(tables, tries);
+  if (!tuning_store(tries, run->store, error) || !run_mark(run, &run->tries, error) ||
+      !run_schedule(run, &run->tries, interrupted, error))
+    return false;
+  for (int p = 0; p < tables->count; p++)
+    if (!tuning_choose(&tables->item[p], &tries->item[p], run->store, false, tuning, error))
+      return false;
+  *known = tuning->open == 0 && !*interrupted;
+  if (!*known)
+    fprintf(stderr,
+            "harness: %d of %d tries of rates have ended, and trials wait for what they choose; "
+            "the same command goes on\n",
+            tuning->tries - tuning->open, tuning->tries);
+  if (*known && tuning->lost && until_asked(tables))
+    return fail(error, "until=decided needs a rate for every row; --retry all, without until, runs "
+                       "the tries that failed again");
+  return true;
 }
 
 /* What is missing; until claims are decided, look by look. */
 static bool run_trials(Run *run, bool *interrupted, Error *error) {
-  bool asked = until_asked(&run->experiments), more = false;
+  bool asked = until_asked(&run->tables.experiments), more = false;
   run->until.quiet = run->common.quiet;
-  run->until.jobs = asked ? run_jobs(run, until_threads(&run->experiments)) : 1;
-  if (asked && (!until_begin(&run->until, &run->experiments, run->store, error) ||
+  run->until.jobs = asked ? run_jobs(run, until_threads(&run->tables.experiments)) : 1;
+  if (asked && (!until_begin(&run->until, &run->tables.experiments, run->store, error) ||
                 !until_step(&run->until, run->store, &more, error)))
     return false;
   do {
-    if (!experiments_store(&run->experiments, run->store, error) || !run_mark(run, error) ||
-        !run_schedule(run, interrupted, error))
+    if (!experiments_store(&run->tables.experiments, run->store, error) ||
+        !run_mark(run, &run->tables, error) || !run_schedule(run, &run->tables, interrupted, error))
       return false;
-    run_unmark(run); /* while the trials are those that they are of */
+    run_unmark(&run->tables); /* while the trials are those that they are of */
     if (!until_step(&run->until, run->store, &more, error)) return false;
   } while (more && !*interrupted && !run->until.over);
   run->goes_on = until_end(&run->until, *interrupted);
-  return more || run->until.count == 0 || experiments_store(&run->experiments, run->store, error);
+  return more || run->until.count == 0 ||
+         experiments_store(&run->tables.experiments, run->store, error);
 }
 
 static int execute(Run *run, Error *error) {
   int stale = 0;
   bool interrupted = false;
-  for (int p = 0; p < run->experiments.count && !run->place; p++)
-    if (!strcmp(json_string_value(json_object_get(run->experiments.item[p].document, "device")),
-                "cuda"))
+  for (int p = 0; p < run->tables.experiments.count && !run->place; p++)
+    if (!strcmp(
+            json_string_value(json_object_get(run->tables.experiments.item[p].document, "device")),
+            "cuda"))
       run->place = "cuda";
   if (run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
-  bool good =
-      utf8_check(run->common.db, error) &&
-      experiments_prepare(&run->experiments, run->common.home, true, run->common.quiet, error) &&
-      store_open(&run->store, run->common.db, STORE_WRITE, error) &&
-      store_lock(run->store, &stale, error);
+  bool good = utf8_check(run->common.db, error) &&
+              experiments_prepare(&run->tables.experiments, run->common.home, true,
+                                  run->common.quiet, error) &&
+              store_open(&run->store, run->common.db, STORE_WRITE, error) &&
+              store_lock(run->store, &stale, error);
   if (good && !run->common.quiet)
-    experiments_tell_overridden(&run->experiments, "harness: ", stderr);
+    experiments_tell_overridden(&run->tables.experiments, "harness: ", stderr);
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");
-  if (!good || !run_trials(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
+  bool known = false;
+  if (!good || !run_tries(run, &interrupted, &known, error)) return cli_error(EXIT_UNFIT, error);
+  if (!known) return EXIT_INTERRUPTED;
+  if (!run_trials(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
   return report(run, interrupted, error);
 }
 
@@ -144,10 +177,10 @@ int command_run(int argc, char **argv) {
   }
   if (run.device[0]) run.override[run.overrides++] = run.device; /* a flag beats a key */
   int code = EXIT_USAGE;
-  if (!experiments_read(&run.experiments, run.common.home, run.file, run.overrides, run.override,
-                        &error))
+  if (!experiments_read(&run.tables.experiments, run.common.home, run.file, run.overrides,
+                        run.override, &error))
     code = cli_error(EXIT_USAGE, &error);
-  else if (until_asked(&run.experiments) && run.retries) {
+  else if (until_asked(&run.tables.experiments) && run.retries) {
     fail(&error, "until=decided goes by what is stored and replaces what failed by the next seed; "
                  "it takes no --retry");
     code = cli_error(EXIT_USAGE, &error);
@@ -155,7 +188,9 @@ int command_run(int argc, char **argv) {
     code = run.dry_run ? run_dry(&run, &error) : execute(&run, &error);
   store_close(run.store);
   until_free(&run.until);
-  run_unmark(&run);
-  experiments_free(&run.experiments);
+  run_unmark(&run.tries);
+  run_unmark(&run.tables);
+  experiments_free(&run.tries.experiments);
+  experiments_free(&run.tables.experiments);
   return code;
 }

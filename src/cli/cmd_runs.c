@@ -28,13 +28,17 @@ static const struct argp_option show_options[] = {{"json", KEY_JSON, 0, 0, "One 
                                                   {0}};
 static const struct argp_option no_options[] = {{0}};
 
+/* Where a trial stands in the tables; a try of a rate (tries.h) in that whose rate it is of. */
 static const char list_sql[] =
-    "SELECT t.hash, t.status, t.scale, t.dataset, t.device, t.seed, t.fold,"
-    " (SELECT e.name FROM cells c JOIN rows r ON r.id = c.row_id JOIN plans p ON p.id = r.plan_id"
-    "  JOIN experiments e ON e.id = p.experiment_id WHERE c.trial_id = t.id"
-    "  ORDER BY p.used DESC LIMIT 1) AS experiment,"
-    " (SELECT r.key FROM cells c JOIN rows r ON r.id = c.row_id JOIN plans p ON p.id = r.plan_id"
-    "  WHERE c.trial_id = t.id ORDER BY p.used DESC LIMIT 1) AS \"row\","
+    "WITH place AS (SELECT c.trial_id, p.used, e.name, r.key FROM"
+    "  (SELECT row_id, trial_id FROM cells UNION ALL SELECT row_id, trial_id FROM tries) c"
+    "  JOIN rows r ON r.id = c.row_id JOIN plans p ON p.id = r.plan_id"
+    "  JOIN experiments e ON e.id = p.experiment_id)"
+    " SELECT t.hash, t.status, t.scale, t.dataset, t.device, t.seed, t.fold,"
+    " (SELECT name FROM place p WHERE p.trial_id = t.id ORDER BY used DESC LIMIT 1) AS experiment,"
+    " trim(coalesce((SELECT key FROM place p WHERE p.trial_id = t.id ORDER BY used DESC LIMIT 1),"
+    "  '') || iif(t.config ->> '$.inner_split' IS NULL, '', ' try lr=' || (t.config ->> '$.lr')))"
+    "  AS \"row\","
     " (SELECT s.value FROM v_score s WHERE s.trial_id = t.id ORDER BY s.metric <> 'dice' LIMIT 1)"
     "  AS figure,"
     " (SELECT count(*) FROM attempts a WHERE a.trial_id = t.id AND a.removed = 0) AS attempts,"
@@ -43,9 +47,8 @@ static const char list_sql[] =
     " (SELECT a.message FROM attempts a WHERE a.trial_id = t.id AND a.removed = 0"
     "  ORDER BY a.id DESC LIMIT 1) AS message"
     " FROM trials t WHERE (t.status = ?1 OR ?1 IS NULL)"
-    " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM cells c JOIN rows r ON r.id = c.row_id"
-    "  JOIN plans p ON p.id = r.plan_id JOIN experiments e ON e.id = p.experiment_id"
-    "  WHERE c.trial_id = t.id AND e.name = ?2)) ORDER BY t.id";
+    " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM place p WHERE p.trial_id = t.id AND p.name = ?2))"
+    " ORDER BY t.id";
 
 static const char attempts_sql[] =
     "SELECT a.number, a.status, a.removed, a.started_at, a.ended_at, a.wall_s, a.train_s, a.eval_s,"
@@ -105,8 +108,8 @@ static void print_document(const char *name, json_t *value) {
 /* ---- list ------------------------------------------------------------------------------------ */
 
 static void print_list(const json_t *trials) {
-  static const char *const heads[] = {"trial", "status", "experiment", "row",   "seed", "scale",
-                                      "data",  "device", "figure",     "tries", "wall"};
+  static const char *const heads[] = {"trial", "status", "experiment", "row",      "seed", "scale",
+                                      "data",  "device", "figure",     "attempts", "wall"};
   int count = (int)json_array_size(trials);
   Sheet sheet = sheet_make(count + 1, 11);
   for (int i = 0; i < 11; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);

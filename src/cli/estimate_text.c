@@ -145,8 +145,11 @@ void estimate_print(const json_t *estimate, FILE *out) {
   sheet_free(&sheet);
   int known = (int)json_array_size(rows) - print_unknown(rows, out);
   if (!known) return;
-  fprintf(out, "\n  one trial a line; all %d variants with %d seed%s: %s, one trial at a time\n",
-          known, seeds, seeds == 1 ? "" : "s", total);
+  fprintf(out, "\n  one trial a line; all %d variants with %d seed%s", known, seeds,
+          seeds == 1 ? "" : "s");
+  if (json_object_get(estimate, "tries"))
+    fprintf(out, " and %d tries of rates before", field_whole(estimate, "tries"));
+  fprintf(out, ": %s, one trial at a time\n", total);
   fprintf(out, "  training: arena, weights, gradients, the optimiser's states; inference: of one "
                "patch; times are of the training steps, without validation\n");
   if (any_kept(rows)) fprintf(out, "  kept: what training would take without recompute\n");

@@ -1,14 +1,21 @@
-/* One `harness run`: what was typed (run_options.c), which trials are to run and how they are handed
- * out (run_work.c), what would run (run_dry.c), and the command that runs them (cmd_run.c). */
+/* One `harness run`: what was typed (run_options.c), which trials are to run and how they are
+ * handed out (run_work.c), what would run (run_dry.c), and the command that does it (cmd_run.c). */
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
 #include "src/cli/cli.h"
 #include "src/cli/marks.h"
 #include "src/cli/schedule.h"
+#include "src/cli/tuning.h"
 #include "src/cli/until.h"
 
 enum { RUN_OVERRIDES_MAX = 256 };
+
+/* What runs together: first the tries of rates, then the trials of the tables. */
+typedef struct Round {
+  Experiments experiments;
+  Mark **marks; /* of each experiment's trials, before any ran */
+} Round;
 
 typedef struct Run {
   Common common;
@@ -23,8 +30,8 @@ typedef struct Run {
   bool cases_fixed; /* in the tables it prints; no part of a trial */
   RunFlags flags;
   const char *place; /* "cuda:1" as given; NULL: cpu */
-  Experiments experiments;
-  Mark **marks; /* of each experiment's trials, before any ran */
+  Round tries, tables;
+  Tuning tuning;
   Until until;
   bool goes_on; /* its time was over */
   Store *store;
@@ -37,16 +44,17 @@ extern const Cli run_cli;
 
 /* It was never tried, or stopped before its end. */
 bool run_is_open(const Cell *trial);
-/* Reads what the trials are marked with, once all are listed. */
-bool run_mark(Run *run, Error *error);
-void run_unmark(Run *run);
+/* Reads what the trials of a round are marked with, once all are listed. */
+bool run_mark(const Run *run, Round *round, Error *error);
+void run_unmark(Round *round);
 /* As many trials of so many threads run at a time. */
 int run_jobs(const Run *run, int threads);
 /* The trials of one kind (trained, or planned and timed) that are to run, with the most threads any
  * of them wants. The caller frees with tasks_free. */
-bool run_collect(const Run *run, bool only_planned, Schedule *work, Error *error);
-/* Runs what is to run. */
-bool run_schedule(Run *run, bool *interrupted, Error *error);
+bool run_collect(const Run *run, const Round *round, bool only_planned, Schedule *work,
+                 Error *error);
+/* Runs what is to run of a round. */
+bool run_schedule(Run *run, const Round *round, bool *interrupted, Error *error);
 
 /* Shows what would run, and changes nothing; returns an exit code. */
 int run_dry(Run *run, Error *error);

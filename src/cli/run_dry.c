@@ -8,59 +8,101 @@ static const Task *task_of(const Schedule *work, const Cell *trial) {
   return NULL;
 }
 
-static void print_dry(const Run *run, int experiment, const Schedule work[2]) {
-  for (int i = 0; i < run->experiments.item[experiment].trials; i++) {
-    const Cell *trial = &run->experiments.item[experiment].trial[i];
-    const Mark *mark = &run->marks[experiment][i];
-    const Task *task = task_of(&work[0], trial);
-    if (!task) task = task_of(&work[1], trial);
-    bool again = !task && experiments_repeated(&run->experiments, experiment, i);
-    char *label = experiments_label(&run->experiments, experiment, i);
-    printf("%.8s  %-11s  %-7s  %s", trial->hash, status_name(trial->status),
-           task ? (task->scores ? "score" : "run") : (again ? "same" : "skip"), label);
-    if (task && task->missing[0]) printf("  (trains: %s)", task->missing);
-    if (mark->other_text)
-      printf(run_is_open(trial) ? "  (begins anew: %s has changed)" : "  (by another text of %s)",
-             mark->file);
-    if (mark->other_weights) printf("  (of weights that were replaced)");
-    putchar('\n');
-    free(label);
+static void print_trial(const Round *round, int experiment, int i, const Schedule work[2]) {
+  const Experiments *experiments = &round->experiments;
+  const Cell *trial = &experiments->item[experiment].trial[i];
+  const Mark *mark = &round->marks[experiment][i];
+  const Task *task = task_of(&work[0], trial);
+  if (!task) task = task_of(&work[1], trial);
+  bool again = !task && experiments_repeated(experiments, experiment, i);
+  char *label = experiments_label(experiments, experiment, i);
+  printf("%.8s  %-11s  %-7s  %s", trial->hash, status_name(trial->status),
+         task ? (task->scores ? "score" : "run") : (again ? "same" : "skip"), label);
+  if (task && task->missing[0]) printf("  (trains: %s)", task->missing);
+  if (mark->other_text)
+    printf(run_is_open(trial) ? "  (begins anew: %s has changed)" : "  (by another text of %s)",
+           mark->file);
+  if (mark->other_weights) printf("  (of weights that were replaced)");
+  putchar('\n');
+  free(label);
+}
+
+/* Its trials, a line each, and how many would run. */
+static bool print_round(const Run *run, const Round *round, const char *what, Error *error) {
+  const Experiments *experiments = &round->experiments;
+  Schedule work[2] = {{0}};
+  char shared[64];
+  bool good = run_collect(run, round, false, &work[0], error) &&
+              run_collect(run, round, true, &work[1], error);
+  for (int p = 0; good && p < experiments->count; p++)
+    for (int i = 0; i < experiments->item[p].trials; i++) print_trial(round, p, i, work);
+  if (good && round == &run->tables) experiments_tell_overridden(experiments, "", stdout);
+  if (good) marks_tell(experiments, round->marks, "", stdout);
+  if (good)
+    printf("%d of %d %s would run%s\n", work[0].count + work[1].count,
+           experiments_trials(experiments), what,
+           tasks_shared(work[0].task, work[0].count, shared));
+  for (int k = 0; k < 2; k++) tasks_free(work[k].task, work[k].count);
+  return good;
+}
+
+/* Of rows without a rate yet no trial can be named, nor looks be planned. */
+static int drop_waiting(const Run *run, Experiment *experiment, const Tuning *tuning) {
+  json_t *document = experiment->document;
+  if (run->json || (!tuning->open && !tuning->lost)) return 0;
+  if (json_object_get(document, "until"))
+    printf("%s: its looks are planned once all rates are known\n",
+           json_string_value(json_object_get(document, "experiment")));
+  json_object_del(document, "until");
+  return tuning_drop(experiment);
+}
+
+/* The tries of rates, and what they choose already. *waiting: trials that hang on the others. */
+static bool preview_tries(Run *run, int *waiting, Error *error) {
+  Experiments *tables = &run->tables.experiments, *tries = &run->tries.experiments;
+  if (!tuning_asked(tables)) return true;
+  tuning_list(tables, tries);
+  if (!tuning_preview(tries, run->store, error)) return false;
+  for (int p = 0; p < tables->count; p++) {
+    Experiment *experiment = &tables->item[p];
+    Tuning tuning = {0};
+    if (!tuning_choose(experiment, &tries->item[p], run->store, run->json, &tuning, error))
+      return false;
+    run->tuning.open += tuning.open;
+    run->tuning.lost += tuning.lost;
+    *waiting += drop_waiting(run, experiment, &tuning);
   }
+  return run->json || (run_mark(run, &run->tries, error) &&
+                       print_round(run, &run->tries, "tries of rates", error));
 }
 
 static bool preview_looks(Run *run, Error *error) {
-  if (!until_asked(&run->experiments)) return true;
-  run->until.jobs = run_jobs(run, until_threads(&run->experiments));
-  return until_preview(&run->until, &run->experiments, run->store, &run->common,
+  Experiments *experiments = &run->tables.experiments;
+  bool known = !run->tuning.open && !run->tuning.lost;
+  if (!until_asked(experiments) || (run->json && !known)) return true;
+  run->until.jobs = run_jobs(run, until_threads(experiments));
+  return until_preview(&run->until, experiments, run->store, &run->common,
                        run->json ? NULL : stdout, error);
 }
 
 int run_dry(Run *run, Error *error) {
+  Experiments *experiments = &run->tables.experiments;
   bool exists = store_exists(run->common.db);
-  bool good = experiments_prepare(&run->experiments, run->common.home, false, true, error) &&
-              (!exists || store_open(&run->store, run->common.db, STORE_READ, error));
-  good = good && preview_looks(run, error);
-  for (int p = 0; good && p < run->experiments.count; p++) {
-    Experiment *experiment = &run->experiments.item[p];
+  int waiting = 0;
+  bool good = experiments_prepare(experiments, run->common.home, false, true, error) &&
+              (!exists || store_open(&run->store, run->common.db, STORE_READ, error)) &&
+              preview_tries(run, &waiting, error) && preview_looks(run, error);
+  for (int p = 0; good && p < experiments->count; p++) {
+    Experiment *experiment = &experiments->item[p];
     good = store_preview(run->store, experiment->document, experiment->data_hash,
                          &experiment->trial, &experiment->trials, error);
   }
-  if (!good || !run_mark(run, error)) return cli_error(EXIT_UNFIT, error);
+  if (!good || !run_mark(run, &run->tables, error)) return cli_error(EXIT_UNFIT, error);
   if (run->json) {
-    experiments_print(&run->experiments, stdout);
+    experiments_print(experiments, stdout);
     return EXIT_DONE;
   }
-  Schedule work[2] = {{0}};
-  char shared[64];
-  good = run_collect(run, false, &work[0], error) && run_collect(run, true, &work[1], error);
-  for (int p = 0; good && p < run->experiments.count; p++) print_dry(run, p, work);
-  if (good) {
-    experiments_tell_overridden(&run->experiments, "", stdout);
-    marks_tell(&run->experiments, run->marks, "", stdout);
-    printf("%d of %d trials would run%s\n", work[0].count + work[1].count,
-           experiments_trials(&run->experiments),
-           tasks_shared(work[0].task, work[0].count, shared));
-  }
-  for (int k = 0; k < 2; k++) tasks_free(work[k].task, work[k].count);
-  return good ? EXIT_DONE : cli_error(EXIT_UNFIT, error);
+  if (!print_round(run, &run->tables, "trials", error)) return cli_error(EXIT_UNFIT, error);
+  if (waiting) printf("%d more wait for the rates that the tries choose\n", waiting);
+  return EXIT_DONE;
 }

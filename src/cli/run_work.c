@@ -10,29 +10,30 @@ bool run_is_open(const Cell *trial) {
          trial->status == STATUS_INTERRUPTED;
 }
 
-static bool wants(const Run *run, int experiment, int i) {
-  const Cell *trial = &run->experiments.item[experiment].trial[i];
+static bool wants(const Run *run, const Round *round, int experiment, int i) {
+  const Cell *trial = &round->experiments.item[experiment].trial[i];
+  const Mark *mark = &round->marks[experiment][i];
   return run_is_open(trial) || run->retry[trial->status] ||
-         (run->retry_stale &&
-          (run->marks[experiment][i].other_text || run->marks[experiment][i].other_weights));
+         (run->retry_stale && (mark->other_text || mark->other_weights));
 }
 
-bool run_mark(Run *run, Error *error) {
-  run->marks = calloc((size_t)run->experiments.count + 1, sizeof(Mark *));
-  CHECK(run->marks, "no memory for %d experiments", run->experiments.count);
+bool run_mark(const Run *run, Round *round, Error *error) {
+  const Experiments *experiments = &round->experiments;
+  round->marks = calloc((size_t)experiments->count + 1, sizeof(Mark *));
+  CHECK(round->marks, "no memory for %d experiments", experiments->count);
   bool good = true;
-  for (int p = 0; good && p < run->experiments.count; p++) {
-    run->marks[p] = marks_read(run->store, run->common.home, &run->experiments.item[p], error);
-    good = run->marks[p] != NULL;
+  for (int p = 0; good && p < experiments->count; p++) {
+    round->marks[p] = marks_read(run->store, run->common.home, &experiments->item[p], error);
+    good = round->marks[p] != NULL;
   }
   return good;
 }
 
-void run_unmark(Run *run) {
-  for (int p = 0; run->marks && p < run->experiments.count; p++)
-    marks_free(run->marks[p], run->experiments.item[p].trials);
-  free(run->marks);
-  run->marks = NULL;
+void run_unmark(Round *round) {
+  for (int p = 0; round->marks && p < round->experiments.count; p++)
+    marks_free(round->marks[p], round->experiments.item[p].trials);
+  free(round->marks);
+  round->marks = NULL;
 }
 
 static int threads_of(const Cell *trial) {
@@ -44,18 +45,20 @@ int run_jobs(const Run *run, int threads) {
   return run->jobs ? run->jobs : run->place || fitting < 1 ? 1 : fitting;
 }
 
-bool run_collect(const Run *run, bool only_planned, Schedule *work, Error *error) {
-  work->task = calloc((size_t)experiments_trials(&run->experiments) + 1, sizeof *work->task);
+bool run_collect(const Run *run, const Round *round, bool only_planned, Schedule *work,
+                 Error *error) {
+  const Experiments *experiments = &round->experiments;
+  work->task = calloc((size_t)experiments_trials(experiments) + 1, sizeof *work->task);
   CHECK(work->task, "no memory for the trials to run");
   work->launch.threads = 1;
-  for (int p = 0; p < run->experiments.count; p++) {
-    const Experiment *experiment = &run->experiments.item[p];
+  for (int p = 0; p < experiments->count; p++) {
+    const Experiment *experiment = &experiments->item[p];
     for (int i = 0; experiment_only_plans(experiment) == only_planned && i < experiment->trials;
          i++) {
       int threads = threads_of(&experiment->trial[i]);
-      if (!wants(run, p, i) || experiments_repeated(&run->experiments, p, i)) continue;
-      work->task[work->count++] = (Task){.trial = &experiment->trial[i],
-                                         .label = experiments_label(&run->experiments, p, i)};
+      if (!wants(run, round, p, i) || experiments_repeated(experiments, p, i)) continue;
+      work->task[work->count++] =
+          (Task){.trial = &experiment->trial[i], .label = experiments_label(experiments, p, i)};
       if (threads > work->launch.threads) work->launch.threads = threads;
     }
   }
@@ -76,9 +79,10 @@ static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *int
   return good;
 }
 
-bool run_schedule(Run *run, bool *interrupted, Error *error) {
+bool run_schedule(Run *run, const Round *round, bool *interrupted, Error *error) {
   const char *stand_in = getenv("HARNESS_TRIAL_PROGRAM"); /* for tests: a program in place of us */
-  int all = experiments_trials(&run->experiments);
+  const char *what = round == &run->tries ? "tries of rates" : "trials";
+  int all = experiments_trials(&round->experiments);
   bool good = true;
   int total = 0;
   run->until.over = false;
@@ -93,10 +97,10 @@ bool run_schedule(Run *run, bool *interrupted, Error *error) {
                      .launch = {.program = stand_in && stand_in[0] ? stand_in : "/proc/self/exe",
                                 .folder = store_folder(run->store),
                                 .flags = run->flags}};
-    good = run_collect(run, only_planned, &work, error);
+    good = run_collect(run, round, only_planned, &work, error);
     total += work.count;
     if (!run->common.quiet && (work.count > 0 || (only_planned && total == 0)))
-      fprintf(stderr, "harness: %d of %d trials to run%s\n", work.count, all,
+      fprintf(stderr, "harness: %d of %d %s to run%s\n", work.count, all, what,
               tasks_shared(work.task, work.count, shared));
     if (good && work.count > 0) good = schedule_kind(run, &work, only_planned, interrupted, error);
     tasks_free(work.task, work.count);

@@ -8,6 +8,7 @@
 #include "src/report/claim.h"
 #include "src/report/code_notes.h"
 #include "src/report/self_test.h"
+#include "src/report/tuned_notes.h"
 
 static json_t *text_or_null(const char *text) {
   return text ? json_name(text) : json_null();
@@ -22,14 +23,20 @@ static const char plans_sql[] =
     " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0)"
     " ORDER BY p.used DESC";
 
-/* The cells with the most trials of those that contain every trial of cells ?1 in the same row;
- * what looks were planned for stays what it is. */
+/* Plans p and q have the same tries of rates. */
+#define TRIES_OF(PLAN)                                                                             \
+  "(SELECT group_concat(w) FROM (SELECT r.key || y.trial_id AS w FROM rows r JOIN tries y"         \
+  " ON y.row_id = r.id WHERE r.plan_id = " PLAN " ORDER BY w))"
+#define SAME_TRIES TRIES_OF("p.id") " IS " TRIES_OF("q.id")
+
+/* The cells with the most trials of those that contain every trial of cells ?1 in the same row,
+ * with the same tries; what looks were planned for stays what it is. */
 static const char larger_sql[] =
     "SELECT q.id AS plan_id, q.notes, q.self_test FROM plans p JOIN plans q ON q.experiment_id = "
     "p.experiment_id AND q.scale = p.scale"
     "  AND q.dataset = p.dataset AND q.data_hash = p.data_hash AND q.device = p.device"
-    " WHERE p.id = ?1 AND p.id NOT IN (SELECT plan_id FROM sequences) AND NOT EXISTS ("
-    "  SELECT 1 FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = p.id"
+    " WHERE p.id = ?1 AND p.id NOT IN (SELECT plan_id FROM sequences) AND " SAME_TRIES
+    " AND NOT EXISTS (SELECT 1 FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = p.id"
     "  AND NOT EXISTS (SELECT 1 FROM rows s JOIN cells d ON d.row_id = s.id"
     "   WHERE s.plan_id = q.id AND s.key = r.key AND d.trial_id = c.trial_id))"
     " ORDER BY (SELECT count(*) FROM rows r JOIN cells c ON c.row_id = r.id WHERE r.plan_id = q.id)"
@@ -49,17 +56,18 @@ static const char smaller_sql[] =
     "   WHERE s.plan_id = p.id AND s.key = r.key AND d.trial_id = c.trial_id))"
     " ORDER BY n.cells";
 
-/* Parameters: of the newest attempt that got so far as to plan its graph. */
+/* Parameters: of the newest attempt that got so far as to plan its graph. A row without cells is
+ * one without a rate. */
 static const char rows_sql[] =
-    "SELECT v.position, v.key, v.label, v.paper, r.paper_word, v.mean, v.sd, v.n, v.cells, v.done,"
+    "SELECT r.position, r.key, r.label, r.paper, r.paper_word, v.mean, v.sd, v.n, v.cells, v.done,"
     " v.planned, v.running, v.failed, v.oom, v.collapsed, v.interrupted, v.timeout, v.builds,"
     " (SELECT a.parameters FROM cells c JOIN attempts a ON a.trial_id = c.trial_id"
     "  WHERE c.row_id = r.id AND a.parameters IS NOT NULL AND a.removed = 0"
     "  ORDER BY a.id DESC LIMIT 1) AS parameters,"
     " (SELECT group_concat(trial_id) FROM (SELECT c.trial_id FROM cells c WHERE c.row_id = r.id"
     "  ORDER BY c.trial_id)) AS trials"
-    " FROM v_table v JOIN rows r ON r.plan_id = v.plan_id AND r.position = v.position"
-    " WHERE v.plan_id = ?1 ORDER BY v.position";
+    " FROM rows r LEFT JOIN v_table v ON v.plan_id = r.plan_id AND v.position = r.position"
+    " WHERE r.plan_id = ?1 ORDER BY r.position";
 
 static const char labels_sql[] =
     "SELECT r.position, l.label, l.name, avg(l.value) AS mean, count(l.value) AS n,"
@@ -307,6 +315,7 @@ static bool add_figures(Result *r, Store *store, const char *metric, Error *erro
       row_of(r, store, counts_sql, count_columns, r, NULL, error) &&
       row_of(r, store, environment_sql, environment_columns, &r->environment, &r->measured,
              error) &&
+      tuned_read(store, r, error) &&
       (!r->plans ||
        rows_of(r, store, points_sql, NULL, point_columns, sizeof *r->point, points, error));
   r->row = rows->row, r->rows = rows->count;
@@ -438,6 +447,7 @@ void result_free(Result *r) {
   json_decref(r->notes);
   json_decref(r->others);
   json_decref(r->texts);
+  free(r->tuned);
   free(r);
 }
 
@@ -445,6 +455,7 @@ const char *result_status(const ResultRow *row) {
   static const Status gravest[] = {STATUS_RUNNING,   STATUS_FAILED,  STATUS_OOM,
                                    STATUS_COLLAPSED, STATUS_TIMEOUT, STATUS_INTERRUPTED,
                                    STATUS_PLANNED};
+  if (!row->cells && !row->status[STATUS_PLANNED]) return "no rate";
   for (size_t i = 0; i < sizeof gravest / sizeof gravest[0]; i++)
     if (row->status[gravest[i]] > 0) return status_name(gravest[i]);
   return status_name(STATUS_DONE);

@@ -3,6 +3,7 @@
 #ifndef REPORT_RESULT_H
 #define REPORT_RESULT_H
 
+#include "src/store/tries.h"
 #include "src/store/typed_rows.h"
 
 #include <stdbool.h>
@@ -23,7 +24,7 @@ typedef struct ResultRow {
   int position;
   const char *key, *label, *paper_word;
   double paper, mean, sd, parameters;
-  int n, cells, builds;         /* v_table's */
+  int n, cells, builds;         /* v_table's; no cells: no try of its rate ended well */
   int status[STATUS_COUNT];     /* how many trials ended so */
   int other_text, unknown_text; /* trials whose model had other Lua text than today's, or which */
   const char *trials;           /* their numbers, ascending: rows of two tables may be the same */
@@ -111,6 +112,8 @@ typedef struct Result {
   int comparisons;            /* rows with an interval */
   ResultFamily family;
   ResultLooks looks;
+  TriedRate *tuned; /* (tuneds) where rows' rates were chosen, by row, fold and rate */
+  int tuneds;
   ResultTau tau; /* of rows with both numbers; value NaN: fewer than two */
   bool measured; /* environment is that of the newest trial */
   ResultEnvironment environment;

@@ -11,6 +11,7 @@
 #include "src/report/coverage.h"
 #include "src/report/quote.h"
 #include "src/report/self_test.h"
+#include "src/report/tuned_notes.h"
 #include "src/report/written.h"
 
 const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
@@ -298,6 +299,7 @@ void table_notes(const Result *result, const char *mark, FILE *out) {
   note_counts(result, mark, out);
   claim_notes(result, mark, out);
   note_collapsed(result, mark, out);
+  tuned_notes(result, mark, out);
   table_origin(result, mark, out);
 }
 
@@ -372,6 +374,7 @@ static void print_json(const Result *result, FILE *out) {
                 result->scores, "trainings", result->trainings);
   json_object_set_new(document, "trial_s", number(result->trial_s));
   json_object_set_new(document, "family", json_family(&result->family));
+  if (result->tuneds) json_object_set_new(document, "tuned", tuned_json(result));
   if (result->looks.found) json_object_set_new(document, "looks", json_looks(&result->looks));
   if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
   json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));

@@ -203,15 +203,36 @@ static bool add_experiment(Store *store, const json_t *experiment, int64_t *id, 
                           text(experiment, "experiment"));
 }
 
-/* Of the experiment's head and its cells, a reference that is taken over. */
-static bool head_hash(const json_t *experiment, json_t *cells, char hash[HASH_BYTES],
-                      Error *error) {
+/* [[row of the table, hash]] of the experiment's tries of rates. */
+static bool tries_list(const json_t *experiment, const char *data_hash, json_t *list,
+                       Error *error) {
+  const json_t *tries = json_object_get(experiment, "tries"), *cell;
+  size_t i;
+  json_array_foreach(json_object_get(tries, "cells"), i, cell) {
+    char hash[HASH_BYTES];
+    json_int_t row = json_integer_value(json_object_get(cell, "row"));
+    const json_t *tried = json_array_get(json_object_get(tries, "rows"), (size_t)row);
+    if (!trial_hash(json_object_get(cell, "config"), data_hash, hash, error)) return false;
+    json_array_append_new(list, json_pack("[O,s]", json_object_get(tried, "of"), hash));
+  }
+  return true;
+}
+
+/* Of the experiment's head and its cells, a reference that is taken over. Rows whose rates were
+ * tried are others than those of given ones, whatever was chosen. */
+static bool head_hash(const json_t *experiment, const char *data_hash, json_t *cells,
+                      char hash[HASH_BYTES], Error *error) {
   json_t *what = json_pack(
       "{s:O,s:O,s:O,s:O,s:s,s:o}", "experiment", json_object_get(experiment, "experiment"), "scale",
       json_object_get(experiment, "scale"), "device", json_object_get(experiment, "device"), "rows",
       json_object_get(experiment, "rows"), "dataset",
       text(json_object_get(experiment, "data"), "name"), "cells", cells);
-  bool good = what ? json_hash(what, hash, error) : fail(error, "the experiment cannot be hashed");
+  json_t *tries = json_array();
+  bool good = what || fail(error, "the experiment cannot be hashed");
+  good = good && tries_list(experiment, data_hash, tries, error);
+  if (good && json_array_size(tries)) json_object_set(what, "tries", tries);
+  good = good && json_hash(what, hash, error);
+  json_decref(tries);
   json_decref(what);
   return good;
 }
@@ -239,7 +260,7 @@ bool store_rows_hash(const json_t *experiment, const char *data_hash, char hash[
              (long long)json_integer_value(json_object_get(cell, "row")), one);
     json_object_set_new(rows, key, json_true());
   }
-  return head_hash(experiment, rows, hash, error);
+  return head_hash(experiment, data_hash, rows, hash, error);
 }
 
 /* Of a plan whose seeds are added later the rows and the first seed stay the same. */
@@ -259,7 +280,7 @@ static bool cells_hash(const json_t *experiment, const char *data_hash, const Ce
   json_t *cells = json_array();
   for (int i = 0; i < count; i++)
     json_array_append_new(cells, json_pack("[i,s]", trials[i].row, trials[i].hash));
-  return head_hash(experiment, cells, hash, error);
+  return head_hash(experiment, data_hash, cells, hash, error);
 }
 
 static bool add_rows(Store *store, const json_t *experiment, int64_t plan_id, Error *error) {
@@ -336,8 +357,8 @@ static bool insert_trial(Store *store, const json_t *experiment, const char *dat
 }
 
 /* The configuration of a trial that is there differs by no more than the machine's keys. */
-static bool add_trial(Store *store, const json_t *experiment, const char *data_hash,
-                      int64_t plan_id, Cell *trial, Error *error) {
+static bool add_trial(Store *store, const json_t *experiment, const char *data_hash, Cell *trial,
+                      Error *error) {
   if (!find_status(store, trial, error)) return false;
   char *config = kept_config(trial->config);
   bool good = trial->id ? database_run(store, error,
@@ -346,10 +367,31 @@ static bool add_trial(Store *store, const json_t *experiment, const char *data_h
                                        "is", trial->id, config)
                         : insert_trial(store, experiment, data_hash, trial, config, error);
   free(config);
-  return good && database_run(store, error,
-                              "INSERT OR IGNORE INTO cells(row_id, trial_id)"
-                              " SELECT id, ?3 FROM rows WHERE plan_id = ?1 AND position = ?2",
-                              "iii", plan_id, (int64_t)trial->row, trial->id);
+  return good;
+}
+
+static bool add_cell(Store *store, int64_t plan_id, const Cell *trial, Error *error) {
+  return database_run(store, error,
+                      "INSERT OR IGNORE INTO cells(row_id, trial_id)"
+                      " SELECT id, ?3 FROM rows WHERE plan_id = ?1 AND position = ?2",
+                      "iii", plan_id, (int64_t)trial->row, trial->id);
+}
+
+static bool add_tries(Store *store, const json_t *experiment, const char *data_hash,
+                      int64_t plan_id, Error *error) {
+  json_t *list = json_array(), *one;
+  size_t i;
+  bool good = tries_list(experiment, data_hash, list, error);
+  json_array_foreach(list, i, one) {
+    good = good && database_run(store, error,
+                                "INSERT OR IGNORE INTO tries(row_id, trial_id) SELECT r.id, t.id"
+                                " FROM rows r JOIN trials t ON t.hash = ?3"
+                                " WHERE r.plan_id = ?1 AND r.position = ?2",
+                                "iis", plan_id, (int64_t)json_integer_value(json_array_get(one, 0)),
+                                json_string_value(json_array_get(one, 1)));
+  }
+  json_decref(list);
+  return good;
 }
 
 static bool add_all(Store *store, const json_t *experiment, const char *data_hash, int64_t *plan_id,
@@ -361,8 +403,29 @@ static bool add_all(Store *store, const json_t *experiment, const char *data_has
       (fresh && !add_rows(store, experiment, *plan_id, error)))
     return false;
   for (int i = 0; i < count; i++)
-    if (!add_trial(store, experiment, data_hash, *plan_id, &trials[i], error)) return false;
+    if (!add_trial(store, experiment, data_hash, &trials[i], error) ||
+        !add_cell(store, *plan_id, &trials[i], error))
+      return false;
+  return add_tries(store, experiment, data_hash, *plan_id, error);
+}
+
+static bool add_alone(Store *store, const json_t *experiment, const char *data_hash, Cell *trials,
+                      int count, Error *error) {
+  for (int i = 0; i < count; i++)
+    if (!add_trial(store, experiment, data_hash, &trials[i], error)) return false;
   return true;
+}
+
+bool store_add_trials(Store *store, const json_t *experiment, const char *data_hash, Cell **trials,
+                      int *count, Error *error) {
+  if (!list_trials(experiment, data_hash, trials, count, error)) return false;
+  if (database_begin(store, error) &&
+      database_end(store, add_alone(store, experiment, data_hash, *trials, *count, error), error))
+    return true;
+  free(*trials);
+  *trials = NULL;
+  *count = 0;
+  return false;
 }
 
 bool store_add_experiment(Store *store, const json_t *experiment, const char *data_hash,

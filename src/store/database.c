@@ -352,7 +352,16 @@ static const char self_tests[] = "ALTER TABLE plans ADD COLUMN self_test TEXT;";
 
 static const char *const version_12[] = {self_tests, NULL};
 
-const char *const *const migrations[] = {version_1, version_2,  version_3,  version_4,
-                                         version_5, version_6,  version_7,  version_8,
-                                         version_9, version_10, version_11, version_12};
+/* That a trial was tried to find the learning rate of a row (tries.h); it is none of its cells. */
+static const char tries[] = "CREATE TABLE tries("
+                            " row_id INTEGER NOT NULL REFERENCES rows(id),"
+                            " trial_id INTEGER NOT NULL REFERENCES trials(id),"
+                            " PRIMARY KEY(row_id, trial_id)) STRICT, WITHOUT ROWID;"
+                            "CREATE INDEX tries_trial ON tries(trial_id);";
+
+static const char *const version_13[] = {tries, NULL};
+
+const char *const *const migrations[] = {version_1,  version_2,  version_3, version_4, version_5,
+                                         version_6,  version_7,  version_8, version_9, version_10,
+                                         version_11, version_12, version_13};
 const int migration_count = sizeof migrations / sizeof migrations[0];

@@ -95,9 +95,14 @@ typedef struct Cell {
  * fills trials[0 .. *count-1] in the document's order (malloced, the caller frees). One
  * transaction. A trial's configuration is kept with "data_path", where data_dir, which may be
  * relative, was found this time. An experiment with "until" and its "first_seed" is the same plan
- * whatever seeds it has: its cells are added to those that are there. */
+ * whatever seeds it has: its cells are added to those that are there. With "tries" (lua/bind.h),
+ * which are stored trials by then, those become the tries of its rows. */
 bool store_add_experiment(Store *store, const json_t *experiment, const char *data_hash,
                           int64_t *plan_id, Cell **trials, int *count, Error *error);
+/* The same of its trials alone, which become no plan: tries of rates (tries.h) come before the
+ * trials of their rows. */
+bool store_add_trials(Store *store, const json_t *experiment, const char *data_hash, Cell **trials,
+                      int *count, Error *error);
 /* The same without writing: statuses as stored, ids 0 where not stored. store may be NULL. */
 bool store_preview(Store *store, const json_t *experiment, const char *data_hash, Cell **trials,
                    int *count, Error *error);
