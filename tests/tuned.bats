@@ -130,6 +130,11 @@ assert (second["lr"], second["edge"]) == (0.4, True) and [t["lr"] for t in secon
   grep -q "^0 of 0 trials would run$" dry
   grep -q "^4 more wait for the rates that the tries choose$" dry
   [ ! -e results ]
+  cp two.lua again.lua
+  echo 'return { experiments = { "two", "again" } }' >both.lua
+  "$harness" run both.lua lr=tuned lr_tries=0.1,0.2,0.4 -n >dry # equal tries, and so equal trials
+  grep -q "^6 of 6 tries of rates would run$" dry
+  grep -q "^4 more wait" dry
   tuned -n --json >cells.json
   tuned until=decided -n | grep -q "^two: its looks are planned once all rates are known$"
   "$harness" run cells.json 2>/dev/null | grep -v "last trial" >table
@@ -173,8 +178,10 @@ lr=tuned first_seed=998 seeds=3|lr=tuned tries its rates with seeds 1000 to 1000
 lr=tuned lr_tries=0.1,0.2 lr_min=0.15|lr_min=0.15, which is more than the rate that it begins to fall from, 0.1 (at lr=0.1, one of its tries)
 inner_split=4|no option 'inner_split'
 END
-  run "$harness" run "$root/experiments/memory_scale.lua" -n lr=tuned
-  [[ "$status" -eq 2 && "$output" == *"which those of kind plan are not"* ]]
+  run "$harness" run "$root/experiments/self_test.lua" -n lr=tuned
+  [[ "$status" -eq 2 && "$output" == *"rows that are compared, which those of kind self_test are not"* ]]
+  # Typed for a list of experiments, it is no matter of those that train nothing.
+  diff <("$harness" run "$root/experiments/memory_scale.lua" -n) <("$harness" run "$root/experiments/memory_scale.lua" -n lr=tuned)
   # An optimiser with rates of its own to try; one row tuned beside one that is not; rows that set rates get their own again.
   "$harness" run "$root/experiments/query_count.lua" -n seeds=1 lr=tuned optimizer=adamw lr_tries=1e-4,1e-3 |
     grep -q "^8 of 8 tries of rates would run"

@@ -331,6 +331,7 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   local plans = experiment.kind == "plan"
   local planned = not plans and planned_of(config, model, scale)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
+  if plans then tuned.forget(config, default_of(by_name.lr, scale)) end
   local rates = tuned.rates(row.key, config, by_name.lr, default_of(by_name.lr, scale))
   check_row(row, config, model, given, rates)
   for key in pairs(config) do parsed.read[key] = true end

@@ -30,6 +30,11 @@ function tuned.rates(key, config, lr, default)
   return list
 end
 
+-- Where nothing is trained no rate is chosen: lr=tuned, typed for a list of experiments, is the scale's own rate there.
+function tuned.forget(config, default)
+  if config.lr == "tuned" then config.lr = default end
+end
+
 -- What `judge` has against the configuration at any of the rates, nil where it has nothing.
 function tuned.objection(judge, config, rates)
   if not rates then return judge(config) end
@@ -45,7 +50,7 @@ end
 -- Tries where no rows are compared, or with seeds that are reported, are a mistake.
 function tuned.check(key, config, kind, first_seed, last_seed)
   if kind then
-    error(("row '%s': lr=tuned is for rows that are trained and compared, which those of kind %s are not"):format(key, kind), 0)
+    error(("row '%s': lr=tuned is for rows that are compared, which those of kind %s are not"):format(key, kind), 0)
   end
   local last = FIRST_SEED + config.lr_seeds - 1
   if first_seed <= last and last_seed >= FIRST_SEED then

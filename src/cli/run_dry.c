@@ -46,34 +46,44 @@ static bool print_round(const Run *run, const Round *round, const char *what, Er
   return good;
 }
 
-/* Of rows without a rate yet no trial can be named, nor looks be planned. */
-static int drop_waiting(const Run *run, Experiment *experiment, const Tuning *tuning) {
+/* Of rows without a rate yet no trial can be named, nor looks be planned. waiting: their trials. */
+static bool drop_waiting(const Run *run, Experiment *experiment, const Tuning *tuning, json_t *seen,
+                         int *waiting, Error *error) {
   json_t *document = experiment->document;
-  if (run->json || (!tuning->open && !tuning->lost)) return 0;
+  if (run->json || (!tuning->open && !tuning->lost)) return true;
   if (json_object_get(document, "until"))
     printf("%s: its looks are planned once all rates are known\n",
            json_string_value(json_object_get(document, "experiment")));
   json_object_del(document, "until");
-  return tuning_drop(experiment);
+  return tuning_drop(experiment, seen, waiting, error);
 }
 
-/* The tries of rates, and what they choose already. *waiting: trials that hang on the others. */
+/* What the tries choose already. */
+static bool preview_choices(Run *run, int *waiting, Error *error) {
+  Experiments *tables = &run->tables.experiments;
+  json_t *seen = json_object();
+  bool good = true;
+  for (int p = 0; good && p < tables->count; p++) {
+    Experiment *experiment = &tables->item[p];
+    Tuning tuning = {0};
+    good = tuning_choose(experiment, &run->tries.experiments.item[p], run->store, run->json,
+                         &tuning, error) &&
+           drop_waiting(run, experiment, &tuning, seen, waiting, error);
+    run->tuning.open += tuning.open;
+    run->tuning.lost += tuning.lost;
+  }
+  json_decref(seen);
+  return good;
+}
+
+/* The tries of rates. *waiting: trials that hang on what they choose. */
 static bool preview_tries(Run *run, int *waiting, Error *error) {
   Experiments *tables = &run->tables.experiments, *tries = &run->tries.experiments;
   if (!tuning_asked(tables)) return true;
   tuning_list(tables, tries);
-  if (!tuning_preview(tries, run->store, error)) return false;
-  for (int p = 0; p < tables->count; p++) {
-    Experiment *experiment = &tables->item[p];
-    Tuning tuning = {0};
-    if (!tuning_choose(experiment, &tries->item[p], run->store, run->json, &tuning, error))
-      return false;
-    run->tuning.open += tuning.open;
-    run->tuning.lost += tuning.lost;
-    *waiting += drop_waiting(run, experiment, &tuning);
-  }
-  return run->json || (run_mark(run, &run->tries, error) &&
-                       print_round(run, &run->tries, "tries of rates", error));
+  return tuning_preview(tries, run->store, error) && preview_choices(run, waiting, error) &&
+         (run->json || (run_mark(run, &run->tries, error) &&
+                        print_round(run, &run->tries, "tries of rates", error)));
 }
 
 static bool preview_looks(Run *run, Error *error) {

@@ -167,13 +167,19 @@ bool tuning_choose(Experiment *experiment, const Experiment *tries, Store *store
   return good;
 }
 
-int tuning_drop(Experiment *experiment) {
+/* Equal rows have equal tries, and so, whichever rate these choose, the same trials. */
+bool tuning_drop(Experiment *experiment, json_t *seen, int *dropped, Error *error) {
   json_t *cells = json_object_get(experiment->document, "cells");
-  int dropped = 0;
+  size_t before = json_object_size(seen);
   for (size_t i = json_array_size(cells); i-- > 0;) {
-    if (!waits(json_array_get(cells, i))) continue;
+    char hash[HASH_BYTES];
+    const json_t *cell = json_array_get(cells, i);
+    if (!waits(cell)) continue;
+    if (!trial_hash(json_object_get(cell, "config"), experiment->data_hash, hash, error))
+      return false;
+    json_object_set_new(seen, hash, json_true());
     json_array_remove(cells, i);
-    dropped++;
   }
-  return dropped;
+  *dropped += (int)(json_object_size(seen) - before);
+  return true;
 }

@@ -28,7 +28,8 @@ typedef struct Tuning {
 bool tuning_choose(Experiment *experiment, const Experiment *tries, Store *store, bool quiet,
                    Tuning *tuning, Error *error);
 
-/* Takes the cells without a rate out of the experiment; how many. */
-int tuning_drop(Experiment *experiment);
+/* Takes the cells without a rate out of the experiment; how many trials they will be that are not
+ * in `seen`, an object that gets them as keys. */
+bool tuning_drop(Experiment *experiment, json_t *seen, int *dropped, Error *error);
 
 #endif
