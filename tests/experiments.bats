@@ -104,3 +104,36 @@ print(*[note for note in json.load(sys.stdin)["notes"] if "ablation" in note], s
     [ "$name" = all ] || grep -q "\"$name\"" "$root/experiments/all.lua"
   done
 }
+
+@test "an experiment says with what its rows are compared, and a row for itself" {
+  rows='rows = { { key = "a", set = {} }, { key = "b", set = { queries = 2 }, note = "Eq. 2 leaves it open" },
+    { key = "c", set = { queries = 3 }, against = "b" } }'
+  positions() { # FILE WORD...: what each row is compared with
+    "$harness" run "$@" --dry-run --json | python3 -c '
+import json, sys
+document = json.load(sys.stdin)
+document = document.get("experiments", [document])[0]
+print(*[row.get("against", "-") for row in document["rows"]], *document["notes"])'
+  }
+  printf 'return { title = "t", %s }' "$rows" >e.lua
+  [ "$(positions e.lua)" = "- - 1 b: Eq. 2 leaves it open" ]
+  printf 'return { title = "t", against = "first", %s }' "$rows" >e.lua
+  [ "$(positions e.lua)" = "0 0 1 b: Eq. 2 leaves it open" ]
+  [ "$(positions e.lua lr=0.1,0.2)" = "0 1 0 1 2 3 b: Eq. 2 leaves it open" ] # each with its own rate
+  printf 'return { title = "t", against = "above", %s }' "$rows" >e.lua
+  [ "$(positions e.lua)" = "0 0 1 b: Eq. 2 leaves it open" ]
+  printf 'return { title = "t", against = "queries=2", vary = { queries = { 1, 2 } } }' >e.lua
+  [ "$(positions e.lua)" = "1 1" ]
+  "$harness" estimate e.lua --json | python3 -c '
+import json, sys
+power = json.load(sys.stdin)["power"]
+assert power["claims"] == 1 and power["paper_smallest"] is None, power'
+  printf 'return { title = "t",\n against = "fist", %s }' "$rows" >e.lua
+  run "$harness" run e.lua --dry-run
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'e.lua: against = "fist": expected "first", "above" or a row'"'"'s key'* ]]
+  printf 'return { title = "t", rows = { { key = "a", set = {}, note = 3 } } }' >e.lua
+  run "$harness" run e.lua --dry-run
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'e.lua:1: rows[1]: note: expected a text, found a number'* ]]
+}

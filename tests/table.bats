@@ -157,6 +157,62 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   grep -q "after Holm over these 6 comparisons, a family of their own" table
 }
 
+# The fake gains .01 a row, seeds spread by .016 alike: .01, .02 and .03 over the first, with the intervals above.
+@test "rows may be compared with one row, and asked whether they differ where the paper says nothing" {
+  experiment seeds=5 cases=5 paper=-,-,-,- against=0,0,0,0 gain=0.01
+  "$harness" run -q experiment.json >table
+  grep -q "^Differences to 1 x N$" table
+  grep -Eq '^row +ours +\[95 %\] +corrected +p +verdict$' table # no column of the paper's
+  grep -Eq '^3 x N +\+0\.020 +\[-0\.003, \+0\.043\] +\[-0\.010, \+0\.050\] +0\.161 +undecided, within 0\.050$' table
+  grep -q "corrected for 3 claims (Holm)" table
+  grep -q "differs where the corrected interval leaves out 0, on either side; else what the row changes is within" table
+  grep -q "above or below that of 1 x N, after Holm over these" table
+  run grep -E "row above|the sign of the paper's|would need" table
+  [ "$status" -eq 1 ]
+  rm -r results
+  experiment seeds=5 cases=5 paper=-,-,-,- against=0,0,0,0 gain=-0.02
+  "$harness" run -q experiment.json >table
+  grep -Eq '^2 x N +-0\.020 .* undecided, within 0\.0[0-9]+$' table
+  grep -Eq '^4 x N +-0\.060 .* differs$' table
+  "$harness" table 6 --json | python3 -c '
+import json, sys
+table = json.load(sys.stdin)
+first, second, _, last = table["rows"]
+assert first["against"] is None and last["against"] == "queries=1" and last["within"] is None
+assert abs(second["within"] - max(-second["corrected_low"], second["corrected_high"])) < 1e-12
+assert last["verdict"] == "differs" and last["claimed"] is None and abs(last["difference"] + 0.06) < 1e-9
+assert (table["family"]["claims"], table["family"]["questions"]) == (3, 3)'
+  "$harness" table 6 --format csv | tail -1 | grep -Eq ',differs,.*,queries=1,'
+  "$harness" plot forest query_count >/dev/null
+  grep -q "difference to ' . '1 x N'" results/plots/query_count-forest.gp
+  grep -Fq 'within 0.' results/plots/query_count-forest.gp
+  "$harness" report >/dev/null
+  grep -q "Asked beside the paper's claims: of 3 rows <b class=\"open\">[12] differs\?</b>" results/report.html
+}
+
+# A control at the end of a table leaves its chain of rows as it is.
+@test "a row may name the row that it is compared with" {
+  experiment seeds=5 cases=5 paper=0.9,0.95,-,0.8 against=-,-,0,1
+  "$harness" run -q experiment.json >table
+  grep -q "^Differences to the row named$" table
+  grep -Eq '^2 x N +1 x N +\+0\.050 +\+0\.100 .* supported$' table
+  grep -Eq '^3 x N +1 x N +- +\+0\.200 .* differs$' table
+  grep -Eq '^4 x N +2 x N +-0\.150 +\+0\.200 .* contradicted$' table
+  "$harness" table 6 --format md | grep -Fq "| 4 x N | 0.800 |"
+  "$harness" table 6 --format md | grep -Fq "| to the row named |"
+  "$harness" report >/dev/null
+  grep -q "Of 2 claims that could be judged here" results/report.html
+  grep -q "Corrected for all 2 different claims of this page" results/report.html
+  # the same trials compared otherwise are another set of claims, and this one stays as it was
+  "$harness" table 6 --json >before
+  experiment seeds=5 cases=5 paper=0.9,0.95,-,0.8
+  "$harness" run -q experiment.json | grep -q "^Differences to the row above$"
+  [ "$(sql "SELECT count(*) FROM plans")" -eq 2 ]
+  experiment seeds=5 cases=5 paper=0.9,0.95,-,0.8 against=-,-,0,1
+  "$harness" run -q experiment.json | cmp - table
+  "$harness" table 6 --json | cmp - before
+}
+
 @test "a collapsed trial is named, with the mean without and with it, and weakens the verdict" {
   experiment rows=2 seeds=6 cases=5 fake=queries=2:1:collapsed
   "$harness" run -q experiment.json >table || true

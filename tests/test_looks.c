@@ -201,6 +201,12 @@ static void what_cannot_be_decided_is_given_up(void **state) {
   rows[0].trials = rows[1].trials = 5;
   looks_replay(&looks, &claim, 1, false);
   assert_int_equal(claim.claim, CLAIM_UNDECIDED);
+  claim.paper = 0; /* it says nothing: the rows are equal as far as five seeds can tell */
+  looks_replay(&looks, &claim, 1, false);
+  assert_int_equal(claim.claim, CLAIM_OUT_OF_REACH);
+  for (int i = 0; i < SEEDS * CASES; i++) b[i] -= 0.2;
+  looks_replay(&looks, &claim, 1, false);
+  assert_int_equal(claim.claim, CLAIM_DIFFERS);
 }
 
 int main(void) {

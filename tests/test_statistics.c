@@ -249,8 +249,9 @@ static void verdicts(void **state) {
   assert_int_equal(claim_judge(-0.02, &up, 0.04, 0.05), CLAIM_CONTRADICTED);
   assert_int_equal(claim_judge(0.02, &up, 0.06, 0.05), CLAIM_UNDECIDED);
   assert_int_equal(claim_judge(0.02, &few, 1, 0.05), CLAIM_TOO_FEW);
-  assert_int_equal(claim_judge(NAN, &up, 0.04, 0.05), CLAIM_NONE);
-  assert_int_equal(claim_judge(0, &up, 0.04, 0.05), CLAIM_NONE);
+  assert_int_equal(claim_judge(NAN, &up, 0.04, 0.05), CLAIM_DIFFERS);
+  assert_int_equal(claim_judge(0, &up, 0.04, 0.05), CLAIM_DIFFERS);
+  assert_int_equal(claim_judge(NAN, &up, 0.06, 0.05), CLAIM_UNDECIDED);
   assert_int_equal(claim_collapse(0, 0), CLAIM_NONE);
   assert_int_equal(claim_collapse(3, 3), CLAIM_TOO_FEW);
   assert_int_equal(claim_collapse(5, 5), CLAIM_SUPPORTED);

@@ -224,6 +224,52 @@ static void many_seeds_make_it_exact(void **state) {
   }
 }
 
+/* ---- all rows against one -------------------------------------------------------------------- */
+
+/* Each row against the first, from which row r differs by r steps: the table is wrong where a row
+ * that is equal is told apart, or what is left undecided differs by more than its interval says. */
+static bool wrong_table(Figures rows[ROWS], double *value, int size, double step) {
+  Contrast contrast[CLAIMS_MADE];
+  double p[CLAIMS_MADE], low, high;
+  for (int r = 1; r < ROWS; r++)
+    for (int i = 0; i < size; i++) value[r * size + i] += r * step;
+  for (int i = 0; i < CLAIMS_MADE; i++)
+    p[i] = contrast_claim(&rows[i + 1], &rows[0], false, &contrast[i]);
+  holm_adjust(p, CLAIMS_MADE, p);
+  double level = holm_level(p, CLAIMS_MADE, CLAIM_ALPHA);
+  bool wrong = false;
+  for (int i = 0; i < CLAIMS_MADE; i++) {
+    double truth = (i + 1) * step;
+    bool decided = claim_judge(NAN, &contrast[i], p[i], CLAIM_ALPHA) == CLAIM_DIFFERS;
+    contrast_interval(&contrast[i], level, &low, &high);
+    double within = fmax(fabs(low), fabs(high));
+    wrong = wrong || (decided ? truth == 0 || contrast[i].value < 0 : within < fabs(truth));
+  }
+  return wrong;
+}
+
+static void one_row_may_be_compared_with_all(void **state) {
+  (void)state;
+  enum { SEEDS = 5, CASES = 8 };
+  const double steps[] = {0, .02};
+  int bad = 0, draws = draws_made() / 3;
+  if (old) return;
+  for (int s = 0; s < SCENARIOS; s++)
+    for (int k = 0; k < 2; k++) {
+      int wrong = 0;
+#pragma omp parallel for reduction(+ : wrong) schedule(dynamic, 50)
+      for (int draw = 0; draw < draws; draw++) {
+        double value[ROWS * SEEDS * CASES];
+        Figures rows[ROWS];
+        draw_table(&scenarios[s], draw, SEEDS, CASES, value, rows);
+        wrong += wrong_table(rows, value, SEEDS * CASES, steps[k]);
+      }
+      bad += tell(scenarios[s].name, SEEDS, CASES, "of tables against one row",
+                  100.0 * wrong / draws, MOST);
+    }
+  if (bad) fail_msg("%d rates are too high", bad);
+}
+
 /* ---- structures that are not in every case --------------------------------------------------- */
 
 enum { STRUCTURES = 12, ABSENT_CASES = 8, ABSENT_SEEDS = 8 };
@@ -324,7 +370,7 @@ static double looks_rate(const Scenario *s, int most, int *disagree) {
           (LooksClaim){.row = &rows[i + 1], .above = &rows[i], .paper = 10}; /* no giving up */
     looks_replay(&looks, claims, CLAIMS_MADE, false);
     for (int i = 0; i < CLAIMS_MADE; i++) {
-      bool decided = claims[i].claim == CLAIM_SUPPORTED || claims[i].claim == CLAIM_CONTRADICTED;
+      bool decided = claim_is_decided(claims[i].claim);
       other += decided != (claims[i].low > 0 || claims[i].high < 0);
       any = any || decided;
     }
@@ -405,6 +451,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(equal_rows_are_rarely_told_apart),
       cmocka_unit_test(many_seeds_make_it_exact),
+      cmocka_unit_test(one_row_may_be_compared_with_all),
       cmocka_unit_test(absent_structures_do_not_mislead),
       cmocka_unit_test(folds_do_not_mislead),
       cmocka_unit_test(looking_costs_nothing),

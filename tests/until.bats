@@ -32,6 +32,23 @@ enough_ended() {
   [ "$(grep -c ": done" killed)" -ge "$1" ]
 }
 
+@test "what is asked of one row is looked at as claims are, and stored apart from these" {
+  four_rows paper=-,-,-,- against=0,0,0,0 figures=0.5,0.6,0.5,0.6
+  "$harness" run experiment.json >table 2>err
+  grep -q "2 x N over 1 x N .* differs$" err
+  grep -q "3 x N over 1 x N .* open$" err
+  grep -Eq '^2 x N .* differs$' table
+  grep -Eq '^3 x N .* (undecided|out of reach), within 0\.0[0-9]+$' table
+  grep -Eq '^4 x N .* differs$' table
+  [ "$(seeds_of_rows | cut -d' ' -f2)" -lt "$(seeds_of_rows | cut -d' ' -f3)" ] # a decided row gets no more
+  [ "$(sql "SELECT claims FROM sequences")" = '[{"row":1,"above":0,"paper":0.0},{"row":2,"above":0,"paper":0.0},{"row":3,"above":0,"paper":0.0}]' ]
+  "$harness" run experiment.json | cmp - table
+  four_rows figures=0.5,0.6,0.5,0.6 # the same rows, each against the one above: seeds of their own
+  "$harness" run experiment.json >above 2>err
+  [ "$(sql "SELECT count(*) FROM sequences")" -eq 2 ]
+  [ "$(sql "SELECT min(first_seed) FROM sequences WHERE claims NOT LIKE '%0.0}%'")" -gt 4 ]
+}
+
 @test "looks are told, decided rows get no more seeds, and the table says what was spent" {
   four_rows
   "$harness" run experiment.json --dry-run >dry

@@ -1,6 +1,7 @@
 -- From an experiment's table and "key=value" overrides to what is run: rows, cells, resolved
 -- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
 local ablation_notes = require "harness.ablation"
+local against = require "harness.against"
 local add_first_identity = require "harness.first_identity"
 local models = require "harness.model"
 local named = require "harness.named_models"
@@ -170,7 +171,10 @@ local function multiply(experiment, parsed, scale, rows, axes)
       local set = {}
       for k, v in pairs(row.set) do set[k] = v end
       for k, v in pairs(extra.set) do set[k] = v end
-      grown[#grown + 1] = { key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set }
+      grown[#grown + 1] = {
+        key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set,
+        base = row.base, extra = (row.extra or "") .. " " .. extra.key, against = row.against,
+      }
     end
     if #own == 0 then grown[#grown + 1] = row end
   end
@@ -195,11 +199,12 @@ local function rows_of(experiment, parsed, scale)
   if experiment.rows then
     rows = {}
     for i, row in ipairs(listed_rows(experiment, parsed, scale)) do
-      rows[i] = { key = row.key, label = row.label or row.key, set = row.set }
+      rows[i] = { key = row.key, label = row.label or row.key, set = row.set, against = row.against }
     end
   else
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
+  for _, row in ipairs(rows) do row.base = row.key end
   local replaced = overridden(experiment, parsed, scale, rows)
   local decides = deciding(models_used(experiment, parsed, { scale }))
   local model_axes, choices, axes = {}, {}, {} -- which options a row has depends on its model, then on what it chooses
@@ -209,6 +214,15 @@ local function rows_of(experiment, parsed, scale)
   end
   for _, list in ipairs { model_axes, choices, axes } do rows = multiply(experiment, parsed, scale, rows, list) end
   return rows, replaced
+end
+
+-- What a row says of itself stands below the table.
+local function row_notes(experiment, parsed, scale, notes)
+  local all = table.move(notes, 1, #notes, 1, {})
+  for _, row in ipairs(experiment.rows and listed_rows(experiment, parsed, scale) or {}) do
+    if row.note then all[#all + 1] = (row.label or row.key) .. ": " .. row.note end
+  end
+  return all
 end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
@@ -340,7 +354,7 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   local label = experiment.scales and scale .. ": " .. row.label or row.label
   document.data = document.data or (plans and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
   document.rows[#document.rows + 1] = {
-    key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key],
+    key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key], against = row.against,
   }
   if config.preprocessing then document.data.preprocessing = config.preprocessing end
   local first, last = folds_of(experiment, parsed, config)
@@ -385,7 +399,7 @@ return function(experiment, typed, file, source, home, of_machine)
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
     metric = experiment.metric or (experiment.kind == "plan" and "plan") or "dice", scale = table.concat(scales, "+"),
     device = parsed.device or "cpu",
-    model = paper.name, axis = paper.axis, notes = paper.notes, rows = {}, cells = {},
+    model = paper.name, axis = paper.axis, notes = row_notes(experiment, parsed, scales[1], paper.notes), rows = {}, cells = {},
     ["until"] = seeds.until_decided(experiment, parsed),
   }
   local resolved = {}
@@ -394,7 +408,7 @@ return function(experiment, typed, file, source, home, of_machine)
     local rows, replaced = rows_of(experiment, parsed, scale)
     local before = document.overridden or {}
     if #replaced > 0 then document.overridden = table.move(replaced, 1, #replaced, #before + 1, before) end
-    for _, row in ipairs(rows) do resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home) end
+    for _, row in ipairs(against(experiment, rows, file)) do resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home) end
   end
   if not experiment.kind then document.notes = joined(document.notes, ablation_notes(document.rows, resolved)) end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end

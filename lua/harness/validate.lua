@@ -17,11 +17,13 @@ local SCALES = { quick = true, small = true, paper = true }
 -- nothing is trained; each cell's graph is planned and, where it fits, timed on noise. scales: at which
 -- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold. budget = "2h": as until=decided
 -- (no word for a file: it is one of Lua's) with that budget. kind = "self_test", shapes, relabelings: see self_test.lua.
+-- against: see against.lua. A row has key and set, and may have label, against and note, which is printed below the table.
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
   seeds = "number", folds = "number", budget = "string", paper = "string", metric = "string", order = "table", kind = "string",
-  scales = "table", at = "table", shapes = "table", relabelings = "number",
+  scales = "table", at = "table", shapes = "table", relabelings = "number", against = "string",
 }
+local ROW_TEXTS = { "label", "against", "note" }
 
 -- The line of a key in the file's source, for messages: after the text `from`, where that stands there.
 local function line_of(source, key, from)
@@ -58,6 +60,7 @@ local function validate_fields(experiment, wrong)
   if experiment.budget and not seeds.seconds(experiment.budget) then
     wrong("budget", ("budget = %q: %s"):format(experiment.budget, seeds.a_time))
   end
+  if experiment.kind and experiment.against then wrong("against", "against: only what trains and compares has it (no kind)") end
   if experiment.kind and experiment.kind ~= "plan" and experiment.kind ~= "self_test" then
     wrong("kind", "an experiment is of kind plan or self_test, or trains and compares (no kind)")
   end
@@ -96,6 +99,11 @@ local function validate(experiment, file, source)
   for i, row in ipairs(rows or {}) do
     if type(row.key) ~= "string" or type(row.set) ~= "table" then
       wrong("rows", ("rows[%d]: wants key = \"...\" and set = { option = value }"):format(i))
+    end
+    for _, key in ipairs(ROW_TEXTS) do
+      if type(row[key] or "") ~= "string" then
+        wrong(key, ("rows[%d]: %s: expected a text, found a %s"):format(i, key, type(row[key])), row.key)
+      end
     end
     options_in({ model = row.set.model }, nil, row.key)
     options_in(row.set, { model_of(experiment, NOTHING, "quick", row.set) }, row.key)

@@ -23,11 +23,6 @@ static int whole_of(const json_t *object, const char *key) {
 
 /* ---- what is claimed ------------------------------------------------------------------------- */
 
-static double paper_of(const json_t *rows, int row) {
-  const json_t *paper = json_object_get(json_array_get(rows, (size_t)row), "paper");
-  return json_is_number(paper) ? json_number_value(paper) : NAN;
-}
-
 static bool collapses(const json_t *rows, int row) {
   const char *word = field_text_if(json_array_get(rows, (size_t)row), "paper_word");
   return !strncmp(word, "collapse", 8);
@@ -42,12 +37,11 @@ static void take_claims(Growing *growing) {
   sequence->claim = memory((size_t)growing->rows, sizeof *sequence->claim);
   for (int r = 0; r < growing->rows; r++) {
     growing->collapses[r] = collapses(rows, r);
-    growing->claimed[r] = growing->claimed[r] || growing->collapses[r];
-    double paper = r ? paper_of(rows, r) - paper_of(rows, r - 1) : NAN;
-    if (!claim_made(paper)) continue;
-    sequence->claim[sequence->claims++] = (SequenceClaim){r, r - 1, paper};
-    growing->claimed[r] = growing->claimed[r - 1] = true;
+    growing->claimed[r] = growing->collapses[r];
   }
+  sequence->claims = sequence_claims(rows, sequence->claim);
+  for (int i = 0; i < sequence->claims; i++)
+    growing->claimed[sequence->claim[i].row] = growing->claimed[sequence->claim[i].above] = true;
 }
 
 static const json_t *cell_of(const Growing *growing, int row, int fold, int seed) {
@@ -121,7 +115,7 @@ bool growing_list(Experiments *experiments, Growing **list, int *count, bool qui
   if (*count > 0 || asked == 0) return true;
   return fail(error,
               "until=decided: the paper claims no difference between these rows, so there is "
-              "nothing to decide; give seeds=N");
+              "nothing to decide; give seeds=N, or ask with against = in the experiment's file");
 }
 
 void growing_free(Growing *growing) {

@@ -19,8 +19,10 @@ static Figures figures_at(const RowFigures *figures, int position) {
   return none;
 }
 
-static void judge_pair(const RowFigures *figures, bool fixed, ResultRow *row,
-                       const ResultRow *above, Contrast *contrast) {
+static void judge_pair(const RowFigures *figures, const Result *result, ResultRow *row,
+                       Contrast *contrast) {
+  const ResultRow *above = &result->row[row->against];
+  bool fixed = result->family.cases_fixed;
   Figures a = figures_at(figures, above->position), b = figures_at(figures, row->position);
   row->p_claim = contrast_claim(&b, &a, fixed, contrast);
   row->claimed = row->paper - above->paper;
@@ -107,10 +109,18 @@ static void find_power(ResultFamily *family) {
 
 /* ---- the claims of a table ------------------------------------------------------------------- */
 
+double claim_within(const ResultRow *row) {
+  bool open = !strcmp(row->verdict, claim_names[CLAIM_UNDECIDED]) ||
+              !strcmp(row->verdict, claim_names[CLAIM_OUT_OF_REACH]);
+  if (!open || !row_question(row)) return NAN;
+  return fmax(fabs(row->corrected_low), fabs(row->corrected_high));
+}
+
 /* An undecided claim is out of reach where neither the paper's difference nor ours would show with
  * the most seeds that until=decided adds, or as many as there are. */
 static Claim reach(const ResultFamily *family, const ResultRow *row, Claim claim) {
-  if (claim != CLAIM_UNDECIDED || family->folds || isnan(family->sigma)) return claim;
+  if (claim != CLAIM_UNDECIDED || family->folds || isnan(family->sigma) || row_question(row))
+    return claim;
   Power power = power_of(family);
   double larger = fmax(fabs(row->claimed), fabs(row->difference));
   return power_seeds(&power, larger) > fmax(LOOKS_MOST, family->seeds) ? CLAIM_OUT_OF_REACH : claim;
@@ -123,26 +133,27 @@ static void judge_claims(Result *result, const Contrast *pairs) {
   Claim claim_of[result->rows + 1];
   Power power = power_of(family);
   int m = 0;
-  for (int i = 1; i < result->rows; i++) {
-    if (!claim_made(result->row[i].claimed)) continue;
+  for (int i = 0; i < result->rows; i++) {
+    if (!row_judged(&result->row[i])) continue;
     paper[m] = result->row[i].claimed;
     contrast_of[m] = pairs[i];
     p[m++] = result->row[i].p_claim;
   }
   family->level = family_judge(m, paper, contrast_of, p, adjusted, claim_of);
-  for (int i = 1, k = 0; i < result->rows; i++) {
+  for (int i = 0, k = 0; i < result->rows; i++) {
     ResultRow *row = &result->row[i];
     const Contrast *contrast = &pairs[i];
-    if (!claim_made(row->claimed)) continue;
+    if (!row_judged(row)) continue;
     double corrected = adjusted[k];
     Claim claim = reach(family, row, claim_of[k++]);
     family->decided += corrected <= CLAIM_ALPHA;
     if (claim != CLAIM_NONE) row->verdict = claim_names[claim];
-    if (!isnan(family->sigma) && !family->folds)
+    if (!isnan(family->sigma) && !family->folds && !row_question(row))
       row->seeds_needed = power_seeds(&power, row->claimed);
     if (isnan(row->p)) continue;
     row->p_corrected = corrected;
     contrast_interval(contrast, family->level, &row->corrected_low, &row->corrected_high);
+    row->within = claim_within(row);
   }
 }
 
@@ -193,16 +204,16 @@ static double compare_label(const RowFigures *figures, int row, int above, int l
   return contrast.state == CONTRAST_WHOLE ? p : NAN;
 }
 
-/* Structures are a family of their own: every one in every row against the row above. */
+/* Structures are a family of their own: every one in every row against the compared row. */
 static void judge_labels(Result *result, const RowFigures *figures) {
   int most = (result->rows + 1) * (figures->labels + 1), count = 0;
   double *p = malloc(sizeof *p * (size_t)most), difference;
   ResultLabel **label = malloc(sizeof *label * (size_t)most);
   int *sign = malloc(sizeof *sign * (size_t)most);
   CHECK(p && label && sign, "no memory for a comparison");
-  for (int i = 1; i < result->rows; i++)
-    for (int l = 0; l < figures->labels; l++) {
-      int row = result->row[i].position, above = result->row[i - 1].position;
+  for (int i = 0; i < result->rows; i++)
+    for (int l = 0; result->row[i].against >= 0 && l < figures->labels; l++) {
+      int row = result->row[i].position, above = result->row[result->row[i].against].position;
       if (row >= figures->rows || above >= figures->rows) continue;
       label[count] = label_at(result, row, figures->label[l]);
       p[count] = compare_label(figures, row, above, l, result->family.cases_fixed, &difference);
@@ -232,8 +243,9 @@ bool result_judge(Store *store, Result *result, Error *error) {
     ResultRow *row = &result->row[i];
     int collapsed = row->status[STATUS_COLLAPSED];
     pairs[i].state = CONTRAST_NOTHING;
-    if (i > 0) judge_pair(&figures, family->cases_fixed, row, row - 1, &pairs[i]);
-    family->claims += i > 0 && claim_made(row->claimed);
+    if (row->against >= 0) judge_pair(&figures, result, row, &pairs[i]);
+    family->claims += row_judged(row);
+    family->questions += row_question(row);
     judge_collapse(row);
     result->comparisons += !isnan(row->low);
     if (collapsed > 0 && !family->lower)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/report/quote.h"
 #include "src/statistics/family.h"
 #include "src/statistics/looks.h"
 #include "src/statistics/power.h"
@@ -32,14 +33,24 @@ static void note_interval(const ResultFamily *family, const char *mark, FILE *ou
     fprintf(out, "new seeds and new %s (%d here)\n", units_word(family), family->units);
 }
 
-static void note_correction(const ResultFamily *family, const char *mark, FILE *out) {
+static void note_correction(const Result *result, const char *mark, FILE *out) {
+  const ResultFamily *family = &result->family;
   if (family->claims < 1) return;
   fprintf(out,
           "%scorrected for %d claim%s (Holm), and p: were all rows equal, at most 5 of 100 such "
-          "tables would show a verdict\n"
-          "%sverdict: on the sign of the paper's difference to the row above; supported or "
-          "contradicted where the corrected interval leaves out 0\n",
-          mark, family->claims, family->claims == 1 ? "" : "s", mark);
+          "tables would show a verdict\n",
+          mark, family->claims, family->claims == 1 ? "" : "s");
+  if (family->claims > family->questions) {
+    fprintf(out, "%sverdict: on the sign of the paper's difference to ", mark);
+    quote_line(result_compared(result), out);
+    fputs("; supported or contradicted where the corrected interval leaves out 0\n", out);
+  }
+  if (family->questions)
+    fprintf(out,
+            "%swhere the paper says nothing: differs where the corrected interval leaves out 0, on "
+            "either side; else what the row changes is within the number given (in 95 of 100 such "
+            "tables, all of these at once)\n",
+            mark);
 }
 
 /* To two digits. */
@@ -130,6 +141,13 @@ static void note_words(const Result *result, const char *mark, FILE *out) {
             mark);
 }
 
+static void note_structures(const Result *result, const char *mark, FILE *out) {
+  fprintf(out, "%s+ or - behind a structure's figure: above or below that of ", mark);
+  quote_line(result_compared(result), out);
+  fprintf(out, ", after Holm over these %d comparisons, a family of their own\n",
+          result->family.structures);
+}
+
 void claim_notes(const Result *result, const char *mark, FILE *out) {
   const ResultFamily *family = &result->family;
   bool dropped = false;
@@ -137,15 +155,11 @@ void claim_notes(const Result *result, const char *mark, FILE *out) {
     dropped =
         dropped || (result->row[i].status[STATUS_COLLAPSED] > 0 && !isnan(result->row[i].mean));
   if (result->comparisons > 0) note_interval(family, mark, out);
-  if (result->comparisons > 0) note_correction(family, mark, out);
+  if (result->comparisons > 0) note_correction(result, mark, out);
   note_looks(result, mark, out);
   note_power(result, mark, out);
   note_words(result, mark, out);
-  if (family->structures)
-    fprintf(out,
-            "%s+ or - behind a structure's figure: above or below the row above, after Holm over "
-            "these %d comparisons, a family of their own\n",
-            mark, family->structures);
+  if (family->structures) note_structures(result, mark, out);
   if (family->earlier)
     fprintf(out,
             "%sSeeds were added after a look at %d: each look is another chance to err, so 5 of "

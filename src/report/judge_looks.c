@@ -2,18 +2,19 @@
 
 #include <math.h>
 
+#include "src/report/claim.h"
 #include "src/report/replay.h"
 
 /* Nothing may be read off what no look was taken at. */
 static void take_nothing(ResultRow *row) {
   row->p_claim = 1;
-  row->p = row->p_corrected = row->corrected_low = row->corrected_high = NAN;
+  row->p = row->p_corrected = row->corrected_low = row->corrected_high = row->within = NAN;
   row->verdict = claim_names[CLAIM_UNDECIDED];
 }
 
 static void take_claim(ResultRow *row, const LooksClaim *claim) {
   take_nothing(row);
-  row->claimed = claim->paper;
+  if (claim_made(claim->paper)) row->claimed = claim->paper;
   if (claim->looks == 0) return;
   row->difference = claim->contrast.value;
   row->p = claim->p;
@@ -22,6 +23,7 @@ static void take_claim(ResultRow *row, const LooksClaim *claim) {
   row->low = claim->alone_low, row->high = claim->alone_high;
   row->corrected_low = claim->low, row->corrected_high = claim->high;
   row->verdict = claim_names[claim->claim];
+  row->within = claim_within(row);
 }
 
 static void take_claims(Result *result, const Replay *replay) {
@@ -37,7 +39,7 @@ static void take_claims(Result *result, const Replay *replay) {
   for (int i = 0; i < result->labels; i++) result->label[i].above = 0;
   for (int i = 0; i < sequence->claims; i++) {
     const LooksClaim *claim = &replay->claim[i];
-    bool decided = claim->claim == CLAIM_SUPPORTED || claim->claim == CLAIM_CONTRADICTED;
+    bool decided = claim_is_decided(claim->claim);
     family->decided += decided;
     result->looks.early =
         result->looks.early || (decided && sequence->looks.seeds[claim->looks - 1] < last);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "src/data/metrics/metric.h"
+#include "src/report/sheet.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
@@ -160,17 +161,32 @@ static bool write_claims(const Result *result, const char *folder, const char *n
   return picture_finish(out, name, error);
 }
 
+enum { CLAIM_NAME = 256 };
+
+static void name_claim(const Result *result, const ResultRow *row, bool right,
+                       char text[CLAIM_NAME]) {
+  if (right && isnan(row->within))
+    snprintf(text, CLAIM_NAME, "%s%sn %d", row->verdict, row->verdict[0] ? ", " : "", row->n);
+  else if (right)
+    snprintf(text, CLAIM_NAME, "within %.3f, n %d", row->within, row->n);
+  else if (result_compares(result) == COMPARES_SEVERAL)
+    snprintf(text, CLAIM_NAME, "%.120s against %.120s", row->label, row->against_label);
+  else
+    snprintf(text, CLAIM_NAME, "%s", row->label);
+  sheet_trim(text);
+}
+
 /* Labels on the left; what became of the claim and of how many trials on the right. */
 static void put_claim_tics(FILE *out, const Result *result, bool right) {
   int line = 0;
   fputs(right ? "set y2tics (" : "set ytics (", out);
   for (int i = 0; i < result->rows; i++) {
     const ResultRow *row = &result->row[i];
-    char text[128];
+    char text[CLAIM_NAME];
     if (!has_difference(row)) continue;
-    snprintf(text, sizeof text, "%s%sn %d", row->verdict, row->verdict[0] ? ", " : "", row->n);
+    name_claim(result, row, right, text);
     fputs(line ? ", " : "", out);
-    picture_tic(out, right ? text : row->label);
+    picture_tic(out, text);
     fprintf(out, " %d", line++);
   }
   fprintf(out, ") scale 0%s\n", right ? "" : " nomirror");
@@ -198,7 +214,9 @@ bool forest_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
   put_frame(out, result, 900, 220 + 44 * lines);
-  fputs("set xlabel 'difference to the row above, ' . ", out);
+  fputs("set xlabel 'difference to ' . ", out);
+  picture_text(out, result_compared(result));
+  fputs(" . ', ' . ", out);
   put_metric(out, result);
   fprintf(out,
           "\nset yrange [%.1f:-0.6]\nset y2range [%.1f:-0.6]\nunset grid\n"

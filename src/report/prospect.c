@@ -9,6 +9,7 @@
 #include "src/report/result.h"
 #include "src/statistics/family.h"
 #include "src/store/field.h"
+#include "src/store/sequence.h"
 
 /* Standard deviations of Dice: of 24 stored rows of the phantom at quick the root mean square was
  * .050 (median .038); nnU-Net's on the hippocampus .003 to .004. Of a difference between cases
@@ -17,20 +18,16 @@ static const double PHANTOM_SEEDS = 0.05, REAL_SEEDS = 0.004, REAL_FOLDS = 0.003
 
 /* ---- what is asked --------------------------------------------------------------------------- */
 
-/* Adjacent rows whose paper's figures differ. */
+/* smallest and largest stay 0 where the paper claims no difference. */
 static void find_claims(const json_t *experiment, Prospect *p) {
-  const json_t *row, *rows = json_object_get(experiment, "rows");
-  size_t i;
-  double above = NAN;
-  json_array_foreach(rows, i, row) {
-    const json_t *figure = json_object_get(row, "paper");
-    double paper = json_is_number(figure) ? json_number_value(figure) : NAN;
-    double claimed = fabs(paper - above);
-    above = paper;
+  const json_t *rows = json_object_get(experiment, "rows");
+  SequenceClaim claim[json_array_size(rows) + 1];
+  p->power.claims = sequence_claims(rows, claim);
+  for (int i = 0; i < p->power.claims; i++) {
+    double claimed = fabs(claim[i].paper);
     if (!claim_made(claimed)) continue;
-    if (!p->power.claims || claimed < p->smallest) p->smallest = claimed;
+    if (!claim_made(p->smallest) || claimed < p->smallest) p->smallest = claimed;
     if (claimed > p->largest) p->largest = claimed;
-    p->power.claims++;
   }
 }
 
@@ -185,6 +182,7 @@ static void print_source(const Prospect *p, FILE *out) {
 
 static void print_need(const Prospect *p, FILE *out) {
   double least = power_floor(&p->power);
+  if (!claim_made(p->smallest)) return;
   fprintf(out, "  the paper's difference of %.2g would need ", p->smallest);
   claim_need(power_seeds(&p->power, p->smallest), out);
   if (p->largest > p->smallest) {
@@ -213,12 +211,13 @@ void prospect_print(const Prospect *p, FILE *out) {
 
 json_t *prospect_json(const Prospect *p) {
   if (!p->power.claims) return json_null();
-  double upper = sigma_upper(p), needed = power_seeds(&p->power, p->smallest);
+  bool claims = claim_made(p->smallest);
+  double upper = sigma_upper(p), needed = claims ? power_seeds(&p->power, p->smallest) : INFINITY;
   json_t *json =
-      json_pack("{s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:s}", "claims", p->power.claims, "seeds",
+      json_pack("{s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:o, s:s}", "claims", p->power.claims, "seeds",
                 seeds_shown(p), "folds", p->folds, "units", p->power.units, "sigma", p->power.sigma,
                 "tau", p->power.tau, "detectable", detectable(p, p->power.sigma), "paper_smallest",
-                p->smallest, "from",
+                claims ? json_real(p->smallest) : json_null(), "from",
                 p->own    ? "table"
                 : p->rows ? "stored"
                           : "declared");

@@ -44,6 +44,11 @@ void report_add_picture(Report *report, const char *experiment, const char *capt
                         const char *path);
 void report_free(Report *report);
 
+/* "Table 3: SegHead", of what is stored about an experiment, or of what its file asks for. */
+void report_title(const ReportExperiment *experiment, char *text, size_t bytes);
+
+/* Which claims held (summary.c). */
+bool summary_write(Report *report, Error *error);
 /* What the page says about how its results were made (settings.c). */
 bool settings_configuration(Report *report, Error *error);
 bool settings_environment(Report *report, Error *error);

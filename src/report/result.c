@@ -64,6 +64,7 @@ static const char rows_sql[] =
     " (SELECT a.parameters FROM cells c JOIN attempts a ON a.trial_id = c.trial_id"
     "  WHERE c.row_id = r.id AND a.parameters IS NOT NULL AND a.removed = 0"
     "  ORDER BY a.id DESC LIMIT 1) AS parameters,"
+    " coalesce(r.against, v.position - 1) AS against, r.against IS NOT NULL AS asked,"
     " (SELECT group_concat(trial_id) FROM (SELECT c.trial_id FROM cells c WHERE c.row_id = r.id"
     "  ORDER BY c.trial_id)) AS trials"
     " FROM rows r LEFT JOIN v_table v ON v.plan_id = r.plan_id AND v.position = r.position"
@@ -175,6 +176,8 @@ static const Column row_columns[] = {COLUMN(ResultRow, position),
                                      ENDED("interrupted", INTERRUPTED),
                                      ENDED("timeout", TIMEOUT),
                                      COLUMN(ResultRow, trials),
+                                     COLUMN(ResultRow, against),
+                                     COLUMN(ResultRow, asked),
                                      {0}};
 static const Column figure_columns[] = {
     COLUMN(ResultRow, mean), COLUMN(ResultRow, n), COLUMN(ResultRow, sd), {0}};
@@ -243,7 +246,9 @@ static bool row_of(Result *r, Store *store, const char *sql, const Column *colum
 static void rows_clear(Result *r) {
   for (int i = 0; i < r->rows; i++) {
     ResultRow *row = &r->row[i];
-    row->claimed = row->difference = row->low = row->high = row->with_collapsed = NAN;
+    if (row->against == i) row->against = -1;
+    row->against_label = row->against >= 0 ? r->row[row->against].label : "-";
+    row->claimed = row->difference = row->low = row->high = row->with_collapsed = row->within = NAN;
     row->p_claim = 1;
     row->p = row->p_corrected = row->corrected_low = row->corrected_high = row->seeds_needed = NAN;
     row->verdict = "";
@@ -341,11 +346,38 @@ static void take_plan(Result *r, const PlanRow *plan) {
   r->scale = plan->scale, r->dataset = plan->dataset, r->device = plan->device;
 }
 
+Compares result_compares(const Result *r) {
+  int one = -1;
+  bool above = true, alone = true;
+  for (int i = 0; i < r->rows; i++) {
+    int against = r->row[i].against;
+    if (against < 0) continue;
+    above = above && against == i - 1;
+    alone = alone && (one < 0 || against == one);
+    one = against;
+  }
+  return above ? COMPARES_ABOVE : alone ? COMPARES_ONE : COMPARES_SEVERAL;
+}
+
+const char *result_compared(const Result *r) {
+  Compares compares = result_compares(r);
+  for (int i = 0; compares == COMPARES_ONE && i < r->rows; i++)
+    if (r->row[i].against >= 0) return r->row[i].against_label;
+  return compares == COMPARES_ABOVE ? "the row above" : "the row named";
+}
+
+bool row_question(const ResultRow *row) {
+  return row->asked && row->against >= 0 && !claim_made(row->claimed);
+}
+
+bool row_judged(const ResultRow *row) {
+  return claim_made(row->claimed) || row_question(row);
+}
+
 /* A claim that could have been decided, whether it was or not: who adds seeds to those that were
  * not until they are errs more often, too. */
 static bool judged(const ResultRow *row) {
-  return claim_made(row->claimed) && row->verdict[0] &&
-         strcmp(row->verdict, claim_names[CLAIM_TOO_FEW]);
+  return row_judged(row) && row->verdict[0] && strcmp(row->verdict, claim_names[CLAIM_TOO_FEW]);
 }
 
 /* A claim judged by fewer seeds in an earlier, smaller result. */

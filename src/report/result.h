@@ -28,7 +28,10 @@ typedef struct ResultRow {
   int status[STATUS_COUNT];     /* how many trials ended so */
   int other_text, unknown_text; /* trials whose model had other Lua text than today's, or which */
   const char *trials;           /* their numbers, ascending: rows of two tables may be the same */
-  /* Of result_judge; to the row above. NaN where there is none, or the seeds are too few. */
+  int against;                  /* the row that it is compared with; -1: none */
+  const char *against_label;
+  int asked; /* whether it differs, on either side, where the paper says nothing of it */
+  /* Of result_judge; to the row `against`. NaN where there is none, or the seeds are too few. */
   double claimed;                       /* the paper's difference */
   double difference, p;                 /* ours; of that there is none, alone */
   double low, high;                     /* 95 %, alone */
@@ -37,7 +40,8 @@ typedef struct ResultRow {
   double corrected_low, corrected_high; /* at the level that agrees with it */
   double seeds_needed;   /* for the paper's difference; infinite: no number would do */
   double with_collapsed; /* the mean with collapsed trials counted as 0, where there are any */
-  const char *verdict;   /* one of claim_names; "": a first row without a claim of its own */
+  double within;       /* of a question: what the difference is below, by the corrected interval */
+  const char *verdict; /* one of claim_names; "": a first row without a claim of its own */
 } ResultRow;
 
 /* One structure in one row of the table. */
@@ -46,7 +50,7 @@ typedef struct ResultLabel {
   const char *name;
   double mean, low, high;
   int n, missed, false_positive, cases;
-  int above; /* 1, -1: larger, smaller than in the row above, after Holm over all structures */
+  int above; /* 1, -1: larger, smaller than in the compared row, after Holm over all structures */
 } ResultLabel;
 
 /* A bridge of an experiment of kind "plan"; the last three are NaN where the step was not run. */
@@ -68,9 +72,10 @@ typedef struct ResultTau {
 
 /* What the claims of a table rest on. */
 typedef struct ResultFamily {
-  int claims;   /* m: rows whose paper's figure differs from the row above's */
-  int decided;  /* R */
-  double level; /* of the corrected intervals: 0.05 / (m - R) */
+  int claims;    /* m: rows whose paper's figure differs from the compared row's, and questions */
+  int questions; /* of these: asked without the paper's difference */
+  int decided;   /* R */
+  double level;  /* of the corrected intervals: 0.05 / (m - R) */
   bool cases_fixed;
   bool patients;     /* units are patients, not cases */
   bool lower;        /* figures are better: none stands for a collapsed trial */
@@ -129,6 +134,15 @@ typedef struct Result {
 bool result_load(Store *store, const ResultChoice *choice, Result **result, Error *error);
 /* The rows that an experiment's file asks for (see experiment_read), of which nothing is stored. */
 Result *result_of_file(const json_t *document);
+/* With what its rows are compared: each with the row above, all others with one, or several. */
+typedef enum Compares { COMPARES_ABOVE, COMPARES_ONE, COMPARES_SEVERAL } Compares;
+Compares result_compares(const Result *result);
+/* In words: "the row above", the one row's label, "the row named". */
+const char *result_compared(const Result *result);
+
+/* Something is judged of the row: a claim of the paper, or a question; which of them. */
+bool row_judged(const ResultRow *row);
+bool row_question(const ResultRow *row);
 void result_free(Result *result); /* may be NULL */
 
 /* The state of a row in one word: done when all its trials are, else the gravest of them. */

@@ -11,6 +11,7 @@
 #include "src/report/coverage.h"
 #include "src/report/quote.h"
 #include "src/report/self_test.h"
+#include "src/report/table_data.h"
 #include "src/report/tuned_notes.h"
 #include "src/report/written.h"
 
@@ -97,6 +98,10 @@ static void put_n(Sheet *sheet, int row, int column, const ResultRow *line) {
   sheet_set(sheet, row, column, "%d", line->n);
 }
 
+static void put_against(Sheet *sheet, int row, int column, const ResultRow *line) {
+  sheet_set(sheet, row, column, "%s", line->against_label);
+}
+
 static void put_claimed(Sheet *sheet, int row, int column, const ResultRow *line) {
   put_signed(sheet, row, column, line->claimed);
 }
@@ -118,42 +123,72 @@ static void put_p_corrected(Sheet *sheet, int row, int column, const ResultRow *
 }
 
 static void put_verdict(Sheet *sheet, int row, int column, const ResultRow *line) {
-  sheet_set(sheet, row, column, "%s", line->verdict[0] ? line->verdict : "-");
+  if (isnan(line->within))
+    sheet_set(sheet, row, column, "%s", line->verdict[0] ? line->verdict : "-");
+  else
+    sheet_set(sheet, row, column, "%s, within %.3f", line->verdict, line->within);
 }
 
 static void put_parameters(Sheet *sheet, int row, int column, const ResultRow *line) {
   put_count(sheet, row, column, line->parameters);
 }
 
-/* %s: the metric. In text the figures and the claims are two tables, for narrow screens. */
+/* In text the figures and the claims are two tables, for narrow screens. A table that asks without
+ * the paper has no column of it, and who is compared with whom has one where neither the row above
+ * nor one row is for all. */
+typedef enum ColumnNeed { NEED_NOTHING, NEED_PAPER, NEED_NAMES } ColumnNeed;
 typedef struct TableColumn {
-  const char *head, *whole; /* whole: in one table; NULL: the same */
+  const char *head, *whole; /* whole: in one table; NULL: the same. %s: the metric, the compared */
   void (*put)(Sheet *sheet, int row, int column, const ResultRow *line);
   bool figures, claims;
+  ColumnNeed need;
 } TableColumn;
 
 static const TableColumn table_columns[] = {
-    {NULL, NULL, put_label, true, true},
-    {"paper %s", NULL, put_paper, true, false},
-    {"measured %s (mean ± sd)", NULL, put_measured, true, false},
-    {"n", NULL, put_n, true, false},
-    {"paper", "paper's difference", put_claimed, false, true},
-    {"ours", "to the row above", put_difference, false, true},
-    {"[95 %%]", NULL, put_alone, false, true},
-    {"corrected", "[95 %%] corrected", put_corrected, false, true},
-    {"p", NULL, put_p_corrected, false, true},
-    {"verdict", NULL, put_verdict, false, true},
-    {"parameters", NULL, put_parameters, true, false},
-    {"status", NULL, put_status, true, false}};
+    {NULL, NULL, put_label, true, true, NEED_NOTHING},
+    {"paper %s", NULL, put_paper, true, false, NEED_PAPER},
+    {"measured %s (mean ± sd)", NULL, put_measured, true, false, NEED_NOTHING},
+    {"n", NULL, put_n, true, false, NEED_NOTHING},
+    {"against", NULL, put_against, false, true, NEED_NAMES},
+    {"paper", "paper's difference", put_claimed, false, true, NEED_PAPER},
+    {"ours", "to %s", put_difference, false, true, NEED_NOTHING},
+    {"[95 %%]", NULL, put_alone, false, true, NEED_NOTHING},
+    {"corrected", "[95 %%] corrected", put_corrected, false, true, NEED_NOTHING},
+    {"p", NULL, put_p_corrected, false, true, NEED_NOTHING},
+    {"verdict", NULL, put_verdict, false, true, NEED_NOTHING},
+    {"parameters", NULL, put_parameters, true, false, NEED_NOTHING},
+    {"status", NULL, put_status, true, false, NEED_NOTHING}};
 enum { TABLE_COLUMNS = sizeof table_columns / sizeof *table_columns };
 
-static bool has_column(const TableColumn *column, TablePart part) {
+/* The paper has a figure of some row, or there is nothing that is asked without it. */
+static bool any_paper(const Result *result) {
+  bool any = result->family.questions == 0;
+  for (int i = 0; i < result->rows; i++)
+    any = any || !isnan(result->row[i].paper) || result->row[i].paper_word[0];
+  return any;
+}
+
+static bool has_column(const Result *result, const TableColumn *column, TablePart part) {
+  if (column->need == NEED_PAPER && !any_paper(result)) return false;
+  if (column->need == NEED_NAMES && result_compares(result) != COMPARES_SEVERAL) return false;
   return part == TABLE_WHOLE || (part == TABLE_FIGURES ? column->figures : column->claims);
 }
 
-/* A first row has nothing above it; it may claim a collapse. */
+static void put_head(Sheet *sheet, int at, const TableColumn *column, TablePart part,
+                     const Result *result) {
+  bool whole = part == TABLE_WHOLE && column->whole;
+  if (column->head)
+    sheet_set(sheet, 0, at, whole ? column->whole : column->head,
+              column->put == put_difference ? result_compared(result) : metric_word(result));
+  else if (part == TABLE_CLAIMS)
+    sheet_set(sheet, 0, at, "row");
+  else
+    sheet_set(sheet, 0, at, "%s", result->axis[0] ? result->axis : "variant");
+}
+
+/* A row that is compared with none may claim a collapse. */
 static bool in_claims(const Result *result, int i) {
-  return i > 0 || result->row[i].verdict[0];
+  return result->row[i].against >= 0 || result->row[i].verdict[0];
 }
 
 static bool any_difference(const Result *result) {
@@ -165,20 +200,14 @@ static bool any_difference(const Result *result) {
 Sheet table_sheet(const Result *result, TablePart part) {
   if (part == TABLE_WHOLE && !any_difference(result)) part = TABLE_FIGURES;
   int columns = 0, lines = 1, at = 0;
-  for (int k = 0; k < TABLE_COLUMNS; k++) columns += has_column(&table_columns[k], part);
+  for (int k = 0; k < TABLE_COLUMNS; k++) columns += has_column(result, &table_columns[k], part);
   for (int i = 0; i < result->rows; i++) lines += part != TABLE_CLAIMS || in_claims(result, i);
   Sheet sheet = sheet_make(lines, columns);
   for (int k = 0; k < TABLE_COLUMNS; k++) {
     const TableColumn *column = &table_columns[k];
     int line = 1;
-    if (!has_column(column, part)) continue;
-    if (column->head)
-      sheet_set(&sheet, 0, at, part == TABLE_WHOLE && column->whole ? column->whole : column->head,
-                metric_word(result));
-    else if (part == TABLE_CLAIMS)
-      sheet_set(&sheet, 0, at, "row");
-    else
-      sheet_set(&sheet, 0, at, "%s", result->axis[0] ? result->axis : "variant");
+    if (!has_column(result, column, part)) continue;
+    put_head(&sheet, at, column, part, result);
     for (int i = 0; i < result->rows; i++)
       if (part != TABLE_CLAIMS || in_claims(result, i))
         column->put(&sheet, line++, at, &result->row[i]);
@@ -318,116 +347,23 @@ void table_origin(const Result *result, const char *mark, FILE *out) {
   note_environment(result, mark, out);
 }
 
-static json_t *number(double value) {
-  return isnan(value) ? json_null() : json_real(value);
-}
-
-static json_t *text(const char *value) {
-  return value[0] ? json_string(value) : json_null();
-}
-
-static json_t *json_row(const ResultRow *r) {
-  return json_pack(
-      "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:i}",
-      "key", r->key, "label", r->label, "paper", number(r->paper), "mean", number(r->mean), "sd",
-      number(r->sd), "n", r->n, "status", result_status(r), "paper_word", text(r->paper_word),
-      "parameters", isnan(r->parameters) ? json_null() : json_integer((json_int_t)r->parameters),
-      "difference", number(r->difference), "low", number(r->low), "high", number(r->high),
-      "verdict", text(r->verdict), "with_collapsed", number(r->with_collapsed), "claimed",
-      number(r->claimed), "p", number(r->p), "p_corrected", number(r->p_corrected), "corrected_low",
-      number(r->corrected_low), "corrected_high", number(r->corrected_high), "seeds_needed",
-      isinf(r->seeds_needed) ? json_null() : number(r->seeds_needed), "other_text", r->other_text,
-      "unknown_text", r->unknown_text);
-}
-
-static json_t *json_family(const ResultFamily *f) {
-  return json_pack("{s:i,s:i,s:f,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:o,s:f}", "claims", f->claims,
-                   "decided", f->decided, "level", f->level, "cases",
-                   f->cases_fixed ? "fixed" : "random", "unit",
-                   f->folds      ? "fold"
-                   : f->patients ? "patient"
-                                 : "case",
-                   "units", f->folds ? f->folds : f->units, "seeds", f->seeds, "sigma",
-                   number(f->sigma), "tau", number(f->tau), "detectable", number(f->detectable),
-                   "floor", number(f->floor), "freedom", f->freedom);
-}
-
-static json_t *json_looks(const ResultLooks *l) {
-  return json_pack("{s:i,s:i,s:i,s:b}", "spent", l->spent, "planned", l->planned, "most", l->most,
-                   "early", l->early);
-}
-
-static json_t *json_tau(const ResultTau *t) {
-  json_t *tau = json_pack("{s:f,s:i}", "value", t->value, "rows", t->rows);
-  if (!isnan(t->p)) json_object_set_new(tau, "p", json_real(t->p));
-  if (!isnan(t->least)) json_object_set_new(tau, "least", json_real(t->least));
-  return tau;
-}
-
-static void print_json(const Result *result, FILE *out) {
-  json_t *lines = json_array();
-  for (int i = 0; i < result->rows; i++) json_array_append_new(lines, json_row(&result->row[i]));
-  json_t *document =
-      json_pack("{s:i,s:o,s:s,s:s,s:s,s:o,s:i,s:i}", "schema", 1, "table",
-                result->table ? json_integer(result->table) : json_null(), "scale", result->scale,
-                "dataset", result->dataset, "device", result->device, "rows", lines, "scores",
-                result->scores, "trainings", result->trainings);
-  json_object_set_new(document, "trial_s", number(result->trial_s));
-  json_object_set_new(document, "family", json_family(&result->family));
-  if (result->tuneds) json_object_set_new(document, "tuned", tuned_json(result));
-  if (result->looks.found) json_object_set_new(document, "looks", json_looks(&result->looks));
-  if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
-  json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-  json_decref(document);
-}
-
-static void put_plain(Sheet *sheet, int row, int column, const char *format, double value) {
-  if (!isnan(value)) sheet_set(sheet, row, column, format, value);
-}
-
-static void print_csv(const Result *result, FILE *out) {
-  static const char *const heads[] = {
-      "key",         "label",         "paper",         "mean",    "sd",         "n",       "status",
-      "difference",  "low",           "high",          "verdict", "parameters", "claimed", "p",
-      "p_corrected", "corrected_low", "corrected_high"};
-  enum { COLUMNS = sizeof heads / sizeof heads[0] };
-  Sheet sheet = sheet_make(result->rows + 1, COLUMNS);
-  for (int k = 0; k < COLUMNS; k++) sheet_set(&sheet, 0, k, "%s", heads[k]);
-  for (int i = 0; i < result->rows; i++) {
-    const ResultRow *row = &result->row[i];
-    sheet_set(&sheet, i + 1, 0, "%s", row->key);
-    sheet_set(&sheet, i + 1, 1, "%s", row->label);
-    put_plain(&sheet, i + 1, 2, "%.12g", row->paper);
-    put_plain(&sheet, i + 1, 3, "%.12g", row->mean);
-    put_plain(&sheet, i + 1, 4, "%.12g", row->sd);
-    sheet_set(&sheet, i + 1, 5, "%d", row->n);
-    sheet_set(&sheet, i + 1, 6, "%s", result_status(row));
-    put_plain(&sheet, i + 1, 7, "%.12g", row->difference);
-    put_plain(&sheet, i + 1, 8, "%.12g", row->low);
-    put_plain(&sheet, i + 1, 9, "%.12g", row->high);
-    sheet_set(&sheet, i + 1, 10, "%s", row->verdict);
-    put_plain(&sheet, i + 1, 11, "%.0f", row->parameters);
-    put_plain(&sheet, i + 1, 12, "%.12g", row->claimed);
-    put_plain(&sheet, i + 1, 13, "%.12g", row->p);
-    put_plain(&sheet, i + 1, 14, "%.12g", row->p_corrected);
-    put_plain(&sheet, i + 1, 15, "%.12g", row->corrected_low);
-    put_plain(&sheet, i + 1, 16, "%.12g", row->corrected_high);
-  }
-  sheet_csv(&sheet, out);
-  sheet_free(&sheet);
-}
-
 static void put_sheet(Sheet sheet, bool text_last, FILE *out) {
   if (sheet.rows > 1) sheet_text(&sheet, text_last, out);
   if (sheet.rows > 1) fputc('\n', out);
   sheet_free(&sheet);
 }
 
+static void put_compared(const Result *result, FILE *out) {
+  fputs("Differences to ", out);
+  quote_line(result_compared(result), out);
+  fputs("\n\n", out);
+}
+
 static void print_text(const Result *result, FILE *out) {
   table_head(result, "        ", out);
   fputc('\n', out);
   put_sheet(table_sheet(result, TABLE_FIGURES), true, out);
-  if (any_difference(result)) fputs("Differences to the row above\n\n", out);
+  if (any_difference(result)) put_compared(result, out);
   if (any_difference(result)) put_sheet(table_sheet(result, TABLE_CLAIMS), true, out);
   put_sheet(table_labels(result), false, out);
   table_notes(result, "  ", out);
@@ -439,11 +375,11 @@ void table_print(const Result *result, const char *format, FILE *out) {
     return;
   }
   if (!strcmp(format, "json")) {
-    print_json(result, out);
+    table_json(result, out);
     return;
   }
   if (!strcmp(format, "csv")) {
-    print_csv(result, out);
+    table_csv(result, out);
     return;
   }
   if (!strcmp(format, "text")) {

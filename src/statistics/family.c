@@ -3,7 +3,8 @@
 #include <math.h>
 
 const char *const claim_names[CLAIMS] = {"no claim",  "supported",    "contradicted",
-                                         "undecided", "out of reach", "too few seeds"};
+                                         "undecided", "out of reach", "too few seeds",
+                                         "differs"};
 
 bool claim_made(double paper) {
   const double rounding = 1e-12; /* equal figures may differ in the last bit of their sums */
@@ -31,11 +32,16 @@ double holm_level(const double *adjusted, int count, double alpha) {
   return open ? alpha / open : alpha;
 }
 
+Claim claim_decided(double paper, double difference) {
+  if (!claim_made(paper)) return CLAIM_DIFFERS;
+  return (difference > 0) == (paper > 0) ? CLAIM_SUPPORTED : CLAIM_CONTRADICTED;
+}
+
 Claim claim_judge(double paper, const Contrast *contrast, double adjusted, double alpha) {
-  if (!claim_made(paper) || contrast->state == CONTRAST_NOTHING) return CLAIM_NONE;
+  if (contrast->state == CONTRAST_NOTHING) return CLAIM_NONE;
   if (contrast->state == CONTRAST_FEW || contrast->state == CONTRAST_WIDE) return CLAIM_TOO_FEW;
   if (adjusted > alpha) return CLAIM_UNDECIDED;
-  return (contrast->value > 0) == (paper > 0) ? CLAIM_SUPPORTED : CLAIM_CONTRADICTED;
+  return claim_decided(paper, contrast->value);
 }
 
 double family_judge(int count, const double *paper, const Contrast *contrast, const double *p,

@@ -11,12 +11,13 @@
 static const double CLAIM_ALPHA = 0.05;
 
 typedef enum Claim {
-  CLAIM_NONE,         /* the paper claims nothing here: no number, or no difference */
+  CLAIM_NONE,         /* nothing is claimed here: no number, or no difference; nothing is asked */
   CLAIM_SUPPORTED,    /* the corrected interval lies on the paper's side of 0 */
   CLAIM_CONTRADICTED, /* on the other side */
   CLAIM_UNDECIDED,    /* it contains 0 */
   CLAIM_OUT_OF_REACH, /* and no number of seeds that would be run shows the paper's difference */
   CLAIM_TOO_FEW,      /* trials, or units: see contrast.h */
+  CLAIM_DIFFERS,      /* asked without the paper's difference: the interval leaves out 0 */
   CLAIMS
 } Claim;
 extern const char *const claim_names[CLAIMS];
@@ -27,14 +28,17 @@ bool claim_made(double paper);
 /* adjusted (count) of p (count); may be the same array. */
 void holm_adjust(const double *p, int count, double *adjusted);
 
+/* A decision of a difference: what it is where the paper's (NaN or 0: a question) is `paper`. */
+Claim claim_decided(double paper, double difference);
 static inline bool claim_is_decided(Claim claim) {
-  return claim == CLAIM_SUPPORTED || claim == CLAIM_CONTRADICTED;
+  return claim == CLAIM_SUPPORTED || claim == CLAIM_CONTRADICTED || claim == CLAIM_DIFFERS;
 }
 
 /* alpha / (m - R) of adjusted p. */
 double holm_level(const double *adjusted, int count, double alpha);
 
-/* Of a claim of the family with the adjusted p. */
+/* Of a claim of the family with the adjusted p; a paper that makes none leaves the question whether
+ * the rows differ, on either side. */
 Claim claim_judge(double paper, const Contrast *contrast, double adjusted, double alpha);
 
 /* All claims of a table at once: adjusted (count) by Holm, and what each comes to; the corrected

@@ -49,7 +49,7 @@ bool looks_hopeless(const Contrast *contrast, double paper, int seeds, int most,
   double c = student_critical(level, freedom) * sqrt(w * spread + contrast->variance - spread);
   double s = sqrt(w * (1 - w) * spread);
   const double truths[] = {contrast->value, paper, -paper};
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < (claim_made(paper) ? 3 : 1); i++) {
     double mean = w * contrast->value + (1 - w) * truths[i];
     double chance =
         s > 0 ? normal_below((mean - c) / s) + normal_below((-mean - c) / s) : fabs(mean) > c;
@@ -114,8 +114,7 @@ static double decide(const Looks *looks, LooksClaim *claims, int count, int k) {
     if (!open_claim(claim)) continue;
     const Contrast *contrast = &claim->contrast;
     if (q[i] <= CLAIM_ALPHA) /* perhaps by an earlier look, since another claim was decided */
-      claim->claim =
-          (claim->difference > 0) == (claim->paper > 0) ? CLAIM_SUPPORTED : CLAIM_CONTRADICTED;
+      claim->claim = claim_decided(claim->paper, claim->difference);
     else if (claim->looks == k + 1 &&
              looks_hopeless(contrast, claim->paper, looks->seeds[k], looks->most, level * last))
       claim->claim = CLAIM_OUT_OF_REACH;

@@ -8,7 +8,8 @@
  * p_k is contrast_claim's of the first S_k ended trials of both rows. A claim that is decided stays
  * so, and its rows need no further seeds. A claim is given up (not binding for the error) where the
  * chance of deciding it at the last look is below 10 % whether the true difference is the measured
- * one, the paper's or the paper's with the other sign. With folds as units S counts the seeds of
+ * one, the paper's or the paper's with the other sign (a question without the paper's: the measured
+ * one). With folds as units S counts the seeds of
  * each fold; five folds make a verdict with one seed already, so that the looks begin at 1, and
  * nothing is given up, since the seeds' part of the spread is not known apart. The bound holds for
  * any dependence of claims and looks. Everything is computed anew from the trials, so that nothing
@@ -39,10 +40,10 @@ Looks looks_plan_folds(int most, int folds);
  * seed, or one a seed and fold, the folds of a seed together; a collapsed one has ended. */
 typedef struct LooksClaim {
   const Figures *row, *above;
-  double paper; /* makes a claim (claim_made) */
+  double paper; /* where it makes no claim (claim_made): a question */
   bool lost;    /* a row of it gets no further trials: it is looked at no more, and stays open */
   /* Filled: */
-  Claim claim; /* supported, contradicted, out of reach; undecided: open */
+  Claim claim; /* undecided: open; else decided, or out of reach */
   int looks;   /* that it was looked at */
   double p;    /* of its last look */
   double q, adjusted;

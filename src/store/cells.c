@@ -288,11 +288,13 @@ static bool add_rows(Store *store, const json_t *experiment, int64_t plan_id, Er
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i), *paper = json_object_get(row, "paper");
     bool known = json_is_number(paper);
+    const json_t *against = json_object_get(row, "against");
     if (!database_run(store, error,
-                      "INSERT INTO rows(plan_id, position, key, label, paper, paper_word)"
-                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-                      "iissDs", plan_id, (int64_t)i, text(row, "key"), text(row, "label"),
-                      known ? json_number_value(paper) : -1.0, text(row, "paper_word")))
+                      "INSERT INTO rows(plan_id, position, key, label, paper, paper_word, against)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, nullif(?7, -1))",
+                      "iissDsi", plan_id, (int64_t)i, text(row, "key"), text(row, "label"),
+                      known ? json_number_value(paper) : -1.0, text(row, "paper_word"),
+                      against ? (int64_t)json_integer_value(against) : (int64_t)-1))
       return false;
   }
   return true;

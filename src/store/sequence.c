@@ -1,5 +1,6 @@
 #include "src/store/sequence.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,28 @@
 void sequence_free(Sequence *sequence) {
   free(sequence->claim);
   *sequence = (Sequence){.claim = NULL};
+}
+
+/* ---- what is claimed ------------------------------------------------------------------------- */
+
+static double paper_of(const json_t *rows, int row) {
+  const json_t *paper = json_object_get(json_array_get(rows, (size_t)row), "paper");
+  return json_is_number(paper) ? json_number_value(paper) : NAN;
+}
+
+int sequence_claims(const json_t *rows, SequenceClaim *claim) {
+  int count = 0;
+  for (int r = 0; r < (int)json_array_size(rows); r++) {
+    const json_t *against = json_object_get(json_array_get(rows, (size_t)r), "against");
+    int other = against ? (int)json_integer_value(against) : r - 1;
+    if (other < 0 || other == r) continue;
+    double paper = paper_of(rows, r) - paper_of(rows, other);
+    if (claim_made(paper))
+      claim[count++] = (SequenceClaim){r, other, paper};
+    else if (against)
+      claim[count++] = (SequenceClaim){r, other, 0};
+  }
+  return count;
 }
 
 /* ---- lists as text --------------------------------------------------------------------------- */

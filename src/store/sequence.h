@@ -8,11 +8,16 @@
 #include "src/statistics/looks.h"
 #include "src/store/store.h"
 
-/* That a row differs from the one above by so much in the paper; positions of rows. */
+/* That a row differs from another (mostly the one above) by so much in the paper; positions of
+ * rows. */
 typedef struct SequenceClaim {
   int row, above;
-  double paper;
+  double paper; /* 0: the paper says nothing, and whether they differ is asked */
 } SequenceClaim;
+
+/* What the rows of an experiment (experiment_read's) claim and ask, in their order: fills at most
+ * as many as there are rows, and returns how many. */
+int sequence_claims(const json_t *rows, SequenceClaim *claim);
 
 typedef struct Sequence {
   int64_t plan_id;
