@@ -8,5 +8,5 @@ return {
   seeds = 1,
   base = table3.base,
   at = table3.at,
-  rows = { table.unpack(table3.rows, 3) }, -- without the two nnU-Nets, whose class embedding is fixed
+  rows = { table.unpack(table3.rows, 3, 6) }, -- without the two nnU-Nets, whose class embedding is fixed
 }

@@ -6,8 +6,6 @@ return {
   paper = "maskmed",
   table = 3,
   base = { bridge = "none" },
-  -- One rate for all rows; at quick's 0.25 the head with both embeddings data-driven (Eq. 4) hardly learns.
-  at = { quick = { lr = 0.1 } },
   rows = {
     { key = "nnunet", label = "nnU-Net (fixed CLS Emb)", set = { head = "point_wise" } },
     -- As many parameters as the last row has, whose queries belong to a stage each.
@@ -20,5 +18,7 @@ return {
       set = { head = "attention_both", shared_queries = false, masked_attention = false } },
     { key = "decoupled", label = "Decouple CLS & Mask Emb",
       set = { head = "decoupled", shared_queries = false, masked_attention = false } },
+    { key = "decoupled_small", label = "Decouple CLS & Mask Emb, loss x 0.1", against = "decoupled",
+      set = { head = "decoupled", shared_queries = false, masked_attention = false, loss_scale = 0.1 } },
   },
 }

@@ -58,7 +58,11 @@ return {
         { key = "lr_transformer=0.1", label = "1:0.1", dsc = 0.913 },
         { key = "lr_transformer=0.05", label = "1:0.05", dsc = 0.908 },
       },
-      notes = { "paper: 1:1 'collapse', without a rule for it" },
+      notes = {
+        "paper: 1:1 'collapse', without a rule for it",
+        "paper: lr / (1 - momentum) is 0.1 for the CNN, 0.005 to 0.1 for the Transformer, over 250,000 steps; at quick a ratio acts at "
+          .. "other sizes of step",
+      },
     },
     [6] = {
       title = "# Object query",
@@ -70,6 +74,7 @@ return {
       },
       notes = {
         "paper: AMOS22, one number a row; whether N counts background is not stated (here it does)",
+        "paper: Eq. 6 shows no weight of the empty label, which further queries learn (here option none_weight, from MaskFormer and DETR)",
         "paper section 4 speaks of 16 structures, its tables of 15 organs",
       },
     },
@@ -81,7 +86,11 @@ return {
         { key = "2:10:10", label = "2:10:10", dsc = 0.913 },
         { key = "4:10:10", label = "4:10:10", dsc = 0.910 },
       },
-      notes = { "paper: ratios only; the absolute scale of the loss is not given (here 0.1 of the ratio)" },
+      notes = {
+        "paper: ratios only; the absolute scale of the loss is not given (here: option loss_scale)",
+        "paper: the matching does not see a common factor: 2:5:5 and 4:10:10 differ in the loss's size, as if in the rate, alone",
+        "paper: Eq. 6 sums over the stages a mask loss that it calls final; here every stage's masks have theirs",
+      },
     },
   },
 }

@@ -157,6 +157,23 @@ local function overridden(experiment, parsed, scale, rows)
   return replaced
 end
 
+-- A row that names what it is compared with is there for what it sets: where something else is typed for that, it is left out.
+local function without_controls(parsed, rows)
+  local kept, left = {}, {}
+  for _, row in ipairs(rows) do
+    local other
+    for _, key in ipairs(row.against and parsed.order or {}) do
+      if differs(key, row.set[key], parsed.values[key]) then other = key end
+    end
+    if other then
+      left[#left + 1] = ("%s: left out, since it sets %s=%s"):format(row.key, other, flat_text(row.set[other]))
+    else
+      kept[#kept + 1] = row
+    end
+  end
+  return kept, left
+end
+
 -- Every row once for each combination of the axes that it reads.
 local function multiply(experiment, parsed, scale, rows, axes)
   local grown = {}
@@ -205,7 +222,10 @@ local function rows_of(experiment, parsed, scale)
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
   for _, row in ipairs(rows) do row.base = row.key end
+  local left
+  rows, left = without_controls(parsed, rows)
   local replaced = overridden(experiment, parsed, scale, rows)
+  table.move(left, 1, #left, #replaced + 1, replaced)
   local decides = deciding(models_used(experiment, parsed, { scale }))
   local model_axes, choices, axes = {}, {}, {} -- which options a row has depends on its model, then on what it chooses
   for _, axis in ipairs(extra_axes(experiment, parsed)) do
