@@ -137,3 +137,23 @@ assert power["claims"] == 1 and power["paper_smallest"] is None, power'
   [ "$status" -eq 2 ]
   [[ "$output" == *'e.lua:1: rows[1]: note: expected a text, found a number'* ]]
 }
+
+# The paper's .903 stands in both. Its other rows at their own rates would be another comparison.
+@test "Table 3's last row is Table 4's first trial" {
+  of_row() { # EXPERIMENT KEY
+    "$harness" run "$root/experiments/$1.lua" --dry-run "${@:3}" | awk -v key="$2" '$4 == key && !/ same / { print $1 }'
+  }
+  for scale in quick small paper; do
+    [ -n "$(of_row seg_heads decoupled "scale=$scale")" ]
+    [ "$(of_row seg_heads decoupled "scale=$scale")" = "$(of_row modules per_stage "scale=$scale")" ]
+  done
+}
+
+@test "a control row whose option is typed is left out" {
+  "$harness" run "$root/experiments/loss_ratio.lua" --dry-run seeds=1 >out
+  grep -q " small seed 0$" out
+  "$harness" run "$root/experiments/loss_ratio.lua" --dry-run seeds=1 loss_scale=0.5 >out
+  grep -q "small: left out, since it sets loss_scale=0.1" out
+  ! grep -q " small seed 0$" out
+  [ "$(grep -c " seed 0$" out)" -eq 5 ]
+}

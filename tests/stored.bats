@@ -15,7 +15,9 @@ setup() {
   export HARNESS_HOME="$work/home"
   mkdir -p home/results/data results
   cp -r "$root/lua" "$root/paper" "$root/experiments" home/
-  sed -i 's/larger_decoder = true, shared_queries = false/decoder_convs = 3/' home/experiments/seg_heads.lua # that row then
+  sed -i 's/larger_decoder = true, shared_queries = false/decoder_convs = 3/; /against = "decoupled"/,+1d
+    s/base = { bridge = "none" },/& at = { quick = { lr = 0.1 } },/' home/experiments/seg_heads.lua # its rows and rate then
+  sed -i '/key = "small"/d; /key = "faster"/d' home/experiments/loss_ratio.lua
   cp -r "$fixture/organs" home/results/data/phantom-16x16x16-2organs-4cases-40HU-seed1
   cp -r "$fixture/organs" organs
   /usr/bin/python3 -c 'import gzip, sqlite3, sys

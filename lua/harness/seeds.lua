@@ -24,10 +24,16 @@ function seeds.until_decided(experiment, parsed)
   return { budget_s = parsed.budget_s or seeds.seconds(experiment.budget or BUDGET), first_seed = parsed.first_seed }
 end
 
+-- What compares rows gets as many as a verdict needs (src/statistics/contrast.h).
+local function default_count(experiment)
+  if experiment.kind == "plan" then return 1 end
+  return (experiment.paper or experiment.against) and 5 or 3
+end
+
 -- The first and the last seed of a row's cells; until claims are decided the first are a pattern for those to come.
 function seeds.range(experiment, parsed)
   local first = parsed.first_seed or 0
-  return first, first + (parsed.seeds or experiment.seeds or (experiment.kind == "plan" and 1) or 3) - 1
+  return first, first + (parsed.seeds or experiment.seeds or default_count(experiment)) - 1
 end
 
 return seeds
