@@ -180,12 +180,12 @@ END
   "$harness" table 6 --json | python3 -c '
 import json, sys
 table = json.load(sys.stdin)
-assert list(table) == ["schema", "table", "scale", "dataset", "device", "rows", "scores", "trainings", "family", "tau"], list(table)
+assert list(table) == ["schema", "table", "scale", "dataset", "device", "rows", "scores", "trainings", "trial_s", "family", "tau"], list(table)
 assert table["schema"] == 1 and table["table"] == 6 and len(table["rows"]) == 4
 row = table["rows"][0]
 assert list(row) == ["key", "label", "paper", "mean", "sd", "n", "status", "paper_word", "parameters",
                      "difference", "low", "high", "verdict", "with_collapsed", "claimed", "p", "p_corrected", "corrected_low", "corrected_high",
-                     "seeds_needed", "other_text", "unknown_text"], list(row)
+                     "seeds_needed", "other_text", "unknown_text", "against", "within", "otherwise"], list(row)
 assert row["paper"] == 0.913 and abs(row["mean"] - 0.56) < 1e-9 and abs(row["sd"] - 0.01) < 1e-9
 assert row["n"] == 3 and row["status"] == "done"'
   [ "$("$harness" table 6 --format md | grep -c '^|')" -eq 6 ]

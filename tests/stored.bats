@@ -90,3 +90,23 @@ for row in csv.DictReader(sys.stdin): print(*sys.argv[1:], *(row[name] for name 
   "$harness" run home/experiments/memory_scale.lua scale=quick later_bridge=other --dry-run | grep -q "16 of 16 trials would run"
   "$harness" run home/experiments/memory_scale.lua scale=quick later_shared=other --dry-run | grep -q "16 of 16 trials would run"
 }
+
+@test "a table says what its trials were trained with that today's defaults would have otherwise" {
+  "$harness" table query_count >table
+  grep -q "trained otherwise than its experiment has it today, by defaults of then or as typed:.* steps=3 (today [0-9]*)" table
+  ! grep -q "alone:" table
+  sed -i 's/vary = { queries = { 1, 2, 3, 4 } }/rows = { { key = "queries=1", set = {} }, { key = "queries=2", set = { queries = 2, head_norm = "inside" } } }/' home/experiments/query_count.lua
+  local row='name = "later", type = "choice", default = "other", before = "as", choices = { "as", "other" }, doc = "x"'
+  sed -i "s/^local rows = {/&\n  { $row },/; s/name = \"clip\", type = \"number\", default = 12/name = \"clip\", type = \"number\", default = 13/" home/lua/harness/options.lua
+  "$harness" table query_count --json | python3 -c '
+import json, sys
+first, second, third, _ = [row["otherwise"] for row in json.load(sys.stdin)["rows"]]
+assert first["later"] == ["as", "other"] and first["clip"] == ["12", "13"] and first["patch"][0] == "16,16,16", first
+assert "head_norm" not in first and second["head_norm"] == ["post", "inside"] and second["clip"] == first["clip"], second
+assert not third, third' # the file has no such row any more
+  "$harness" table query_count >table
+  grep -q "2 x N alone: .*head_norm=post (today inside)" table
+  "$harness" report >/dev/null
+  grep -q "head_norm=post (today inside)" results/report.html
+  "$harness" table comparison --dataset organs | grep -q "trained otherwise .*steps=3 (today"
+}

@@ -7,6 +7,7 @@
 #include "src/data/sets/json_text.h"
 #include "src/report/claim.h"
 #include "src/report/code_notes.h"
+#include "src/report/default_notes.h"
 #include "src/report/self_test.h"
 #include "src/report/tuned_notes.h"
 
@@ -445,6 +446,7 @@ bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *
   r->family.cases_fixed = choice->cases_fixed;
   good = good && add_figures(r, store, choice->metric, error) &&
          code_judge(store, choice->home, r, error) &&
+         defaults_judge(store, choice->home, r, error) &&
          judge(r, store, &plan, choice, other ? choice->metric : NULL, error);
   r->notes = json_loads(plan.notes, 0, NULL);
   if (good) *out = r;
@@ -475,6 +477,7 @@ void result_free(Result *r) {
   if (!r) return;
   for (int i = 0; i < 4; i++) rows_free(&r->held[i]);
   self_test_free(r->self_test);
+  json_decref(r->otherwise);
   json_decref(r->mixed_files);
   json_decref(r->notes);
   json_decref(r->others);

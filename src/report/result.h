@@ -122,6 +122,7 @@ typedef struct Result {
   ResultTau tau; /* of rows with both numbers; value NaN: fewer than two */
   bool measured; /* environment is that of the newest trial */
   ResultEnvironment environment;
+  json_t *otherwise;   /* of default_notes.h */
   json_t *mixed_files; /* Lua files of which the trials' models had different texts */
   json_t *notes;       /* texts */
   json_t *others;      /* what else is stored, texts */

@@ -5,55 +5,10 @@
 
 #include "lua/bind.h"
 #include "src/report/html.h"
+#include "src/report/option_words.h"
 #include "src/report/quote.h"
 #include "src/report/report.h"
 #include "src/store/field.h"
-
-/* Equal as an option: 1 is 1.0, and a number survives its way through a text. */
-static bool same(const json_t *a, const json_t *b) {
-  if (json_is_number(a) && json_is_number(b)) {
-    double x = json_number_value(a), y = json_number_value(b);
-    return fabs(x - y) <= 1e-12 * fabs(x);
-  }
-  if (!json_is_array(a) || json_array_size(a) != json_array_size(b)) return json_equal(a, b);
-  for (size_t i = 0; i < json_array_size(a); i++)
-    if (!same(json_array_get(a, i), json_array_get(b, i))) return false;
-  return true;
-}
-
-/* As it is typed: 0.1, fsad, 16,32,64; lists of lists as JSON. */
-static void put_value(const json_t *value, FILE *out) {
-  const json_t *item;
-  size_t i;
-  if (json_is_array(value) && !json_is_array(json_array_get(value, 0))) {
-    json_array_foreach(value, i, item) {
-      if (i) fputc(',', out);
-      put_value(item, out);
-    }
-    return;
-  }
-  if (json_is_real(value)) {
-    fprintf(out, "%.10g", json_real_value(value));
-    return;
-  }
-  char *words = json_is_string(value)
-                    ? strdup(json_string_value(value))
-                    : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
-  fputs(words ? words : "-", out);
-  free(words);
-}
-
-/* name=value, malloced. */
-static char *option_words(const char *name, const json_t *value) {
-  char *words = NULL;
-  size_t bytes = 0;
-  FILE *memory = open_memstream(&words, &bytes);
-  CHECK(memory, "no memory for an option");
-  fprintf(memory, "%s=", name);
-  put_value(value, memory);
-  CHECK(fclose(memory) == 0 && words, "no memory for an option");
-  return words;
-}
 
 /* The same as a word of a command line. */
 static void put_option(const char *name, const json_t *value, FILE *out) {
@@ -143,7 +98,7 @@ static const json_t *option(const First *trial, const char *name) {
 /* All rows have the same value. */
 static bool common(const Firsts *firsts, const char *name) {
   for (int i = 1; i < firsts->count; i++)
-    if (!same(option(&firsts->item[0], name), option(&firsts->item[i], name))) return false;
+    if (!option_same(option(&firsts->item[0], name), option(&firsts->item[i], name))) return false;
   return firsts->count > 0;
 }
 
@@ -172,7 +127,7 @@ static void put_overrides(const Report *report, const Firsts *firsts, const json
     bool other = value && common(firsts, name);
     for (int k = 0; k < firsts->count; k++) {
       const json_t *asked = json_object_get(wanted_config(wanted, firsts->item[k].key), name);
-      other = other && asked && !same(asked, value);
+      other = other && asked && !option_same(asked, value);
     }
     if (other) put_option(name, value, out);
   }
@@ -259,7 +214,8 @@ static void put_differences(const Report *report, const Firsts *firsts, const Fi
     const json_t *value = option(trial, name);
     bool all = common(firsts, name);
     if (!value || all != shared) continue;
-    if ((all || scales) && same(value, default_of(row, scales && own ? own : scale))) continue;
+    if ((all || scales) && option_same(value, default_of(row, scales && own ? own : scale)))
+      continue;
     char *words = option_words(name, value);
     fputs(count++ ? " <code>" : "<code>", report->out);
     html_text(words, report->out);

@@ -9,6 +9,7 @@
 #include "src/report/claim_notes.h"
 #include "src/report/code_notes.h"
 #include "src/report/coverage.h"
+#include "src/report/default_notes.h"
 #include "src/report/quote.h"
 #include "src/report/self_test.h"
 #include "src/report/table_data.h"
@@ -339,6 +340,7 @@ void table_origin(const Result *result, const char *mark, FILE *out) {
     put_marked(mark, row->label, out);
     fprintf(out, ": mixed, its trials ran with %d builds of the program\n", row->builds);
   }
+  default_notes(result, mark, out);
   code_notes(result, mark, out);
   for (size_t i = 0; i < json_array_size(result->notes); i++) {
     put_marked(mark, json_string_value(json_array_get(result->notes, i)), out);

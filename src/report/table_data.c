@@ -23,7 +23,7 @@ static const char *against(const Result *result, const ResultRow *row) {
 static json_t *json_row(const Result *result, const ResultRow *r) {
   return json_pack(
       "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:i,"
-      "s:o,s:o}",
+      "s:o,s:o,s:O?}",
       "key", r->key, "label", r->label, "paper", number(r->paper), "mean", number(r->mean), "sd",
       number(r->sd), "n", r->n, "status", result_status(r), "paper_word", text(r->paper_word),
       "parameters", isnan(r->parameters) ? json_null() : json_integer((json_int_t)r->parameters),
@@ -33,7 +33,7 @@ static json_t *json_row(const Result *result, const ResultRow *r) {
       number(r->corrected_low), "corrected_high", number(r->corrected_high), "seeds_needed",
       isinf(r->seeds_needed) ? json_null() : number(r->seeds_needed), "other_text", r->other_text,
       "unknown_text", r->unknown_text, "against", text(against(result, r)), "within",
-      number(r->within));
+      number(r->within), "otherwise", json_array_get(result->otherwise, (size_t)(r - result->row)));
 }
 
 static json_t *json_family(const ResultFamily *f) {
