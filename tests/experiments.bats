@@ -158,3 +158,27 @@ assert power["claims"] == 1 and power["paper_smallest"] is None, power'
   ! grep -q " small seed 0$" out
   [ "$(grep -c " seed 0$" out)" -eq 5 ]
 }
+
+@test "what the paper leaves open: one detail a row, each against the full model, each with its note" {
+  for scale in quick small paper; do
+    "$harness" run "$root/experiments/open_details.lua" --dry-run --json seeds=1 "scale=$scale" >document.json
+    "$harness" run "$root/experiments/comparison.lua" --dry-run --json seeds=1 "scale=$scale" >comparison.json
+    python3 -c '
+import json
+def read(file):
+    document = json.load(open(file))
+    return document.get("experiments", [document])[0]
+details, full = read("document.json"), read("comparison.json")["cells"][3]["config"]
+rows, configs = details["rows"], [cell["config"] for cell in details["cells"]]
+assert configs[0] == full and len(rows) > 12 and len(details["notes"]) == len(rows) - 1
+for row, config, note in zip(rows[1:], configs[1:], details["notes"]):
+    other = {key for key in {*config, *full} if config.get(key) != full.get(key)}
+    assert len(other) == 1 or other == {"lr_cnn", "lr_transformer"}, (row, other)
+    assert row["against"] == 0 and "paper" not in row and note.startswith(row["label"] + ": "), (row, note)'
+  done
+  "$harness" estimate "$root/experiments/open_details.lua" phantom_size=24,24,24 patch=16,16,16 --json >estimate.json
+  python3 -c '
+import json
+estimate = json.load(open("estimate.json"))
+assert len(estimate["rows"]) > 12 and all(row["parameters"] > 0 for row in estimate["rows"]), estimate'
+}

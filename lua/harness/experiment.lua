@@ -236,9 +236,11 @@ local function rows_of(experiment, parsed, scale)
   return rows, replaced
 end
 
--- What a row says of itself stands below the table.
-local function row_notes(experiment, parsed, scale, notes)
-  local all = table.move(notes, 1, #notes, 1, {})
+local function joined(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
+
+-- What a row says of itself stands below the table, too.
+local function notes_of(experiment, parsed, scale, paper)
+  local all = joined(paper.notes, {})
   for _, row in ipairs(experiment.rows and listed_rows(experiment, parsed, scale) or {}) do
     if row.note then all[#all + 1] = (row.label or row.key) .. ": " .. row.note end
   end
@@ -401,8 +403,6 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   return { config = config, model = model }
 end
 
-local function joined(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
-
 -- Of lua/experiment.c: machine.load(path, shown) runs a model's file; read_plan(dir) is the table of dir/plan.json, nil
 -- without one; folder_name(dir) is what "." is called; whole_path(path) is nil where no file is.
 return function(experiment, typed, file, source, home, of_machine)
@@ -419,7 +419,7 @@ return function(experiment, typed, file, source, home, of_machine)
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
     metric = experiment.metric or (experiment.kind == "plan" and "plan") or "dice", scale = table.concat(scales, "+"),
     device = parsed.device or "cpu",
-    model = paper.name, axis = paper.axis, notes = row_notes(experiment, parsed, scales[1], paper.notes), rows = {}, cells = {},
+    model = paper.name, axis = paper.axis, notes = notes_of(experiment, parsed, scales[1], paper), rows = {}, cells = {},
     ["until"] = seeds.until_decided(experiment, parsed),
   }
   local resolved = {}
@@ -428,7 +428,9 @@ return function(experiment, typed, file, source, home, of_machine)
     local rows, replaced = rows_of(experiment, parsed, scale)
     local before = document.overridden or {}
     if #replaced > 0 then document.overridden = table.move(replaced, 1, #replaced, #before + 1, before) end
-    for _, row in ipairs(against(experiment, rows, file)) do resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home) end
+    for _, row in ipairs(against(experiment, rows, file)) do
+      resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home)
+    end
   end
   if not experiment.kind then document.notes = joined(document.notes, ablation_notes(document.rows, resolved)) end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
