@@ -55,11 +55,13 @@ static void equal_rows_keep_the_promise(void **state) {
   Figures pool = draw_pool(0, false);
   for (int fixed = 0; fixed < 2; fixed++) {
     RelabelRates two = rates_of(&pool, 2, 5, fixed), six = rates_of(&pool, 6, 5, fixed);
-    assert_int_equal(promise_judge(two.verdicts, two.low), PROMISE_KEPT);
-    assert_int_equal(promise_judge(six.verdicts, six.low), PROMISE_KEPT);
-    assert_close(two.verdicts, two.claims, 1e-12); /* one claim needs no correction */
+    assert_int_equal(promise_judge(&two.verdicts), PROMISE_KEPT);
+    assert_int_equal(promise_judge(&six.verdicts), PROMISE_KEPT);
+    assert_close(two.verdicts.value, two.claims, 1e-12); /* one claim needs no correction */
     assert_close(two.claims, 0.045, 0.015);
     assert_close(six.claims, 0.045, 0.015);
+    assert_int_equal(promise_judge(&six.marks), PROMISE_KEPT);
+    assert_true(six.marks.value > 0.005);                 /* structures of a trial go together */
     assert_close(six.supported, six.contradicted, 0.005); /* the sign is a toss of a coin */
     /* What the seeds are said to see in 80 of 100 tries. */
     assert_close(two.seen, 0.8, 0.05);
@@ -67,8 +69,8 @@ static void equal_rows_keep_the_promise(void **state) {
     /* |difference| of two means of five: normal, sd .03 sqrt(2/5) = .019 */
     assert_close(two.median, 0.6745 * 0.019, 0.002);
     assert_close(two.large, 1.96 * 0.019, 0.005);
-    assert_true(six.low < six.verdicts && six.verdicts < six.high);
-    assert_true(six.independent < TABLES && six.independent > 50);
+    assert_true(six.verdicts.low < six.verdicts.value && six.verdicts.value < six.verdicts.high);
+    assert_true(six.verdicts.independent < TABLES && six.verdicts.independent > 50);
   }
 }
 
@@ -104,16 +106,17 @@ static void a_rule_without_correction_is_seen_to_be_broken(void **state) {
   relabel(&pool, &how, &right, NULL);
   how.judge = judge_alone;
   relabel(&pool, &how, &wrong, NULL);
-  assert_true(wrong.verdicts > 0.13 && wrong.low > 0.1);
-  assert_close(wrong.verdicts, right.uncorrected, 1e-12);
-  assert_int_equal(promise_judge(wrong.verdicts, wrong.low), PROMISE_BROKEN);
+  assert_true(wrong.verdicts.value > 0.13 && wrong.verdicts.low > 0.1);
+  assert_close(wrong.verdicts.value, right.uncorrected, 1e-12);
+  assert_int_equal(promise_judge(&wrong.verdicts), PROMISE_BROKEN);
   char *notes = notes_of(&how, &wrong), *kept = notes_of(&how, &right);
   assert_ptr_equal(strstr(notes, "BROKEN: of tables of 6 equal rows with 5 seeds"), notes);
   assert_null(strstr(kept, "BROKEN"));
   free(notes);
   free(kept);
-  assert_int_equal(promise_judge(0.06, 0.04), PROMISE_OPEN);
-  assert_int_equal(promise_judge(NAN, NAN), PROMISE_NONE);
+  const RelabelShare open = {.value = 0.06, .low = 0.04}, none = {NAN, NAN, NAN, NAN};
+  assert_int_equal(promise_judge(&open), PROMISE_OPEN);
+  assert_int_equal(promise_judge(&none), PROMISE_NONE);
 }
 
 static void the_same_pool_gives_the_same_page(void **state) {

@@ -145,8 +145,8 @@ void estimate_print(const json_t *estimate, FILE *out) {
   sheet_free(&sheet);
   int known = (int)json_array_size(rows) - print_unknown(rows, out);
   if (!known) return;
-  fprintf(out, "\n  one trial a line; all %d variants with %d seed%s", known, seeds,
-          seeds == 1 ? "" : "s");
+  fprintf(out, "\n  one trial a line; all %d variant%s with %d seed%s", known,
+          known == 1 ? "" : "s", seeds, seeds == 1 ? "" : "s");
   if (json_object_get(estimate, "tries"))
     fprintf(out, " and %d tries of rates before", field_whole(estimate, "tries"));
   fprintf(out, ": %s, one trial at a time\n", total);

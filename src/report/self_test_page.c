@@ -11,7 +11,7 @@ static const char *const cases_words[] = {"new", "these"};
 
 static const char *promise_of(const SelfTestShape *shape, int fixed) {
   const RelabelRates *r = &shape->rates[fixed];
-  return promise_names[shape->dealt ? promise_judge(r->verdicts, r->low) : PROMISE_NONE];
+  return promise_names[shape->dealt ? promise_judge(&r->verdicts) : PROMISE_NONE];
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */
@@ -49,15 +49,15 @@ static void put_cases(Place at, const Line *line) {
 }
 
 static void put_verdicts(Place at, const Line *line) {
-  put_share(at, line->rates->verdicts);
+  put_share(at, line->rates->verdicts.value);
 }
 
 static void put_interval(Place at, const Line *line) {
-  const RelabelRates *rates = line->rates;
-  if (isnan(rates->low))
+  const RelabelShare *share = &line->rates->verdicts;
+  if (isnan(share->low))
     sheet_set(at.sheet, at.row, at.column, "-");
   else
-    sheet_set(at.sheet, at.row, at.column, "[%.1f, %.1f]", 100 * rates->low, 100 * rates->high);
+    sheet_set(at.sheet, at.row, at.column, "[%.1f, %.1f]", 100 * share->low, 100 * share->high);
 }
 
 static void put_promise(Place at, const Line *line) {
@@ -88,6 +88,10 @@ static void put_seen(Place at, const Line *line) {
   put_share(at, line->rates->seen);
 }
 
+static void put_marks(Place at, const Line *line) {
+  put_share(at, line->rates->marks.value);
+}
+
 static void put_minutes(Place at, const Line *line) {
   double minutes = line->shape->rows * line->shape->seeds * line->trial_s / 60;
   sheet_set(at.sheet, at.row, at.column, isnan(minutes) ? "-" : "%.1f", minutes);
@@ -111,6 +115,7 @@ static const SelfTestColumn columns[] = {{"table", put_shape, true, true, true},
                                          {"95 % below", put_large, false, true, false},
                                          {"80 of 100 see", put_detectable, false, true, false},
                                          {"seen", put_seen, false, true, false},
+                                         {"a mark", put_marks, false, true, false},
                                          {"minutes", put_minutes, false, true, true}};
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
@@ -157,15 +162,22 @@ Sheet self_test_trials(const Result *result) {
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
+static void tell_broken(const SelfTestShape *shape, bool fixed, const RelabelShare *share,
+                        const char *what, const char *mark, FILE *out) {
+  if (promise_judge(share) != PROMISE_BROKEN) return;
+  fprintf(out,
+          "%sBROKEN: of tables of %d equal rows with %d seeds, cases %s, %.1f %% show %s; 5 %% are "
+          "promised. Such tables err more often than they say\n",
+          mark, shape->rows, shape->seeds, fixed ? "fixed" : "random", 100 * share->value, what);
+}
+
 static void note_broken(const SelfTest *test, const char *mark, FILE *out) {
   for (int i = 0; i < 2 * test->shapes; i++) {
     const SelfTestShape *shape = &test->shape[i / 2];
     const RelabelRates *rates = &shape->rates[i % 2];
-    if (!shape->dealt || promise_judge(rates->verdicts, rates->low) != PROMISE_BROKEN) continue;
-    fprintf(out,
-            "%sBROKEN: of tables of %d equal rows with %d seeds, cases %s, %.1f %% show a verdict; "
-            "5 %% are promised. Verdicts of such tables err more often than they say\n",
-            mark, shape->rows, shape->seeds, i % 2 ? "fixed" : "random", 100 * rates->verdicts);
+    if (!shape->dealt) continue;
+    tell_broken(shape, i % 2, &rates->verdicts, "a verdict", mark, out);
+    tell_broken(shape, i % 2, &rates->marks, "a structure marked + or -", mark, out);
   }
 }
 
@@ -194,11 +206,11 @@ static void note_columns(const SelfTest *test, const char *mark, FILE *out) {
           mark, test->tables);
   for (int i = test->shapes - 1; i >= 0; i--) {
     const SelfTestShape *shape = &test->shape[i];
-    if (!shape->dealt || isnan(shape->rates[0].independent)) continue;
+    if (!shape->dealt || isnan(shape->rates[0].verdicts.independent)) continue;
     fprintf(out,
             "%s[95 %%]: for other trials of this configuration (jackknife): tables share trials, "
             "so that those of %d x %d tell as much as %.0f independent ones\n",
-            mark, shape->rows, shape->seeds, shape->rates[0].independent);
+            mark, shape->rows, shape->seeds, shape->rates[0].verdicts.independent);
     break;
   }
   fprintf(out,
@@ -207,8 +219,9 @@ static void note_columns(const SelfTest *test, const char *mark, FILE *out) {
           "%sa claim alone: claims with p <= .05, whose own [95 %%] leaves out 0; uncorrected: "
           "tables with such a claim, what a rule without correction would show\n"
           "%s|difference|: half are below, 95 %% are; 80 of 100 see: the smallest difference by "
-          "the formula of tables; seen: of claims whose rows were moved that far apart\n",
-          mark, mark, mark);
+          "the formula of tables; seen: of claims whose rows were moved that far apart; a mark: of "
+          "%d of these tables those with a + or - at any structure, 5 %% at most as well\n",
+          mark, mark, mark, test->tables < RELABEL_MARKED ? test->tables : RELABEL_MARKED);
 }
 
 /* One kind of trials, and of which shape? */
@@ -244,7 +257,7 @@ static json_t *number(double value) {
   return isnan(value) ? json_null() : json_real(value);
 }
 
-enum { VALUES = 13 };
+enum { VALUES = 16 };
 
 /* What JSON and CSV say of a line, by name. */
 typedef struct Named {
@@ -254,19 +267,15 @@ typedef struct Named {
 
 static void name_values(const SelfTestShape *shape, int fixed, double trial_s, Named to[VALUES]) {
   const RelabelRates *r = &shape->rates[fixed];
-  const Named values[VALUES] = {{"any_verdict", r->verdicts},
-                                {"low", r->low},
-                                {"high", r->high},
-                                {"independent", r->independent},
-                                {"claim_alone", r->claims},
-                                {"uncorrected", r->uncorrected},
-                                {"supported", r->supported},
-                                {"contradicted", r->contradicted},
-                                {"difference_median", r->median},
-                                {"difference_95", r->large},
-                                {"detectable", r->detectable},
-                                {"seen", r->seen},
-                                {"minutes", shape->rows * shape->seeds * trial_s / 60}};
+  const Named values[VALUES] = {
+      {"any_verdict", r->verdicts.value}, {"low", r->verdicts.low},
+      {"high", r->verdicts.high},         {"independent", r->verdicts.independent},
+      {"claim_alone", r->claims},         {"uncorrected", r->uncorrected},
+      {"supported", r->supported},        {"contradicted", r->contradicted},
+      {"difference_median", r->median},   {"difference_95", r->large},
+      {"detectable", r->detectable},      {"seen", r->seen},
+      {"any_mark", r->marks.value},       {"mark_low", r->marks.low},
+      {"mark_high", r->marks.high},       {"minutes", shape->rows * shape->seeds * trial_s / 60}};
   memcpy(to, values, sizeof values);
   for (int i = 0; i < VALUES - 1 && !shape->dealt; i++) to[i].value = NAN;
 }

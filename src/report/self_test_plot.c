@@ -41,7 +41,7 @@ static int put_shapes(const SelfTest *test, const char *name, FILE *out) {
             ", \\\n  \"%s.tsv\" index %d using 1:2 with lines lw 2 lc rgb \"%s\" title "
             "\"%d rows x %d seeds: a verdict in %.1f %%\"",
             name, index, picture_colours[i % PICTURE_COLOURS], shape->rows, shape->seeds,
-            100 * shape->rates[0].verdicts);
+            100 * shape->rates[0].verdicts.value);
     index++;
   }
   fputc('\n', out);

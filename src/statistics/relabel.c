@@ -15,10 +15,10 @@ static const double NORMAL_95 = 1.959963984540054;
 
 const char *const promise_names[] = {"-", "kept", "open", "broken"};
 
-Promise promise_judge(double share, double low) {
-  if (isnan(share)) return PROMISE_NONE;
-  if (share <= CLAIM_ALPHA) return PROMISE_KEPT;
-  return low > CLAIM_ALPHA ? PROMISE_BROKEN : PROMISE_OPEN;
+Promise promise_judge(const RelabelShare *share) {
+  if (isnan(share->value)) return PROMISE_NONE;
+  if (share->value <= CLAIM_ALPHA) return PROMISE_KEPT;
+  return share->low > CLAIM_ALPHA ? PROMISE_BROKEN : PROMISE_OPEN;
 }
 
 /* ---- one table ------------------------------------------------------------------------------- */
@@ -27,9 +27,10 @@ Promise promise_judge(double share, double low) {
 typedef struct Dealt {
   const Figures *pool;
   const Relabel *how;
+  int tables;
   int *trial;   /* (tables, rows * seeds) */
-  bool *shown;  /* (tables) any verdict */
-  Claim *claim; /* (tables, rows - 1) and so all below */
+  bool *shown;  /* (tables) any verdict; where structures are compared, any mark */
+  Claim *claim; /* (tables, rows - 1), and so all below; NULL: structures are compared */
   double *p, *size, *tau;
   bool *seen;
 } Dealt;
@@ -92,6 +93,34 @@ static void judge_table(const Dealt *dealt, int table, const Figures *row, doubl
     dealt->shown[table] = dealt->shown[table] || claim_is_decided(dealt->claim[at + i]);
 }
 
+/* One structure of a row; value: its memory. */
+static Figures structure_of(const Figures *row, int label, double *value) {
+  Figures one = *row;
+  for (int i = 0; i < row->trials * row->cases; i++) value[i] = row->value[i * row->labels + label];
+  one.labels = 1;
+  one.value = value;
+  return one;
+}
+
+/* Every structure of every row against the row above, a family of its own. */
+static bool any_mark(const Dealt *dealt, const Figures *row) {
+  int claims = dealt->how->rows - 1, labels = row->labels, count = 0;
+  size_t size = (size_t)(row->trials * row->cases);
+  double *value = memory(2 * size, sizeof *value), p[claims * labels + 1];
+  bool any = false;
+  for (int i = 0; i < claims * labels; i++) {
+    Contrast contrast;
+    Figures above = structure_of(&row[i / labels], i % labels, value);
+    Figures one = structure_of(&row[i / labels + 1], i % labels, value + size);
+    p[count] = contrast_claim(&one, &above, dealt->how->cases_fixed, &contrast);
+    count += contrast.state == CONTRAST_WHOLE;
+  }
+  holm_adjust(p, count, p);
+  for (int i = 0; i < count; i++) any = any || p[i] <= CLAIM_ALPHA;
+  free(value);
+  return any;
+}
+
 static void deal_table(const Dealt *dealt, int table, double apart) {
   const Figures *pool = dealt->pool;
   int rows = dealt->how->rows, seeds = dealt->how->seeds;
@@ -105,7 +134,10 @@ static void deal_table(const Dealt *dealt, int table, double apart) {
   for (int r = 0; r < rows; r++)
     row[r] =
         row_of(pool, trial + r * seeds, seeds, value + (size_t)r * size, collapsed + r * seeds);
-  judge_table(dealt, table, row, apart);
+  if (dealt->claim)
+    judge_table(dealt, table, row, apart);
+  else
+    dealt->shown[table] = any_mark(dealt, row);
   free(value);
 }
 
@@ -118,7 +150,7 @@ static int in_order(const void *a, const void *b) {
 
 /* Variance of the share between pools; NaN: every table has all trials. */
 static double share_variance(const Dealt *dealt, double share, double v) {
-  int pool = dealt->pool->trials, tables = dealt->how->tables;
+  int pool = dealt->pool->trials, tables = dealt->tables;
   int taken = dealt->how->rows * dealt->how->seeds, with[pool], shown[pool], all = 0;
   double without[pool], mean = 0, squares = 0, noise = 0;
   if (taken == pool || tables < 2) return NAN;
@@ -149,19 +181,19 @@ static void share_interval(double share, double count, double *low, double *high
   *high = fmin(1, middle + reach);
 }
 
-static void find_share(const Dealt *dealt, RelabelRates *rates) {
-  int tables = dealt->how->tables, shown = 0;
+static RelabelShare find_share(const Dealt *dealt) {
+  int tables = dealt->tables, shown = 0;
   for (int t = 0; t < tables; t++) shown += dealt->shown[t];
-  double share = rates->verdicts = (double)shown / tables;
-  double some = fmin(fmax(share, 0.5 / tables), 1 - 0.5 / tables), v = some * (1 - some);
-  rates->independent = v / share_variance(dealt, share, v);
-  rates->low = rates->high = NAN;
-  if (!isnan(rates->independent))
-    share_interval(share, rates->independent, &rates->low, &rates->high);
+  RelabelShare share = {(double)shown / tables, NAN, NAN, NAN};
+  double some = fmin(fmax(share.value, 0.5 / tables), 1 - 0.5 / tables), v = some * (1 - some);
+  share.independent = v / share_variance(dealt, share.value, v);
+  if (!isnan(share.independent))
+    share_interval(share.value, share.independent, &share.low, &share.high);
+  return share;
 }
 
 static void count_claims(const Dealt *dealt, RelabelRates *rates) {
-  int claims = dealt->how->rows - 1, tables = dealt->how->tables, all = claims * tables;
+  int claims = dealt->how->rows - 1, tables = dealt->tables, all = claims * tables;
   int low = 0, any = 0, seen = 0, with[CLAIMS] = {0};
   for (int t = 0; t < tables; t++) {
     bool alone = false;
@@ -199,6 +231,18 @@ static double mean_tau(const Dealt *dealt, int tables) {
   return sqrt(squares / claims);
 }
 
+static RelabelShare find_marks(const Figures *pool, const Relabel *how) {
+  int tables = how->tables < RELABEL_MARKED ? how->tables : RELABEL_MARKED;
+  Dealt dealt = {.pool = pool, .how = how, .tables = tables};
+  dealt.trial = memory((size_t)(tables * how->rows * how->seeds), sizeof *dealt.trial);
+  dealt.shown = memory((size_t)tables, sizeof *dealt.shown);
+#pragma omp parallel for schedule(static)
+  for (int t = 0; t < tables; t++) deal_table(&dealt, t, 0);
+  RelabelShare marks = find_share(&dealt);
+  free(dealt.trial), free(dealt.shown);
+  return marks;
+}
+
 void relabel(const Figures *pool, const Relabel *how, RelabelRates *rates, double *p) {
   size_t tables = (size_t)how->tables, claims = tables * (size_t)(how->rows - 1);
   int taken = how->rows * how->seeds, some = how->tables < 200 ? how->tables : 200;
@@ -207,6 +251,7 @@ void relabel(const Figures *pool, const Relabel *how, RelabelRates *rates, doubl
   double *unit_value = figures_by_unit(pool, &trials);
   Dealt dealt = {.pool = unit_value ? &trials : pool,
                  .how = how,
+                 .tables = how->tables,
                  .trial = memory(tables * (size_t)taken, sizeof *dealt.trial),
                  .shown = memory(tables, sizeof *dealt.shown),
                  .claim = memory(claims, sizeof *dealt.claim),
@@ -219,7 +264,8 @@ void relabel(const Figures *pool, const Relabel *how, RelabelRates *rates, doubl
   memset(dealt.shown, 0, tables * sizeof *dealt.shown);
 #pragma omp parallel for schedule(static)
   for (int t = 0; t < how->tables; t++) deal_table(&dealt, t, rates->detectable);
-  find_share(&dealt, rates);
+  rates->verdicts = find_share(&dealt);
+  rates->marks = find_marks(pool, how);
   count_claims(&dealt, rates);
   if (p) memcpy(p, dealt.p, claims * sizeof *p);
   free(dealt.trial), free(dealt.shown), free(dealt.claim), free(dealt.p), free(dealt.size);

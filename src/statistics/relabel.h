@@ -24,13 +24,19 @@ typedef struct Relabel {
   FamilyJudge *judge; /* NULL: family_judge, as tables do; another one is put to the test */
 } Relabel;
 
-/* Shares are of 1. */
-typedef struct RelabelRates {
-  double verdicts;    /* of tables with any verdict: what is promised to be 5 % at most */
+/* A share of tables. */
+typedef struct RelabelShare {
+  double value;
   double low, high;   /* 95 %, for other trials of the same configuration; NaN: a table takes all */
   double independent; /* so many independent tables would tell as much; NaN likewise */
-  double uncorrected; /* of tables in which a claim alone has p <= .05 */
-  double claims;      /* of claims with p <= .05 alone: whose own interval leaves out 0 */
+} RelabelShare;
+
+/* Shares are of 1. */
+typedef struct RelabelRates {
+  RelabelShare verdicts; /* of tables with any verdict: what is promised to be 5 % at most */
+  RelabelShare marks;    /* of some tables with any structure marked + or -: promised likewise */
+  double uncorrected;    /* of tables in which a claim alone has p <= .05 */
+  double claims;         /* of claims with p <= .05 alone: whose own interval leaves out 0 */
   double supported, contradicted; /* of claims, after correction */
   double median, large;           /* of |difference|: half, 95 % are below */
   double detectable;              /* power_detectable of these trials' spread */
@@ -41,12 +47,13 @@ typedef enum Promise { PROMISE_NONE, PROMISE_KEPT, PROMISE_OPEN, PROMISE_BROKEN 
 
 /* Of a share that may be CLAIM_ALPHA at most: kept; above it, but with an interval that holds it:
  * open; broken. */
-Promise promise_judge(double share, double low);
+Promise promise_judge(const RelabelShare *share);
 extern const char *const promise_names[];
 
 /* pool: of one fold, with rows * seeds trials at least. The same pool, shape and tables give the
  * same rates. p: (tables, rows - 1) of each claim alone (1: a trial too few, by collapses), or
- * NULL. */
+ * NULL. Structures are compared in RELABEL_MARKED tables at most: there are many of them. */
+enum { RELABEL_MARKED = 2000 };
 void relabel(const Figures *pool, const Relabel *how, RelabelRates *rates, double *p);
 
 #endif
