@@ -33,7 +33,7 @@ return {
       notes = {
         "paper: nnU-Net stands at 0.878 here and at 0.893 in Table 1",
         "paper: Eq. 1-4 name Dice + BCE, appendix C cross-entropy and Dice; here cross-entropy and Dice, as nnU-Net",
-        "paper: the widths of the larger decoder are not given; here first convolutions, to the parameters of the last row",
+        "paper: the larger decoder's widths are not given; here its stages' first convolutions are wider, to the last row's parameters",
       },
     },
     [4] = {

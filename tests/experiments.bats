@@ -78,7 +78,7 @@ END
   [[ "$output" == *"estimate one of them"* ]]
 }
 
-@test "rows that are trained otherwise, too, are no ablation, and their table says so" {
+@test "what rows are not is said below their table: an ablation where they are trained otherwise, too; nnU-Net in merging windows" {
   export HARNESS_HOME="$root"
   notes() { # FILE key=value ...
     "$harness" run "$@" -n --json | python3 -c 'import json, sys
@@ -90,6 +90,8 @@ print(*[note for note in json.load(sys.stdin)["notes"] if "ablation" in note], s
   for name in lr_ratio query_count modules; do
     [ -z "$(notes "$root/experiments/$name.lua")" ]
   done
+  [ "$("$harness" run "$root/experiments/comparison.lua" -n --json | grep -c "windows of all rows are merged as probabilities")" -eq 1 ]
+  [ "$("$harness" run "$root/experiments/modules.lua" -n --json | grep -c "windows of all rows")" -eq 0 ]
   # the training alone, the network alone, what changes no number
   echo 'return { title = "A", rows = { { key = "a", set = {} }, { key = "b", set = { lr = 0.1, optimizer = "adamw" } },
     { key = "c", set = { lr = 0.1, optimizer = "adamw", bridge = "none", threads = 2, mirror_tta = true } } } }' >a.lua

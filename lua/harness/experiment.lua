@@ -1,8 +1,8 @@
 -- From an experiment's table and "key=value" overrides to what is run: rows, cells, resolved
 -- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
-local ablation_notes = require "harness.ablation"
 local against = require "harness.against"
 local add_first_identity = require "harness.first_identity"
+local caveats = require "harness.caveats"
 local models = require "harness.model"
 local named = require "harness.named_models"
 local options = require "harness.options"
@@ -432,7 +432,7 @@ return function(experiment, typed, file, source, home, of_machine)
       resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home)
     end
   end
-  if not experiment.kind then document.notes = joined(document.notes, ablation_notes(document.rows, resolved)) end
+  if not experiment.kind then document.notes = joined(document.notes, caveats(document.rows, resolved)) end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
   document.self_test = self_test.settle(experiment, parsed, document)
   document.evaluation = models.evaluation()

@@ -1,5 +1,5 @@
--- Rows that differ in how they are trained besides in what they are: what lies between them is no ablation, and the notes below
--- their table say so.
+-- What the rows of a table are not, compared with each other or with their originals: notes below the table.
+local models = require "harness.model"
 local options = require "harness.options"
 local flat_text = require("harness.values").flat_text
 
@@ -30,16 +30,34 @@ local function trainings_differ(a, b)
   return #parts > 0 and table.concat(parts, ", ") or nil
 end
 
--- rows: the document's; resolved: { config, model } of each. Each row is asked against the one that it is compared with.
-return function(rows, resolved)
-  local notes = {}
+-- Rows that differ in how they are trained besides in what they are: what lies between them is no ablation. Each row is asked
+-- against the one that it is compared with.
+local function no_ablations(rows, resolved, add)
   for i, row in ipairs(rows) do
     local other = row.against and row.against + 1 or i - 1
     local how = other > 0 and networks_differ(resolved[i], resolved[other]) and trainings_differ(resolved[i], resolved[other])
-    if how then
-      notes[#notes + 1] = ("%s against %s: trained otherwise, too (%s), so this is no ablation"):format(row.label, rows[other].label,
-        how)
-    end
+    if how then add("%s against %s: trained otherwise, too (%s), so this is no ablation", row.label, rows[other].label, how) end
   end
+end
+
+-- Of heads with one softmax nnU-Net merges the logits. Beside heads that have none all are merged by one rule.
+local function merged_alike(resolved, add)
+  local with, without = 0, 0
+  for _, row in ipairs(resolved) do
+    if row.config.merge ~= "probabilities" then return end
+    local wanted = setmetatable({ merge = "logits" }, { __index = row.config })
+    if models.objection(row.model, wanted) then without = without + 1 else with = with + 1 end
+  end
+  if with > 0 and without > 0 then
+    add("windows of all rows are merged as probabilities; of heads with one softmax nnU-Net merges logits (merge=logits)")
+  end
+end
+
+-- rows: the document's; resolved: { config, model } of each.
+return function(rows, resolved)
+  local notes = {}
+  local function add(...) notes[#notes + 1] = string.format(...) end
+  no_ablations(rows, resolved, add)
+  merged_alike(resolved, add)
   return notes
 end
