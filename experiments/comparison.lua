@@ -1,5 +1,5 @@
 -- The shape of MaskMed's Tables 1 and 2: nnU-Net, 3D MaskFormer and 3D Mask2Former (appendix D.1) beside
--- MaskMed, per structure.
+-- MaskMed, per structure. Mask2Former's matching and weights are its own.
 return {
   title = "Comparison with other methods",
   paper = "maskmed",
@@ -7,7 +7,8 @@ return {
   rows = {
     { key = "nnunet", label = "nnU-Net", set = { head = "point_wise", bridge = "none" } },
     { key = "maskformer", label = "MaskFormer (3D)", set = { model = "maskformer", match = "per_stage" } },
-    { key = "mask2former", label = "Mask2Former (3D)", set = { model = "mask2former", match = "per_stage" } },
+    { key = "mask2former", label = "Mask2Former (3D)",
+      set = { model = "mask2former", match = "per_stage", bce_weight = 5, dice_weight = 5 } },
     { key = "maskmed", label = "MaskMed", set = {} },
   },
 }

@@ -7,6 +7,7 @@
 #include "lua/count.h"
 #include "lua/groups.h"
 #include "lua/sandbox.h"
+#include "lua/scopes.h"
 #include "lua/unknown.h"
 #include "modules/module.h"
 
@@ -153,33 +154,6 @@ static void read_inputs(lua_State *L, int index, Values *in) {
   }
 }
 
-/* Two uses of one scope would share their weights: that must be meant. */
-static const char *claim_scope(lua_State *L, const char *fallback) {
-  lua_getfield(L, 1, "name");
-  const char *scope = luaL_optstring(L, -1, fallback);
-  lua_getfield(L, 1, "share");
-  bool share = lua_toboolean(L, -1);
-  lua_getfield(L, LUA_REGISTRYINDEX, "scopes");
-  lua_getfield(L, -1, scope);
-  if (!lua_isnil(L, -1) && !share)
-    luaL_error(L, "the name '%s' is taken: give this block another name = ..., or share = true",
-               scope);
-  lua_pushboolean(L, 1);
-  lua_setfield(L, -3, scope);
-  lua_pop(L, 4);
-  return scope;
-}
-
-/* frozen = true: the block's parameters are not trained. */
-static bool is_frozen(lua_State *L) {
-  int type = lua_getfield(L, 1, "frozen");
-  if (type != LUA_TNIL && type != LUA_TBOOLEAN)
-    luaL_error(L, "frozen: expected true or false, found %s", luaL_typename(L, -1));
-  bool frozen = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return frozen;
-}
-
 static void read_options(lua_State *L, const Option *table, void *options, const char *block) {
   options_defaults(table, options);
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
@@ -225,9 +199,12 @@ static int call_module(lua_State *L) {
   Values in = {0}, out;
   read_inputs(L, 1, &in);
   bool before = graph->freezes;
-  graph->freezes = is_frozen(L);
+  graph->freezes = call_says(L, "frozen");
   graph->overrides = groups_of_call(L, graph->params);
-  module_build(graph, module, claim_scope(L, module->name), options, &in, &out);
+  Scope scope = scope_claim(L, module->name);
+  int had = graph->params->count;
+  module_build(graph, module, scope.name, options, &in, &out);
+  scope_check(L, &scope, graph->params, had);
   graph->freezes = before;
   graph->overrides = -1;
   return push_outputs(L, graph, &out, module->list);
@@ -307,7 +284,7 @@ static int call_buffer(lua_State *L) {
   for (int i = 0; i < o.shape.count; i++) dim[i] = o.shape.v[i];
   Init init = {.kind = (InitKind)o.init, .a = o.value};
   Values out = {.count = 1};
-  out.v[0] = graph_buffer(graph, claim_scope(L, "buffer"), o.shape.count, dim, init);
+  out.v[0] = graph_buffer(graph, scope_claim(L, "buffer").name, o.shape.count, dim, init);
   return push_outputs(L, graph, &out, false);
 }
 
@@ -320,8 +297,7 @@ static void push_builder(lua_State *L, Builder *builder) {
   lua_pushcfunction(L, value_index);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
-  lua_newtable(L);
-  lua_setfield(L, LUA_REGISTRYINDEX, "scopes");
+  scopes_begin(L);
   lua_newtable(L);
   lua_pushlightuserdata(L, builder);
   lua_pushcclosure(L, call_input, 1);

@@ -2,25 +2,45 @@
 
 static const double LEAKY_SLOPE = 0.01;
 
-Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
-                  const int kernel[3], const int stride[3]) {
+Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                   const int kernel[3], const int stride[3], double slope) {
   if (!x) return NULL;
-  graph_push(graph, "%s", name);
+  if (name) graph_push(graph, "%s", name);
   int64_t channels = tensor_last(&x->tensor) + (skip ? tensor_last(&skip->tensor) : 0);
   int64_t fan_in = channels * kernel[0] * kernel[1] * kernel[2];
   int64_t shape[5] = {width, kernel[0], kernel[1], kernel[2], channels}, out[1] = {width};
-  Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, LEAKY_SLOPE));
+  Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, slope));
   Value *b = graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
-  Value *gamma = graph_param_of(graph, ROLE_NORM, "norm.weight", 1, out, GROUP_CNN,
-                                (Init){INIT_CONSTANT, 1, 0, 0});
-  Value *beta = graph_param_of(graph, ROLE_NORM, "norm.bias", 1, out, GROUP_CNN, (Init){0});
   ConvOptions conv = {.stride = {3, {stride[0], stride[1], stride[2]}}};
   Value *in[] = {w, b, x, skip};
   Value *y = graph_op(graph, OP_conv, &conv, skip ? 4 : 3, in);
-  InstanceNormOptions norm = {.epsilon = 1e-5, .slope = LEAKY_SLOPE};
-  y = apply(graph, OP_instance_norm, &norm, gamma, beta, y);
-  graph_pop(graph);
+  if (name) graph_pop(graph);
   return y;
+}
+
+/* 0 of 0: every channel by itself. */
+static int groups_of(const Value *x, int most) {
+  while (most && tensor_last(&x->tensor) % most) most--;
+  return most;
+}
+
+Value *feature_norm(Graph *graph, Value *x, int most, double slope) {
+  if (!x) return NULL;
+  int64_t channels[1] = {tensor_last(&x->tensor)};
+  Value *gamma = graph_param_of(graph, ROLE_NORM, "norm.weight", 1, channels, GROUP_CNN,
+                                (Init){INIT_CONSTANT, 1, 0, 0});
+  Value *beta = graph_param_of(graph, ROLE_NORM, "norm.bias", 1, channels, GROUP_CNN, (Init){0});
+  InstanceNormOptions norm = {.epsilon = 1e-5, .slope = slope, .groups = groups_of(x, most)};
+  return apply(graph, OP_instance_norm, &norm, gamma, beta, x);
+}
+
+Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                  const int kernel[3], const int stride[3]) {
+  graph_push(graph, "%s", name);
+  x = convolution(graph, NULL, x, skip, width, kernel, stride, LEAKY_SLOPE);
+  x = feature_norm(graph, x, 0, LEAKY_SLOPE);
+  graph_pop(graph);
+  return x;
 }
 
 Linear linear_params(Graph *graph, const char *name, int64_t ins, int width, Group group,
@@ -67,13 +87,13 @@ Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activat
 
 /* A norm's op on x with its scale and shift, in the Transformer group. */
 static Value *norm_layer(Graph *graph, const char *name, OpId op, const void *options, Value *x) {
-  graph_push(graph, "%s", name);
+  if (name) graph_push(graph, "%s", name);
   int64_t shape[1] = {tensor_last(&x->tensor)};
   Init one = {INIT_CONSTANT, 1, 0, 0};
   Value *gamma = graph_param_of(graph, ROLE_NORM, "weight", 1, shape, GROUP_TRANSFORMER, one);
   Value *beta = graph_param_of(graph, ROLE_NORM, "bias", 1, shape, GROUP_TRANSFORMER, (Init){0});
   Value *y = apply(graph, op, options, gamma, beta, x);
-  graph_pop(graph);
+  if (name) graph_pop(graph);
   return y;
 }
 
@@ -84,9 +104,7 @@ Value *layer_norm(Graph *graph, const char *name, Value *x) {
 
 Value *group_norm(Graph *graph, const char *name, Value *x, int most) {
   if (!x) return NULL;
-  int groups = most;
-  while (tensor_last(&x->tensor) % groups) groups--;
-  InstanceNormOptions options = {.epsilon = 1e-5, .slope = 1, .groups = groups};
+  InstanceNormOptions options = {.epsilon = 1e-5, .slope = 1, .groups = groups_of(x, most)};
   return norm_layer(graph, name, OP_instance_norm, &options, x);
 }
 

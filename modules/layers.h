@@ -4,8 +4,16 @@
 
 #include "modules/module.h"
 
-/* conv -> instance norm (epsilon 1e-5, affine) -> LeakyReLU .01: nnU-Net's block. skip may be NULL;
- * otherwise the input is the concatenation of x and skip. */
+/* skip may be NULL; otherwise the input is the concatenation of x and skip. slope: of the LeakyReLU
+ * that follows, for which weights start; 1: none. Without a name the parameters stand in the current
+ * scope. */
+Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                   const int kernel[3], const int stride[3], double slope);
+/* Norm of a feature map (epsilon 1e-5, affine), then LeakyReLU of this slope; 1: none. most: 0:
+ * instance norm, or group norm in as many groups at most. Its parameters are "norm" in the current
+ * scope, in the CNN's group. */
+Value *feature_norm(Graph *graph, Value *x, int most, double slope);
+/* Both, with instance norm and slope .01: nnU-Net's block. */
 Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
                   const int kernel[3], const int stride[3]);
 
@@ -29,6 +37,7 @@ Value *linear_layer_after(Graph *graph, const char *name, Linear first, Value *x
  * `most`, that divides its channels. */
 Value *group_norm(Graph *graph, const char *name, Value *x, int most);
 
+/* Without a name the parameters stand in the current scope. */
 Value *layer_norm(Graph *graph, const char *name, Value *x);
 
 /* Where the norm of a sub-layer f stands. */

@@ -190,11 +190,12 @@ static Plan *bound(const Driver *d, Graph *graph, Error *error) {
   return plan;
 }
 
-/* All weights are rounded to float: every backend has the same. */
+/* All weights are rounded to float: every backend has the same. Buffers stay what they are. */
 static void add_jitter(const Driver *d) {
   Rng rng = rng_make((uint64_t)d->seed, RNG_TEST, 0);
   for (int p = 0; p < d->params->count; p++) {
     const Param *param = d->params->list[p];
+    if (param->as.kind == PARAM_BUFFER) continue;
     void *weight = params_weight(d->params, param);
     for (int64_t i = 0; i < tensor_count(&param->shape); i++) {
       float noise = (float)(d->jitter * rng_normal(&rng));

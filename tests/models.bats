@@ -95,6 +95,39 @@ END
   [[ "$output" == *"head.stage1: key_grid has 3 numbers (D, H, W), found 1"* ]]
 }
 
+@test "calls of one name share parameters where both are the same block, and say so" {
+  echo 'return { title = "t", seeds = 1, base = { model = "mine.lua" }, rows = { { key = "a", set = {} } } }' >e.lua
+  model() { # what the second call has
+    cat >mine.lua <<END
+return function(m, c)
+  local queries = m.object_queries { m.image, count = 3, hidden = 12, name = "q" }
+  local a = m.embedding { queries, width = 12, layers = 2, name = "mlp" }
+  local b = $1
+  local logits = m.op.matmul { m.point_wise_head { m.image, classes = 12, name = "p" }, m.op.add { a, b } }
+  logits = m.point_wise_head { logits, classes = c.classes, name = "out" }
+  if not m.labels then return { map = m.op.softmax { logits } } end
+  return { loss = m.op.voxel_loss { logits, m.labels } }
+end
+END
+  }
+  parameters() { "$harness" estimate e.lua patch=8,8,8 | grep "^a " | awk '{ print $2 }'; }
+  model 'm.embedding { queries, width = 12, layers = 2, name = "other" }'
+  apart=$(parameters)
+  model 'm.embedding { a, width = 12, layers = 2, name = "mlp", share = true }'
+  [ $((apart - $(parameters))) -eq $((2 * (12 * 12 + 12))) ]
+  while IFS='|' read -r call expected; do
+    model "$call"
+    run "$harness" estimate e.lua patch=8,8,8
+    echo "$call -> $output"
+    [[ "$output" == *"mine.lua:4: $expected"* ]]
+  done <<'END'
+m.embedding { a, width = 12, layers = 2, name = "mlp" }|the name 'mlp' is taken: give this block another name = ..., or share = true
+m.token_norm { a, name = "mlp", share = true }|share = true: the name 'mlp' is another block's, m.embedding; its parameters are none of m.token_norm's
+m.embedding { a, width = 12, layers = 3, name = "mlp", share = true }|share = true: the first block of the name 'mlp' has no parameter mlp.2.weight; what shares has its options
+m.embedding { a, width = 12, layers = 1, name = "mlp", share = 1 }|share: expected true or false, found number
+END
+}
+
 @test "an option of another model is an error that says whose it is, with file and line" {
   refused "option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" \
     home/experiments/query_count.lua fpn_width=16

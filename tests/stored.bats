@@ -18,6 +18,9 @@ setup() {
   sed -i 's/larger_decoder = true, shared_queries = false/decoder_convs = 3/; /against = "decoupled"/,+1d
     s/base = { bridge = "none" },/& at = { quick = { lr = 0.1 } },/' home/experiments/seg_heads.lua # its rows and rate then
   sed -i '/key = "small"/d; /key = "faster"/d' home/experiments/loss_ratio.lua
+  # and these: layers had heads of their own, Mask2Former's loss MaskMed's weights
+  sed -i -e 's/bce_weight = 5, dice_weight = 5/first_prediction = false, match = "per_stage"/' -e 's/match = "per_stage"/&, decoder_heads = "own", \
+    decoder_start = "learned", decoder_order = "cross_first", pixel_decoder = "laterals"/' home/experiments/comparison.lua
   cp -r "$fixture/organs" home/results/data/phantom-16x16x16-2organs-4cases-40HU-seed1
   cp -r "$fixture/organs" organs
   /usr/bin/python3 -c 'import gzip, sqlite3, sys

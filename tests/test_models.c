@@ -66,6 +66,8 @@ static const char *const variants[] = {
     "head=attention_both drop_lowest=no voxel_loss=bce_dice",
     "model=maskformer",
     "model=mask2former",
+    "model=mask2former decoder_heads=own pixel_decoder=laterals decoder_layers=1",
+    "model=mask2former recompute=true freeze=norm,level1 decoder_layers=2",
     "freeze=encoder,head.*.norm.weight,bridge.layer0.ffn recompute=true blocks=2",
     /* Another encoder, of other widths than the options say: only its pyramid is known. */
     "encoder=pooled",
@@ -73,6 +75,9 @@ static const char *const variants[] = {
     "model=mask2former encoder=pooled",
     /* A block alone, between the image and a head: what makes one feature of m.image. */
     "m.embedding { m.image, width = 5, layers = 2 }",
+    /* The same parameters twice, the second time on what the first made. */
+    "m.embedding { m.embedding { m.image, width = 1, layers = 2, name = 'twice' }, width = 1, "
+    "layers = 2, name = 'twice', share = true }",
 };
 enum { VARIANTS = sizeof variants / sizeof *variants, SMALL_VARIANTS = 3, CLASSES = 4 };
 static int used = VARIANTS;
@@ -347,7 +352,8 @@ static void test_roles(void **state) {
       const Node *node = b.graph->nodes[n];
       for (int i = 0; i < node->call.n_in; i++) {
         const Param *param = node->in[i]->param;
-        if (param && param->as.role != role_by_use(node->op, i, param->as.role))
+        if (param && param->as.kind != PARAM_BUFFER &&
+            param->as.role != role_by_use(node->op, i, param->as.role))
           fail_msg("%s: %s, input %d of %s, is of role %d", variants[v], param->name, i,
                    node->call.op->name, (int)param->as.role);
       }
@@ -356,11 +362,34 @@ static void test_roles(void **state) {
   }
 }
 
+/* Mask2Former and MaskFormer: layers share what reads queries, which speak before the first, too. */
+static void test_layers_share_heads(void **state) {
+  (void)state;
+  static const struct {
+    const char *variant;
+    int predictions, heads;
+  } rows[] = {{"model=mask2former", 4, 1},
+              {"model=mask2former first_prediction=no decoder_heads=own", 3, 3},
+              {"model=maskformer", 3, 1},
+              {"model=maskformer decoder_heads=own", 3, 3}};
+  for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+    Built b = build(rows[r].variant, &backend_cpu, true);
+    int predictions = 0, heads = 0;
+    for (int n = 0; n < b.graph->node_count; n++)
+      predictions += b.graph->nodes[n]->op == OP_mask_loss && !b.graph->nodes[n]->call.backward;
+    for (int p = 0; p < b.params->count; p++)
+      heads += strstr(b.params->list[p]->name, "mask_embedding.2.weight") != NULL;
+    if (predictions != rows[r].predictions || heads != rows[r].heads)
+      fail_msg("%s: %d predictions, %d mask MLPs", rows[r].variant, predictions, heads);
+    drop(&b);
+  }
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gradients),      cmocka_unit_test(test_fast_against_reference),
       cmocka_unit_test(test_inference_maps), cmocka_unit_test(test_losses_fall),
-      cmocka_unit_test(test_roles),
+      cmocka_unit_test(test_roles),          cmocka_unit_test(test_layers_share_heads),
   };
   bool few_only = argc > 1 && !strcmp(argv[1], "--small");
   if (argc > 1 && !few_only) only = argv[1];

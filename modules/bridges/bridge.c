@@ -117,5 +117,7 @@ void bridge_build(Graph *graph, const void *options, int value_scales, Mix *mix,
     for (int s = b.query_first; s < b.scales; s++) b.level[s] = take(graph, &b, x, s);
   }
   for (int s = 0; s < b.scales; s++)
-    out->v[out->count++] = s < b.query_first ? in->v[s] : project_back(graph, &b, s, in->v[s]);
+    out->v[out->count++] = s < b.query_first              ? in->v[s]
+                           : b.o->result == BRIDGE_TOKENS ? b.level[s]
+                                                          : project_back(graph, &b, s, in->v[s]);
 }

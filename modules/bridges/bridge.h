@@ -1,7 +1,7 @@
 /* What every Transformer bridge between encoder and decoder shares (MaskMed 3.3, Table 4): stages
  * become tokens of width E, the lowest `query_scales` stages are rewritten by `layers` layers of
  * some mixing of tokens and a feed-forward network, and the result is projected back and added to
- * the encoder's features. A bridge differs in how it mixes: standard.c, deformable.c. */
+ * the encoder's features, or goes on as it is. A bridge differs in how it mixes: standard.c, deformable.c. */
 #ifndef MODULES_BRIDGES_BRIDGE_H
 #define MODULES_BRIDGES_BRIDGE_H
 
@@ -10,8 +10,10 @@
 enum { MAX_SCALES = 8 };
 
 typedef struct BridgeOptions {
-  int hidden, heads, layers, query_scales, ffn, norm, zero_init, input_norm;
+  int hidden, heads, layers, query_scales, ffn, norm, zero_init, input_norm, result;
 } BridgeOptions;
+
+enum { BRIDGE_ADDED, BRIDGE_TOKENS }; /* result */
 
 /* The rows of an option table whose struct starts with a BridgeOptions named `common`. */
 /* clang-format off */
@@ -31,7 +33,11 @@ typedef struct BridgeOptions {
   {"input_norm", OPTION_CHOICE, offsetof(type, common.input_norm), INPUT_NORM_NONE, 0, 0,          \
    "none|group", NULL,                                                                             \
    "of a stage's tokens: none, as MaskMed shows it (Fig. 6), or group norm after the projection "  \
-   "to E (Deformable DETR, Mask2Former), in 32 groups or the next fewer that divide E"}
+   "to E (Deformable DETR, Mask2Former), in 32 groups or the next fewer that divide E"},           \
+  {"result", OPTION_CHOICE, offsetof(type, common.result), BRIDGE_ADDED, 0, 0, "added|tokens",     \
+   NULL,                                                                                           \
+   "of the query scales: added: projected back and added to the encoder's features (MaskMed); "    \
+   "tokens: as they are, of width E (Mask2Former)"}
 /* clang-format on */
 
 enum { INPUT_NORM_NONE, INPUT_NORM_GROUP, INPUT_GROUPS = 32 };

@@ -2,21 +2,28 @@
 #include "modules/layers.h"
 
 typedef struct QueriesOptions {
-  int count, hidden;
+  int count, hidden, start;
 } QueriesOptions;
+
+enum { START_LEARNED, START_ZERO };
 
 static const Option queries_options[] = {
     {"count", OPTION_INT, offsetof(QueriesOptions, count), 0, 1, 1024, NULL, NULL,
      "object queries K; MaskMed: the number of labels, background included"},
     {"hidden", OPTION_INT, offsetof(QueriesOptions, hidden), 192, 6, 4096, NULL, NULL, "width E"},
+    {"start", OPTION_CHOICE, offsetof(QueriesOptions, start), START_LEARNED, 0, 0, "learned|zero",
+     NULL,
+     "what a query is before the first layer: a learned vector (Mask2Former, MaskMed), or zero, so "
+     "that its learned position alone tells it from others (DETR, MaskFormer)"},
     {0}};
 
 static void build_queries(Graph *graph, const void *options, const Values *in, Values *out) {
   const QueriesOptions *o = options;
   int64_t shape[2] = {o->count, o->hidden};
   Init normal = {INIT_NORMAL, 1, 0, 0};
-  Value *feature =
-      graph_param_of(graph, ROLE_EMBEDDING, "feature", 2, shape, GROUP_TRANSFORMER, normal);
+  Value *feature = o->start == START_ZERO ? graph_buffer(graph, "feature", 2, shape, (Init){0})
+                                          : graph_param_of(graph, ROLE_EMBEDDING, "feature", 2,
+                                                           shape, GROUP_TRANSFORMER, normal);
   Value *position =
       graph_param_of(graph, ROLE_EMBEDDING, "position", 2, shape, GROUP_TRANSFORMER, normal);
   ExpandOptions batch = {.count = (int)in->v[0]->tensor.dim[0]};

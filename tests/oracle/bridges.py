@@ -63,5 +63,8 @@ def bridge(skips, w, config):
             levels[s] = part.unflatten(1, grids[s])
     out = list(skips)
     for s in asking:
+        if config.get("result") == "tokens":
+            out[s] = levels[s].permute(0, 4, 1, 2, 3)
+            continue
         out[s] = skips[s] + linear(levels[s], w.at("scale%d.out" % s)).permute(0, 4, 1, 2, 3)
     return out
