@@ -31,12 +31,12 @@ in_model() { # SED EXPRESSION
 
 @test "a model's file changed by a comment leaves its trials whole, by a number marks them, retry stale repeats them" {
   "$harness" run two.lua 2>err >out
-  ! grep -q "another text" out err
+  refute grep -q "another text" out err
   [ "$(sql 'SELECT count(*) FROM attempts')" -eq 2 ]
   in_model '1i -- A comment [[ of its own,\n--[==[ and a long one ]==]'
   in_model 's/^\( *\)if decoupled then/\1\n\1if    decoupled then/'
   "$harness" run two.lua -n >cells
-  ! grep "another text" cells
+  refute grep "another text" cells
   grep -q "0 of 2 trials would run" cells
   in_model 's/(c.queries \* c.classes) ^ -0.5/(c.queries * c.classes) ^ -0.25/'
   "$harness" run two.lua -n >cells
@@ -51,7 +51,7 @@ in_model() { # SED EXPRESSION
   "$harness" run two.lua -n --retry stale | grep -q "1 of 2 trials would run"
   "$harness" run two.lua --retry stale 2>err >out
   grep -q "1 of 2 trials to run" err
-  ! grep -q "another text" out err
+  refute grep -q "another text" out err
   [ "$(sql 'SELECT count(*) FROM trials')" -eq 2 ]
   [ "$(sql 'SELECT count(*) FROM attempts')" -eq 3 ]
 }
@@ -59,12 +59,12 @@ in_model() { # SED EXPRESSION
 @test "the table says which rows ran with another text, and when texts are mixed; runs show and diff name the files" {
   "$harness" run -q two.lua seeds=1 >/dev/null
   "$harness" table two >out
-  ! grep -E "another text|mixed|not stored" out
+  refute grep -E "another text|mixed|not stored" out
   in_model 's/ \^ -0.5/ ^ -0.25/'
   "$harness" run two.lua seeds=2 >out 2>err
   grep -q "^  mixed: these trials' models were made of different texts of $heads$" out
   grep -q "^  plain: 1 of 2 trials ran with another text of their model's Lua files than today's" out
-  ! grep "^  other: " out
+  refute grep "^  other: " out
   "$harness" table two --json | /usr/bin/python3 -c '
 import json, sys
 rows = json.load(sys.stdin)["rows"]
@@ -86,7 +86,7 @@ assert files[sys.argv[1]]["text"] == open(sys.argv[2]).read()' "$heads" "home/$h
   "$harness" predict "$old" organs/imagesTr/phantom_000_0000.nii.gz predicted 2>err
   grep -q "the Lua text of its model has changed since it was trained" err
   "$harness" predict "$new" organs/imagesTr/phantom_001_0000.nii.gz predicted 2>err
-  ! grep "has changed" err
+  refute grep "has changed" err
   rm "home/$heads" # a text that is gone is another
   "$harness" table two | grep -q "^  plain: 2 of 2 trials ran with another text"
 }
@@ -111,7 +111,7 @@ END
   in_model '1i -- a comment changes nothing'
   # shellcheck disable=SC2086
   "$harness" run two.lua $long --timeout 1.5 >/dev/null 2>err || true
-  ! grep "begins anew" err
+  refute grep "begins anew" err
   in_model 's/ \^ -0.5/ ^ -0.25/'
   # shellcheck disable=SC2086
   "$harness" run two.lua $long --timeout 1.5 >/dev/null 2>err || true
@@ -145,7 +145,7 @@ END
   mv mine yours
   "$harness" run yours/own.lua -n >cells
   grep -q "0 of 1 trials would run" cells
-  ! grep "another text" cells
+  refute grep "another text" cells
   local predict=("$harness" predict "$(sql 'SELECT hash FROM trials')" organs/imagesTr/phantom_000_0000.nii.gz predicted)
   run "${predict[@]}"
   [[ "$output" == *"mine/small.lua: cannot be read"*"where the model has moved, "* ]]

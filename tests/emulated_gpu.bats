@@ -16,7 +16,7 @@ return { title = "tiny", table = 6, seeds = 1, base = { data = "$work/set", step
   kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, hidden = 8, heads = 2, key_grid = { 2, 4, 4 } },
   rows = { { key = "unet", label = "unet", set = { head = "point_wise" } }, { key = "maskmed", label = "maskmed", set = { queries = 1 } },
     { key = "adamw", label = "adamw", set = { head = "point_wise", optimizer = "adamw", lr = .01, schedule = "cosine", warmup = 2,
-      decay_norms = false } } } }
+      decay_norms = false, average = .5 } } } }
 END
   cat >one.lua <<END
 local e = { title = "one", seeds = 1, rows = { { key = "unet", label = "unet", set = {} } }, base = { data = "$work/set",
@@ -151,7 +151,7 @@ for label in json.load(sys.stdin)["labels"]:
   sql "SELECT t.device, a.trained < a.parameters, k.step, k.loss, k.grad_norm FROM curves k JOIN attempts a ON a.id = k.attempt_id
     JOIN trials t ON t.id = a.trial_id WHERE t.config LIKE '%\"freeze\":%' ORDER BY k.step, t.device" >curves
   for hash in $(sql "SELECT hash FROM trials WHERE config LIKE '%\"freeze\":%'"); do
-    ! head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"encoder[.]' || return 1
+    head -c 4000 "results/checkpoints/$hash.safetensors" | refute grep -aq '"encoder[.]'
   done
   /usr/bin/python3 - <<'END'
 rows = [line.strip().split("|") for line in open("curves")]

@@ -86,7 +86,7 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
   "$harness" run tiny.lua --dry-run freeze=none >none
   "$harness" run tiny.lua --dry-run freeze=encoder >frozen
   cmp plain none
-  ! cmp -s plain frozen
+  refute cmp -s plain frozen
   run "$harness" estimate tiny.lua freeze=encoder,hed
   echo "$output"
   [ "$status" -ne 0 ]
@@ -99,7 +99,7 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
   "$harness" run tiny.lua -q freeze=encoder >/dev/null
   hash="$(sql "SELECT hash FROM trials WHERE status = 'done'")"
   head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"decoder.stage0.conv0.weight"'
-  ! head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"encoder[.]'
+  head -c 4000 "results/checkpoints/$hash.safetensors" | refute grep -aq '"encoder[.]'
   sql "SELECT trained > 0 AND trained < parameters FROM attempts" | grep -x 1
   "$harness" runs show "$hash" | grep -E '^  trained +[0-9]+$'
   predicts_as_stored "$hash"
@@ -112,7 +112,7 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
   "$harness" run three.lua -q >/dev/null
   hash="$("$harness" runs list --experiment three --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][0]['hash'])")"
   head -c 2000 "results/checkpoints/$hash.safetensors" | grep -aq '"projection":{[^}]*"shape":\[6,4\]'
-  ! grep -aq projection.momentum "results/checkpoints/$hash.safetensors"
+  refute grep -aq projection.momentum "results/checkpoints/$hash.safetensors"
   predicts_as_stored "$hash"
   sed -i 's/shape = { 6, 4 }/shape = {}/' drawn.lua
   run "$harness" estimate three.lua

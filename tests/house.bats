@@ -123,3 +123,10 @@ sys.exit(report.finish())' "$root"
   [ "$status" -eq 1 ]
   [[ "$output" == *"FAIL conv: "*"1 failed"* ]]
 }
+
+# bash looks past a command that begins with ! and succeeds, unless it is the last of its test.
+@test "what must not be there is refuted, so that it fails where it is" {
+  run grep -nE '^ *! [^|]*(\|[^|]+)*$' "$root"/tests/*.bats
+  echo "$output"
+  [ "$status" -eq 1 ]
+}

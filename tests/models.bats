@@ -216,7 +216,7 @@ END
   "$harness" runs show "$(sql "SELECT hash FROM trials WHERE config LIKE '%\"maskformer\"%'")" >shown
   grep -q "fpn_width  *32" shown
   grep -qE "and [0-9]+ options of other models, part of its identity" shown
-  ! grep -q "masked_attention" shown
+  refute grep -q "masked_attention" shown
 }
 
 @test "a model in the tree that cannot be read is in nobody's way" {

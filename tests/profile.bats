@@ -21,7 +21,7 @@ load cli
   "$harness" run "$root/experiments/query_count.lua" data="$work/data" queries=1 seeds=1 steps=2 \
     patch=16,16,16 widths=8,16 strides=1,1,1,2,2,2 kernels=3,3,3,3,3,3 head=point_wise bridge=none \
     >/dev/null 2>said
-  ! grep -q profile said results/logs/*
+  refute grep -q profile said results/logs/*
 }
 
 @test "a trial in bf16 is another trial than one in float32, and says so" {

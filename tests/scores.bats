@@ -146,7 +146,7 @@ END
   "$harness" run three.lua >/dev/null 2>err
   grep -q "2 of these trials scored weights whose training was repeated or taken back since; --retry stale" err
   "$harness" run three.lua --retry stale >/dev/null 2>err
-  ! grep -q "scored weights whose training" err
+  refute grep -q "scored weights whose training" err
   [ "$(trainings)" = "3|6" ]
 }
 
@@ -161,7 +161,7 @@ END
   grep -q "3 of 3 trials would run: 1 training, 2 scores of kept weights" cells
   "$harness" run -q three.lua --retry stale >/dev/null
   [ "$(trainings)" = "2|4" ]
-  ! "$harness" run three.lua -n | grep "another text"
+  "$harness" run three.lua -n | refute grep "another text"
 }
 
 @test "a training that is stopped for its time is stopped for its scores; repeated it goes on" {

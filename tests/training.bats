@@ -33,7 +33,7 @@ refused() { # what it says, more arguments
   cmp plain same
   for other in momentum=.8 average=.9 schedule=constant warmup=2 lr_min=.01 decay_norms=false "optimizer=adamw lr=.01"; do
     "$harness" run tiny.lua --dry-run $other >other
-    ! cmp -s plain other
+    refute cmp -s plain other
   done
   # at its own options' defaults: the same trial, whatever SGD's is
   "$harness" run tiny.lua --dry-run optimizer=adamw lr=.01 >plain
@@ -72,7 +72,7 @@ refused() { # what it says, more arguments
   cat rows
   [ "$(grep -c "optimizer=sgd momentum=" rows)" -eq 2 ]
   [ "$(grep -c "optimizer=adamw" rows)" -eq 1 ]
-  ! grep -q "adamw momentum" rows
+  refute grep -q "adamw momentum" rows
 }
 
 @test "estimate counts AdamW's second block of states, and the average of the weights" {
@@ -145,8 +145,8 @@ newest() { # WHAT FROM TABLE WHERE ...: of the last attempt
   newest "$looks" >averaged.looks
   newest "step, loss FROM curves WHERE true" | cmp - plain.steps
   [ -s plain.steps ] && [ "$(wc -l <averaged)" -eq 2 ]
-  ! cmp -s plain averaged
-  ! cmp -s plain.looks averaged.looks
+  refute cmp -s plain averaged
+  refute cmp -s plain.looks averaged.looks
 
   trial="$(sql "SELECT hash FROM trials ORDER BY id DESC LIMIT 1")"
   mkdir images

@@ -10,6 +10,13 @@ work_in() { # folder
   cd "$work" || return
 }
 
+refute() { # COMMAND...: it fails, or the test does (bash looks past a failing "! COMMAND" that is not a test's last)
+  if "$@"; then
+    echo "succeeded: $*"
+    return 1
+  fi
+}
+
 sql() { # STATEMENT: in the test's database; a line a row, | between columns
   /usr/bin/python3 -c 'import sqlite3, sys; d = sqlite3.connect(sys.argv[1])
 for row in d.execute(sys.argv[2]): print(*row, sep="|")
