@@ -14,7 +14,8 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
 /* Runs an experiment file with "key=value" overrides and resolves it into a document:
  *   {"experiment", "file", "table", "title", "metric", "scale", "device",
  *    "data": {"kind": "phantom"|"folder", "name", "dir", "options", "preprocessing"},
- *    "rows": [{"key", "label", "paper"}], "cells": [{"row", "seed", "fold", "config"}],
+ *    "rows": [{"key", "label", "paper", "against": position of the row that it is compared with,
+ *    where it is asked (lua/harness/against.lua)}], "cells": [{"row", "seed", "fold", "config"}],
  *    "evaluation": [names of options that change no training], "notes": [..],
  *    "overridden": ["row: key=value in place of its own value"],
  *    "self_test": {"relabelings", "shapes": [{"rows", "seeds"}]} of such an experiment,

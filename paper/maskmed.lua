@@ -38,7 +38,8 @@ return {
       },
       notes = {
         "paper: nnU-Net stands at 0.878 here and at 0.893 in Table 1",
-        "paper: Eq. 1-4 name Dice + BCE, appendix C cross-entropy and Dice; here cross-entropy and Dice, as nnU-Net",
+        "paper: Eq. 1-4 name Dice + BCE, appendix C cross-entropy and Dice; here cross-entropy and Dice, as nnU-Net "
+          .. "(voxel_loss=bce_dice: the other)",
         "paper: the larger decoder's widths are not given; here its stages' first convolutions are wider, to the last row's parameters",
       },
     },

@@ -224,9 +224,9 @@ Sheet table_labels(const Result *result) {
     lines += i == 0 || result->label[i].label != result->label[i - 1].label;
   Sheet sheet = sheet_make(lines + 1, columns + 1);
   sheet_set(&sheet, 0, 0, "%s per structure", metric_word(result));
-  bool wide = false;
+  bool wide = columns > 8;
   for (int i = 0; i < columns; i++) wide = wide || strlen(result->row[i].label) > 24;
-  for (int i = 0; i < columns; i++) { /* columns as wide as long names would be unreadable */
+  for (int i = 0; i < columns; i++) { /* columns as wide as such names would be unreadable */
     sheet_set(&sheet, 0, i + 1, "%s", result->row[i].label);
     if (wide) sheet_set(&sheet, 0, i + 1, "row %d", i + 1);
   }
