@@ -157,7 +157,7 @@ assert power["claims"] == 1 and power["paper_smallest"] is None, power'
   grep -q " small seed 0$" out
   "$harness" run "$root/experiments/loss_ratio.lua" --dry-run seeds=1 loss_scale=0.5 >out
   grep -q "small: left out, since it sets loss_scale=0.1" out
-  ! grep -q " small seed 0$" out
+  refute grep -q " small seed 0$" out
   [ "$(grep -c " seed 0$" out)" -eq 5 ]
 }
 

@@ -97,7 +97,7 @@ for row in csv.DictReader(sys.stdin): print(*sys.argv[1:], *(row[name] for name 
 @test "a table says what its trials were trained with that today's defaults would have otherwise" {
   "$harness" table query_count >table
   grep -q "trained otherwise than its experiment has it today, by defaults of then or as typed:.* steps=3 (today [0-9]*)" table
-  ! grep -q "alone:" table
+  refute grep -q "alone:" table
   sed -i 's/vary = { queries = { 1, 2, 3, 4 } }/rows = { { key = "queries=1", set = {} }, { key = "queries=2", set = { queries = 2, head_norm = "inside" } } }/' home/experiments/query_count.lua
   local row='name = "later", type = "choice", default = "other", before = "as", choices = { "as", "other" }, doc = "x"'
   sed -i "s/^local rows = {/&\n  { $row },/; s/name = \"clip\", type = \"number\", default = 12/name = \"clip\", type = \"number\", default = 13/" home/lua/harness/options.lua
