@@ -114,8 +114,11 @@ static inline float cross_entropy(const int32_t *restrict label, const float *re
 /* ---- binary: each class against the rest ------------------------------------------------------
  */
 
-/* e becomes p; of each voxel the sum of those that are at most a half: no more than one is above,
- * and its 1 - p is made of the others. */
+/* No more than one class of a voxel is above it, whatever is rounded; its 1 - p is made of the
+ * others. */
+static const float LARGE = .75f;
+
+/* e becomes p; of each voxel the sum of those that are not large. */
 static inline void tile_probabilities(float *restrict tile, int classes, const float *restrict sum,
                                       float *restrict small) {
   float scale[TILE];
@@ -126,13 +129,13 @@ static inline void tile_probabilities(float *restrict tile, int classes, const f
     for (int v = 0; v < TILE; v++) {
       float p = tile[c * TILE + v] * scale[v];
       tile[c * TILE + v] = p;
-      small[v] += p > .5f ? 0.f : p;
+      small[v] += p > LARGE ? 0.f : p;
     }
 }
 
 /* 1 - p out of p and the small classes' share. */
 SIMD_INLINE float others_of(float p, float small) {
-  float q = p > .5f ? small : 1.f - p;
+  float q = p > LARGE ? small : 1.f - p;
   return q > FLT_MIN ? q : FLT_MIN;
 }
 
@@ -140,7 +143,7 @@ SIMD_INLINE float others_of(float p, float small) {
 SIMD_INLINE float others_loss(float p, float small) {
   float q = others_of(p, small), step = 1.f - q;
   float exact = -simd_log(q) * (p / (step > 0.f ? step : 1.f));
-  return p > .5f ? -simd_log(q) : step > 0.f ? exact : p;
+  return p > LARGE ? -simd_log(q) : step > 0.f ? exact : p;
 }
 
 /* Sum over the voxels of -log(1 - p) of all classes but the label's; e in the tile becomes p. */
@@ -253,7 +256,7 @@ static inline void tile_backward(float *restrict tile, const float *restrict sum
 }
 
 /* tile_backward for binary. With g_c, -1 of the label and p / (1 - p) of others, the cross-entropy
- * gives g_k - p_k sum g: for the class above half only by what the others have, since its g may be
+ * gives g_k - p_k sum g: for a large class only by what the others have, since its g may be
  * huge. ce: per class. */
 static inline void binary_backward(float *restrict tile, const float *restrict sum,
                                    const int32_t *restrict label, int classes, const float *a,
@@ -268,8 +271,8 @@ static inline void binary_backward(float *restrict tile, const float *restrict s
     for (int v = 0; v < TILE; v++) {
       bool target = label[v] == c;
       float g = target ? -1.f : p[v] / others_of(p[v], small[v]);
-      large[v] += p[v] > .5f ? g : 0.f;
-      rest[v] += p[v] > .5f ? 0.f : g;
+      large[v] += p[v] > LARGE ? g : 0.f;
+      rest[v] += p[v] > LARGE ? 0.f : g;
       mean[v] += p[v] * (a[c] - (target ? b[c] : 0.f));
     }
   }
@@ -279,7 +282,7 @@ static inline void binary_backward(float *restrict tile, const float *restrict s
     for (int v = 0; v < TILE; v++) {
       bool target = label[v] == c;
       float q = others_of(p[v], small[v]), g = target ? -1.f : p[v] / q;
-      float from_others = p[v] > .5f ? rest[v] : large[v] + (rest[v] - g);
+      float from_others = p[v] > LARGE ? rest[v] : large[v] + (rest[v] - g);
       float slope = ce * ((target ? -q : p[v]) - p[v] * from_others) +
                     p[v] * (a[c] - (target ? b[c] : 0.f) - mean[v]);
       p[v] = label[v] < 0 ? 0.f : slope;

@@ -35,10 +35,12 @@ static __device__ __forceinline__ float log_sum_exp(const T *x, int columns) {
   return top + __logf(warp_sum<W>(sum));
 }
 
-/* 1 - p; small: the sum of the p that are at most a half. No more than one is above, and what the
- * others have is its 1 - p to a float's precision. */
+/* No more than one class of a voxel is above it, whatever is rounded; its 1 - p is made of the
+ * others: small, the sum of the p that are not above. */
+static constexpr float LARGE = .75f;
+
 static __device__ __forceinline__ float others_of(float p, float small) {
-  return fmaxf(p > .5f ? small : 1 - p, FLT_MIN);
+  return fmaxf(p > LARGE ? small : 1 - p, FLT_MIN);
 }
 
 template <int W, typename T>
@@ -46,7 +48,7 @@ static __device__ __forceinline__ float small_sum(const T *x, int columns, float
   float sum = 0;
   for (int c = threadIdx.x % W; c < columns; c += W) {
     float p = __expf(load(x + c) - log_sum);
-    sum += p > .5f ? 0 : p;
+    sum += p > LARGE ? 0 : p;
   }
   return warp_sum<W>(sum);
 }
@@ -58,7 +60,7 @@ static __device__ __forceinline__ float others_entropy(const T *x, int columns, 
   float small = small_sum<W>(x, columns, log_sum), sum = 0;
   for (int c = threadIdx.x % W; c < columns; c += W) {
     float p = __expf(load(x + c) - log_sum);
-    float loss = p > .5f ? -logf(others_of(p, small)) : -log1pf(-p);
+    float loss = p > LARGE ? -logf(others_of(p, small)) : -log1pf(-p);
     sum += c == label ? 0 : loss;
   }
   return warp_sum<W>(sum);
@@ -165,8 +167,8 @@ static __global__ void __launch_bounds__(THREADS)
   rates[i * RATES + RATE_TARGET] = scale * 2 / below;
 }
 
-/* Of a voxel, binary: with g, -1 of the label and p / (1 - p) of others, the sums of g of the class
- * above a half, which may be huge, and of the rest. */
+/* Of a voxel, binary: with g, -1 of the label and p / (1 - p) of others, the sums of g of a large
+ * class, which may be huge, and of the rest. */
 namespace {
 struct Binary {
   float small, large, rest;
@@ -183,8 +185,8 @@ static __device__ __forceinline__ Binary binary_of(const T *x, int columns, floa
   Binary b = {small_sum<W>(x, columns, log_sum), 0, 0};
   for (int c = threadIdx.x % W; c < columns; c += W) {
     float p = __expf(load(x + c) - log_sum), g = binary_rate(p, label == c ? 1 : 0, b.small);
-    b.large += p > .5f ? g : 0;
-    b.rest += p > .5f ? 0 : g;
+    b.large += p > LARGE ? g : 0;
+    b.rest += p > LARGE ? 0 : g;
   }
   b.large = warp_sum<W>(b.large);
   b.rest = warp_sum<W>(b.rest);
@@ -193,7 +195,7 @@ static __device__ __forceinline__ Binary binary_of(const T *x, int columns, floa
 
 /* g - p (sum of g), the class's own g taken out of the sum first. */
 static __device__ __forceinline__ float binary_slope(const Binary &b, float p, float t) {
-  float others = p > .5f ? b.rest : b.large + (b.rest - binary_rate(p, t, b.small));
+  float others = p > LARGE ? b.rest : b.large + (b.rest - binary_rate(p, t, b.small));
   return (t > 0 ? -others_of(p, b.small) : p) - p * others;
 }
 
