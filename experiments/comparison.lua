@@ -1,5 +1,7 @@
 -- The shape of MaskMed's Tables 1 and 2: nnU-Net, 3D MaskFormer and 3D Mask2Former (appendix D.1) beside
 -- MaskMed, per structure. Mask2Former's matching and weights are its own.
+-- Trials stored before the two were structured as their public code have decoder_heads=own decoder_start=learned
+-- decoder_order=cross_first pixel_decoder=laterals, and of Mask2Former first_prediction=no bce_weight=10 dice_weight=10.
 return {
   title = "Comparison with other methods",
   paper = "maskmed",
