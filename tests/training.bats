@@ -59,12 +59,20 @@ refused() { # what it says, more arguments
 @test "a rate that cannot go as is asked is refused before anything trains" {
   refused "row 'unet' has a warm-up of 5 steps where the rate has 4" warmup=5
   refused "a warm-up of 2 steps where the rate has 1" schedule=cosine restarts=3 warmup=2
+  refused "row 'unet' has a warm-up of 2.5 steps, expected a whole number of them, or a share below 1" warmup=2.5
   refused "restarts at step 4, and its training ends after 4" schedule=cosine restarts=2,4
   refused "has 2 numbers in restart_percent, more than the 1 restarts" schedule=cosine restarts=2 restart_percent=50,20
   refused "lr_min=0.5, which is more than the rate that it begins to fall from, 0.25" lr_min=.5
   refused "lr_min=0.2, which is more than the rate that it begins to fall from, 0.125" schedule=cosine restarts=2 restart_percent=50 \
     lr_min=.2
   "$harness" run tiny.lua --dry-run schedule=cosine restarts=2 warmup=2 restart_percent=50 lr_min=.125
+}
+
+@test "a warm-up below 1 is a share of the steps: the same trial as so many" {
+  id() { "$harness" run tiny.lua --dry-run steps=40 "$@" | grep -o '^[0-9a-f]\{8\} '; }
+  [ "$(id warmup=.1)" = "$(id warmup=4)" ]
+  [ "$(id warmup=.01)" = "$(id warmup=0)" ]
+  [ "$(id warmup=.1)" != "$(id warmup=5)" ]
 }
 
 @test "axes of one optimiser's options multiply its rows alone" {

@@ -34,6 +34,12 @@ local function reads(config, option)
   return true
 end
 
+-- A warm-up that is a share of the steps, as steps: a trial is known by these.
+local function warmup_steps(config)
+  local steps = config.warmup < 1 and math.floor(config.warmup * config.steps + 0.5) or config.warmup
+  return math.tointeger(steps) or steps
+end
+
 -- Default, then scale, then the data set's plan, then the experiment's base, then what it sets at this scale,
 -- then the row, then the command line: of what the row's model reads. Also which of them were set.
 local function resolve(experiment, parsed, scale, row, planned)
@@ -58,6 +64,7 @@ local function resolve(experiment, parsed, scale, row, planned)
     if #values == 1 then put { [key] = values[1] } end
   end
   config.model, config.model_path = model.name, model.path
+  config.warmup = warmup_steps(config)
   drop(options)
   drop(model.options)
   return config, model, given

@@ -18,6 +18,9 @@ return function(config)
   if last and last >= config.steps then
     return ("restarts at step %d, and its training ends after %d"):format(last, config.steps)
   end
+  if math.type(config.warmup) ~= "integer" then
+    return ("has a warm-up of %s steps, expected a whole number of them, or a share below 1"):format(config.warmup)
+  end
   local at = borders(config)
   for i = 1, config.warmup > 0 and #at - 1 or 0 do
     local length = at[i + 1] - at[i]
