@@ -21,14 +21,14 @@ local rows = {
     doc = "auto: where data/plan.json is (`harness data plan`), train on volumes prepared by it, with its patch, batch, "
       .. "strides, kernels, key_grid, batch_dice and number of stages where the experiment sets none; none: on the files as they are" },
   { name = "fold", type = "int", default = 0, min = 0, max = 99, doc = "which fold validates" },
-  { name = "phantom_size", type = "list", default = { 96, 160, 160 }, quick = { 40, 40, 40 }, small = { 64, 64, 64 },
+  { name = "phantom_size", type = "list", default = { 96, 160, 160 }, quick = { 44, 44, 44 }, small = { 80, 80, 80 },
     length = 3, min = 16, max = 512, doc = "phantom volumes: D,H,W voxels" },
   { name = "phantom_cases", type = "int", default = 60, quick = 32, small = 40, min = 2, max = 1000,
     doc = "phantom volumes, validation included" },
   { name = "phantom_validation", type = "int", default = 12, quick = 8, small = 8, min = 1, max = 500,
     doc = "phantom volumes held out" },
   { name = "phantom_organs", type = "int", default = 15, quick = 12, min = 1, max = 15, doc = "labelled organs, largest first" },
-  { name = "phantom_anatomy", type = "int", default = 1, before = 1, min = 1, max = 2,
+  { name = "phantom_anatomy", type = "int", default = 2, before = 1, min = 1, max = 2,
     doc = "1: the first phantom; 2: its small organs are large, clear and inside enough to be learnt" },
   { name = "phantom_noise", type = "number", default = 15, quick = 40, min = 0, max = 500, doc = "noise, sd in HU" },
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
@@ -38,13 +38,13 @@ local rows = {
       .. "experiment's folder; it has options of its own (`harness help MODEL`)" },
 
   -- The training (MaskMed appendix C).
-  { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 32, 32, 32 }, small = { 48, 48, 48 }, length = 3,
+  { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 24, 24, 24 }, small = { 48, 48, 48 }, length = 3,
     min = 1, max = 4096, doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
-  { name = "steps", type = "int", default = 250000, quick = 250, small = 4000, min = 1, max = 100000000, doc = "training steps" },
+  { name = "steps", type = "int", default = 250000, quick = 600, small = 4000, min = 1, max = 100000000, doc = "training steps" },
   { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer.names,
     doc = choices.optimizer.doc },
-  { name = "lr", type = "number", default = 1e-3, quick = 0.25, small = 0.02, min = 0, max = 100, words = { "tuned" },
+  { name = "lr", type = "number", default = 1e-3, quick = 0.3, small = 0.02, min = 0, max = 100, words = { "tuned" },
     default_with = { optimizer = "sgd" }, doc = "learning rate, of which warmup and schedule make each step's; tuned: each "
       .. "row's own, the best of lr_tries on an inner split of its training cases (docs/statistics.md)" },
   { name = "lr_tries", type = "numbers", default = {}, ascending = true, most = 20, min = 1e-9, max = 100, with = { lr = "tuned" },
@@ -66,12 +66,12 @@ local rows = {
     doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; they take no gradient and no "
       .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
-  { name = "average", type = "number", default = 0, before = 0, min = 0, max = 0.999999,
+  { name = "average", type = "number", default = 0, quick = 0.98, small = 0.99, before = 0, min = 0, max = 0.999999,
     doc = "decay, from update to update, of an average of the weights (0.98: over the last 50 or so), which is what is validated, "
       .. "evaluated, kept and predicted with in their place, while training goes on from the weights themselves; 0: none" },
   { name = "schedule", type = "choice", default = "poly", before = "poly", choices = choices.schedule.names,
     doc = "how the rate goes after the warm-up. " .. choices.schedule.doc },
-  { name = "warmup", type = "number", default = 0, before = 0, min = 0, max = 100000000,
+  { name = "warmup", type = "number", default = 0, quick = 0.1, small = 0.05, before = 0, min = 0, max = 100000000,
     doc = "steps at first in which the rate rises to lr in a line; below 1: their share of all steps" },
   { name = "lr_min", type = "number", default = 0, before = 0, min = 0, max = 100, doc = "below this the rate does not fall" },
   { name = "step_every", of = "step.step_every" },

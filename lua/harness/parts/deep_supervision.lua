@@ -7,7 +7,7 @@ deep.options = {
   { name = "bce_weight", of = "mask_class_loss.bce_weight" },
   { name = "dice_weight", of = "mask_class_loss.dice_weight" },
   -- Table 7 compares 2:5:5 with 4:10:10, one ratio: its weights are absolute, as Mask2Former's are.
-  { name = "loss_scale", of = "mask_class_loss.loss_scale", default = 1, quick = 0.1 },
+  { name = "loss_scale", of = "mask_class_loss.loss_scale", default = 1 },
   -- Eq. 6 shows no weight, nor Table 7's lambdas: it is MaskFormer's equation, whose text, as DETR's, gives 0.1.
   { name = "none_weight", of = "mask_class_loss.none_weight",
     doc = "weight of 'no object' in the class term; 0.1: MaskFormer and DETR, which MaskMed 3.5 follows; 1: Eq. 6 to the letter" },

@@ -12,7 +12,7 @@ end
 -- The pyramid's shape.
 local pyramid = {
   { name = "widths", of = "plain_conv_encoder.widths", default = { 32, 64, 128, 256, 320, 320 },
-    quick = { 16, 32, 64, 128 }, small = { 32, 64, 128, 256, 320 } },
+    quick = { 8, 24, 48, 96 }, small = { 32, 64, 128, 256, 320 } },
   { name = "strides", of = "plain_conv_encoder.strides", triples = true,
     default = { { 1, 1, 1 }, { 1, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },
     quick = { { 1, 1, 1 }, { 2, 2, 2 }, { 2, 2, 2 }, { 2, 2, 2 } },

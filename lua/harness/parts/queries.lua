@@ -5,7 +5,7 @@ return {
   options = {
     { name = "queries", type = "int", default = 1, min = 1, max = 16, doc = "object queries, in multiples of the labels N" },
     transformer.options, transformer.attention,
-    { name = "key_grid", of = "query_block.key_grid", default = { 16, 24, 20 }, quick = { 8, 8, 8 }, small = { 6, 6, 6 } },
+    { name = "key_grid", of = "query_block.key_grid", default = { 16, 24, 20 }, quick = { 12, 12, 12 }, small = { 12, 12, 12 } },
     { name = "head_norm", of = "query_block.norm" },
     { name = "mask_layers", of = "embedding.layers", default = 3, doc = "layers of the mask embedding's MLP" },
     { name = "class_layers", of = "embedding.layers", doc = "layers of the class embedding's MLP" },
