@@ -52,10 +52,10 @@ assert [table["table"] for table in tables] == [6, 4] and len(tables[1]["rows"])
 @test "a list of names is checked, with overrides for all of them" {
   export HARNESS_HOME="$root"
   echo 'return { title = "A", vary = { queries = { 1, 2 } }, seeds = 2 }' >a.lua
-  echo 'return { title = "B", vary = { lr = { 0.1, 0.25 } }, seeds = 2 }' >b.lua
+  echo 'return { title = "B", vary = { queries = { 2, 3 } }, seeds = 2 }' >b.lua
   echo 'return { experiments = { "a", "b" } }' >list.lua
   "$harness" run list.lua --dry-run >out
-  grep -q "6 of 6 trials would run" out # a's first row is b's second
+  grep -q "6 of 6 trials would run" out # a's second row is b's first
   "$harness" run list.lua --dry-run seeds=1 >out
   grep -q "3 of 3 trials would run" out
   while IFS='|' read -r source expected; do
@@ -178,7 +178,7 @@ for row, config, note in zip(rows[1:], configs[1:], details["notes"]):
     assert len(other) == 1 or other == {"lr_cnn", "lr_transformer"}, (row, other)
     assert row["against"] == 0 and "paper" not in row and note.startswith(row["label"] + ": "), (row, note)'
   done
-  "$harness" estimate "$root/experiments/open_details.lua" phantom_size=24,24,24 patch=16,16,16 --json >estimate.json
+  "$harness" estimate "$root/experiments/open_details.lua" --json >estimate.json
   python3 -c '
 import json
 estimate = json.load(open("estimate.json"))

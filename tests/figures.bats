@@ -133,7 +133,7 @@ END
   "$harness" estimate "$root/experiments/query_count.lua" $paper | grep -q "~ from a rate of 100 GFLOP/s"
 }
 
-tiny="phantom_size=24,24,24 phantom_cases=6 phantom_validation=2 phantom_organs=2 phantom_noise=5 seeds=1
+tiny="phantom_size=24,24,24 phantom_anatomy=1 phantom_cases=6 phantom_validation=2 phantom_organs=2 phantom_noise=5 seeds=1
   patch=16,16,16 widths=4,8,8,8 hidden=12 heads=2 ffn=12 key_grid=2,2,2 window_step=1 threads=1"
 
 @test "a trial that learns nothing is collapsed by the rule, and stands so in the table" {

@@ -96,7 +96,7 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
 }
 
 @test "a trial with a frozen encoder stores what it trained, and predicts with what it was frozen at" {
-  "$harness" run tiny.lua -q freeze=encoder >/dev/null
+  "$harness" run tiny.lua -q lr=0.25 freeze=encoder >/dev/null
   hash="$(sql "SELECT hash FROM trials WHERE status = 'done'")"
   head -c 4000 "results/checkpoints/$hash.safetensors" | grep -aq '"decoder.stage0.conv0.weight"'
   head -c 4000 "results/checkpoints/$hash.safetensors" | refute grep -aq '"encoder[.]'

@@ -10,6 +10,12 @@ work_in() { # folder
   cd "$work" || return
 }
 
+# What `quick` was when the stored trials of tests/fixtures and others like them were made, on a command line: by these they
+# are found, and what they computed is computed again. quick_before: what every model reads; heads_before: what heads read.
+export quick_before="phantom_size=40,40,40 phantom_anatomy=1 patch=32,32,32 widths=16,32,64,128 steps=250 lr=0.25 warmup=0 average=0
+  attention_init=separate"
+export heads_before="loss_scale=0.1 key_grid=8,8,8 head_init=xavier"
+
 refute() { # COMMAND...: it fails, or the test does (bash looks past a failing "! COMMAND" that is not a test's last)
   if "$@"; then
     echo "succeeded: $*"
@@ -27,7 +33,7 @@ tiny_unet() { # STEPS: an experiment of one U-Net of two stages on the data set 
   cat <<END
 return { title = "tiny", seeds = 1, rows = { { key = "unet", label = "unet", set = {} } }, base = { data = "$work/set",
   head = "point_wise", steps = $1, patch = { 8, 8, 8 }, batch = 1, bridge = "none", collapse_dice = 0, widths = { 4, 8 },
-  strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } } } }
+  strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, warmup = 0, average = 0 } }
 END
 }
 
