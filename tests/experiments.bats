@@ -153,12 +153,43 @@ assert power["claims"] == 1 and power["paper_smallest"] is None, power'
 }
 
 @test "a control row whose option is typed is left out" {
-  "$harness" run "$root/experiments/loss_ratio.lua" --dry-run seeds=1 >out
+  "$harness" run "$root/experiments/loss_ratio.lua" --dry-run seeds=1 scale=small >out
   grep -q " small seed 0$" out
   "$harness" run "$root/experiments/loss_ratio.lua" --dry-run seeds=1 loss_scale=0.5 >out
   grep -q "small: left out, since it sets loss_scale=0.1" out
   refute grep -q " small seed 0$" out
   [ "$(grep -c " seed 0$" out)" -eq 5 ]
+}
+
+# What a row sets may be what the others have by then: both are one trial, in which no difference can be seen.
+@test "a row that comes to the same as the one that it is compared with is left out, and so is its note" {
+  "$harness" run "$root/experiments/loss_ratio.lua" --dry-run seeds=1 loss_scale=0.1 >out
+  grep -q "small: left out, since it comes to the same as '2:10:10'" out
+  refute grep -q " small seed 0$" out
+  "$harness" run "$root/experiments/seg_heads.lua" --dry-run seeds=1 loss_scale=0.1 >out
+  grep -q "decoupled_small: left out, since it comes to the same as 'decoupled'" out
+  for typed in class_layers=3 none_weight=0.5 bridge_norm=post loss_scale=0.1 head_init=xavier; do
+    "$harness" run "$root/experiments/open_details.lua" --dry-run seeds=1 $typed >out
+    grep -q "^${typed%=*}: left out, since it sets ${typed%=*}=" out
+    refute grep -q " ${typed%=*}.* seed 0$" out
+    [ "$(grep -c " seed 0$" out)" -ge 15 ]
+  done
+  "$harness" run "$root/experiments/open_details.lua" --dry-run --json seeds=1 class_layers=3 >document.json
+  refute grep -q "class_layers 1: section 3.2" document.json
+  printf 'return { title = "t", rows = { { key = "a", set = {} }, { key = "b", set = { queries = 2 }, against = "a" },
+    { key = "c", set = { clip = 1 }, against = "b" } } }' >e.lua
+  "$harness" run e.lua --dry-run seeds=1 queries=3 >out
+  grep -q "^c: left out, since 'b' is" out
+}
+
+@test "rows of several scales are compared within their scale" {
+  printf 'return { title = "t", scales = { "quick", "small" }, against = "first",
+    rows = { { key = "a", set = {} }, { key = "b", set = { queries = 2 } } } }' >e.lua
+  "$harness" run e.lua --dry-run --json seeds=1 | python3 -c '
+import json, sys
+document = json.load(sys.stdin)
+document = document.get("experiments", [document])[0]
+assert [row["against"] for row in document["rows"]] == [0, 0, 2, 2], document["rows"]'
 }
 
 @test "what the paper leaves open: one detail a row, each against the full model, each with its note" {

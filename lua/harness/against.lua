@@ -13,21 +13,27 @@ local function find(rows, key, extra)
   return any
 end
 
--- Gives each row that says so, or whose experiment does, its `against`: the position of the other, from 0, or its own where
--- it is what others are compared with.
-return function(experiment, rows, file)
+local against = {}
+
+-- The position, from 1, of what row i is compared with by name, its own or its experiment's; nil where none is named.
+function against.position(experiment, rows, i, file)
+  local wanted = rows[i].against or experiment.against
+  if not wanted then return nil end
+  if wanted == "above" then return i > 1 and i - 1 or 1 end
+  local found = find(rows, wanted == "first" and rows[1].base or wanted, rows[i].extra)
+  if found then return found end
   local keys = {}
-  for i, row in ipairs(rows) do keys[i] = row.base end
-  for i, row in ipairs(rows) do
-    local wanted = row.against or experiment.against
-    if wanted == "above" then row.position = i > 1 and i - 1 or 1
-    elseif wanted then
-      row.position = find(rows, wanted == "first" and rows[1].base or wanted, row.extra)
-      if not row.position then
-        error(("%s: against = %q: expected \"first\", \"above\" or a row's key%s"):format(file, wanted, hint(wanted, keys)), 0)
-      end
-    end
-  end
-  for _, row in ipairs(rows) do row.against = row.position and row.position - 1 end
+  for k, row in ipairs(rows) do keys[k] = row.base end
+  error(("%s: against = %q: expected \"first\", \"above\" or a row's key%s"):format(file, wanted, hint(wanted, keys)), 0)
+end
+
+-- Gives each row that says so, or whose experiment does, its `against`: the document's position of the other, from 0, or its
+-- own where it is what others are compared with. before: how many rows the document has before these.
+function against.settle(experiment, rows, file, before)
+  local position = {}
+  for i in ipairs(rows) do position[i] = against.position(experiment, rows, i, file) end
+  for i, row in ipairs(rows) do row.against = position[i] and before + position[i] - 1 end
   return rows
 end
+
+return against

@@ -157,19 +157,23 @@ local function overridden(experiment, parsed, scale, rows)
   return replaced
 end
 
--- A row that names what it is compared with is there for what it sets: where something else is typed for that, it is left out.
-local function without_controls(parsed, rows)
-  local kept, left = {}, {}
-  for _, row in ipairs(rows) do
-    local other
-    for _, key in ipairs(row.against and parsed.order or {}) do
-      if differs(key, row.set[key], parsed.values[key]) then other = key end
+-- A listed row that is compared with another by name, its own or the experiment's, is there for what it sets.
+local function is_control(experiment, rows, i)
+  local own, all = rows[i].against, experiment.rows and experiment.against
+  if own then return own ~= rows[i].key end
+  return all and all ~= "above" and all ~= rows[i].key and (all ~= "first" or i > 1)
+end
+
+-- Where something else is typed for what such a row sets, it is left out, and with it what is compared with it alone.
+local function without_controls(experiment, parsed, rows)
+  local kept, left, gone = {}, {}, {}
+  for i, row in ipairs(rows) do
+    local why = gone[row.against] and ("since '%s' is"):format(row.against)
+    for _, key in ipairs(is_control(experiment, rows, i) and parsed.order or {}) do
+      if differs(key, row.set[key], parsed.values[key]) then why = ("since it sets %s=%s"):format(key, flat_text(row.set[key])) end
     end
-    if other then
-      left[#left + 1] = ("%s: left out, since it sets %s=%s"):format(row.key, other, flat_text(row.set[other]))
-    else
-      kept[#kept + 1] = row
-    end
+    gone[row.key] = why and true
+    if why then left[#left + 1] = ("%s: left out, %s"):format(row.key, why) else kept[#kept + 1] = row end
   end
   return kept, left
 end
@@ -190,7 +194,7 @@ local function multiply(experiment, parsed, scale, rows, axes)
       for k, v in pairs(extra.set) do set[k] = v end
       grown[#grown + 1] = {
         key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set,
-        base = row.base, extra = (row.extra or "") .. " " .. extra.key, against = row.against,
+        base = row.base, extra = (row.extra or "") .. " " .. extra.key, against = row.against, note = row.note,
       }
     end
     if #own == 0 then grown[#grown + 1] = row end
@@ -216,14 +220,15 @@ local function rows_of(experiment, parsed, scale)
   if experiment.rows then
     rows = {}
     for i, row in ipairs(listed_rows(experiment, parsed, scale)) do
-      rows[i] = { key = row.key, label = row.label or row.key, set = row.set, against = row.against }
+      local label = row.label or row.key
+      rows[i] = { key = row.key, label = label, set = row.set, against = row.against, note = row.note and label .. ": " .. row.note }
     end
   else
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
   end
   for _, row in ipairs(rows) do row.base = row.key end
   local left
-  rows, left = without_controls(parsed, rows)
+  rows, left = without_controls(experiment, parsed, rows)
   local replaced = overridden(experiment, parsed, scale, rows)
   table.move(left, 1, #left, #replaced + 1, replaced)
   local decides = deciding(models_used(experiment, parsed, { scale }))
@@ -238,13 +243,14 @@ end
 
 local function joined(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
 
--- What a row says of itself stands below the table, too.
-local function notes_of(experiment, parsed, scale, paper)
-  local all = joined(paper.notes, {})
-  for _, row in ipairs(experiment.rows and listed_rows(experiment, parsed, scale) or {}) do
-    if row.note then all[#all + 1] = (row.label or row.key) .. ": " .. row.note end
+-- What a row says of itself stands below the table, too, once.
+local function add_notes(document, rows)
+  local told = {}
+  for _, note in ipairs(document.notes) do told[note] = true end
+  for _, row in ipairs(rows) do
+    if row.note and not told[row.note] then document.notes[#document.notes + 1] = row.note end
+    if row.note then told[row.note] = true end
   end
-  return all
 end
 
 -- The paper's name, its table's column head, its numbers by row key, its notes.
@@ -361,12 +367,31 @@ local function add_model(document, paper, model)
   document.model = names == "" and model.name or names .. " + " .. model.name
 end
 
+-- What the row comes to with what its data set's plan says: configuration, model, and what was set.
+local function configured(experiment, parsed, scale, row)
+  local config, model, given = resolve(experiment, parsed, scale, row)
+  local planned = experiment.kind ~= "plan" and planned_of(config, model, scale)
+  if planned then config = resolve(experiment, parsed, scale, row, planned) end
+  return config, model, given
+end
+
+-- A row that comes to the same as the one that it is compared with by name says nothing beside it: these are one trial's figures.
+local function without_copies(experiment, parsed, scale, rows, file)
+  local kept, left = {}, {}
+  for i, row in ipairs(rows) do
+    local other = rows[against.position(experiment, rows, i, file)]
+    local copy = other and other ~= row and other.base ~= row.base
+      and config_text(configured(experiment, parsed, scale, row)) == config_text(configured(experiment, parsed, scale, other))
+    if copy then left[#left + 1] = ("%s: left out, since it comes to the same as '%s'"):format(row.key, other.key) end
+    if not copy then kept[#kept + 1] = row end
+  end
+  return kept, left
+end
+
 -- Returns what the row came to: its configuration and model.
 local function add_row(document, experiment, parsed, scale, row, paper, home)
-  local config, model, given = resolve(experiment, parsed, scale, row)
+  local config, model, given = configured(experiment, parsed, scale, row)
   local plans = experiment.kind == "plan"
-  local planned = not plans and planned_of(config, model, scale)
-  if planned then config = resolve(experiment, parsed, scale, row, planned) end
   if plans then tuned.forget(config, default_of(by_name.lr, scale)) end
   local rates = tuned.rates(row.key, config, by_name.lr, default_of(by_name.lr, scale))
   check_row(row, config, model, given, rates)
@@ -419,16 +444,18 @@ return function(experiment, typed, file, source, home, of_machine)
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
     metric = experiment.metric or (experiment.kind == "plan" and "plan") or "dice", scale = table.concat(scales, "+"),
     device = parsed.device or "cpu",
-    model = paper.name, axis = paper.axis, notes = notes_of(experiment, parsed, scales[1], paper), rows = {}, cells = {},
+    model = paper.name, axis = paper.axis, notes = joined(paper.notes, {}), rows = {}, cells = {},
     ["until"] = seeds.until_decided(experiment, parsed),
   }
   local resolved = {}
   if parsed.values.tf32 and document.device == "cpu" then error("tf32 is an option of GPUs: with --device cuda", 0) end
   for _, scale in ipairs(scales) do
-    local rows, replaced = rows_of(experiment, parsed, scale)
-    local before = document.overridden or {}
-    if #replaced > 0 then document.overridden = table.move(replaced, 1, #replaced, #before + 1, before) end
-    for _, row in ipairs(against(experiment, rows, file)) do
+    local listed, replaced = rows_of(experiment, parsed, scale)
+    local rows, copies = without_copies(experiment, parsed, scale, listed, file)
+    replaced = joined(replaced, copies)
+    if #replaced > 0 then document.overridden = joined(document.overridden or {}, replaced) end
+    add_notes(document, rows)
+    for _, row in ipairs(against.settle(experiment, rows, file, #resolved)) do
       resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home)
     end
   end
