@@ -96,6 +96,10 @@ print(*[note for note in json.load(sys.stdin)["notes"] if "ablation" in note], s
   echo 'return { title = "A", rows = { { key = "a", set = {} }, { key = "b", set = { lr = 0.1, optimizer = "adamw" } },
     { key = "c", set = { lr = 0.1, optimizer = "adamw", bridge = "none", threads = 2, mirror_tta = true } } } }' >a.lua
   [ -z "$(notes a.lua)" ]
+  # what one alone reads goes with what it chose
+  echo 'return { title = "A", base = { warmup = 0 }, rows = { { key = "a", set = {} },
+    { key = "b", set = { schedule = "cosine", restarts = { 2 }, bridge = "none" } } } }' >a.lua
+  [ "$(notes a.lua)" = "b against a: trained otherwise, too (schedule cosine and poly), so this is no ablation" ]
 }
 
 @test "the paper's own list is complete: every experiment of the folder is in it" {

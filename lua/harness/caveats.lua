@@ -17,12 +17,14 @@ local function networks_differ(a, b)
   return false
 end
 
--- "steps 2000 and 1500, lr 0.3 and 0.2"; nil where they are trained alike.
+-- "steps 2000 and 1500, lr 0.3 and 0.2"; nil where they are trained alike. What one of them does not read goes with what
+-- it chose, which is named.
 local function trainings_differ(a, b)
   local parts = {}
   for _, option in ipairs(options) do
     local key = option.name
-    local counts = not ASIDE[key] and not option.evaluation and not key:find("^phantom_")
+    local counts = not ASIDE[key] and not option.evaluation and not key:find("^phantom_") and a.config[key] ~= nil
+      and b.config[key] ~= nil
     if counts and not equal(a, b, key) then
       parts[#parts + 1] = ("%s %s and %s"):format(key, flat_text(a.config[key]), flat_text(b.config[key]))
     end
