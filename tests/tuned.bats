@@ -85,6 +85,9 @@ assert (second["lr"], second["edge"]) == (0.4, True) and [t["lr"] for t in secon
   tuned --retry failed,oom,collapsed >table 2>said
   [ "$(rates | tr '\n' ' ')" = "1|0.2 2|0.1 2|0.2 " ] # what was chosen before stays stored
   grep -qF "lr of queries=2: 0.1 0.500, 0.2 0.600*, 0.4 0.100" table
+  export FAKE_TRIES='{"1": {"0.1": "failed", "0.2": "failed", "0.4": "failed"}, "2": {"0.1": "failed", "0.2": "failed", "0.4": "failed"}}'
+  HARNESS_DB="$work/none.db" tuned >table 2>/dev/null || true
+  grep -q "the best Dice on some of the fold's training cases" table # how many, no try says
 }
 
 @test "several seeds, their mean decides; folds have tries of their own" {

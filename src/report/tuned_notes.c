@@ -86,9 +86,12 @@ static void put_head(const Result *r, FILE *out) {
   const TriedRate *first = r->tuned;
   int cases = 0;
   for (int i = 0; i < r->tuneds; i++) cases = r->tuned[i].cases > cases ? r->tuned[i].cases : cases;
-  fprintf(out,
-          "lr tuned: each row's rate (*) had the best Dice on %d of the fold's training cases, ",
-          cases);
+  fputs("lr tuned: each row's rate (*) had the best Dice on ", out);
+  if (cases)
+    fprintf(out, "%d", cases);
+  else
+    fputs("some", out); /* none of the tries was scored */
+  fputs(" of the fold's training cases, ", out);
   fprintf(out, "after training on the others with seed");
   if (first->last_seed > first->first_seed)
     fprintf(out, "s %d to %d", first->first_seed, first->last_seed);
