@@ -30,7 +30,7 @@ local rows = {
   { name = "phantom_organs", type = "int", default = 15, quick = 12, min = 1, max = 15, doc = "labelled organs, largest first" },
   { name = "phantom_anatomy", type = "int", default = 2, before = 1, min = 1, max = 2,
     doc = "1: the first phantom; 2: its small organs are large, clear and inside enough to be learnt" },
-  { name = "phantom_noise", type = "number", default = 15, quick = 40, min = 0, max = 500, doc = "noise, sd in HU" },
+  { name = "phantom_noise", type = "number", default = 15, quick = 30, min = 0, max = 500, doc = "noise, sd in HU" },
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
 
   { name = "model", type = "model", default = "maskmed",
@@ -41,7 +41,7 @@ local rows = {
   { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 24, 24, 24 }, small = { 48, 48, 48 }, length = 3,
     min = 1, max = 4096, doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
-  { name = "steps", type = "int", default = 250000, quick = 500, small = 4000, min = 1, max = 100000000, doc = "training steps" },
+  { name = "steps", type = "int", default = 250000, quick = 600, small = 4000, min = 1, max = 100000000, doc = "training steps" },
   { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer.names,
     doc = choices.optimizer.doc },
   { name = "lr", type = "number", default = 1e-3, quick = 0.3, small = 0.02, min = 0, max = 100, words = { "tuned" },

@@ -24,7 +24,7 @@ return {
     transformer.options, transformer.attention,
     { name = "points", of = "fsad_bridge.points" },
     { name = "bridge_layers", of = "fsad_bridge.layers", quick = 1 },
-    { name = "query_scales", of = "fsad_bridge.query_scales", quick = 3, small = 3 },
+    { name = "query_scales", of = "fsad_bridge.query_scales", quick = 2, small = 3 },
     { name = "standard_scales", of = "standard_bridge.query_scales", quick = 2, small = 2 },
     { name = "attention", of = "standard_bridge.attention" },
     { name = "value_scales", of = "fsad_bridge.value_scales" },

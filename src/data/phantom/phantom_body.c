@@ -1,6 +1,6 @@
 /* Hounsfield values as radiology texts give them for portal venous phase CT, rounded: liver
  * 100-115, spleen 115-130, renal parenchyma 170-200, abdominal aorta 150-170, inferior vena cava
- * 130-150, pancreas 90-105, uterus and prostate 80-110, adrenal glands 60-90; unenhanced fluid
+ * 130-150, pancreas 90-105, uterus 110-150, adrenal glands 60-90; unenhanced fluid
  * (bile, urine) 0-20; bowel wall with content 30-60; muscle 50-65; fat -110..-90; trabecular bone
  * 150-300, cortex above 500. They set which neighbours look alike.
  *
@@ -105,7 +105,7 @@ static const Body bodies[PHANTOM_ANATOMIES] = {
      .blobs = ROWS(first_blob),
      .pipes = ROWS(first_pipe)},
     {.ml = {0, 200, 151, 150, 46, 22, 1200, 300, 75, 94, 70, 5.8, 5.7, 69, 140, 45},
-     .hu = {0, 125, 190, 190, 10, 50, 110, 38, 160, 140, 95, 75, 75, 55, 5, 100},
+     .hu = {0, 125, 190, 190, 10, 50, 110, 38, 160, 140, 95, 75, 75, 55, 5, 130},
      .filling = second_filling,
      .blob = second_blob,
      .pipe = second_pipe,
