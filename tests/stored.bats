@@ -21,6 +21,7 @@ setup() {
   # and these: layers had heads of their own, Mask2Former's loss MaskMed's weights
   sed -i -e 's/bce_weight = 5, dice_weight = 5/first_prediction = false, match = "per_stage"/' -e 's/match = "per_stage"/&, decoder_heads = "own", \
     decoder_start = "learned", decoder_order = "cross_first", pixel_decoder = "laterals"/' home/experiments/comparison.lua
+  sed -i 's/base = { model = "bridge" }/base = { model = "bridge", query_scales = 3 }/' home/experiments/memory_scale.lua # it varies
   cp -r "$fixture/organs" home/results/data/phantom-16x16x16-2organs-4cases-40HU-seed1
   cp -r "$fixture/organs" organs
   /usr/bin/python3 -c 'import gzip, sqlite3, sys

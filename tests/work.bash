@@ -12,9 +12,9 @@ work_in() { # folder
 
 # What `quick` was when the stored trials of tests/fixtures and others like them were made, on a command line: by these they
 # are found, and what they computed is computed again. quick_before: what every model reads; heads_before: what heads read.
-export quick_before="phantom_size=40,40,40 phantom_anatomy=1 patch=32,32,32 widths=16,32,64,128 steps=250 lr=0.25 warmup=0 average=0
+export quick_before="phantom_size=40,40,40 phantom_anatomy=1 phantom_noise=40 patch=32,32,32 widths=16,32,64,128 steps=250 lr=0.25 warmup=0 average=0
   attention_init=separate"
-export heads_before="loss_scale=0.1 key_grid=8,8,8 head_init=xavier"
+export heads_before="query_scales=3 loss_scale=0.1 key_grid=8,8,8 head_init=xavier"
 
 refute() { # COMMAND...: it fails, or the test does (bash looks past a failing "! COMMAND" that is not a test's last)
   if "$@"; then
