@@ -98,11 +98,12 @@ static const Kernel conv_between = BETWEEN(SAVES_IN(2) | SAVES_IN(3) | SAVES_OUT
 
 #define TINY "patch=8,16,8", "widths=8,16", "strides=1,1,1,2,2,2", "kernels=3,3,3,3,3,3"
 static const StepCase unet = {"unet", 5, {"head=point_wise", "bridge=none", TINY}};
-static const StepCase maskmed = {"maskmed", 5, {"patch=16,16,16", "widths=8,16,24,24"}};
+static const StepCase maskmed = {
+    "maskmed", 5, {"patch=16,16,16", "key_grid=8,8,8", "widths=8,16,24,24"}};
 static const StepCase unet_bf16 = {
     "unet in bf16", 5, {"dtype=bf16", "head=point_wise", "bridge=none", TINY}};
 static const StepCase maskmed_bf16 = {
-    "maskmed in bf16", 5, {"dtype=bf16", "patch=16,16,16", "widths=8,16,24,24"}};
+    "maskmed in bf16", 5, {"dtype=bf16", "patch=16,16,16", "key_grid=8,8,8", "widths=8,16,24,24"}};
 
 /* The losses of both after each of two steps, and the gradient's norm. */
 static void compare_with(const StepCase *c, const Backend *backend, const StepCase *cpu,
