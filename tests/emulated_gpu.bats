@@ -113,13 +113,13 @@ for label in json.load(sys.stdin)["labels"]:
     WHERE t.config ->> '\$.lr' = 0.1")" = 1:2 ] # the same batches
   # What is planned is what the steps take, the batches to come and the update's memory too: 40 KiB are pages begun, and too
   # little for the maps of an evaluation.
-  HARNESS_EMULATED_KIB=$((plan + 40)) run "$gpu" run one.lua --device cuda lr=0.3
+  HARNESS_EMULATED_KIB=$((plan + 40)) run "$gpu" run one.lua --device cuda lr=0.35
   [[ "$output" == *"trained "*"class maps"* ]]
   short=$(sql "$peak") # norms are computed again
   [ "$short" -lt "$plan" ]
-  HARNESS_EMULATED_KIB=$((short - 4)) run "$gpu" run one.lua --device cuda lr=0.3 --retry failed
+  HARNESS_EMULATED_KIB=$((short - 4)) run "$gpu" run one.lua --device cuda lr=0.35 --retry failed
   [[ "$output" == *"oom 1/1"*"out of memory: the graph needs"* ]]
-  HARNESS_EMULATED_KIB=100 run "$gpu" run one.lua --device cuda lr=0.3 --retry oom
+  HARNESS_EMULATED_KIB=100 run "$gpu" run one.lua --device cuda lr=0.35 --retry oom
   [ "$status" -eq 1 ]
   [[ "$output" == *"oom 1/1"*"out of memory"* ]]
 }

@@ -192,9 +192,9 @@ def forward(weights, config, scene):
         skips = bridge(skips, weights.at("bridge"), config)
     pairs = head(unet.decode(skips, weights.at("decoder"), config), weights, config)
     drops = config.get("drop_lowest", "no" if config["head"] == "decoupled" else "yes") == "yes" and len(pairs) > 1
-    pairs = pairs[drops:]
     if config["head"] != "decoupled":
-        return unet.outputs([product(masks, classes) for masks, classes in pairs], labels, config)
+        return unet.outputs([product(masks, classes) for masks, classes in pairs][drops:], labels, config)
+    pairs = pairs[drops:]
     halved = np.array([.5 ** i for i in reversed(range(len(pairs)))])
     return outputs(*zip(*pairs), labels, config, halved / halved.sum())
 
@@ -208,7 +208,7 @@ def group(name):
 
 
 TRAINING = {**model.COARSE, "train": 10, "steps": 12, "lr": .05, "momentum": .9, "clip": 2, "weight_decay": 1e-3,
-            "lr_transformer": .2}
+            "lr_transformer": .2, "warmup": 0, "average": 0}
 
 COARSE = {"patch": model.COARSE["patch"], "key_grid": model.COARSE["key_grid"]}
 OWN = {"shared_queries": False, "masked_attention": False}

@@ -90,7 +90,8 @@ def forward(weights, config, scene):
 
 
 SMALL = {**model.SMALL, "head": "point_wise", "bridge": "none"}
-TRAINING = {**SMALL, **{k: model.COARSE[k] for k in ("patch", "key_grid")}, "train": 10, "steps": 12, "lr": .02, "momentum": .9, "clip": 12, "weight_decay": 1e-3}
+TRAINING = {**SMALL, **{k: model.COARSE[k] for k in ("patch", "key_grid")}, "train": 10, "steps": 12, "warmup": 0,
+            "average": 0, "lr": .02, "momentum": .9, "clip": 12, "weight_decay": 1e-3}
 
 VARIANTS = {
     "small": {},
