@@ -20,8 +20,9 @@ static void not_wanted(Node *node, int i) {
   node->call.wants &= ~SAVES_IN(i);
 }
 
-/* A bias that instance norm (but not a group's) takes out again with the mean has no gradient but rounding errors,
- * which cost a walk over dy. It is not asked for, and its block stays zero as it was placed. */
+/* A bias that instance norm (but not a group's) takes out again with the mean has no gradient but
+ * rounding errors, which cost a walk over dy. It is not asked for, and its block stays zero as it
+ * was placed. */
 static void drop_empty(Graph *graph) {
   enum { IN_BIAS = 1 };
   for (int n = 0; n < graph->node_count; n++) {

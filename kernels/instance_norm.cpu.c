@@ -1,8 +1,8 @@
-/* Instance and group norm. Two passes over memory each way: sums over voxels, then the result. Voxels are cut into at most
- * 64 chunks a sample whatever the number of threads, so the result does not depend on it; a chunk
- * keeps VEC channels in registers, sums 64 voxels in float and those in double. The variance comes
- * from values shifted by the first voxel, which keeps it exact where the mean is large. Bound by
- * memory. */
+/* Instance and group norm. Two passes over memory each way: sums over voxels, then the result.
+ * Voxels are cut into at most 64 chunks a sample whatever the number of threads, so the result does
+ * not depend on it; a chunk keeps VEC channels in registers, sums 64 voxels in float and those in
+ * double. The variance comes from values shifted by the first voxel, which keeps it exact where the
+ * mean is large. Bound by memory. */
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/staging.h"

@@ -1,9 +1,9 @@
-/* Instance or group normalisation with LeakyReLU: two passes over memory each way. Forward reads x for the
- * statistics, then reads x and writes y: 3 activations; backward reads x and dy for the two sums,
- * then again to write dx: 5. The sums are those of columns (column_sums.h), per sample, in a fixed
- * order; values are taken relative to the sample's first voxel, so that a mean far from 0 costs no
- * digits. A thread keeps its channels and their constants in registers: no division and no other
- * load in the loops. */
+/* Instance or group normalisation with LeakyReLU: two passes over memory each way. Forward reads x
+ * for the statistics, then reads x and writes y: 3 activations; backward reads x and dy for the two
+ * sums, then again to write dx: 5. The sums are those of columns (column_sums.h), per sample, in a
+ * fixed order; values are taken relative to the sample's first voxel, so that a mean far from 0
+ * costs no digits. A thread keeps its channels and their constants in registers: no division and no
+ * other load in the loops. */
 #include "kernels/cuda/column_sums.h"
 
 enum { IN_GAMMA, IN_BETA, IN_X };

@@ -111,8 +111,7 @@ static inline float cross_entropy(const int32_t *restrict label, const float *re
   return total;
 }
 
-/* ---- binary: each class against the rest ------------------------------------------------------
- */
+/* ---- binary: each class against the rest ----------------------------------------------------- */
 
 /* No more than one class of a voxel is above it, whatever is rounded; its 1 - p is made of the
  * others. */

@@ -21,8 +21,8 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
  *    "self_test": {"relabelings", "shapes": [{"rows", "seeds"}]} of such an experiment,
  *    "until": {"budget_s", "first_seed"} where seeds are added until claims are decided
  *    (first_seed: where it was given),
- *    "tries": {"rows": [{"key", "label", "of": row of the table}], "cells"} where a row's rate is to
- *    be chosen (lr=tuned); cells of that row have "lr": "tuned" until it is}
+ *    "tries": {"rows": [{"key", "label", "of": row of the table}], "cells"} where a row's rate is
+ *    to be chosen (lr=tuned); cells of that row have "lr": "tuned" until it is}
  * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on
  * prepared volumes. A file that lists others gives {"experiments": ["NAME", ...]}: NAME.lua beside
  * it, overrides unread. reader NULL: data sets have no plans. New reference in *document. On false

@@ -5,8 +5,8 @@
 #include "modules/module.h"
 
 /* skip may be NULL; otherwise the input is the concatenation of x and skip. slope: of the LeakyReLU
- * that follows, for which weights start; 1: none. Without a name the parameters stand in the current
- * scope. */
+ * that follows, for which weights start; 1: none. Without a name the parameters stand in the
+ * current scope. */
 Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
                    const int kernel[3], const int stride[3], double slope);
 /* Norm of a feature map (epsilon 1e-5, affine), then LeakyReLU of this slope; 1: none. most: 0:

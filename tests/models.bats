@@ -299,3 +299,14 @@ END
   # shellcheck disable=SC2086
   dry page/my_experiment.lua $tiny key_grid=2,2,2 looks=1,2 bridge=none | grep -q "bridge=none looks=2 seed 0"
 }
+
+@test "a key grid that does not divide a feature gives way to the most below it that does, to half of it" {
+  two="queries=1 seeds=1 bridge=none widths=8,16 strides=1,1,1,2,2,2 kernels=3,3,3,3,3,3"
+  memory() { "$harness" estimate --json "$root/experiments/query_count.lua" $two "$@" | grep -E '"(train|infer)[a-z_]*bytes"'; }
+  [ -n "$(memory patch=16,16,16 key_grid=12,12,12)" ]
+  [ "$(memory patch=16,16,16 key_grid=12,12,12)" = "$(memory patch=16,16,16 key_grid=8,8,8)" ]
+  [ "$(memory patch=16,16,16 key_grid=12,12,12)" != "$(memory patch=16,16,16 key_grid=4,4,4)" ]
+  run "$harness" estimate "$root/experiments/query_count.lua" $two patch=26,26,26 key_grid=12,12,12
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"key_grid 12,12,12 does not divide the feature (2, 26, 26, 26, 8), nor does anything from its half on"* ]]
+}

@@ -362,7 +362,7 @@ static void test_roles(void **state) {
   }
 }
 
-/* Mask2Former and MaskFormer: layers share what reads queries, which speak before the first, too. */
+/* Mask2Former, MaskFormer: layers share what reads queries, which speak before the first, too. */
 static void test_layers_share_heads(void **state) {
   (void)state;
   static const struct {

@@ -4,8 +4,8 @@ const int64_t *bridge_grid(const Bridge *b, int scale) {
   return &b->level[scale]->tensor.dim[1];
 }
 
-/* A stage that only gives values is read through two linear layers; with nothing between them, where
- * it has fewer channels than tokens have, they are one, and the tokens are not made. */
+/* A stage that only gives values is read through two linear layers; with nothing between them,
+ * where it has fewer channels than tokens have, they are one, and the tokens are not made. */
 static void enter(Graph *graph, Bridge *b, int scale, Value *stage) {
   if (!stage) return;
   char name[32];

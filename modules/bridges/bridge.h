@@ -1,7 +1,8 @@
 /* What every Transformer bridge between encoder and decoder shares (MaskMed 3.3, Table 4): stages
  * become tokens of width E, the lowest `query_scales` stages are rewritten by `layers` layers of
  * some mixing of tokens and a feed-forward network, and the result is projected back and added to
- * the encoder's features, or goes on as it is. A bridge differs in how it mixes: standard.c, deformable.c. */
+ * the encoder's features, or goes on as it is. A bridge differs in how it mixes:
+ * standard.c, deformable.c. */
 #ifndef MODULES_BRIDGES_BRIDGE_H
 #define MODULES_BRIDGES_BRIDGE_H
 

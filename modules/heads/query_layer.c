@@ -6,7 +6,7 @@
 enum { ORDER_CROSS_FIRST, ORDER_SELF_FIRST };
 enum { MASK_RESIZE_MAX, MASK_RESIZE_TRILINEAR };
 
-/* ---- what a layer reads of a feature ---------------------------------------------------------- */
+/* ---- what a layer reads of a feature --------------------------------------------------------- */
 
 /* How many voxels of x fall into one cell of the grid, per axis; false when it does not divide. */
 static bool pool_factor(const Value *x, const Ints *grid, PoolOptions *pool, bool *coarser) {
@@ -22,17 +22,33 @@ static bool pool_factor(const Value *x, const Ints *grid, PoolOptions *pool, boo
   return true;
 }
 
+/* The grid that a feature is pooled to: along an axis as many cells as key_grid has, or the most
+ * below it that divide the feature evenly, but no fewer than half; false where there are none. */
+static bool fit_grid(const Value *feature, const Ints *key_grid, Ints *grid) {
+  *grid = *key_grid;
+  for (int a = 0; a < key_grid->count; a++) {
+    int64_t size = feature->tensor.dim[1 + a];
+    if (size <= key_grid->v[a]) continue;
+    while (size % grid->v[a]) grid->v[a]--;
+    if (2 * grid->v[a] < key_grid->v[a]) return false;
+  }
+  return true;
+}
+
 Value *pooled_feature(Graph *graph, const Ints *key_grid, Value *feature) {
   PoolOptions pool;
+  Ints grid;
   bool coarser;
   if (!feature) return NULL;
   if (key_grid->count != 0 && key_grid->count != 3) {
     module_fail(graph, "key_grid has 3 numbers (D, H, W), found %d", key_grid->count);
     return NULL;
   }
-  if (!pool_factor(feature, key_grid, &pool, &coarser)) {
-    module_fail(graph, "key_grid %d,%d,%d does not divide the feature %s", key_grid->v[0],
-                key_grid->v[1], key_grid->v[2], tensor_shape_text(&feature->tensor));
+  if (!fit_grid(feature, key_grid, &grid) || !pool_factor(feature, &grid, &pool, &coarser)) {
+    module_fail(
+        graph,
+        "key_grid %d,%d,%d does not divide the feature %s, nor does anything from its half on",
+        key_grid->v[0], key_grid->v[1], key_grid->v[2], tensor_shape_text(&feature->tensor));
     return NULL;
   }
   return coarser ? apply(graph, OP_avg_pool, &pool, feature) : feature;
@@ -54,7 +70,7 @@ Value *query_prior(Graph *graph, const QueryLayer *o, Value *prior, const Value 
   return pools ? apply(graph, OP_max_pool, &pool, prior) : apply(graph, OP_resize, &size, prior);
 }
 
-/* ---- the layer --------------------------------------------------------------------------------- */
+/* ---- the layer ------------------------------------------------------------------------------- */
 
 static AttentionWay way(const QueryLayer *o) {
   return (AttentionWay){.heads = o->heads, .init = (AttentionInit)o->attention_init};

@@ -31,12 +31,14 @@ typedef struct QueryLayer {
 Value *query_layer(Graph *graph, const QueryLayer *o, Value *x, Value *x_position, Value *keys,
                    Value *key_position, Value *mask);
 
-/* Masks of any grid on that of keys: (N, d, h, w, K) logits; no gradient flows back. NULL of NULL. */
+/* Masks of any grid on that of keys: (N, d, h, w, K) logits; no gradient flows back. NULL of
+ * NULL. */
 Value *query_prior(Graph *graph, const QueryLayer *o, Value *prior, const Value *keys);
 
 /* The feature average-pooled to at most this grid; none: as it is. NULL: see graph->error. */
 Value *pooled_feature(Graph *graph, const Ints *key_grid, Value *feature);
 #define KEY_GRID_DOC                                                                               \
-  "D,H,W grid to which the feature is average-pooled as key and value; none: as it is"
+  "D,H,W grid to which the feature is average-pooled as key and value (the most below it that "    \
+  "divides the feature, no less than half); none: as it is"
 
 #endif

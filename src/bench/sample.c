@@ -215,7 +215,7 @@ double sample_attention_dkv(const Call *call, int operand, int64_t at) {
   return sum;
 }
 
-/* ---- instance norm: each element walks its channel, or its group's, twice --------------------- */
+/* ---- instance norm: each element walks its channel, or its group's, twice -------------------- */
 
 enum { IN_GAMMA, IN_BETA, IN_MAP };
 

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-/* Cases keep their sizes when a scale's change, so that what was measured stays comparable. The nets
- * of 32^3 are those of `quick` until its patch became 24^3. */
+/* Cases keep their sizes when a scale's change, so that what was measured stays comparable. The
+ * nets of 32^3 are those of `quick` until its patch became 24^3. */
 #define AT_32    "patch=32,32,32", "widths=16,32,64,128"
 #define QUICK_32 AT_32, "key_grid=8,8,8"
 

@@ -10,7 +10,7 @@
 
 #define ROWS(table) (int)(sizeof(table) / sizeof *(table))
 
-/* ---- The first: prostate/uterus is small and lies at the edge of the volume, below the bladder. */
+/* ---- The first: prostate/uterus is small and lies at the volume's edge, below the bladder. */
 
 static const Blob first_blob[] = {
     {6, {62, 6, 80}, {58, 66, 56}, {0, 0, 0}, 0},
@@ -52,7 +52,7 @@ static const Pipe first_pipe[] = {
 
 /* ---- The second: what is small can be seen. The pelvis is in the volume, with the muscle of its
  * floor, the rectum behind the prostate and the symphysis before it; the gallbladder lies in its
- * fossa, clear of the duodenum; no organ is cut off but the vessels and the esophagus. ---------- */
+ * fossa, clear of the duodenum; no organ is cut off but the vessels and the esophagus. --------- */
 
 static const Filling second_filling[] = {
     {55, {0, 2, -104}, {62, 56, 38}},   /* pelvic floor */

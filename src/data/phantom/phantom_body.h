@@ -1,5 +1,6 @@
 /* What an anatomy is made of: mean places and sizes of its organs. Private to src/data/phantom.
- * Body coordinates: mm, x to the patient's right, y to the front, z to the head; 0 is the middle. */
+ * Body coordinates: mm, x to the patient's right, y to the front, z to the head; 0 is the
+ * middle. */
 #ifndef DATA_PHANTOM_BODY_H
 #define DATA_PHANTOM_BODY_H
 

@@ -297,8 +297,7 @@ bool split_make(Split *split, const Dataset *dataset, const char *rule, int fold
   return fail(error, "%s: fold %d leaves no case to train on", dataset->dir, fold);
 }
 
-/* The groups of the training cases, numbered in the order of names. group (trainings) -> how many.
- */
+/* The training cases' groups, numbered in the order of names. group (trainings) -> how many. */
 static int inner_groups(const Split *split, const Dataset *dataset, int *group) {
   int *all = malloc((size_t)dataset->cases * sizeof(int)), groups = 0;
   CHECK(all, "out of memory for %d cases", dataset->cases);
