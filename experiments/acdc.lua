@@ -10,7 +10,7 @@ return {
   base = {
     data = "data/ACDC", patch = { 10, 192, 160 }, batch = 2, steps = 3600, lr = 0.1, augment = "nnunet", mirror = "none",
     widths = { 16, 32, 64, 128, 160, 160 }, key_grid = { 5, 12, 10 },
-    loss_scale = 0.1, warmup = 0, average = 0, -- as they were when the rates were found, whatever a scale's defaults are
+    query_scales = 3, loss_scale = 0.1, warmup = 0, average = 0, -- as they were when the rates were found, whatever a scale's defaults are
   },
   rows = {
     { key = "nnunet", label = "nnU-Net", set = { head = "point_wise", bridge = "none" } },

@@ -9,7 +9,7 @@ return {
   title = "Hippocampus (MSD Task04)",
   seeds = 1,
   base = { data = "data/Task04_Hippocampus", batch = 2, steps = 1500, lr = 0.2, augment = "nnunet", mirror = "none",
-    widths = { 16, 32, 64, 128 }, loss_scale = 0.1, warmup = 0, average = 0 },
+    widths = { 16, 32, 64, 128 }, query_scales = 3, loss_scale = 0.1, warmup = 0, average = 0 },
   rows = {
     { key = "nnunet", label = "nnU-Net", set = { head = "point_wise", bridge = "none" } },
     { key = "maskmed", label = "MaskMed", set = { steps = 2000, lr = 0.3 } }, -- its head learns at a tenth of the rate

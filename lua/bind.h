@@ -30,6 +30,10 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
 bool experiment_read(const char *home, const char *file, int count, char **overrides,
                      PlanReader reader, json_t **document, Error *error);
 
+/* The configuration that a document asks for in the row of this key: its first cell's, which others
+ * have but for seed and fold. The document's own; NULL: it has no such row or is NULL. */
+const json_t *experiment_config(const json_t *document, const char *key);
+
 /* Whether experiments take this plan.json of a data set: its options' types and limits, as
  * experiment_read judges them. `where` begins the error. */
 bool experiment_takes(const char *home, const json_t *plan, const char *where, Error *error);

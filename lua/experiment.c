@@ -158,3 +158,15 @@ json_t *models_listed(const char *home, const char *path, Error *error) {
   lua_close(L);
   return models;
 }
+
+const json_t *experiment_config(const json_t *document, const char *key) {
+  const json_t *cell, *rows = json_object_get(document, "rows");
+  size_t i;
+  json_array_foreach(json_object_get(document, "cells"), i, cell) {
+    json_int_t position = json_integer_value(json_object_get(cell, "row"));
+    const json_t *row = json_array_get(rows, (size_t)position);
+    const char *found = json_string_value(json_object_get(row, "key"));
+    if (found && !strcmp(found, key)) return json_object_get(cell, "config");
+  }
+  return NULL;
+}

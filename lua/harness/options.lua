@@ -67,7 +67,7 @@ local rows = {
       .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
   { name = "average", type = "number", default = 0, quick = 0.98, small = 0.99, before = 0, min = 0, max = 0.999999,
-    doc = "decay, from update to update, of an average of the weights (0.98: over the last 50 or so), which is what is validated, "
+    doc = "decay of an exponential moving average (EMA) of the weights (0.98: over the last 50 updates or so), which is validated, "
       .. "evaluated, kept and predicted with in their place, while training goes on from the weights themselves; 0: none" },
   { name = "schedule", type = "choice", default = "poly", before = "poly", choices = choices.schedule.names,
     doc = "how the rate goes after the warm-up. " .. choices.schedule.doc },

@@ -6,22 +6,21 @@
 
 #include <string.h>
 
-/* Cases keep their sizes when a scale's change, so that what was measured stays comparable. The
- * nets of 32^3 are those of `quick` until its patch became 24^3. */
-#define AT_32    "patch=32,32,32", "widths=16,32,64,128"
-#define QUICK_32 AT_32, "key_grid=8,8,8"
+/* Cases keep their work when a scale's options change, so that what was measured stays comparable.
+ * The nets of 32^3 are those of `quick` until its patch became 24^3; no update keeps an average. */
+#define AT_32    "patch=32,32,32", "widths=16,32,64,128", "average=0"
+#define AT_64    "patch=64,64,64", "widths=32,64,128,256", "average=0"
+#define QUICK_32 AT_32, "key_grid=8,8,8", "query_scales=3"
 
 const StepCase step_cases[] = {
     {"unet-32", 11, {"head=point_wise", "bridge=none", AT_32}},
-    {"unet-64", 16, {"head=point_wise", "bridge=none", "patch=64,64,64", "widths=32,64,128,256"}},
+    {"unet-64", 16, {"head=point_wise", "bridge=none", AT_64}},
     {"unet-32:bf16", 11, {"head=point_wise", "bridge=none", AT_32, "dtype=bf16"}},
-    {"unet-64:bf16",
-     16,
-     {"head=point_wise", "bridge=none", "patch=64,64,64", "widths=32,64,128,256", "dtype=bf16"}},
+    {"unet-64:bf16", 16, {"head=point_wise", "bridge=none", AT_64, "dtype=bf16"}},
     {"maskmed-quick", 11, {QUICK_32}},
     {"maskmed-quick:bf16", 11, {QUICK_32, "dtype=bf16"}},
     {"maskmed-no-bridge", 11, {"bridge=none", QUICK_32}},
-    {"maskmed-small", 16, {"scale=small", "key_grid=6,6,6"}},
+    {"maskmed-small", 16, {"scale=small", "key_grid=6,6,6", "average=0"}},
     {"unet-paper", 16, {"scale=paper", "head=point_wise", "bridge=none"}},
     {"unet-paper:bf16", 16, {"scale=paper", "head=point_wise", "bridge=none", "dtype=bf16"}},
     {"maskmed-paper", 16, {"scale=paper"}},

@@ -56,18 +56,6 @@ static json_t *read_today(const char *home, const Result *r, const Stored *store
                                                                                       : NULL;
 }
 
-/* The configuration that it asks for in a row; NULL: it has none of this key. */
-static const json_t *config_today(const json_t *today, const char *key) {
-  const json_t *cell;
-  size_t i;
-  json_array_foreach(json_object_get(today, "cells"), i, cell) {
-    const json_t *row =
-        json_array_get(json_object_get(today, "rows"), (size_t)field_whole(cell, "row"));
-    if (!strcmp(field_text(row, "key"), key)) return json_object_get(cell, "config");
-  }
-  return NULL;
-}
-
 /* ---- differences ----------------------------------------------------------------------------- */
 
 static json_t *value_text(const json_t *value) {
@@ -126,7 +114,7 @@ bool defaults_judge(Store *store, const char *home, Result *r, Error *error) {
   for (int i = 0; i < rows.count && i < r->rows; i++) {
     json_t *config = json_loads(stored[i].config, 0, NULL);
     json_array_append_new(r->otherwise,
-                          compare(config, config_today(today, r->row[i].key), options));
+                          compare(config, experiment_config(today, r->row[i].key), options));
     json_decref(config);
   }
   json_decref(first);

@@ -12,6 +12,7 @@
 #include "src/report/plot.h"
 #include "src/report/self_test.h"
 #include "src/report/table.h"
+#include "src/report/written.h"
 #include "src/store/field.h"
 
 static void put_title(const ReportExperiment *e, FILE *out) {
@@ -204,21 +205,9 @@ static bool write_open(Report *report, Error *error) {
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-/* What print writes, as a text; malloced. */
-static char *captured(void (*print)(const Result *, const char *, FILE *), const Result *result,
-                      const char *word) {
-  char *content = NULL;
-  size_t bytes = 0;
-  FILE *memory = open_memstream(&content, &bytes);
-  CHECK(memory, "no memory for a text");
-  print(result, word, memory);
-  CHECK(fclose(memory) == 0 && content, "no memory for a text");
-  return content;
-}
-
 /* The line under the title: the second line of table_head. */
 static void put_head(const Result *result, FILE *out) {
-  char *head = captured(table_head, result, "\n"), *second = strchr(head, '\n');
+  char *head = table_text(table_head, result, "\n"), *second = strchr(head, '\n');
   fputs("<p class=\"faint\">", out);
   html_text(second ? second + 1 : head, out);
   fputs("</p>\n", out);
@@ -233,7 +222,7 @@ static void put_table(const Result *result, FILE *out) {
   sheet_free(&sheet);
   char *notes = result->plans
                     ? strdup(coverage_note)
-                    : captured(result->self_test ? self_test_notes : table_notes, result, "");
+                    : table_text(result->self_test ? self_test_notes : table_notes, result, "");
   CHECK(notes, "no memory for notes");
   html_lines(notes, out);
   free(notes);

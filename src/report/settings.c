@@ -104,18 +104,6 @@ static bool common(const Firsts *firsts, const char *name) {
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* The configuration that the experiment's file asks for in a row. */
-static const json_t *wanted_config(const json_t *wanted, const char *key) {
-  const json_t *cell;
-  size_t i;
-  json_array_foreach(json_object_get(wanted, "cells"), i, cell) {
-    const json_t *row =
-        json_array_get(json_object_get(wanted, "rows"), (size_t)field_whole(cell, "row"));
-    if (!strcmp(field_text(row, "key"), key)) return json_object_get(cell, "config");
-  }
-  return NULL;
-}
-
 /* key=value of what all rows were given otherwise than their file says. */
 static void put_overrides(const Report *report, const Firsts *firsts, const json_t *wanted,
                           FILE *out) {
@@ -126,7 +114,7 @@ static void put_overrides(const Report *report, const Firsts *firsts, const json
     const json_t *value = option(&firsts->item[0], name);
     bool other = value && common(firsts, name);
     for (int k = 0; k < firsts->count; k++) {
-      const json_t *asked = json_object_get(wanted_config(wanted, firsts->item[k].key), name);
+      const json_t *asked = json_object_get(experiment_config(wanted, firsts->item[k].key), name);
       other = other && asked && !option_same(asked, value);
     }
     if (other) put_option(name, value, out);
@@ -151,7 +139,7 @@ static const char *name_of(const char *path) {
  * it lies is no matter. The phantom makes itself. */
 static void put_data(const First *trial, const Result *result, const json_t *wanted, FILE *out) {
   const char *own = json_string_value(option(trial, "data_dir"));
-  const char *asked = field_text_if(wanted_config(wanted, trial->key), "data_dir");
+  const char *asked = field_text_if(experiment_config(wanted, trial->key), "data_dir");
   bool made = !strcmp(result->dataset, "phantom");
   if (!own || !own[0] || (asked[0] ? !strcmp(name_of(own), name_of(asked)) : made)) return;
   const json_t *found = option(trial, "data_path");

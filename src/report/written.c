@@ -14,8 +14,7 @@ static void print_tex(const Result *result, const Sheet *sheet, Notes *notes, FI
   sheet_tex(sheet, true, out);
 }
 
-/* What print writes of a result with its second argument, to be freed. */
-static char *printed(Notes *print, const Result *result, const char *argument) {
+char *table_text(Notes *print, const Result *result, const char *argument) {
   char *text = NULL;
   size_t bytes = 0;
   FILE *memory = open_memstream(&text, &bytes);
@@ -32,7 +31,7 @@ static void put_markdown(const char *before, const char *line, const char *after
 }
 
 static void print_markdown(const Result *result, const Sheet *sheet, Notes *notes, FILE *out) {
-  char *head = printed(table_head, result, "\n"), *list = printed(notes, result, "");
+  char *head = table_text(table_head, result, "\n"), *list = table_text(notes, result, "");
   put_markdown("**", strtok(head, "\n"), "**  \n", out);
   put_markdown("", strtok(NULL, "\n"), "\n\n", out);
   sheet_markdown(sheet, true, out);

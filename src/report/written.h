@@ -10,6 +10,9 @@
 /* One note a line after `mark`. */
 typedef void Notes(const Result *result, const char *mark, FILE *out);
 
+/* What print writes of a result with its second argument; malloced. */
+char *table_text(Notes *print, const Result *result, const char *argument);
+
 /* format: tex or md. */
 void table_written(const Result *result, const Sheet *sheet, Notes *notes, const char *format,
                    FILE *out);
