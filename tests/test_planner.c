@@ -1,4 +1,5 @@
-/* Plans against those that nnU-Net is documented to make for AMOS22-CT and BTCV. */
+/* Plans against those that nnU-Net is documented to make for AMOS22-CT and BTCV, and those that its
+ * planners do make of data sets' fingerprints. */
 #include "src/data/plan/plan_file.h"
 #include "src/data/prepare/preprocess.h"
 #include "src/data/sets/json_text.h"
@@ -29,8 +30,9 @@ static Fingerprint fingerprint_of(const double *z, int cases, double target, dou
 static Planned planned_of(const Fingerprint *f, int classes) {
   Planned planned;
   Error error = {0};
-  NnunetBudget budget = {classes};
-  if (!plan_data(f, nnunet_cost, &budget, false, &planned, &error)) fail_msg("%s", error.text);
+  NnunetBudget budget = {planners, classes};
+  if (!plan_data(f, planners, nnunet_cost, &budget, false, &planned, &error))
+    fail_msg("%s", error.text);
   return planned;
 }
 
@@ -132,11 +134,11 @@ static void an_exact_budget_is_kept(void **state) {
   Fingerprint f = fingerprint_of(z, 400, 1, 1, 64, 64);
   Planned planned;
   Error error = {0};
-  assert_true(plan_data(&f, voxel_cost, NULL, true, &planned, &error));
+  assert_true(plan_data(&f, planners, voxel_cost, NULL, true, &planned, &error));
   assert_int_equal(planned.fullres.batch, 11); /* 11.4 patches of 64^3 */
   for (int i = 0; i < 400; i++)
     for (int axis = 0; axis < 3; axis++) f.dim[i][axis] = 500;
-  assert_true(plan_data(&f, voxel_cost, NULL, true, &planned, &error));
+  assert_true(plan_data(&f, planners, voxel_cost, NULL, true, &planned, &error));
   double share;
   voxel_cost(NULL, &planned.fullres.topology, planned.fullres.batch, &share, &error);
   assert_true(share <= 1 && share > 0.7);
@@ -154,7 +156,7 @@ static void an_impossible_budget_is_an_error(void **state) {
   Fingerprint f = fingerprint_of(amos_z, 11, 2, 0.688, 235, 582);
   Planned planned;
   Error error = {0};
-  assert_false(plan_data(&f, never, NULL, true, &planned, &error));
+  assert_false(plan_data(&f, planners, never, NULL, true, &planned, &error));
   assert_non_null(strstr(error.text, "fits into the budget"));
   fingerprint_free(&f);
 }
@@ -179,7 +181,7 @@ static void files_read_back(void **state) {
   char *channel[] = {"CT"};
   Dataset dataset = {.name = "amos", .labels = 15, .channels = 1, .channel_name = channel};
   Planned planned = planned_of(&f, 15);
-  json_t *plan = plan_file_json(&dataset, &f, &planned, "test"), *back;
+  json_t *plan = plan_file_json(&dataset, &f, &planned, planners, "test"), *back;
   assert_true(json_text_write(plan, scratch_path(&scratch, "plan.json"), &error));
   assert_true(plan_file_load(scratch.dir, &back, &error));
   assert_true(json_equal(plan, back));
@@ -207,12 +209,125 @@ static void cropping_decides_over_the_mask(void **state) {
   for (int k = 0; k < 4; k++) {
     f.relative = k & 1 ? 0.7 : 0.8;
     Dataset dataset = {.name = "a", .labels = 4, .channels = 1, .channel_name = &names[k >> 1]};
-    json_t *plan = plan_file_json(&dataset, &f, &planned, "test");
+    json_t *plan = plan_file_json(&dataset, &f, &planned, planners, "test");
     const json_t *preprocessing = json_object_get(plan, "preprocessing");
     assert_int_equal(json_is_true(json_object_get(preprocessing, "nonzero_mask")), k == 1);
     json_decref(plan);
   }
   fingerprint_free(&f);
+}
+
+/* ---- tests/fixtures/nnunet_plans.json: nnunetv2 2.8.1's planners --------------------------------
+ * A row: data set, cases, shape, spacing, classes, planner, configuration, transpose_forward,
+ * patch, batch, spacing, strides, kernels, widths, blocks, decoder's convolutions, batch Dice. */
+
+enum { CASES = 1, SHAPE, MM, CLASSES, PLANNER, CONFIGURATION, TURN, PATCH, BATCH, SPACING };
+
+static double number(const json_t *list, size_t i) {
+  return json_number_value(json_array_get(list, i));
+}
+
+/* list: by planned axis, without the first in 2D; value: by data axis. */
+static bool same(const json_t *list, const json_t *turn, const double value[3], double missing) {
+  size_t gone = 3 - json_array_size(list);
+  bool good = !gone || value[(int)number(turn, 0)] == missing;
+  for (size_t axis = gone; axis < 3; axis++)
+    good &= fabs(value[(int)number(turn, axis)] - number(list, axis - gone)) < 1e-9;
+  return good;
+}
+
+static bool same_ints(const json_t *list, const json_t *turn, const int value[3]) {
+  return same(list, turn, (double[3]){value[0], value[1], value[2]}, 1);
+}
+
+static bool same_stages(const json_t *list, const json_t *turn, const int (*value)[3]) {
+  bool good = true;
+  for (size_t i = 0; i < json_array_size(list); i++)
+    good &= same_ints(json_array_get(list, i), turn, value[i]);
+  return good;
+}
+
+static bool same_numbers(const json_t *wanted, const json_t *found) {
+  return !found || json_equal(wanted, found);
+}
+
+static Planned planned_by(const json_t *row, const Planner *planner) {
+  Fingerprint f = {.cases = (int)number(row, CASES), .relative = 1, .channels = 1};
+  f.mm = calloc((size_t)f.cases, sizeof *f.mm);
+  f.dim = calloc((size_t)f.cases, sizeof *f.dim);
+  for (int i = 0; i < f.cases; i++)
+    for (size_t axis = 0; axis < 3; axis++) {
+      f.mm[i][axis] = number(json_array_get(row, MM), axis);
+      f.dim[i][axis] = (int)number(json_array_get(row, SHAPE), axis);
+    }
+  NnunetBudget budget = {planner, (int)number(row, CLASSES)};
+  Planned planned;
+  Error error = {""};
+  if (!plan_data(&f, planner, nnunet_cost, &budget, false, &planned, &error))
+    fail_msg("%s", error.text);
+  fingerprint_free(&f);
+  return planned;
+}
+
+/* The configuration of this name, NULL where there is none. */
+static const Configuration *configuration_of(const Planned *p, const char *name) {
+  bool flat = p->fullres.topology.flat;
+  if (!strcmp(name, "3d_lowres")) return p->has_lowres ? &p->lowres : NULL;
+  if (!strcmp(name, "2d") && !flat) return p->has_slices ? &p->slices : NULL;
+  return flat == !strcmp(name, "2d") ? &p->fullres : NULL;
+}
+
+static int configurations(const Planned *p) {
+  return 1 + p->has_lowres + p->has_slices;
+}
+
+/* What plan.json says of the network. */
+static bool same_network(const json_t *row, const Planner *planner, const Planned *p) {
+  char *channel[] = {"CT"};
+  Dataset dataset = {.name = "a", .labels = 2, .channels = 1, .channel_name = channel};
+  Fingerprint f = {.cases = 1};
+  json_t *plan = plan_file_json(&dataset, &f, p, planner, "test"), *of = plan;
+  const char *name = json_string_value(json_array_get(row, CONFIGURATION));
+  if (!strcmp(name, "3d_lowres")) of = json_object_get(plan, "lowres");
+  if (!strcmp(name, "2d") && !p->fullres.topology.flat) of = json_object_get(plan, "2d");
+  bool good =
+      same_numbers(json_array_get(row, SPACING + 3), json_object_get(of, "widths")) &&
+      same_numbers(json_array_get(row, SPACING + 4), json_object_get(of, "encoder_blocks")) &&
+      json_equal(json_array_get(row, SPACING + 6), json_object_get(of, "batch_dice")) &&
+      planner->residual == (json_object_get(of, "encoder") != NULL);
+  json_decref(plan);
+  return good;
+}
+
+static void as_nnunet_plans(void **state) {
+  (void)state;
+  Error error = {""};
+  json_t *rows = json_file_load("tests/fixtures/nnunet_plans.json", 0, &error), *row;
+  assert_non_null(rows);
+  size_t i;
+  int found = 0, wrong = 0;
+  json_array_foreach(rows, i, row) {
+    const Planner *planner = planner_named(json_string_value(json_array_get(row, PLANNER)));
+    Planned p = planned_by(row, planner);
+    const json_t *turn = json_array_get(row, TURN);
+    const Configuration *c =
+        configuration_of(&p, json_string_value(json_array_get(row, CONFIGURATION)));
+    const Topology *t = c ? &c->topology : NULL;
+    bool good = c && t->stages == (int)json_array_size(json_array_get(row, SPACING + 1)) &&
+                same_ints(json_array_get(row, PATCH), turn, t->patch) &&
+                c->batch == (int)number(row, BATCH) &&
+                same(json_array_get(row, SPACING), turn, c->mm, FLAT_MM) &&
+                same_stages(json_array_get(row, SPACING + 1), turn, t->stride) &&
+                same_stages(json_array_get(row, SPACING + 2), turn, t->kernel) &&
+                same_network(row, planner, &p);
+    if (!good) print_error("row %zu: %s\n", i, json_dumps(row, JSON_COMPACT)), wrong++;
+    if (!strcmp(json_string_value(json_array_get(row, CONFIGURATION)), "2d"))
+      found -= configurations(&p); /* each data set and planner has one */
+    found++;
+  }
+  json_decref(rows);
+  assert_int_equal(wrong, 0);
+  assert_int_equal(found, 0); /* nor did we find one that nnU-Net has not */
 }
 
 int main(void) {
@@ -221,6 +336,7 @@ int main(void) {
       cmocka_unit_test(axes_may_stand_anywhere), cmocka_unit_test(small_cases_raise_the_batch),
       cmocka_unit_test(an_exact_budget_is_kept), cmocka_unit_test(an_impossible_budget_is_an_error),
       cmocka_unit_test(files_read_back),         cmocka_unit_test(cropping_decides_over_the_mask),
+      cmocka_unit_test(as_nnunet_plans),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

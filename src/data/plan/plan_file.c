@@ -22,7 +22,15 @@ static json_t *stages(const int (*value)[3], int count) {
   return list;
 }
 
-static void configuration_set(json_t *json, const Configuration *c) {
+/* What names the encoder: nothing where it is the one that there always was. */
+static void encoder_set(json_t *json, int count) {
+  json_t *blocks = json_array();
+  for (int i = 0; i < count; i++) json_array_append_new(blocks, json_integer(planner_blocks(i)));
+  json_object_set_new(json, "encoder", json_string("residual"));
+  json_object_set_new(json, "encoder_blocks", blocks);
+}
+
+static void configuration_set(json_t *json, const Planner *planner, const Configuration *c) {
   const Topology *t = &c->topology;
   json_t *widths = json_array();
   for (int i = 0; i < t->stages; i++) json_array_append_new(widths, json_integer(t->width[i]));
@@ -32,6 +40,7 @@ static void configuration_set(json_t *json, const Configuration *c) {
   json_object_set_new(json, "strides", stages(t->stride, t->stages));
   json_object_set_new(json, "kernels", stages(t->kernel, t->stages));
   json_object_set_new(json, "widths", widths);
+  if (planner->residual) encoder_set(json, t->stages);
   json_object_set_new(json, "key_grid", ints(c->key_grid));
   json_object_set_new(json, "batch_dice", json_boolean(c->batch_dice));
 }
@@ -58,19 +67,25 @@ static json_t *preprocessing_json(const Dataset *dataset, const Fingerprint *f,
                    "nonzero_mask", any_zscore && f->relative < 0.75, "channels", channels);
 }
 
+/* A configuration that is told beside the one that trains. */
+static json_t *beside(bool is, const Planner *planner, const Configuration *c) {
+  if (!is) return json_null();
+  json_t *json = json_pack("{s:o}", "spacing_mm", reals(c->mm));
+  configuration_set(json, planner, c);
+  return json;
+}
+
 json_t *plan_file_json(const Dataset *dataset, const Fingerprint *f, const Planned *planned,
-                       const char *budget) {
-  json_t *root = json_pack("{s:i, s:s, s:i, s:i, s:i, s:s, s:o}", "schema", 1, "dataset",
+                       const Planner *planner, const char *budget) {
+  const Configuration *full = &planned->fullres;
+  json_t *root = json_pack("{s:i, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:o}", "schema", 1, "dataset",
                            dataset->name, "cases", f->cases, "turned_cases", f->turned,
-                           "unoriented_cases", f->unoriented, "budget", budget, "preprocessing",
-                           preprocessing_json(dataset, f, planned->fullres.mm));
-  configuration_set(root, &planned->fullres);
-  json_t *lowres = planned->has_lowres ? json_object() : json_null();
-  if (planned->has_lowres) {
-    json_object_set_new(lowres, "spacing_mm", reals(planned->lowres.mm));
-    configuration_set(lowres, &planned->lowres);
-  }
-  json_object_set_new(root, "lowres", lowres);
+                           "unoriented_cases", f->unoriented, "planner", planner->name, "budget",
+                           budget, "configuration", full->topology.flat ? "2d" : "3d_fullres",
+                           "preprocessing", preprocessing_json(dataset, f, full->mm));
+  configuration_set(root, planner, full);
+  json_object_set_new(root, "lowres", beside(planned->has_lowres, planner, &planned->lowres));
+  json_object_set_new(root, "2d", beside(planned->has_slices, planner, &planned->slices));
   return root;
 }
 
@@ -123,12 +138,17 @@ void plan_file_print(const json_t *plan, FILE *out) {
             unoriented);
   list_print("spacing mm", json_object_get(preprocessing, "spacing_mm"), out);
   list_print("median shape", json_object_get(plan, "median_shape"), out);
+  const char *configuration = json_string_value(json_object_get(plan, "configuration"));
+  if (configuration && !strcmp(configuration, "2d"))
+    fprintf(out, "%-14s2d: images of one slice\n", "configuration");
   list_print("patch", json_object_get(plan, "patch"), out);
   fprintf(out, "%-14s%lld (budget: %s)\n", "batch",
           (long long)json_integer_value(json_object_get(plan, "batch")),
           json_string_value(json_object_get(plan, "budget")));
   list_print("strides", json_object_get(plan, "strides"), out);
   list_print("kernels", json_object_get(plan, "kernels"), out);
+  const json_t *blocks = json_object_get(plan, "encoder_blocks");
+  if (blocks) list_print("blocks", blocks, out);
   size_t i;
   json_t *channel;
   json_array_foreach(json_object_get(preprocessing, "channels"), i, channel) {

@@ -10,7 +10,7 @@
 
 /* budget: how it is to be named in the file. */
 json_t *plan_file_json(const Dataset *dataset, const Fingerprint *fingerprint,
-                       const Planned *planned, const char *budget);
+                       const Planned *planned, const Planner *planner, const char *budget);
 /* The plan as a table of a dozen lines. */
 void plan_file_print(const json_t *plan, FILE *out);
 /* The plan of a data set wherever derived.h says it is; NULL without one. */

@@ -70,12 +70,13 @@ static int up_to(double size, int divisor) {
   return (int)ceil(size / divisor) * divisor;
 }
 
-/* The topology of this patch, which grows to a multiple of its divisor. */
-static void topology_find(const double mm[3], const double patch[3], Topology *t) {
+/* The topology of this patch, which grows to a multiple of its divisor. flat: the first axis has
+ * one voxel and infinite spacing, so that it is never halved, and no kernel reaches along it. */
+static void topology_find(const double mm[3], const double patch[3], bool flat, Topology *t) {
   double now_mm[3], size[3];
   memcpy(now_mm, mm, sizeof now_mm);
   memcpy(size, patch, sizeof size);
-  *t = (Topology){.stages = 1, .divisor = {1, 1, 1}};
+  *t = (Topology){.stages = 1, .divisor = {1, 1, 1}, .flat = flat};
   for (int axis = 0; axis < 3; axis++) t->stride[0][axis] = t->kernel[0][axis] = 1;
   bool pool[3];
   while (t->stages < STAGES_MAX && pooled_axes(now_mm, size, pool)) {
@@ -92,29 +93,11 @@ static void topology_find(const double mm[3], const double patch[3], Topology *t
     }
   }
   for (int axis = 0; axis < 3; axis++) {
-    t->kernel[t->stages - 1][axis] = 3;
+    t->kernel[t->stages - 1][axis] = flat && axis == 0 ? 1 : 3;
     t->patch[axis] = up_to(patch[axis], t->divisor[axis]);
   }
-  for (int i = 0; i < t->stages; i++) t->width[i] = i > 4 || 32 << i > 320 ? 320 : 32 << i;
-}
-
-/* ---- cost ------------------------------------------------------------------------------------ */
-
-bool nnunet_cost(void *budget, const Topology *t, int batch, double *share, Error *error) {
-  (void)error;
-  const NnunetBudget *b = budget;
-  double voxels[STAGES_MAX], values = 0;
-  int dim[3] = {t->patch[0], t->patch[1], t->patch[2]};
-  for (int i = 0; i < t->stages; i++) {
-    for (int axis = 0; axis < 3; axis++) dim[axis] /= t->stride[i][axis];
-    voxels[i] = (double)dim[0] * dim[1] * dim[2];
-    values += 2 * t->width[i] * voxels[i]; /* encoder */
-    if (i < t->stages - 1)
-      values += (2 + 1) * t->width[i] * voxels[i]; /* decoder and its upsampling */
-  }
-  values += b->classes * voxels[0];
-  *share = values / 560e6 * batch / 2;
-  return true;
+  int most = flat ? 512 : 320;
+  for (int i = 0; i < t->stages; i++) t->width[i] = i > 4 || 32 << i > most ? most : 32 << i;
 }
 
 static double volume_of(const double dim[3]) {
@@ -126,6 +109,9 @@ static double volume_of(const double dim[3]) {
 /* Plans in the order `turn` of the axes (coarsest first), as nnU-Net does. */
 typedef struct Search {
   int turn[3]; /* planned axis a is data axis turn[a] */
+  bool flat;   /* the first is left out */
+  int batch;   /* that has to fit */
+  double covered;
   PlanCost cost;
   void *user;
   bool exact;
@@ -150,6 +136,7 @@ static bool share_of(const Search *search, const Topology *t, int batch, double 
 
 /* The axis that is largest against the median case loses one step. */
 static bool patch_shrink(const double mm[3], const double median[3], Topology *t, Error *error) {
+  bool flat = t->flat;
   int worst = 0;
   for (int axis = 1; axis < 3; axis++)
     if (t->patch[axis] / median[axis] >= t->patch[worst] / median[worst]) worst = axis;
@@ -158,9 +145,9 @@ static bool patch_shrink(const double mm[3], const double median[3], Topology *t
   Topology step;
   smaller[worst] -= t->divisor[worst];
   if (smaller[worst] >= EDGE_MIN) {
-    topology_find(mm, smaller, &step);
+    topology_find(mm, smaller, flat, &step);
     smaller[worst] = t->patch[worst] - step.divisor[worst]; /* less where that is divisor enough */
-    topology_find(mm, smaller, t);
+    topology_find(mm, smaller, flat, t);
     if (t->stages > 1) return true;
   }
   return fail(error, "not even a patch of %dx%dx%d fits into the budget", before[0], before[1],
@@ -170,11 +157,11 @@ static bool patch_shrink(const double mm[3], const double median[3], Topology *t
 static bool batch_find(const Search *search, const Topology *t, double dataset_voxels, double share,
                        int *batch, Error *error) {
   double patch = (double)t->patch[0] * t->patch[1] * t->patch[2];
-  int most = (int)rint(dataset_voxels * 0.05 / patch);
+  double most = rint(dataset_voxels * search->covered / patch);
   *batch = 2;
   if (!search->exact) {
-    double wanted = rint(2 / share);
-    *batch = wanted < most ? (int)wanted : most;
+    double wanted = rint(search->batch / share);
+    *batch = (int)fmin(wanted, most);
     if (*batch < 2) *batch = 2;
     return true;
   }
@@ -195,22 +182,28 @@ static void key_grid_find(const Topology *t, int grid[3]) {
   }
 }
 
+/* The first patch: the aspect of 1 / mm, at most the median case. */
+static void patch_start(const Search *search, const double mm[3], const double median[3],
+                        double patch[3]) {
+  double edge = search->flat ? 2048 * sqrt(mm[1] * mm[2]) : 256 * cbrt(volume_of(mm));
+  for (int axis = 0; axis < 3; axis++) patch[axis] = fmin(rint(edge / mm[axis]), median[axis]);
+  if (search->flat) patch[0] = 1;
+}
+
 /* configuration: mm and median_dim in, the rest out; both in the data's order of axes. */
 static bool configuration_plan(const Search *search, double dataset_voxels, Configuration *c,
                                Error *error) {
-  double mm[3], median[3], start[3], volume = 1;
-  for (int axis = 0; axis < 3; axis++) {
-    mm[axis] = c->mm[search->turn[axis]], median[axis] = c->median_dim[search->turn[axis]];
-    volume *= mm[axis];
-  }
+  double mm[3], median[3], start[3];
   for (int axis = 0; axis < 3; axis++)
-    start[axis] = fmin(rint(256 * cbrt(volume) / mm[axis]), median[axis]);
+    mm[axis] = c->mm[search->turn[axis]], median[axis] = c->median_dim[search->turn[axis]];
+  if (search->flat) mm[0] = median[0] = HUGE_VAL;
+  patch_start(search, mm, median, start);
   Topology t;
-  topology_find(mm, start, &t);
+  topology_find(mm, start, search->flat, &t);
   double share;
-  if (!share_of(search, &t, 2, &share, error)) return false;
+  if (!share_of(search, &t, search->batch, &share, error)) return false;
   while (share > 1)
-    if (!patch_shrink(mm, median, &t, error) || !share_of(search, &t, 2, &share, error))
+    if (!patch_shrink(mm, median, &t, error) || !share_of(search, &t, search->batch, &share, error))
       return false;
   c->topology = turned_back(search, &t);
   key_grid_find(&c->topology, c->key_grid);
@@ -261,17 +254,46 @@ static bool two_stages(const Configuration *c, Error *error) {
       dim[0], dim[1], dim[2], c->mm[0], c->mm[1], c->mm[2], 2 * EDGE_MIN, 3 * EDGE_MIN);
 }
 
-bool plan_data(const Fingerprint *f, PlanCost cost, void *user, bool exact, Planned *planned,
-               Error *error) {
+/* Images of one voxel along an axis: that axis; volumes: -1. */
+static int flat_axis(const Fingerprint *f, int worst) {
+  if (dim_median(f, worst, NULL) == 1) return worst;
+  for (int axis = 0; axis < 3; axis++)
+    if (dim_median(f, axis, NULL) == 1) return axis;
+  return -1;
+}
+
+/* nnU-Net's 2d configuration of volumes; where none is found, there is none. */
+static void slices_plan(const Search *search, double dataset_voxels, Planned *p) {
+  Error none = {""};
+  p->slices.median_dim[search->turn[0]] = 1;
+  p->slices.mm[search->turn[0]] = FLAT_MM;
+  p->has_slices = configuration_plan(search, dataset_voxels, &p->slices, &none) &&
+                  p->slices.topology.stages > 1;
+  p->slices.batch_dice = true;
+}
+
+bool plan_data(const Fingerprint *f, const Planner *planner, PlanCost cost, void *user, bool exact,
+               Planned *planned, Error *error) {
   *planned = (Planned){0};
   Configuration *full = &planned->fullres;
   target_spacing(f, full->mm);
   for (int axis = 0; axis < 3; axis++) full->median_dim[axis] = dim_median(f, axis, full->mm);
-  int first = coarsest(full->mm);
+  int flat = flat_axis(f, coarsest(full->mm)), first = flat < 0 ? coarsest(full->mm) : flat;
+  if (flat >= 0) full->mm[flat] = FLAT_MM, full->median_dim[flat] = 1;
   Search search = {.turn = {first, first == 0 ? 1 : 0, first == 2 ? 1 : 2},
+                   .flat = flat >= 0,
+                   .batch = flat >= 0 && !exact ? planner->batch_2d : 2,
+                   .covered = planner->covered,
                    .cost = cost,
                    .user = user,
                    .exact = exact};
-  return configuration_plan(&search, volume_of(full->median_dim) * f->cases, full, error) &&
-         two_stages(full, error) && lowres_plan(&search, f->cases, planned, error);
+  double voxels = volume_of(full->median_dim) * f->cases;
+  planned->slices = *full;
+  if (!configuration_plan(&search, voxels, full, error) || !two_stages(full, error)) return false;
+  full->batch_dice = search.flat;
+  if (search.flat) return true;
+  if (!lowres_plan(&search, f->cases, planned, error)) return false;
+  search.flat = true, search.batch = planner->batch_2d;
+  if (!exact) slices_plan(&search, voxels, planned);
+  return true;
 }

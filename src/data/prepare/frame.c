@@ -96,8 +96,9 @@ void frame_crop(Frame *frame, const Image *image) {
 }
 
 void frame_resample(Frame *frame, const double mm[3]) {
-  resample_dim(frame->box_dim, frame->box_mm, mm, frame->dim);
-  memcpy(frame->mm, mm, sizeof frame->mm);
+  for (int axis = 0; axis < 3; axis++)
+    frame->mm[axis] = mm[axis] == FLAT_MM ? frame->box_mm[axis] : mm[axis];
+  resample_dim(frame->box_dim, frame->box_mm, frame->mm, frame->dim);
 }
 
 int64_t frame_walk(const Frame *frame, int64_t step[3]) {

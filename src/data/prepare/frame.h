@@ -30,7 +30,9 @@ Frame frame_identity(const Grid *file);
 /* The frame's box becomes the smallest that holds every voxel of the image (as in the file) with
  * any channel that is not 0; without one it stays whole, as nnU-Net's does. */
 void frame_crop(Frame *frame, const Image *image);
-/* The prepared size at this spacing. */
+/* nnU-Net's spacing of the axis that 2D images lack: planned so, it is not resampled. */
+#define FLAT_MM 999.
+/* The prepared size at this spacing; an axis of FLAT_MM keeps its own. */
 void frame_resample(Frame *frame, const double mm[3]);
 
 /* The box out of an array as it is in the file; elements of `bytes` bytes a voxel. */
