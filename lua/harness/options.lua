@@ -41,10 +41,10 @@ local rows = {
   { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 24, 24, 24 }, small = { 48, 48, 48 }, length = 3,
     min = 1, max = 4096, doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
-  { name = "steps", type = "int", default = 250000, quick = 600, small = 4000, min = 1, max = 100000000, doc = "training steps" },
+  { name = "steps", type = "int", default = 250000, quick = 660, small = 4000, min = 1, max = 100000000, doc = "training steps" },
   { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer.names,
     doc = choices.optimizer.doc },
-  { name = "lr", type = "number", default = 1e-3, quick = 0.3, small = 0.02, min = 0, max = 100, words = { "tuned" },
+  { name = "lr", type = "number", default = 1e-3, quick = 0.15, small = 0.02, min = 0, max = 100, words = { "tuned" },
     default_with = { optimizer = "sgd" }, doc = "learning rate, of which warmup and schedule make each step's; tuned: each "
       .. "row's own, the best of lr_tries on an inner split of its training cases (docs/statistics.md)" },
   { name = "lr_tries", type = "numbers", default = {}, ascending = true, most = 20, min = 1e-9, max = 100, with = { lr = "tuned" },
