@@ -18,9 +18,9 @@ say      = @echo '  $(count)$(if $(filter %.o,$@),CC,LD) $@'
 count    = $(if $(filter $@,$(MISSING)),$(eval BEGUN += x)[$(words $(BEGUN))/$(words $(MISSING))] )
 JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
-PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd
+PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd libpng libjpeg
 DEPS          := gcc make pkg-config git liblua5.4-dev libsqlite3-dev libnifti2-dev libdnnl-dev libjansson-dev \
-                 libxxhash-dev zlib1g-dev libzstd-dev gnuplot-nox
+                 libxxhash-dev zlib1g-dev libzstd-dev libpng-dev libjpeg-dev gnuplot-nox
 DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind qemu-user clang-format lua-check \
                  python3-torch python3-scipy python3-nibabel
 

@@ -1,7 +1,7 @@
 /* One file's voxels on another's grid, and what a data set's headers say. */
 #define XXH_INLINE_ALL
-#include "src/data/nifti/placement.h"
 #include "src/data/sets/dataset_geometry.h"
+#include "src/data/volumes/placement.h"
 #include "tests/scratch.h"
 
 #include <math.h>

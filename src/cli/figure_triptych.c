@@ -2,7 +2,7 @@
  * slices across D, H and W. */
 #include "src/cli/figures.h"
 #include "src/data/metrics/score.h"
-#include "src/data/nifti/volume.h"
+#include "src/data/volumes/volume.h"
 #include "src/report/picture.h"
 #include "src/report/report.h"
 #include "src/train/config.h"

@@ -125,9 +125,9 @@ void environment_binary(char hex[17]) {
 
 /* The file name carries the version: libdnnl.so.2.6. */
 static int add_library(struct dl_phdr_info *information, size_t size, void *user) {
-  static const char *const chosen[] = {"liblua5.4",  "libnifti2", "libdnnl",   "libopenblas",
-                                       "libjansson", "libxxhash", "libz",      "libzstd",
-                                       "libgomp",    "libc",      "libcudart", "libcudnn"};
+  static const char *const chosen[] = {
+      "liblua5.4", "libnifti2", "libdnnl", "libopenblas", "libjansson", "libxxhash", "libz",
+      "libzstd",   "libpng16",  "libjpeg", "libgomp",     "libc",       "libcudart", "libcudnn"};
   (void)size;
   char real[PATH_MAX];
   if (!information->dlpi_name[0] || !realpath(information->dlpi_name, real)) return 0;

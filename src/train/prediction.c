@@ -2,11 +2,11 @@
 #include "src/train/prediction.h"
 #include "base/clock.h"
 #include "src/data/batches/augment.h"
-#include "src/data/nifti/nifti_name.h"
 #include "src/data/predict/new_images.h"
 #include "src/data/predict/restore.h"
 #include "src/data/predict/sliding_window.h"
 #include "src/data/sets/dataset_geometry.h"
+#include "src/data/volumes/volume_name.h"
 #include "src/train/config.h"
 
 #include <errno.h>
@@ -114,8 +114,8 @@ static bool folder_make(const char *path, Error *error) {
 
 /* Where the label maps go: OUT, or the folder that OUT, a file, lies in. */
 static bool place(Predicting *p, Error *error) {
-  const char *out = p->options->out, *name = nifti_base(out);
-  bool file = nifti_stem(name) && !is_folder(out);
+  const char *out = p->options->out, *name = volume_base(out);
+  bool file = volume_stem(name) && !is_folder(out);
   if (file && p->images.cases > 1)
     return fail(error, "%s is one file, but %s holds %d images: give a folder", out, p->options->in,
                 p->images.cases);
@@ -131,20 +131,21 @@ static bool place(Predicting *p, Error *error) {
   return good;
 }
 
-/* "OUT/CASE.nii.gz", to be freed. */
-static char *path_for(const Predicting *p, const char *name, const char *deeper) {
+/* "OUT/CASE.nii.gz", or as pictures' label maps end; to be freed. */
+static char *path_for(const Predicting *p, const Case *item, bool maps) {
   char *path = NULL;
-  const char *out = p->options->out;
-  bool file = nifti_stem(nifti_base(out)) && !is_folder(out);
-  int length = file && !deeper[0] ? asprintf(&path, "%s", out)
-                                  : asprintf(&path, "%s/%s%s.nii.gz", p->folder, deeper, name);
+  const char *out = p->options->out, *deeper = maps ? "probabilities/" : "";
+  const char *ending = maps ? ".nii.gz" : label_ending(item->image[0]);
+  bool file = volume_stem(volume_base(out)) && !is_folder(out);
+  int length = file && !maps ? asprintf(&path, "%s", out)
+                             : asprintf(&path, "%s/%s%s%s", p->folder, deeper, item->name, ending);
   if (length < 0) abort();
   return path;
 }
 
 static bool write_maps(const Predicting *p, const Case *item, const LabelMap *label,
                        const Image *probability, Error *error) {
-  char *path = path_for(p, item->name, ""), *maps = path_for(p, item->name, "probabilities/");
+  char *path = path_for(p, item, false), *maps = path_for(p, item, true);
   bool good = (!probability->data || image_write(probability, VOXEL_F32, maps, error)) &&
               label_write(label, path, error);
   free(path);
@@ -178,7 +179,7 @@ static bool one_image(Predicting *p, const Case *item, Error *error) {
 static void each_image(Predicting *p, PredictionOutcome *outcome) {
   for (int i = 0; i < p->images.cases; i++) {
     const Case *item = &p->images.item[i];
-    char *path = path_for(p, item->name, "");
+    char *path = path_for(p, item, false);
     bool there = !p->options->overwrite && access(path, F_OK) == 0;
     Error error = {""};
     double start = seconds_now();
@@ -198,6 +199,13 @@ static void each_image(Predicting *p, PredictionOutcome *outcome) {
               seconds_now() - start);
     free(path);
   }
+}
+
+/* Nobody expects pictures to lie in some way. */
+static bool all_pictures(const NewImages *images) {
+  for (int i = 0; i < images->cases; i++)
+    if (!is_picture(images->item[i].image[0])) return false;
+  return true;
 }
 
 static bool begin(Predicting *p, const json_t *config, Error *error) {
@@ -227,7 +235,8 @@ bool prediction_run(const json_t *config, const PredictionOptions *options,
     if (!options->quiet)
       geometry_tell(p.images.item, p.images.cases, p.recipe.planned ? "" : p.recipe.stored, stderr);
     const Preprocessing *prepared = &p.recipe.preprocessing;
-    if (!options->quiet && p.recipe.planned && !strcmp(prepared->orientation, ORIENTATION_ANY))
+    if (!options->quiet && p.recipe.planned && !all_pictures(&p.images) &&
+        !strcmp(prepared->orientation, ORIENTATION_ANY))
       fputs("harness: the training images had no orientation in their headers: whatever these say, "
             "they are taken as they are stored\n",
             stderr);

@@ -42,7 +42,7 @@ bool inference_run(Plan *plan, const Model *model, const Image *prepared, const 
 
 typedef struct PredictionOptions {
   const char *in;     /* file or folder, see new_images.h */
-  const char *out;    /* file (.nii, .nii.gz; one image only) or folder */
+  const char *out;    /* file (one image only) or folder, where pictures' are .png */
   bool probabilities; /* also OUT/probabilities/CASE.nii.gz: 4D, the classes last, float32 */
   bool overwrite;     /* else what is there stays */
   bool postprocess;   /* as the trial's validation chose */

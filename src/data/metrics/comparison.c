@@ -1,10 +1,10 @@
 #define _GNU_SOURCE
 #include "src/data/metrics/comparison.h"
 #include "base/clock.h"
-#include "src/data/nifti/nifti_name.h"
-#include "src/data/nifti/placement.h"
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/dataset_json.h"
+#include "src/data/volumes/placement.h"
+#include "src/data/volumes/volume_name.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -22,32 +22,32 @@ static void case_add(Comparison *c, const char *name, size_t length, char *refer
       .name = strndup(name, length), .reference = reference, .prediction = prediction};
 }
 
-/* NAME.nii.gz or NAME.nii in the folder, to be freed; NULL: neither. */
+/* NAME with an ending that is read, in the folder; to be freed, NULL: none. */
 static char *find_case(const char *folder, const char *name, size_t length) {
-  static const char *const endings[] = {".nii.gz", ".nii"};
-  for (int i = 0; i < 2; i++) {
-    char *path = NULL;
-    if (asprintf(&path, "%s/%.*s%s", folder, (int)length, name, endings[i]) < 0) abort();
-    if (access(path, F_OK) == 0) return path;
-    free(path);
-  }
+  for (int i = 0; i < VOLUME_FORMATS; i++)
+    for (const char *const *ending = volume_formats[i].ending; *ending; ending++) {
+      char *path = NULL;
+      if (asprintf(&path, "%s/%.*s%s", folder, (int)length, name, *ending) < 0) abort();
+      if (access(path, F_OK) == 0) return path;
+      free(path);
+    }
   return NULL;
 }
 
 /* Every prediction has a reference, or it is a mistake. */
 static bool predictions_known(const char *reference, const char *prediction, Error *error) {
   struct dirent **entry = NULL;
-  int count = nifti_list(prediction, &entry, error), unknown = 0;
+  int count = volume_list(prediction, &entry, error), unknown = 0;
   const char *first = "";
   for (int i = 0; i < count; i++) {
-    char *path = find_case(reference, entry[i]->d_name, nifti_stem(entry[i]->d_name));
+    char *path = find_case(reference, entry[i]->d_name, volume_stem(entry[i]->d_name));
     if (!path && !unknown++) first = entry[i]->d_name;
     free(path);
   }
   if (unknown)
     fail(error, "%s: %d prediction(s) have no reference of the same name in %s, first %s",
          prediction, unknown, reference, first);
-  nifti_list_free(entry, count);
+  volume_list_free(entry, count);
   return count >= 0 && !unknown;
 }
 
@@ -55,13 +55,13 @@ static bool pair_folders(Comparison *c, const char *reference, const char *predi
                          Error *error) {
   if (!predictions_known(reference, prediction, error)) return false;
   struct dirent **entry = NULL;
-  int count = nifti_list(reference, &entry, error);
+  int count = volume_list(reference, &entry, error);
   const char *first = "";
   for (int i = 0; i < count; i++) {
     const char *name = entry[i]->d_name;
-    char *path = find_case(prediction, name, nifti_stem(name));
+    char *path = find_case(prediction, name, volume_stem(name));
     if (path)
-      case_add(c, name, nifti_stem(name), path_join(reference, name), path);
+      case_add(c, name, volume_stem(name), path_join(reference, name), path);
     else if (!c->unpredicted++)
       first = name;
   }
@@ -71,17 +71,17 @@ static bool pair_folders(Comparison *c, const char *reference, const char *predi
          "%s: %d of %d reference(s) have no prediction in %s, first %s; a missing prediction is "
          "not dropped silently: --partial leaves them out",
          reference, c->unpredicted, count, prediction, first);
-  nifti_list_free(entry, count);
+  volume_list_free(entry, count);
   return good;
 }
 
 static bool pair_files(Comparison *c, const char *reference, const char *prediction, Error *error) {
-  const char *name = nifti_base(reference);
+  const char *name = volume_base(reference);
   const char *paths[] = {reference, prediction};
   for (int i = 0; i < 2; i++)
     if (access(paths[i], F_OK) != 0)
       return fail(error, "%s: cannot open: %s", paths[i], strerror(errno));
-  size_t length = nifti_stem(name);
+  size_t length = volume_stem(name);
   case_add(c, name, length ? length : strlen(name), strdup(reference), strdup(prediction));
   return true;
 }
@@ -111,7 +111,7 @@ static bool has_description(const char *folder) {
 /* The folder whose dataset.json names the labels, to be freed; NULL: there is none. */
 static char *find_description(const ComparisonOptions *options) {
   if (options->dataset) {
-    const char *name = nifti_base(options->dataset);
+    const char *name = volume_base(options->dataset);
     if (strcmp(name, "dataset.json")) return strdup(options->dataset);
     size_t folder = (size_t)(name - options->dataset);
     return folder ? strndup(options->dataset, folder) : strdup(".");
@@ -201,7 +201,7 @@ bool comparison_run(Comparison *c, const ComparisonOptions *options, bool *nothi
   if (!pair(c, options, error) || !name_labels(c, options, error)) return false;
   *nothing = !c->cases;
   if (*nothing)
-    return fail(error, "%s and %s have no label map (.nii.gz, .nii) of the same name",
+    return fail(error, "%s and %s have no label map (" FORMATS_READ ") of the same name",
                 options->reference, options->prediction);
   bool good = true;
 #pragma omp parallel for schedule(dynamic) if (c->cases > 1)

@@ -3,8 +3,8 @@
 #define DATA_SCORE_H
 
 #include "src/data/metrics/metric.h"
-#include "src/data/nifti/volume.h"
 #include "src/data/sets/labelling.h"
+#include "src/data/volumes/volume.h"
 
 typedef struct Score {
   Situation situation;

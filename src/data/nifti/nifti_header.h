@@ -1,8 +1,8 @@
 /* The header of a NIfTI-1 or NIfTI-2 file, checked, in the terms of Grid. Private to src/data. */
-#ifndef DATA_NIFTI_HEADER_H
-#define DATA_NIFTI_HEADER_H
+#ifndef DATA_NIFTI_FILE_HEADER_H
+#define DATA_NIFTI_FILE_HEADER_H
 
-#include "src/data/nifti/volume.h"
+#include "src/data/nifti/nifti_file.h"
 
 #include <zlib.h>
 

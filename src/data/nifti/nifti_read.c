@@ -1,4 +1,5 @@
-/* The voxels of NIfTI files, as images, as label maps, or only looked at (volume.h). */
+/* The voxels of NIfTI files, as images, as label maps, or only looked at (nifti_file.h). */
+
 #include "src/data/nifti/nifti_header.h"
 
 #include <errno.h>
@@ -156,7 +157,7 @@ static bool voxels_read(const NiftiHeader *header, const char *path, Sink *sink,
   return fine && sink_check(sink, header, path, error);
 }
 
-bool image_read(Image *image, const char *path, Error *error) {
+bool nifti_file_image_read(Image *image, const char *path, Error *error) {
   *image = (Image){0};
   NiftiHeader header;
   if (!nifti_header_read(&header, path, error)) return false;
@@ -166,7 +167,7 @@ bool image_read(Image *image, const char *path, Error *error) {
   return false;
 }
 
-bool label_read(LabelMap *label, const char *path, Error *error) {
+bool nifti_file_label_read(LabelMap *label, const char *path, Error *error) {
   *label = (LabelMap){0};
   NiftiHeader header;
   if (!nifti_header_read(&header, path, error)) return false;
@@ -179,7 +180,7 @@ bool label_read(LabelMap *label, const char *path, Error *error) {
   return false;
 }
 
-bool volume_inspect(const char *path, Grid *grid, int *channels, Error *error) {
+bool nifti_file_inspect(const char *path, Grid *grid, int *channels, Error *error) {
   NiftiHeader header;
   if (!nifti_header_read(&header, path, error)) return false;
   *grid = header.grid;

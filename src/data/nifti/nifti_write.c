@@ -1,5 +1,5 @@
-/* Images and label maps into NIfTI files (volume.h). */
-#include "src/data/nifti/volume.h"
+/* Images and label maps into NIfTI files (nifti_file.h). */
+#include "src/data/nifti/nifti_file.h"
 
 #include <errno.h>
 #include <math.h>
@@ -132,13 +132,13 @@ static bool write_whole(const Source *source, const char *path, Error *error) {
   return fail(error, "%s: not written: %s", path, why ? strerror(why) : "zlib error");
 }
 
-bool image_write(const Image *image, VoxelType type, const char *path, Error *error) {
+bool nifti_file_image_write(const Image *image, VoxelType type, const char *path, Error *error) {
   Source source = {
       .grid = &image->grid, .image = image->data, .channels = image->channels, .type = type};
   return write_whole(&source, path, error);
 }
 
-bool label_write(const LabelMap *label, const char *path, Error *error) {
+bool nifti_file_label_write(const LabelMap *label, const char *path, Error *error) {
   Source source = {.grid = &label->grid, .label = label->data, .channels = 1, .type = VOXEL_U8};
   return write_whole(&source, path, error);
 }

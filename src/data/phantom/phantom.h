@@ -3,7 +3,7 @@
 #ifndef DATA_PHANTOM_H
 #define DATA_PHANTOM_H
 
-#include "src/data/nifti/volume.h"
+#include "src/data/volumes/volume.h"
 
 enum { PHANTOM_ORGANS = 15, PHANTOM_ANATOMIES = 2 };
 

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "src/data/predict/new_images.h"
-#include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
+#include "src/data/volumes/volume_name.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,7 +11,8 @@
 typedef struct File {
   char *path;
   size_t folder, stem; /* lengths: of what stands before the name, of the name without ending */
-  int channel;         /* the number the name ends in; -1: none, or the file holds every channel */
+  int channel;         /* the number the name ends in; -1: none, or it is no channel's */
+  bool whole;          /* the file holds every channel of several */
 } File;
 
 typedef struct Files {
@@ -19,21 +20,20 @@ typedef struct Files {
   int count;
 } Files;
 
-/* Takes the path. A file that holds all of several channels is no channel, whatever its name. */
+/* Takes the path. */
 static bool file_add(Files *files, char *path, int channels, Error *error) {
-  const char *name = nifti_base(path);
-  File file = {.path = path, .folder = (size_t)(name - path), .stem = nifti_stem(name)};
+  const char *name = volume_base(path);
+  File file = {.path = path, .folder = (size_t)(name - path), .stem = volume_stem(name)};
   files->item = realloc(files->item, ((size_t)files->count + 1) * sizeof *files->item);
   CHECK(files->item, "no memory for %d files", files->count + 1);
   Error unread = {""};
   Grid grid;
   int held;
   file.channel = channel_number(name, file.stem);
-  if (file.channel >= 0 && channels > 1 && volume_inspect(path, &grid, &held, &unread) &&
-      held == channels)
-    file.channel = -1;
+  if (file.channel >= 0 && channels > 1 && volume_inspect(path, &grid, &held, &unread))
+    file.whole = held == channels || (grid.remarks & GRID_ALPHA && held - 1 == channels);
   files->item[files->count++] = file;
-  return file.stem || fail(error, "%s: " NIFTI_ALONE, path);
+  return file.stem || fail(error, "%s: " FORMATS_ALONE, path);
 }
 
 static bool files_find(Files *files, const char *path, int channels, Error *error) {
@@ -41,13 +41,27 @@ static bool files_find(Files *files, const char *path, int channels, Error *erro
     return access(path, F_OK) == 0 ? file_add(files, strdup(path), channels, error)
                                    : fail(error, "%s: cannot open: %s", path, strerror(errno));
   struct dirent **entry = NULL;
-  int count = nifti_list(path, &entry, error);
+  int count = volume_list(path, &entry, error);
   bool good = count >= 0;
   for (int i = 0; good && i < count; i++)
     good = file_add(files, path_join(path, entry[i]->d_name), channels, error);
-  nifti_list_free(entry, count);
-  return good && (files->count ||
-                  fail(error, "%s: no image (.nii.gz, .nii) in the folder; " NIFTI_ALONE, path));
+  volume_list_free(entry, count);
+  return good && (files->count || fail(error, "%s: no image in the folder; " FORMATS_ALONE, path));
+}
+
+/* A file that holds every channel is no channel, whatever its name; but pictures that all end in
+ * _0000 do so because nnU-Net calls them that, and the case is called without it. */
+static void wholes_settle(Files *files) {
+  bool numbered = false;
+  for (int i = 0; i < files->count; i++) {
+    const File *file = &files->item[i];
+    numbered = numbered || (file->whole && (file->channel > 0 || !is_picture(file->path)));
+  }
+  for (int i = 0; i < files->count; i++) {
+    File *file = &files->item[i];
+    if (file->whole && !numbered) file->stem -= CHANNEL_SUFFIX;
+    if (file->whole) file->channel = -1;
+  }
 }
 
 /* Names end in _0000 wherever channels have files of their own. Without one, other numbers are the
@@ -94,6 +108,10 @@ static bool add_channels(NewImages *images, const File *file, int channels, Erro
     if (asprintf(path, "%.*s_%04d%s", (int)(file->folder + stem), file->path, channel,
                  name + file->stem) < 0)
       abort();
+    if (channel && is_picture(name) && access(*path, F_OK)) {
+      free(*path); /* a picture may bring several channels */
+      break;
+    }
     item->images++;
     if (access(*path, F_OK) != 0)
       return fail(error, "%s: channel %d of %s is missing; the trial was trained on %d", *path,
@@ -114,8 +132,9 @@ static bool add(NewImages *images, const File *file, int channels, Error *error)
 bool new_images_find(NewImages *images, const char *path, int channels, Error *error) {
   Files files = {0};
   *images = (NewImages){0};
-  bool good = files_find(&files, path, channels, error) &&
-              numbers_settle(&files, is_folder(path), channels, error);
+  bool good = files_find(&files, path, channels, error);
+  if (good) wholes_settle(&files);
+  good = good && numbers_settle(&files, is_folder(path), channels, error);
   for (int i = 0; good && i < files.count; i++) good = add(images, &files.item[i], channels, error);
   for (int i = 0; i < files.count; i++) free(files.item[i].path);
   free(files.item);

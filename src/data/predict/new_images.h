@@ -1,5 +1,6 @@
 /* Images to predict: one file, or a folder of them, with one file per channel (nnU-Net:
- * CASE_0000.nii.gz, CASE_0001.nii.gz ...) or all channels in one (MSD: CASE.nii.gz, 4D). */
+ * CASE_0000.nii.gz, CASE_0001.nii.gz ...) or all channels in one (MSD: CASE.nii.gz, 4D; pictures:
+ * CASE_0000.png or CASE.png in colours). */
 #ifndef DATA_NEW_IMAGES_H
 #define DATA_NEW_IMAGES_H
 

@@ -10,7 +10,7 @@
 #define DATA_SLIDING_WINDOW_H
 
 #include "engine/backend.h"
-#include "src/data/nifti/volume.h"
+#include "src/data/volumes/volume.h"
 
 typedef struct WindowOptions {
   int patch[3];   /* D, H, W */

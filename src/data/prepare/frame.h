@@ -6,8 +6,8 @@
 #ifndef DATA_FRAME_H
 #define DATA_FRAME_H
 
-#include "src/data/nifti/placement.h"
 #include "src/data/prepare/resample.h"
+#include "src/data/volumes/placement.h"
 
 typedef struct Frame {
   Grid file;        /* of the image as read */

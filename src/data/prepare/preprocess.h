@@ -4,9 +4,9 @@
 #ifndef DATA_PREPROCESS_H
 #define DATA_PREPROCESS_H
 
-#include "src/data/nifti/volume.h"
 #include "src/data/prepare/frame.h"
 #include "src/data/prepare/normalise.h"
+#include "src/data/volumes/volume.h"
 
 #include <jansson.h>
 

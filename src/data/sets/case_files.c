@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/case_files.h"
 
-#include "src/data/nifti/nifti_name.h"
+#include "src/data/volumes/volume_name.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -15,8 +15,8 @@ char *listed_path(const char *dir, const char *text) {
 }
 
 char *case_name(const char *path) {
-  const char *name = nifti_base(path);
-  size_t stem = nifti_stem(name);
+  const char *name = volume_base(path);
+  size_t stem = volume_stem(name);
   return stem ? strndup(name, stem) : strdup(name);
 }
 
@@ -100,15 +100,18 @@ static bool channel_there(const char *path, size_t stem, int channel, const char
 
 /* Takes the path. */
 static void image_of_path(Case *item, char *path, int channels) {
-  const char *name = nifti_base(path);
-  size_t stem = nifti_stem(name), folder = (size_t)(name - path);
+  const char *name = volume_base(path);
+  size_t stem = volume_stem(name), folder = (size_t)(name - path);
   const char *ending = name + stem;
   bool first = channels > 1 && channel_number(name, stem) == 0;
   size_t length = folder + stem - (first ? CHANNEL_SUFFIX : 0);
   bool parts = stem && (first ? channel_there(path, length, 1, ending)
                               : access(path, F_OK) && channel_there(path, length, 0, ending));
-  for (int channel = 0; parts && channel < channels; channel++)
+  for (int channel = 0; parts && channel < channels; channel++) {
+    if (channel && is_picture(name) && !channel_there(path, length, channel, ending))
+      break; /* a picture may bring several channels */
     image_add(item, channel_path(path, length, channel, ending));
+  }
   if (parts)
     free(path);
   else

@@ -5,8 +5,8 @@
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 
-#include "src/data/nifti/volume.h"
 #include "src/data/sets/labelling.h"
+#include "src/data/volumes/volume.h"
 
 enum { DATASET_LABELS_MAX = LABEL_VALUES, DATASET_HASH_BYTES = 33, CHANNELS_MAX = 16 };
 

@@ -13,11 +13,14 @@ static const char *const meaning[GEOMETRY_REMARKS] = {
     "the header's lengths are in metres or microns: converted to mm",
     "the sform is no box with right angles: the qform is taken",
     "by the header its longest side is above 5 m or below 1 mm: is the unit of its lengths right?",
+    "its EXIF data asks that it be shown turned or mirrored: it is taken as it is stored, as "
+    "nnU-Net "
+    "does; the label map must lie so too",
     "stored in another orientation than the first file of the case: turned to it, which loses "
     "nothing"};
 enum { UNIT = 4, TURNED = GEOMETRY_REMARKS - 1 };
 _Static_assert(GRID_UNORIENTED == 1 && GRID_UNIT_OTHER == 1 << UNIT &&
-                   GRID_SIZE_ODD == 1 << (TURNED - 1),
+                   GRID_EXIF_TURNED == 1 << (TURNED - 1),
                "a remark without its meaning");
 
 static void remark_add(DatasetGeometry *geometry, int i, const char *path) {
@@ -34,13 +37,15 @@ static void case_look(const Case *item, DatasetGeometry *geometry, char code[ORI
     int channels;
     Error unread = {""}; /* told when its turn to be read comes */
     if (!volume_inspect(path, &grid, &channels, &unread)) continue;
+    bool picture = grid.remarks & GRID_PICTURE; /* nobody expects it to say how it lies */
     for (int bit = 0; bit < TURNED; bit++)
-      if (grid.remarks >> bit & 1) remark_add(geometry, bit, path);
+      if (grid.remarks >> bit & 1 && !(picture && 1 << bit == GRID_UNORIENTED))
+        remark_add(geometry, bit, path);
     Turn turn;
     if (i == 0) {
       first = grid;
       if (grid.remarks & GRID_UNORIENTED)
-        geometry->unoriented++;
+        geometry->unoriented += !picture;
       else
         grid_orientation(&grid, code);
     } else if (first.dim[0] &&

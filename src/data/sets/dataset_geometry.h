@@ -2,16 +2,16 @@
 #ifndef DATA_DATASET_GEOMETRY_H
 #define DATA_DATASET_GEOMETRY_H
 
-#include "src/data/nifti/placement.h"
 #include "src/data/sets/dataset.h"
+#include "src/data/volumes/placement.h"
 
-enum { GEOMETRY_REMARKS = 8 };
+enum { GEOMETRY_REMARKS = 9 };
 
 typedef struct DatasetGeometry {
   char orientation[ORIENTATION_BYTES]; /* of most cases' first images, the first case's where two
                                           are equally frequent; ORIENTATION_ANY: none has one */
   int turned;                          /* cases whose first image has another */
-  int unoriented;                      /* cases whose first image has none */
+  int unoriented;                      /* cases whose first image has none, pictures apart */
   struct {
     int files;
     const char *first; /* the data set's */

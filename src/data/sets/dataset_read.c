@@ -3,36 +3,84 @@
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/problems.h"
 #include "src/data/sets/scheme.h"
+#include "src/data/volumes/volume_format.h"
 
 #include <errno.h>
 #include <string.h>
 #include <xxhash.h>
 
-/* One file per channel, put side by side on the grid of the first. */
-static bool channels_join(int channels, const Case *item, Image *image, Error *error) {
-  for (int channel = 0; channel < item->images; channel++) {
+/* A picture's alpha is taken away where it says nothing, being the same everywhere. */
+static bool alpha_drop(Image *image, const char *path, Error *error) {
+  size_t pixels = grid_voxels(&image->grid), held = (size_t)image->channels, kept = held - 1;
+  for (size_t i = 1; i < pixels; i++)
+    if (image->data[i * held + kept] != image->data[kept])
+      return fail(error,
+                  "%s: has %zu channel(s) and alpha, which is not the same everywhere; save it "
+                  "without alpha, or name alpha as a channel in dataset.json",
+                  path, kept);
+  for (size_t i = 0; i < pixels; i++)
+    for (size_t c = 0; c < kept; c++) image->data[i * kept + c] = image->data[i * held + c];
+  image->channels = (int)kept;
+  image->grid.remarks &= ~(unsigned)GRID_ALPHA;
+  return true;
+}
+
+static bool part_read(Image *image, const char *path, bool alpha, Error *error) {
+  if (!image_read(image, path, error)) return false;
+  if (alpha || !(image->grid.remarks & GRID_ALPHA) || alpha_drop(image, path, error)) return true;
+  image_free(image);
+  return false;
+}
+
+/* What the files of a case hold, put side by side on the grid of the first: a channel each, or, of
+ * pictures in fewer files, as many as each has. */
+static bool channels_join(int channels, const Case *item, bool alpha, Image *image, Error *error) {
+  int at = 0;
+  for (int file = 0; file < item->images; file++) {
     Image one;
-    const char *path = item->image[channel];
-    if (!image_read(&one, path, error)) return false;
-    bool fine = one.channels == 1 ||
-                fail(error, "%s: expected one channel per file, found %d", path, one.channels);
-    if (fine && channel == 0) fine = image_alloc(image, &one.grid, channels, error);
+    const char *path = item->image[file];
+    if (!part_read(&one, path, alpha, error)) return false;
+    bool fine = item->images == channels ? one.channels == 1 : at + one.channels <= channels;
+    if (!fine) fail(error, "%s: expected one channel per file, found %d", path, one.channels);
+    if (fine && file == 0) fine = image_alloc(image, &one.grid, channels, error);
     fine = fine && image_onto((Placed){&image->grid, item->image[0]}, &one, path, error);
     size_t voxels = fine ? grid_voxels(&one.grid) : 0;
     for (size_t i = 0; i < voxels; i++)
-      image->data[i * (size_t)channels + (size_t)channel] = one.data[i];
+      memcpy(image->data + i * (size_t)channels + at, one.data + i * (size_t)one.channels,
+             (size_t)one.channels * sizeof *one.data);
+    at += one.channels;
     image_free(&one);
     if (!fine) return false;
   }
-  return true;
+  return at == channels || fail(error, "%s and %d more: %d channel(s), expected %d", item->image[0],
+                                item->images - 1, at, channels);
+}
+
+/* Whether alpha is among the channels that are named: then they are as many as the files hold. */
+static bool alpha_is_named(const Case *item, int channels) {
+  int sum = 0;
+  for (int i = 0; i < item->images; i++) {
+    Grid grid;
+    int held;
+    Error untold = {""}; /* until it is read */
+    if (!is_picture(item->image[i]) || !volume_inspect(item->image[i], &grid, &held, &untold))
+      return false;
+    sum += held;
+  }
+  return sum == channels;
 }
 
 bool case_image(const Case *item, int channels, Image *image, Error *error) {
   *image = (Image){0};
-  bool good = item->images > 1 ? channels_join(channels, item, image, error)
-                               : image_read(image, item->image[0], error);
+  bool alpha = alpha_is_named(item, channels);
+  bool good = item->images > 1 ? channels_join(channels, item, alpha, image, error)
+                               : part_read(image, item->image[0], alpha, error);
   if (good && image->channels != channels)
-    good = fail(error, "%s: %d channel(s), expected %d", item->image[0], image->channels, channels);
+    good =
+        fail(error, "%s: %d channel(s), expected %d%s", item->image[0], image->channels, channels,
+             is_picture(item->image[0]) ? "; \"channel_names\" of dataset.json names the channels "
+                                          "of a picture, three where it has colours"
+                                        : "");
   if (!good) image_free(image);
   return good;
 }
@@ -49,8 +97,11 @@ static bool labels_known(const Dataset *dataset, const Case *item, const LabelMa
       used += (size_t)snprintf(list + used, sizeof list - used, "%s%d (%lld voxels)",
                                used ? ", " : "", value, (long long)count[value]);
   if (!used) return true;
-  return fail(error, "%s: holds values that dataset.json does not name: %s; known are 0..%d",
-              item->label, list, dataset->labelling.values - 1);
+  bool mask =
+      dataset->labelling.values == 2 && count[255] && count[0] + count[255] == (int64_t)voxels;
+  return fail(error, "%s: holds values that dataset.json does not name: %s; known are 0..%d%s",
+              item->label, list, dataset->labelling.values - 1,
+              mask ? "; a mask of 0 and 255: write 1 in place of 255" : "");
 }
 
 /* An image with one value has nothing to learn from, and no sd to divide by. */

@@ -2,7 +2,7 @@
 #include "src/data/sets/derived.h"
 
 #include "base/paths.h"
-#include "src/data/nifti/nifti_name.h"
+#include "src/data/volumes/volume_name.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -19,7 +19,7 @@ char *derived_below(const char *root, const char *dir) {
   char *real = realpath(dir, NULL), *path = NULL;
   if (!real) return NULL;
   unsigned key = (unsigned)XXH3_64bits(real, strlen(real));
-  if (asprintf(&path, "%s/%s-%08x", root, nifti_base(real), key) < 0) abort();
+  if (asprintf(&path, "%s/%s-%08x", root, volume_base(real), key) < 0) abort();
   free(real);
   return path;
 }

@@ -3,10 +3,11 @@
 
 #include "base/paths.h"
 #include "base/utf8.h"
-#include "src/data/nifti/nifti_name.h"
+#include "src/data/nifti/nifti_file.h"
 #include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
 #include "src/data/sets/json_text.h"
+#include "src/data/volumes/volume_name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,9 +70,8 @@ static bool place(const char *from, const char *to, ImportHow *how, Error *error
 }
 
 static const char *ending_of(const char *path) {
-  size_t length = strlen(path);
-  if (length > 7 && !strcmp(path + length - 7, ".nii.gz")) return ".nii.gz";
-  return length > 4 && !strcmp(path + length - 4, ".nii") ? ".nii" : NULL;
+  const char *ending;
+  return volume_format(path, &ending) ? ending : NULL;
 }
 
 static char *file_name(const ImportOptions *options, const char *folder, const char *name,
@@ -107,10 +107,13 @@ static bool file_place(const ImportOptions *options, const char *from, const cha
                        const char *name, int channel, const char *ending, ImportHow *how,
                        Error *error) {
   const char *found = ending_of(from);
-  if (!found) return fail(error, "%s: " NIFTI_ALONE, from);
+  if (!found) return fail(error, "%s: " FORMATS_ALONE, from);
+  bool same = !strcmp(found, ending);
+  if (!same && (is_picture(from) || format_of_ending(ending)->picture))
+    return fail(error, "%s: ends in %s, where the data set's other files end in %s", from, found,
+                ending);
   char *path = file_name(options, folder, name, channel, ending);
-  bool good =
-      strcmp(found, ending) ? nifti_repack(from, path, error) : place(from, path, how, error);
+  bool good = same ? place(from, path, how, error) : nifti_repack(from, path, error);
   free(path);
   return good;
 }
@@ -118,18 +121,20 @@ static bool file_place(const ImportOptions *options, const char *from, const cha
 static bool entry_write(const Import *import, const ImportOptions *options, const Case *item,
                         const char *ending, ImportHow *how, Error *error) {
   const char *folder = item->label ? "imagesTr" : "imagesTs";
+  const char *labels = format_of_ending(ending)->labels;
   Grid grid;
   int wanted = import->about.channels, held;
+  bool colours = is_picture(item->image[0]); /* stay in their file */
   if (!volume_inspect(item->image[0], &grid, &held, error)) return false;
-  if (held * item->images != wanted)
+  if (!colours && held * item->images != wanted)
     return fail(error, "%s: %d channel(s), but dataset.json names %d", item->image[0],
                 held * item->images, wanted);
-  bool good = true;
-  if (held > 1) good = channels_split(options, item, folder, ending, error);
-  for (int i = 0; good && held == 1 && i < item->images; i++)
+  bool good = true, split = held > 1 && !colours;
+  if (split) good = channels_split(options, item, folder, ending, error);
+  for (int i = 0; good && !split && i < item->images; i++)
     good = file_place(options, item->image[i], folder, item->name, i, ending, how, error);
-  return good && (!item->label ||
-                  file_place(options, item->label, "labelsTr", item->name, -1, ending, how, error));
+  return good && (!item->label || file_place(options, item->label, "labelsTr", item->name, -1,
+                                             labels ? labels : ending, how, error));
 }
 
 static bool is_wanted(const ImportEntry *entry, const ImportOptions *options) {
@@ -217,7 +222,7 @@ bool import_write(const Import *import, const ImportOptions *options, ImportOutc
   if (!utf8_check(options->target, error)) return false;
   if (!import->entries) return fail(error, "%s: no case found", options->source);
   const char *ending = ending_of(import->entry[0].item.image[0]);
-  if (!ending) return fail(error, "%s: " NIFTI_ALONE, import->entry[0].item.image[0]);
+  if (!ending) return fail(error, "%s: " FORMATS_ALONE, import->entry[0].item.image[0]);
   if (!cases_sound(import, options, error) || !folders_make(options, error)) return false;
   for (int i = 0; i < import->entries; i++) {
     const ImportEntry *entry = &import->entry[i];

@@ -1,6 +1,7 @@
 /* Data sets as they are distributed -> an nnU-Net v2 raw folder (imagesTr/NAME_0000.nii.gz,
  * labelsTr/NAME.nii.gz, imagesTs, dataset.json). Files are linked, not converted, and the source is
- * never written to; several channels in one file (MSD) are written as one file each. */
+ * never written to; several channels in one file (MSD) are written as one file each, but for a
+ * picture's colours. */
 #ifndef DATA_IMPORT_H
 #define DATA_IMPORT_H
 

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE /* asprintf */
-#include "src/data/nifti/nifti_name.h"
 #include "src/data/sets/case_files.h"
 #include "src/data/sets/dataset_json.h"
 #include "src/data/sets/import.h"
+#include "src/data/volumes/volume_name.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -197,7 +197,7 @@ static void btcv_describe(Import *import, const char *root) {
 }
 
 static int visible(const struct dirent *entry) {
-  return entry->d_name[0] != '.' && nifti_stem(entry->d_name);
+  return entry->d_name[0] != '.' && volume_stem(entry->d_name);
 }
 
 /* Every image of a folder; its label is the file whose name has `image` replaced by `label` at the
@@ -211,7 +211,7 @@ static bool folder_add(Import *import, const char *root, const char *images, con
   for (int i = 0; i < count; i++) {
     char *name = case_name(entry[i]->d_name), *path = NULL;
     const char *rest = strncmp(name, image, strlen(image)) ? name : name + strlen(image);
-    const char *ending = entry[i]->d_name + nifti_stem(entry[i]->d_name);
+    const char *ending = entry[i]->d_name + volume_stem(entry[i]->d_name);
     if (labels && asprintf(&path, "%s/%s/%s%s%s%s", root, labels, label, rest, tail, ending) < 0)
       abort();
     if (good && path && access(path, F_OK))

@@ -11,7 +11,7 @@
 #ifndef DATA_SCHEME_H
 #define DATA_SCHEME_H
 
-#include "src/data/nifti/volume.h"
+#include "src/data/volumes/volume.h"
 
 typedef enum Scheme {
   SCHEME_ZSCORE,

@@ -1,4 +1,4 @@
-#include "src/data/nifti/volume.h"
+#include "src/data/volumes/volume.h"
 
 #include <math.h>
 
@@ -14,6 +14,12 @@ Grid grid_make(const int dim[3], const double spacing[3]) {
     grid.affine[axis][axis] = spacing[2 - axis]; /* the affine's columns run W, H, D */
   }
   grid.affine[3][3] = 1;
+  return grid;
+}
+
+Grid grid_picture(int height, int width) {
+  Grid grid = grid_make((int[3]){1, height, width}, (double[3]){999, 1, 1});
+  grid.remarks = GRID_PICTURE | GRID_UNORIENTED;
   return grid;
 }
 

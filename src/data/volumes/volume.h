@@ -1,8 +1,7 @@
-/* Volumes in memory and their NIfTI files (.nii, .nii.gz): the only unit that knows the format.
+/* Volumes in memory, and read from and written to files of any format (volume_format.h).
  *
- * A NIfTI file stores voxel (i,j,k) with i fastest; memory here is (D,H,W,C), channels fastest,
- * with D = k, H = j, W = i: no axis is turned or flipped, so nothing has to be turned back on
- * writing. */
+ * Memory is (D,H,W,C), channels fastest, W being the axis that a file stores fastest: no axis is
+ * turned or flipped, so nothing has to be turned back on writing. A picture is a volume of D = 1. */
 #ifndef DATA_VOLUME_H
 #define DATA_VOLUME_H
 
@@ -15,12 +14,16 @@
 typedef enum GridRemark {
   GRID_UNORIENTED = 1, /* no sform and no qform: the affine is spacing on the diagonal, and to which
                           sides the axes run is not known */
-  GRID_PIXDIM_OTHER = 2, /* pixdim is not the affine's spacing, which holds */
-  GRID_FORMS_DIFFER = 4, /* sform and qform place the voxels differently; the sform holds */
-  GRID_UNIT_UNKNOWN = 8, /* a unit of length that the format does not have: mm are meant */
-  GRID_UNIT_OTHER = 16,  /* metres or microns, which became mm */
-  GRID_SFORM_UNFIT = 32, /* the sform is no box with right angles: the qform holds */
-  GRID_SIZE_ODD = 64     /* its longest axis is above 5 m or below 1 mm: a unit is missing */
+  GRID_PIXDIM_OTHER = 2,  /* pixdim is not the affine's spacing, which holds */
+  GRID_FORMS_DIFFER = 4,  /* sform and qform place the voxels differently; the sform holds */
+  GRID_UNIT_UNKNOWN = 8,  /* a unit of length that the format does not have: mm are meant */
+  GRID_UNIT_OTHER = 16,   /* metres or microns, which became mm */
+  GRID_SFORM_UNFIT = 32,  /* the sform is no box with right angles: the qform holds */
+  GRID_SIZE_ODD = 64,     /* its longest axis is above 5 m or below 1 mm: a unit is missing */
+  GRID_EXIF_TURNED = 128, /* its EXIF data asks that it be shown turned: it is taken as stored */
+  /* What need not be told: */
+  GRID_PICTURE = 1 << 16, /* lengths are pixels, and nothing is known across them */
+  GRID_ALPHA = 1 << 17    /* the last channel says how opaque a pixel is */
 } GridRemark;
 
 typedef struct Grid {
@@ -50,28 +53,22 @@ bool grid_same_dim(const Grid *a, const Grid *b);
 /* The greatest distance in mm between a corner voxel of one and the same one of the other. */
 double grid_apart(const Grid *a, const Grid *b);
 
-/* Reads 3D (one channel) and 4D (channels in the fourth dimension, as MSD) files of type u8 i8 u16
- * i16 u32 i32 u64 i64 f32 f64, applies scl_slope and scl_inter (slope 0 or no number: none).
- * Geometry: sform, else qform, else pixdim; lengths in the header's unit (m, mm, micron; none: mm)
- * become mm. The spacing is pixdim's where that is the affine's to 1e-4 (the affine of an oblique
- * file has it only to the rounding of its floats), else the affine's. Errors: no NIfTI file, more
- * voxels promised than the file holds (checked before the voxels are allocated), truncated or
- * corrupt data, NaN or Inf (the first and how many), 64-bit integers that a double cannot hold. On
- * failure nothing is owned. */
+/* Reads whatever volume_format.h knows. Errors: no file of its format, more voxels promised than
+ * the file can hold (checked before the voxels are allocated), truncated or corrupt data, values
+ * that are no number. On failure nothing is owned. */
 bool image_read(Image *image, const char *path, Error *error);
-/* As image_read; 3D, numbers within 1e-3 of 0..255, whatever the file's type. */
+/* One channel of whole numbers, 0..255. */
 bool label_read(LabelMap *label, const char *path, Error *error);
 /* Header only: the grid and the channels, checked against the file's size. */
 bool volume_inspect(const char *path, Grid *grid, int *channels, Error *error);
 
-/* Write the file whole or not at all (temporary file beside it, then rename); compressed when the
- * name ends in .gz. Lengths are in mm; a grid without orientation is written without one.
- * VOXEL_I16 and VOXEL_U8 round and saturate. */
+/* Write the file whole or not at all (temporary file beside it, then rename), in the format of the
+ * name's ending. Lengths are in mm; a grid without orientation is written without one. */
 bool image_write(const Image *image, VoxelType type, const char *path, Error *error);
 bool label_write(const LabelMap *label, const char *path, Error *error);
-/* The bytes of another file, packed or not as the name asks. */
-bool nifti_repack(const char *from, const char *path, Error *error);
 
+/* Pixels and their spacing as nnU-Net v2 has it of pictures: 1, and 999 across. */
+Grid grid_picture(int height, int width);
 bool image_alloc(Image *image, const Grid *grid, int channels, Error *error); /* zeros */
 bool label_alloc(LabelMap *label, const Grid *grid, Error *error);            /* zeros */
 /* Whether every channel has one value: nothing can be seen in it. */

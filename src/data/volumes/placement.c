@@ -1,4 +1,4 @@
-#include "src/data/nifti/placement.h"
+#include "src/data/volumes/placement.h"
 
 #include <math.h>
 #include <string.h>

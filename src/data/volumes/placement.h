@@ -3,7 +3,7 @@
 #ifndef DATA_PLACEMENT_H
 #define DATA_PLACEMENT_H
 
-#include "src/data/nifti/volume.h"
+#include "src/data/volumes/volume.h"
 
 enum { ORIENTATION_BYTES = 4 };
 /* In an orientation's place: as the files are stored. */
