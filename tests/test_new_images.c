@@ -78,7 +78,7 @@ static void other_formats(void **state) {
   new_images_free(&images);
   text_write(scratch_path(&scratch, "b.MHA"), "not converted");
   assert_false(new_images_find(&images, scratch.dir, 1, &error));
-  assert_non_null(strstr(error.text, "1 volume(s) are not NIfTI, first b.MHA; only NIfTI"));
+  assert_non_null(strstr(error.text, "1 volume(s) are of another format, first b.MHA; only NIfTI"));
   new_images_free(&images);
   scratch_free(&scratch);
 }

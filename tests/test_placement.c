@@ -232,7 +232,7 @@ static void headers_are_counted(void **state) {
   char *text = geometry_remark(&geometry, 0);
   if (!text || strncmp(text, "3 file(s): no orientation in the header", 38)) fail_msg("%s", text);
   free(text);
-  text = geometry_remark(&geometry, 7);
+  text = geometry_remark(&geometry, GEOMETRY_REMARKS - 1);
   if (!text || strncmp(text, "1 file(s): stored in another orientation", 39)) fail_msg("%s", text);
   free(text);
   assert_null(geometry_remark(&geometry, 1));

@@ -1,14 +1,14 @@
-/* JPEG files, by libjpeg (picture.h). */
-#include "src/data/pictures/picture.h"
+/* JPEG files, by libjpeg (pictures.h). */
 #include "src/data/pictures/picture_file.h"
+#include "src/data/pictures/pictures.h"
 
 #include <setjmp.h>
-#include <stdio.h> /* which jpeglib.h forgets */
+#include <stdio.h> /* which libjpeg forgets */
 #include <string.h>
 
 #include <jpeglib.h>
 
-#include <jerror.h> /* numbers its messages by what jpeglib.h says */
+#include <jerror.h> /* numbers its messages by what the other one says */
 
 enum { EXIF_MARKER = JPEG_APP0 + 1, EXIF_HEAD = 6, SCANS_MAX = 500, BLOCK = 64 };
 

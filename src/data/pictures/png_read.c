@@ -1,6 +1,6 @@
-/* PNG files, by libpng (picture.h). */
-#include "src/data/pictures/picture.h"
+/* PNG files, by libpng (pictures.h). */
 #include "src/data/pictures/picture_file.h"
+#include "src/data/pictures/pictures.h"
 
 #include <png.h>
 #include <string.h>

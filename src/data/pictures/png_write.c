@@ -1,5 +1,5 @@
-/* Images and label maps of D = 1 into PNG files (picture.h). */
-#include "src/data/pictures/picture.h"
+/* Images and label maps of D = 1 into PNG files (pictures.h). */
+#include "src/data/pictures/pictures.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 #include "src/data/volumes/volume_format.h"
 
 #include "src/data/nifti/nifti_file.h"
-#include "src/data/pictures/picture.h"
+#include "src/data/pictures/pictures.h"
 
 #include <string.h>
 #include <strings.h>

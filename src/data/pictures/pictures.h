@@ -15,8 +15,8 @@
  *
  * Both libraries end a bad file by longjmp: what they own lies in a struct that the caller of the
  * guarded step frees, and nothing is allocated beside it in between. */
-#ifndef DATA_PICTURE_H
-#define DATA_PICTURE_H
+#ifndef DATA_PICTURES_H
+#define DATA_PICTURES_H
 
 #include "src/data/volumes/volume.h"
 
