@@ -48,6 +48,21 @@ json_t *experiment_options(const char *home, const char *model, Error *error);
  * list. New reference. */
 json_t *models_listed(const char *home, const char *path, Error *error);
 
+/* The papers of HOME's paper/: [{"paper" (the file's name), "name", "title", "source", "tables"}],
+ * of one that cannot be read {"paper", "error"}. New reference. */
+json_t *papers_listed(const char *home, Error *error);
+/* One table of a paper, by its file's name and "4" or "IV":
+ *   {"paper", "name", "table", "numeral", "title", "axis", "data", "legend", "main": position,
+ *    "columns": [{"name", "group", "structure", "unit", "mark"}],
+ *    "rows": [{"key", "label", "mark", "word", "paper" (of its main column a word or a share of 1),
+ *    and of each column "values" (as printed; false: none), "shares", "cells" (texts), "marks"}],
+ *    "contradictions": [{"mark", "text", "at": [{"row", "column"}]}], "notes": [..],
+ *    "same": {what data sets call a structure: its name among the columns}}
+ * New reference; the error lists what there is. */
+json_t *paper_table(const char *home, const char *paper, const char *table, Error *error);
+/* The same of the paper that calls itself so ("MaskMed"); NULL: there is none, or no such table. */
+json_t *paper_of_name(const char *home, const char *name, int table);
+
 /* A value that a model shows besides its result (`extra = { name = value }`), to be read after a
  * run: embeddings. */
 typedef struct Extra {
@@ -102,9 +117,9 @@ json_t *weights_match(const char *home, const json_t *config, const json_t *ours
 json_t *weights_names(const char *home, const json_t *config, const char *map, const json_t *ours,
                       Error *error);
 
-/* Help, from the tables themselves. word: options, blocks, ops or models for a list of them, else
- * the name of a block, an op, a model (or a model's file), an option. False, with an error where
- * something is wrong, when nothing is called so. */
+/* Help, from the tables themselves. word: options, blocks, ops, models or papers for a list of
+ * them, else the name of a block, an op, a model (or a model's file), an option, a paper. False,
+ * with an error where something is wrong, when nothing is called so. */
 bool help_about(const char *home, const char *word, FILE *out, Error *error);
 /* The name among all of these that was meant by an unknown one. */
 Hint help_hint(const char *home, const char *word);

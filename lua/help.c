@@ -201,30 +201,64 @@ static bool option_help(const json_t *options, const json_t *models, const char 
   return found;
 }
 
+/* ---- papers ---------------------------------------------------------------------------------- */
+
+static void list_papers(const json_t *papers, FILE *out) {
+  const json_t *paper;
+  size_t i;
+  fputs("Papers whose tables are here; `harness table --list` lists them, `harness table PAPER N` "
+        "prints one\n\n",
+        out);
+  json_array_foreach((json_t *)(uintptr_t)papers, i, paper)
+      fprintf(out, "%-20s %s (%zu table%s)\n", text(paper, "paper"), text(paper, "title"),
+              json_array_size(json_object_get(paper, "tables")),
+              json_array_size(json_object_get(paper, "tables")) == 1 ? "" : "s");
+}
+
+static bool paper_help(const json_t *papers, const char *name, FILE *out) {
+  const json_t *paper, *table;
+  size_t i, k;
+  bool found = false;
+  json_array_foreach((json_t *)(uintptr_t)papers, i, paper) {
+    if (strcmp(text(paper, "paper"), name)) continue;
+    found = true;
+    fprintf(out, "A paper: %s (%s)\n", text(paper, "title"), text(paper, "source"));
+    json_array_foreach(json_object_get(paper, "tables"), k, table)
+        fprintf(out, "  harness table %s %zu%*s %s, %s\n", name, k + 1, k < 9 ? 1 : 0, "",
+                text(table, "title"), text(table, "data"));
+  }
+  return found;
+}
+
 static bool ends_with_lua(const char *word) {
   size_t length = strlen(word);
   return length > 4 && !strcmp(word + length - 4, ".lua");
 }
 
-static bool about(const json_t *options, const json_t *models, const char *word, FILE *out) {
+static bool about(const json_t *options, const json_t *models, const json_t *papers,
+                  const char *word, FILE *out) {
   if (!strcmp(word, "options")) return list_options(options, out), true;
   if (!strcmp(word, "blocks")) return list_blocks(out), true;
   if (!strcmp(word, "ops")) return list_ops(out), true;
   if (!strcmp(word, "models")) return list_models(models, out), true;
+  if (!strcmp(word, "papers")) return list_papers(papers, out), true;
   const json_t *model = row_called(models, word);
   if (model) print_model(model, out);
   bool block = block_help(word, out), op = op_help(word, out);
   bool choice = choice_help(word, out);
-  return option_help(options, models, word, out) || model || block || op || choice;
+  bool paper = paper_help(papers, word, out);
+  return option_help(options, models, word, out) || model || block || op || choice || paper;
 }
 
 bool help_about(const char *home, const char *word, FILE *out, Error *error) {
   if (ends_with_lua(word)) return file_help(home, word, out, error);
   json_t *options = experiment_options(home, NULL, error);
   json_t *models = options ? models_listed(home, NULL, error) : NULL;
-  bool found = models && about(options, models, word, out);
+  json_t *papers = models ? papers_listed(home, error) : NULL;
+  bool found = papers && about(options, models, papers, word, out);
   json_decref(options);
   json_decref(models);
+  json_decref(papers);
   return found;
 }
 
@@ -234,15 +268,18 @@ Hint help_hint(const char *home, const char *word) {
   Error unread = {""};
   json_t *options = experiment_options(home, EVERY_MODEL, &unread);
   json_t *models = models_listed(home, NULL, &unread), *row;
+  json_t *papers = papers_listed(home, &unread);
   size_t i;
   for (int m = 0; m < MODULE_COUNT; m++) names[count++] = module_table[m]->name;
   for (int o = 0; o < OP_COUNT; o++) names[count++] = op_table[o]->name;
   for (int o = 0; o < OPTIMIZERS; o++) names[count++] = optimizer_table[o].name;
   for (int s = 0; s < SCHEDULES; s++) names[count++] = rate_schedule_table[s].name;
   json_array_foreach(models, i, row) if (count < 256) names[count++] = text(row, "name");
+  json_array_foreach(papers, i, row) if (count < 512) names[count++] = text(row, "paper");
   json_array_foreach(options, i, row) if (count < 512) names[count++] = text(row, "name");
   Hint hint = nearest_hint(word, names, count, NULL);
   json_decref(options);
   json_decref(models);
+  json_decref(papers);
   return hint;
 }

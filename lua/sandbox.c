@@ -119,10 +119,10 @@ static int is_source(const struct dirent *entry) {
   return end && end != entry->d_name && strcmp(end, ".lua") == 0;
 }
 
-/* require "harness.models": the names of the files in HOME/lua/harness/models, in order. */
-static void push_models(lua_State *L, const char *home) {
+/* The names of the Lua files in a folder of HOME, in order. */
+static void push_names(lua_State *L, const char *home, const char *where) {
   struct dirent **entries;
-  const char *folder = lua_pushfstring(L, "%s/lua/harness/models", home);
+  const char *folder = lua_pushfstring(L, "%s/%s", home, where);
   int count = scandir(folder, &entries, is_source, alphasort);
   lua_newtable(L);
   for (int i = 0; i < count; i++) {
@@ -280,8 +280,10 @@ lua_State *sandbox_open(const char *home, Error *error) {
   lua_newtable(L);
   lua_pushcfunction(L, hint);
   lua_setfield(L, -2, "harness.hint");
-  push_models(L, home);
+  push_names(L, home, "lua/harness/models");
   lua_setfield(L, -2, "harness.models");
+  push_names(L, home, "paper");
+  lua_setfield(L, -2, "harness.paper_names");
   push_blocks(L);
   lua_setfield(L, -2, "harness.blocks");
   push_choice_lists(L);

@@ -88,7 +88,7 @@ base.commit()'
   grep -q "Table 3: " text
   grep -q "0.903" text
   grep -q "./harness run experiments/seg_heads.lua" text
-  run grep -q "Figure 5" text
+  run grep -q "Figure 5: " text
   [ "$status" -eq 1 ]
 }
 

@@ -7,6 +7,7 @@ local models = require "harness.model"
 local named = require "harness.named_models"
 local options = require "harness.options"
 local overrides = require "harness.overrides"
+local papers = require "harness.papers"
 local planned_options = require "harness.plan_file"
 local resolving = require "harness.resolve"
 local schedule_objection = require "harness.schedule"
@@ -253,16 +254,6 @@ local function add_notes(document, rows)
   end
 end
 
--- The paper's name, its table's column head, its numbers by row key, its notes.
-local function paper_of(experiment)
-  if not experiment.paper then return { numbers = {}, words = {}, notes = {} } end
-  local paper = require("paper." .. experiment.paper)
-  local printed = experiment.table and paper.tables[experiment.table] or { rows = {} }
-  local numbers, words = {}, {}
-  for _, row in ipairs(printed.rows) do numbers[row.key], words[row.key] = row.dsc, row.status end
-  return { name = paper.name, axis = printed.title, numbers = numbers, words = words, notes = printed.notes or {} }
-end
-
 -- The phantom's folder carries its options in its name: another size is another data set.
 local function data_of(config, home)
   if config.data ~= "phantom" then
@@ -439,12 +430,12 @@ return function(experiment, typed, file, source, home, of_machine)
   local scales = parsed.scale and { parsed.scale } or experiment.scales or { "quick" }
   read_values(experiment, parsed, scales)
   parsed.read = { data = true }
-  local paper = paper_of(experiment)
+  local paper = papers.of(experiment)
   local document = {
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
     metric = experiment.metric or (experiment.kind == "plan" and "plan") or "dice", scale = table.concat(scales, "+"),
     device = parsed.device or "cpu",
-    model = paper.name, axis = paper.axis, notes = joined(paper.notes, {}), rows = {}, cells = {},
+    model = paper.name, axis = paper.axis, notes = {}, rows = {}, cells = {},
     ["until"] = seeds.until_decided(experiment, parsed),
   }
   local resolved = {}
@@ -459,6 +450,7 @@ return function(experiment, typed, file, source, home, of_machine)
       resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home)
     end
   end
+  document.notes = joined(papers.notes(paper, document.rows), document.notes)
   if not experiment.kind then document.notes = joined(document.notes, caveats(document.rows, resolved)) end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
   document.self_test = self_test.settle(experiment, parsed, document)

@@ -6,17 +6,29 @@
 #include "base/nearest.h"
 #include "src/cli/cli.h"
 #include "src/cli/figures.h"
+#include "src/cli/printed.h"
 #include "src/data/metrics/metric.h"
 #include "src/report/plot.h"
 #include "src/store/bench_runs.h"
 
 typedef struct Choice {
   ResultChoice result;
+  const char *number; /* of a table of the paper that is named before it */
   const char *format;
   const char *output;
+  bool list, paper_alone;
 } Choice;
 
-enum { KEY_FORMAT = 1, KEY_SCALE, KEY_DATASET, KEY_DEVICE, KEY_METRIC, KEY_JSON };
+enum {
+  KEY_FORMAT = 1,
+  KEY_SCALE,
+  KEY_DATASET,
+  KEY_DEVICE,
+  KEY_METRIC,
+  KEY_JSON,
+  KEY_LIST,
+  KEY_PAPER
+};
 
 #define CHOICE_OPTIONS                                                                             \
   {"scale", KEY_SCALE, "NAME", 0, "Of the results at this scale", 0},                              \
@@ -29,6 +41,9 @@ static const struct argp_option table_options[] = {
     {"json", KEY_JSON, 0, 0, "The same as --format json", 0},
     CHOICE_OPTIONS,
     {"metric", KEY_METRIC, "NAME", 0, "Another figure that trials store, without the paper's", 0},
+    {"list", KEY_LIST, 0, 0,
+     "All papers' tables, or those of one: what they hold, what repeats them", 0},
+    {"paper", KEY_PAPER, 0, 0, "What the paper prints alone, also where results are stored", 0},
     {"output", 'o', "FILE", 0, "Write there (-: standard output)", 0},
     {0}};
 
@@ -60,17 +75,33 @@ static bool take(int key, char *value, void *user, Error *error) {
   return key != KEY_FORMAT || take_format(value, choice, error);
 }
 
+static bool take_table(int key, char *value, void *user, Error *error) {
+  Choice *choice = user;
+  if (key == KEY_LIST) choice->list = true;
+  if (key == KEY_PAPER) choice->paper_alone = true;
+  const char *first = choice->result.what; /* a number is of the paper that needs no name */
+  bool paper = first && !choice->number && first[strspn(first, "0123456789")];
+  if (key != ' ' || !paper || strchr(value, '=')) return take(key, value, user, error);
+  choice->number = value;
+  return true;
+}
+
 static const Cli table_cli = {
     "table",
-    "N|NAME [cases=fixed]",
-    "  harness table 6\n  harness table query_count --format tex --scale small\n",
-    "Prints a table by its number in the paper, or an experiment's by name, from what is stored. "
+    "[PAPER] N|EXPERIMENT|--list [cases=fixed]",
+    "  harness table 6\n  harness table masksam 4\n  harness table --list\n"
+    "  harness table query_count --format tex --scale small\n",
+    "Prints a table of a paper by its number (MaskMed's where none is named), or an experiment's "
+    "by "
+    "name: our figures from what is stored, beside the paper's. A named paper's table needs "
+    "nothing "
+    "stored; what contradicts it stands below it, with a mark at the figure. "
     "Results of different scales, data sets or devices never stand in one table; of several, the "
     "newest run's is shown. Intervals and verdicts are for new seeds and new cases; with "
     "cases=fixed "
     "for these cases only. Exit code 5 when nothing is stored. Trials store ", /* and which */
     table_options,
-    take};
+    take_table};
 
 static const Cli plot_cli = {
     "plot",
@@ -120,37 +151,54 @@ static void tell_others(const Result *result, const Common *common) {
   json_array_foreach(result->others, i, other) fprintf(stderr, "  %s\n", json_string_value(other));
 }
 
-static int print_table(const Result *result, const Choice *choice, Error *error) {
+/* Ours, and the paper's where that has more; result NULL: the paper's alone. */
+static int print_table(const Result *result, const Printed *paper, const Choice *choice,
+                       Error *error) {
   bool to_file = choice->output && strcmp(choice->output, "-");
   FILE *out = to_file ? fopen(choice->output, "w") : stdout;
-  if (out) table_print(result, choice->format, out);
+  if (out) printed_print(paper, result, choice->format, out);
   bool good = out && !ferror(out) && (!to_file || fclose(out) == 0);
   if (good) return EXIT_DONE;
   fail(error, "%s: the table could not be written", to_file ? choice->output : "standard output");
   return EXIT_UNFIT;
 }
 
+/* Loads what is stored and prints it; nothing: what the paper prints, where it is named. */
+static int show_table(const Common *common, Choice *choice, Printed *paper, Error *error) {
+  Store *store = NULL;
+  Result *result = NULL;
+  int code = EXIT_NOTHING;
+  if (!choice->paper_alone) code = load(common, &choice->result, &store, &result, error);
+  if (code == EXIT_NOTHING && !paper->named) printed_hint(paper, choice->result.what, error);
+  if (result) tell_others(result, common);
+  if (result || (code == EXIT_NOTHING && paper->named))
+    code = print_table(result, paper, choice, error);
+  result_free(result);
+  store_close(store);
+  return code;
+}
+
 int command_table(int argc, char **argv) {
   Common common;
   Choice choice = {.format = "text"};
+  Printed paper = {0};
   Error error = {""};
-  Store *store = NULL;
-  Result *result = NULL;
-  char list[METRIC_LIST], text[1024];
+  char list[METRIC_LIST], text[1536];
   Cli with_names = table_cli;
   metric_list(stored, list);
   snprintf(text, sizeof text, "%s%s.", table_cli.text, list);
   with_names.text = text;
   cli_parse(&with_names, argc, argv, &common, &choice);
   int code = EXIT_USAGE;
-  if (choice.result.what)
-    code = load(&common, &choice.result, &store, &result, &error);
-  else
+  if (!choice.result.what && !choice.list)
     fail(&error, "harness table needs a table's number or an experiment's name, such as 6");
-  if (result) tell_others(result, &common);
-  if (result) code = print_table(result, &choice, &error);
-  result_free(result);
-  store_close(store);
+  else if (choice.list && strcmp(choice.format, "text") && strcmp(choice.format, "json"))
+    fail(&error, "--format %s: the list of tables is text or json", choice.format);
+  else if (printed_find(&paper, common.home, &choice.result, choice.number, choice.list,
+                        choice.paper_alone, &error))
+    code = paper.table || !paper.list ? show_table(&common, &choice, &paper, &error)
+                                      : print_table(NULL, &paper, &choice, &error);
+  printed_free(&paper);
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }
 

@@ -21,7 +21,7 @@ static int print_help(FILE *out) {
   for (int i = 0; i < command_count; i++)
     if (commands[i].summary) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
   fprintf(out, "  %-9s %s\n  %-9s %s\n", "help",
-          "this text; `help options|models|blocks|ops` list those, `help NAME` tells of one",
+          "this text; `help options|models|blocks|ops|papers` list those, `help NAME` tells of one",
           "version", "the version");
   fprintf(
       out,
@@ -74,7 +74,7 @@ static int help_unknown(const char *home, const char *word) {
   Hint hint = help_hint(home, word);
   fail(&error, "help knows no \"%s\"%s", word,
        hint.text[0] ? hint.text
-                    : "; `harness help`, and `help options|models|blocks|ops`, list all");
+                    : "; `harness help`, and `help options|models|blocks|ops|papers`, list all");
   return cli_error(EXIT_USAGE, &error);
 }
 

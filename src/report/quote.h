@@ -8,6 +8,9 @@
 
 /* One line of plain text: control characters become blanks. */
 void quote_line(const char *text, FILE *out);
+/* As lines of at most `width` characters where words allow, the first begun by first, the others by
+ * rest. */
+void quote_wrapped(const char *first, const char *rest, const char *text, int width, FILE *out);
 /* The same as running text of Markdown, also within a table's cell. */
 void quote_markdown(const char *text, FILE *out);
 /* One word of a shell's command line. */

@@ -315,6 +315,7 @@ static const Section sections[] = {
     {"summary", "Which claims held", summary_write},
     {"results", "Tables and figures", write_results},
     {"open", "Skipped, failed, collapsed, missing", write_open},
+    {"papers", "What the papers print, and what contradicts it", papers_write},
     {"configuration", "Configuration", settings_configuration},
     {"environment", "Environment", settings_environment},
 };

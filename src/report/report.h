@@ -49,6 +49,8 @@ void report_title(const ReportExperiment *experiment, char *text, size_t bytes);
 
 /* Which claims held (summary.c). */
 bool summary_write(Report *report, Error *error);
+/* Every paper's tables, from their data alone (paper_page.c). */
+bool papers_write(Report *report, Error *error);
 /* What the page says about how its results were made (settings.c). */
 bool settings_configuration(Report *report, Error *error);
 bool settings_environment(Report *report, Error *error);

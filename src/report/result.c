@@ -8,6 +8,7 @@
 #include "src/report/claim.h"
 #include "src/report/code_notes.h"
 #include "src/report/default_notes.h"
+#include "src/report/paper_marks.h"
 #include "src/report/self_test.h"
 #include "src/report/tuned_notes.h"
 
@@ -21,7 +22,8 @@ static const char plans_sql[] =
     " FROM plans p JOIN experiments e ON e.id = p.experiment_id"
     " WHERE (e.name = ?1 OR CAST(e.table_no AS TEXT) = ?1 OR ?1 IS NULL)"
     " AND (p.scale = ?2 OR ?2 IS NULL) AND (p.dataset = ?3 OR ?3 IS NULL)"
-    " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0)"
+    " AND (p.device = ?4 OR ?4 IS NULL) AND (p.id = ?5 OR ?5 = 0) AND (e.model = ?6 OR ?6 IS NULL)"
+    " AND coalesce(e.model, '') NOT IN (SELECT value FROM json_each(?7))"
     " ORDER BY p.used DESC";
 
 /* Plans p and q have the same tries of rates. */
@@ -423,12 +425,10 @@ static bool judge(Result *r, Store *store, const PlanRow *plan, const ResultChoi
 bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *error) {
   *out = NULL;
   Rows plans;
-  json_t *parameters = json_array();
-  json_array_append_new(parameters, text_or_null(choice->what));
-  json_array_append_new(parameters, text_or_null(choice->scale));
-  json_array_append_new(parameters, text_or_null(choice->dataset));
-  json_array_append_new(parameters, text_or_null(choice->device));
-  json_array_append_new(parameters, json_integer(choice->plan_id));
+  json_t *parameters = json_pack(
+      "[o,o,o,o,I,o,s]", text_or_null(choice->what), text_or_null(choice->scale),
+      text_or_null(choice->dataset), text_or_null(choice->device), (json_int_t)choice->plan_id,
+      text_or_null(choice->paper), choice->other_papers ? choice->other_papers : "[]");
   if (!store_rows(store, plans_sql, parameters, plan_columns, sizeof(PlanRow), &plans, error))
     return false;
   if (!plans.count) {
@@ -449,6 +449,7 @@ bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *
          defaults_judge(store, choice->home, r, error) &&
          judge(r, store, &plan, choice, other ? choice->metric : NULL, error);
   r->notes = json_loads(plan.notes, 0, NULL);
+  if (!choice->alone && !other) paper_find(choice->home, r);
   if (good) *out = r;
   if (!good) result_free(r);
   return good;
@@ -480,6 +481,7 @@ void result_free(Result *r) {
   json_decref(r->otherwise);
   json_decref(r->mixed_files);
   json_decref(r->notes);
+  json_decref(r->paper);
   json_decref(r->others);
   json_decref(r->texts);
   free(r->tuned);

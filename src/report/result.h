@@ -14,6 +14,8 @@
  * cases_fixed: intervals and verdicts are for these cases only. */
 typedef struct ResultChoice {
   const char *what, *scale, *dataset, *device, *metric;
+  const char *paper;        /* by its name: `what` is the number of one of its tables */
+  const char *other_papers; /* names, a JSON list: `what` is the number of none of their tables */
   int64_t plan_id;
   const char *home; /* where today's Lua files are, see code_notes.h; may be NULL */
   bool cases_fixed;
@@ -125,6 +127,7 @@ typedef struct Result {
   json_t *otherwise;   /* of default_notes.h */
   json_t *mixed_files; /* Lua files of which the trials' models had different texts */
   json_t *notes;       /* texts */
+  json_t *paper;       /* the paper's table (lua/bind.h) that it repeats; NULL: none is known */
   json_t *others;      /* what else is stored, texts */
   Rows held[4];        /* rows, labels, points, plans */
   json_t *texts;       /* what other texts are part of */

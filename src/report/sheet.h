@@ -23,6 +23,10 @@ const char *sheet_get(const Sheet *sheet, int row, int column);
 
 /* Column 0 and, when text_last, the last one are set to the left, the others to the right. */
 void sheet_text(const Sheet *sheet, bool text_last, FILE *out);
+/* Columns in blocks that are no wider than `width`, with column 0 before each; group (NULL: none)
+ * names what neighbouring columns belong to, "" nothing: above them, and they stay together where
+ * they fit. Words are set to the left, numbers by their ends without marks: "0.762[1]". */
+void sheet_blocks(const Sheet *sheet, const char *const *group, int width, FILE *out);
 void sheet_markdown(const Sheet *sheet, bool text_last, FILE *out);
 void sheet_csv(const Sheet *sheet, FILE *out);                 /* RFC 4180 */
 void sheet_tex(const Sheet *sheet, bool text_last, FILE *out); /* booktabs, the tabular alone */

@@ -10,6 +10,7 @@
 #include "src/report/code_notes.h"
 #include "src/report/coverage.h"
 #include "src/report/default_notes.h"
+#include "src/report/paper_marks.h"
 #include "src/report/quote.h"
 #include "src/report/self_test.h"
 #include "src/report/table_data.h"
@@ -93,6 +94,22 @@ static void put_paper(Sheet *sheet, int row, int column, const ResultRow *line) 
     sheet_set(sheet, row, column, "%s", line->paper_word);
   else
     put_figure(sheet, row, column, line->paper);
+}
+
+/* Marks of contradictions behind the paper's figures, which stay below each other. */
+static void add_marks(Sheet *sheet, int column, const Result *result) {
+  char marks[PAPER_MARKS];
+  int widest = 0;
+  for (int i = 0; i < result->rows; i++) {
+    int length = (int)strlen(paper_marks(result, &result->row[i], NULL, marks));
+    if (length > widest) widest = length;
+  }
+  for (int i = 0; i < result->rows && widest; i++) {
+    char cell[SHEET_CELL];
+    snprintf(cell, sizeof cell, "%.80s", sheet_get(sheet, i + 1, column));
+    paper_marks(result, &result->row[i], NULL, marks);
+    sheet_set(sheet, i + 1, column, "%s%-*s", cell, widest, marks);
+  }
 }
 
 static void put_n(Sheet *sheet, int row, int column, const ResultRow *line) {
@@ -212,37 +229,8 @@ Sheet table_sheet(const Result *result, TablePart part) {
     for (int i = 0; i < result->rows; i++)
       if (part != TABLE_CLAIMS || in_claims(result, i))
         column->put(&sheet, line++, at, &result->row[i]);
+    if (column->put == put_paper) add_marks(&sheet, at, result);
     at++;
-  }
-  return sheet;
-}
-
-/* One line a label, one column a row of the table; the list is ordered by label. */
-Sheet table_labels(const Result *result) {
-  int columns = result->rows, lines = 0;
-  for (int i = 0; i < result->labels; i++)
-    lines += i == 0 || result->label[i].label != result->label[i - 1].label;
-  Sheet sheet = sheet_make(lines + 1, columns + 1);
-  sheet_set(&sheet, 0, 0, "%s per structure", metric_word(result));
-  bool wide = columns > 8;
-  for (int i = 0; i < columns; i++) wide = wide || strlen(result->row[i].label) > 24;
-  for (int i = 0; i < columns; i++) { /* columns as wide as such names would be unreadable */
-    sheet_set(&sheet, 0, i + 1, "%s", result->row[i].label);
-    if (wide) sheet_set(&sheet, 0, i + 1, "row %d", i + 1);
-  }
-  for (int line = 1; line <= lines; line++)
-    for (int i = 1; i <= columns; i++) sheet_set(&sheet, line, i, "-");
-  int line = 0;
-  for (int i = 0; i < result->labels; i++) {
-    const ResultLabel *item = &result->label[i];
-    line += i == 0 || item->label != item[-1].label;
-    sheet_set(&sheet, line, 0, "%s", item->name);
-    for (int k = 0; k < columns && !isnan(item->mean); k++)
-      if (result->row[k].position == item->position)
-        sheet_set(&sheet, line, k + 1, "%.3f%s", item->mean,
-                  item->above > 0   ? "+"
-                  : item->above < 0 ? "-"
-                                    : "");
   }
   return sheet;
 }
@@ -343,7 +331,10 @@ void table_origin(const Result *result, const char *mark, FILE *out) {
   default_notes(result, mark, out);
   code_notes(result, mark, out);
   for (size_t i = 0; i < json_array_size(result->notes); i++) {
-    put_marked(mark, json_string_value(json_array_get(result->notes, i)), out);
+    const char *note = json_string_value(json_array_get(result->notes, i));
+    const char *own = paper_note_mark(result, note);
+    fprintf(out, "%s%s", mark, own);
+    put_marked(own[0] ? " " : "", note, out);
     fputc('\n', out);
   }
   note_environment(result, mark, out);
@@ -351,6 +342,22 @@ void table_origin(const Result *result, const char *mark, FILE *out) {
 
 static void put_sheet(Sheet sheet, bool text_last, FILE *out) {
   if (sheet.rows > 1) sheet_text(&sheet, text_last, out);
+  if (sheet.rows > 1) fputc('\n', out);
+  sheet_free(&sheet);
+}
+
+/* Ours and the paper's of one row stand together, below its name. */
+static void put_labels(Sheet sheet, FILE *out) {
+  char names[sheet.columns + 1][SHEET_CELL];
+  const char *group[sheet.columns + 1];
+  for (int k = 0; k < sheet.columns; k++) group[k] = "";
+  for (int k = 1; k + 1 < sheet.columns; k++) {
+    if (strcmp(sheet_get(&sheet, 0, k + 1), TABLE_PAPER) != 0) continue;
+    snprintf(names[k], SHEET_CELL, "%s", sheet_get(&sheet, 0, k));
+    sheet_set(&sheet, 0, k, "ours");
+    group[k] = group[k + 1] = names[k];
+  }
+  if (sheet.rows > 1) sheet_blocks(&sheet, group, 80, out);
   if (sheet.rows > 1) fputc('\n', out);
   sheet_free(&sheet);
 }
@@ -367,7 +374,7 @@ static void print_text(const Result *result, FILE *out) {
   put_sheet(table_sheet(result, TABLE_FIGURES), true, out);
   if (any_difference(result)) put_compared(result, out);
   if (any_difference(result)) put_sheet(table_sheet(result, TABLE_CLAIMS), true, out);
-  put_sheet(table_labels(result), false, out);
+  put_labels(table_labels(result), out);
   table_notes(result, "  ", out);
 }
 
@@ -377,7 +384,7 @@ void table_print(const Result *result, const char *format, FILE *out) {
     return;
   }
   if (!strcmp(format, "json")) {
-    table_json(result, out);
+    table_json(result, NULL, out);
     return;
   }
   if (!strcmp(format, "csv")) {

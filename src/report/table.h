@@ -17,6 +17,7 @@ void table_print(const Result *result, const char *format, FILE *out);
 typedef enum TablePart { TABLE_WHOLE, TABLE_FIGURES, TABLE_CLAIMS } TablePart;
 Sheet table_sheet(const Result *result, TablePart part);
 Sheet table_labels(const Result *result);
+extern const char TABLE_PAPER[]; /* the head of a column of the paper's, behind that of ours */
 void table_head(const Result *result, const char *gap, FILE *out);
 void table_notes(const Result *result, const char *mark, FILE *out);
 /* Of the notes those that say what the figures come from. */

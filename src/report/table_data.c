@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "src/data/sets/json_text.h"
+#include "src/report/paper_marks.h"
 #include "src/report/sheet.h"
 #include "src/report/tuned_notes.h"
 
@@ -60,7 +61,24 @@ static json_t *json_tau(const ResultTau *t) {
   return tau;
 }
 
-void table_json(const Result *result, FILE *out) {
+/* Of single structures what the paper has and we have. */
+static json_t *json_structures(const Result *result) {
+  json_t *list = json_array();
+  for (int i = 0; i < result->labels; i++) {
+    const ResultLabel *item = &result->label[i];
+    for (int k = 0; k < result->rows; k++) {
+      const ResultRow *row = &result->row[k];
+      double paper = paper_figure(result, row, item->name);
+      if (row->position != item->position || isnan(paper)) continue;
+      json_array_append_new(list,
+                            json_pack("{s:s,s:s,s:f,s:o}", "key", row->key, "structure", item->name,
+                                      "paper", paper, "mean", number(item->mean)));
+    }
+  }
+  return list;
+}
+
+void table_json(const Result *result, json_t *printed, FILE *out) {
   json_t *lines = json_array();
   for (int i = 0; i < result->rows; i++)
     json_array_append_new(lines, json_row(result, &result->row[i]));
@@ -74,6 +92,10 @@ void table_json(const Result *result, FILE *out) {
   if (result->looks.found) json_object_set_new(document, "looks", json_looks(&result->looks));
   if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
   if (result->tuneds) json_object_set_new(document, "tuned", tuned_json(result));
+  json_t *structures = json_structures(result);
+  if (json_array_size(structures)) json_object_set(document, "structures", structures);
+  json_decref(structures);
+  if (printed) json_object_set_new(document, "printed", printed);
   json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
   json_decref(document);
 }

@@ -7,7 +7,9 @@
 
 #include <stdio.h>
 
-void table_json(const Result *result, FILE *out);
+/* printed: what the paper prints (paper_json), part of the document then; may be NULL, else it is
+ * taken. */
+void table_json(const Result *result, json_t *printed, FILE *out);
 void table_csv(const Result *result, FILE *out);
 
 #endif
