@@ -90,6 +90,14 @@ Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim
   return param_value(graph, name, rank, dim, (ParamAs){PARAM_BUFFER, ROLE_WEIGHT, GROUP_CNN, init});
 }
 
+Value *graph_absent(Graph *graph) {
+  Tensor none = {.type = graph->real, .rank = 1};
+  if (graph->absent) return graph->absent;
+  graph->absent = graph_value(graph, VALUE_ACTIVATION, &none, "left out");
+  graph->absent->constant = true;
+  return graph->absent;
+}
+
 static Value *refuse(Graph *graph, const Error *error) {
   fail(&graph->error, "%s%s%s%s%s", graph->where, graph->where[0] ? ": " : "", graph->scope,
        graph->scope[0] ? ": " : "", error->text);
@@ -105,11 +113,11 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
   if (!fits)
     fail(&error, "%s: takes %d to %d inputs, found %d", row->name, row->min_in, row->max_in, count);
   for (int i = 0; fits && i < count; i++) {
-    fits = in[i] != NULL;
+    fits = in[i] && (in[i] != graph->absent || row->optional & SAVES_IN(i));
     if (fits)
       call.in[i] = in[i]->tensor;
     else
-      fail(&error, "%s: input %d is missing", row->name, i);
+      fail(&error, "%s: input %d %s", row->name, i, in[i] ? "may not be left out" : "is missing");
   }
   if (!fits || !row->shape(&call, &error)) return refuse(graph, &error);
 

@@ -72,6 +72,7 @@ typedef struct Graph {
   bool freezes;                 /* parameters that are made now are frozen */
   const char *freeze; /* and those of these names, at any time: freeze_names; NULL: none */
   Group overrides;    /* the group of parameters that are made now; negative: as their block says */
+  Value *absent;      /* graph_absent's; NULL: never asked for */
   const char *where;
   Error error;
 } Graph;
@@ -92,6 +93,8 @@ bool freeze_names(const char *patterns, const char *name);
 bool freeze_check(const Params *params, const char *patterns, Error *error);
 /* Numbers that are kept and saved, and that no gradient reaches. */
 Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim, Init init);
+/* Stands where an optional input of an op is left out: a value of no numbers. */
+Value *graph_absent(Graph *graph);
 /* One use of an op; options are copied. Returns output 0; the others by graph_out. */
 Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *const *in);
 Value *graph_out(const Value *value, int index);

@@ -28,7 +28,7 @@ static bool shape(Call *call, Error *error) {
       return fail(error, "conv: the two inputs differ in size: %s and %s", tensor_shape_text(x),
                   tensor_shape_text(&call->in[i]));
   }
-  if (channels != w->dim[4] || tensor_count(b) != w->dim[0])
+  if (channels != w->dim[4] || (tensor_count(b) != w->dim[0] && !tensor_absent(b)))
     return fail(error, "conv: weight %s and bias %s do not fit %lld input channels",
                 tensor_shape_text(w), tensor_shape_text(b), (long long)channels);
   int64_t dim[5] = {x->dim[0], 0, 0, 0, w->dim[0]};
@@ -122,10 +122,10 @@ static void tap_backward(const Call *call, int64_t out_row, int64_t in_row, int6
 }
 
 static void forward(const Call *call) {
-  const REAL *b = call->in[IN_B].data;
+  const REAL *b = input_data(call, IN_B);
   REAL *y = call->out[0].data;
   int64_t outs = call->out[0].dim[4];
-  for (int64_t i = 0; i < tensor_count(&call->out[0]); i++) y[i] = b[i % outs];
+  for (int64_t i = 0; i < tensor_count(&call->out[0]); i++) y[i] = b ? b[i % outs] : 0;
   walk(call, tap_forward);
 }
 
@@ -146,6 +146,7 @@ const Op OP_ROW(conv) = {
     .max_in = 4,
     .n_out = 1,
     .flags = OP_UNORDERED,
+    .optional = SAVES_IN(IN_B),
     .saves = {[IN_W] = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1),
               [IN_X] = SAVES_IN(IN_W),
               [IN_X + 1] = SAVES_IN(IN_W)},

@@ -33,8 +33,10 @@ static dnnl_data_type_t library_type(const Tensor *tensor) {
 static ConvShape part_shape(const Call *call, int i, int64_t *first) {
   const int *stride = ((const ConvOptions *)call->options)->stride.v;
   const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X + i], *y = &call->out[0];
-  ConvShape s = {
-      .bias = i == 0, .accumulate = i > 0, .x_type = library_type(x), .y_type = library_type(y)};
+  ConvShape s = {.bias = i == 0 && !tensor_absent(&call->in[IN_B]),
+                 .accumulate = i > 0,
+                 .x_type = library_type(x),
+                 .y_type = library_type(y)};
   *first = i ? call->in[IN_X].dim[4] : 0;
   s.x[0] = x->dim[0], s.x[1] = x->dim[4];
   s.y[0] = y->dim[0], s.y[1] = y->dim[4];
@@ -222,7 +224,7 @@ static void forward(const Call *call) {
     Winograd shape = winograd_of(call);
     Maps x = maps_of(&call->in[IN_X], &call->in[IN_X], call->n_in - IN_X);
     Maps y = maps_of(&call->out[0], &call->out[0], 1);
-    state->winograd->forward(&shape, &x, call->in[IN_W].data, call->in[IN_B].data, &y,
+    state->winograd->forward(&shape, &x, call->in[IN_W].data, input_data(call, IN_B), &y,
                              call->scratch);
     return;
   }
@@ -231,7 +233,7 @@ static void forward(const Call *call) {
   for (int i = 0; i < call->n_in - IN_X; i++) {
     ConvData data = {staged(state, call, &call->in[IN_X + i], &call->out[0]),
                      (float *)call->in[IN_W].data + first,
-                     call->in[IN_B].data,
+                     input_data(call, IN_B),
                      call->out[0].data,
                      scratch,
                      scratch + state->w_bytes};

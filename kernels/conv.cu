@@ -45,6 +45,10 @@ static bool is_dense(const Call *call) {
   return call->n_in == IN_X + 1 && one && stride[0] * stride[1] * stride[2] == 1;
 }
 
+static bool has_bias(const Call *call) {
+  return !tensor_absent(&call->in[IN_B]);
+}
+
 static bool wants_input(const Call *call) {
   return call->wants >> IN_X;
 }
@@ -78,7 +82,7 @@ static ConvolutionShape shape_of(const Call *call, const Conv *c) {
 static bool choose(const Call *call, Conv *c, Error *error) {
   ConvolutionShape s = shape_of(call, c);
   if (!call->backward)
-    return (c->forward = convolution_make(&s, CONVOLUTION_Y, true, error)) != NULL;
+    return (c->forward = convolution_make(&s, CONVOLUTION_Y, has_bias(call), error)) != NULL;
   if (wants_of(call, IN_W) && !(c->weight = convolution_make(&s, CONVOLUTION_W, false, error)))
     return false;
   if (!wants_input(call)) return true;
@@ -104,7 +108,8 @@ static void make_room(Call *call, Conv *c) {
   if (!c->whole_w) c->w = scratch_add(total, (size_t)(c->outs * c->taps * c->padded) * unit);
   if (call->out[0].type != c->type)
     c->y = scratch_add(total, (size_t)tensor_count(&call->out[0]) * unit);
-  if (!call->backward && c->type == BF16) c->bias = scratch_add(total, (size_t)c->outs * unit);
+  if (!call->backward && c->type == BF16 && has_bias(call))
+    c->bias = scratch_add(total, (size_t)c->outs * unit);
   for (int i = 0; i < 3; i++)
     if (all[i] && convolution_workspace(all[i]) > most) most = convolution_workspace(all[i]);
   c->workspace = scratch_add(total, most);
@@ -218,8 +223,7 @@ static void forward(const Call *call) {
   bool whole = y->type == c->type;
   void *to = whole ? y->data : scratch_at(call, c->y);
   convolution_run(c->forward, call->stream, joined(call), weights(call), to,
-                  operand_as(call, &call->in[IN_B], c->type, c->bias),
-                  scratch_at(call, c->workspace));
+                  optional_as(call, IN_B, c->type, c->bias), scratch_at(call, c->workspace));
   if (!whole) cast(call->stream, tensor_count(y), c->type, to, y->type, y->data);
 }
 

@@ -27,7 +27,7 @@ static bool shape(Call *call, Error *error) {
   if (w->dim[0] != x->dim[4])
     return fail(error, "conv_transpose: weight %s expects %lld channels, the input is %s",
                 tensor_shape_text(w), (long long)w->dim[0], tensor_shape_text(x));
-  if (b->rank != 1 || b->dim[0] != w->dim[4])
+  if (!tensor_absent(b) && (b->rank != 1 || b->dim[0] != w->dim[4]))
     return fail(error, "conv_transpose: bias is (%lld), found %s", (long long)w->dim[4],
                 tensor_shape_text(b));
   int64_t dim[5] = {x->dim[0], x->dim[1] * o->stride.v[0], x->dim[2] * o->stride.v[1],
@@ -68,14 +68,14 @@ static Source source_of(const Call *call, int64_t out_row) {
 }
 
 static void forward(const Call *call) {
-  const REAL *w = call->in[IN_W].data, *b = call->in[IN_B].data, *x = call->in[IN_X].data;
+  const REAL *w = call->in[IN_W].data, *b = input_data(call, IN_B), *x = call->in[IN_X].data;
   REAL *y = call->out[0].data;
   int64_t channels = call->in[IN_X].dim[4], outs = call->out[0].dim[4];
   int64_t taps = tensor_count(&call->in[IN_W]) / (channels * outs);
   for (int64_t row = 0; row < tensor_rows(&call->out[0]); row++) {
     Source source = source_of(call, row);
     for (int64_t o = 0; o < outs; o++) {
-      double sum = b[o];
+      double sum = b ? b[o] : 0;
       for (int64_t c = 0; c < channels; c++)
         sum += (double)x[source.row * channels + c] * w[(c * taps + source.tap) * outs + o];
       y[row * outs + o] = (REAL)sum;
@@ -111,6 +111,7 @@ const Op OP_ROW(conv_transpose) = {
     .max_in = 3,
     .n_out = 1,
     .flags = OP_UNORDERED,
+    .optional = SAVES_IN(IN_B),
     .saves = {[IN_W] = SAVES_IN(IN_X), [IN_X] = SAVES_IN(IN_W)},
     .options = options,
     .options_bytes = sizeof(ConvTransposeOptions),

@@ -29,7 +29,7 @@ static Runs runs_of(const Call *call, int64_t voxel) {
 
 INLINE void scatter_as(const Call *call, int64_t first, int64_t count, const float *tile,
                        DType type) {
-  const float *restrict b = call->in[IN_B].data;
+  const float *restrict b = input_data(call, IN_B);
   void *y = call->out[0].data;
   int64_t outs = call->out[0].dim[4];
   for (int64_t voxel = first; voxel < first + count; voxel++) {
@@ -40,8 +40,8 @@ INLINE void scatter_as(const Call *call, int64_t first, int64_t count, const flo
         for (int64_t k = 0; k < r.run; k += outs, tile += outs) {
           int64_t o = 0;
           for (; o + VEC <= outs; o += VEC)
-            real_store(y, to + k + o, vec_load(tile + o) + vec_load(b + o), type);
-          for (; o < outs; o++) real_set(y, to + k + o, tile[o] + b[o], type);
+            real_store(y, to + k + o, vec_load(tile + o) + (b ? vec_load(b + o) : (Vec){0}), type);
+          for (; o < outs; o++) real_set(y, to + k + o, tile[o] + (b ? b[o] : 0), type);
         }
       }
   }

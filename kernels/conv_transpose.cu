@@ -52,8 +52,9 @@ static ConvolutionShape shape_of(const Call *call, DType type) {
 
 static bool choose(const Call *call, Transpose *t, Error *error) {
   ConvolutionShape s = shape_of(call, t->type);
+  bool biased = !tensor_absent(&call->in[IN_B]);
   if (!call->backward)
-    return (t->forward = convolution_make(&s, CONVOLUTION_X, true, error)) != NULL;
+    return (t->forward = convolution_make(&s, CONVOLUTION_X, biased, error)) != NULL;
   if (wants_of(call, IN_W) && !(t->weight = convolution_make(&s, CONVOLUTION_W, false, error)))
     return false;
   if (!wants_of(call, IN_X)) return true;
@@ -86,7 +87,8 @@ static bool prepare(Call *call, Error *error) {
   if (x->type != t->type || t->apart) t->x = scratch_add(total, (size_t)tensor_count(x) * unit);
   if (w->type != t->type) t->w = scratch_add(total, (size_t)tensor_count(w) * unit);
   if (y->type != t->type) t->y = scratch_add(total, (size_t)tensor_count(y) * unit);
-  if (!call->backward && t->type == BF16) t->bias = scratch_add(total, (size_t)w->dim[4] * unit);
+  if (!call->backward && t->type == BF16)
+    t->bias = scratch_add(total, (size_t)tensor_count(&call->in[IN_B]) * unit);
   if (call->backward) t->sums = scratch_add(total, column_sums_scratch(w->dim[4], 1));
   for (int i = 0; i < 3; i++)
     if (all[i] && convolution_workspace(all[i]) > most) most = convolution_workspace(all[i]);
@@ -112,7 +114,7 @@ static void forward(const Call *call) {
   void *y = result(call, &call->out[0], t->y);
   const void *x = operand_as(call, &call->in[IN_X], t->type, t->x);
   const void *w = operand_as(call, &call->in[IN_W], t->type, t->w);
-  const void *bias = operand_as(call, &call->in[IN_B], t->type, t->bias);
+  const void *bias = optional_as(call, IN_B, t->type, t->bias);
   convolution_run(t->forward, call->stream, y, w, x, bias, scratch_at(call, t->workspace));
   settle(call, &call->out[0], y);
 }

@@ -20,7 +20,7 @@ static bool shape(Call *call, Error *error) {
   if (tensor_last(x) != w->dim[1])
     return fail(error, "linear: weight %s expects %lld channels, the input is %s",
                 tensor_shape_text(w), (long long)w->dim[1], tensor_shape_text(x));
-  if (b->rank != 1 || b->dim[0] != w->dim[0])
+  if (!tensor_absent(b) && (b->rank != 1 || b->dim[0] != w->dim[0]))
     return fail(error, "linear: bias is (%lld), found %s", (long long)w->dim[0],
                 tensor_shape_text(b));
   call->out[0] = tensor_make(x->type, x->rank, x->dim);
@@ -48,12 +48,12 @@ static unsigned saves_at(const Call *call) {
 
 static void forward(const Call *call) {
   bool relu = ((const LinearOptions *)call->options)->activation == ACT_RELU;
-  const REAL *w = call->in[IN_W].data, *b = call->in[IN_B].data, *x = call->in[IN_X].data;
+  const REAL *w = call->in[IN_W].data, *b = input_data(call, IN_B), *x = call->in[IN_X].data;
   REAL *y = call->out[0].data;
   int64_t ins = call->in[IN_W].dim[1], outs = call->in[IN_W].dim[0];
   for (int64_t row = 0; row < tensor_rows(&call->in[IN_X]); row++)
     for (int64_t o = 0; o < outs; o++) {
-      double sum = b[o];
+      double sum = b ? b[o] : 0;
       for (int64_t c = 0; c < ins; c++) sum += (double)x[row * ins + c] * w[o * ins + c];
       y[row * outs + o] = (REAL)(relu && sum < 0 ? 0 : sum);
     }
@@ -78,10 +78,11 @@ static void backward(const Call *call) {
 
 const Op OP_ROW(linear) = {
     .name = "linear",
-    .doc = "linear layer over the channels, with bias and optionally ReLU",
+    .doc = "linear layer over the channels, optionally with bias and ReLU",
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,
+    .optional = SAVES_IN(IN_B),
     .saves = {[IN_W] = SAVES_IN(IN_X) | SAVES_OUT(0),
               [IN_B] = SAVES_OUT(0),
               [IN_X] = SAVES_IN(IN_W) | SAVES_OUT(0)},

@@ -40,7 +40,7 @@ static Dense dense_of(const Call *call) {
                  .w = w->data,
                  .x = x->data,
                  .x_type = x->type,
-                 .b = call->in[IN_B].data,
+                 .b = input_data(call, IN_B),
                  .relu = has_relu(call),
                  .y = call->out[0].data,
                  .finish = direct ? NULL : to_bf16,

@@ -35,6 +35,10 @@ size_t tensor_bytes(const Tensor *tensor);
 int64_t tensor_rows(const Tensor *tensor);
 int64_t tensor_last(const Tensor *tensor); /* channels; 1 for a scalar */
 Tensor tensor_make(DType type, int rank, const int64_t *dim);
+/* Shape (0): no numbers. It stands where an input is left out that the op's row calls optional. */
+static inline bool tensor_absent(const Tensor *tensor) {
+  return tensor->rank == 1 && tensor->dim[0] == 0;
+}
 /* "(2, 8, 9, 7, 16)" in a static ring of buffers, for messages. */
 const char *tensor_shape_text(const Tensor *tensor);
 
@@ -115,6 +119,11 @@ typedef struct Kernel {
   unsigned adds; /* SAVES_IN(i) of the din[i] that backward can add to: Call.adds has no others */
 } Kernel;
 
+/* The data of an optional input; NULL: it is left out. Data of no bytes may lie anywhere. */
+static inline void *input_data(const Call *call, int i) {
+  return tensor_absent(&call->in[i]) ? NULL : call->in[i].data;
+}
+
 /* Floating-point operations (multiply and add count as two) and bytes that must move at least. */
 typedef struct Cost {
   double flops, bytes;
@@ -145,6 +154,7 @@ struct Op {
   /* Optional: those of them that matter under the options of this call. */
   unsigned (*saves_at)(const Call *call);
   unsigned constant; /* SAVES_IN bits of inputs that never get a gradient (labels, masks) */
+  unsigned optional; /* SAVES_IN bits of inputs that may be left out (tensor_absent): a bias */
   const Option *options;
   size_t options_bytes;
   /* Fills out[].type/rank/dim from in[] and options, or says what does not fit. Real outputs take

@@ -5,7 +5,8 @@
 
 #include "kernels/op.h"
 
-/* conv: y = sum over parts of w_part * x_part + b. in: w (Cout, kd, kh, kw, Cin), b (Cout), then
+/* conv: y = sum over parts of w_part * x_part + b. in: w (Cout, kd, kh, kw, Cin), b (Cout; may be
+ * left out, as in the two ops that follow), then
  * one or two x (N, D, H, W, C_i) with C_0 + C_1 = Cin: two parts are the convolution of their
  * concatenation without the copy. Padding (k-1)/2. out: (N, D', H', W', Cout). */
 typedef struct ConvOptions {

@@ -137,15 +137,20 @@ static const Option *find_option(lua_State *L, const Option *table, const char *
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-static void read_inputs(lua_State *L, int index, Values *in) {
+static bool is_false(lua_State *L, int index) {
+  return lua_isboolean(L, index) && !lua_toboolean(L, index);
+}
+
+/* absent: of an op, for a false: an optional input that is left out. */
+static void read_inputs(lua_State *L, int index, Values *in, Value *absent) {
   lua_Integer count = luaL_len(L, index);
   for (lua_Integer i = 1; i <= count; i++) {
     lua_geti(L, index, i);
     if (lua_istable(L, -1)) {
-      read_inputs(L, lua_gettop(L), in);
-    } else if (luaL_testudata(L, -1, VALUE)) {
+      read_inputs(L, lua_gettop(L), in, absent);
+    } else if (luaL_testudata(L, -1, VALUE) || (absent && is_false(L, -1))) {
       if (in->count == MAX_VALUES) luaL_error(L, "more than %d inputs", MAX_VALUES);
-      in->v[in->count++] = *(Value **)lua_touserdata(L, -1);
+      in->v[in->count++] = is_false(L, -1) ? absent : *(Value **)lua_touserdata(L, -1);
     } else {
       luaL_error(L, "input %d: expected a value of the graph, found %s", (int)i,
                  luaL_typename(L, -1));
@@ -197,7 +202,7 @@ static int call_module(lua_State *L) {
   void *options = arena_alloc(&graph->arena, module->options_bytes);
   read_options(L, module->options, options, module->name);
   Values in = {0}, out;
-  read_inputs(L, 1, &in);
+  read_inputs(L, 1, &in, NULL);
   bool before = graph->freezes;
   graph->freezes = call_says(L, "frozen");
   graph->overrides = groups_of_call(L, graph->params);
@@ -220,7 +225,7 @@ static int call_op(lua_State *L) {
   void *options = arena_alloc(&graph->arena, op->options_bytes + 1);
   read_options(L, op->options, options, op->name);
   Values in = {0}, out = {0};
-  read_inputs(L, 1, &in);
+  read_inputs(L, 1, &in, op->optional ? graph_absent(graph) : NULL);
   Value *first = graph_op(graph, id, options, in.count, in.v);
   for (int i = 0; first && i < op->n_out; i++) out.v[out.count++] = graph_out(first, i);
   return push_outputs(L, graph, &out, false);

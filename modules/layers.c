@@ -2,20 +2,30 @@
 
 static const double LEAKY_SLOPE = 0.01;
 
-Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
-                   const int kernel[3], const int stride[3], double slope) {
-  if (!x) return NULL;
+Value *convolution_of(Graph *graph, const char *name, const Values *in, const ConvWay *way) {
+  const int *kernel = way->kernel, *stride = way->stride;
+  int64_t shape[5] = {way->width, kernel[0], kernel[1], kernel[2], 0}, out[1] = {way->width};
+  Values all = {.count = 2};
+  for (int i = 0; i < in->count; i++) {
+    if (!in->v[i]) return NULL;
+    shape[4] += tensor_last(&in->v[i]->tensor);
+    all.v[all.count++] = in->v[i];
+  }
   if (name) graph_push(graph, "%s", name);
-  int64_t channels = tensor_last(&x->tensor) + (skip ? tensor_last(&skip->tensor) : 0);
-  int64_t fan_in = channels * kernel[0] * kernel[1] * kernel[2];
-  int64_t shape[5] = {width, kernel[0], kernel[1], kernel[2], channels}, out[1] = {width};
-  Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, slope));
-  Value *b = graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
+  Init init = init_kaiming(shape[4] * kernel[0] * kernel[1] * kernel[2], way->slope);
+  all.v[0] = graph_param(graph, "weight", 5, shape, GROUP_CNN, init);
+  all.v[1] =
+      way->no_bias ? graph_absent(graph) : graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
   ConvOptions conv = {.stride = {3, {stride[0], stride[1], stride[2]}}};
-  Value *in[] = {w, b, x, skip};
-  Value *y = graph_op(graph, OP_conv, &conv, skip ? 4 : 3, in);
+  Value *y = graph_op(graph, OP_conv, &conv, all.count, all.v);
   if (name) graph_pop(graph);
   return y;
+}
+
+Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                   const int kernel[3], const int stride[3], double slope) {
+  ConvWay way = {width, kernel, stride, slope, false};
+  return convolution_of(graph, name, &(Values){skip ? 2 : 1, {x, skip}}, &way);
 }
 
 /* 0 of 0: every channel by itself. */

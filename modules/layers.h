@@ -4,9 +4,16 @@
 
 #include "modules/module.h"
 
-/* skip may be NULL; otherwise the input is the concatenation of x and skip. slope: of the LeakyReLU
- * that follows, for which weights start; 1: none. Without a name the parameters stand in the
- * current scope. */
+/* A convolution of the concatenation of `in` (op conv). slope: of the LeakyReLU that follows, for
+ * which weights start; 1: none. Without a name the parameters stand in the current scope. */
+typedef struct ConvWay {
+  int width;
+  const int *kernel, *stride; /* 3 each */
+  double slope;
+  bool no_bias;
+} ConvWay;
+Value *convolution_of(Graph *graph, const char *name, const Values *in, const ConvWay *way);
+/* skip may be NULL; otherwise the input is the concatenation of x and skip. With a bias. */
 Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
                    const int kernel[3], const int stride[3], double slope);
 /* Norm of a feature map (epsilon 1e-5, affine), then LeakyReLU of this slope; 1: none. most: 0:

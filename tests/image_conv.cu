@@ -53,12 +53,12 @@ static bool near(float found, double expected, DType type) {
   return fabs(found - expected) <= (type == BF16 ? fabs(expected) / 256 : 0);
 }
 
-static int shape_wrong(const Shape *s, DType x_type, DType y_type, int *count) {
-  int64_t outs = s->w[0], taps = s->w[1] * s->w[2] * s->w[3] * s->w[4],
+static int shape_wrong(const Shape *s, bool biased, DType x_type, DType y_type, int *count) {
+  int64_t outs = s->w[0], biases = biased ? outs : 0, taps = s->w[1] * s->w[2] * s->w[3] * s->w[4],
           dim[5] = {s->x[0], 0, 0, 0, outs};
   for (int a = 0; a < 3; a++)
     dim[1 + a] = (s->x[1 + a] + 2 * ((s->w[1 + a] - 1) / 2) - s->w[1 + a]) / s->stride[a] + 1;
-  Numbers w(F32, 5, s->w, 3), b(F32, 1, &outs, 5), x(x_type, 5, s->x, 1), y(y_type, 5, dim, 0),
+  Numbers w(F32, 5, s->w, 3), b(F32, 1, &biases, 5), x(x_type, 5, s->x, 1), y(y_type, 5, dim, 0),
       dy(y_type, 5, dim, 2), dw(F32, 5, s->w, 0);
   ConvOptions options = {{3, {s->stride[0], s->stride[1], s->stride[2]}}};
   Call call = {};
@@ -73,7 +73,7 @@ static int shape_wrong(const Shape *s, DType x_type, DType y_type, int *count) {
   int64_t voxels = tensor_rows(&y.tensor);
   for (int64_t o = 0; o < outs; o++) {
     for (int64_t v = 0; v < voxels; v++) {
-      double sum = b.at(o);
+      double sum = biased ? b.at(o) : 0;
       for (int64_t t = 0; t < taps; t++) {
         int64_t at = under(s, &y.tensor, v, t);
         if (at >= 0) sum += (double)w.at(o * taps + t) * x.at(at);
@@ -103,6 +103,6 @@ int image_conv_wrong(int *count) {
   *count = 0;
   for (const Shape &shape : shapes)
     for (DType x : types)
-      for (DType y : types) wrong += shape_wrong(&shape, x, y, count);
+      for (DType y : types) wrong += shape_wrong(&shape, x == y, x, y, count);
   return wrong;
 }

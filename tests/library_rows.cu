@@ -113,12 +113,13 @@ static int add_biases(int width, int *count) {
   static Numbers bias;
   int wrong = 0, rows = 9;
   for (DType type : types)
-    for (int relu = 0; relu < 2; relu++) {
+    for (int way = 0; way < 4; way++) {
+      bool relu = way & 1, added = way & 2;
       to.fill(type, rows * width);
       bias.fill(type, width);
-      bias_add(nullptr, type, rows, width, bias.bytes, relu, to.bytes);
+      bias_add(nullptr, type, rows, width, added ? bias.bytes : nullptr, relu, to.bytes);
       for (int i = 0; i < rows * width; i++) {
-        float sum = number(i) + number(i % width);
+        float sum = number(i) + (added ? number(i % width) : 0);
         wrong += compare(to.at(i) == (relu && sum < 0 ? 0 : sum), count);
       }
     }

@@ -96,7 +96,7 @@ void element_set(Tensor *tensor, int64_t i, double value) {
 static bool input_has_gradient(const OpRun *run, int i) {
   const Op *op = run->call.op;
   return !(op->flags & OP_NO_GRADIENT) && !(op->constant & SAVES_IN(i)) &&
-         run->call.in[i].type != I32;
+         run->call.in[i].type != I32 && !tensor_absent(&run->call.in[i]);
 }
 
 /* Real outputs, but not those i >= 1 that only backward reads (mean, rstd, log-sum-exp). */

@@ -33,7 +33,8 @@ static Value *random_graph(Graph *graph, uint64_t seed, int size) {
     if (rng_below(&rng, 3) == 0) {
       int64_t shape[2] = {8, 8};
       Value *w = graph_param(graph, "w", 2, shape, GROUP_CNN, (Init){INIT_NORMAL, 0.3, 0, 0});
-      Value *bias = graph_param(graph, "b", 1, shape, GROUP_TRANSFORMER, (Init){0});
+      Value *bias = i % 3 ? graph_param(graph, "b", 1, shape, GROUP_TRANSFORMER, (Init){0})
+                          : graph_absent(graph);
       LinearOptions linear = {.activation = rng_below(&rng, 2) ? ACT_RELU : ACT_NONE};
       y = apply(graph, OP_linear, &linear, w, bias, a);
     } else if (rng_below(&rng, 2) == 0) {
@@ -245,6 +246,20 @@ static void test_errors_name_line_and_scope(void **state) {
   params_free(params);
 }
 
+static void test_only_optional_inputs_may_be_left_out(void **state) {
+  (void)state;
+  Params *params = params_make(F32);
+  Graph *graph = graph_make(params);
+  int64_t dim[2] = {3, 8};
+  Value *x = graph_input(graph, "x", F32, 2, dim), *w = graph_input(graph, "w", F32, 2, dim);
+  LinearOptions linear = {0};
+  assert_non_null(apply(graph, OP_linear, &linear, w, graph_absent(graph), x));
+  assert_null(apply(graph, OP_add, NULL, x, graph_absent(graph)));
+  assert_non_null(strstr(graph->error.text, "add: input 1 may not be left out"));
+  graph_free(graph);
+  params_free(params);
+}
+
 /* A name with dots is one scope: popping it leaves nothing of it behind. */
 static void test_scopes_nest(void **state) {
   (void)state;
@@ -411,6 +426,7 @@ int main(void) {
       cmocka_unit_test(test_too_large_says_what_fits),
       cmocka_unit_test(test_whole_gradient_against_differences),
       cmocka_unit_test(test_errors_name_line_and_scope),
+      cmocka_unit_test(test_only_optional_inputs_may_be_left_out),
       cmocka_unit_test(test_scopes_nest),
       cmocka_unit_test(test_checkpoint_restores_bits_and_refuses_halves),
       cmocka_unit_test(test_sgd_clips_groups_and_spares_nan),

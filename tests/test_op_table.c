@@ -26,7 +26,7 @@ static void test_rows(void **state) {
       assert_true(op->saves[i] >> SAVES_OUT_SHIFT >> op->n_out == 0);
       assert_true(!op->saves[i] || (i < op->max_in && !(op->constant & SAVES_IN(i))));
     }
-    assert_true(op->constant >> op->max_in == 0);
+    assert_true(op->constant >> op->max_in == 0 && op->optional >> op->max_in == 0);
     assert_non_null(op->reference.forward);
     assert_true(op->flags & (OP_NO_GRADIENT | OP_CONSTANT) || op->reference.backward);
     assert_true(op->flags & (OP_NO_GRADIENT | OP_CONSTANT) || kernels_cpu[id]->backward);
@@ -64,16 +64,19 @@ static void test_options(void **state) {
 }
 
 /* Axis-order bugs hide where sizes agree: every op has a case whose last input has no two equal
- * axes beyond the batch, where its rank allows one. */
+ * axes beyond the batch, where its rank allows one. What may be left out is, in some case. */
 static void test_cases(void **state) {
   (void)state;
   for (int id = 0; id < OP_COUNT; id++) {
     const Op *op = op_table[id];
     print_message("%s\n", op->name);
     bool small = false, uneven = op->max_in == 0;
+    unsigned left_out = 0;
     for (const OpCase *c = op_cases[id]; c->name; c++) {
       assert_in_range(c->n_in, op->min_in, op->max_in);
       small = small || !c->bench;
+      for (int i = 0; i < c->n_in; i++)
+        if (c->in[i].rank == 1 && c->in[i].dim[0] == 0) left_out |= SAVES_IN(i);
       bool distinct = true;
       const CaseInput *last = c->n_in ? &c->in[c->n_in - 1] : NULL;
       for (int a = 1; last && a < last->rank; a++)
@@ -81,6 +84,7 @@ static void test_cases(void **state) {
       uneven = uneven || (!c->bench && distinct);
     }
     assert_true(small && uneven);
+    assert_int_equal(left_out, op->optional);
   }
 }
 

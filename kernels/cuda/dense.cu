@@ -64,13 +64,14 @@ static size_t products_workspace(const Dense *d) {
 static bool prepare_forward(Call *call, Dense *d, Error *error) {
   size_t *total = &call->scratch_bytes, unit = dtype_bytes(d->type);
   DType out = call->out[0].type;
+  bool biased = !tensor_absent(&call->in[IN_B]);
   GemmShape shape = {d->rows, d->outs, d->ins, false,   true,   1,
-                     d->type, out,     true,   d->relu, d->tf32};
+                     d->type, out,     biased, d->relu, d->tf32};
   d->forward = gemm_make(&shape, error);
   if (!d->forward) return false;
   if (call->in[IN_X].type != d->type) d->x = scratch_add(total, (size_t)(d->rows * d->ins) * unit);
   if (d->type == BF16) d->w = scratch_add(total, (size_t)(d->outs * d->ins) * unit);
-  if (out == BF16) d->bias = scratch_add(total, (size_t)d->outs * unit);
+  if (out == BF16 && biased) d->bias = scratch_add(total, (size_t)d->outs * unit);
   d->workspace = scratch_add(total, gemm_workspace(d->forward));
   return true;
 }
@@ -199,7 +200,7 @@ void dense_forward(const Call *call) {
   const Dense *d = dense_of(call);
   const void *x = operand_as(call, &call->in[IN_X], d->type, d->x);
   const void *w = operand_as(call, &call->in[IN_W], d->type, d->w);
-  const void *bias = operand_as(call, &call->in[IN_B], call->out[0].type, d->bias);
+  const void *bias = optional_as(call, IN_B, call->out[0].type, d->bias);
   gemm_run(d->forward, call->stream, x, w, bias, call->out[0].data, scratch_at(call, d->workspace));
 }
 

@@ -17,14 +17,14 @@ static __global__ void __launch_bounds__(EPILOGUE_THREADS)
     Floats<N> v = load_lanes<N>(y + i * N);
 #pragma unroll
     for (int k = 0; k < N; k++) {
-      v.v[k] += load(bias + column + k);
+      if (bias) v.v[k] += load(bias + column + k);
       if (relu && v.v[k] < 0) v.v[k] = 0;
     }
     store_lanes<N>(y + i * N, v);
   }
 }
 
-/* y (rows, width) += bias (width) of its type, then perhaps max(y, 0) */
+/* y (rows, width) += bias (width; or NULL) of its type, then perhaps max(y, 0) */
 static inline void bias_add(void *stream, DType type, int64_t rows, int width, const void *bias,
                             bool relu, void *y) {
   with_type(type, [&](auto zero) {

@@ -49,13 +49,18 @@ static cublasLtMatrixLayout_t layout(DType type, int64_t rows, int64_t columns, 
 /* An address that no call uses: the library looks at what the bias's is aligned to. */
 static const void *const ALIGNED = reinterpret_cast<const void *>((uintptr_t)SCRATCH_ALIGN);
 
+static bool has_epilogue(const GemmShape *s) {
+  return s->bias || s->relu;
+}
+
 static void describe(Gemm *gemm, const GemmShape *s) {
-  bool epilogue_bias = s->bias && !gemm->apart;
+  bool bias_inside = s->bias && !gemm->apart, relu_inside = s->relu && !gemm->apart;
   cublasOperation_t first = s->turn_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   cublasOperation_t second = s->turn_a ? CUBLAS_OP_T : CUBLAS_OP_N;
-  cublasLtEpilogue_t epilogue = !epilogue_bias ? CUBLASLT_EPILOGUE_DEFAULT
-                                : s->relu      ? CUBLASLT_EPILOGUE_RELU_BIAS
-                                               : CUBLASLT_EPILOGUE_BIAS;
+  cublasLtEpilogue_t epilogue = bias_inside && relu_inside ? CUBLASLT_EPILOGUE_RELU_BIAS
+                                : bias_inside              ? CUBLASLT_EPILOGUE_BIAS
+                                : relu_inside              ? CUBLASLT_EPILOGUE_RELU
+                                                           : CUBLASLT_EPILOGUE_DEFAULT;
   cudaDataType_t bias = type_of(s->out);
   cublasComputeType_t compute =
       s->in == F32 && s->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -65,8 +70,8 @@ static void describe(Gemm *gemm, const GemmShape *s) {
   SET(CUBLASLT_MATMUL_DESC_TRANSA, first);
   SET(CUBLASLT_MATMUL_DESC_TRANSB, second);
   SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-  if (epilogue_bias) SET(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias);
-  if (epilogue_bias) SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, ALIGNED);
+  if (bias_inside) SET(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, bias);
+  if (bias_inside) SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, ALIGNED);
 #undef SET
 }
 
@@ -172,7 +177,7 @@ static void rehearsal_end(Rehearsal *r) {
 /* The library's suggestions, at last without the epilogue. */
 static int ask(Gemm *gemm, cublasLtMatmulHeuristicResult_t *found, cublasStatus_t *status) {
   int count = suggestions(gemm, found, status);
-  if (count || !gemm->shape.bias) return count;
+  if (count || !has_epilogue(&gemm->shape)) return count;
   gemm->apart = true;
   BLAS_TRY(BLAS(cublasLtMatmulDescDestroy)(gemm->what));
   describe(gemm, &gemm->shape);
@@ -275,7 +280,7 @@ void product_choices(void (*visit)(const ProductChoice *choice, void *user), voi
     c.in = s->in, c.out = s->out;
     c.tf32 = s->in == F32 && s->tf32;
     c.bias = s->bias, c.relu = s->relu, c.adds = s->adds;
-    c.fused = s->bias && !g->apart;
+    c.fused = has_epilogue(s) && !g->apart;
     c.asked = g->asked;
     c.algorithm = configured(g, CUBLASLT_ALGO_CONFIG_ID);
     c.tile = configured(g, CUBLASLT_ALGO_CONFIG_TILE_ID);

@@ -18,7 +18,7 @@ struct GemmShape {
   bool turn_a, turn_b;
   int batch;
   DType in, out;     /* of A and B; of D, and of the bias (n) */
-  bool bias, relu;   /* relu only with a bias */
+  bool bias, relu;   /* added, then applied */
   bool tf32;         /* with F32 operands */
   bool adds = false; /* to what is in D */
 };

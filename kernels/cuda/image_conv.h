@@ -57,8 +57,9 @@ static __global__ void __launch_bounds__(IMAGE_THREADS)
     image_conv_forward_kernel(ImageConv s, const X *x, const float *w, const float *bias, Y *y) {
   DYNAMIC_SHARED(float, weights); /* (taps, outs), then the bias */
   for (int i = (int)threadIdx.x; i < s.outs * (s.taps + 1); i += IMAGE_THREADS)
-    weights[i] =
-        i < s.outs * s.taps ? w[i % s.outs * s.taps + i / s.outs] : bias[i - s.outs * s.taps];
+    weights[i] = i < s.outs * s.taps ? w[i % s.outs * s.taps + i / s.outs]
+                 : bias              ? bias[i - s.outs * s.taps]
+                                     : 0;
   __syncthreads();
   unsigned groups = (unsigned)(s.outs / N),
            quads = (unsigned)(s.out[2] + IMAGE_QUAD - 1) / IMAGE_QUAD;
@@ -172,7 +173,8 @@ static inline void image_conv_forward(const Call *call) {
            grid_blocks(image_conv_forward_kernel<N, X, Y>, IMAGE_THREADS, shared,
                        items / IMAGE_THREADS + 1),
            IMAGE_THREADS, shared, call->stream, s, data_of<const X>(x),
-           data_of<const float>(&call->in[0]), data_of<const float>(&call->in[1]), data_of<Y>(y));
+           data_of<const float>(&call->in[0]), static_cast<const float *>(input_data(call, 1)),
+           data_of<Y>(y));
   });
 }
 

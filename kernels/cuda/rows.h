@@ -133,4 +133,9 @@ static inline const void *operand_as(const Call *call, const Tensor *tensor, DTy
   return at;
 }
 
+/* The same of an input that may be left out: then NULL. */
+static inline const void *optional_as(const Call *call, int i, DType type, size_t offset) {
+  return tensor_absent(&call->in[i]) ? NULL : operand_as(call, &call->in[i], type, offset);
+}
+
 #endif

@@ -77,7 +77,7 @@ static bool allocate(Tensor *tensor, Error *error) {
 
 static bool input_has_gradient(const Call *call, int i) {
   return !(call->op->flags & OP_NO_GRADIENT) && !(call->op->constant & SAVES_IN(i)) &&
-         call->in[i].type != I32;
+         call->in[i].type != I32 && !tensor_absent(&call->in[i]);
 }
 
 static bool output_has_gradient(const Call *call, int i) {

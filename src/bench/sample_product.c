@@ -5,6 +5,10 @@
 
 enum { IN_W, IN_B, IN_X };
 
+static double bias_of(const Call *call, int64_t o) {
+  return tensor_absent(&call->in[IN_B]) ? 0 : sample_value(&call->in[IN_B], o);
+}
+
 typedef struct Voxel {
   int64_t n, at[3];
 } Voxel;
@@ -64,7 +68,7 @@ double sample_conv_y(const Call *call, int operand, int64_t at) {
   const Tensor *w = &call->in[IN_W], *y = &call->out[operand];
   int64_t taps = taps_of(w), o = at % y->dim[4];
   Voxel out = voxel_of(y, at / y->dim[4]), in;
-  double sum = sample_value(&call->in[IN_B], o);
+  double sum = bias_of(call, o);
   for (int64_t t = 0; t < taps; t++) {
     if (!conv_source(call, &out, t, &in)) continue;
     int64_t weight = (o * taps + t) * w->dim[4];
@@ -133,7 +137,7 @@ double sample_transpose_y(const Call *call, int operand, int64_t at) {
     v.at[a] /= w->dim[1 + a];
   }
   int64_t row = row_of(x, &v) * x->dim[4];
-  double sum = sample_value(&call->in[IN_B], o);
+  double sum = bias_of(call, o);
   for (int64_t c = 0; c < x->dim[4]; c++)
     sum += sample_value(x, row + c) * sample_value(w, (c * taps_of(w) + tap) * outs + o);
   return sum;
@@ -180,7 +184,7 @@ static bool has_relu(const Call *call) {
 double sample_linear_y(const Call *call, int operand, int64_t at) {
   const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X];
   int64_t outs = tensor_last(&call->out[operand]), ins = tensor_last(x), o = at % outs;
-  double sum = sample_value(&call->in[IN_B], o);
+  double sum = bias_of(call, o);
   for (int64_t c = 0; c < ins; c++)
     sum += sample_value(x, at / outs * ins + c) * sample_value(w, o * ins + c);
   return has_relu(call) && sum < 0 ? 0 : sum;
