@@ -25,6 +25,7 @@ for paper in json.load(sys.stdin)["papers"]:
   "$harness" table --list medal_s >medal_s.txt
   "$harness" table medal_s | cmp - medal_s.txt
   [ "$(python3 -c 'import glob; print(max(len(line.rstrip("\n")) for name in glob.glob("*.txt") for line in open(name)))')" -le 80 ]
+  "$harness" table "Medal S" 4 | cmp - medal_s-4.txt
   [ ! -e results ]
 }
 
@@ -209,6 +210,7 @@ assert len(table["printed"]["rows"]) == 10'
   "$harness" table 1 | head -1 | grep -q 'of MaskMed'
   "$harness" table masksam 1 | head -1 | grep -q 'of MaskSAM'
   "$harness" table other | head -1 | grep -q 'of MaskSAM'
+  [[ "$("$harness" plot 1)" == */comparison.svg ]]
   [ "$("$harness" table masksam 1 --paper | head -1)" = "Table 1  Comparison on AMOS22        MaskSAM" ]
 }
 

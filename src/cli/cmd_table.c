@@ -249,6 +249,7 @@ int command_plot(int argc, char **argv) {
   Error error = {""};
   PlotOf of = {0};
   Result *result = NULL;
+  Printed paper = {0};
   char path[PLOT_PATH], list[1024], text[2048];
   int code = EXIT_USAGE;
   if (command_figure(argc, argv, &code)) return code;
@@ -260,6 +261,9 @@ int command_plot(int argc, char **argv) {
   cli_parse(&with_names, argc, argv, &common, &choice);
   if (kind->of == PLOT_BENCH)
     code = load_run(&common, choice.result.what, &of.store, &of.run, &error);
+  else if (choice.result.what &&
+           !printed_find(&paper, common.home, &choice.result, NULL, false, false, &error))
+    code = EXIT_USAGE;
   else if (choice.result.what || kind->word[0])
     code = load(&common, &choice.result, &of.store, &result, &error);
   else
@@ -272,5 +276,6 @@ int command_plot(int argc, char **argv) {
   if (code == EXIT_DONE) printf("%s\n", path);
   result_free(result);
   store_close(of.store);
+  printed_free(&paper);
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }

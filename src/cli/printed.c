@@ -1,5 +1,6 @@
 #include "src/cli/printed.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,15 @@ static const char DEFAULT_PAPER[] = "maskmed";
 
 static bool is_number(const char *word) {
   return word[0] && !word[strspn(word, "0123456789")];
+}
+
+/* "Medal S" and "medal-s" are medal_s. */
+static const char *file_of(Printed *p, const char *name) {
+  size_t length = 0;
+  for (; *name && length < sizeof p->file - 1; name++)
+    p->file[length++] = strchr(" -", *name) ? '_' : (char)tolower((unsigned char)*name);
+  p->file[length] = 0;
+  return p->file;
 }
 
 static const json_t *paper_called(const Printed *p, const char *name) {
@@ -62,12 +72,12 @@ bool printed_find(Printed *p, const char *home, ResultChoice *choice, const char
   if (number && list)
     return fail(error, "harness table --list: \"%s\" is one operand too many", number);
   p->named = number != NULL;
-  if (number) return find_table(p, what, number, choice, error);
-  const json_t *paper = what ? paper_called(p, what) : NULL;
+  if (number) return find_table(p, file_of(p, what), number, choice, error);
+  const json_t *paper = what ? paper_called(p, file_of(p, what)) : NULL;
   if (paper && json_object_get(paper, "error"))
     return fail(error, "%s", field_text(paper, "error"));
   p->list = list || paper;
-  p->only = paper ? what : NULL;
+  p->only = paper ? p->file : NULL;
   if (list && what && !paper) return paper_table(home, what, "1", error) != NULL;
   if (p->list) return true;
   if (is_number(what)) {

@@ -11,7 +11,7 @@ typedef struct Printed {
   bool named;     /* by its paper: it is printed whether there are results or not */
   bool list;      /* the list of tables is asked for: of the paper `only`, NULL: of all */
   const char *only;
-  char number[32], name[128], *others; /* what choice points to */
+  char number[32], name[128], file[64], *others; /* what choice points to */
 } Printed;
 
 /* Operands: `what` of choice alone (a number: MaskMed's; a paper: its list; else an experiment), or
