@@ -13,10 +13,11 @@
 
 /* What a comparison of label maps found, as a table for reading, CSV or JSON.
  *
- * CSV: a line per case and label. JSON: {"schema", "surface", "tolerance_mm", "dataset", "cases",
- * "unpredicted", "rules", "rows": [per case and label], "labels": [per label: counts of the
+ * CSV: a line per case and label. JSON: {"schema", "surface", "unit", "tolerance_mm", "dataset",
+ * "cases", "unpredicted", "rules", "rows": [per case and label], "labels": [per label: counts of the
  * situations; "dice": {"mean", "sd", "n"} ...; and "found": the same over the cases whose situation
- * is "both"], "mean": {over labels}, "read_s", "score_s"}. Distances in mm, volumes in ml. */
+ * is "both"], "mean": {over labels}, "read_s", "score_s"}. Distances in mm, volumes in ml; of
+ * pictures distances in px (hd95_px of CSV, tolerance_px), and no volumes. */
 
 typedef struct Mean {
   double mean, sd; /* NaN: of none */
@@ -91,10 +92,17 @@ static const char *label_text(const Comparison *c, int label) {
 /* ---- text ------------------------------------------------------------------------------------ */
 
 /* The metrics that have a column, in order; returns how many. */
-static int columns_list(Metric column[METRICS]) {
+static const char *unit_of(const Comparison *c, Metric metric) {
+  const char *unit = metric_table[metric].unit;
+  return c->pictures && !strcmp(unit, "mm") ? "px" : unit;
+}
+
+/* Pictures have no volumes. */
+static int columns_list(const Comparison *c, Metric column[METRICS]) {
   int count = 0;
   for (int m = 0; m < METRICS; m++)
-    if (metric_table[m].head) column[count++] = m;
+    if (metric_table[m].head && !(c->pictures && !strcmp(metric_table[m].unit, "ml")))
+      column[count++] = m;
   return count;
 }
 
@@ -105,21 +113,23 @@ static void set_number(Sheet *sheet, int row, int column, Metric metric, double 
     sheet_set(sheet, row, column, "%.*f", metric_table[metric].digits, value);
 }
 
-static void set_heads(Sheet *sheet, int first, const Metric *column, int columns) {
+static void set_heads(Sheet *sheet, int first, const Comparison *c, const Metric *column,
+                      int columns) {
   for (int i = 0; i < columns; i++) {
-    const MetricRow *row = &metric_table[column[i]];
-    sheet_set(sheet, 0, first + i, "%s%s%s", row->head, row->unit[0] ? " " : "", row->unit);
+    const char *unit = unit_of(c, column[i]);
+    sheet_set(sheet, 0, first + i, "%s%s%s", metric_table[column[i]].head, unit[0] ? " " : "",
+              unit);
   }
 }
 
 static void text_labels(const Comparison *c, FILE *out) {
   static const char *const heads[] = {"label", "cases", "missed", "false positive", "absent"};
   Metric column[METRICS];
-  int count, columns = columns_list(column);
+  int count, columns = columns_list(c, column);
   LabelSummary *list = summaries_make(c, &count);
   Sheet sheet = sheet_make(count + 2, 5 + columns);
   for (int i = 0; i < 5; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
-  set_heads(&sheet, 5, column, columns);
+  set_heads(&sheet, 5, c, column, columns);
   for (int i = 0; i < count; i++) {
     const LabelSummary *s = &list[i];
     int numbers[] = {s->all[METRIC_dice].n, s->situation[SITUATION_MISSED],
@@ -139,12 +149,12 @@ static void text_labels(const Comparison *c, FILE *out) {
 
 static void text_cases(const Comparison *c, FILE *out) {
   Metric column[METRICS];
-  int count, columns = columns_list(column);
+  int count, columns = columns_list(c, column);
   LabelSummary *list = summaries_make(c, &count);
   Sheet sheet = sheet_make(c->cases * count + 1, 3 + columns);
   static const char *const heads[] = {"case", "label", "situation"};
   for (int i = 0; i < 3; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
-  set_heads(&sheet, 3, column, columns);
+  set_heads(&sheet, 3, c, column, columns);
   for (int i = 0; i < c->cases; i++)
     for (int k = 0; k < count; k++) {
       int row = i * count + k + 1, label = list[k].label;
@@ -171,9 +181,9 @@ static const char *zero_name(const MetricRow *row) {
 /* The table's rows: per label, and with each_case (or when there is one case) per case too. */
 static void scores_text(const Comparison *c, const SurfaceOptions *surface, bool each_case,
                         FILE *out) {
-  fprintf(out, "%d case%s, labels of %s; surfaces: %s, NSD at %g mm\n", c->cases,
+  fprintf(out, "%d case%s, labels of %s; surfaces: %s, NSD at %g %s\n", c->cases,
           c->cases == 1 ? "" : "s", c->dataset ? c->dataset : "the references",
-          surface_name(surface->kind), surface->tolerance);
+          surface_name(surface->kind), surface->tolerance, c->pictures ? "px" : "mm");
   if (c->unpredicted)
     fprintf(out, "%d reference(s) without a prediction are left out\n", c->unpredicted);
   fputc('\n', out);
@@ -186,8 +196,8 @@ static void scores_text(const Comparison *c, const SurfaceOptions *surface, bool
   metric_list(zero_head, zero);
   fprintf(out,
           "\nA mean counts a missed structure and a false positive as %s 0 and as distance the "
-          "volume's\ndiagonal; a structure that is in neither map does not count.\n",
-          zero);
+          "%s's\ndiagonal; a structure that is in neither map does not count.\n",
+          zero, c->pictures ? "picture" : "volume");
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------- */
@@ -205,7 +215,8 @@ static void csv_text(const char *text, FILE *out) {
 static void scores_csv(const Comparison *c, FILE *out) {
   fprintf(out, "case,label,name,situation,reference_voxels,prediction_voxels,overlap_voxels");
   for (int m = 0; m < METRICS; m++)
-    fprintf(out, ",%s%s", metric_table[m].name, strcmp(metric_table[m].unit, "mm") ? "" : "_mm");
+    fprintf(out, ",%s%s%s", metric_table[m].name, strcmp(metric_table[m].unit, "mm") ? "" : "_",
+            strcmp(metric_table[m].unit, "mm") ? "" : unit_of(c, m));
   fputc('\n', out);
   for (int i = 0; i < c->cases; i++)
     for (int l = 1; l < LABEL_VALUES; l++) {
@@ -271,10 +282,11 @@ static json_t *json_labels(const Comparison *c, const LabelSummary *list, int co
   return labels;
 }
 
-static json_t *json_rules(void) {
+static json_t *json_rules(const Comparison *c) {
   char zero[METRIC_LIST], one_map[METRIC_LIST + 64];
   metric_list(zero_name, zero);
-  snprintf(one_map, sizeof one_map, "%s 0; distances: the volume's diagonal in mm", zero);
+  snprintf(one_map, sizeof one_map, "%s 0; distances: the %s", zero,
+           c->pictures ? "picture's diagonal in pixels" : "volume's diagonal in mm");
   return json_pack(
       "{s:s, s:s, s:s, s:s}", "missed", one_map, "false_positive", one_map, "absent",
       "null, not counted", "hd95",
@@ -288,10 +300,11 @@ static void scores_json(const Comparison *c, const SurfaceOptions *surface, FILE
   for (int m = 0; m < METRICS; m++)
     json_object_set_new(mean, metric_table[m].name, number(mean_of_labels(list, count, m)));
   json_t *document = json_pack(
-      "{s:i, s:s, s:f, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "schema", 1, "surface",
-      surface_name(surface->kind), "tolerance_mm", surface->tolerance, "dataset",
+      "{s:i, s:s, s:s, s:f, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "schema", 1, "surface",
+      surface_name(surface->kind), "unit", c->pictures ? "px" : "mm",
+      c->pictures ? "tolerance_px" : "tolerance_mm", surface->tolerance, "dataset",
       c->dataset ? json_name(c->dataset) : json_null(), "cases", c->cases, "unpredicted",
-      c->unpredicted, "rules", json_rules(), "rows", json_rows(c), "labels",
+      c->unpredicted, "rules", json_rules(c), "rows", json_rows(c), "labels",
       json_labels(c, list, count), "mean", mean, "read_s", c->read_s, "score_s", c->score_s);
   CHECK(document, "the scores cannot be written as JSON");
   json_document(document, out, JSON_INDENT(1));
@@ -311,7 +324,7 @@ enum { KEY_DATASET = 1, KEY_TOLERANCE, KEY_SURFACE, KEY_PARTIAL, KEY_CASES, KEY_
 static const struct argp_option options[] = {
     {"dataset", KEY_DATASET, "FILE", 0,
      "The dataset.json that names the labels (default: beside or above REF)", 0},
-    {"tolerance", KEY_TOLERANCE, "MM", 0, "Of the NSD (default 1)", 0},
+    {"tolerance", KEY_TOLERANCE, "MM", 0, "Of the NSD (default 1); of pictures in pixels", 0},
     {"surface", KEY_SURFACE, "KIND", 0,
      "voxels (default): voxels with a face outside, as MONAI and MedPy; surfels: marching-cubes "
      "areas, as DeepMind's surface-distance",
@@ -358,7 +371,8 @@ static const Cli cli = {"evaluate",
 static const char about[] =
     "Of each case and label, from two folders whose files have the same names or from two files: "
     "%s (higher is better); %s (lower is better); volumes. Distances are in mm, by the reference's "
-    "spacing. hd95 is the larger of both directions' 95th percentiles, as MONAI's; hd95_pooled is "
+    "spacing, of pictures in pixels. hd95 is the larger of both directions' 95th percentiles, as "
+    "MONAI's; hd95_pooled is "
     "of both directions together, as MedPy's; --json and --csv have every metric. A missed "
     "structure and a false positive count with the worst value (Dice 0, distance = the volume's "
     "diagonal); a structure in neither map does not count.";

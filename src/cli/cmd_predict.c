@@ -54,7 +54,8 @@ static const Cli cli = {
     "Label maps of new images by a trained trial (leading digits as `harness runs list` prints "
     "them), prepared as its training images were, with the images' geometry. IN is an image or a "
     "folder of them, a file per channel (CASE_0000.nii.gz, as nnU-Net) or one with all (4D, as "
-    "MSD); OUT is a folder, or a file for one image. What is there already stays.",
+    "MSD; colours of a .png or .jpg); OUT is a folder, or a file for one image; label maps of "
+    "pictures are PNG. What is there already stays.",
     options,
     take};
 

@@ -15,6 +15,7 @@ read). A row is a dict of
               a bad folder; of a good one: True)
     predict   the same for `predict TRIAL DIR/imagesTr` by a trial of one channel; left out: not asked
     folder    what the folder is called, instead of "data"
+    patch     the experiment's patch, strides and kernels, instead of CUBE
     skip      a reason for which this machine cannot ask, or None
 
 A bad folder must be refused by data check, plan, preprocess, run and run --dry-run (before any trial starts), each time
@@ -35,9 +36,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 EXPERIMENT = """return { title = "t", seeds = 1, base = { data = [[%s]], head = "point_wise", bridge = "none", steps = 1, batch = 2,
-  collapse_dice = 0, augment = "none", widths = { 4, 8 }, strides = { { 1, 1, 1 }, { 2, 2, 2 } },
-  kernels = { { 3, 3, 3 }, { 3, 3, 3 } }, patch = { 8, 8, 8 } %s }, rows = { { key = "a", label = "a", set = {} } } }
+  collapse_dice = 0, augment = "none", widths = { 4, 8 },
+  %s %s }, rows = { { key = "a", label = "a", set = {} } } }
 """
+CUBE = "patch = { 8, 8, 8 }, strides = { { 1, 1, 1 }, { 2, 2, 2 } }, kernels = { { 3, 3, 3 }, { 3, 3, 3 } }"
 
 
 class Walk:
@@ -46,10 +48,11 @@ class Walk:
         self.data = work + "/" + row.get("folder", "data")
         self.wrong, self.sentences = [], []
         self.environment = dict(os.environ, HARNESS_DB=work + "/h.db")
+        patch = row.get("patch", CUBE)
         with open(work + "/t.lua", "w", errors="surrogateescape") as file:
-            file.write(EXPERIMENT % (self.data, ""))
+            file.write(EXPERIMENT % (self.data, patch, ""))
         with open(work + "/unplanned.lua", "w", errors="surrogateescape") as file:
-            file.write(EXPERIMENT % (self.data, ', plan = "none"'))
+            file.write(EXPERIMENT % (self.data, patch, ', plan = "none"'))
         row["make"](self.data)
 
     def call(self, *words):
@@ -113,8 +116,8 @@ def trial(harness):
             return TRIAL["hash"]
         work = tempfile.mkdtemp(prefix="harness-verdict-")
         with open(work + "/p.lua", "w") as file:
-            file.write(EXPERIMENT.replace("data = [[%s]],", "") % ", phantom_size = { 16, 16, 16 }, phantom_cases = 6, "
-                       "phantom_validation = 2, phantom_organs = 2")
+            file.write(EXPERIMENT.replace("data = [[%s]],", "") % (CUBE, ", phantom_size = { 16, 16, 16 }, phantom_cases = 6, "
+                       "phantom_validation = 2, phantom_organs = 2"))
         TRIAL.update(work=work, db=work + "/h.db")
         environment = dict(os.environ, HARNESS_DB=TRIAL["db"])
         subprocess.run([harness, "run", work + "/p.lua", "-q"], env=environment, stdout=subprocess.DEVNULL, check=True)

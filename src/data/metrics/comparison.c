@@ -22,56 +22,64 @@ static void case_add(Comparison *c, const char *name, size_t length, char *refer
       .name = strndup(name, length), .reference = reference, .prediction = prediction};
 }
 
-/* NAME with an ending that is read, in the folder; to be freed, NULL: none. */
-static char *find_case(const char *folder, const char *name, size_t length) {
-  for (int i = 0; i < VOLUME_FORMATS; i++)
-    for (const char *const *ending = volume_formats[i].ending; *ending; ending++) {
-      char *path = NULL;
-      if (asprintf(&path, "%s/%.*s%s", folder, (int)length, name, *ending) < 0) abort();
-      if (access(path, F_OK) == 0) return path;
-      free(path);
-    }
+/* The label maps of a folder. */
+typedef struct Maps {
+  struct dirent **entry;
+  int count;
+} Maps;
+
+/* The one of this name, whatever its ending; NULL: none. */
+static const char *find_case(const Maps *maps, const char *name) {
+  size_t length = volume_stem(name);
+  for (int i = 0; i < maps->count; i++) {
+    const char *found = maps->entry[i]->d_name;
+    if (volume_stem(found) == length && !strncmp(found, name, length)) return found;
+  }
   return NULL;
 }
 
 /* Every prediction has a reference, or it is a mistake. */
-static bool predictions_known(const char *reference, const char *prediction, Error *error) {
-  struct dirent **entry = NULL;
-  int count = volume_list(prediction, &entry, error), unknown = 0;
+static bool predictions_known(const char *folder, const Maps *references, const char *prediction,
+                              const Maps *predictions, Error *error) {
+  int unknown = 0;
   const char *first = "";
-  for (int i = 0; i < count; i++) {
-    char *path = find_case(reference, entry[i]->d_name, volume_stem(entry[i]->d_name));
-    if (!path && !unknown++) first = entry[i]->d_name;
-    free(path);
+  for (int i = 0; i < predictions->count; i++) {
+    const char *name = predictions->entry[i]->d_name;
+    if (!find_case(references, name) && !unknown++) first = name;
   }
-  if (unknown)
-    fail(error, "%s: %d prediction(s) have no reference of the same name in %s, first %s",
-         prediction, unknown, reference, first);
-  volume_list_free(entry, count);
-  return count >= 0 && !unknown;
+  return !unknown ||
+         fail(error, "%s: %d prediction(s) have no reference of the same name in %s, first %s",
+              prediction, unknown, folder, first);
+}
+
+static bool pair_maps(Comparison *c, const char *reference, const Maps *references,
+                      const char *prediction, const Maps *predictions, bool partial, Error *error) {
+  const char *first = "";
+  for (int i = 0; i < references->count; i++) {
+    const char *name = references->entry[i]->d_name, *found = find_case(predictions, name);
+    if (found)
+      case_add(c, name, volume_stem(name), path_join(reference, name),
+               path_join(prediction, found));
+    else if (!c->unpredicted++)
+      first = name;
+  }
+  return partial || !c->unpredicted || !c->cases ||
+         fail(error,
+              "%s: %d of %d reference(s) have no prediction in %s, first %s; a missing prediction "
+              "is not dropped silently: --partial leaves them out",
+              reference, c->unpredicted, references->count, prediction, first);
 }
 
 static bool pair_folders(Comparison *c, const char *reference, const char *prediction, bool partial,
                          Error *error) {
-  if (!predictions_known(reference, prediction, error)) return false;
-  struct dirent **entry = NULL;
-  int count = volume_list(reference, &entry, error);
-  const char *first = "";
-  for (int i = 0; i < count; i++) {
-    const char *name = entry[i]->d_name;
-    char *path = find_case(prediction, name, volume_stem(name));
-    if (path)
-      case_add(c, name, volume_stem(name), path_join(reference, name), path);
-    else if (!c->unpredicted++)
-      first = name;
-  }
-  bool good = count >= 0 && (partial || !c->unpredicted || !c->cases);
-  if (!good)
-    fail(error,
-         "%s: %d of %d reference(s) have no prediction in %s, first %s; a missing prediction is "
-         "not dropped silently: --partial leaves them out",
-         reference, c->unpredicted, count, prediction, first);
-  volume_list_free(entry, count);
+  Maps references = {0}, predictions = {0};
+  predictions.count = volume_list(prediction, &predictions.entry, error);
+  if (predictions.count >= 0) references.count = volume_list(reference, &references.entry, error);
+  bool good = predictions.count >= 0 && references.count >= 0 &&
+              predictions_known(reference, &references, prediction, &predictions, error) &&
+              pair_maps(c, reference, &references, prediction, &predictions, partial, error);
+  volume_list_free(predictions.entry, predictions.count);
+  volume_list_free(references.entry, references.count);
   return good;
 }
 
@@ -204,6 +212,8 @@ bool comparison_run(Comparison *c, const ComparisonOptions *options, bool *nothi
     return fail(error, "%s and %s have no label map (" FORMATS_READ ") of the same name",
                 options->reference, options->prediction);
   bool good = true;
+  c->pictures = true;
+  for (int i = 0; i < c->cases; i++) c->pictures = c->pictures && is_picture(c->item[i].reference);
 #pragma omp parallel for schedule(dynamic) if (c->cases > 1)
   for (int i = 0; i < c->cases; i++) {
     Error own = {""};

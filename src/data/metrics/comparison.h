@@ -26,6 +26,7 @@ typedef struct Comparison {
   bool scored[LABEL_VALUES]; /* the labels: those of dataset.json, else those in any reference */
   char *label_name[LABEL_VALUES]; /* NULL: none given */
   char *dataset;                  /* the dataset.json that named the labels; NULL: none */
+  bool pictures;                  /* all references: lengths are pixels */
   Labelling labelling;            /* what it says; regions are labels 1, 2, .. in its order */
   double read_s, score_s;         /* summed over cases */
 } Comparison;

@@ -31,8 +31,8 @@ const char *situation_name(Situation situation);
 /* What a metric is computed from. */
 typedef struct Measured {
   double reference, prediction, overlap; /* voxels */
-  double voxel_ml;
-  double diagonal_mm;   /* of the volume: sqrt(sum (voxels * spacing)^2) */
+  double voxel_ml;                       /* NaN: a picture's */
+  double diagonal_mm;   /* of the volume, or of its one slice: sqrt(sum (voxels * spacing)^2) */
   SurfaceScore surface; /* NaN where it is not measured */
 } Measured;
 

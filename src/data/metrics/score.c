@@ -65,6 +65,12 @@ static Situation situation_of(int64_t reference, int64_t prediction) {
   return prediction ? SITUATION_FALSE_POSITIVE : SITUATION_ABSENT;
 }
 
+/* A picture's pixels have no volume. */
+static double voxel_ml(const Grid *grid) {
+  if (grid->remarks & GRID_PICTURE) return NAN;
+  return grid->spacing[0] * grid->spacing[1] * grid->spacing[2] / 1000;
+}
+
 /* surface NULL: not measured. */
 static Score score_make(const Census *census, int label, const Grid *grid,
                         const SurfaceScore *surface) {
@@ -75,10 +81,10 @@ static Score score_make(const Census *census, int label, const Grid *grid,
   Measured m = {.reference = (double)s.reference,
                 .prediction = (double)s.prediction,
                 .overlap = (double)s.overlap,
-                .voxel_ml = grid->spacing[0] * grid->spacing[1] * grid->spacing[2] / 1000,
+                .voxel_ml = voxel_ml(grid),
                 .surface = surface ? *surface : (SurfaceScore){NAN, NAN, NAN, NAN, NAN}};
   double square = 0;
-  for (int i = 0; i < 3; i++) square += pow(grid->dim[i] * grid->spacing[i], 2);
+  for (int i = grid->dim[0] == 1; i < 3; i++) square += pow(grid->dim[i] * grid->spacing[i], 2);
   m.diagonal_mm = sqrt(square);
   for (int i = 0; i < METRICS; i++) s.value[i] = metric_value(i, s.situation, &m);
   return s;

@@ -96,6 +96,9 @@ static void mask_fill(const Pair *pair, const uint8_t *map, const int dim[3], co
       uint8_t *out = mask + (size_t)(z + 1) * slice + (size_t)(y + 1) * width + 1;
       for (int x = 0; x < pair->box[2]; x++) out[x] = in[x] == label;
     }
+  if (dim[0] > 1) return;
+  memcpy(mask, mask + slice, slice);
+  memcpy(mask + 2 * slice, mask + slice, slice);
 }
 
 /* Voxels of the mask one of whose six neighbours is outside. */

@@ -10,7 +10,7 @@
 
 /* What the cases that could be read hold. */
 typedef struct Census {
-  int read;
+  int read, pictures;
   double *shape[3], *spacing[3];      /* (cases) */
   double low, high;                   /* intensity */
   int64_t voxels[DATASET_LABELS_MAX]; /* by structure; ignored ones at [labels] */
@@ -67,6 +67,7 @@ static void census_count(Census *census, const Dataset *dataset, const Volume *v
     census->spacing[axis][census->read] = grid->spacing[axis];
   }
   census->read++;
+  census->pictures += (grid->remarks & GRID_PICTURE) != 0;
   size_t voxels = grid_voxels(grid), values = voxels * (size_t)volume->image.channels;
   for (size_t i = 0; i < values; i++) {
     census->low = fmin(census->low, volume->image.data[i]);
@@ -148,7 +149,7 @@ static void print_census(FILE *out, const Dataset *dataset, Census *census) {
   fprintf(out, "\n%-10s%10s%10s%10s\n", "", "min", "median", "max");
   for (int axis = 0; axis < 3; axis++)
     print_range(out, shape[axis], census->shape[axis], census->read, "%10.0f");
-  for (int axis = 0; axis < 3; axis++)
+  for (int axis = 0; axis < 3 && census->pictures < census->read; axis++)
     print_range(out, spacing[axis], census->spacing[axis], census->read, "%10.3f");
   fprintf(out, "%-10s%10.6g%10s%10.6g\n", "intensity", census->low, "", census->high);
   print_labels(out, dataset, census);
