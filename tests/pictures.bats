@@ -128,6 +128,38 @@ END
   [[ "$output" == *"JPEG does not keep the values of a label map"* ]]
 }
 
+@test "a list of pictures is imported as it is, colours in one file" {
+  mkdir list
+  cp -r photos/imagesTr photos/labelsTr list/
+  /usr/bin/python3 - <<'END'
+import json
+about = json.load(open("photos/dataset.json"))
+about["training"] = [{"image": "imagesTr/case_%d_0000.jpg" % i, "label": "labelsTr/case_%d.png" % i} for i in range(5)]
+json.dump(about, open("list/dataset.json", "w"))
+END
+  run "$harness" data import msd list imported
+  echo "$output"
+  [ "$status" -eq 0 ]
+  cmp imported/imagesTr/case_4_0000.jpg photos/imagesTr/case_4_0000.jpg
+  grep -q '"file_ending": ".jpg"' imported/dataset.json
+  run "$harness" data check imported
+  [ "$status" -eq 0 ]
+}
+
+@test "a picture that is to be shown turned is taken as it is stored, and told" {
+  /usr/bin/python3 -B -c "
+from pic import photo, write
+from picture_files import jpeg_bytes
+write('turned/a_0000.jpg', jpeg_bytes(photo(1), 3, orientation=6))"
+  run "$harness" predict "$(trial photos)" turned turned_out
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"1 file(s): its EXIF data asks that it be shown turned"* ]]
+  /usr/bin/python3 -B -c "
+from picture_files import png_read
+assert len(png_read('turned_out/a.png')[0]) == 36"
+}
+
 @test "a trial of colours refuses a grey picture, and says so" {
   /usr/bin/python3 -B -c "
 from picture_files import png

@@ -1,5 +1,6 @@
 /* Which files of a folder are one image to predict, and under which name. */
 #include "src/data/predict/new_images.h"
+#include "src/data/volumes/volume_format.h"
 #include "tests/scratch.h"
 
 #include <setjmp.h>
@@ -8,11 +9,25 @@
 
 #include <cmocka.h>
 
+static void picture(const char *path, int channels) {
+  Error error = {""};
+  Image image;
+  Grid grid = grid_picture(2, 2);
+  CHECK(image_alloc(&image, &grid, channels, &error) && image_write(&image, VOXEL_U8, path, &error),
+        "%s", error.text);
+  image_free(&image);
+}
+
 /* A folder of the named files, each with so many channels of its own; names end at NULL. */
 static Scratch folder_of(int channels, const char *const *names) {
   Scratch scratch = scratch_make();
-  for (int i = 0; names[i]; i++)
-    image_ramp(scratch_path(&scratch, "%s", names[i]), 2, 2, 2, channels, 0);
+  for (int i = 0; names[i]; i++) {
+    const char *path = scratch_path(&scratch, "%s", names[i]);
+    if (is_picture(path))
+      picture(path, channels);
+    else
+      image_ramp(path, 2, 2, 2, channels, 0);
+  }
   return scratch;
 }
 
@@ -66,6 +81,19 @@ static void one_name_twice(void **state) {
   finds(1, 1, FILES("a-b.nii.gz", "a.nii", "A.nii.gz"), "A:1 a-b:1 a:1", NULL);
 }
 
+/* nnU-Net calls a picture in colours NAME_0000; where others are numbered too these are frames. */
+static void pictures_in_colours(void **state) {
+  (void)state;
+  finds(3, 3, FILES("a_0000.png", "b_0000.png"), "a:1 b:1", NULL);
+  finds(3, 4, FILES("a_0000.png", "photo.png"), "a:1 photo:1", NULL);
+  finds(3, 3, FILES("film_0000.png", "film_0001.png"), "film_0000:1 film_0001:1", NULL);
+  finds(3, 3, FILES("film_0007.png", "film_0008.png"), "film_0007:1 film_0008:1", NULL);
+  finds(2, 1, FILES("a_0000.png", "a_0001.png"), "a:2", NULL);
+  finds(4, 2, FILES("a_0000.png", "a_0001.png"), "a:2", NULL);
+  finds(1, 1, FILES("a_0000.png", "b_0000.png"), "a:1 b:1", NULL);
+  finds(1, 1, FILES("a.nii.gz", "a.png", "b.png"), "a:1", NULL);
+}
+
 static void other_formats(void **state) {
   (void)state;
   Scratch scratch = folder_of(1, FILES("a.nii.gz"));
@@ -86,6 +114,7 @@ static void other_formats(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(channels_of_cases), cmocka_unit_test(names_that_end_in_digits),
-      cmocka_unit_test(one_name_twice), cmocka_unit_test(other_formats)};
+      cmocka_unit_test(one_name_twice), cmocka_unit_test(pictures_in_colours),
+      cmocka_unit_test(other_formats)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
