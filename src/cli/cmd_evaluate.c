@@ -14,10 +14,10 @@
 /* What a comparison of label maps found, as a table for reading, CSV or JSON.
  *
  * CSV: a line per case and label. JSON: {"schema", "surface", "unit", "tolerance_mm", "dataset",
- * "cases", "unpredicted", "rules", "rows": [per case and label], "labels": [per label: counts of the
- * situations; "dice": {"mean", "sd", "n"} ...; and "found": the same over the cases whose situation
- * is "both"], "mean": {over labels}, "read_s", "score_s"}. Distances in mm, volumes in ml; of
- * pictures distances in px (hd95_px of CSV, tolerance_px), and no volumes. */
+ * "cases", "unpredicted", "rules", "rows": [per case and label], "labels": [per label: counts of
+ * the situations; "dice": {"mean", "sd", "n"} ...; and "found": the same over the cases whose
+ * situation is "both"], "mean": {over labels}, "read_s", "score_s"}. Distances in mm, volumes in
+ * ml; of pictures distances in px (hd95_px of CSV, tolerance_px), and no volumes. */
 
 typedef struct Mean {
   double mean, sd; /* NaN: of none */

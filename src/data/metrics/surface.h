@@ -6,8 +6,8 @@
  * eight neighbours are not all alike, each weighted with the area in mm^2 of the marching-cubes
  * triangles in its cell.
  *
- * A map of one slice has outlines: it goes on beyond the slice as it is, so that neighbours are asked
- * within it alone, and areas are lengths (times a slice).
+ * A map of one slice has outlines: it goes on beyond the slice as it is, so that neighbours are
+ * asked within it alone, and areas are lengths (times a slice).
  *
  *   distance   of a surface element to the nearest element of the other surface, both ways
  *   hd95       the larger of the two directions' 95th percentiles; voxels: interpolated between
