@@ -10,20 +10,6 @@ enum { IN_A, IN_B };
 static constexpr int THREADS = 256;
 static constexpr int64_t SHORT = 4096; /* elements of an operand summed by column_sums */
 
-template <int N, typename T> static __device__ __forceinline__ void get(const T *at, float *v) {
-  if constexpr (N == 1)
-    v[0] = load(at);
-  else
-    load_unit(at, v);
-}
-
-template <int N, typename T> static __device__ __forceinline__ void put(T *at, const float *v) {
-  if constexpr (N == 1)
-    store(at, v[0]);
-  else
-    store_unit(at, v);
-}
-
 /* Unit i of b belongs to unit i mod period of a. In place, y is a. */
 template <int N, typename A, typename B, typename Y>
 static __global__ void __launch_bounds__(THREADS)
@@ -32,11 +18,11 @@ static __global__ void __launch_bounds__(THREADS)
   for (int64_t i = first; i < count; i += step) {
     int64_t k = i < period ? i : i % period;
     float v[N], w[N];
-    get<N>(a + i * N, v);
-    get<N>(b + k * N, w);
+    load_numbers<N>(a + i * N, v);
+    load_numbers<N>(b + k * N, w);
 #pragma unroll
     for (int j = 0; j < N; j++) v[j] += w[j];
-    put<N>(y + i * N, v);
+    store_numbers<N>(y + i * N, v);
   }
 }
 
@@ -49,20 +35,20 @@ static __global__ void __launch_bounds__(THREADS)
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t j = first; j < period; j += step) {
     float sum[N] = {}, v[N], there[N];
-    if (adds_b) get<N>(db + j * N, sum);
+    if (adds_b) load_numbers<N>(db + j * N, sum);
     for (int64_t i = j; i < count; i += period) {
-      get<N>(dy + i * N, v);
+      load_numbers<N>(dy + i * N, v);
 #pragma unroll
       for (int k = 0; k < N; k++) sum[k] += v[k];
       if (!da) continue;
       if (adds_a) {
-        get<N>(da + i * N, there);
+        load_numbers<N>(da + i * N, there);
 #pragma unroll
         for (int k = 0; k < N; k++) v[k] += there[k];
       }
-      put<N>(da + i * N, v);
+      store_numbers<N>(da + i * N, v);
     }
-    put<N>(db + j * N, sum);
+    store_numbers<N>(db + j * N, sum);
   }
 }
 

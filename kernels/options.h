@@ -93,6 +93,12 @@ typedef struct ResizeOptions {
 } ResizeOptions;
 
 /* add: a + b; b's elements repeat over a's leading axes: its count is that of some last axes. */
+/* multiply: a * (f(b) + plus), f the identity or the sigmoid; b: multiply.h. */
+typedef struct MultiplyOptions {
+  int sigmoid;
+  double plus;
+} MultiplyOptions;
+
 /* expand: x (...) -> (count, ...): the same for every sample. */
 typedef struct ExpandOptions {
   int count;

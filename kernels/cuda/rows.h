@@ -37,6 +37,22 @@ static __device__ __forceinline__ void store_unit(bf16 *at, const float *v) {
   store_vector(at, Floats<8>{{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]}});
 }
 
+/* N numbers: a unit, or one where N is 1. */
+template <int N, typename T>
+static __device__ __forceinline__ void load_numbers(const T *at, float *v) {
+  if constexpr (N == 1)
+    v[0] = load(at);
+  else
+    load_unit(at, v);
+}
+template <int N, typename T>
+static __device__ __forceinline__ void store_numbers(T *at, const float *v) {
+  if constexpr (N == 1)
+    store(at, v[0]);
+  else
+    store_unit(at, v);
+}
+
 /* N numbers a thread: a unit, or one where rows are no whole units. width and padded in numbers.
  * ADD: to what is in `to`. */
 template <int N, bool ADD, typename From, typename To>

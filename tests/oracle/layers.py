@@ -164,10 +164,19 @@ def pool_cases(driver, report, rng):
                         lambda: check(driver, "resize", resize(size), [rounded(rng, *grid, c)], "size=%d,%d,%d" % size))
 
 
+def multiply(sigmoid, plus):
+    return lambda a, b: (a * ((torch.sigmoid(b) if sigmoid else b) + plus),)
+
+
 def elementwise_cases(driver, report, rng):
     for a, b in [((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 4, 5), (4, 5)), ((3, 7), (7,))]:
         report.case("add", "%s + %s" % (a, b),
                     lambda: check(driver, "add", lambda x, y: (x + y,), [rounded(rng, *a), rounded(rng, *b)]))
+    for a, b in [((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 4, 5), (5,)), ((2, 3, 4, 5), (3, 4, 5)), ((2, 3, 4, 5, 17), (2, 3, 4, 5, 1)),
+                 ((2, 3, 4, 5, 8), (2, 1, 1, 1, 8)), ((2, 70, 33, 5), (1,)), ((2, 9, 7), (2, 1, 1))]:
+        for sigmoid, plus in ((0, 0), (1, 0), (1, 1), (0, -.5)):
+            report.case("multiply", "%s * %s, sigmoid %d plus %g" % (a, b, sigmoid, plus), lambda: check(
+                driver, "multiply", multiply(sigmoid, plus), [rounded(rng, *a), rounded(rng, *b)], "sigmoid=%d plus=%g" % (sigmoid, plus)))
     for count in (1, 3):
         report.case("expand", "%d" % count, lambda: check(
             driver, "expand", lambda x: (x.expand(count, *x.shape),), [rounded(rng, 4, 5)], "count=%d" % count))
