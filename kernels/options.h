@@ -115,7 +115,19 @@ typedef struct SoftmaxOptions {
   int drop;
 } SoftmaxOptions;
 
-/* concat: token matrices (N, ..., C) -> (N, sum of tokens, C). */
+/* concat: token matrices (N, ..., C) -> (N, sum of tokens, C), or maps (..., C_i) of one grid ->
+ * (..., sum of C_i). */
+typedef enum ConcatAxis { CONCAT_TOKENS, CONCAT_CHANNELS } ConcatAxis;
+typedef struct ConcatOptions {
+  int axis; /* ConcatAxis */
+} ConcatOptions;
+
+/* Both are rows that lie beside each other in a row of the output: samples or voxels. */
+static inline int64_t concat_rows(const Call *call) {
+  const ConcatOptions *o = (const ConcatOptions *)call->options;
+  return o->axis == CONCAT_CHANNELS ? tensor_rows(&call->out[0]) : call->out[0].dim[0];
+}
+
 /* slice: tokens [start, start + length) of (N, T.., C) as (N, grid, C) or (N, length, C) when grid
  * is empty. */
 typedef struct SliceOptions {

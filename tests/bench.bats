@@ -24,7 +24,7 @@ holds() {
 @test "the table has an error before each time and lines up" {
   bench expand concat >out 2>err
   grep -q "ceilings measured now: copy .* GB/s, float FMA .* GFLOP/s" out
-  [ "$(grep -c -E "^(expand|concat), " out)" -eq 4 ]
+  [ "$(grep -c -E "^(expand|concat), " out)" -eq 6 ]
   grep -E "^expand, quick +forward +[0-9.]+e[-+][0-9]+ " out
   [ "$(grep -E "^(expand|concat), " out | awk '{ print match($0, "e[-+][0-9][0-9] ") }' | sort -u | wc -l)" -eq 1 ]
 }
@@ -139,7 +139,7 @@ holds() {
   [[ "$output" == *WRONG* && "$output" != *nan* && "$output" != *"not in the other"* ]]
   bench concat expand >out 2>err
   run "$harness" bench compare 1 last
-  [[ "$output" == *"2 rows of run 3 are not in the other"* ]]
+  [[ "$output" == *"4 rows of run 3 are not in the other"* ]]
   bench concat >out 2>err
   run "$harness" bench compare 1 last
   [ "$status" -eq 5 ]

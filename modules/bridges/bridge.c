@@ -32,7 +32,8 @@ Value *bridge_values(Graph *graph, const Bridge *b, int scale) {
 
 /* Also of a single scale: its grid becomes a list of tokens, (N, T, E). */
 static Value *join(Graph *graph, Value *const *list, int count) {
-  return graph_op(graph, OP_concat, NULL, count, list);
+  ConcatOptions tokens = {.axis = CONCAT_TOKENS};
+  return graph_op(graph, OP_concat, &tokens, count, list);
 }
 
 /* Sine encoding plus a learned embedding of the scale, all query tokens: (1, T, E). */

@@ -203,6 +203,9 @@ def token_cases(driver, report, rng):
         return (torch.cat([p.reshape(p.shape[0], -1, p.shape[-1]) for p in parts], 1),)
     inputs = [rounded(rng, 2, 7, 5), rounded(rng, 2, 3, 2, 4, 5), rounded(rng, 2, 1, 5)]
     report.case("concat", "tokens and a grid", lambda: check(driver, "concat", concat, inputs))
+    for parts in [(3, 5), (16, 16, 32, 8), (1, 1), (7,)]:
+        report.case("concat", "channels %s" % (parts,), lambda: check(
+            driver, "concat", lambda *x: (torch.cat(x, -1),), [rounded(rng, 2, 3, 4, 5, c) for c in parts], "axis=channels"))
     tokens = rounded(rng, 2, 37, 5)
     report.case("slice", "tokens", lambda: check(
         driver, "slice", lambda x: (x[:, 3:14],), [tokens], "start=3 length=11"))
