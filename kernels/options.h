@@ -87,10 +87,21 @@ typedef struct PoolOptions {
   Ints factor; /* 3 */
 } PoolOptions;
 
-/* resize: trilinear, align_corners false, to size. in: x (N, D, H, W, C). */
+/* adaptive_avg_pool: to a grid of this size. in: x (N, D, H, W, C); the cells: cells.h. */
+typedef struct AdaptivePoolOptions {
+  Ints size; /* 3 */
+} AdaptivePoolOptions;
+
+/* resize: trilinear, align_corners false, or nearest, to size. in: x (N, D, H, W, C). */
+typedef enum ResizeMode { RESIZE_LINEAR, RESIZE_NEAREST } ResizeMode;
 typedef struct ResizeOptions {
   Ints size; /* 3 */
+  int mode;  /* ResizeMode */
 } ResizeOptions;
+
+static inline bool resize_is_nearest(const Call *call) {
+  return ((const ResizeOptions *)call->options)->mode == RESIZE_NEAREST;
+}
 
 /* add: a + b; b's elements repeat over a's leading axes: its count is that of some last axes. */
 /* multiply: a * (f(b) + plus), f the identity or the sigmoid; b: multiply.h. */

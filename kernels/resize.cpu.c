@@ -1,7 +1,9 @@
-/* Fast trilinear resize, separable. Forward: for each output line (n, d, h) the four input lines
+/* Fast resize. Trilinear: separable. Forward: for each output line (n, d, h) the four input lines
  * around it are blended, then voxels along the line. Backward is its transpose in two passes that
  * only gather, so threads never write the same place: output planes (n, d) onto planes of the
- * input's H, W; these onto the input's planes. Bound by memory. */
+ * input's H, W; these onto the input's planes. Nearest: voxels are copied line by line; backward
+ * an input line gathers those of the output that read it. Bound by memory. */
+#include "kernels/cells.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/options.h"
 
@@ -50,7 +52,8 @@ static int64_t work_place(const Call *call, float *base, Work *w) {
 static bool prepare(Call *call, Error *error) {
   (void)error;
   Work w;
-  call->scratch_bytes = (size_t)work_place(call, NULL, &w) * sizeof(float);
+  bool nearest = resize_is_nearest(call);
+  call->scratch_bytes = nearest ? 0 : (size_t)work_place(call, NULL, &w) * sizeof(float);
   staging_add(call);
   return true;
 }
@@ -135,7 +138,6 @@ static void backward_float(const Call *call) {
   Work w = work_make(call);
   const Axis *z = &w.axis[0];
   int64_t size = w.axis[1].in * w.axis[2].in * w.channels;
-  if (!call->din[0].data) return;
 #pragma omp parallel for schedule(static)
   for (int64_t plane = 0; plane < w.samples * z->out; plane++)
     plane_backward(&w, call->dout[0].data, plane);
@@ -150,12 +152,59 @@ static void backward_float(const Call *call) {
   }
 }
 
+/* ---- nearest --------------------------------------------------------------------------------- */
+
+static void nearest_forward(const Call *call) {
+  const int64_t *in = call->in[0].dim, *out = call->out[0].dim;
+  int64_t channels = in[4];
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < out[0] * out[1] * out[2]; row++) {
+    int64_t z = nearest_source(row / out[2] % out[1], in[1], out[1]);
+    int64_t h = nearest_source(row % out[2], in[2], out[2]), n = row / (out[1] * out[2]);
+    const float *line =
+        (const float *)call->in[0].data + ((n * in[1] + z) * in[2] + h) * in[3] * channels;
+    float *y = (float *)call->out[0].data + row * out[3] * channels;
+    for (int64_t i = 0; i < in[3]; i++, line += channels)
+      for (int64_t k = nearest_reader(i, in[3], out[3]), end = nearest_reader(i + 1, in[3], out[3]);
+           k < end; k++)
+#pragma omp simd
+        for (int64_t c = 0; c < channels; c++) y[k * channels + c] = line[c];
+  }
+}
+
+/* Adds what output line `dy` gives to the input line dx. */
+static void nearest_line_add(const float *restrict dy, float *restrict dx, int64_t in, int64_t out,
+                             int64_t channels) {
+  for (int64_t i = 0; i < in; i++, dx += channels)
+    for (int64_t k = nearest_reader(i, in, out), end = nearest_reader(i + 1, in, out); k < end; k++)
+#pragma omp simd
+      for (int64_t c = 0; c < channels; c++) dx[c] += dy[k * channels + c];
+}
+
+static void nearest_backward(const Call *call) {
+  const int64_t *in = call->in[0].dim, *out = call->out[0].dim;
+  int64_t line = in[3] * in[4], read = out[3] * in[4];
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < in[0] * in[1] * in[2]; row++) {
+    int64_t z = row / in[2] % in[1], y = row % in[2], n = row / (in[1] * in[2]);
+    float *dx = (float *)call->din[0].data + row * line;
+    memset(dx, 0, (size_t)line * sizeof *dx);
+    for (int64_t d = nearest_reader(z, in[1], out[1]); d < nearest_reader(z + 1, in[1], out[1]);
+         d++)
+      for (int64_t h = nearest_reader(y, in[2], out[2]); h < nearest_reader(y + 1, in[2], out[2]);
+           h++)
+        nearest_line_add((const float *)call->dout[0].data + ((n * out[1] + d) * out[2] + h) * read,
+                         dx, in[3], out[3], in[4]);
+  }
+}
+
 static void forward(const Call *call) {
-  staging_run(call, forward_float);
+  staging_run(call, resize_is_nearest(call) ? nearest_forward : forward_float);
 }
 
 static void backward(const Call *call) {
-  staging_run(call, backward_float);
+  if (!call->din[0].data) return;
+  staging_run(call, resize_is_nearest(call) ? nearest_backward : backward_float);
 }
 
 const Kernel resize_cpu = {.forward = forward,

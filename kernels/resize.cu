@@ -1,6 +1,8 @@
-/* Trilinear resize: a thread a voxel of the output and a vector of channels. The gradient is
- * gathered, not scattered: a thread a voxel of the input visits the outputs that read it, so there
- * are no atomics and the bits repeat. Positions are whole numbers over 2 out: exact at any size. */
+/* Resize, trilinear or nearest: a thread a voxel of the output and a vector of channels. The
+ * gradient is gathered, not scattered: a thread a voxel of the input visits the outputs that read
+ * it, so there are no atomics and the bits repeat. Positions are whole numbers over 2 out: exact at
+ * any size. */
+#include "kernels/cells.h"
 #include "kernels/cuda/vector.h"
 
 static constexpr int THREADS = 256;
@@ -96,6 +98,51 @@ static __global__ void __launch_bounds__(THREADS) gather(Sizes s, const T *dy, T
   }
 }
 
+/* ---- nearest --------------------------------------------------------------------------------- */
+
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS) pick(Sizes s, const T *x, T *y) {
+  int lanes = s.channels / N;
+  int64_t count = s.samples * s.out[0] * s.out[1] * s.out[2] * lanes;
+  int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = first; i < count; i += step) {
+    int64_t row = i / lanes, n = row / (s.out[0] * s.out[1] * s.out[2]);
+    int64_t z = nearest_source(row / (s.out[1] * s.out[2]) % s.out[0], s.in[0], s.out[0]);
+    int64_t v = nearest_source(row / s.out[2] % s.out[1], s.in[1], s.out[1]);
+    int64_t u = nearest_source(row % s.out[2], s.in[2], s.out[2]);
+    int64_t from = ((n * s.in[0] + z) * s.in[1] + v) * s.in[2] + u;
+    int c = (int)(i % lanes) * N;
+    store_lanes<N>(y + row * s.channels + c, load_lanes<N>(x + from * s.channels + c));
+  }
+}
+
+template <typename T, int N>
+static __global__ void __launch_bounds__(THREADS) sum_readers(Sizes s, const T *dy, T *dx) {
+  int lanes = s.channels / N;
+  int64_t count = s.samples * s.in[0] * s.in[1] * s.in[2] * lanes;
+  int64_t start = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
+  for (int64_t i = start; i < count; i += step) {
+    int64_t row = i / lanes, n = row / (s.in[0] * s.in[1] * s.in[2]);
+    int64_t at[3] = {row / (s.in[1] * s.in[2]) % s.in[0], row / s.in[2] % s.in[1], row % s.in[2]};
+    int64_t first[3], end[3];
+    for (int a = 0; a < 3; a++) first[a] = nearest_reader(at[a], s.in[a], s.out[a]);
+    for (int a = 0; a < 3; a++) end[a] = nearest_reader(at[a] + 1, s.in[a], s.out[a]);
+    int c = (int)(i % lanes) * N;
+    Floats<N> sum = {};
+    for (int64_t z = first[0]; z < end[0]; z++)
+      for (int64_t v = first[1]; v < end[1]; v++)
+        for (int64_t u = first[2]; u < end[2]; u++) {
+          int64_t from = ((n * s.out[0] + z) * s.out[1] + v) * s.out[2] + u;
+          Floats<N> d = load_lanes<N>(dy + from * s.channels + c);
+#pragma unroll
+          for (int l = 0; l < N; l++) sum.v[l] += d.v[l];
+        }
+    store_lanes<N>(dx + row * s.channels + c, sum);
+  }
+}
+
+/* ---- launches -------------------------------------------------------------------------------- */
+
 static Sizes sizes_of(const Call *call) {
   Sizes s = {};
   s.samples = call->in[0].dim[0];
@@ -112,9 +159,9 @@ static void forward(const Call *call) {
   with_lanes(x, x->data, y->data, NULL, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    LAUNCH((interpolate<T, N>),
-           grid_blocks(interpolate<T, N>, THREADS, 0, tensor_count(y) / N / THREADS + 1), THREADS,
-           0, call->stream, sizes_of(call), data_of<const T>(x), data_of<T>(y));
+    auto kernel = resize_is_nearest(call) ? pick<T, N> : interpolate<T, N>;
+    LAUNCH(kernel, grid_blocks(kernel, THREADS, 0, tensor_count(y) / N / THREADS + 1), THREADS, 0,
+           call->stream, sizes_of(call), data_of<const T>(x), data_of<T>(y));
   });
 }
 
@@ -127,8 +174,8 @@ static void backward(const Call *call) {
   with_lanes(dy, dy->data, dx->data, NULL, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    LAUNCH((gather<T, N>),
-           grid_blocks(gather<T, N>, THREADS, 0, tensor_count(dx) / N / THREADS + 1), THREADS, 0,
+    auto kernel = resize_is_nearest(call) ? sum_readers<T, N> : gather<T, N>;
+    LAUNCH(kernel, grid_blocks(kernel, THREADS, 0, tensor_count(dx) / N / THREADS + 1), THREADS, 0,
            call->stream, sizes_of(call), data_of<const T>(dy), data_of<T>(dx));
   });
 }

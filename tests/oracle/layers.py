@@ -149,6 +149,36 @@ def resize(size):
     return lambda x: (last(F.interpolate(first(x), size, mode="trilinear", align_corners=False)),)
 
 
+def picked(x, size):
+    """floor(i in/out) in whole numbers."""
+    for axis, out in enumerate(size, 1):
+        x = x.index_select(axis, torch.div(torch.arange(out) * x.shape[axis], out, rounding_mode="floor"))
+    return (x,)
+
+
+def nearest_cases(driver, report, rng):
+    for size, grid in [((4, 6, 8), (2, 2, 3, 4)), ((3, 7, 5), (1, 6, 4, 9)), ((1, 14, 10), (2, 1, 7, 5)), ((2, 3, 4), (2, 8, 9, 4))]:
+        for c in (3, 16):
+            report.case("resize", "nearest %s to %s, %d" % (grid, size, c), lambda: check(
+                driver, "resize", lambda x: (last(F.interpolate(first(x), size, mode="nearest")),), [rounded(rng, *grid, c)],
+                "size=%d,%d,%d mode=nearest" % size))
+    # PyTorch multiplies by in/out in float: output 41 of 82 reads voxel 0 of 2 there, not 1
+    report.case("resize", "nearest 2 to 82", lambda: check(
+        driver, "resize", lambda x: picked(x, (1, 1, 82)), [rounded(rng, 1, 1, 1, 2, 3)], "size=1,1,82 mode=nearest"))
+
+
+def adaptive(size):
+    return lambda x: (last(F.adaptive_avg_pool3d(first(x), size)),)
+
+
+def adaptive_cases(driver, report, rng):
+    for size, grid in [((1, 1, 1), (2, 3, 4, 5)), ((2, 3, 4), (2, 3, 5, 7)), ((1, 16, 16), (1, 1, 37, 30)), ((5, 2, 3), (1, 2, 9, 3)),
+                       ((3, 1, 2), (2, 3, 6, 2))]:
+        for c in (3, 16):
+            report.case("adaptive_avg_pool", "%s to %s, %d" % (grid, size, c), lambda: check(
+                driver, "adaptive_avg_pool", adaptive(size), [rounded(rng, *grid, c)], "size=%d,%d,%d" % size))
+
+
 def pool_cases(driver, report, rng):
     pools = [("avg_pool", lambda x, f: F.avg_pool3d(x, f)), ("max_pool", lambda x, f: F.max_pool3d(x, f))]
     for op, pool in pools:
@@ -224,6 +254,6 @@ def token_cases(driver, report, rng):
 
 def run(driver, report):
     rng = np.random.default_rng(1)
-    for cases in (conv_cases, conv_transpose_cases, linear_cases, matmul_cases, norm_cases, pool_cases,
+    for cases in (conv_cases, conv_transpose_cases, linear_cases, matmul_cases, norm_cases, pool_cases, nearest_cases, adaptive_cases,
                   elementwise_cases, token_cases):
         cases(driver, report, rng)
