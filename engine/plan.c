@@ -60,6 +60,14 @@ static void lifetimes(Graph *graph) {
   for (int i = 0; i < graph->node_count; i++) outlives(graph->nodes[i], graph->node_count - 1);
 }
 
+static bool writes_to(const Node *node, const Value *value) {
+  bool found = false;
+  for (int i = 0; i < node->call.n_in; i++) found = found || node->din[i] == value;
+  for (int i = 0; i < node->call.n_out && !node->call.backward; i++)
+    found = found || node->out[i] == value;
+  return found;
+}
+
 /* An in-place op takes over the memory of its operand when nobody reads that afterwards. */
 static void share(Value *result, Value *operand, int index) {
   Value *owner = operand ? root(operand) : NULL;
@@ -73,9 +81,27 @@ static void share(Value *result, Value *operand, int index) {
   owner->keep |= result->keep;
 }
 
+/* A view lies where its operand does, whoever else reads that: nobody writes there, since who works
+ * in place has to be the last reader of both. Not so a gradient that others are added to. */
+static void view(const Graph *graph, Value *result, Value *operand, int index) {
+  Value *owner = operand ? root(operand) : NULL;
+  if (!result || !owner || result->kind != VALUE_ACTIVATION || result->alias) return;
+  if (owner->kind != VALUE_ACTIVATION && result->keep) return; /* the owner will be written anew */
+  if (result->tensor.type != owner->tensor.type) return;
+  for (int n = 0; n < graph->node_count; n++)
+    if (n != index && writes_to(graph->nodes[n], result)) return;
+  result->alias = owner;
+  if (owner->last < result->last) owner->last = result->last;
+  owner->keep |= result->keep;
+}
+
 static void share_in_place(Graph *graph) {
   for (int i = 0; i < graph->node_count; i++) {
     const Node *node = graph->nodes[i];
+    const Call *call = &node->call;
+    if (call->op->flags & OP_VIEW)
+      view(graph, call->backward ? node->din[0] : node->out[0],
+           call->backward ? node->dout[0] : node->in[0], i);
     if (!(node->call.op->flags & OP_INPLACE)) continue;
     if (node->call.backward) {
       share(node->din[0], node->dout[0], i);
@@ -260,11 +286,12 @@ void plan_free(Plan *plan) {
 static void *address(const Plan *plan, Value *value) {
   const Params *params = plan->graph->params;
   if (!value) return NULL;
+  value = root(value);
   void *const *block = plan->backend->device ? params->device : params->host;
   if (value->kind == VALUE_PARAM)
     return params_at(params, block[value->param->as.kind], value->param);
   if (value->kind == VALUE_GRADIENT) return params_at(params, block[BLOCK_GRADIENT], value->param);
-  return (char *)plan->memory + root(value)->offset;
+  return (char *)plan->memory + value->offset;
 }
 
 static void bind(const Plan *plan, Node *node) {

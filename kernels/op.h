@@ -139,6 +139,8 @@ enum {
                          computed again for the gradients that read it, not kept (Call.again) */
   OP_UNORDERED = 16,  /* on a GPU the gradients' last bits may differ from call to call, unless
                          kernel_mode.deterministic (kernels/mode.h) */
+  OP_VIEW = 32, /* out[0] is in[0] under another shape: the plan gives them one memory, also while
+                   in[0] is still read; the kernel does nothing there, elsewhere it copies */
 };
 #define SAVES_IN(i)  (1u << (i))
 #define SAVES_OUT(i) (1u << ((i) + SAVES_OUT_SHIFT))

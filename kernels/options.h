@@ -139,6 +139,16 @@ static inline int64_t concat_rows(const Call *call) {
   return o->axis == CONCAT_CHANNELS ? tensor_rows(&call->out[0]) : call->out[0].dim[0];
 }
 
+/* reshape: as many elements under another shape; one axis may be 0: what is left. */
+typedef struct ReshapeOptions {
+  Ints shape; /* 1 .. 5 */
+} ReshapeOptions;
+
+/* swap: two axes, counted from 0, change places. */
+typedef struct SwapOptions {
+  Ints axes; /* 2 */
+} SwapOptions;
+
 /* slice: tokens [start, start + length) of (N, T.., C) as (N, grid, C) or (N, length, C) when grid
  * is empty. */
 typedef struct SliceOptions {

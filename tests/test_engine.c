@@ -17,7 +17,17 @@
 
 enum { POOL = 64 };
 
-/* A graph of elementwise ops, linears and norms over a random DAG, with fan-out, that ends in a
+/* a + b as two token matrices, and their sum's sigmoid as a map again: views of views, some of what
+ * others read too, with ops in place between them. */
+static Value *through_views(Graph *graph, Value *a, Value *b) {
+  ReshapeOptions tokens = {{3, {1, 0, 8}}}, map = {{5, {1, 3, 2, 4, 8}}};
+  ActivationOptions sigmoid = {.kind = ACT_SIGMOID};
+  Value *left = apply(graph, OP_reshape, &tokens, a), *right = apply(graph, OP_reshape, &tokens, b);
+  Value *sum = apply(graph, OP_add, NULL, left, right);
+  return apply(graph, OP_reshape, &map, apply(graph, OP_activation, &sigmoid, sum));
+}
+
+/* A graph of elementwise ops, linears and views over a random DAG, with fan-out, that ends in a
  * scalar. */
 static Value *random_graph(Graph *graph, uint64_t seed, int size) {
   Rng rng = rng_make(seed, RNG_TEST, 0);
@@ -40,6 +50,8 @@ static Value *random_graph(Graph *graph, uint64_t seed, int size) {
     } else if (rng_below(&rng, 2) == 0) {
       ActivationOptions activation = {.kind = ACT_SIGMOID};
       y = apply(graph, OP_activation, &activation, a);
+    } else if (rng_below(&rng, 3) == 0) {
+      y = through_views(graph, a, b);
     } else {
       y = apply(graph, OP_add, NULL, a, b);
     }
@@ -171,6 +183,52 @@ static void test_reuse_changes_no_bit(void **state) {
     drop(&with);
     drop(&without);
   }
+}
+
+/* Forward and backward, of an input too: no reshape has memory of its own, but where a gradient is
+ * added to later or the result is kept beside an input. */
+static void test_views_have_no_memory(void **state) {
+  (void)state;
+  Built b = build(3, 60, &backend_cpu, true);
+  int views = 0;
+  for (int n = 0; n < b.graph->node_count; n++) {
+    const Node *node = b.graph->nodes[n];
+    if (node->op != OP_reshape) continue;
+    const Call *call = &node->call;
+    const Value *result = call->backward ? node->din[0] : node->out[0];
+    const Value *operand = call->backward ? node->dout[0] : node->in[0];
+    views++;
+    if (!result) continue; /* of the input */
+    assert_ptr_equal(owner(result), owner(operand));
+    assert_ptr_equal(result->tensor.data, operand->tensor.data);
+  }
+  assert_true(views > 9);
+  drop(&b);
+}
+
+/* A view of an input that is read after the run is a copy: the input may hold the next batch. */
+static void test_what_is_kept_of_an_input_is_copied(void **state) {
+  (void)state;
+  Error error = {0};
+  Params *params = params_make(F32);
+  Graph *graph = graph_make(params);
+  int64_t dim[2] = {2, 3};
+  Value *x = graph_input(graph, "x", F32, 2, dim);
+  ReshapeOptions row = {{1, {0}}};
+  Value *y = apply(graph, OP_reshape, &row, x);
+  y->keep = true;
+  assert_true(params_allocate(params, 1, &error));
+  Plan *plan = plan_make(graph, &backend_cpu, true, &error);
+  assert_true(plan && plan_bind(plan, NULL, &error));
+  float *in = x->tensor.data;
+  for (int i = 0; i < 6; i++) in[i] = (float)i;
+  plan_run(plan, false);
+  in[5] = 50;
+  assert_ptr_not_equal(y->tensor.data, x->tensor.data);
+  assert_true(((float *)y->tensor.data)[5] == 5);
+  plan_free(plan);
+  graph_free(graph);
+  params_free(params);
 }
 
 static void test_too_large_says_what_fits(void **state) {
@@ -423,6 +481,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_two_live_tensors_overlap),
       cmocka_unit_test(test_reuse_changes_no_bit),
+      cmocka_unit_test(test_views_have_no_memory),
+      cmocka_unit_test(test_what_is_kept_of_an_input_is_copied),
       cmocka_unit_test(test_too_large_says_what_fits),
       cmocka_unit_test(test_whole_gradient_against_differences),
       cmocka_unit_test(test_errors_name_line_and_scope),

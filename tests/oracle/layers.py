@@ -236,6 +236,14 @@ def token_cases(driver, report, rng):
     for parts in [(3, 5), (16, 16, 32, 8), (1, 1), (7,)]:
         report.case("concat", "channels %s" % (parts,), lambda: check(
             driver, "concat", lambda *x: (torch.cat(x, -1),), [rounded(rng, 2, 3, 4, 5, c) for c in parts], "axis=channels"))
+    for shape, axes in [((2, 37, 19), (1, 2)), ((2, 3, 5, 4, 7), (2, 3)), ((2, 3, 5, 4, 7), (1, 4)), ((2, 3, 5, 4, 8), (3, 1)),
+                        ((3, 2, 5), (0, 1)), ((64, 48), (1, 0))]:
+        report.case("swap", "%s %s" % (shape, axes), lambda: check(
+            driver, "swap", lambda x: (x.transpose(*axes),), [rounded(rng, *shape)], "axes=%d,%d" % axes))
+    for shape, to in [((2, 3, 4, 5, 6), (2, 0, 6)), ((2, 60, 6), (2, 3, 4, 5, 6)), ((4, 5), (0,))]:
+        report.case("reshape", "%s to %s" % (shape, to), lambda: check(
+            driver, "reshape", lambda x: (x.reshape([n or -1 for n in to]),), [rounded(rng, *shape)],
+            "shape=" + ",".join(map(str, to))))
     tokens = rounded(rng, 2, 37, 5)
     report.case("slice", "tokens", lambda: check(
         driver, "slice", lambda x: (x[:, 3:14],), [tokens], "start=3 length=11"))

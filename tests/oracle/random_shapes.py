@@ -86,6 +86,33 @@ def resize(rng):
     return layers.resize(size), [rounded(rng, *grid, int(rng.integers(1, 40)))], "size=%d,%d,%d" % size, {}
 
 
+def resize_nearest(rng):
+    size, grid = numbers(rng, 3, 1, 9), numbers(rng, 4, 1, 9)
+    inputs = [rounded(rng, *grid, int(rng.integers(1, 40)))]
+    return lambda x: layers.picked(x, size), inputs, "size=%d,%d,%d mode=nearest" % size, {}
+
+
+def adaptive_avg_pool(rng):
+    size, grid = numbers(rng, 3, 1, 9), numbers(rng, 4, 1, 9)
+    inputs = [rounded(rng, *grid, int(rng.integers(1, 70)))]
+    return layers.adaptive(size), inputs, "size=%d,%d,%d" % size, {}
+
+
+def multiply(rng):
+    shape = numbers(rng, rng.integers(1, 5), 1, 9) + numbers(rng, 1, 1, 70)
+    first, end = sorted(numbers(rng, 2, 0, len(shape)))  # the axes that b lacks
+    b = tuple(1 if first <= axis < end else n for axis, n in enumerate(shape))
+    sigmoid, plus = int(rng.integers(0, 2)), float(rng.integers(-1, 2))
+    inputs = [rounded(rng, *shape), rounded(rng, *b)]
+    return layers.multiply(sigmoid, plus), inputs, "sigmoid=%d plus=%g" % (sigmoid, plus), {}
+
+
+def swap(rng):
+    shape = numbers(rng, rng.integers(2, 6), 1, 19)
+    axes = tuple(int(a) for a in rng.choice(len(shape), 2, replace=False))
+    return lambda x: (x.transpose(*axes),), [rounded(rng, *shape)], "axes=%d,%d" % axes, {}
+
+
 def mask_loss(rng):
     grid, queries, classes = numbers(rng, 4, 1, 7), int(rng.integers(1, 50)), int(rng.integers(2, 17))
     classes = min(classes, queries)
@@ -109,11 +136,13 @@ def region_loss(rng):
 GENERATORS = {"conv": conv, "conv_transpose": conv_transpose, "linear": linear, "matmul": matmul,
               "instance_norm": instance_norm, "layer_norm": layer_norm, "attention": attend,
               "deform_attention": deform, "resize": resize, "mask_loss": mask_loss, "voxel_loss": voxel_loss,
-              "region_loss": region_loss}
+              "region_loss": region_loss, "resize nearest": resize_nearest, "adaptive_avg_pool": adaptive_avg_pool,
+              "multiply": multiply, "swap": swap}
 
 
-def one(driver, op, rng):
-    oracle, inputs, options, arguments = GENERATORS[op](rng)
+def one(driver, name, rng):
+    oracle, inputs, options, arguments = GENERATORS[name](rng)
+    op = name.split()[0]
     try:
         return check(driver, op, oracle, inputs, options, **arguments)
     except (AssertionError, RuntimeError) as reason:
@@ -121,6 +150,6 @@ def one(driver, op, rng):
 
 
 def run(driver, report):
-    for seed, op in enumerate(GENERATORS):
+    for seed, name in enumerate(GENERATORS):
         rng = np.random.default_rng(100 + seed)
-        report.case(op, "%d random shapes" % SHAPES, lambda: max(one(driver, op, rng) for _ in range(SHAPES)))
+        report.case(name.split()[0], "%d random shapes" % SHAPES, lambda: max(one(driver, name, rng) for _ in range(SHAPES)))
