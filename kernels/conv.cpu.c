@@ -1,5 +1,5 @@
 /* Convolution two ways, in float or, where an operand is stored as BF16, in bf16 with float sums.
- * 3x3x3 with stride 1 over whole registers of channels: Winograd, in
+ * 3x3x3, and {1,3,3} in float, with stride 1 over whole registers of channels: Winograd, in
  * winograd.c (measured at 340-620 GFLOP/s of direct convolution a core of an EPYC 9005, whose FMA
  * rate is 270). All else: oneDNN's channels-last kernels (brgemm and jit for AVX-512; 130-285
  * GFLOP/s a core), where each input part is a convolution of its own with a slice of the weights:
@@ -98,7 +98,7 @@ static void *staged(const State *state, const Call *call, const Tensor *tensor,
   return to;
 }
 
-/* ---- 3x3x3 by Winograd ----------------------------------------------------------------------- */
+/* ---- 3x3x3 and {1,3,3} by Winograd ------------------------------------------------------------ */
 
 enum { LEAST_TILES = 64 }; /* fewer do not pay for the transform of the weights */
 
@@ -113,15 +113,19 @@ static Winograd winograd_of(const Call *call) {
   return (Winograd){y->dim[0], {y->dim[1], y->dim[2], y->dim[3]}, w->dim[4], w->dim[0]};
 }
 
-static bool winograd_fits(const Call *call) {
+/* The form that fits, or NULL. Over slices in float only: in bf16 the library's direct products are
+ * as many a second as a transform saves. */
+static const WinogradForm *winograd_form(const Call *call) {
   const int *stride = ((const ConvOptions *)call->options)->stride.v;
   const Tensor *w = &call->in[IN_W], *y = &call->out[0];
+  bool flat = w->dim[1] == 1, bf16 = has_bf16(call);
   for (int a = 0; a < 3; a++)
-    if (stride[a] != 1 || w->dim[1 + a] != 3) return false;
+    if (stride[a] != 1 || w->dim[1 + a] != (a == 0 && flat ? 1 : 3)) return NULL;
   bool whole = w->dim[0] % winograd_channels() == 0;
   for (int i = IN_X; i < call->n_in; i++)
     whole = whole && call->in[i].dim[4] % winograd_channels() == 0;
-  return whole && tensor_rows(y) >= 8 * LEAST_TILES;
+  if (!whole || (flat && bf16) || tensor_rows(y) < (flat ? 16 : 8) * LEAST_TILES) return NULL;
+  return flat ? &winograd_flat : bf16 ? &winograd_bf16 : &winograd_float;
 }
 
 /* `part`: the shapes; a gradient that is not wanted has none of its own. */
@@ -162,9 +166,9 @@ static void release(Call *call) {
 }
 
 static bool prepare_steps(Call *call, State *state, Error *error) {
-  if (winograd_fits(call)) {
+  state->winograd = winograd_form(call);
+  if (state->winograd) {
     Winograd shape = winograd_of(call);
-    state->winograd = has_bf16(call) ? &winograd_bf16 : &winograd_float;
     call->scratch_bytes = state->winograd->scratch(&shape, call->backward);
     return true;
   }

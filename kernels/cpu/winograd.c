@@ -1,25 +1,31 @@
-/* Compiled twice: as it stands in float, through winograd_bf16.c with points in bf16. */
+/* Compiled three times: as it stands in float, through winograd_bf16.c with points in bf16, through
+ * winograd_flat.c over tiles of a slice. */
 #ifndef POINT_BF16
 #define POINT_BF16 0
 #endif
+#ifndef WINOGRAD_FLAT
+#define WINOGRAD_FLAT 0
+#endif
 #include "kernels/cpu/winograd.h"
+#if WINOGRAD_FLAT
+#include "kernels/cpu/winograd_flat_tile.h"
+#else
 #include "kernels/cpu/winograd_tile.h"
+#endif
 
 #include <omp.h>
 
 enum {
-  POINTS = 64,
-  TAPS = 27,
   PANEL = 2 * VEC,                /* columns that a block of a product has */
   ROWS = VEC_BYTES == 64 ? 8 : 4, /* and its rows: what fits in registers */
   PAIR = 1 + POINT_BF16,          /* terms of a sum that lie together */
   PAD = 16 * PAIR,                /* elements between planes: they would meet in one cache set */
-  CENTRE = 21,                    /* the point whose value is the plain sum over a tile's outputs */
+  OUTPUTS = DEEP * SIDE * SIDE,   /* of a tile */
 };
 
 static const float zeros[VEC];
 
-#if !POINT_BF16
+#if !POINT_BF16 && !WINOGRAD_FLAT
 int64_t winograd_channels(void) {
   return VEC;
 }
@@ -35,10 +41,13 @@ static int64_t rounded(int64_t value, int64_t step) {
   return (value + step - 1) / step * step;
 }
 
+static int64_t tiles_along(const Winograd *g, int axis) {
+  int64_t outputs = axis ? SIDE : DEEP;
+  return (g->dim[axis] + outputs - 1) / outputs;
+}
+
 static int64_t tile_count(const Winograd *g) {
-  int64_t count = g->samples;
-  for (int a = 0; a < 3; a++) count *= (g->dim[a] + 1) / 2;
-  return count;
+  return g->samples * tiles_along(g, 0) * tiles_along(g, 1) * tiles_along(g, 2);
 }
 
 /* Values of `count` tiles at every point: planes of (count, channels), or, in panels, of (channels
@@ -55,7 +64,7 @@ static Planes planes_make(void *data, int64_t count, int64_t channels, bool pane
 }
 
 static int64_t planes_bytes(int64_t count, int64_t channels, size_t element) {
-  return POINTS * (count * channels + PAD) * (int64_t)element;
+  return PLANES * (count * channels + PAD) * (int64_t)element;
 }
 
 static int64_t panel_width(int64_t channels, int64_t c) {
@@ -83,6 +92,12 @@ static float *sum_at(const Planes *p, int64_t tile, int64_t c) {
   (!POINT_BF16 || !(planes)->panels ? function(__VA_ARGS__, SINGLE)                                \
    : (tile) % 2                     ? function(__VA_ARGS__, ODD)                                   \
                                     : function(__VA_ARGS__, EVEN))
+/* A tile and the one after it, where points are paired. */
+#if POINT_BF16
+#define TOGETHER(function, ...) function##_pair(__VA_ARGS__)
+#else
+#define TOGETHER(function, ...) (void)0
+#endif
 /* The type of a map, a constant in the float form. */
 #define MAP_TYPE(maps, part) (POINT_BF16 ? (maps)->type[part] : F32)
 
@@ -129,7 +144,7 @@ typedef struct Run {
 } Run;
 
 static Run run_at(const Winograd *g, int64_t tile, int64_t end) {
-  int64_t across = (g->dim[2] + 1) / 2, down = (g->dim[1] + 1) / 2, deep = (g->dim[0] + 1) / 2;
+  int64_t across = tiles_along(g, 2), down = tiles_along(g, 1), deep = tiles_along(g, 0);
   Run run = {tile / (deep * down * across), tile / (down * across) % deep, tile / across % down,
              tile % across, 0};
   run.count = across - run.x < end - tile ? across - run.x : end - tile;
@@ -145,8 +160,8 @@ static int64_t voxel(const Winograd *g, const Run *run, int64_t z, int64_t y) {
 static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_t channels,
                       int64_t c, DType type) {
   Lines lines = {.width = g->dim[2]};
-  for (int i = 0; i < 16; i++) {
-    int64_t z = 2 * run->z - 1 + i / 4, y = 2 * run->y - 1 + i % 4;
+  for (int i = 0; i < LINES; i++) {
+    int64_t z = DEEP * run->z + i / (SIDE + 2) - (DEEP > 1), y = SIDE * run->y + i % (SIDE + 2) - 1;
     bool inside = z >= 0 && z < g->dim[0] && y >= 0 && y < g->dim[1];
     lines.at[i] = inside ? real_at(map, voxel(g, run, z, y) * channels + c, type) : zeros;
     lines.step[i] = inside ? channels : 0;
@@ -158,22 +173,21 @@ static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_
  * together. */
 INLINE void run_in(const Lines *lines, const Run *run, const Planes *to, int64_t tile, int64_t c,
                    DType type) {
-  Vec columns[3][2][16];
+  Vec columns[3][SIDE][LINES];
   int at = 0;
-  column_in(lines, 2 * run->x - 1, columns[0][0], type);
-  column_in(lines, 2 * run->x, columns[0][1], type);
+  for (int k = SIDE - 2; k < SIDE; k++)
+    column_in(lines, SIDE * (run->x - 1) + k + 1, columns[0][k], type);
   for (int64_t i = 0; i < run->count;) {
     bool pair = POINT_BF16 && to->panels && tile % 2 == 0 && i + 1 < run->count;
-    const Vec(*left)[16] = columns[at];
+    const Vec(*left)[LINES] = &columns[at][SIDE - 2];
     for (int k = 0; k <= pair; k++) {
-      int64_t x = 2 * (run->x + i + k) + 1;
+      int64_t x = SIDE * (run->x + i + k) + 1;
       at = (at + 1) % 3;
-      column_in(lines, x, columns[at][0], type);
-      column_in(lines, x + 1, columns[at][1], type);
+      for (int s = 0; s < SIDE; s++) column_in(lines, x + s, columns[at][s], type);
     }
     Point *points = point_at(to, tile, c);
     if (pair)
-      columns_to_points_pair(left, columns[(at + 2) % 3], columns[at], points, to->plane);
+      TOGETHER(columns_to_points, left, columns[(at + 2) % 3], columns[at], points, to->plane);
     else
       PAIRED(columns_to_points, to, tile, left, columns[at], points, to->plane);
     i += 1 + pair;
@@ -198,9 +212,10 @@ static void tiles_in(const Winograd *g, const Maps *x, int64_t first, int64_t en
 }
 
 INLINE void tile_out(const Winograd *g, const Run *run, int64_t i, void *map, int64_t channels,
-                     int64_t c, const Vec out[8], DType type) {
-  for (int k = 0; k < 8; k++) {
-    int64_t z = 2 * run->z + k / 4, y = 2 * run->y + k / 2 % 2, x = 2 * (run->x + i) + k % 2;
+                     int64_t c, const Vec out[OUTPUTS], DType type) {
+  for (int k = 0; k < OUTPUTS; k++) {
+    int64_t z = DEEP * run->z + k / (SIDE * SIDE), y = SIDE * run->y + k / SIDE % SIDE,
+            x = SIDE * (run->x + i) + k % SIDE;
     if (z < g->dim[0] && y < g->dim[1] && x < g->dim[2])
       real_store(map, (voxel(g, run, z, y) + x) * channels + c, out[k], type);
   }
@@ -213,10 +228,10 @@ static void tiles_out(const Winograd *g, const Planes *from, int64_t first, int6
     int64_t before = 0;
     for (int part = 0; part < y->count; before += y->channels[part++])
       for (int64_t c = 0; y->data[part] && c < y->channels[part]; c += VEC) {
-        Vec b = bias ? vec_load(bias + before + c) : (Vec){0}, out[8];
+        Vec b = bias ? vec_load(bias + before + c) : (Vec){0}, out[OUTPUTS];
         for (int64_t i = 0; i < run.count; i++) {
           points_to_outputs(sum_at(from, tile - first + i, before + c), from->plane, out);
-          for (int k = 0; k < 8; k++) out[k] += b;
+          for (int k = 0; k < OUTPUTS; k++) out[k] += b;
           TYPED(tile_out, MAP_TYPE(y, part), g, &run, i, y->data[part], y->channels[part], c, out);
         }
       }
@@ -225,9 +240,10 @@ static void tiles_out(const Winograd *g, const Planes *from, int64_t first, int6
 }
 
 INLINE void gradient_in(const Winograd *g, const Run *run, int64_t i, const void *dy, int64_t c,
-                        Vec in[8], DType type) {
-  for (int k = 0; k < 8; k++) {
-    int64_t z = 2 * run->z + k / 4, y = 2 * run->y + k / 2 % 2, x = 2 * (run->x + i) + k % 2;
+                        Vec in[OUTPUTS], DType type) {
+  for (int k = 0; k < OUTPUTS; k++) {
+    int64_t z = DEEP * run->z + k / (SIDE * SIDE), y = SIDE * run->y + k / SIDE % SIDE,
+            x = SIDE * (run->x + i) + k % SIDE;
     bool inside = z < g->dim[0] && y < g->dim[1] && x < g->dim[2];
     in[k] = inside ? real_load(dy, (voxel(g, run, z, y) + x) * g->outs + c, type) : (Vec){0};
   }
@@ -241,11 +257,11 @@ static void gradients_in(const Winograd *g, const Maps *dy, int64_t first, int64
       int64_t at = tile - base + i;
       bool pair = POINT_BF16 && at % 2 == 0 && i + 1 < run.count;
       for (int64_t c = 0; c < g->outs; c += VEC) {
-        Vec in[8], next[8];
+        Vec in[OUTPUTS], next[OUTPUTS];
         TYPED(gradient_in, MAP_TYPE(dy, 0), g, &run, i, dy->data[0], c, in);
         if (pair) TYPED(gradient_in, MAP_TYPE(dy, 0), g, &run, i + 1, dy->data[0], c, next);
         if (pair)
-          outputs_to_points_pair(in, next, point_at(to, at, c), to->plane);
+          TOGETHER(outputs_to_points, in, next, point_at(to, at, c), to->plane);
         else
           PAIRED(outputs_to_points, to, at, in, point_at(to, at, c), to->plane);
       }
@@ -336,7 +352,7 @@ INLINE void filter_points(const float *w, int64_t tap, const Planes *filter, int
     PAIRED(point_store, filter, k, to + p * filter->plane, points[p]);
 }
 
-/* The 27 taps of VEC x VEC weights with the output channel fastest: to[tap][i][o]. */
+/* The taps of VEC x VEC weights with the output channel fastest: to[tap][i][o]. */
 static void turn(const float *w, int64_t ins, float to[TAPS][VEC][VEC]) {
   for (int o = 0; o < VEC; o++)
     for (int tap = 0; tap < TAPS; tap++)
@@ -375,7 +391,7 @@ static void backward_x(const Winograd *g, const Maps *dy, const float *w, const 
 
 static void add_columns(const Planes *dy, int64_t tiles, double *sums) {
   for (int64_t o = 0; o < dy->channels; o++) {
-    const Point *plane = (const Point *)dy->data + CENTRE * dy->plane;
+    const Point *plane = (const Point *)dy->data + PLAIN * dy->plane;
     float sum = 0;
     for (int64_t t = 0; t < tiles; t++)
       sum += real_get(plane, place(dy, t, o) + t % PAIR, POINT_BF16 ? BF16 : F32);
@@ -427,9 +443,9 @@ static void backward_w(const Winograd *g, const Maps *x, const Maps *dy, float *
         gradients_in(g, dy, first + t, end, first, &out);
       }
 #pragma omp for schedule(static)
-      for (int p = 0; p < POINTS; p++) {
-        point_gradient(&in, &out, p, tiles, first > 0, &points);
-        if (p == CENTRE) add_columns(&out, tiles, sums);
+      for (int p = 0; p < PLANES; p++) {
+        if (p < POINTS) point_gradient(&in, &out, p, tiles, first > 0, &points);
+        if (p == PLAIN) add_columns(&out, tiles, sums);
       }
     }
     gradient_back(g, &points, dw);
@@ -439,6 +455,8 @@ static void backward_w(const Winograd *g, const Maps *x, const Maps *dy, float *
 
 #if POINT_BF16
 const WinogradForm winograd_bf16 = {scratch_bytes, forward, backward_x, backward_w};
+#elif WINOGRAD_FLAT
+const WinogradForm winograd_flat = {scratch_bytes, forward, backward_x, backward_w};
 #else
 const WinogradForm winograd_float = {scratch_bytes, forward, backward_x, backward_w};
 #endif

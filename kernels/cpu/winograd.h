@@ -1,12 +1,13 @@
-/* Convolutions 3x3x3 with stride 1 and padding 1 by Winograd's minimal filtering (Winograd 1980;
- * Lavin and Gray 2016), F(2,3) along every axis: a tile of 2x2x2 outputs is computed at 4x4x4
- * points, with 64 multiplications for a pair of channels where the definition has 216. Numbers stay
- * within a few times the rounding of the direct sum: the transforms only add, and halve weights.
+/* Convolutions with stride 1 and padding (k-1)/2 by Winograd's minimal filtering (Winograd 1980;
+ * Lavin and Gray 2016). 3x3x3: F(2,3) along every axis, a tile of 2x2x2 outputs is computed at
+ * 4x4x4 points, with 64 multiplications for a pair of channels where the definition has 216.
+ * {1,3,3}: F(4,3) along H and W, a tile of 4x4 outputs at 6x6 points, 36 multiplications instead of
+ * 144. Numbers stay within a few times the rounding of the direct sum.
  *
- *   y = At [(G w) . (Bt x)]      Bt: 4 inputs -> 4 points, G: 3 weights -> 4, At: 4 points -> 2
+ *   y = At [(G w) . (Bt x)]      F(2,3): Bt: 4 inputs -> 4 points, G: 3 weights -> 4, At: 4 -> 2
  *
- * so the work is one small matrix product at each of 64 points, backward as well. Results do not
- * depend on the number of threads. */
+ * so the work is one small matrix product at each point, backward as well. Results do not depend on
+ * the number of threads. */
 #ifndef KERNELS_CPU_WINOGRAD_H
 #define KERNELS_CPU_WINOGRAD_H
 
@@ -33,7 +34,7 @@ int64_t winograd_channels(void);
 typedef struct WinogradForm {
   /* Bytes of 64-byte aligned scratch that each of the three calls finds enough. */
   size_t (*scratch)(const Winograd *shape, bool backward);
-  /* w and dw: (outs, 3, 3, 3, ins); b and db: (outs); y and dy: one part. */
+  /* w and dw: (outs, 3, 3, 3, ins), flat (outs, 1, 3, 3, ins); b and db: (outs); y and dy: one part. */
   void (*forward)(const Winograd *shape, const Maps *x, const float *w, const float *b,
                   const Maps *y, void *scratch);
   void (*backward_x)(const Winograd *shape, const Maps *dy, const float *w, const Maps *dx,
@@ -42,6 +43,7 @@ typedef struct WinogradForm {
   void (*backward_w)(const Winograd *shape, const Maps *x, const Maps *dy, float *dw, float *db,
                      void *scratch);
 } WinogradForm;
-extern const WinogradForm winograd_float, winograd_bf16;
+/* winograd_flat: {1,3,3}, float. */
+extern const WinogradForm winograd_float, winograd_bf16, winograd_flat;
 
 #endif

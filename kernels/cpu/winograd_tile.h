@@ -1,56 +1,19 @@
-/* Winograd's transforms of one tile, VEC channels at a time, in registers. Points and taps are
- * numbered z-major: (z * 4 + y) * 4 + x. Included with POINT_BF16 0 or 1: the type of the points
- * that products read; the maps' type is an argument. */
+/* Winograd's transforms of one tile, F(2,3) along every axis, VEC channels at a time, in registers.
+ * Points and taps are numbered z-major: (z * 4 + y) * 4 + x. */
 #ifndef KERNELS_CPU_WINOGRAD_TILE_H
 #define KERNELS_CPU_WINOGRAD_TILE_H
 
-#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/winograd_line.h"
 
-/* Where the 4x4 lines (z, y) of a row of tiles lie, and the step from one voxel to the next along
- * x; outside the volume: a line of zeros with step 0. */
-typedef struct Lines {
-  const void *at[16];
-  int64_t step[16]; /* elements */
-  int64_t width;    /* voxels along x */
-} Lines;
-
-#if POINT_BF16
-typedef Bf16 Point;
-#else
-typedef float Point;
-#endif
-
-/* How points lie: a vector of channels of one tile; or, for products that run over tiles in pairs,
- * lane by lane those of an even tile and of the odd one after it. */
-typedef enum Pairing { SINGLE, EVEN, ODD } Pairing;
-
-INLINE void point_store(Point *to, Vec v, Pairing pairing) {
-#if POINT_BF16
-  typedef uint32_t Bits __attribute__((vector_size(VEC_BYTES)));
-  if (pairing == SINGLE) {
-    vec_store_bf16(to, v);
-    return;
-  }
-  Bits bits = (Bits)vec_round_bf16(v), even;
-  memcpy(&even, to, sizeof even);
-  bits = pairing == EVEN ? bits >> 16 : bits | even; /* an even tile leaves zero beside it */
-  memcpy(to, &bits, sizeof bits);
-#else
-  (void)pairing;
-  vec_store(to, v);
-#endif
-}
-
-/* point_store of an even tile and the odd one after it, together. */
-INLINE void point_store_pair(Point *to, Vec even, Vec odd) {
-#if POINT_BF16
-  IntVec both = vec_pair_bf16(even, odd);
-  memcpy(to, &both, sizeof both);
-#else
-  point_store(to, even, EVEN);
-  point_store(to, odd, ODD);
-#endif
-}
+enum {
+  DEEP = 2, /* outputs of a tile along D */
+  SIDE = 2, /* and along H and W */
+  LINES = 16,
+  POINTS = 64,
+  TAPS = 27,
+  PLAIN = 21, /* the point whose value is the plain sum over a tile's outputs */
+  PLANES = 64,
+};
 
 /* Bt, in place. */
 INLINE void points_of_inputs(Vec *a, Vec *b, Vec *c, Vec *d) {

@@ -11,10 +11,14 @@
 #define AT_32    "patch=32,32,32", "widths=16,32,64,128", "average=0"
 #define AT_64    "patch=64,64,64", "widths=32,64,128,256", "average=0"
 #define QUICK_32 AT_32, "key_grid=8,8,8", "query_scales=3"
+#define FLAT_256                                                                                   \
+  "patch=1,256,256", "batch=8", "widths=32,64,128,256", "kernels=1,3,3,1,3,3,1,3,3,1,3,3",         \
+      "strides=1,1,1,1,2,2,1,2,2,1,2,2", "average=0"
 
 const StepCase step_cases[] = {
     {"unet-32", 11, {"head=point_wise", "bridge=none", AT_32}},
     {"unet-64", 16, {"head=point_wise", "bridge=none", AT_64}},
+    {"unet-2d", 4, {"head=point_wise", "bridge=none", FLAT_256}},
     {"unet-32:bf16", 11, {"head=point_wise", "bridge=none", AT_32, "dtype=bf16"}},
     {"unet-64:bf16", 16, {"head=point_wise", "bridge=none", AT_64, "dtype=bf16"}},
     {"maskmed-quick", 11, {QUICK_32}},
@@ -30,7 +34,7 @@ const StepCase step_cases[] = {
 /* The resolved configuration of the case: one row, one seed. */
 static bool configure(Step *step, const StepCase *c, const char *home, int threads, Error *error) {
   char file[4200], thread_text[32], rows[] = "queries=1", seeds[] = "seeds=1";
-  char *overrides[12] = {rows, seeds, thread_text};
+  char *overrides[16] = {rows, seeds, thread_text};
   int count = 3;
   snprintf(thread_text, sizeof thread_text, "threads=%d", threads);
   snprintf(file, sizeof file, "%.4000s/experiments/query_count.lua", home);

@@ -10,7 +10,7 @@
 typedef struct StepCase {
   const char *name;
   int classes;
-  const char *overrides[8]; /* of experiments/query_count.lua */
+  const char *overrides[10]; /* of experiments/query_count.lua */
 } StepCase;
 
 extern const StepCase step_cases[]; /* ended by a NULL name */
