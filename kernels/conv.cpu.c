@@ -1,4 +1,4 @@
-/* Convolution two ways, in float or, where an operand is stored as BF16, in bf16 with float sums.
+/* Convolution three ways, in float or, where an operand is stored as BF16, in bf16 with float sums.
  * 3x3x3, and {1,3,3} in float, with stride 1 over whole registers of channels: Winograd, in
  * winograd.c (measured at 340-620 GFLOP/s of direct convolution a core of an EPYC 9005, whose FMA
  * rate is 270). All else: oneDNN's channels-last kernels (brgemm and jit for AVX-512; 130-285
@@ -7,6 +7,8 @@
  * by FLOP from 16 channels on. */
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
+#include "kernels/cpu/row_conv.h"
+#include "kernels/cpu/simd.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/winograd.h"
 #include "kernels/options.h"
@@ -18,7 +20,8 @@ enum { IN_W, IN_B, IN_X, MAX_PARTS = 2 };
 
 typedef struct State {
   const WinogradForm *winograd; /* not NULL: our own convolution, the library's steps stay empty */
-  bool floats;                  /* BF16 operands are staged as float */
+  bool rows, rows_w; /* ours, too, as products over rows: all, or the weights' gradient */
+  bool floats;       /* BF16 operands are staged as float */
   ConvStep forward[MAX_PARTS], back_x[MAX_PARTS], back_w[MAX_PARTS];
   /* Scratch holds one after another: reordered weights, what the library wants for itself, a bias's
    * gradient that is computed but not wanted, an operand staged in another type. */
@@ -151,6 +154,50 @@ static void winograd_back(const Call *call, const WinogradForm *form) {
     form->backward_w(&shape, &x, &dy, call->din[IN_W].data, call->din[IN_B].data, call->scratch);
 }
 
+/* ---- {1,kh,kw} over rows ---------------------------------------------------------------------- */
+
+/* Of one float input by vectors of outputs, where registers hold 8 numbers: with strides the
+ * library's channels-last kernels for AVX2 come to 20-25 GFLOP/s of a core's 95, and of an image's
+ * convolution the weights' gradient to 4. Those for AVX-512 were not compared. */
+static bool rows_fit(const Call *call) {
+  const int *stride = ((const ConvOptions *)call->options)->stride.v;
+  const Tensor *w = &call->in[IN_W];
+  return VEC == 8 && call->n_in == IN_X + 1 && !has_bf16(call) && w->dim[1] == 1 &&
+         stride[0] == 1 && w->dim[2] * w->dim[3] > 1 && w->dim[3] <= ROW_CONV_WIDEST &&
+         w->dim[0] % VEC == 0;
+}
+
+/* Its channels fill registers, too, or all but the weights' gradient is left to the library. */
+static bool rows_whole(const Call *call) {
+  return call->in[IN_X].dim[4] >= VEC;
+}
+
+static RowConv rows_of(const Call *call) {
+  const int *stride = ((const ConvOptions *)call->options)->stride.v;
+  const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X], *y = &call->out[0];
+  return (RowConv){.slices = x->dim[0] * x->dim[1],
+                   .ins = w->dim[4],
+                   .outs = w->dim[0],
+                   .in = {x->dim[2], x->dim[3]},
+                   .out = {y->dim[2], y->dim[3]},
+                   .kernel = {w->dim[2], w->dim[3]},
+                   .stride = {stride[1], stride[2]}};
+}
+
+static void rows_back_w(const Call *call) {
+  RowConv shape = rows_of(call);
+  row_conv_backward_w(&shape, call->in[IN_X].data, call->dout[0].data, call->din[IN_W].data,
+                      call->din[IN_B].data, call->scratch);
+}
+
+static void rows_back(const Call *call) {
+  RowConv shape = rows_of(call);
+  if (call->din[IN_X].data)
+    row_conv_backward_x(&shape, call->dout[0].data, call->in[IN_W].data, call->din[IN_X].data,
+                        call->scratch);
+  if (call->din[IN_W].data) rows_back_w(call);
+}
+
 /* ---- the call -------------------------------------------------------------------------------- */
 
 static void release(Call *call) {
@@ -172,6 +219,11 @@ static bool prepare_steps(Call *call, State *state, Error *error) {
     call->scratch_bytes = state->winograd->scratch(&shape, call->backward);
     return true;
   }
+  state->rows = rows_fit(call) && rows_whole(call);
+  state->rows_w = rows_fit(call) && !state->rows && call->backward;
+  RowConv rows = rows_of(call);
+  call->scratch_bytes = row_conv_scratch(&rows);
+  if (state->rows) return true;
   bool good = true;
   for (int i = 0; good && i < call->n_in - IN_X; i++) {
     int64_t first;
@@ -182,7 +234,7 @@ static bool prepare_steps(Call *call, State *state, Error *error) {
       state->staged_bytes = bytes;
     if (call->backward)
       good = add_step(state, &state->back_x[i], CONV_BACKWARD_X, &shape, error) &&
-             add_step(state, &state->back_w[i], CONV_BACKWARD_W, &shape, error);
+             (state->rows_w || add_step(state, &state->back_w[i], CONV_BACKWARD_W, &shape, error));
     else
       good = add_step(state, &state->forward[i], CONV_FORWARD, &shape, error);
   }
@@ -194,7 +246,8 @@ static bool prepare_steps(Call *call, State *state, Error *error) {
   state->pad_bytes = (state->pad_bytes + 63) / 64 * 64;
   size_t bias = (size_t)call->out[0].dim[4] * sizeof(float);
   state->bias_bytes = call->backward ? (bias + 63) / 64 * 64 : 0;
-  call->scratch_bytes = state->w_bytes + state->pad_bytes + state->bias_bytes + state->staged_bytes;
+  size_t bytes = state->w_bytes + state->pad_bytes + state->bias_bytes + state->staged_bytes;
+  if (!state->rows_w || bytes > call->scratch_bytes) call->scratch_bytes = bytes;
   return true;
 }
 
@@ -230,6 +283,12 @@ static void forward(const Call *call) {
     Maps y = maps_of(&call->out[0], &call->out[0], 1);
     state->winograd->forward(&shape, &x, call->in[IN_W].data, input_data(call, IN_B), &y,
                              call->scratch);
+    return;
+  }
+  if (state->rows) {
+    RowConv shape = rows_of(call);
+    row_conv_forward(&shape, call->in[IN_X].data, call->in[IN_W].data, input_data(call, IN_B),
+                     call->out[0].data, call->scratch);
     return;
   }
   char *scratch = call->scratch;
@@ -272,6 +331,10 @@ static void backward(const Call *call) {
     winograd_back(call, state->winograd);
     return;
   }
+  if (state->rows) {
+    rows_back(call);
+    return;
+  }
   for (int i = 0; i < call->n_in - IN_X; i++) {
     const Tensor *x = &call->in[IN_X + i];
     void *dx = call->din[IN_X + i].data, *dy = staged(state, call, &call->dout[0], x);
@@ -279,7 +342,9 @@ static void backward(const Call *call) {
       ConvData data = {dx, w + first, NULL, dy, scratch, pad};
       conv_step_run(&state->back_x[i], &data);
     }
-    if (dw) {
+    if (dw && state->rows_w) {
+      rows_back_w(call);
+    } else if (dw) {
       ConvData data = {
           staged(state, call, x, &call->dout[0]), dw + first, db ? db : unasked, dy, scratch, pad};
       conv_step_run(&state->back_w[i], &data);

@@ -10,9 +10,20 @@ from torch import nn
 import operators
 
 
+CONV, NORM = {2: nn.Conv2d, 3: nn.Conv3d}, {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+def axes(config):
+    """2 where nothing goes along D: images are then (N, C, H, W), as one has them in PyTorch."""
+    flat = config["patch"][0] == 1 and all(triple[0] == 1 for triple in config["kernels"] + config["strides"])
+    return 2 if flat else 3
+
+
 def block(inputs, width, kernel, stride):
-    return nn.Sequential(nn.Conv3d(inputs, width, kernel, stride, [k // 2 for k in kernel]),
-                         nn.InstanceNorm3d(width, affine=True), nn.LeakyReLU(.01, inplace=True))
+    n = len(kernel)
+    return nn.Sequential(CONV[n](inputs, width, kernel, stride, [k // 2 for k in kernel]),
+                         NORM[n](width, affine=True), nn.LeakyReLU(.01, inplace=True))
 
 
 def blocks(inputs, width, kernel, stride, count):
@@ -22,13 +33,14 @@ def blocks(inputs, width, kernel, stride, count):
 class UNet(nn.Module):
     def __init__(self, config, channels):
         super().__init__()
-        widths, kernels, strides = config["widths"], config["kernels"], config["strides"]
+        widths, n = config["widths"], axes(config)
+        kernels, strides = ([triple[-n:] for triple in config[name]] for name in ("kernels", "strides"))
         self.encoder = nn.ModuleList(
             blocks(widths[i - 1] if i else channels, w, kernels[i], strides[i], config["convs"])
             for i, w in enumerate(widths))
         lower = list(reversed(range(len(widths) - 1)))
         self.up = nn.ModuleList(
-            nn.ConvTranspose3d(widths[s + 1], widths[s], strides[s + 1], strides[s + 1]) for s in lower)
+            UP[n](widths[s + 1], widths[s], strides[s + 1], strides[s + 1]) for s in lower)
         self.decoder = nn.ModuleList(
             blocks(2 * widths[s], widths[s], kernels[s], 1, config["decoder_convs"]) for s in lower)
 
@@ -49,7 +61,7 @@ class UNet(nn.Module):
 
 def labels_at(labels, size):
     step = [a // b for a, b in zip(labels.shape[1:], size)]
-    return labels[:, step[0] // 2::step[0], step[1] // 2::step[1], step[2] // 2::step[2]].contiguous()
+    return labels[(slice(None), *[slice(n // 2, None, n) for n in step])].contiguous()
 
 
 class PointWise(nn.Module):
@@ -58,7 +70,7 @@ class PointWise(nn.Module):
     def __init__(self, config, _, classes):
         super().__init__()
         self.batch_dice = config.get("batch_dice", False)
-        self.heads = nn.ModuleList(nn.Conv3d(w, classes, 1) for w in reversed(config["widths"][:-1]))
+        self.heads = nn.ModuleList(CONV[axes(config)](w, classes, 1) for w in reversed(config["widths"][:-1]))
 
     def forward(self, features, labels):
         stages = len(features)
@@ -320,12 +332,13 @@ def sgd(model, config, device):
 def training(request, layout, compiled=False):
     config, device = request["config"], torch.device(request["device"])
     torch.manual_seed(1)
-    shape = [config["batch"], 1] + config["patch"]
+    patch = config["patch"][-axes(config):]
+    shape = [config["batch"], 1] + patch
     model = Model(config, 1, request["classes"]).to(device, memory_format=layout)
     image = torch.randn(shape).to(device).contiguous(memory_format=layout)
     z, y, x = (torch.arange(n).div(8, rounding_mode="floor") for n in config["patch"])
     labels = ((x[None, None] + 3 * y[:, None] + 5 * z[:, None, None]) % request["classes"]).expand(
-        config["batch"], -1, -1, -1).contiguous().to(device)
+        config["batch"], -1, -1, -1).reshape(config["batch"], *patch).to(device)
     optimiser = sgd(model, config, device)
     loss_of = torch.compile(model) if compiled else model
     bf16 = request["dtype"] == "bf16"
@@ -348,8 +361,10 @@ def training(request, layout, compiled=False):
 
 
 def step(request):
+    last = torch.channels_last if axes(request["config"]) == 2 else torch.channels_last_3d
+    name = str(last).split(".")[1]
     choices = {"contiguous": lambda: training(request, torch.contiguous_format),
-               "channels_last_3d": lambda: training(request, torch.channels_last_3d)}
+               name: lambda: training(request, last)}
     if hasattr(torch, "compile") and request.get("compile"):
-        choices["channels_last_3d, compiled"] = lambda: training(request, torch.channels_last_3d, True)
+        choices[name + ", compiled"] = lambda: training(request, last, True)
     return choices
