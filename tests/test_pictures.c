@@ -185,8 +185,8 @@ static void checksums_mend(char *data, size_t bytes) {
   }
 }
 
-/* Whatever is read or refused, nothing is read beyond a buffer and nothing leaks, as `make sanitize`
- * tells. HARNESS_FUZZ: rounds of each file. */
+/* Whatever is read or refused, nothing is read beyond a buffer and nothing leaks, as the sanitizers
+ * tell. HARNESS_FUZZ: rounds of each file. */
 static void damage(const Scratch *scratch, const char *name, int rounds, unsigned seed) {
   char raw[1 << 14], bent[1 << 14];
   FILE *file = fopen(scratch_path(scratch, "%s", name), "rb");

@@ -1,6 +1,6 @@
 /* PNG and JPEG files as volumes of D = 1, as nnU-Net v2's NaturalImage2DIO takes them: colours are
- * channels, values are as stored (gamma and colour profiles are not applied), the spacing is 999, 1,
- * 1, and an EXIF orientation is not followed. Private to src/data.
+ * channels, values are as stored (gamma and colour profiles are not applied), the spacing is 999,
+ * 1, 1, and an EXIF orientation is not followed. Private to src/data.
  *
  *   grey              one channel; of 1, 2 or 4 bits scaled to 0..255, as every viewer does
  *   RGB               three channels

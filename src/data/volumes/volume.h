@@ -1,7 +1,7 @@
 /* Volumes in memory, and read from and written to files of any format (volume_format.h).
  *
  * Memory is (D,H,W,C), channels fastest, W being the axis that a file stores fastest: no axis is
- * turned or flipped, so nothing has to be turned back on writing. A picture is a volume of D = 1. */
+ * turned or flipped, so nothing has to be turned back on writing. A picture has D = 1. */
 #ifndef DATA_VOLUME_H
 #define DATA_VOLUME_H
 

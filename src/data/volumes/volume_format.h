@@ -1,5 +1,5 @@
-/* The formats of files that are read, a row each, known by the endings of names. Private to src/data
- * and the commands that write predictions. */
+/* The formats of files that are read, a row each, known by the endings of names. Private to
+ * src/data and what writes predictions. */
 #ifndef DATA_VOLUME_FORMAT_H
 #define DATA_VOLUME_FORMAT_H
 
