@@ -7,7 +7,9 @@
 enum { CHUNK = 1 << 10 };
 
 /* In place, y is x. */
-static void chunk_forward(int kind, const float *x, float *y, int64_t count) {
+static void chunk_forward(const ActivationOptions *o, const float *x, float *y, int64_t count) {
+  const int kind = o->kind;
+  const float slope = (float)o->slope;
   if (kind == ACT_RELU) {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) y[i] = x[i] > 0 ? x[i] : 0;
@@ -17,6 +19,12 @@ static void chunk_forward(int kind, const float *x, float *y, int64_t count) {
   } else if (kind == ACT_SIGMOID) {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) y[i] = simd_sigmoid(x[i]);
+  } else if (kind == ACT_LEAKY_RELU) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) y[i] = x[i] > 0 ? x[i] : slope * x[i];
+  } else if (kind == ACT_SILU) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) y[i] = simd_silu(x[i]);
   } else {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) y[i] = x[i];
@@ -24,7 +32,10 @@ static void chunk_forward(int kind, const float *x, float *y, int64_t count) {
 }
 
 /* In place, dx is dy. */
-static void chunk_backward(int kind, const float *x, const float *dy, float *dx, int64_t count) {
+static void chunk_backward(const ActivationOptions *o, const float *x, const float *dy, float *dx,
+                           int64_t count) {
+  const int kind = o->kind;
+  const float slope = (float)o->slope;
   if (kind == ACT_RELU) {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) dx[i] = x[i] > 0 ? dy[i] : 0;
@@ -37,6 +48,12 @@ static void chunk_backward(int kind, const float *x, const float *dy, float *dx,
       float e = simd_exp(-fabsf(x[i])), r = 1.f / (1.f + e);
       dx[i] = dy[i] * (e * r * r);
     }
+  } else if (kind == ACT_LEAKY_RELU) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) dx[i] = x[i] > 0 ? dy[i] : slope * dy[i];
+  } else if (kind == ACT_SILU) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) dx[i] = dy[i] * simd_silu_slope(x[i]);
   } else {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) dx[i] = dy[i];
@@ -51,7 +68,6 @@ static const float *chunk_read(const Tensor *tensor, int64_t i, int64_t count, f
 }
 
 static void forward(const Call *call) {
-  int kind = ((const ActivationOptions *)call->options)->kind;
   const Tensor *x = &call->in[0], *y = &call->out[0];
   int64_t total = tensor_count(x);
 #pragma omp parallel for schedule(static) if (total > PARALLEL_LEAST)
@@ -59,13 +75,12 @@ static void forward(const Call *call) {
     float in[CHUNK], out[CHUNK];
     int64_t count = total - i < CHUNK ? total - i : CHUNK;
     float *to = y->type == F32 ? (float *)y->data + i : out;
-    chunk_forward(kind, chunk_read(x, i, count, in), to, count);
+    chunk_forward(call->options, chunk_read(x, i, count, in), to, count);
     if (y->type == BF16) bf16_from_floats((Bf16 *)y->data + i, out, count);
   }
 }
 
 static void backward(const Call *call) {
-  int kind = ((const ActivationOptions *)call->options)->kind;
   const Tensor *x = &call->in[0], *dy = &call->dout[0], *dx = &call->din[0];
   int64_t total = tensor_count(x);
   if (!dx->data) return;
@@ -74,8 +89,8 @@ static void backward(const Call *call) {
     float in[CHUNK], gradient[CHUNK], out[CHUNK];
     int64_t count = total - i < CHUNK ? total - i : CHUNK;
     float *to = dx->type == F32 ? (float *)dx->data + i : out;
-    chunk_backward(kind, chunk_read(x, i, count, in), chunk_read(dy, i, count, gradient), to,
-                   count);
+    chunk_backward(call->options, chunk_read(x, i, count, in), chunk_read(dy, i, count, gradient),
+                   to, count);
     if (dx->type == BF16) bf16_from_floats((Bf16 *)dx->data + i, out, count);
   }
 }

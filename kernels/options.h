@@ -19,9 +19,16 @@ typedef struct ConvTransposeOptions {
 } ConvTransposeOptions;
 
 /* linear: y = act(x w^T + b). in: w (Eout, Ein), b (Eout), x (..., Ein). out: (..., Eout). */
-typedef enum Activation { ACT_NONE, ACT_RELU, ACT_GELU, ACT_SIGMOID } Activation;
+typedef enum Activation {
+  ACT_NONE,
+  ACT_RELU,
+  ACT_GELU,
+  ACT_SIGMOID,
+  ACT_LEAKY_RELU,
+  ACT_SILU
+} Activation;
 typedef struct LinearOptions {
-  int activation; /* none | relu (gelu and sigmoid: op activation) */
+  int activation; /* none | relu (the others: op activation) */
 } LinearOptions;
 
 /* matmul, per sample: in: a (N, ..., C), b (N, K, C) -> (N, ..., K); or, transpose = 0, b (N, C,
@@ -117,7 +124,8 @@ typedef struct ExpandOptions {
 
 /* activation: elementwise. */
 typedef struct ActivationOptions {
-  int kind; /* Activation */
+  int kind;     /* Activation */
+  double slope; /* leaky_relu's, below zero */
 } ActivationOptions;
 
 /* softmax: over the last axis; the last `drop` columns are left out of the output (the "no

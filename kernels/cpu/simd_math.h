@@ -1,7 +1,7 @@
 /* exp, log, log1p, sigmoid, softplus and the normal distribution for loops that the compiler
  * vectorises: no branch, no table, no call, the same bits in every lane and at any vector width.
  * Errors against exact values, measured by tests/test_simd_math.c: exp and log 1e-7, the others
- * below 2.5e-7 of the value or, for log, gelu and its slope, of max(value, 1). NaN in, NaN out.
+ * below 2.5e-7 of the value or, for log, the slope of silu, gelu and its slope, of max(value, 1). NaN in, NaN out.
  * Polynomials: own minimax fits. */
 #ifndef KERNELS_CPU_SIMD_MATH_H
 #define KERNELS_CPU_SIMD_MATH_H
@@ -70,6 +70,16 @@ SIMD_INLINE float simd_log1p_unit(float x) {
 SIMD_INLINE float simd_sigmoid(float x) {
   float e = simd_exp(-fabsf(x)), r = 1.f / (1.f + e);
   return x < 0.f ? e * r : r;
+}
+
+/* x times it, and the slope of that: s + x s (1 - s), of the two factors neither rounded to 1. */
+SIMD_INLINE float simd_silu(float x) {
+  return x * simd_sigmoid(x);
+}
+
+SIMD_INLINE float simd_silu_slope(float x) {
+  float e = simd_exp(-fabsf(x)), r = 1.f / (1.f + e);
+  return fmaf(x * e * r, r, x < 0.f ? e * r : r);
 }
 
 /* log(1 + e^x) */

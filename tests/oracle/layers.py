@@ -210,7 +210,8 @@ def elementwise_cases(driver, report, rng):
     for count in (1, 3):
         report.case("expand", "%d" % count, lambda: check(
             driver, "expand", lambda x: (x.expand(count, *x.shape),), [rounded(rng, 4, 5)], "count=%d" % count))
-    kinds = [("relu", F.relu), ("gelu", F.gelu), ("sigmoid", torch.sigmoid)]
+    kinds = [("relu", F.relu), ("gelu", F.gelu), ("sigmoid", torch.sigmoid), ("leaky_relu", F.leaky_relu),
+             ("leaky_relu slope=0.2", lambda x: F.leaky_relu(x, .2)), ("silu", F.silu)]
     for kind, function in kinds:
         for scale in (1, 8):
             report.case("activation", "%s x %d" % (kind, scale), lambda: check(
