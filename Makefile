@@ -2,6 +2,7 @@
 # make quickstart install what is missing, build (a minute on two cores), run the main job
 # make paper      every experiment, one sweep, results/report.html
 # make check      install what the tests need, build (CUDA too where nvcc is), run every test
+# make oracles    fetches what tests/oracle needs and Debian has not, into the build's folder; without it they skip
 # make gpu-check  what needs a GPU; gpu-bundle: what a machine with one lacks, in an archive
 # make sanitize   the C tests under the sanitizers; memcheck: under valgrind
 # make aarch64    compiles for that processor, where gcc-aarch64-linux-gnu is installed
@@ -95,7 +96,7 @@ MISSING      := $(filter-out $(wildcard $(PARTS)),$(PARTS))
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all objects aarch64 paper check gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
+.PHONY: all objects aarch64 paper check oracles gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
@@ -232,6 +233,16 @@ check: deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) $(CHECKED_CUDA) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver $(BUILD)/tests/update_driver \
 	  $(PLAYED)
 	BUILD='$(BUILD)' tests/run
+
+# Not installed: a folder that tests/oracle looks into, beside Debian's python3-torch, which stays as it is.
+oracles: $(BUILD)/oracles/packages.txt
+$(BUILD)/oracles/packages.txt: tests/oracle/packages.txt
+	$(call install_missing,python3-pip)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@/usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --retries 1 --timeout 20 \
+	  --no-deps --only-binary :all: --require-hashes --target $(@D) -r $< || { \
+	  echo "make oracles: not fetched (above: why); what compares with these packages is skipped" >&2; exit 3; }
+	@cp $< $@
 
 # What needs a GPU: builds, parity, sanitizer, capture, training, benches; SKIP where there is none. Where the
 # libraries are not the system's: PKG_CONFIG_PATH, CPPFLAGS, LDLIBS, CUDNN_INCLUDE, CUDNN_LIB say where they are.

@@ -106,12 +106,25 @@ static void print_with(const json_t *with, FILE *out) {
   }
 }
 
+/* The defaults that go with another option's choice. */
+static void print_defaults(const json_t *where, FILE *out) {
+  const char *name, *word;
+  const json_t *defaults, *value;
+  json_object_foreach((json_t *)(uintptr_t)where, name, defaults) {
+    json_object_foreach((json_t *)(uintptr_t)defaults, word, value) {
+      put_json(", ", value, out);
+      fprintf(out, " with %s=%s", name, word);
+    }
+  }
+}
+
 static void print_row(const json_t *row, FILE *out) {
   fprintf(out, "%-18s %s\n%-18s   ", text(row, "name"), text(row, "doc"), "");
   put_json("default ", json_object_get(row, "default"), out);
   put_json(", quick ", json_object_get(row, "quick"), out);
   put_json(", small ", json_object_get(row, "small"), out);
   put_json(", paper ", json_object_get(row, "paper"), out);
+  print_defaults(json_object_get(row, "default_where"), out);
   put_json("; from ", json_object_get(row, "min"), out);
   put_json(" to ", json_object_get(row, "max"), out);
   const json_t *choices = json_object_get(row, "choices"), *choice;

@@ -1,7 +1,5 @@
 #include "modules/layers.h"
 
-static const double LEAKY_SLOPE = 0.01;
-
 Value *convolution_of(Graph *graph, const char *name, const Values *in, const ConvWay *way) {
   const int *kernel = way->kernel, *stride = way->stride;
   int64_t shape[5] = {way->width, kernel[0], kernel[1], kernel[2], 0}, out[1] = {way->width};
@@ -34,14 +32,18 @@ static int groups_of(const Value *x, int most) {
   return most;
 }
 
-Value *feature_norm(Graph *graph, Value *x, int most, double slope) {
+Value *feature_norm_from(Graph *graph, Value *x, double gamma, int most, double slope) {
   if (!x) return NULL;
   int64_t channels[1] = {tensor_last(&x->tensor)};
-  Value *gamma = graph_param_of(graph, ROLE_NORM, "norm.weight", 1, channels, GROUP_CNN,
-                                (Init){INIT_CONSTANT, 1, 0, 0});
-  Value *beta = graph_param_of(graph, ROLE_NORM, "norm.bias", 1, channels, GROUP_CNN, (Init){0});
+  Value *scale = graph_param_of(graph, ROLE_NORM, "norm.weight", 1, channels, GROUP_CNN,
+                                (Init){INIT_CONSTANT, gamma, 0, 0});
+  Value *shift = graph_param_of(graph, ROLE_NORM, "norm.bias", 1, channels, GROUP_CNN, (Init){0});
   InstanceNormOptions norm = {.epsilon = 1e-5, .slope = slope, .groups = groups_of(x, most)};
-  return apply(graph, OP_instance_norm, &norm, gamma, beta, x);
+  return apply(graph, OP_instance_norm, &norm, scale, shift, x);
+}
+
+Value *feature_norm(Graph *graph, Value *x, int most, double slope) {
+  return feature_norm_from(graph, x, 1, most, slope);
 }
 
 Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,

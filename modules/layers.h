@@ -4,6 +4,8 @@
 
 #include "modules/module.h"
 
+static const double LEAKY_SLOPE = 0.01; /* nnU-Net's */
+
 /* A convolution of the concatenation of `in` (op conv). slope: of the LeakyReLU that follows, for
  * which weights start; 1: none. Without a name the parameters stand in the current scope. */
 typedef struct ConvWay {
@@ -20,7 +22,9 @@ Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int wi
  * instance norm, or group norm in as many groups at most. Its parameters are "norm" in the current
  * scope, in the CNN's group. */
 Value *feature_norm(Graph *graph, Value *x, int most, double slope);
-/* Both, with instance norm and slope .01: nnU-Net's block. */
+/* Its scale starts at `gamma` in place of 1. */
+Value *feature_norm_from(Graph *graph, Value *x, double gamma, int most, double slope);
+/* A convolution and its norm, with instance norm and slope .01: nnU-Net's block. */
 Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
                   const int kernel[3], const int stride[3]);
 

@@ -67,9 +67,27 @@ default = 0, min = "1"|min: expected a number, found '1'
 default = 0, with = { wya = "b" }|with: there is no option 'wya'
 default = 0, with = { optimizer = "adam" }|with: expected one of sgd, adamw, found 'adam'
 default = 0, with = "optimizer"|with: expected { option = value }
+default = 0, default_where = { wya = { b = 1 } }|default_where: there is no option 'wya'
+default = 0, default_where = { encoder = { plan = 1 } }|default_where: expected one of plain, residual, found 'plan'
+default = 0, default_where = { encoder = { residual = "x" } }|default_where: expected a number, found 'x'
 END
   plain_head mine.lua "{ $row, default = 3, default_with = { optimizer = 'sgd' } }"
   refused "with optimizer=adamw, set k, too: its default, 3, is meant for optimizer=sgd" e.lua optimizer=adamw lr=1
+}
+
+@test "an encoder brings its options, and the decoder that it is published with unless another is asked for" {
+  identity() { dry home/experiments/query_count.lua seeds=1 queries=1 bridge=none "$@" | sed -n 's/^ *\([0-9a-f]\{8\}\) .*/\1/p'; }
+  [ "$(identity)" = "$(identity encoder=plain decoder_convs=2)" ]
+  one="$(identity encoder=residual)"
+  [ -n "$one" ] && [ "$one" = "$(identity encoder=residual decoder_convs=1)" ]
+  [ "$one" != "$(identity encoder=residual decoder_convs=2)" ] && [ "$one" != "$(identity decoder_convs=1)" ]
+  [ "$(identity encoder=plain,residual | sort)" = "$(printf '%s\n' "$(identity)" "$one" | sort)" ]
+  refused "encoder_blocks: it is read with encoder=residual alone, which no row has" home/experiments/query_count.lua encoder_blocks=1,1,1,1
+  refused "convs: it is read with encoder=plain alone, which no row has" home/experiments/query_count.lua encoder=residual convs=3
+  run "$harness" estimate home/experiments/query_count.lua queries=1 encoder=residual encoder_blocks=1,2
+  [[ "$output" == *"encoder: blocks: one number for each of 4 stages, found 2"* ]]
+  run "$harness" help maskmed
+  [[ "$output" == *"default 2, 1 with encoder=residual; from 1 to 8"* ]]
 }
 
 @test "a block or an op that is not there is an error with the name that was meant" {

@@ -84,6 +84,29 @@ assert plan['patch'][1] >= 160, plan"
   rm data/plan.json
 }
 
+@test "a plan for nnU-Net's residual encoder trains one; what is typed wins" {
+  fingerprint 20 32 32 32 1 1 1
+  "$harness" data plan data --planner resenc_m --fingerprint fingerprint.json >/dev/null
+  "$harness" run tiny.lua -n >planned
+  "$harness" run tiny.lua encoder=plain -n >plain
+  blocks="$(python3 -c 'import json
+plan = json.load(open("data/plan.json"))
+assert plan.pop("encoder") == "residual"
+print(*plan.pop("encoder_blocks"), sep=",")
+json.dump(plan, open("data/plan.json", "w"))')"
+  "$harness" run tiny.lua -n >without
+  "$harness" run tiny.lua encoder=residual encoder_blocks="$blocks" -n >typed
+  diff planned typed
+  diff plain without
+  refute diff -q plain planned
+  "$harness" run tiny.lua encoder=residual -n >/dev/null # a plan that does not say how many takes the scale's
+  set_plan encoder_blocks "[1, 2]"
+  run "$harness" run tiny.lua -n
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"data/plan.json: encoder_blocks: expected a number for each of 4 stages, found 2"* ]]
+  rm data/plan.json
+}
+
 @test "Dice is taken over the batch where the plan says so; what is typed wins, and a matched loss does not ask" {
   fingerprint 20 32 32 32 1 1 1
   "$harness" data plan data --fingerprint fingerprint.json >/dev/null

@@ -69,12 +69,21 @@ static const char *const variants[] = {
     "model=mask2former decoder_heads=own pixel_decoder=laterals decoder_layers=1",
     "model=mask2former recompute=true freeze=norm,level1 decoder_layers=2",
     "freeze=encoder,head.*.norm.weight,bridge.layer0.ffn recompute=true blocks=2",
+    "encoder=residual encoder_blocks=1,2,1 head=point_wise bridge=none",
+    "encoder=residual encoder_blocks=1,1,2 bridge=fsad recompute=true",
+    "model=mask2former encoder=residual encoder_blocks=1,1,1 decoder_layers=1",
     /* Another encoder, of other widths than the options say: only its pyramid is known. */
     "encoder=pooled",
     "encoder=pooled bridge=standard",
     "model=mask2former encoder=pooled",
     /* A block alone, between the image and a head: what makes one feature of m.image. */
     "m.embedding { m.image, width = 5, layers = 2 }",
+    "m.op.resize { m.residual_block { m.image, width = 5, stride = { 1, 2, 2 } }, size = { 4, 8, "
+    "12 } }",
+    "m.op.resize { m.residual_block { m.image, width = 5, stride = { 1, 2, 2 }, skip = 'plain' }, "
+    "size = { 4, 8, 12 } }",
+    "m.residual_block { m.residual_block { m.image, width = 4, name = 'a' }, kernel = { 1, 3, 3 }, "
+    "skip = 'plain', name = 'b' }",
     /* The same parameters twice, the second time on what the first made. */
     "m.embedding { m.embedding { m.image, width = 1, layers = 2, name = 'twice' }, width = 1, "
     "layers = 2, name = 'twice', share = true }",

@@ -94,6 +94,22 @@ assert len(all_three[0]) == 48
 for other in all_three[1:]: assert all(other[n].tobytes() == a.tobytes() for n, a in all_three[0].items())"
 }
 
+@test "a residual encoder's too, whose skips stand behind their pooling where they have one" {
+  residual=(encoder=residual encoder_blocks=1,2,1 widths=4,6,8 strides=1,1,1,1,1,1,2,2,2)
+  start "${residual[@]}"
+  [ "$status" -eq 0 ]
+  trial="$(newest)"
+  "$harness" weights export "$trial" residual.safetensors
+  start "${residual[@]}" weights=residual.safetensors weights_map=pytorch
+  [ "$status" -eq 0 ]
+  "$harness" weights export "$(newest)" residual2.safetensors
+  /usr/bin/python3 -B -c "from files import *
+a, b = read('residual.safetensors'), read('residual2.safetensors')
+assert list(a) == list(b) and all(a[n].tobytes() == b[n].tobytes() for n in a)
+assert 'encoder.stages.1.blocks.0.skip.0.conv.weight' in a and 'decoder.encoder.stages.2.blocks.0.skip.1.norm.bias' in a
+assert not [n for n in a if 'skip' in n and ('conv.bias' in n or 'blocks.0' not in n)]"
+}
+
 @test "a trial is known by the file's content, not by its place" {
   identity() { "$harness" run tiny.lua "$@" --dry-run | sed -n 's/^ *\([0-9a-f]\{8\}\)[0-9a-f]* .*/\1/p' | head -n 1; }
   mkdir -p elsewhere
@@ -181,7 +197,7 @@ return {
     end
     return deep.voxel_classification(m, c, logits)
   end,
-  pytorch = function(c) return require("harness.parts.pytorch_names").unet(c.encoder, #c.widths, true) end,
+  pytorch = function(c) return require("harness.parts.pytorch_names").unet(c, true) end,
 }
 END
   sed 's/vary = .*seeds/vary = { model = { "frozen_unet.lua" } }, seeds/; s/bridge = "none", //' tiny.lua >frozen.lua

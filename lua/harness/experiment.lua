@@ -275,6 +275,13 @@ local function data_of(config, home)
   }
 end
 
+-- The scale's blocks of so many stages: the last stands for those that it has not.
+local function blocks_of(blocks, stages)
+  local list = {}
+  for stage = 1, stages do list[stage] = blocks[math.min(stage, #blocks)] end
+  return list
+end
+
 -- What DIR/plan.json says about options, and about the preprocessing, which is none. The plan's widths are for
 -- large machines: a scale keeps its own first and last width.
 local function planned_of(config, model, scale)
@@ -284,6 +291,8 @@ local function planned_of(config, model, scale)
   local set = planned_options(plan, data.dir .. "/plan.json")
   set.preprocessing = plan.preprocessing
   if not model.by_name.widths then return set end
+  local blocks = model.by_name.encoder_blocks
+  if blocks and not set.encoder_blocks then set.encoder_blocks = blocks_of(default_of(blocks, scale), #set.strides) end
   local widths = default_of(model.by_name.widths, scale)
   set.widths = {}
   for stage = 1, #set.strides do set.widths[stage] = math.min(widths[1] << (stage - 1), widths[#widths]) end

@@ -10,7 +10,8 @@
 -- before there was a choice. It stays out of the configuration, so that those trials keep their identity; a model
 -- reads it all the same, and C takes its absence for it. `with = { option = value }`: it is read only where that option
 -- has this value, or one of a list; elsewhere it is no part of a trial, and to set it is a mistake. `default_with`, likewise:
--- the default is meant for that value; with another the option must be set. `evaluation = true`: it says how a trained network is
+-- the default is meant for that value; with another the option must be set. `default_where = { option = { word = value } }`: the
+-- default where that option is this word. `evaluation = true`: it says how a trained network is
 -- scored and changes nothing of its training; trials that differ in such options alone share one training.
 -- `ascending`, of a list: each number is above the last; `most`, `length`: so many numbers it has at most, or always.
 local choices = require "harness.choices"

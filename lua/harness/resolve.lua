@@ -34,6 +34,16 @@ local function reads(config, option)
   return true
 end
 
+-- The defaults that another option's choice brings.
+local function choose_defaults(config, given, list)
+  for _, option in ipairs(list) do
+    for name, defaults in pairs(not given[option.name] and option.default_where or {}) do
+      local value = defaults[config[name]]
+      if value ~= nil then config[option.name] = value end
+    end
+  end
+end
+
 -- A warm-up that is a share of the steps, as steps: a trial is known by these.
 local function warmup_steps(config)
   local steps = config.warmup < 1 and math.floor(config.warmup * config.steps + 0.5) or config.warmup
@@ -65,6 +75,8 @@ local function resolve(experiment, parsed, scale, row, planned)
   end
   config.model, config.model_path = model.name, model.path
   config.warmup = warmup_steps(config)
+  choose_defaults(config, given, options)
+  choose_defaults(config, given, model.options)
   drop(options)
   drop(model.options)
   return config, model, given

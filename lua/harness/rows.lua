@@ -6,7 +6,7 @@ local check, hint = value_of.check, value_of.hint
 local TYPES = { int = true, number = true, bool = true, choice = true, list = true, numbers = true, text = true, model = true }
 local FIELDS = {
   "name", "type", "default", "doc", "min", "max", "choices", "words", "of", "triples", "ascending", "most", "length", "before", "with",
-  "default_with", "evaluation", "quick", "small", "paper",
+  "default_with", "default_where", "evaluation", "quick", "small", "paper",
 }
 local known = {}
 for _, field in ipairs(FIELDS) do known[field] = true end
@@ -35,7 +35,7 @@ local function check_row(row, where)
   for _, key in ipairs { "min", "max", "most", "length" } do
     if row[key] ~= nil and type(row[key]) ~= "number" then wrong(("%s: expected a number, found '%s'"):format(key, tostring(row[key]))) end
   end
-  for _, key in ipairs { "with", "default_with", "words" } do
+  for _, key in ipairs { "with", "default_with", "default_where", "words" } do
     if row[key] ~= nil and type(row[key]) ~= "table" then wrong(key .. ": expected { option = value }") end
   end
   if type(row.doc) ~= "string" then wrong("doc says what it is, in a sentence") end
@@ -49,14 +49,22 @@ end
 
 -- What a row is read with is an option, here or of every experiment, and values that this can have.
 local function check_choices(row, by_name, shared, where)
+  local function judge(key, option, value, name)
+    local good, why = nil, ("there is no option '%s'"):format(tostring(name))
+    if option then good, why = check(option, value) end
+    if good == nil then error(("%s: option %s: %s: %s"):format(where, row.name, key, why), 0) end
+  end
   for _, key in ipairs { "with", "default_with" } do
     for name, value in pairs(row[key] or {}) do
-      local option = by_name[name] or shared[name]
       for _, each in ipairs(key == "with" and type(value) == "table" and value or { value }) do
-        local good, why = nil, ("there is no option '%s'"):format(tostring(name))
-        if option then good, why = check(option, each) end
-        if good == nil then error(("%s: option %s: %s: %s"):format(where, row.name, key, why), 0) end
+        judge(key, by_name[name] or shared[name], each, name)
       end
+    end
+  end
+  for name, defaults in pairs(row.default_where or {}) do
+    for word, value in pairs(defaults) do
+      judge("default_where", by_name[name] or shared[name], word, name)
+      judge("default_where", row, value)
     end
   end
 end

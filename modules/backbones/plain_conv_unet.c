@@ -1,33 +1,23 @@
 /* PlainConvUNet, nnU-Net's encoder and decoder (Isensee et al. 2021; the paper keeps them as they
  * are): per stage `convs` blocks of conv -> instance norm -> LeakyReLU, the first with the stage's
  * stride; decoder: transposed convolution with kernel = stride, then blocks over (up, skip). */
+#include "modules/backbones/stages.h"
 #include "modules/layers.h"
 
 #include <limits.h>
 #include <math.h>
 
 typedef struct EncoderOptions {
-  Ints widths, strides, kernels;
+  Stages stages;
   int convs;
 } EncoderOptions;
 
-static const Option encoder_options[] = {
-    {"widths", OPTION_INTS, offsetof(EncoderOptions, widths), 0, 1, 4096, NULL, "",
-     "channels of each stage, highest resolution first"},
-    {"strides", OPTION_INTS, offsetof(EncoderOptions, strides), 0, 1, 8, NULL, "",
-     "D,H,W stride of each stage's first convolution"},
-    {"kernels", OPTION_INTS, offsetof(EncoderOptions, kernels), 0, 1, 7, NULL, "",
-     "D,H,W kernel of each stage; default 3,3,3"},
-    {"convs", OPTION_INT, offsetof(EncoderOptions, convs), 2, 1, 8, NULL, NULL,
-     "convolutions an encoder stage"},
-    {0}};
+static const Option encoder_options[] = {STAGES_OPTIONS(EncoderOptions),
+                                         {"convs", OPTION_INT, offsetof(EncoderOptions, convs), 2,
+                                          1, 8, NULL, NULL, "convolutions an encoder stage"},
+                                         {0}};
 
-static const int ONE[3] = {1, 1, 1}, THREE[3] = {3, 3, 3};
-
-/* Entry `stage` of a list of triples, or `fallback` when the list is empty. */
-static const int *triple(const Ints *list, int stage, const int *fallback) {
-  return list->count ? &list->v[3 * stage] : fallback;
-}
+static const int ONE[3] = {1, 1, 1};
 
 /* first: channels of the first convolution; width: of the others. */
 static Value *stage_blocks(Graph *graph, int stage, int convs, Value *x, Value *skip, int first,
@@ -45,20 +35,12 @@ static Value *stage_blocks(Graph *graph, int stage, int convs, Value *x, Value *
 
 static void build_encoder(Graph *graph, const void *options, const Values *in, Values *out) {
   const EncoderOptions *o = options;
-  int stages = o->widths.count;
-  if (!stages || o->strides.count != 3 * stages ||
-      (o->kernels.count && o->kernels.count != 3 * stages)) {
-    module_fail(graph,
-                "widths, strides and kernels must speak of the same stages: found %d widths, %d "
-                "strides, %d kernels (three numbers a stage)",
-                stages, o->strides.count, o->kernels.count);
-    return;
-  }
+  if (!stages_check(graph, &o->stages)) return;
   Value *x = in->v[0];
-  for (int s = 0; s < stages; s++) {
-    int width = o->widths.v[s];
-    x = stage_blocks(graph, s, o->convs, x, NULL, width, width, triple(&o->kernels, s, THREE),
-                     triple(&o->strides, s, ONE));
+  for (int s = 0; s < o->stages.widths.count; s++) {
+    int width = o->stages.widths.v[s];
+    x = stage_blocks(graph, s, o->convs, x, NULL, width, width, stage_kernel(&o->stages.kernels, s),
+                     stage_stride(&o->stages, s));
     out->v[out->count++] = x;
   }
 }
@@ -95,7 +77,7 @@ enum { MAX_STAGES = 12 };
 /* Parameters that one channel more of a stage's first convolution costs: there over what comes up
  * and the skip, with bias and norm; and in the second, which reads it. */
 static double channel_cost(const DecoderOptions *o, int stage, double width) {
-  const int *kernel = triple(&o->kernels, stage, THREE);
+  const int *kernel = stage_kernel(&o->kernels, stage);
   return 3 * width * kernel[0] * kernel[1] * kernel[2] + 3;
 }
 
@@ -162,7 +144,7 @@ static void build_decoder(Graph *graph, const void *options, const Values *in, V
     int width = (int)tensor_last(&skip->tensor);
     x = upsample(graph, s, x, skip);
     x = stage_blocks(graph, s, o->convs, x, skip, width + more[s], width,
-                     triple(&o->kernels, s, THREE), ONE);
+                     stage_kernel(&o->kernels, s), ONE);
     out->v[out->count++] = x;
   }
 }

@@ -108,7 +108,7 @@ class Report:
     """Counts cases and prints a line for each failure and each op."""
 
     def __init__(self, wanted):
-        self.wanted, self.passed, self.failed = wanted, 0, 0
+        self.wanted, self.passed, self.failed, self.skipped = wanted, 0, 0, 0
         self.errors, self.compared = {}, set()
 
     def wants(self, op):
@@ -127,6 +127,13 @@ class Report:
             print("FAIL %s, %s: %s" % (op, name, reason))
             sys.stdout.flush()
 
+    def skip(self, op, why):
+        """What it would be compared with is not here."""
+        if self.wants(op):
+            self.compared.add(op)
+            self.skipped += 1
+            print("SKIP %s: %s" % (op, why))
+
     def demand(self, names):
         """Each of these must have been compared."""
         for name in sorted(set(names) - self.compared):
@@ -136,5 +143,5 @@ class Report:
     def finish(self):
         for op, errors in self.errors.items():
             print("%-18s %4d cases, largest error %.1e" % (op, len(errors), max(errors)))
-        print("%d passed, %d failed" % (self.passed, self.failed))
+        print("%d passed, %d failed, %d skipped" % (self.passed, self.failed, self.skipped))
         return self.failed > 0

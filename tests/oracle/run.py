@@ -4,7 +4,7 @@
                                 [--updates build/tests/update_driver] [--kernel cpu] [--threads 1] [OP or MODEL ...]
 
 Whole models are compared on the reference backend too. Prints a line per op and model and
-`N passed, N failed`; an op of kernels/ops.def that nothing here compares is a failure. Without
+`N passed, N failed, N skipped`: what needs a package that `make oracles` fetches is skipped without it. An op of kernels/ops.def that nothing here compares is a failure. Without
 PyTorch it says so and passes."""
 
 import argparse
@@ -32,7 +32,7 @@ def main():
         import torch
         import scipy  # noqa: F401
     except ImportError as missing:
-        print("oracles skipped: %s (Debian: python3-torch, python3-scipy)" % missing)
+        print("SKIP oracles: %s (Debian: python3-torch, python3-scipy)" % missing)
         print("0 passed, 0 failed, 1 skipped")
         return 0
     torch.set_num_threads(1)
@@ -46,6 +46,7 @@ def main():
     import peers
     import pytorch_names
     import random_shapes
+    import residual
     import starts
     import unet
     import updates
@@ -55,7 +56,7 @@ def main():
     for group in (layers, attention, losses, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
-    for group in (unet, maskmed, peers, starts, pytorch_names):
+    for group in (unet, residual, maskmed, peers, starts, pytorch_names):
         group.run(model.Models(arguments.models), report, backends)
     updates.run(updates.Updates(arguments.updates), report)
     report.demand(arguments.ops or all_ops() + updates.names_of("optimizer") + updates.names_of("rate_schedule"))

@@ -110,7 +110,7 @@ return {
   doc = "MaskMed (Figure 2) and every variant of its Tables 3 and 4; nnU-Net with head=point_wise bridge=none",
   options = {
     encoder.options,
-    { name = "decoder_convs", of = "plain_conv_decoder.convs" },
+    { name = "decoder_convs", of = "plain_conv_decoder.convs", default_where = { encoder = { residual = 1 } } }, -- ResEnc's
     fusion.options,
     { name = "head", type = "choice", default = "decoupled",
       choices = { "point_wise", "mlp_class", "attention_class", "attention_both", "decoupled" },
@@ -128,6 +128,6 @@ return {
   check = function(c) return c.head == "decoupled" and deep.check_masks(c, "model=maskmed head=decoupled") or nil end,
   build = build,
   pytorch = function(c) -- required here: trials do not hang on its text
-    return require("harness.parts.pytorch_names").unet(c.encoder, #c.widths, c.head == "point_wise")
+    return require("harness.parts.pytorch_names").unet(c, c.head == "point_wise")
   end,
 }

@@ -9,6 +9,13 @@ function encoders.plain(m, c)
   }
 end
 
+-- nnU-Net's ResEnc (M, L and XL are one network).
+function encoders.residual(m, c)
+  return m.residual_encoder {
+    m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, blocks = c.encoder_blocks,
+  }
+end
+
 -- The pyramid's shape.
 local pyramid = {
   { name = "widths", of = "plain_conv_encoder.widths", default = { 32, 64, 128, 256, 320, 320 },
@@ -21,14 +28,16 @@ local pyramid = {
 
 return {
   options = {
-    { name = "encoder", type = "choice", default = "plain", before = "plain", choices = { "plain" },
-      doc = "what makes features of the image; plain: nnU-Net's PlainConvUNet" },
+    { name = "encoder", type = "choice", default = "plain", before = "plain", choices = { "plain", "residual" },
+      doc = "what makes features of the image; plain: nnU-Net's PlainConvUNet; residual: its ResEnc" },
     pyramid,
     { name = "kernels", of = "plain_conv_encoder.kernels", triples = true,
       default = { { 1, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
       quick = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } },
       small = { { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 }, { 3, 3, 3 } } },
-    { name = "convs", of = "plain_conv_encoder.convs" },
+    { name = "convs", of = "plain_conv_encoder.convs", with = { encoder = "plain" } },
+    { name = "encoder_blocks", of = "residual_encoder.blocks", default = { 1, 3, 4, 6, 6, 6 }, quick = { 1, 2, 2, 2 },
+      small = { 1, 3, 4, 6, 6 }, with = { encoder = "residual" } },
   },
   pyramid = pyramid,
   build = function(m, c) return encoders[c.encoder](m, c) end,

@@ -14,11 +14,21 @@ local function block(rows, ours, ...)
   end
 end
 
+local function encoder_block(rows, ours, theirs) block(rows, "encoder." .. ours, "encoder." .. theirs, "decoder.encoder." .. theirs) end
+
 local encoders = {}
 
 -- PlainConvEncoder.
-function encoders.plain(rows)
-  block(rows, "encoder.stage{s}.conv{i}", "encoder.stages.{s}.0.convs.{i}", "decoder.encoder.stages.{s}.0.convs.{i}")
+function encoders.plain(rows) encoder_block(rows, "stage{s}.conv{i}", "stages.{s}.0.convs.{i}") end
+
+-- ResidualEncoder. A skip's projection stands behind its pooling, where there is one.
+function encoders.residual(rows, c)
+  encoder_block(rows, "stem", "stem.convs.0")
+  encoder_block(rows, "stage{s}.block{b}.conv{i}", "stages.{s}.blocks.{b}.conv{i}")
+  for s, stride in ipairs(c.strides) do
+    local pools = math.max(table.unpack(stride)) > 1
+    encoder_block(rows, ("stage%d.block0.skip"):format(s - 1), ("stages.%d.blocks.0.skip.%d"):format(s - 1, pools and 1 or 0))
+  end
 end
 
 -- UNetDecoder, whose stages are counted from the lowest resolution, ours from the highest.
@@ -35,12 +45,12 @@ local function decoder(rows, stages, heads)
   end
 end
 
--- A U-Net's. encoder: by its name in parts/encoder.lua; stages: the encoder's; heads: whether head.stageN.mask_embedding,
+-- A U-Net's, of a configuration with an encoder's options (parts/encoder.lua). heads: whether head.stageN.mask_embedding,
 -- counted from the lowest resolution, are projections, which are its seg_layers.
-local function unet(encoder, stages, heads)
+local function unet(c, heads)
   local rows = {}
-  if encoders[encoder] then encoders[encoder](rows) end
-  decoder(rows, stages, heads)
+  if encoders[c.encoder] then encoders[c.encoder](rows, c) end
+  decoder(rows, #c.widths, heads)
   return rows
 end
 
