@@ -178,7 +178,7 @@ $(BUILD)/tests/test_ops $(BUILD)/tests/op_driver $(BUILD)/tests/test_cuda_emulat
   $(BUILD)/tests/alloc_count.o
 $(BUILD)/tests/test_ops $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda: $(BUILD)/tests/op_check.o $(BUILD)/tests/op_fill.o
 $(BUILD)/tests/test_cuda_emulator: $(BUILD)/tests/update_emulated.o
-$(BUILD)/tests/test_device $(BUILD)/tests/test_frozen $(BUILD)/tests/test_recompute $(BUILD)/tests/test_training: $(BUILD)/tests/host_gpu.o
+$(BUILD)/tests/test_buffers $(BUILD)/tests/test_device $(BUILD)/tests/test_frozen $(BUILD)/tests/test_recompute $(BUILD)/tests/test_training: $(BUILD)/tests/host_gpu.o
 $(BUILD)/tests/test_events: $(BUILD)/harness
 ifeq ($(CPU_ONLY),)
 $(BUILD)/tests/test_plans: $(BUILD)/tests/gemm_stand_in.cu.o

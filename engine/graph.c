@@ -71,7 +71,7 @@ static Value *param_value(Graph *graph, const char *name, int rank, const int64_
   Value *value = graph_value(graph, VALUE_PARAM, &param->shape, param->name);
   value->param = param;
   value->differentiable = param->as.kind == PARAM_TRAINED;
-  value->constant = !value->differentiable;
+  value->constant = !value->differentiable && !param->written;
   return value;
 }
 
@@ -104,6 +104,30 @@ static Value *refuse(Graph *graph, const Error *error) {
   return NULL;
 }
 
+/* What the call writes beside its outputs are buffers, which are constants no more: whoever takes
+ * one for such must not have read it yet. */
+static bool write_buffers(const Graph *graph, const Call *call, Value *const *in, Error *error) {
+  unsigned updates = op_updates(call);
+  for (int i = 0; i < call->n_in; i++) {
+    Param *param = in[i]->param;
+    if (!(updates & SAVES_IN(i))) continue;
+    if (!graph->training)
+      return fail(error, "%s: would write %s in inference; training alone does", call->op->name,
+                  in[i]->name);
+    if (!param || param->as.kind != PARAM_BUFFER)
+      return fail(error, "%s: writes its input %d, which has to be a buffer (m.buffer); found %s",
+                  call->op->name, i, in[i]->name);
+    for (int n = 0; n < graph->node_count && in[i]->constant; n++)
+      for (int k = 0; k < graph->nodes[n]->call.n_in; k++)
+        if (graph->nodes[n]->constant && graph->nodes[n]->in[k] == in[i])
+          return fail(error, "%s: writes %s, which a constant is made of before", call->op->name,
+                      param->name);
+    in[i]->constant = false;
+    param->written = true;
+  }
+  return true;
+}
+
 Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *const *in) {
   if (graph->error.text[0]) return NULL;
   const Op *row = op_table[op];
@@ -119,7 +143,8 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
     else
       fail(&error, "%s: input %d %s", row->name, i, in[i] ? "may not be left out" : "is missing");
   }
-  if (!fits || !row->shape(&call, &error)) return refuse(graph, &error);
+  if (!fits || !row->shape(&call, &error) || !write_buffers(graph, &call, in, &error))
+    return refuse(graph, &error);
 
   Node *node = graph_append(graph, op);
   node->block = graph->block;

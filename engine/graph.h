@@ -28,8 +28,9 @@ struct Value {
   Node *producer; /* NULL for inputs and parameters */
   Param *param;
   bool differentiable; /* depends on a trained parameter */
-  bool constant;   /* the same in every run: a frozen parameter, a buffer, what is made of them */
-  bool keep;       /* read after the run: never reused */
+  bool constant; /* the same in every run: what is frozen, a buffer that no op writes, what is made
+                      of them */
+  bool keep;     /* read after the run: never reused */
   Value *gradient; /* after graph_backward; NULL when none arrives */
   Value *again;    /* the same numbers, computed again for the gradients that read them */
   bool leaves;     /* a block: read outside it, or after the run */
@@ -70,6 +71,7 @@ typedef struct Graph {
   int block, blocks,
       block_before[MAX_SCOPES]; /* the one that is built, or 0; how many; outer ones */
   bool freezes;                 /* parameters that are made now are frozen */
+  bool training;                /* steps are made with it: batch norm learns its statistics */
   const char *freeze; /* and those of these names, at any time: freeze_names; NULL: none */
   Group overrides;    /* the group of parameters that are made now; negative: as their block says */
   Value *absent;      /* graph_absent's; NULL: never asked for */
@@ -91,7 +93,8 @@ Value *graph_param_of(Graph *graph, ParamRole role, const char *name, int rank, 
  * and leaves one to train: what a user mistyped must not train. */
 bool freeze_names(const char *patterns, const char *name);
 bool freeze_check(const Params *params, const char *patterns, Error *error);
-/* Numbers that are kept and saved, and that no gradient reaches. */
+/* Numbers that are kept and saved, and that no gradient reaches. An op may write one (Op.updates):
+ * in every run once, whatever is computed again, and it is what the run before left. */
 Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim, Init init);
 /* Stands where an optional input of an op is left out: a value of no numbers. */
 Value *graph_absent(Graph *graph);

@@ -13,7 +13,9 @@ struct Backend;
 typedef enum ParamKind {
   PARAM_TRAINED,
   PARAM_FROZEN, /* no step changes it; not in checkpoints: it comes back from where it came */
-  PARAM_BUFFER, /* kept, but no gradient's: running statistics, a map drawn once */
+  PARAM_BUFFER, /* kept, but no gradient's: running statistics, a map drawn once. Beside an average
+                   of the weights there is one of no buffer, as in torch.optim.swa_utils: running
+                   statistics are an average over steps already, and the last one serves */
   PARAM_KINDS,
 } ParamKind;
 
@@ -67,6 +69,7 @@ typedef struct Param {
   Tensor shape;     /* data stays NULL */
   size_t offset;    /* elements from the start of each block of its kind */
   ParamAs as;
+  bool written; /* a buffer that a training graph's forward pass writes: graph_op */
 } Param;
 
 /* Blocks: the numbers themselves, by ParamKind; beside the trained ones their gradients, their

@@ -88,6 +88,7 @@ static void view(const Graph *graph, Value *result, Value *operand, int index) {
   if (!result || !owner || result->kind != VALUE_ACTIVATION || result->alias) return;
   if (owner->kind != VALUE_ACTIVATION && result->keep) return; /* the owner will be written anew */
   if (result->tensor.type != owner->tensor.type) return;
+  if (owner->param && owner->param->written) return; /* in the middle of a run */
   for (int n = 0; n < graph->node_count; n++)
     if (n != index && writes_to(graph->nodes[n], result)) return;
   result->alias = owner;

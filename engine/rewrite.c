@@ -3,13 +3,19 @@
 
 /* ---- gradients that are empty ---------------------------------------------------------------- */
 
+/* Whether a norm takes out again what is the same in all of a channel. */
+static bool takes_out(const Node *node, const Value *value) {
+  const void *options = node->call.options;
+  if (node->op == OP_batch_norm)
+    return ((const BatchNormOptions *)options)->mode != BATCH_NORM_EVALUATE;
+  return node->op == OP_instance_norm && norm_width(options, tensor_last(&value->tensor)) == 1;
+}
+
 static bool only_normed(const Graph *graph, const Value *value) {
   for (int n = 0; n < graph->node_count; n++) {
     const Node *node = graph->nodes[n];
     for (int i = 0; i < node->call.n_in && !node->call.backward; i++)
-      if (node->in[i] == value && (node->op != OP_instance_norm ||
-                                   norm_width(node->call.options, tensor_last(&value->tensor)) > 1))
-        return false;
+      if (node->in[i] == value && !takes_out(node, value)) return false;
   }
   return true;
 }
@@ -20,9 +26,8 @@ static void not_wanted(Node *node, int i) {
   node->call.wants &= ~SAVES_IN(i);
 }
 
-/* A bias that instance norm (but not a group's) takes out again with the mean has no gradient but
- * rounding errors, which cost a walk over dy. It is not asked for, and its block stays zero as it
- * was placed. */
+/* A bias that a norm (but not a group's) takes out again with the mean has no gradient but rounding
+ * errors, which cost a walk over dy. It is not asked for: its block stays zero as it was placed. */
 static void drop_empty(Graph *graph) {
   enum { IN_BIAS = 1 };
   for (int n = 0; n < graph->node_count; n++) {

@@ -1,20 +1,19 @@
-/* Instance normalisation (Ulyanov et al. 2016) and LeakyReLU, channels last:
+/* Instance normalisation (Ulyanov et al. 2016) and what follows, channels last:
  *   m, v = mean and variance of x[n, :, c];  r = 1 / sqrt(v + epsilon);  h = (x - m) r
  * With groups > 0 it is group normalisation (Wu and He 2018): m, v of x[n, :, all of a group].
- *   z = gamma[c] h + beta[c];  y = z where z >= 0, slope z elsewhere
+ *   z = gamma[c] h + beta[c];  y = z where z >= 0, slope z elsewhere; or z s(z), s the sigmoid
  * Backward, g = dz: dx = r (g gamma - mean(g gamma) - h mean(g gamma h)), means over what m is the
- * mean of; the sign of z is recomputed. The two statistics are outputs, so their own gradients
+ * mean of; z is recomputed. The two statistics are outputs, so their own gradients
  * count too. */
+#include "kernels/norm_activation.h"
 #include "kernels/options.h"
 
-#include <math.h>
 #include <string.h>
 
 static const Option options[] = {
     {"epsilon", OPTION_FLOAT, offsetof(InstanceNormOptions, epsilon), 1e-5, 0, 1, NULL, NULL,
      "added to the variance"},
-    {"slope", OPTION_FLOAT, offsetof(InstanceNormOptions, slope), 1, 0, 1, NULL, NULL,
-     "slope of the LeakyReLU that follows; 1: none"},
+    NORM_ACTIVATION_OPTIONS(InstanceNormOptions),
     {"groups", OPTION_INT, offsetof(InstanceNormOptions, groups), 0, 0, 4096, NULL, NULL,
      "group normalisation: so many groups of neighbouring channels are "
      "normalised together; 0: every channel by itself"},
@@ -22,7 +21,7 @@ static const Option options[] = {
 
 enum { IN_GAMMA, IN_BETA, IN_X };
 enum { OUT_Y, OUT_MEAN, OUT_RSTD };
-/* LeakyReLU's slope is found by computing its argument again. */
+/* What follows is found by computing its argument again. */
 enum { SAVES_ALL = SAVES_ALL_IN | SAVES_OUT(OUT_MEAN) | SAVES_OUT(OUT_RSTD) };
 
 static bool shape(Call *call, Error *error) {
@@ -82,7 +81,7 @@ static void forward_channel(const Call *call, Channel ch) {
   for (int64_t i = 0; i < ch.voxels; i++)
     for (int64_t k = 0; k < ch.width; k++) {
       double z = gamma[ch.c + k] * (x[i * ch.step + k] - mean) * rstd + beta[ch.c + k];
-      y[i * ch.step + k] = (REAL)(z < 0 ? o->slope * z : z);
+      y[i * ch.step + k] = (REAL)norm_activation(o->activation, o->slope, z);
     }
   for (int64_t k = 0; k < ch.width; k++) {
     ((REAL *)call->out[OUT_MEAN].data)[ch.at + k] = (REAL)mean;
@@ -96,13 +95,13 @@ static void forward(const Call *call) {
     forward_channel(call, channel_of(call, at));
 }
 
-/* Of an element, channel k of the group: h and the gradient before the LeakyReLU. */
+/* Of an element, channel k of the group: h and the gradient before what follows. */
 typedef struct Through {
   double h, g;
 } Through;
 
 static Through through(const Call *call, const Channel *ch, int64_t i, int64_t k) {
-  double slope = ((const InstanceNormOptions *)call->options)->slope;
+  const InstanceNormOptions *o = call->options;
   int64_t at = ch->first + i * ch->step + k;
   const REAL *dy = call->dout[OUT_Y].data;
   double mean = ((const REAL *)call->out[OUT_MEAN].data)[ch->at];
@@ -110,7 +109,7 @@ static Through through(const Call *call, const Channel *ch, int64_t i, int64_t k
   double gamma = ((const REAL *)call->in[IN_GAMMA].data)[ch->c + k];
   double beta = ((const REAL *)call->in[IN_BETA].data)[ch->c + k];
   Through t = {.h = (((const REAL *)call->in[IN_X].data)[at] - mean) * rstd, .g = dy ? dy[at] : 0};
-  if (gamma * t.h + beta < 0) t.g *= slope;
+  t.g *= norm_activation_slope(o->activation, o->slope, gamma * t.h + beta);
   return t;
 }
 
@@ -164,7 +163,8 @@ static void backward(const Call *call) {
 
 const Op OP_ROW(instance_norm) = {
     .name = "instance_norm",
-    .doc = "instance or group normalisation with affine and LeakyReLU (nnU-Net's conv block)",
+    .doc =
+        "instance or group normalisation with affine and LeakyReLU (nnU-Net's conv block) or SiLU",
     .min_in = 3,
     .max_in = 3,
     .n_out = 3,

@@ -1,319 +1,43 @@
-/* Instance and group norm. Two passes over memory each way: sums over voxels, then the result.
- * Voxels are cut into at most 64 chunks a sample whatever the number of threads, so the result does
- * not depend on it; a chunk keeps VEC channels in registers, sums 64 voxels in float and those in
- * double. The variance comes from values shifted by the first voxel, which keeps it exact where the
- * mean is large. Bound by memory. */
-#include "kernels/cpu/bf16.h"
-#include "kernels/cpu/parallel.h"
+/* Instance and group norm: kernels/cpu/channel_norm.h. */
+#include "kernels/cpu/channel_norm.h"
 #include "kernels/cpu/staging.h"
-#include "kernels/options.h"
-
-#include <math.h>
-#include <string.h>
-
-enum { IN_GAMMA, IN_BETA, IN_X };
-enum { OUT_Y, OUT_MEAN, OUT_RSTD };
-enum { MAX_CHUNKS = 64, RUN = 64 /* voxels summed in float */ };
 
 extern const Op op_instance_norm_float; /* its loops serve fewer channels than a register holds */
 
-/* How the work is cut, and scratch: per chunk two sums a channel, then per sample two constants. */
-typedef struct Work {
-  int64_t samples, voxels, channels, chunks, chunk_voxels, width; /* width: of a group */
-  double *sums;     /* (samples, chunks, 2, channels) */
-  float *constants; /* (samples, 2, channels) */
-  float slope;
-} Work;
-
-static Work work_of(const Call *call) {
+static ChannelNorm norm_of(const Call *call) {
+  const InstanceNormOptions *o = call->options;
   const Tensor *x = &call->in[IN_X];
-  Work w = {.samples = x->dim[0], .channels = tensor_last(x)};
-  w.voxels = tensor_rows(x) / w.samples;
-  w.chunk_voxels = (w.voxels + MAX_CHUNKS - 1) / MAX_CHUNKS;
-  w.chunk_voxels = (w.chunk_voxels + RUN - 1) / RUN * RUN;
-  w.chunks = (w.voxels + w.chunk_voxels - 1) / w.chunk_voxels;
-  w.sums = call->scratch;
-  w.constants = (float *)(w.sums + w.samples * w.chunks * 2 * w.channels);
-  w.width = norm_width(call->options, w.channels);
-  w.slope = (float)((const InstanceNormOptions *)call->options)->slope;
-  return w;
+  return (ChannelNorm){.samples = x->dim[0],
+                       .width = norm_width(o, tensor_last(x)),
+                       .epsilon = o->epsilon,
+                       .slope = o->slope,
+                       .silu = o->activation == NORM_SILU};
 }
 
 static bool prepare(Call *call, Error *error) {
   (void)error;
-  Work w = work_of(call);
-  call->scratch_bytes = (size_t)(w.samples * w.chunks * 2 * w.channels) * sizeof(double) +
-                        (size_t)(w.samples * 2 * w.channels) * sizeof(float);
-  if (w.channels < VEC) staging_add(call);
+  ChannelNorm norm = norm_of(call);
+  call->scratch_bytes = channel_norm_scratch(call, &norm);
+  if (channel_norm_narrow(call)) staging_add(call);
   return true;
 }
 
-/* One register of channels of one chunk: where its voxels start and what belongs to them. */
-typedef struct Piece {
-  int64_t first, count; /* element of x, voxels */
-  int64_t c, at;        /* channel; element of mean and rstd */
-  double *sums;         /* of this chunk, at channel c; the second sum `channels` later */
-} Piece;
-
-static Piece piece_of(const Work *w, int64_t n, int64_t chunk, int64_t c) {
-  if (c + VEC > w->channels) c = w->channels - VEC; /* the last two overlap: same values twice */
-  int64_t start = chunk * w->chunk_voxels;
-  Piece p = {.first = (n * w->voxels + start) * w->channels + c, .c = c, .at = n * w->channels + c};
-  p.count = w->voxels - start < w->chunk_voxels ? w->voxels - start : w->chunk_voxels;
-  p.sums = w->sums + (n * w->chunks + chunk) * 2 * w->channels + c;
-  return p;
-}
-
-/* Runs `pass` over every piece, a chunk a task. */
-typedef void Pass(const Call *call, const Work *w, const Piece *piece);
-
-static inline __attribute__((always_inline)) void pieces(const Call *call, const Work *w,
-                                                         Pass *pass) {
-#pragma omp parallel for schedule(static) if (w->samples * w->voxels * w->channels > PARALLEL_LEAST)
-  for (int64_t task = 0; task < w->samples * w->chunks; task++)
-    for (int64_t c = 0; c < w->channels; c += VEC) {
-      Piece piece = piece_of(w, task / w->chunks, task % w->chunks, c);
-      pass(call, w, &piece);
-    }
-}
-
-/* Adds two registers of float sums to two rows of double sums. */
-static inline void spill(double *first, double *second, Vec a, Vec b) {
-  for (int lane = 0; lane < VEC; lane++) {
-    first[lane] += a[lane];
-    second[lane] += b[lane];
-  }
-}
-
-static void clear(double *first, double *second) {
-  for (int lane = 0; lane < VEC; lane++) first[lane] = second[lane] = 0;
-}
-
-/* Sums of one channel of a sample over its chunks. */
-static void total(const Work *w, int64_t n, int64_t c, double sum[2]) {
-  sum[0] = sum[1] = 0;
-  for (int64_t chunk = 0; chunk < w->chunks; chunk++) {
-    const double *s = w->sums + (n * w->chunks + chunk) * 2 * w->channels + c;
-    sum[0] += s[0];
-    sum[1] += s[w->channels];
-  }
-}
-
-/* ---- forward --------------------------------------------------------------------------------- */
-
-INLINE void moments_of(const Call *call, const Work *w, const Piece *p, DType type) {
-  const void *x = call->in[IN_X].data;
-  Vec shift = real_load(x, p->at / w->channels * w->voxels * w->channels + p->c, type);
-  double *first = p->sums, *second = p->sums + w->channels;
-  clear(first, second);
-  for (int64_t run = 0; run < p->count; run += RUN) {
-    int64_t end = run + RUN < p->count ? run + RUN : p->count;
-    Vec sum = {0}, square = {0};
-    for (int64_t i = run; i < end; i++) {
-      Vec d = real_load(x, p->first + i * w->channels, type) - shift;
-      sum += d;
-      square += d * d;
-    }
-    spill(first, second, sum, square);
-  }
-}
-
-static void moments_pass(const Call *call, const Work *w, const Piece *p) {
-  TYPED(moments_of, call->in[IN_X].type, call, w, p);
-}
-
-INLINE void normalise(const Call *call, const Work *w, const Piece *p, DType type) {
-  const void *x = call->in[IN_X].data;
-  void *y = call->out[OUT_Y].data;
-  Vec mean = vec_load((const float *)call->out[OUT_MEAN].data + p->at);
-  Vec scale = vec_load((const float *)call->in[IN_GAMMA].data + p->c) *
-              vec_load((const float *)call->out[OUT_RSTD].data + p->at);
-  Vec beta = vec_load((const float *)call->in[IN_BETA].data + p->c);
-  for (int64_t i = 0; i < p->count; i++) {
-    int64_t at = p->first + i * w->channels;
-    Vec z = (real_load(x, at, type) - mean) * scale + beta;
-    real_store(y, at, vec_select(z < 0, z * w->slope, z), type);
-  }
-}
-
-static void normalise_pass(const Call *call, const Work *w, const Piece *p) {
-  TYPED(normalise, call->in[IN_X].type, call, w, p);
-}
-
-typedef struct Moments {
-  double mean, variance;
-} Moments;
-
-static Moments channel_moments(const Call *call, const Work *w, int64_t at) {
-  const Tensor *x = &call->in[IN_X];
-  int64_t n = at / w->channels, c = at % w->channels;
-  double sum[2], count = (double)w->voxels;
-  total(w, n, c, sum);
-  double shift = real_get(x->data, n * w->voxels * w->channels + c, x->type);
-  return (Moments){shift + sum[0] / count, fmax(0, (sum[1] - sum[0] * sum[0] / count) / count)};
-}
-
-/* Of a group: its channels' variances, and that of their means. */
-static Moments group_moments(const Call *call, const Work *w, int64_t at) {
-  Moments group = channel_moments(call, w, at);
-  double width = (double)w->width, mean = 0, variance = 0;
-  if (w->width == 1) return group;
-  for (int64_t k = 0; k < w->width; k++) mean += channel_moments(call, w, at + k).mean / width;
-  for (int64_t k = 0; k < w->width; k++) {
-    Moments own = channel_moments(call, w, at + k);
-    variance += (own.variance + (own.mean - mean) * (own.mean - mean)) / width;
-  }
-  return (Moments){mean, variance};
-}
-
-static void statistics(const Call *call, const Work *w) {
-  double epsilon = ((const InstanceNormOptions *)call->options)->epsilon;
-  pieces(call, w, moments_pass);
-  for (int64_t at = 0; at < w->samples * w->channels; at++) {
-    if (at % w->width) {
-      ((float *)call->out[OUT_MEAN].data)[at] = ((float *)call->out[OUT_MEAN].data)[at - 1];
-      ((float *)call->out[OUT_RSTD].data)[at] = ((float *)call->out[OUT_RSTD].data)[at - 1];
-      continue;
-    }
-    Moments m = group_moments(call, w, at);
-    ((float *)call->out[OUT_MEAN].data)[at] = (float)m.mean;
-    ((float *)call->out[OUT_RSTD].data)[at] = (float)(1 / sqrt(m.variance + epsilon));
-  }
-}
-
 static void forward(const Call *call) {
-  Work w = work_of(call);
-  if (w.channels < VEC) {
+  ChannelNorm norm = norm_of(call);
+  if (channel_norm_narrow(call)) {
     staging_run(call, op_instance_norm_float.reference.forward);
     return;
   }
-  if (!call->again) statistics(call, &w);
-  pieces(call, &w, normalise_pass);
-}
-
-/* ---- backward -------------------------------------------------------------------------------- */
-
-/* What both passes need to recompute h and the gradient that comes through the LeakyReLU. */
-typedef struct Affine {
-  Vec mean, rstd, gamma, scale, beta;
-} Affine;
-
-static inline Affine affine_of(const Call *call, const Piece *p) {
-  Affine a = {.mean = vec_load((const float *)call->out[OUT_MEAN].data + p->at),
-              .rstd = vec_load((const float *)call->out[OUT_RSTD].data + p->at),
-              .gamma = vec_load((const float *)call->in[IN_GAMMA].data + p->c),
-              .beta = vec_load((const float *)call->in[IN_BETA].data + p->c)};
-  a.scale = a.gamma * a.rstd;
-  return a;
-}
-
-static inline Vec through_slope(const Affine *a, Vec centred, Vec dy, float slope) {
-  return vec_select(centred * a->scale + a->beta < 0, dy * slope, dy);
-}
-
-INLINE void sums_of(const Call *call, const Work *w, const Piece *p, DType type) {
-  const void *x = call->in[IN_X].data, *dy = call->dout[OUT_Y].data;
-  Affine a = affine_of(call, p);
-  double *first = p->sums, *second = p->sums + w->channels;
-  clear(first, second);
-  for (int64_t run = 0; run < p->count; run += RUN) {
-    int64_t end = run + RUN < p->count ? run + RUN : p->count;
-    Vec sum = {0}, product = {0};
-    for (int64_t i = run; i < end; i++) {
-      int64_t at = p->first + i * w->channels;
-      Vec centred = real_load(x, at, type) - a.mean;
-      Vec g = through_slope(&a, centred, real_load(dy, at, type), w->slope);
-      sum += g;
-      product += g * centred;
-    }
-    spill(first, second, sum, product * a.rstd);
-  }
-}
-
-static void sums_pass(const Call *call, const Work *w, const Piece *p) {
-  TYPED(sums_of, call->in[IN_X].type, call, w, p);
-}
-
-INLINE void gradient(const Call *call, const Work *w, const Piece *p, DType type) {
-  const void *x = call->in[IN_X].data, *dy = call->dout[OUT_Y].data;
-  void *dx = call->din[IN_X].data;
-  Affine a = affine_of(call, p);
-  const float *constants = w->constants + p->at / w->channels * 2 * w->channels + p->c;
-  Vec shift = vec_load(constants), slant = vec_load(constants + w->channels);
-  for (int64_t i = 0; i < p->count; i++) {
-    int64_t at = p->first + i * w->channels;
-    Vec centred = real_load(x, at, type) - a.mean;
-    Vec g = through_slope(&a, centred, real_load(dy, at, type), w->slope);
-    real_store(dx, at, a.scale * g + slant * centred + shift, type);
-  }
-}
-
-static void gradient_pass(const Call *call, const Work *w, const Piece *p) {
-  TYPED(gradient, call->in[IN_X].type, call, w, p);
-}
-
-/* Over a channel of a sample: dx = scale g + slant (x - mean) + shift, times the count of what is
- * normalised together. Shift and slant add up over a group's channels. */
-typedef struct Constants {
-  double shift, slant;
-} Constants;
-
-static void add_constants(const Call *call, const Work *w, int64_t n, int64_t c, Constants *group) {
-  const float *gamma = call->in[IN_GAMMA].data, *rstd = call->out[OUT_RSTD].data;
-  const float *dmean = call->dout[OUT_MEAN].data, *drstd = call->dout[OUT_RSTD].data;
-  int64_t at = n * w->channels + c;
-  double sum[2], r = rstd[at], scale = r * gamma[c];
-  total(w, n, c, sum);
-  double shift = (dmean ? dmean[at] : 0) - scale * sum[0];
-  double slant = (drstd ? -drstd[at] * r * r * r : 0) - scale * sum[1] * r;
-  group->shift += shift;
-  group->slant += slant;
-}
-
-static void gradient_constants(const Call *call, const Work *w) {
-  double count = (double)(w->voxels * w->width);
-  for (int64_t n = 0; n < w->samples; n++)
-    for (int64_t first = 0; first < w->channels; first += w->width) {
-      Constants group = {0, 0};
-      for (int64_t k = 0; k < w->width; k++) add_constants(call, w, n, first + k, &group);
-      for (int64_t c = first; c < first + w->width; c++) {
-        w->constants[n * 2 * w->channels + c] = (float)(group.shift / count);
-        w->constants[(n * 2 + 1) * w->channels + c] = (float)(group.slant / count);
-      }
-    }
-}
-
-/* Of gamma and beta: the sums over samples. */
-static void affine_gradients(const Call *call, const Work *w) {
-  float *dgamma = call->din[IN_GAMMA].data, *dbeta = call->din[IN_BETA].data;
-  for (int64_t c = 0; c < w->channels; c++) {
-    double all[2] = {0, 0}, sum[2];
-    for (int64_t n = 0; n < w->samples; n++) {
-      total(w, n, c, sum);
-      all[0] += sum[0];
-      all[1] += sum[1];
-    }
-    if (dbeta) dbeta[c] = (float)all[0];
-    if (dgamma) dgamma[c] = (float)all[1];
-  }
+  if (!call->again) channel_norm_statistics(call, &norm);
+  channel_norm_apply(call, &norm);
 }
 
 static void backward(const Call *call) {
-  Work w = work_of(call);
-  if (w.channels < VEC) {
+  ChannelNorm norm = norm_of(call);
+  if (channel_norm_narrow(call))
     staging_run(call, op_instance_norm_float.reference.backward);
-    return;
-  }
-  if (!call->dout[OUT_Y].data) { /* nothing arrives */
-    for (int i = 0; i < call->n_in; i++)
-      if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
-    return;
-  }
-  pieces(call, &w, sums_pass);
-  affine_gradients(call, &w);
-  if (!call->din[IN_X].data) return;
-  gradient_constants(call, &w);
-  pieces(call, &w, gradient_pass);
+  else
+    channel_norm_backward(call, &norm, false);
 }
 
 const Kernel instance_norm_cpu = {.forward = forward,

@@ -56,6 +56,10 @@ unsigned op_saves_ever(const Op *op) {
   return saves;
 }
 
+unsigned op_updates(const Call *call) {
+  return call->op->updates && !call->backward && !call->again ? call->op->updates(call) : 0;
+}
+
 Cost op_cost(const Call *call) {
   Cost cost = {0, 0};
   if (call->op->cost) call->op->cost(call, &cost);

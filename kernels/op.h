@@ -156,6 +156,10 @@ struct Op {
   /* Optional: those of them that matter under the options of this call. */
   unsigned (*saves_at)(const Call *call);
   unsigned constant; /* SAVES_IN bits of inputs that never get a gradient (labels, masks) */
+  /* Optional: SAVES_IN bits of those among them that forward writes under these options: buffers
+   * (running statistics). Once a step: such an op is OP_AGAIN, and the second forward leaves them
+   * as they are. */
+  unsigned (*updates)(const Call *call);
   unsigned optional; /* SAVES_IN bits of inputs that may be left out (tensor_absent): a bias */
   const Option *options;
   size_t options_bytes;
@@ -202,6 +206,8 @@ OpId op_find(const char *name); /* OP_COUNT when there is none */
 unsigned op_saves(const Call *call);
 /* Of what it reads at most, for all gradients and under all options. */
 unsigned op_saves_ever(const Op *op);
+/* SAVES_IN bits of the buffers that this call's forward writes. */
+unsigned op_updates(const Call *call);
 /* The op's cost at the shapes of this call, bytes filled in; backward if call->backward. */
 Cost op_cost(const Call *call);
 

@@ -42,12 +42,16 @@ static inline int64_t matmul_samples(const Tensor *a) {
   return a->rank > 2 ? a->dim[0] : 1;
 }
 
+/* What follows a norm in the same op: LeakyReLU of its `slope` (1: nothing), or SiLU. */
+typedef enum NormActivation { NORM_LEAKY_RELU, NORM_SILU } NormActivation;
+
 /* instance_norm: per (n, c) over D,H,W, or with groups per sample and group of C / groups
- * neighbouring channels (group norm), affine, then LeakyReLU with this slope (1: none). in: gamma
- * (C), beta (C), x. out: y, mean (N, C), rstd (N, C): the group's, for each of its channels. */
+ * neighbouring channels (group norm), affine, then the activation. in: gamma (C), beta (C), x. out:
+ * y, mean (N, C), rstd (N, C): the group's, for each of its channels. */
 typedef struct InstanceNormOptions {
   double epsilon, slope;
-  int groups; /* 0: every channel by itself */
+  int groups;     /* 0: every channel by itself */
+  int activation; /* NormActivation */
 } InstanceNormOptions;
 
 /* Neighbouring channels that are normalised together. */
@@ -55,6 +59,19 @@ static inline int64_t norm_width(const void *options, int64_t channels) {
   int groups = ((const InstanceNormOptions *)options)->groups;
   return groups ? channels / groups : 1;
 }
+
+/* batch_norm: per c over N,D,H,W, affine, then the activation. in: gamma (C), beta (C), x, and but
+ * in mode batch the running mean (C) and variance (C), which mode train writes. out: y, mean (C),
+ * rstd (C): those that normalised. */
+typedef enum BatchNormMode {
+  BATCH_NORM_TRAIN,    /* by the batch's statistics, of which the running ones take their share */
+  BATCH_NORM_EVALUATE, /* by the running ones */
+  BATCH_NORM_BATCH,    /* by the batch's; there are no running ones */
+} BatchNormMode;
+typedef struct BatchNormOptions {
+  double epsilon, slope, momentum; /* momentum: the batch's share */
+  int mode, activation;            /* BatchNormMode, NormActivation */
+} BatchNormOptions;
 
 /* layer_norm: over the last axis. in: gamma (E), beta (E), x. out: y, mean (rows), rstd (rows). */
 typedef struct LayerNormOptions {

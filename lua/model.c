@@ -446,6 +446,7 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
     graph->freeze = arena_text(&graph->arena, "%s", freeze);
   int64_t dim[5] = {shape->batch, shape->patch[0], shape->patch[1], shape->patch[2],
                     shape->channels};
+  graph->training = shape->training;
   model->image = graph_input(graph, "image", graph->real, 5, dim);
   if (shape->training) model->labels = graph_input(graph, "labels", I32, 4, dim);
   lua_State *L = sandbox_open(home, error);

@@ -32,27 +32,49 @@ static int groups_of(const Value *x, int most) {
   return most;
 }
 
-Value *feature_norm_from(Graph *graph, Value *x, double gamma, int most, double slope) {
+static Value *instance_norm(Graph *graph, Value *x, double start, int most, double slope,
+                            NormActivation activation) {
   if (!x) return NULL;
   int64_t channels[1] = {tensor_last(&x->tensor)};
   Value *scale = graph_param_of(graph, ROLE_NORM, "norm.weight", 1, channels, GROUP_CNN,
-                                (Init){INIT_CONSTANT, gamma, 0, 0});
+                                (Init){INIT_CONSTANT, start, 0, 0});
   Value *shift = graph_param_of(graph, ROLE_NORM, "norm.bias", 1, channels, GROUP_CNN, (Init){0});
-  InstanceNormOptions norm = {.epsilon = 1e-5, .slope = slope, .groups = groups_of(x, most)};
+  InstanceNormOptions norm = {
+      .epsilon = 1e-5, .slope = slope, .groups = groups_of(x, most), .activation = activation};
   return apply(graph, OP_instance_norm, &norm, scale, shift, x);
+}
+
+Value *feature_norm_from(Graph *graph, Value *x, double gamma, int most, double slope) {
+  return instance_norm(graph, x, gamma, most, slope, NORM_LEAKY_RELU);
 }
 
 Value *feature_norm(Graph *graph, Value *x, int most, double slope) {
   return feature_norm_from(graph, x, 1, most, slope);
 }
 
-Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
-                  const int kernel[3], const int stride[3]) {
+static Value *block_norm(Graph *graph, Value *x, BlockWay way, double slope) {
+  BatchNormOptions norm = {.epsilon = 1e-5,
+                           .momentum = .1,
+                           .slope = slope,
+                           .activation =
+                               way.activation == BLOCK_SILU ? NORM_SILU : NORM_LEAKY_RELU};
+  return way.norm == BLOCK_BATCH ? batch_norm(graph, "norm", x, &norm)
+                                 : instance_norm(graph, x, 1, 0, slope, norm.activation);
+}
+
+Value *conv_block_of(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                     const int kernel[3], const int stride[3], BlockWay way) {
+  double slope = way.activation == BLOCK_LEAKY_RELU ? LEAKY_SLOPE : 0;
   graph_push(graph, "%s", name);
-  x = convolution(graph, NULL, x, skip, width, kernel, stride, LEAKY_SLOPE);
-  x = feature_norm(graph, x, 0, LEAKY_SLOPE);
+  x = convolution(graph, NULL, x, skip, width, kernel, stride, slope);
+  x = block_norm(graph, x, way, slope);
   graph_pop(graph);
   return x;
+}
+
+Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                  const int kernel[3], const int stride[3]) {
+  return conv_block_of(graph, name, x, skip, width, kernel, stride, (BlockWay){0});
 }
 
 Linear linear_params(Graph *graph, const char *name, int64_t ins, int width, Group group,
@@ -118,6 +140,27 @@ Value *group_norm(Graph *graph, const char *name, Value *x, int most) {
   if (!x) return NULL;
   InstanceNormOptions options = {.epsilon = 1e-5, .slope = 1, .groups = groups_of(x, most)};
   return norm_layer(graph, name, OP_instance_norm, &options, x);
+}
+
+Value *batch_norm(Graph *graph, const char *name, Value *x, const BatchNormOptions *options) {
+  if (!x) return NULL;
+  int64_t shape[1] = {tensor_last(&x->tensor)};
+  Init one = {INIT_CONSTANT, 1, 0, 0}, zero = {0};
+  BatchNormOptions norm = *options;
+  Value *in[5] = {[2] = x};
+  bool tracks = norm.mode != BATCH_NORM_BATCH;
+  if (name) graph_push(graph, "%s", name);
+  in[0] = graph_param_of(graph, ROLE_NORM, "weight", 1, shape, GROUP_CNN, one);
+  in[1] = graph_param_of(graph, ROLE_NORM, "bias", 1, shape, GROUP_CNN, zero);
+  if (tracks) {
+    in[3] = graph_buffer(graph, "running_mean", 1, shape, zero);
+    in[4] = graph_buffer(graph, "running_var", 1, shape, one);
+    bool learns = graph->training && in[0] && in[0]->param->as.kind == PARAM_TRAINED;
+    norm.mode = learns ? BATCH_NORM_TRAIN : BATCH_NORM_EVALUATE;
+  }
+  Value *y = graph_op(graph, OP_batch_norm, &norm, tracks ? 5 : 3, in);
+  if (name) graph_pop(graph);
+  return y;
 }
 
 Value *sublayer_in(Graph *graph, const char *name, NormPlace norm, Value *x) {

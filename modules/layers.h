@@ -28,6 +28,32 @@ Value *feature_norm_from(Graph *graph, Value *x, double gamma, int most, double 
 Value *conv_block(Graph *graph, const char *name, Value *x, Value *skip, int width,
                   const int kernel[3], const int stride[3]);
 
+/* What stands behind each convolution of a backbone: rows of the backbone's Option table, whose
+ * OPTIONS has a BlockWay `block`. */
+typedef enum BlockNorm { BLOCK_INSTANCE, BLOCK_BATCH } BlockNorm;
+typedef enum BlockActivation { BLOCK_LEAKY_RELU, BLOCK_RELU, BLOCK_SILU } BlockActivation;
+typedef struct BlockWay {
+  int norm, activation; /* 0: nnU-Net's */
+} BlockWay;
+#define BLOCK_OPTIONS(OPTIONS)                                                                     \
+  {"norm",                                                                                         \
+   OPTION_CHOICE,                                                                                  \
+   offsetof(OPTIONS, block.norm),                                                                  \
+   BLOCK_INSTANCE,                                                                                 \
+   0,                                                                                              \
+   0,                                                                                              \
+   "instance|batch",                                                                               \
+   NULL,                                                                                           \
+   "behind each convolution; instance: instance norm; batch: batch norm, in inference by its "     \
+   "running mean and variance"},                                                                   \
+  {                                                                                                \
+    "activation", OPTION_CHOICE, offsetof(OPTIONS, block.activation), BLOCK_LEAKY_RELU, 0, 0,      \
+        "leaky_relu|relu|silu", NULL, "behind each norm; leaky_relu: of slope .01"                 \
+  }
+/* conv_block with these. */
+Value *conv_block_of(Graph *graph, const char *name, Value *x, Value *skip, int width,
+                     const int kernel[3], const int stride[3], BlockWay way);
+
 /* x (..., Ein) -> (..., width): Xavier-uniform weight, zero bias, Transformer group. Without a name
  * the parameters stand in the current scope. */
 Value *linear_layer(Graph *graph, const char *name, Value *x, int width, Activation activation);
@@ -47,6 +73,12 @@ Value *linear_layer_after(Graph *graph, const char *name, Linear first, Value *x
 /* Group norm of a feature map (epsilon 1e-5, affine), in the largest number of groups, at most
  * `most`, that divides its channels. */
 Value *group_norm(Graph *graph, const char *name, Value *x, int most);
+
+/* Batch norm of a feature map and what follows, in the CNN's group; options->mode: batch keeps no
+ * running mean and variance; else they are the buffers running_mean and running_var beside weight
+ * and bias. Those a graph with which steps are made learns, unless the scale is frozen: then, as in
+ * inference, they normalise as they are. Without a name all stand in the current scope. */
+Value *batch_norm(Graph *graph, const char *name, Value *x, const BatchNormOptions *options);
 
 /* Without a name the parameters stand in the current scope. */
 Value *layer_norm(Graph *graph, const char *name, Value *x);

@@ -105,6 +105,32 @@ print(*(int(row[key]) for key in ("parameters", "trained", "flops", "train_bytes
   predicts_as_stored "$hash"
 }
 
+@test "batch norm's running statistics are stored beside averaged weights, predicted with, exported, and kept where its scale is frozen" {
+  norm="conv_norm=batch conv_activation=silu"
+  newest() { "$harness" runs list --json | /usr/bin/python3 -c "import json, sys; print(json.load(sys.stdin)['trials'][-1]['hash'])"; }
+  # shellcheck disable=SC2086
+  "$harness" run tiny.lua -q $norm lr=0.25 steps=30 average=0.9 >/dev/null
+  hash="$(newest)"
+  file="results/checkpoints/$hash.safetensors"
+  head -c 9000 "$file" | grep -aq '"encoder.stage0.conv0.norm.running_var"'
+  head -c 9000 "$file" | refute grep -aqE 'running_var\.(momentum|unaveraged)'
+  predicts_as_stored "$hash"
+  "$harness" weights export "$hash" normed.safetensors
+  "$harness" weights list normed.safetensors | grep -q 'encoder.stages.0.0.convs.0.norm.running_mean'
+  # shellcheck disable=SC2086
+  "$harness" run tiny.lua -q $norm lr=0.25 weights=normed.safetensors weights_map=pytorch freeze=encoder >/dev/null
+  "$harness" weights export "$(newest)" further.safetensors
+  /usr/bin/python3 - <<'END'
+import json
+def tensors(path):
+    data = open(path, "rb").read()
+    end = 8 + int.from_bytes(data[:8], "little")
+    return {n: data[end:][slice(*t["data_offsets"])] for n, t in json.loads(data[8:end]).items() if n.endswith("running_mean")}
+before, after = tensors("normed.safetensors"), tensors("further.safetensors")
+assert len(before) > 8 and all((before[n] == after[n]) == ("encoder." in n) for n in before)
+END
+}
+
 @test "a buffer is saved with the weights, counts as none of them, and comes back for a prediction" {
   three
   read -r all trained _ _ <<<"$(estimate three.lua)"

@@ -56,6 +56,10 @@ static bool compare_outputs(const OpRun *found, const OpRun *expected, Precision
   for (int i = 0; i < found->call.n_out; i++)
     if (!compare(&found->out[i], &expected->out[i], "out", i, tolerance, &errors->forward, error))
       return false;
+  for (int i = 0; i < found->call.n_in; i++)
+    if (found->updated[i].data && !compare(&found->updated[i], &expected->updated[i], "updated in",
+                                           i, tolerance, &errors->forward, error))
+      return false;
   return true;
 }
 
@@ -217,6 +221,7 @@ static uint64_t hash_of(const OpRun *run) {
   uint64_t hash = 0xcbf29ce484222325;
   for (int i = 0; i < run->call.n_out; i++) hash = hash_add(hash, &run->out[i]);
   for (int i = 0; i < run->call.n_in; i++) hash = hash_add(hash, &run->din[i]);
+  for (int i = 0; i < run->call.n_in; i++) hash = hash_add(hash, &run->updated[i]);
   return hash;
 }
 
@@ -231,7 +236,8 @@ bool op_check(const OpCheck *check, OpErrors *errors, Error *error) {
   else if (good && check->reference)
     good = compare_outputs(&run, check->reference, check->precision, errors, error) &&
            check_gradients(check, &run, check->reference, check->precision, errors, error);
-  good = good && op_check_in_place(&run, error);
+  good = good && op_check_in_place(&run, error) &&
+         (!(run.call.op->flags & OP_AGAIN) || op_run_forward_again(&run, error));
   op_run_free(&run);
   return good;
 }

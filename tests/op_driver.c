@@ -4,7 +4,8 @@
  * request:  OP cpu|portable|reference THREADS N_IN
  *           options, one line
  *           N_IN tensor heads: "real 5 2 6 5 7 3" or "int 2 2 11", then N_IN x values
- * answer:   "ok N_OUT", N_OUT tensor heads, N_OUT x values; or "error ..." and nothing more
+ * answer:   "ok N_OUT", N_OUT tensor heads, N_OUT x values, among them, behind the outputs, the
+ *           inputs that the op writes; or "error ..." and nothing more
  * request:  "gradient" and, per output, 0 or 1 (one line), then the values of those with 1; or "-"
  * answer:   "ok N_IN", per input a head or "none", then the values of those with a head; or
  *           "error ..." */
@@ -98,11 +99,21 @@ static void values_skip(const Tensor *tensors, int count) {
       CHECK(fread(&value, sizeof value, 1, stdin) == 1, "the request ends within a tensor");
 }
 
+/* The outputs, and behind them the inputs that forward writes. */
+static void answer_outputs(const OpRun *run) {
+  Tensor all[MAX_OUT + MAX_IN];
+  int count = 0;
+  for (int i = 0; i < run->call.n_out; i++) all[count++] = run->out[i];
+  for (int i = 0; i < run->call.n_in; i++)
+    if (run->updated[i].data) all[count++] = run->updated[i];
+  answer(all, count);
+}
+
 static void serve_run(OpRun *run) {
   Error error = {{0}};
   for (int i = 0; i < run->call.n_in; i++) values_read(&run->in[i]);
   if (op_run_forward(run, &error)) {
-    answer(run->out, run->call.n_out);
+    answer_outputs(run);
     fflush(stdout);
     serve_gradient(run);
   } else {

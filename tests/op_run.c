@@ -133,11 +133,14 @@ bool op_run_make(OpRun *run, OpId id, const char *options, int n_in, const Tenso
   *run = (OpRun){.kernel = kernel};
   Call *call = &run->call;
   if (!call_make(call, id, options, n_in, in, error)) return false;
+  unsigned updates = op_updates(call);
   if (real == BF16) store_bf16(call, kernel->bf16);
   for (int i = 0; i < n_in; i++) {
     call->din[i] = run->in[i] = run->din[i] = call->in[i];
     tensor_allocate(&run->in[i], GUARD_READ);
     if (input_has_gradient(run, i)) tensor_allocate(&run->din[i], GUARD_WRITTEN);
+    run->updated[i] = call->in[i];
+    if (updates & SAVES_IN(i)) tensor_allocate(&run->updated[i], GUARD_WRITTEN);
   }
   for (int i = 0; i < call->n_out; i++) {
     if (call->op->flags & OP_CONSTANT && real != BF16) call->out[i].type = real;
@@ -152,6 +155,7 @@ void op_run_free(OpRun *run) {
   for (int i = 0; i < run->call.n_in; i++) {
     guarded_free(run->in[i].data);
     guarded_free(run->din[i].data);
+    guarded_free(run->updated[i].data);
   }
   for (int i = 0; i < run->call.n_out; i++) {
     guarded_free(run->out[i].data);
@@ -165,11 +169,12 @@ void op_run_free(OpRun *run) {
 /* The tensors of one call, apart from how the call uses them. */
 typedef struct Operands {
   int n_read, n_written;
-  Tensor *read[2 * (MAX_IN + MAX_OUT)], *written[MAX_IN];
+  Tensor *read[2 * (MAX_IN + MAX_OUT)], *written[MAX_IN + MAX_OUT];
   const char *read_name, *written_name;
   Tensor *alias; /* in place: refreshed from `source` before each call instead of poisoned */
   const Tensor *source;
-  const Tensor *before[MAX_IN]; /* of written[i]: what it holds before each call; NULL: poison */
+  const Tensor
+      *before[MAX_IN + MAX_OUT]; /* of written[i]: what it holds before each call; NULL: poison */
 } Operands;
 
 static void operands_prepare(Operands *operands, const Call *call) {
@@ -330,6 +335,12 @@ static Operands bind_forward(OpRun *run, Call *call) {
     call->out[i].data = run->out[i].data;
     o.written[o.n_written++] = &run->out[i];
   }
+  for (int i = 0; i < call->n_in; i++) {
+    if (!run->updated[i].data) continue;
+    call->in[i].data = run->updated[i].data;
+    o.before[o.n_written] = &run->in[i];
+    o.written[o.n_written++] = &run->updated[i];
+  }
   return o;
 }
 
@@ -339,11 +350,38 @@ bool op_run_forward(OpRun *run, Error *error) {
   return execute(run, &call, &operands, error);
 }
 
+bool op_run_forward_again(OpRun *run, Error *error) {
+  Call call = run->call;
+  call.again = true;
+  Operands o = {.read_name = "in or out, computing again,", .written_name = "out"};
+  for (int i = 0; i < call.n_in; i++) {
+    Tensor *in = run->updated[i].data ? &run->updated[i] : &run->in[i];
+    call.in[i].data = in->data;
+    o.read[o.n_read++] = in;
+  }
+  for (int i = 0; i < call.n_out; i++) {
+    call.out[i].data = run->out[i].data;
+    if (i > 0) o.read[o.n_read++] = &run->out[i];
+  }
+  o.written[o.n_written++] = &run->out[0];
+  uint64_t expected = tensor_hash(&run->out[0]);
+  return execute(run, &call, &o, error) &&
+         (tensor_hash(&run->out[0]) == expected ||
+          fail(error, "forward: computed again it gives other bits"));
+}
+
 bool op_run_plain(OpRun *run, Error *error) {
   Call call;
   bind_forward(run, &call);
   if (!call_prepare(run, &call, error)) return false;
+  for (int i = 0; i < call.n_in; i++) /* what forward writes is nobody's */
+    if (run->updated[i].data) {
+      call.in[i].data = guarded_make(tensor_bytes(&run->in[i]), GUARD_WRITTEN);
+      memcpy(call.in[i].data, run->in[i].data, tensor_bytes(&run->in[i]));
+    }
   run_kernel(run->kernel, &call);
+  for (int i = 0; i < call.n_in; i++)
+    if (run->updated[i].data) guarded_free(call.in[i].data);
   if (run->kernel->release) run->kernel->release(&call);
   guarded_free(call.scratch);
   return true;

@@ -12,6 +12,7 @@ typedef struct OpRun {
   Call call; /* shapes, options; every data pointer NULL */
   const Kernel *kernel;
   Tensor in[MAX_IN], out[MAX_OUT], din[MAX_IN], dout[MAX_OUT]; /* guarded memory, owned */
+  Tensor updated[MAX_IN];  /* the same: in[i] as forward leaves it, where it writes it */
   int foreign_allocations; /* of the last call: made by libraries, reported, no failure */
 } OpRun;
 
@@ -28,8 +29,11 @@ bool op_run_make(OpRun *run, OpId op, const char *options, int n_in, const Tenso
                  const Kernel *kernel, Error *error);
 void op_run_free(OpRun *run);
 
-/* Reads run->in, writes run->out. */
+/* Reads run->in, writes run->out and run->updated. */
 bool op_run_forward(OpRun *run, Error *error);
+/* After it: the second forward of an OP_AGAIN op (Call.again), which must give the same bits of
+ * out[0] and leave all else as it is. */
+bool op_run_forward_again(OpRun *run, Error *error);
 /* Reads run->dout, and of in and out what the op saves; writes run->din. Bit i of `want`: din[i] is
  * asked for; bit i of `given`: dout[i] arrives. Bits of inputs and outputs without a gradient are
  * ignored. */

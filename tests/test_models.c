@@ -72,6 +72,9 @@ static const char *const variants[] = {
     "encoder=residual encoder_blocks=1,2,1 head=point_wise bridge=none",
     "encoder=residual encoder_blocks=1,1,2 bridge=fsad recompute=true",
     "model=mask2former encoder=residual encoder_blocks=1,1,1 decoder_layers=1",
+    "head=point_wise bridge=none conv_norm=batch conv_activation=silu recompute=true",
+    "bridge=fsad conv_norm=batch freeze=encoder.stage0",
+    "model=maskformer conv_activation=relu",
     /* Another encoder, of other widths than the options say: only its pyramid is known. */
     "encoder=pooled",
     "encoder=pooled bridge=standard",
@@ -84,6 +87,9 @@ static const char *const variants[] = {
     "size = { 4, 8, 12 } }",
     "m.residual_block { m.residual_block { m.image, width = 4, name = 'a' }, kernel = { 1, 3, 3 }, "
     "skip = 'plain', name = 'b' }",
+    "m.batch_norm { m.image, activation = 'silu', momentum = 0.25 }",
+    "m.batch_norm { m.image, slope = 0.1, track = false }",
+    "m.batch_norm { m.image, frozen = true }",
     /* The same parameters twice, the second time on what the first made. */
     "m.embedding { m.embedding { m.image, width = 1, layers = 2, name = 'twice' }, width = 1, "
     "layers = 2, name = 'twice', share = true }",
@@ -346,7 +352,7 @@ static void test_losses_fall(void **state) {
  * product's weight and bias, and the rest, which is learned itself. A bias in another's place: of
  * two linear layers in one (linear_layer_after). */
 static ParamRole role_by_use(OpId op, int input, ParamRole own) {
-  bool norm = op == OP_instance_norm || op == OP_layer_norm;
+  bool norm = op == OP_instance_norm || op == OP_batch_norm || op == OP_layer_norm;
   bool product = op == OP_conv || op == OP_conv_transpose || op == OP_linear || op == OP_matmul;
   if (norm && input < 2) return ROLE_NORM;
   if (product) return input == 0 || op == OP_matmul ? ROLE_WEIGHT : ROLE_BIAS;

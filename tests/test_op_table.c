@@ -88,6 +88,35 @@ static void test_cases(void **state) {
   }
 }
 
+/* What forward writes beside its outputs gets no gradient, and is not written twice. */
+static void test_updates(void **state) {
+  (void)state;
+  int found = 0;
+  for (int id = 0; id < OP_COUNT; id++) {
+    const Op *op = op_table[id];
+    if (!op->updates) continue;
+    assert_true(op->flags & OP_AGAIN);
+    for (const OpCase *c = op_cases[id]; c->name; c++) {
+      union {
+        char bytes[1024];
+        double align;
+      } options;
+      Call call = {.op = op, .options = &options, .n_in = c->n_in};
+      Error error = {{0}};
+      assert_true(op->options_bytes <= sizeof options);
+      options_defaults(op->options, &options);
+      assert_true(options_parse(op->options, &options, c->options, &error));
+      unsigned updates = op_updates(&call);
+      assert_int_equal(updates & ~op->constant, 0);
+      assert_int_equal(updates >> c->n_in, 0);
+      found += updates != 0;
+      call.again = true;
+      assert_int_equal(op_updates(&call), 0);
+    }
+  }
+  assert_true(found > 0);
+}
+
 static void test_options_are_parsed(void **state) {
   (void)state;
   struct {
@@ -123,7 +152,7 @@ static void test_options_are_parsed(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_options),
-                                     cmocka_unit_test(test_cases),
+                                     cmocka_unit_test(test_cases), cmocka_unit_test(test_updates),
                                      cmocka_unit_test(test_options_are_parsed)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 #ifndef KERNELS_CUDA_SILU_H
 #define KERNELS_CUDA_SILU_H
 
+#include "kernels/cuda/launch.h"
+
 static __device__ __forceinline__ float silu(float x) {
   float e = expf(-fabsf(x)), r = 1 / (1 + e);
   return x * (x < 0 ? e * r : r);

@@ -1,6 +1,7 @@
 /* PlainConvUNet, nnU-Net's encoder and decoder (Isensee et al. 2021; the paper keeps them as they
- * are): per stage `convs` blocks of conv -> instance norm -> LeakyReLU, the first with the stage's
- * stride; decoder: transposed convolution with kernel = stride, then blocks over (up, skip). */
+ * are): per stage `convs` blocks of conv -> instance norm -> LeakyReLU (or another norm and
+ * activation: BlockWay), the first with the stage's stride; decoder: transposed convolution with
+ * kernel = stride, then blocks over (up, skip). */
 #include "modules/backbones/stages.h"
 #include "modules/layers.h"
 
@@ -10,24 +11,27 @@
 typedef struct EncoderOptions {
   Stages stages;
   int convs;
+  BlockWay block;
 } EncoderOptions;
 
 static const Option encoder_options[] = {STAGES_OPTIONS(EncoderOptions),
                                          {"convs", OPTION_INT, offsetof(EncoderOptions, convs), 2,
                                           1, 8, NULL, NULL, "convolutions an encoder stage"},
+                                         BLOCK_OPTIONS(EncoderOptions),
                                          {0}};
 
 static const int ONE[3] = {1, 1, 1};
 
 /* first: channels of the first convolution; width: of the others. */
 static Value *stage_blocks(Graph *graph, int stage, int convs, Value *x, Value *skip, int first,
-                           int width, const int kernel[3], const int stride[3]) {
+                           int width, const int kernel[3], const int stride[3], BlockWay way) {
   graph_push(graph, "stage%d", stage);
   graph_block(graph);
   for (int i = 0; i < convs; i++) {
     char name[16];
     snprintf(name, sizeof name, "conv%d", i);
-    x = conv_block(graph, name, x, i ? NULL : skip, i ? width : first, kernel, i ? ONE : stride);
+    x = conv_block_of(graph, name, x, i ? NULL : skip, i ? width : first, kernel, i ? ONE : stride,
+                      way);
   }
   graph_pop(graph);
   return x;
@@ -40,7 +44,7 @@ static void build_encoder(Graph *graph, const void *options, const Values *in, V
   for (int s = 0; s < o->stages.widths.count; s++) {
     int width = o->stages.widths.v[s];
     x = stage_blocks(graph, s, o->convs, x, NULL, width, width, stage_kernel(&o->stages.kernels, s),
-                     stage_stride(&o->stages, s));
+                     stage_stride(&o->stages, s), o->block);
     out->v[out->count++] = x;
   }
 }
@@ -61,6 +65,7 @@ const Module module_plain_conv_encoder = {
 typedef struct DecoderOptions {
   Ints kernels;
   int convs, extra;
+  BlockWay block;
 } DecoderOptions;
 
 static const Option decoder_options[] = {
@@ -68,6 +73,7 @@ static const Option decoder_options[] = {
      "D,H,W kernel of each stage; default 3,3,3"},
     {"convs", OPTION_INT, offsetof(DecoderOptions, convs), 2, 1, 8, NULL, NULL,
      "convolutions a decoder stage"},
+    BLOCK_OPTIONS(DecoderOptions),
     {"extra", OPTION_INT, offsetof(DecoderOptions, extra), 0, 0, INT_MAX, NULL, NULL,
      "parameters more, as near as channels allow: every stage's first convolution is wider"},
     {0}};
@@ -144,7 +150,7 @@ static void build_decoder(Graph *graph, const void *options, const Values *in, V
     int width = (int)tensor_last(&skip->tensor);
     x = upsample(graph, s, x, skip);
     x = stage_blocks(graph, s, o->convs, x, skip, width + more[s], width,
-                     stage_kernel(&o->kernels, s), ONE);
+                     stage_kernel(&o->kernels, s), ONE, o->block);
     out->v[out->count++] = x;
   }
 }

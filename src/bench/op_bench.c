@@ -318,9 +318,8 @@ static void judge(OpCheck *check, int gradient, double error, double tolerance) 
 
 static void compare(const OpBench *b, const Tensor *found, const Tensor *expected, int gradient,
                     OpCheck *check) {
-  /* Instance norm's LeakyReLU: on which side of 0 its argument lies, a rounding error may
-   * decide. */
-  bool kinks = b->id == OP_instance_norm && gradient == 2;
+  /* A norm's LeakyReLU: on which side of 0 its argument lies, a rounding error may decide. */
+  bool kinks = (b->id == OP_instance_norm || b->id == OP_batch_norm) && gradient == 2;
   judge(check, gradient, difference(found, expected, kinks ? &b->out[0] : NULL),
         op_tolerance(&b->forward, gradient, precision_of(b)));
 }

@@ -1,5 +1,6 @@
 #include "src/bench/sample.h"
 #include "base/rng.h"
+#include "kernels/norm_activation.h"
 #include "src/bench/sample_element.h"
 
 #include <math.h>
@@ -259,17 +260,17 @@ static double affine(const Call *call, double normal, int64_t channel) {
 
 double sample_norm_y(const Call *call, int operand, int64_t at) {
   Channel c = channel_of(call, at);
-  double z = affine(call, normal_at(call, &c, at), at % c.step);
+  const InstanceNormOptions *o = call->options;
   (void)operand;
-  return z < 0 ? z * ((const InstanceNormOptions *)call->options)->slope : z;
+  return norm_activation(o->activation, o->slope,
+                         affine(call, normal_at(call, &c, at), at % c.step));
 }
 
-/* dy before the LeakyReLU. */
+/* dy before what follows the norm. */
 static double norm_g(const Call *call, const Channel *c, int64_t at) {
-  double slope = ((const InstanceNormOptions *)call->options)->slope;
-  double z = affine(call, normal_at(call, c, at), at % c->step),
-         dy = sample_value(&call->dout[0], at);
-  return z < 0 ? slope * dy : dy;
+  const InstanceNormOptions *o = call->options;
+  double z = affine(call, normal_at(call, c, at), at % c->step);
+  return sample_value(&call->dout[0], at) * norm_activation_slope(o->activation, o->slope, z);
 }
 
 double sample_norm_dx(const Call *call, int operand, int64_t at) {

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from driver import check, rounded
+from driver import TOLERANCE, check, distance, rounded
 
 
 def first(x):
@@ -100,6 +100,15 @@ def matmul_cases(driver, report, rng):
                                       "transpose=%d" % transpose))
 
 
+def after_norm(slope):
+    """What follows a norm: LeakyReLU of this slope, or SiLU."""
+    return F.silu if slope == "silu" else lambda x: F.leaky_relu(x, slope)
+
+
+def after_options(slope):
+    return "activation=silu" if slope == "silu" else "slope=%g" % slope
+
+
 def instance_norm(epsilon, slope, groups=0):
     def oracle(gamma, beta, x):
         each = x.unflatten(-1, (groups or x.shape[-1], -1)) # a group's channels apart
@@ -108,8 +117,50 @@ def instance_norm(epsilon, slope, groups=0):
         y = F.instance_norm(first(x), weight=gamma, bias=beta, eps=epsilon)
         if groups:
             y = F.group_norm(first(x), groups, gamma, beta, epsilon)
-        return last(F.leaky_relu(y, slope)), mean, rstd
+        return last(after_norm(slope)(y)), mean, rstd
     return oracle
+
+
+def batch_norm_module(channels, epsilon, momentum, flat=False, tracks=True):
+    make = torch.nn.BatchNorm2d if flat else torch.nn.BatchNorm3d
+    return make(channels, epsilon, momentum, track_running_stats=tracks).double()
+
+
+def batch_norm(mode, epsilon, momentum, slope):
+    """Of one step: y, mean, rstd and, where the op writes them, the running mean and variance."""
+    def oracle(gamma, beta, x, *running):
+        flat = x.shape[1] == 1
+        module = batch_norm_module(x.shape[-1], epsilon, momentum, flat, mode != "batch").train(mode == "train")
+        del module.weight, module.bias
+        module.weight, module.bias = gamma, beta
+        for buffer, start in zip((module.running_mean, module.running_var), running):
+            buffer.copy_(start.detach())
+        y = module(first(x).squeeze(2)).unsqueeze(2) if flat else module(first(x))
+        mean, variance = running if mode == "evaluate" else torch.var_mean(x.flatten(0, -2), 0, unbiased=False)[::-1]
+        updated = (module.running_mean, module.running_var) if mode == "train" else ()
+        return (last(after_norm(slope)(y)), mean, 1 / torch.sqrt(variance + epsilon)) + updated
+    return oracle
+
+
+def batch_norm_steps(driver, rng, steps=4, c=19):
+    """The running statistics of several steps, each step's going into the next, then what they give in evaluation."""
+    module = batch_norm_module(c, 1e-5, .1)
+    affine = [1 + rounded(rng, c) / 4, rounded(rng, c)]
+    module.weight.data, module.bias.data = map(torch.tensor, affine)
+    running, worst = [np.zeros(c), np.ones(c)], 0
+    for step in range(steps + 1):
+        x = step - 1 + (1 + step) * rounded(rng, 2, 3, 4, 5, c)
+        module.train(step < steps)
+        found = driver.forward("batch_norm", "mode=" + ("train" if step < steps else "evaluate"), affine + [x] + running)
+        driver.finish()
+        worst = max(worst, distance(found[0], last(module(first(torch.tensor(x)))).detach().numpy()))
+        if step < steps:
+            running = found[3:]
+    for name, ours, theirs in zip(("mean", "variance"), running, (module.running_mean, module.running_var)):
+        worst = max(worst, distance(ours, theirs.numpy()))
+    if not worst <= TOLERANCE:
+        raise AssertionError("%d steps differ by %.2e of the largest element" % (steps, worst))
+    return worst
 
 
 def layer_norm(epsilon):
@@ -121,12 +172,24 @@ def layer_norm(epsilon):
 
 
 def norm_cases(driver, report, rng):
-    for shape, epsilon, slope in [((2, 3, 4, 5, 7), 1e-5, .01), ((1, 9, 8, 7, 16), 1e-5, 1), ((3, 5, 6, 4, 33), 1e-3, .2)]:
+    for shape, epsilon, slope in [((2, 3, 4, 5, 7), 1e-5, .01), ((1, 9, 8, 7, 16), 1e-5, 1), ((3, 5, 6, 4, 33), 1e-3, .2),
+                                  ((2, 5, 6, 4, 19), 1e-5, "silu")]:
         c = shape[-1]
         inputs = [1 + rounded(rng, c) / 4, rounded(rng, c), 3 + 2 * rounded(rng, *shape)]
-        report.case("instance_norm", "%s slope %g" % (shape, slope),
+        report.case("instance_norm", "%s slope %s" % (shape, slope),
                     lambda: check(driver, "instance_norm", instance_norm(epsilon, slope), inputs,
-                                  "epsilon=%g slope=%g" % (epsilon, slope), internal=(1, 2)))
+                                  "epsilon=%g %s" % (epsilon, after_options(slope)), internal=(1, 2)))
+    for shape, epsilon, momentum, slope in [((2, 3, 4, 5, 7), 1e-5, .1, .01), ((4, 1, 9, 7, 16), 1e-5, .1, "silu"),
+                                            ((1, 5, 6, 4, 33), 1e-3, .25, 1)]:
+        for mode in ("train", "evaluate", "batch"):
+            c = shape[-1]
+            running = [] if mode == "batch" else [rounded(rng, c), (.5 + np.abs(rounded(rng, c))).astype(np.float32).astype(float)]
+            inputs = [1 + rounded(rng, c) / 4, rounded(rng, c), 3 + 2 * rounded(rng, *shape)] + running
+            report.case("batch_norm", "%s %s" % (mode, shape), lambda: check(
+                driver, "batch_norm", batch_norm(mode, epsilon, momentum, slope), inputs,
+                "mode=%s epsilon=%g momentum=%g %s" % (mode, epsilon, momentum, after_options(slope)),
+                internal=(1, 2, 3, 4)))
+    report.case("batch_norm", "running statistics of steps", lambda: batch_norm_steps(driver, rng))
     for shape, groups, slope in [((2, 3, 4, 5, 12), 4, .01), ((1, 9, 8, 7, 48), 24, 1), ((3, 5, 6, 4, 33), 3, 1),
                                  ((2, 3, 4, 5, 6), 1, 1)]:
         c = shape[-1]

@@ -106,12 +106,21 @@ def scene(options):
     return image.astype(np.float32), labels.astype(np.int32)
 
 
+def is_running(name):
+    """A buffer of batch norm: no gradient, and a training step changes it."""
+    return name.endswith((".running_mean", ".running_var"))
+
+
 class Weights:
     """Leaves by name; knows which were used."""
 
     def __init__(self, arrays):
-        self.leaves = {name: torch.tensor(a, dtype=torch.float64, requires_grad=True) for name, a in arrays.items()}
+        self.leaves = {name: torch.tensor(a, dtype=torch.float64, requires_grad=not is_running(name))
+                       for name, a in arrays.items()}
         self.used = set()
+
+    def trained(self):
+        return {name: leaf for name, leaf in self.leaves.items() if leaf.requires_grad}
 
     def at(self, scope):
         return Scope(self, scope)
@@ -152,9 +161,10 @@ class Expected:
         missing = sorted(set(weights.leaves) - weights.used)
         if missing:
             raise AssertionError("parameters that the oracle does not have: " + ", ".join(missing))
-        found = torch.autograd.grad(outputs["loss"], list(weights.leaves.values()), allow_unused=True)
+        trained = weights.trained()
+        found = torch.autograd.grad(outputs["loss"], list(trained.values()), allow_unused=True)
         self.gradients = {name: np.zeros(leaf.shape) if gradient is None else gradient.numpy()
-                          for (name, leaf), gradient in zip(weights.leaves.items(), found)}
+                          for (name, leaf), gradient in zip(trained.items(), found)}
         self.outputs = {name: value.detach().numpy() for name, value in outputs.items()}
 
 
@@ -206,7 +216,8 @@ def trajectory(models, backend, forward, group_of, options):
     given = scene(options)
     run = models.run(backend, given, **options)
     config, weights = run.config, Weights(run.weights)
-    groups = [{"params": [leaf], "lr": 0., "factor": config[group_of(name)]} for name, leaf in weights.leaves.items()]
+    trained = weights.trained()
+    groups = [{"params": [leaf], "lr": 0., "factor": config[group_of(name)]} for name, leaf in trained.items()]
     optimiser = torch.optim.SGD(groups, lr=0., momentum=config["momentum"], nesterov=True,
                                 weight_decay=config["weight_decay"])
     tolerance, worst = TRAJECTORY[backend], 0.0
@@ -216,11 +227,11 @@ def trajectory(models, backend, forward, group_of, options):
         optimiser.zero_grad()
         loss = forward(weights, config, given)["loss"]
         loss.backward()
-        for leaf in weights.leaves.values():
+        for leaf in trained.values():
             if leaf.grad is None:
                 leaf.grad = torch.zeros_like(leaf)
-        norm = torch.cat([leaf.grad.flatten() for leaf in weights.leaves.values()]).norm()
-        for leaf in weights.leaves.values():  # torch's own clips to 1e-6 less, enough to cross a kink
+        norm = torch.cat([leaf.grad.flatten() for leaf in trained.values()]).norm()
+        for leaf in trained.values():  # torch's own clips to 1e-6 less, enough to cross a kink
             leaf.grad *= min(config["clip"] / norm, 1)
         optimiser.step()
         errors = [abs(a - b) / abs(b) for a, b in ((found["loss"], loss.item()), (found["norm"], norm.item()))]

@@ -12,11 +12,13 @@ import unet
 class Block(nn.Module):
     """Its parts stand twice in the state: by their own names and in all_modules."""
 
-    def __init__(self, inputs, width, kernel, stride):
+    def __init__(self, inputs, width, kernel, stride, config):
         super().__init__()
+        norm = nn.BatchNorm3d if config.get("conv_norm") == "batch" else nn.InstanceNorm3d
         self.conv = nn.Conv3d(inputs, width, kernel, stride, padding=[n // 2 for n in kernel])
-        self.norm = nn.InstanceNorm3d(width, eps=1e-5, affine=True)
-        self.nonlin = nn.LeakyReLU(.01)
+        self.norm = norm(width, eps=1e-5, affine=True)
+        self.nonlin = {"leaky_relu": nn.LeakyReLU(.01), "relu": nn.ReLU(), "silu": nn.SiLU()}[
+            config.get("conv_activation", "leaky_relu")]
         self.all_modules = nn.Sequential(self.conv, self.norm, self.nonlin)
 
     def forward(self, x):
@@ -24,9 +26,9 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    def __init__(self, count, inputs, width, kernel, stride):
+    def __init__(self, count, inputs, width, kernel, stride, config):
         super().__init__()
-        self.convs = nn.Sequential(*(Block(width if i else inputs, width, kernel, 1 if i else stride)
+        self.convs = nn.Sequential(*(Block(width if i else inputs, width, kernel, 1 if i else stride, config)
                                      for i in range(count)))
 
     def forward(self, x):
@@ -37,7 +39,7 @@ class Encoder(nn.Module):
     def __init__(self, config, channels):
         super().__init__()
         inputs = [channels] + config["widths"]
-        self.stages = nn.Sequential(*(nn.Sequential(Blocks(config["convs"], *row)) for row in zip(
+        self.stages = nn.Sequential(*(nn.Sequential(Blocks(config["convs"], *row, config)) for row in zip(
             inputs, config["widths"], config["kernels"], config["strides"])))
 
     def forward(self, x):
@@ -58,7 +60,7 @@ class Decoder(nn.Module):
         self.stages, self.transpconvs, self.seg_layers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for s in reversed(range(len(widths) - 1)):
             self.transpconvs.append(nn.ConvTranspose3d(widths[s + 1], widths[s], strides[s + 1], strides[s + 1]))
-            self.stages.append(Blocks(config["decoder_convs"], 2 * widths[s], widths[s], kernels[s], 1))
+            self.stages.append(Blocks(config["decoder_convs"], 2 * widths[s], widths[s], kernels[s], 1, config))
             self.seg_layers.append(nn.Conv3d(widths[s], classes, 1))
 
     def forward(self, skips):
@@ -83,7 +85,7 @@ def exported(models, backend, options):
     scene = model.scene(options)
     run = models.run(backend, scene, **options, pytorch=1)
     dtype = torch.float64 if backend == "reference" else torch.float32
-    network = UNet(run.config, options["channels"], options["classes"]).to(dtype)
+    network = UNet(run.config, options["channels"], options["classes"]).to(dtype).eval()
     network.load_state_dict({name: torch.tensor(array) for name, array in run.pytorch.items()}, strict=True)
     with torch.no_grad():
         found = network(model.channels_first(scene[0]).to(dtype)).softmax(1)

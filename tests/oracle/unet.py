@@ -9,23 +9,30 @@ import torch.nn.functional as F
 import model
 
 
-def block(x, w, stride):
+ACTIVATIONS = {"leaky_relu": lambda x: F.leaky_relu(x, .01), "relu": F.relu, "silu": F.silu}
+
+
+def block(x, w, stride, config, training):
     kernel = w.weight.permute(0, 4, 1, 2, 3)
     x = F.conv3d(x, kernel, w.bias, stride, [k // 2 for k in kernel.shape[2:]])
     norm = w.at("norm")
-    return F.leaky_relu(F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=1e-5), .01)
+    if config.get("conv_norm") == "batch":
+        x = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training, .1, 1e-5)
+    else:
+        x = F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=1e-5)
+    return ACTIVATIONS[config.get("conv_activation", "leaky_relu")](x)
 
 
-def encode(x, w, config):
+def encode(x, w, config, training=True):
     skips = []
     for stage, stride in enumerate(config["strides"]):
         for i in range(config["convs"]):
-            x = block(x, w.at("stage%d.conv%d" % (stage, i)), stride if i == 0 else 1)
+            x = block(x, w.at("stage%d.conv%d" % (stage, i)), stride if i == 0 else 1, config, training)
         skips.append(x)
     return skips
 
 
-def decode(skips, w, config):
+def decode(skips, w, config, training=True):
     """Features, lowest resolution first."""
     x, features = skips[-1], []
     for stage in reversed(range(len(skips) - 1)):
@@ -33,7 +40,7 @@ def decode(skips, w, config):
         x = F.conv_transpose3d(x, up.weight.permute(0, 4, 1, 2, 3), up.bias, config["strides"][stage + 1])
         x = torch.cat([x, skips[stage]], 1)
         for i in range(config["decoder_convs"]):
-            x = block(x, w.at("stage%d.conv%d" % (stage, i)), 1)
+            x = block(x, w.at("stage%d.conv%d" % (stage, i)), 1, config, training)
         features.append(x)
     return features
 
@@ -83,10 +90,17 @@ def outputs(logits, labels, config):
     return out
 
 
+def logits_of(weights, config, image, training):
+    skips = encode(model.channels_first(image), weights.at("encoder"), config, training)
+    return heads(decode(skips, weights.at("decoder"), config, training), weights)
+
+
 def forward(weights, config, scene):
-    skips = encode(model.channels_first(scene[0]), weights.at("encoder"), config)
-    logits = heads(decode(skips, weights.at("decoder"), config), weights)
-    return outputs(logits[len(logits) > 1:], torch.tensor(scene[1]).long(), config)
+    """Inference first, by the running statistics that a training step then changes."""
+    inferred = logits_of(weights, config, scene[0], False)[-1]
+    logits = logits_of(weights, config, scene[0], True)
+    out = outputs(logits[len(logits) > 1:], torch.tensor(scene[1]).long(), config)
+    return {**out, "map": model.channels_last(inferred.softmax(1))}
 
 
 SMALL = {**model.SMALL, "head": "point_wise", "bridge": "none"}
@@ -99,6 +113,9 @@ VARIANTS = {
     "two stages, batch 1": {"widths": "5,9", "strides": "1,1,1,2,1,2", "kernels": "3,3,3,3,1,3", "batch": 1},
     "larger decoder": {"larger_decoder": True},
     "Dice over the batch": {"batch_dice": True},
+    "batch norm": {"conv_norm": "batch"},
+    "batch norm and SiLU": {"conv_norm": "batch", "conv_activation": "silu"},
+    "ReLU": {"conv_activation": "relu"},
 }
 
 
@@ -153,5 +170,8 @@ def run(models, report, backends):
         for clip in (12, .5):  # never active, always active
             report.case("unet training", "%s, clip %g" % (backend, clip), lambda: model.trajectory(
                 models, backend, forward, lambda name: "lr_cnn", {**TRAINING, "clip": clip}))
+        # What is compared at the end are the running statistics of all steps, too.
+        report.case("unet training", "%s, batch norm" % backend, lambda: model.trajectory(
+            models, backend, forward, lambda name: "lr_cnn", {**TRAINING, **VARIANTS["batch norm and SiLU"]}))
     for name, (total, changes) in COUNTS.items():
         report.case("unet parameters", name, lambda: count(models, total, **changes))

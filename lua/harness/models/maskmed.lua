@@ -87,6 +87,7 @@ end
 local function build(m, c)
   local features = m.plain_conv_decoder {
     fusion.build(m, c, encoder.build(m, c)), name = "decoder", kernels = c.kernels, convs = c.decoder_convs, extra = extra(m, c),
+    norm = c.conv_norm, activation = c.conv_activation,
   }
   -- Figure 2b: queries enter at the lowest decoder stage and are refined upwards, each stage's masks
   -- guiding the attention of the next.

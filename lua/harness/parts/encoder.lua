@@ -6,6 +6,7 @@ local encoders = {}
 function encoders.plain(m, c)
   return m.plain_conv_encoder {
     m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, convs = c.convs,
+    norm = c.conv_norm, activation = c.conv_activation,
   }
 end
 
@@ -38,6 +39,8 @@ return {
     { name = "convs", of = "plain_conv_encoder.convs", with = { encoder = "plain" } },
     { name = "encoder_blocks", of = "residual_encoder.blocks", default = { 1, 3, 4, 6, 6, 6 }, quick = { 1, 2, 2, 2 },
       small = { 1, 3, 4, 6, 6 }, with = { encoder = "residual" } },
+    { name = "conv_norm", of = "plain_conv_encoder.norm", before = "instance", with = { encoder = "plain" } },
+    { name = "conv_activation", of = "plain_conv_encoder.activation", before = "leaky_relu", with = { encoder = "plain" } },
   },
   pyramid = pyramid,
   build = function(m, c) return encoders[c.encoder](m, c) end,

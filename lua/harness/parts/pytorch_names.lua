@@ -1,9 +1,14 @@
 -- What the modules of dynamic_network_architectures, which nnU-Net trains, call our parameters: rows of a map
 -- (harness/weights.lua). A convolution and its norm stand there by their own names and in all_modules, the whole encoder
 -- once more in the decoder.
+local parts = {
+  { "", "conv", "all_modules.0", { "weight", "bias" } },
+  { "norm.", "norm", "all_modules.1", { "weight", "bias", "running_mean", "running_var" } },
+}
+
 local function block(rows, ours, ...)
-  for _, part in ipairs { { "", "conv", "all_modules.0" }, { "norm.", "norm", "all_modules.1" } } do
-    for _, what in ipairs { "weight", "bias" } do
+  for _, part in ipairs(parts) do
+    for _, what in ipairs(part[4]) do
       local row = { ours .. "." .. part[1] .. what }
       for _, theirs in ipairs { ... } do
         row[#row + 1] = ("%s.%s.%s"):format(theirs, part[2], what)
@@ -48,7 +53,7 @@ end
 -- A U-Net's, of a configuration with an encoder's options (parts/encoder.lua). heads: whether head.stageN.mask_embedding,
 -- counted from the lowest resolution, are projections, which are its seg_layers.
 local function unet(c, heads)
-  local rows = {}
+  local rows = { unused = { "*.num_batches_tracked" } } -- batch norm's counter, which nothing is computed of
   if encoders[c.encoder] then encoders[c.encoder](rows, c) end
   decoder(rows, #c.widths, heads)
   return rows
