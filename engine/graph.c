@@ -145,6 +145,7 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
   }
   if (!fits || !row->shape(&call, &error) || !write_buffers(graph, &call, in, &error))
     return refuse(graph, &error);
+  for (int i = 0; i < row->n_out && row->flags & OP_CONSTANT; i++) call.out[i].type = graph->real;
 
   Node *node = graph_append(graph, op);
   node->block = graph->block;

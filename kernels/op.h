@@ -164,7 +164,8 @@ struct Op {
   const Option *options;
   size_t options_bytes;
   /* Fills out[].type/rank/dim from in[] and options, or says what does not fit. Real outputs take
-   * the type of in[0] unless the op says otherwise. */
+   * the type of in[0] unless the op says otherwise; those of an OP_CONSTANT, F32 here, that of the
+   * graph. */
   bool (*shape)(Call *call, Error *error);
   /* Optional; without it flops = 0. bytes: leave 0 for "every operand once". */
   void (*cost)(const Call *call, Cost *cost);

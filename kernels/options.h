@@ -103,7 +103,6 @@ typedef struct SinePositionOptions {
   Ints grid; /* 3 */
   int width; /* E */
   double temperature;
-  int type; /* DType of the output; the graph sets it */
 } SinePositionOptions;
 
 /* avg_pool, max_pool: window = stride = factor; the axis must divide. in: x. */
@@ -173,6 +172,23 @@ typedef struct ReshapeOptions {
 typedef struct SwapOptions {
   Ints axes; /* 2 */
 } SwapOptions;
+
+/* patches: x (N, D, H, W, C) to cells of voxels (N, D/p0, H/p1, W/p2, p0 p1 p2 C), or back. */
+typedef struct PatchesOptions {
+  Ints patch; /* 3 */
+  int inverse;
+} PatchesOptions;
+
+/* place: x in a map of this size, of zeros, at before + stride i. */
+typedef struct PlaceOptions {
+  Ints size, before, stride; /* 3 each */
+} PlaceOptions;
+
+/* fill: no inputs; value everywhere. */
+typedef struct FillOptions {
+  Ints shape; /* 1 .. 5 */
+  double value;
+} FillOptions;
 
 /* slice: tokens [start, start + length) of (N, T.., C) as (N, grid, C) or (N, length, C) when grid
  * is empty. */

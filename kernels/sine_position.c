@@ -13,8 +13,6 @@ static const Option options[] = {{"grid", OPTION_INTS, offsetof(SinePositionOpti
                                  {"temperature", OPTION_FLOAT,
                                   offsetof(SinePositionOptions, temperature), 10000, 1, 1e9, NULL,
                                   NULL, "ratio of the longest and the shortest wave"},
-                                 {"type", OPTION_INT, offsetof(SinePositionOptions, type), F32, F32,
-                                  F64, NULL, NULL, "element type of the output; the graph sets it"},
                                  {0}};
 
 static bool shape(Call *call, Error *error) {
@@ -25,7 +23,7 @@ static bool shape(Call *call, Error *error) {
     return fail(error, "sine_position: width is at least 6 (sin and cos of 3 axes), found %d",
                 o->width);
   int64_t dim[2] = {(int64_t)o->grid.v[0] * o->grid.v[1] * o->grid.v[2], o->width};
-  call->out[0] = tensor_make((DType)o->type, 2, dim);
+  call->out[0] = tensor_make(F32, 2, dim);
   return true;
 }
 

@@ -212,10 +212,8 @@ Value *feed_forward(Graph *graph, const char *name, Value *x, int hidden, NormPl
 }
 
 Value *sine_position(Graph *graph, const int64_t grid[3], int width) {
-  SinePositionOptions sine = {.grid = {3, {(int)grid[0], (int)grid[1], (int)grid[2]}},
-                              .width = width,
-                              .temperature = 1e4,
-                              .type = (int)graph->real};
+  SinePositionOptions sine = {
+      .grid = {3, {(int)grid[0], (int)grid[1], (int)grid[2]}}, .width = width, .temperature = 1e4};
   Value *position = graph_op(graph, OP_sine_position, &sine, 0, NULL);
   ExpandOptions one = {.count = 1};
   return apply(graph, OP_expand, &one, position);

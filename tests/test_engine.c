@@ -231,6 +231,30 @@ static void test_what_is_kept_of_an_input_is_copied(void **state) {
   params_free(params);
 }
 
+static void test_constants_have_the_graphs_type(void **state) {
+  (void)state;
+  static const Backend *const backends[] = {&backend_cpu, &backend_reference};
+  for (int b = 0; b < 2; b++) {
+    Error error = {0};
+    Params *params = params_make(backends[b]->real);
+    Graph *graph = graph_make(params);
+    FillOptions fill = {{2, {2, 3}}, .25};
+    Value *y = graph_op(graph, OP_fill, &fill, 0, NULL);
+    y->keep = true;
+    assert_true(params_allocate(params, 1, &error));
+    Plan *plan = plan_make(graph, backends[b], true, &error);
+    assert_true(plan && plan_bind(plan, NULL, &error));
+    plan_run(plan, false);
+    assert_int_equal(y->tensor.type, backends[b]->real);
+    const void *numbers = y->tensor.data;
+    for (int i = 0; i < 6; i++)
+      assert_true((b ? ((const double *)numbers)[i] : (double)((const float *)numbers)[i]) == .25);
+    plan_free(plan);
+    graph_free(graph);
+    params_free(params);
+  }
+}
+
 static void test_too_large_says_what_fits(void **state) {
   (void)state;
   Error error = {0};
@@ -482,6 +506,7 @@ int main(void) {
       cmocka_unit_test(test_no_two_live_tensors_overlap),
       cmocka_unit_test(test_reuse_changes_no_bit),
       cmocka_unit_test(test_views_have_no_memory),
+      cmocka_unit_test(test_constants_have_the_graphs_type),
       cmocka_unit_test(test_what_is_kept_of_an_input_is_copied),
       cmocka_unit_test(test_too_large_says_what_fits),
       cmocka_unit_test(test_whole_gradient_against_differences),

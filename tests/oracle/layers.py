@@ -292,6 +292,50 @@ def elementwise_cases(driver, report, rng):
         "weight0=.5 weight1=-2 weight2=3"))
 
 
+def patches(edge):
+    def oracle(x):
+        n, grid, c = x.shape[0], [s // p for s, p in zip(x.shape[1:4], edge)], x.shape[4]
+        cells = x.reshape(n, grid[0], edge[0], grid[1], edge[1], grid[2], edge[2], c).permute(0, 1, 3, 5, 2, 4, 6, 7)
+        return (cells.reshape(n, *grid, -1),)
+    return oracle
+
+
+def patches_back(edge):
+    def oracle(x):
+        n, (d, h, w) = x.shape[0], x.shape[1:4]
+        cells = x.reshape(n, d, h, w, *edge, -1).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        return (cells.reshape(n, d * edge[0], h * edge[1], w * edge[2], -1),)
+    return oracle
+
+
+def place(size, before, stride):
+    def oracle(x):
+        y = x.new_zeros(x.shape[0], *size, x.shape[4])
+        at = [slice(b, b + s * (n - 1) + 1, s) for b, s, n in zip(before, stride, x.shape[1:4])]
+        y[(slice(None), *at)] = x
+        return (y,)
+    return oracle
+
+
+def place_cases(driver, report, rng):
+    for edge, grid in [((2, 2, 2), (2, 4, 2, 6)), ((1, 4, 4), (1, 1, 8, 12)), ((3, 1, 2), (2, 6, 5, 4))]:
+        for c in (3, 16):
+            options = "patch=%d,%d,%d" % edge
+            voxels = edge[0] * edge[1] * edge[2]
+            report.case("patches", "%s of %s, %d" % (edge, grid, c), lambda: check(
+                driver, "patches", patches(edge), [rounded(rng, *grid, c)], options))
+            report.case("patches", "%s back, %s, %d" % (edge, grid, c), lambda: check(
+                driver, "patches", patches_back(edge), [rounded(rng, *grid, c * voxels)], options + " inverse=1"))
+    for size, before, stride, grid in [((4, 5, 6), (1, 1, 1), (1, 1, 1), (2, 3, 4, 5)), ((5, 7, 9), (0, 1, 2), (2, 3, 1), (2, 3, 2, 5)),
+                                       ((1, 9, 9), (0, 0, 0), (1, 2, 2), (1, 1, 5, 5))]:
+        for c in (3, 16):
+            options = "size=%d,%d,%d before=%d,%d,%d stride=%d,%d,%d" % (*size, *before, *stride)
+            report.case("place", "%s, %d" % (options, c), lambda: check(
+                driver, "place", place(size, before, stride), [rounded(rng, *grid, c)], options))
+    report.case("fill", "a map", lambda: check(
+        driver, "fill", lambda: (torch.full((2, 3, 5), -.25, dtype=torch.float64),), [], "shape=2,3,5 value=-.25"))
+
+
 def token_cases(driver, report, rng):
     def concat(*parts):
         return (torch.cat([p.reshape(p.shape[0], -1, p.shape[-1]) for p in parts], 1),)
@@ -327,5 +371,5 @@ def token_cases(driver, report, rng):
 def run(driver, report):
     rng = np.random.default_rng(1)
     for cases in (conv_cases, conv_transpose_cases, linear_cases, matmul_cases, norm_cases, pool_cases, nearest_cases, adaptive_cases,
-                  elementwise_cases, token_cases):
+                  elementwise_cases, place_cases, token_cases):
         cases(driver, report, rng)
