@@ -18,9 +18,8 @@ INLINE void move(char *restrict to, const char *restrict from, int64_t bytes) {
   for (; i < bytes; i++) to[i] = from[i];
 }
 
-/* Part i of the rows of `all`, or back: join says which way. Rows so long that there are few are
- * shared out in chunks. */
-static void part_move(char *all, int64_t pitch, char *part, int64_t width, int64_t rows,
+/* Few long rows (samples): part after part, in chunks. */
+static void long_move(char *all, int64_t pitch, char *part, int64_t width, int64_t rows,
                       bool join) {
   int64_t chunks = (width + CHUNK - 1) / CHUNK;
 #pragma omp parallel for schedule(static) if (rows * width > 4 * PARALLEL_LEAST)
@@ -35,14 +34,34 @@ static void part_move(char *all, int64_t pitch, char *part, int64_t width, int64
   }
 }
 
-static void parts_move(const Call *call, const Tensor *all, const Tensor *parts, bool join) {
-  int64_t rows = concat_rows(call), pitch = (int64_t)tensor_bytes(all) / rows;
-  char *at = all->data;
-  for (int i = 0; i < call->n_in; i++) {
-    int64_t width = (int64_t)tensor_bytes(&call->in[i]) / rows;
-    if (parts[i].data) part_move(at, pitch, parts[i].data, width, rows, join);
-    at += width;
+/* Many short ones (voxels): all parts of a row, so that `all` is walked once. */
+static void short_move(char *all, int64_t pitch, char *const *part, const int64_t *width, int parts,
+                       int64_t rows, bool join) {
+#pragma omp parallel for schedule(static) if (rows * pitch > 4 * PARALLEL_LEAST)
+  for (int64_t row = 0; row < rows; row++) {
+    char *whole = all + row * pitch;
+    for (int i = 0; i < parts; i++) {
+      if (part[i] && join) move(whole, part[i] + row * width[i], width[i]);
+      if (part[i] && !join) move(part[i] + row * width[i], whole, width[i]);
+      whole += width[i];
+    }
   }
+}
+
+/* join: from the parts to `all`, else back. */
+static void parts_move(const Call *call, const Tensor *all, const Tensor *parts, bool join) {
+  int64_t rows = concat_rows(call), pitch = (int64_t)tensor_bytes(all) / rows, width[MAX_IN];
+  char *part[MAX_IN], *at = all->data;
+  for (int i = 0; i < call->n_in; i++) {
+    width[i] = (int64_t)tensor_bytes(&call->in[i]) / rows;
+    part[i] = parts[i].data;
+  }
+  if (pitch < CHUNK) {
+    short_move(at, pitch, part, width, call->n_in, rows, join);
+    return;
+  }
+  for (int i = 0; i < call->n_in; at += width[i++])
+    if (part[i]) long_move(at, pitch, part[i], width[i], rows, join);
 }
 
 static void forward(const Call *call) {

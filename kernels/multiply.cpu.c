@@ -47,69 +47,80 @@ static bool prepare(Call *call, Error *error) {
 
 /* ---- factors --------------------------------------------------------------------------------- */
 
-static void floats(const Tensor *from, int64_t first, int64_t count, float *to) {
-  if (from->type == BF16)
-    bf16_to_floats(to, (const Bf16 *)from->data + first, count);
-  else
-    memcpy(to, (const float *)from->data + first, (size_t)count * sizeof *to);
+/* Where they lie in float, or a copy. */
+static const float *floats(const Tensor *from, int64_t first, int64_t count, float *copy) {
+  if (from->type == F32) return (const float *)from->data + first;
+  bf16_to_floats(copy, (const Bf16 *)from->data + first, count);
+  return copy;
 }
 
-static void factors(const Call *call, int64_t first, int64_t count, float *to) {
+/* The same of what multiplies. */
+static const float *factors(const Call *call, int64_t first, int64_t count, float *own) {
   const MultiplyOptions *o = call->options;
   float plus = (float)o->plus;
-  floats(&call->in[IN_B], first, count, to);
+  const float *b = floats(&call->in[IN_B], first, count, own);
   if (o->sigmoid) {
 #pragma omp simd
-    for (int64_t i = 0; i < count; i++) to[i] = simd_sigmoid(to[i]);
-  }
+    for (int64_t i = 0; i < count; i++) own[i] = simd_sigmoid(b[i]) + plus;
+  } else if (plus != 0) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; i++) to[i] += plus;
+    for (int64_t i = 0; i < count; i++) own[i] = b[i] + plus;
+  }
+  return o->sigmoid || plus != 0 ? own : b;
 }
 
 static void table_fill(const Call *call, const Work *w) {
   int64_t count = w->s.outer * w->s.inner;
 #pragma omp parallel for schedule(static) if (count > PARALLEL_LEAST)
-  for (int64_t i = 0; i < count; i += CHUNK)
-    factors(call, i, count - i < CHUNK ? count - i : CHUNK, w->factor + i);
+  for (int64_t i = 0; i < count; i += CHUNK) {
+    int64_t n = count - i < CHUNK ? count - i : CHUNK;
+    const float *from = factors(call, i, n, w->factor + i);
+    if (from != w->factor + i) memcpy(w->factor + i, from, (size_t)n * sizeof *from);
+  }
 }
 
 /* ---- y = x * factor -------------------------------------------------------------------------- */
 
-/* step 1: a factor an element; 0: one for all. */
-INLINE void run_inline(const void *x, const float *f, int step, void *y, int64_t count, DType from,
-                       DType to) {
-  int64_t i = 0;
-  for (; i + VEC <= count; i += VEC)
-    real_store(y, i, real_load(x, i, from) * (step ? vec_load(f + i) : vec_splat(*f)), to);
-  for (; i < count; i++) real_set(y, i, real_get(x, i, from) * f[step * i], to);
+/* Lines of `count` elements that lie behind each other. step 1: a factor an element, the same for
+ * every line; 0: one a line. */
+INLINE void lines_inline(const void *x, const float *f, int step, void *y, int64_t lines,
+                         int64_t count, DType from, DType to) {
+  for (int64_t at = 0; at < lines * count; at += count, f += !step) {
+    int64_t i = 0;
+    for (; i + VEC <= count; i += VEC) {
+      Vec factor = step ? vec_load(f + i) : vec_splat(*f);
+      real_store(y, at + i, real_load(x, at + i, from) * factor, to);
+    }
+    for (; i < count; i++) real_set(y, at + i, real_get(x, at + i, from) * f[step * i], to);
+  }
 }
 
-static void run(const void *x, const float *f, int64_t at, int64_t count, const Tensor *from,
-                const Tensor *to, int step) {
-  const void *source = real_at(x, at, from->type);
-  void *target = real_at(to->data, at, to->type);
+static void lines_product(const Tensor *x, const float *f, int step, const Tensor *y, int64_t at,
+                          int64_t lines, int64_t count) {
+  const void *from = real_at(x->data, at, x->type);
+  void *to = real_at(y->data, at, y->type);
   if (step)
-    TYPED_BOTH(run_inline, from->type, to->type, source, f, 1, target, count);
+    TYPED_BOTH(lines_inline, x->type, y->type, from, f, 1, to, lines, count);
   else
-    TYPED_BOTH(run_inline, from->type, to->type, source, f, 0, target, count);
+    TYPED_BOTH(lines_inline, x->type, y->type, from, f, 0, to, lines, count);
 }
 
-/* In place, y is x. */
+/* In place, y is x. A task is a part of a long line, or some short ones: rows of b, or repeats in
+ * one block outer. */
 static void product(const Call *call, const Work *w, const Tensor *x, const Tensor *y) {
   const MultiplySizes *s = &w->s;
-  int64_t length = w->rows ? s->repeats : s->inner, count = tensor_count(x);
-  int64_t chunks = (length + CHUNK - 1) / CHUNK, rows = count / length;
-#pragma omp parallel for schedule(static) if (count > PARALLEL_LEAST)
-  for (int64_t i = 0; i < rows * chunks; i++) {
-    int64_t row = i / chunks, start = i % chunks * CHUNK;
-    int64_t n = length - start < CHUNK ? length - start : CHUNK, at = row * length + start;
+  int64_t length = w->rows ? s->repeats : s->inner, lines = w->rows ? s->outer : s->repeats;
+  int64_t groups = w->rows ? 1 : s->outer, chunks = (length + CHUNK - 1) / CHUNK;
+  int64_t most = length < CHUNK ? CHUNK / length : 1, blocks = (lines + most - 1) / most;
+#pragma omp parallel for schedule(static) if (tensor_count(x) > PARALLEL_LEAST)
+  for (int64_t i = 0; i < groups * blocks * chunks; i++) {
+    int64_t group = i / (blocks * chunks), first = i / chunks % blocks * most;
+    int64_t start = i % chunks * CHUNK, at = (group * lines + first) * length + start;
+    int64_t count = length - start < CHUNK ? length - start : CHUNK;
     float own[CHUNK];
-    const float *f = w->rows ? w->factor + row : w->factor + row / s->repeats * s->inner + start;
-    if (s->repeats == 1) {
-      factors(call, at, n, own);
-      f = own;
-    }
-    run(x->data, f, at, n, x, y, !w->rows);
+    const float *f = w->rows ? w->factor + first : w->factor + group * s->inner + start;
+    if (s->repeats == 1) f = factors(call, at, count, own);
+    lines_product(x, f, !w->rows, y, at, lines - first < most ? lines - first : most, count);
   }
 }
 
@@ -197,18 +208,18 @@ static void plain_gradient(const Call *call) {
 #pragma omp parallel for schedule(static) if (total > PARALLEL_LEAST)
   for (int64_t i = 0; i < total; i += CHUNK) {
     int64_t n = total - i < CHUNK ? total - i : CHUNK;
-    float f[CHUNK], x[CHUNK];
-    floats(a, i, n, f);
+    float own[CHUNK], copy[CHUNK];
+    const float *f = floats(a, i, n, own);
     if (gate) {
-      floats(b, i, n, x);
+      const float *x = floats(b, i, n, copy);
 #pragma omp simd
       for (int64_t k = 0; k < n; k++) {
         float e = simd_exp(-fabsf(x[k])), r = 1.f / (1.f + e);
-        f[k] *= e * r * r;
+        own[k] = f[k] * (e * r * r);
       }
+      f = own;
     }
-    TYPED_BOTH(run_inline, dy->type, db->type, real_at(dy->data, i, dy->type), f, 1,
-               real_at(db->data, i, db->type), n);
+    lines_product(dy, f, 1, db, i, 1, n);
   }
 }
 
