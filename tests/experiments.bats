@@ -219,3 +219,10 @@ import json
 estimate = json.load(open("estimate.json"))
 assert len(estimate["rows"]) > 12 and all(row["parameters"] > 0 for row in estimate["rows"]), estimate'
 }
+
+@test "encoders under heads: four rows, of which the plain ones are trials of Tables 3 and 4" {
+  hash() { "$harness" run "$root/experiments/$1.lua" seeds=1 --dry-run | grep " $2 seed 0" | cut -c1-8; }
+  [ "$(hash encoders ".*" | sort -u | wc -l)" -eq 4 ]
+  [ "$(hash encoders plain)" = "$(hash seg_heads nnunet)" ]
+  [ "$(hash encoders plain_decoupled)" = "$(hash modules masked)" ]
+}
