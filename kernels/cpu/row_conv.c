@@ -4,7 +4,7 @@
 
 enum {
   MOST_RUNS = 2 * ROW_CONV_WIDEST + 1,
-  WIDTH = 32,      /* output channels of a task of the weights' gradient */
+  WIDTH = 24, /* output channels of a task of the weights' gradient: a product's widest block */
   CHUNK = 1 << 18, /* numbers that all tasks read before they go on: they stay in the cache */
 };
 

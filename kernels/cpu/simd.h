@@ -81,6 +81,15 @@ static inline Vec vec_splat(float x) {
   return x - (Vec){0};
 }
 
+/* Holds v in a register where it is used several times: GCC would load it anew for each use, and
+ * with AVX2 products wait for loads. */
+static inline Vec vec_keep(Vec v) {
+#if defined __AVX2__ && !defined SIMD_AVX512
+  __asm__("" : "+x"(v));
+#endif
+  return v;
+}
+
 /* a b + c in one instruction where there is one, even where the compiler, tuned for a processor on
  * which a chain of them waits longer than products and sums apart, would take two. */
 static inline Vec vec_fma(Vec a, Vec b, Vec c) {

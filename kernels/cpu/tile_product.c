@@ -35,7 +35,8 @@ INLINE void block(int rows, int vecs, bool whole, const Product *p, int64_t row,
     EVERY for (int r = 0; r < rows; r++) EVERY for (int v = 0; v < vecs; v++) sum[r][v] =
         load(c + r * c_row + v * VEC, whole || v + 1 < vecs, lanes);
   for (int64_t k = 0; k < p->depth; k++, a += p->a_k, b += p->b_k) {
-    EVERY for (int v = 0; v < vecs; v++) right[v] = load(b + v * VEC, whole || v + 1 < vecs, lanes);
+    EVERY for (int v = 0; v < vecs; v++) right[v] =
+        vec_keep(load(b + v * VEC, whole || v + 1 < vecs, lanes));
     EVERY for (int r = 0; r < rows; r++) EVERY for (int v = 0; v < vecs; v++) sum[r][v] +=
         a[r * a_row] * right[v];
   }

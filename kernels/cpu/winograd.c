@@ -300,7 +300,10 @@ INLINE void block(int cols, const Point *a, Operand step, const Point *b, float 
     for (int v = 0; v < cols; v++) sum[r][v] = add ? vec_load(c + r * c_row + v * VEC) : (Vec){0};
   for (int64_t k = 0; k < depth; k += PAIR, b += PAIR * cols * VEC, a += step.k) {
     Right right[2];
-    for (int v = 0; v < cols; v++) memcpy(&right[v], b + v * PAIR * VEC, sizeof right[v]);
+    for (int v = 0; v < cols; v++) {
+      memcpy(&right[v], b + v * PAIR * VEC, sizeof right[v]);
+      right[v] = (Right)vec_keep((Vec)right[v]);
+    }
     for (int r = 0; r < ROWS; r++)
       for (int v = 0; v < cols; v++)
         sum[r][v] = multiply_add(sum[r][v], a + r * step.row, right[v]);
