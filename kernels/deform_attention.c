@@ -2,7 +2,8 @@
  * with reference point r (the centre of its cell, 0..1 in z, y, x), head m with its C = E/heads
  * channels: y[n,t,m] = sum over l, p of a[l,p] * V_l[n, :, m](r * size_l - .5 + offset[n,t,m,l,p]),
  *   a = softmax over the L*P logits weights[n,t,m,:];
- * V_l is trilinear between voxel centres and zero outside the grid. offset index
+ * V_l is trilinear between voxel centres and zero outside the grid; along an axis that is still
+ * (deform_still) offsets are 0. offset index
  * ((m L + l) P + p) 3 + axis, weight index (m L + l) P + p. FLOP: 2 * 8 C a sample point. */
 #include "kernels/options.h"
 
@@ -131,7 +132,7 @@ static Point point_at(const Call *call, int64_t row, int m, int level, int p, in
   const REAL *offset = (const REAL *)call->in[IN_OFFSETS].data + 3 * *index;
   double position[3];
   reference_point(call, row % tokens, values, position);
-  for (int a = 0; a < 3; a++) position[a] += offset[a];
+  for (int a = 0; a < 3; a++) position[a] += deform_still(o, values, a) ? 0 : offset[a];
   return point_make(values, m * (values->dim[4] / o->heads), row / tokens, position);
 }
 
@@ -191,7 +192,10 @@ static double point_backward(const Call *call, const Point *point, int i, double
     sampled += point->weight[k] * product;
     for (int x = 0; x < 3; x++) slope[x] += point->slope[k][x] * product;
   }
-  for (int x = 0; doffsets && x < 3; x++) doffsets[3 * index + x] = (REAL)(a * slope[x]);
+  for (int x = 0; doffsets && x < 3; x++) {
+    bool still = deform_still(call->options, &call->in[i], x);
+    doffsets[3 * index + x] = still ? 0 : (REAL)(a * slope[x]);
+  }
   return sampled;
 }
 

@@ -383,7 +383,8 @@ DEFORM_INLINE void block_interleave(const Vector16 axis[3], float *offsets) {
 /* With s the vector sampled at a point and dy the head's gradient: dy.s to `sampled`, and the
  * attention times dy.ds/dz, dy.ds/dy, dy.ds/dx to the offsets' gradients. Trilinear axis by axis:
  * x first, then y, then z. */
-DEFORM_INLINE void block_slopes(const Block *b, float *sampled, float *doffsets) {
+DEFORM_INLINE void block_slopes(const Block *b, const BlockLevels *levels, float *sampled,
+                                float *doffsets) {
   Vector16 corner[8], fraction[3], along[2], slope_y[2], slope_x[2];
   block_corner_rows(b->product[0], corner);
   for (int a = 0; a < 3; a++) fraction[a] = *(const Vector16 *)b->fraction[a];
@@ -403,6 +404,8 @@ DEFORM_INLINE void block_slopes(const Block *b, float *sampled, float *doffsets)
   Vector16 axis[3] = {inside * slope_z,
                       inside * (slope_y[0] + fraction[0] * (slope_y[1] - slope_y[0])),
                       inside * (slope_x[0] + fraction[0] * (slope_x[1] - slope_x[0]))};
+  for (int a = 0; a < 3; a++)
+    axis[a] = (Vector16)(*(const Integer16 *)levels->moves[a] & (Integer16)axis[a]);
   block_interleave(axis, doffsets);
 }
 
@@ -411,7 +414,7 @@ static void token_gradients(const Points *p, int i, float *doffsets, float *dlog
   const Block *block = p->block + i * p->blocks;
   bool whole = p->blocks * BLOCK == p->count && doffsets;
   for (int b = 0; b < p->blocks; b++)
-    block_slopes(&block[b], p->sampled + b * BLOCK,
+    block_slopes(&block[b], &p->levels[b], p->sampled + b * BLOCK,
                  (whole ? doffsets : p->offsets) + 3 * BLOCK * b);
   if (doffsets && !whole) memcpy(doffsets, p->offsets, 3 * (size_t)p->count * sizeof *doffsets);
   Vector16 sum = {0};

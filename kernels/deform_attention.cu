@@ -191,7 +191,8 @@ static __device__ __forceinline__ void products_token(const Deform &p, const Lev
     for (int i = 0; i < 4; i++) product[i] = warp_sum<LANES>(product[i]);
     mean += a * product[0];
     if (!real || !writes) return;
-    for (int i = 0; g.doffsets && i < 3; i++) g.doffsets[3 * (index + j) + i] = a * product[1 + i];
+    for (int i = 0; g.doffsets && i < 3; i++)
+      g.doffsets[3 * (index + j) + i] = here[l].still[i] ? 0 : a * product[1 + i];
     if (g.dlogits) g.dlogits[index + j] = product[0];
   });
   mean = slots_sum<LANES>(mean);

@@ -91,11 +91,19 @@ typedef struct AttentionOptions {
  * the level, order (z, y, x); weights (N, T, heads*L*P), logits, softmax over L*P inside; values of
  * L levels (N, D_l, H_l, W_l, E). Query tokens are the grids of query_grids one after another; a
  * query's reference point is its cell's centre (i + .5) / size; sample at reference * size_l - .5 +
- * offset, trilinear, zero outside. out: (N, T, E). */
+ * offset, trilinear, zero outside. Along an axis that is still (deform_still) offsets count for
+ * nothing, so that in 2D, D being 1, no sample leaves the plane. out: (N, T, E). */
 typedef struct DeformAttentionOptions {
   int heads, points;
   Ints query_grids; /* 3 numbers a query level: D, H, W */
 } DeformAttentionOptions;
+
+/* Neither the level (values: its tensor) nor any grid of queries has a second cell along it. */
+static inline bool deform_still(const DeformAttentionOptions *o, const Tensor *values, int axis) {
+  bool still = values->dim[1 + axis] == 1;
+  for (int i = axis; i < o->query_grids.count; i += 3) still = still && o->query_grids.v[i] == 1;
+  return still;
+}
 
 /* sine_position: no inputs; out (D*H*W, E): E/6 frequencies x sin,cos x (z, y, x), coordinates
  * (i + .5) / size * 2 pi; the rest of E is zero where 6 does not divide it. */

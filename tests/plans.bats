@@ -107,6 +107,21 @@ json.dump(plan, open("data/plan.json", "w"))')"
   rm data/plan.json
 }
 
+@test "a plans file of nnU-Net is a plan, and a preset names its encoder" {
+  "$harness" data plan data --plans "$BATS_TEST_DIRNAME/fixtures/nnunet_resenc_l.json" --configuration 2d >told
+  grep -q "^patch  *1 x 256 x 224" told
+  grep -q "^batch  *161 (budget: as nnU-Net's nnUNetResEncUNetLPlans, 2d)" told
+  grep -q "^blocks  *1 x 3 x 4 x 6 x 6 x 6" told
+  fingerprint 20 32 32 32 1 1 1
+  "$harness" data plan data --fingerprint fingerprint.json --planner resenc_m >told
+  grep -q "ResEnc M, 8 GB" told
+  "$harness" run tiny.lua -n >/dev/null
+  run "$harness" data plan data --planner resenc_s
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"--planner needs default, resenc_m, resenc_l or resenc_xl"* ]]
+  rm data/plan.json
+}
+
 @test "Dice is taken over the batch where the plan says so; what is typed wins, and a matched loss does not ask" {
   fingerprint 20 32 32 32 1 1 1
   "$harness" data plan data --fingerprint fingerprint.json >/dev/null

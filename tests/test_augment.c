@@ -69,7 +69,8 @@ static void draws_are_nnunets(void **state) {
   static const struct {
     int patch[3], thin;
     double degrees;
-  } rows[] = {{{64, 192, 160}, -1, 30}, {{48, 192, 192}, 0, 180}, {{160, 160, 40}, 2, 180}};
+  } rows[] = {{{64, 192, 160}, -1, 30}, {{48, 192, 192}, 0, 180}, {{160, 160, 40}, 2, 180},
+              {{1, 192, 256}, 0, 180},  {{1, 192, 320}, 0, 15},   {{64, 64, 1}, 2, 180}};
   for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
     int rotated = 0, scaled = 0, both = 0, flipped[3] = {0}, thin = rows[r].thin;
     Moments angle[3] = {0}, scale = {0};
@@ -424,6 +425,33 @@ static void agrees_with_scipy_and_torch(void **state) {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
+/* An image of one slice gives what a volume gives that has the slice three times: values, labels
+ * and what lies beyond its edges. */
+static void a_slice_is_read_as_in_a_volume(void **state) {
+  (void)state;
+  Volume thick = indicator_volume();
+  for (int i = H * W; i < 3 * H * W; i++) { /* slices 1 and 2 become 0 */
+    thick.label.data[i] = thick.label.data[i % (H * W)];
+    for (int c = 0; c < LABELS; c++)
+      thick.image.data[LABELS * i + c] = thick.image.data[LABELS * (i % (H * W)) + c];
+  }
+  enum { PATCH = 12 };
+  const int patch[3] = {1, PATCH, PATCH}, low[3] = {0, 2, 2}, middle[3] = {1, 2, 2};
+  Voxels three = volume_voxels(&thick), one = three;
+  three.dim[0] = 3, one.dim[0] = 1;
+  float a[PATCH * PATCH * LABELS], b[PATCH * PATCH * LABELS];
+  int32_t x[PATCH * PATCH], y[PATCH * PATCH];
+  for (uint64_t item = 0; item < 200; item++) {
+    Rng rng = rng_make(5, RNG_TEST, item);
+    Warp warp = warp_draw(patch, (bool[3]){true, true, true}, &rng);
+    warp_read(&warp, &one, low, patch, a, x);
+    warp_read(&warp, &three, middle, patch, b, y);
+    for (int i = 0; i < PATCH * PATCH * LABELS; i++) assert_true(fabsf(a[i] - b[i]) < 1e-6f);
+    assert_memory_equal(x, y, sizeof x);
+  }
+  volume_free(&thick, 1);
+}
+
 static void names_are_parsed(void **state) {
   (void)state;
   Augment augment;
@@ -452,6 +480,7 @@ int main(void) {
       cmocka_unit_test(whole_steps_are_exact),
       cmocka_unit_test(mirrored_copies_equal_the_map),
       cmocka_unit_test(agrees_with_scipy_and_torch),
+      cmocka_unit_test(a_slice_is_read_as_in_a_volume),
       cmocka_unit_test(names_are_parsed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

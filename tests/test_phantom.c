@@ -1,6 +1,7 @@
 /* The phantom: sizes, twins, determinism, what distinguishes the anatomies, and that a made folder
  * is whole, real and left alone. */
 #include "src/data/phantom/phantom.h"
+#include "src/data/phantom/phantom2d.h"
 #include "src/data/prepare/normalise.h"
 #include "src/data/sets/split.h"
 #include "tests/scratch.h"
@@ -316,6 +317,42 @@ static void killed_make_leaves_nothing_half(void **state) {
   scratch_free(&scratch);
 }
 
+/* Whole values of a byte, both labels, and a case that is its seed, its index and its kind. */
+static void pictures_are_whole_and_their_own(void **state) {
+  (void)state;
+  static const double least[] = {.03, .02, .02},
+                      most[] = {.35, .45, .2}; /* mean share of label 1 */
+  for (int kind = 0; kind < PHANTOM2D_KINDS; kind++) {
+    Phantom2dOptions o = phantom2d_defaults();
+    double share = 0;
+    uint64_t seen[20];
+    o.kind = (Phantom2dKind)kind;
+    o.size[0] = 72, o.size[1] = 96;
+    for (int i = 0; i < 20; i++) {
+      Error error = {""};
+      Image image;
+      LabelMap label;
+      o.seed = i == 19 ? 2 : 1;
+      assert_true(phantom2d_case(&o, i == 19 ? 0 : i, &image, &label, &error));
+      size_t pixels = grid_voxels(&image.grid), marked = 0;
+      for (size_t k = 0; k < 3 * pixels; k++)
+        assert_true(image.data[k] >= 0 && image.data[k] <= 255 &&
+                    image.data[k] == rintf(image.data[k]));
+      for (size_t k = 0; k < pixels; k++) {
+        assert_true(label.data[k] <= 1);
+        marked += label.data[k];
+      }
+      assert_true(marked > 0 && marked < pixels);
+      share += (double)marked / (double)pixels / 20;
+      seen[i] = XXH3_64bits(image.data, 3 * pixels * sizeof *image.data);
+      for (int k = 0; k < i; k++) assert_true(seen[k] != seen[i]);
+      image_free(&image);
+      label_free(&label);
+    }
+    assert_true(share > least[kind] && share < most[kind]);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_organ_is_large_enough),
@@ -325,6 +362,7 @@ int main(void) {
       cmocka_unit_test(anatomies_drop_the_same_organs),
       cmocka_unit_test(cases_depend_on_seed_and_index),
       cmocka_unit_test(fewer_organs_are_renumbered_in_amos_order),
+      cmocka_unit_test(pictures_are_whole_and_their_own),
       cmocka_unit_test(folder_reads_back),
       cmocka_unit_test(folder_is_made_once_and_never_over_another),
       cmocka_unit_test(killed_make_leaves_nothing_half),

@@ -1,5 +1,6 @@
 /* Plans against those that nnU-Net is documented to make for AMOS22-CT and BTCV, and those that its
  * planners do make of data sets' fingerprints. */
+#include "src/data/plan/nnunet_plans.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/prepare/preprocess.h"
 #include "src/data/sets/json_text.h"
@@ -330,13 +331,51 @@ static void as_nnunet_plans(void **state) {
   assert_int_equal(found, 0); /* nor did we find one that nnU-Net has not */
 }
 
+/* ---- tests/fixtures/nnunet_resenc_l.json, of nnU-Net's ResEnc L planner -------------------- */
+
+static Dataset acdc(char **channel, const char *dir) {
+  return (Dataset){
+      .name = "acdc", .dir = (char *)dir, .labels = 4, .channels = 1, .channel_name = channel};
+}
+
+static void nnunet_files_are_plans(void **state) {
+  (void)state;
+  char *ct[] = {"CT"}, *mr[] = {"MR"};
+  Dataset dataset = acdc(ct, "."), other = acdc(mr, ".");
+  Error error = {""};
+  NnunetPlans plans;
+  static const char *const file = "tests/fixtures/nnunet_resenc_l.json";
+  if (!nnunet_plans_read(&plans, file, NULL, &dataset, &error)) fail_msg("%s", error.text);
+  const Topology *t = &plans.planned.fullres.topology;
+  assert_memory_equal(t->patch, ((int[]){10, 256, 224}), 3 * sizeof(int));
+  assert_memory_equal(t->blocks, ((int[]){1, 3, 4, 6, 6, 6}), 6 * sizeof(int));
+  assert_memory_equal(t->stride[1], ((int[]){1, 2, 2}), 3 * sizeof(int));
+  assert_int_equal(plans.planned.fullres.batch, 17);
+  assert_true(plans.planner.residual && !t->flat);
+  json_t *plan = plan_file_json(&dataset, &plans.fingerprint, &plans.planned, &plans.planner, "");
+  assert_string_equal(json_string_value(json_object_get(plan, "planner")), "nnUNetPlannerResEncL");
+  assert_string_equal(json_string_value(json_object_get(plan, "encoder")), "residual");
+  json_decref(plan);
+  fingerprint_free(&plans.fingerprint);
+  assert_true(nnunet_plans_read(&plans, file, "2d", &dataset, &error));
+  assert_memory_equal(t->patch, ((int[]){1, 256, 224}), 3 * sizeof(int));
+  assert_float_equal(plans.planned.fullres.mm[0], FLAT_MM, 0);
+  assert_true(t->flat && plans.planned.fullres.batch_dice && t->width[5] == 512);
+  fingerprint_free(&plans.fingerprint);
+  assert_false(nnunet_plans_read(&plans, file, "3d_lowres", &dataset, &error));
+  assert_non_null(strstr(error.text, "there is no configuration 3d_lowres"));
+  error = (Error){""};
+  assert_false(nnunet_plans_read(&plans, file, NULL, &other, &error));
+  assert_non_null(strstr(error.text, "channel 0 is scaled by CTNormalization"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(amos_as_documented),      cmocka_unit_test(btcv_as_documented),
       cmocka_unit_test(axes_may_stand_anywhere), cmocka_unit_test(small_cases_raise_the_batch),
       cmocka_unit_test(an_exact_budget_is_kept), cmocka_unit_test(an_impossible_budget_is_an_error),
       cmocka_unit_test(files_read_back),         cmocka_unit_test(cropping_decides_over_the_mask),
-      cmocka_unit_test(as_nnunet_plans),
+      cmocka_unit_test(as_nnunet_plans),         cmocka_unit_test(nnunet_files_are_plans),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,7 +207,8 @@ static void tiles_are_nnunets(void **state) {
               {64, 64, 0.5, 1, {0}},
               {40, 64, 0.5, 1, {-12}},
               {41, 64, 0.5, 1, {-11}},
-              {65, 64, 1, 2, {0, 1}}};
+              {65, 64, 1, 2, {0, 1}},
+              {4, 1, 0.5, 4, {0, 1, 2, 3}}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     int origin[64];
     int count = window_origins(rows[i].size, rows[i].patch, rows[i].step, origin, 64);

@@ -55,6 +55,31 @@ static void two_cubes_at_a_known_distance(void **state) {
   assert_int_equal(s[1].situation, SITUATION_ABSENT);
 }
 
+/* In a slice the surface is the outline: of a square of 4 pixels a side 12 of 16, and of one that
+ * lies a pixel beside it as many; where the slice lies, and how thick it is, is nothing to it. */
+static void a_slice_has_outlines(void **state) {
+  (void)state;
+  for (int axis = 0; axis < 3; axis++) {
+    int dim[3] = {9, 9, 9}, low[3] = {2, 2, 2}, high[3] = {6, 6, 6}, moved[2][3];
+    double mm[3] = {0.5, 0.5, 0.5};
+    int beside = (axis + 1) % 3;
+    dim[axis] = 1, low[axis] = 0, high[axis] = 1, mm[axis] = 5;
+    memcpy(moved[0], low, sizeof low), memcpy(moved[1], high, sizeof high);
+    moved[0][beside]++, moved[1][beside]++;
+    uint8_t a[81] = {0}, b[81] = {0};
+    Grid grid = grid_make(dim, mm);
+    fill(a, dim, low, high, 1);
+    fill(b, dim, moved[0], moved[1], 1);
+    Score s[4];
+    score(a, b, &grid, SURFACE_VOXELS, 0.1, s);
+    assert_near(s[1].value[METRIC_hd], 0.5);
+    assert_near(s[1].value[METRIC_assd], 0.5 * 6 / 12); /* 4 of the far side, 2 inside the other */
+    assert_near(s[1].value[METRIC_nsd], 0.5);
+    score(a, b, &grid, SURFACE_SURFELS, 0.1, s);
+    assert_near(s[1].value[METRIC_hd], 0.5);
+  }
+}
+
 /* A line of 21 voxels against its first: distances 0, 0.5 .. 10 and one 0. */
 static void percentiles_lie_between_ranks(void **state) {
   (void)state;
@@ -209,13 +234,10 @@ static void distances_are_exact(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(two_cubes_at_a_known_distance),
-      cmocka_unit_test(percentiles_lie_between_ranks),
-      cmocka_unit_test(surfels_lie_at_the_corners),
-      cmocka_unit_test(surfels_weigh_their_area),
-      cmocka_unit_test(situations_are_declared),
-      cmocka_unit_test(every_metric_keeps_its_rule),
-      cmocka_unit_test(overlaps_need_no_surfaces),
+      cmocka_unit_test(two_cubes_at_a_known_distance), cmocka_unit_test(a_slice_has_outlines),
+      cmocka_unit_test(percentiles_lie_between_ranks), cmocka_unit_test(surfels_lie_at_the_corners),
+      cmocka_unit_test(surfels_weigh_their_area),      cmocka_unit_test(situations_are_declared),
+      cmocka_unit_test(every_metric_keeps_its_rule),   cmocka_unit_test(overlaps_need_no_surfaces),
       cmocka_unit_test(distances_are_exact),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,7 @@ typedef struct Block {
 typedef struct BlockLevels {
   float size[3][BLOCK]; /* of the point's level */
   int stride[3][BLOCK]; /* in the tile, in pairs of floats */
+  int moves[3][BLOCK];  /* all ones; 0 along an axis that is still */
   int origin[BLOCK];    /* where its first voxel lies */
 } BlockLevels;
 
@@ -89,6 +90,7 @@ static Points points_make(const Call *call, void *memory, const Place *place) {
     for (int a = 0; a < 3; a++) {
       levels->size[a][j % BLOCK] = (float)call->in[IN_VALUES + l].dim[1 + a];
       levels->stride[a][j % BLOCK] = place[l].stride[a];
+      levels->moves[a][j % BLOCK] = deform_still(o, &call->in[IN_VALUES + l], a) ? 0 : -1;
       levels->origin[j % BLOCK] += place[l].stride[a];
     }
     p.logits[j] = -INFINITY;
@@ -264,6 +266,7 @@ typedef struct Axis {
  * voxel, and NaN, is moved to the zeros below the grid. */
 DEFORM_INLINE Axis block_axis(const BlockLevels *levels, int a, const float *whole,
                               const float *rest, Vector16 offset) {
+  offset = (Vector16)(*(const Integer16 *)levels->moves[a] & (Integer16)offset);
   Vector16 from = *(const Vector16 *)whole, local = *(const Vector16 *)rest + offset;
   Vector16 low = -1.f - from;
   Axis axis;

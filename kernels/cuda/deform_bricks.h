@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/vector.h"
 #include "kernels/cuda/warp.h"
+#include "kernels/options.h"
 
 enum { DEFORM_LEVELS = MAX_IN - 2, DEFORM_GRIDS = MAX_INTS / 3, DEFORM_AXIS = 4 + 4 + 8 };
 
@@ -19,6 +20,7 @@ namespace {
 struct DeformLevel {
   const void *values; /* (N, D, H, W, E) of the storage type */
   int size[3];
+  bool still[3];  /* along it offsets count for nothing: deform_still */
   int64_t sample; /* elements */
 };
 
@@ -42,6 +44,7 @@ struct Deform {
 template <typename T> struct LevelHere {
   const T *values; /* first channel of the head */
   int size[3];
+  bool still[3];
   int whole[DEFORM_AXIS]; /* reference points: z at 0, y at 4, x at 8 */
   float rest[DEFORM_AXIS];
 };
@@ -116,6 +119,7 @@ static __device__ __forceinline__ void levels_place(const Deform &p, const Brick
                    &here[l].rest[slot]);
     if (slot >= 3) continue;
     here[l].size[slot] = p.level[l].size[slot];
+    here[l].still[slot] = p.level[l].still[slot];
     if (slot > 0) continue;
     int64_t first = brick.sample * p.level[l].sample + (int64_t)brick.head * p.channels;
     here[l].values = static_cast<const T *>(p.level[l].values) + first;
@@ -151,7 +155,8 @@ static __device__ __forceinline__ Corners corners_make(const L &level, const Tok
 #pragma unroll
   for (int a = 2; a >= 0; a--) {
     int slot = 4 * a + token.at[a], size = level.size[a];
-    Along here = along(level.whole[slot], level.rest[slot], offset[a], size);
+    float offset_here = level.still[a] ? 0 : offset[a];
+    Along here = along(level.whole[slot], level.rest[slot], offset_here, size);
     int at = here.cell;
     float fraction = here.fraction;
     bool low = (unsigned)at < (unsigned)size, high = (unsigned)(at + 1) < (unsigned)size;
@@ -231,7 +236,10 @@ static inline Deform deform_make(const Call *call, int least, int64_t resident) 
     const Tensor *v = &call->in[2 + l];
     p.level[l].values = v->data;
     p.level[l].sample = tensor_count(v) / v->dim[0];
-    for (int a = 0; a < 3; a++) p.level[l].size[a] = (int)v->dim[1 + a];
+    for (int a = 0; a < 3; a++) {
+      p.level[l].size[a] = (int)v->dim[1 + a];
+      p.level[l].still[a] = deform_still(o, v, a);
+    }
   }
   deform_bricks(&p, o, call->in[0].dim[0], least, resident);
   deform_grids(&p, o);

@@ -35,6 +35,7 @@ enum SortStep { SORT_FILL, SORT_SCAN, SORT_TILES, SORT_CELLS, SORT_VOXELS, SORT_
 
 struct SortLevel {
   int size[3];
+  bool still[3];                  /* as DeformLevel's */
   bool cells;                     /* what keys are */
   int shift[3], sub[3], tiles[3]; /* tiles of 2^shift voxels, of parts of 2^sub; their number */
   int keys, chunks, chunk;        /* chunks of so many tokens */
@@ -95,7 +96,7 @@ static __device__ __forceinline__ Position position_at(const Sort &s, int l, con
 #pragma unroll
   for (int a = 0; a < 3; a++) {
     Reference r = s.references[l * s.axes + at[a]];
-    Along here = along(r.whole, r.rest, offset[a], level.size[a]);
+    Along here = along(r.whole, r.rest, level.still[a] ? 0 : offset[a], level.size[a]);
     position.cell[a] = here.cell;
     position.fraction[a] = here.fraction;
     position.near = position.near && here.cell >= -1 && here.cell < level.size[a];
@@ -376,7 +377,10 @@ static inline Sort sort_make(const Call *call, const Deform *p, int wide) {
   for (int l = p->levels - 1; l >= 0; l--) {
     SortLevel *level = &s.level[l];
     int64_t items[SORT_STEPS];
-    for (int a = 0; a < 3; a++) level->size[a] = p->level[l].size[a];
+    for (int a = 0; a < 3; a++) {
+      level->size[a] = p->level[l].size[a];
+      level->still[a] = p->level[l].still[a];
+    }
     level->out = call->din[2 + l].data;
     sort_level(level, p->tokens, p->points);
     level->counters = s.counted;

@@ -3,6 +3,7 @@
 local against = require "harness.against"
 local add_first_identity = require "harness.first_identity"
 local caveats = require "harness.caveats"
+local data_of = require "harness.data"
 local models = require "harness.model"
 local named = require "harness.named_models"
 local options = require "harness.options"
@@ -254,27 +255,6 @@ local function add_notes(document, rows)
   end
 end
 
--- The phantom's folder carries its options in its name: another size is another data set.
-local function data_of(config, home)
-  if config.data ~= "phantom" then
-    local dir = config.data:gsub("(.)/+$", "%1")
-    local name = dir:match("([^/]+)$")
-    if not name or name == "." or name == ".." then name = machine.folder_name(dir) or dir end
-    return { kind = "folder", dir = dir, name = name }
-  end
-  local name = ("phantom-%s-%dorgans-%dcases-%gHU-seed%d"):format(
-    table.concat(config.phantom_size, "x"), config.phantom_organs, config.phantom_cases, config.phantom_noise,
-    config.phantom_seed)
-  if config.phantom_anatomy ~= 1 then name = name .. "-anatomy" .. config.phantom_anatomy end
-  return {
-    kind = "phantom", name = "phantom", dir = home .. "/results/data/" .. name,
-    options = {
-      size = config.phantom_size, cases = config.phantom_cases, validation = config.phantom_validation,
-      organs = config.phantom_organs, anatomy = config.phantom_anatomy, noise_hu = config.phantom_noise, seed = config.phantom_seed,
-    },
-  }
-end
-
 -- The scale's blocks of so many stages: the last stands for those that it has not.
 local function blocks_of(blocks, stages)
   local list = {}
@@ -285,7 +265,7 @@ end
 -- What DIR/plan.json says about options, and about the preprocessing, which is none. The plan's widths are for
 -- large machines: a scale keeps its own first and last width.
 local function planned_of(config, model, scale)
-  local data = data_of(config, "")
+  local data = data_of(config, "", machine)
   local plan = config.plan == "auto" and data.kind == "folder" and machine.read_plan(data.dir)
   if not plan then return nil end
   local set = planned_options(plan, data.dir .. "/plan.json")
@@ -307,7 +287,7 @@ local function config_of(experiment, config, model, seed, fold, data)
   for k, v in pairs(config) do
     local option = option_of(model, k)
     local as_before = option and option.before
-    if not NO_PART[k] and not k:find("^phantom_") and (as_before == nil or flat_text(v) ~= flat_text(as_before)) then
+    if not NO_PART[k] and not k:find("^phantom") and (as_before == nil or flat_text(v) ~= flat_text(as_before)) then
       cell[k] = v
     end
   end
@@ -399,7 +379,7 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   add_model(document, paper, model)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
-  document.data = document.data or (plans and { kind = "none", name = "none", dir = "" }) or data_of(config, home)
+  document.data = document.data or (plans and { kind = "none", name = "none", dir = "" }) or data_of(config, home, machine)
   document.rows[#document.rows + 1] = {
     key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key], against = row.against,
   }

@@ -17,7 +17,7 @@
 local choices = require "harness.choices"
 local rows = {
   -- What is trained on.
-  { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), or phantom" },
+  { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), phantom or phantom2d" },
   { name = "plan", type = "choice", default = "auto", choices = { "auto", "none" },
     doc = "auto: where data/plan.json is (`harness data plan`), train on volumes prepared by it, with its patch, batch, "
       .. "strides, kernels, key_grid, batch_dice and number of stages where the experiment sets none; none: on the files as they are" },
@@ -33,6 +33,18 @@ local rows = {
     doc = "1: the first phantom; 2: its small organs are large, clear and inside enough to be learnt" },
   { name = "phantom_noise", type = "number", default = 15, quick = 30, min = 0, max = 500, doc = "noise, sd in HU" },
   { name = "phantom_seed", type = "int", default = 1, min = 0, max = 2147483647, doc = "phantom volumes' seed" },
+
+  { name = "phantom2d", type = "choice", default = "lesion", choices = { "lesion", "nuclei", "vessels" },
+    with = { data = "phantom2d" }, doc = "what the 2D phantom's pictures show: one blob of unclear border, many bodies that "
+      .. "touch, thin lines" },
+  { name = "phantom2d_size", type = "list", default = { 512, 512 }, quick = { 128, 128 }, small = { 256, 256 }, length = 2,
+    min = 32, max = 4096, with = { data = "phantom2d" }, doc = "2D phantom: H,W pixels" },
+  { name = "phantom2d_cases", type = "int", default = 200, min = 2, max = 999, with = { data = "phantom2d" },
+    doc = "2D phantom: pictures, validation included" },
+  { name = "phantom2d_validation", type = "int", default = 60, min = 1, max = 900, with = { data = "phantom2d" },
+    doc = "2D phantom: pictures held out" },
+  { name = "phantom2d_seed", type = "int", default = 1, min = 0, max = 2147483647, with = { data = "phantom2d" },
+    doc = "2D phantom: seed" },
 
   { name = "model", type = "model", default = "maskmed",
     doc = "a file of lua/harness/models (`harness help models`), or one of your own: a path that ends in .lua, from the "

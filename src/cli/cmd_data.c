@@ -1,6 +1,7 @@
 /* harness data; the work is in src/data/. */
 #include "src/cli/data_plan.h"
 #include "src/data/phantom/phantom.h"
+#include "src/data/phantom/phantom2d.h"
 #include "src/data/sets/dataset.h"
 #include "src/data/sets/import.h"
 
@@ -105,25 +106,7 @@ static int data_check_command(const char *dir, bool json) {
   return dataset_check(dir, stdout, json) ? EXIT_UNFIT : EXIT_DONE;
 }
 
-static int data_phantom_command(const char *dir, const PhantomOptions *options) {
-  Error error = {0};
-  if (!phantom_make(options, dir, &error)) {
-    fprintf(stderr, "harness: %s\n", error.text);
-    return EXIT_UNFIT;
-  }
-  fprintf(stderr, "%s: %d cases of %dx%dx%d, %d organs, seed %llu\n", dir, options->cases,
-          options->size[0], options->size[1], options->size[2], options->organs,
-          (unsigned long long)options->seed);
-  return EXIT_DONE;
-}
-
 /* ---- the command ----------------------------------------------------------------------------- */
-
-typedef struct Choice {
-  const char *dir;
-  bool json;
-  PhantomOptions phantom;
-} Choice;
 
 enum {
   KEY_JSON = 1,
@@ -133,17 +116,47 @@ enum {
   KEY_ORGANS,
   KEY_ANATOMY,
   KEY_NOISE,
-  KEY_SEED
+  KEY_SEED,
+  KEY_PICTURE,
+  KEYS
 };
 
-static bool take_size(const char *text, int size[3], Error *error) {
-  int used = 0;
-  int count = sscanf(text, "%dx%dx%d%n", &size[0], &size[1], &size[2], &used);
-  if (count == 1) size[1] = size[2] = size[0];
-  bool one = count == 1 && strspn(text, "0123456789") == strlen(text);
-  bool three = count == 3 && !text[used];
-  if ((one || three) && size[0] > 0 && size[1] > 0 && size[2] > 0) return true;
-  return fail(error, "--size needs one number or DxHxW, such as 48 or 40x48x48, not \"%s\"", text);
+static const char *const key_names[KEYS] = {
+    [KEY_SIZE] = "--size",     [KEY_CASES] = "--cases", [KEY_VALIDATION] = "--validation",
+    [KEY_ORGANS] = "--organs", [KEY_NOISE] = "--noise", [KEY_ANATOMY] = "--anatomy",
+    [KEY_SEED] = "--seed"};
+
+typedef struct Choice {
+  const char *dir;
+  bool json;
+  bool set[KEYS]; /* by key: it was typed */
+  int size[3], sizes;
+  PhantomOptions phantom;
+  Phantom2dOptions picture;
+} Choice;
+
+/* N, HxW or DxHxW. */
+static bool take_size(const char *text, Choice *choice, Error *error) {
+  int used[3] = {0}, *size = choice->size;
+  int count =
+      sscanf(text, "%d%nx%d%nx%d%n", &size[0], &used[0], &size[1], &used[1], &size[2], &used[2]);
+  choice->sizes = count;
+  bool good = count > 0 && !text[used[count - 1]] && strspn(text, "0123456789x") == strlen(text);
+  for (int i = 0; i < count; i++) good &= size[i] > 0;
+  return good ||
+         fail(error,
+              "--size needs one number, DxHxW or, of pictures, HxW, such as 48, 40x48x48 or "
+              "96x128, not \"%s\"",
+              text);
+}
+
+/* The size of so many axes; one number stands for all of them. */
+static bool settle_size(const Choice *choice, int axes, int *size, Error *error) {
+  if (choice->sizes > 1 && choice->sizes != axes)
+    return fail(error, "--size: %s is %s", axes == 3 ? "a volume" : "a picture",
+                axes == 3 ? "one number or DxHxW" : "one number or HxW");
+  for (int i = 0; choice->sizes && i < axes; i++) size[i] = choice->size[choice->sizes > 1 ? i : 0];
+  return true;
 }
 
 static bool take(int key, char *value, void *user, Error *error) {
@@ -153,18 +166,44 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == ' ') choice->dir = value;
   if (key == KEY_JSON) choice->json = true;
   if (key == ' ' || key == KEY_JSON) return true;
-  if (key == KEY_SIZE) return take_size(value, choice->phantom.size, error);
+  choice->set[key] = true;
+  if (key == KEY_SIZE) return take_size(value, choice, error);
+  if (key == KEY_PICTURE) return phantom2d_parse(value, &choice->picture.kind, error);
   double least = key == KEY_CASES || key == KEY_ORGANS || key == KEY_ANATOMY ? 1 : 0;
-  static const char *const names[] = {"",         "",          "--size",  "--cases", "--validation",
-                                      "--organs", "--anatomy", "--noise", "--seed"};
-  if (!cli_number(names[key], value, least, &number, error)) return false;
-  if (key == KEY_CASES) choice->phantom.cases = (int)number;
-  if (key == KEY_VALIDATION) choice->phantom.validation = (int)number;
+  if (!cli_number(key_names[key], value, least, &number, error)) return false;
+  if (key == KEY_CASES) choice->phantom.cases = choice->picture.cases = (int)number;
+  if (key == KEY_VALIDATION) choice->phantom.validation = choice->picture.validation = (int)number;
   if (key == KEY_ORGANS) choice->phantom.organs = (int)number;
   if (key == KEY_ANATOMY) choice->phantom.anatomy = (int)number;
   if (key == KEY_NOISE) choice->phantom.noise_hu = number;
-  if (key == KEY_SEED) choice->phantom.seed = (uint64_t)number;
+  if (key == KEY_SEED) choice->phantom.seed = choice->picture.seed = (uint64_t)number;
   return true;
+}
+
+static bool make_phantom2d(Choice *choice, Error *error) {
+  Phantom2dOptions *o = &choice->picture;
+  for (int key = KEY_ORGANS; key <= KEY_NOISE; key++)
+    if (choice->set[key]) return fail(error, "%s: pictures have none", key_names[key]);
+  if (!settle_size(choice, 2, o->size, error) || !phantom2d_make(o, choice->dir, error))
+    return false;
+  fprintf(stderr, "%s: %d pictures (%s) of %dx%d, seed %llu\n", choice->dir, o->cases,
+          phantom2d_kinds[o->kind], o->size[0], o->size[1], (unsigned long long)o->seed);
+  return true;
+}
+
+static bool make_phantom(Choice *choice, Error *error) {
+  PhantomOptions *o = &choice->phantom;
+  if (!settle_size(choice, 3, o->size, error) || !phantom_make(o, choice->dir, error)) return false;
+  fprintf(stderr, "%s: %d cases of %dx%dx%d, %d organs, seed %llu\n", choice->dir, o->cases,
+          o->size[0], o->size[1], o->size[2], o->organs, (unsigned long long)o->seed);
+  return true;
+}
+
+static int data_phantom_command(Choice *choice) {
+  Error error = {""};
+  bool good =
+      choice->set[KEY_PICTURE] ? make_phantom2d(choice, &error) : make_phantom(choice, &error);
+  return good ? EXIT_DONE : cli_error(EXIT_UNFIT, &error);
 }
 
 static const struct argp_option check_options[] = {{"json", KEY_JSON, 0, 0, "One JSON document", 0},
@@ -181,9 +220,14 @@ static const Cli check_cli = {
     take};
 
 static const struct argp_option phantom_options[] = {
-    {"size", KEY_SIZE, "N|DxHxW", 0, "Voxels of a volume (default 48)", 0},
-    {"cases", KEY_CASES, "N", 0, "Volumes, validation included (default 30)", 0},
-    {"validation", KEY_VALIDATION, "N", 0, "The last so many are for validation (default 6)", 0},
+    {"picture", KEY_PICTURE, "lesion|nuclei|vessels", 0,
+     "2D pictures in colour in place of the abdomen: one blob of unclear border, many bodies that "
+     "touch, thin lines",
+     0},
+    {"size", KEY_SIZE, "N|DxHxW|HxW", 0, "Of a volume (default 48) or a picture (default 128)", 0},
+    {"cases", KEY_CASES, "N", 0, "Validation included (default 30, pictures 200)", 0},
+    {"validation", KEY_VALIDATION, "N", 0,
+     "The last so many are for validation (default 6, pictures 60)", 0},
     {"organs", KEY_ORGANS, "N", 0, "The largest N of the 15 organs (default 15)", 0},
     {"anatomy", KEY_ANATOMY, "1|2", 0,
      "2: small organs are large, clear and inside enough to be learnt (default 1)", 0},
@@ -194,16 +238,16 @@ static const struct argp_option phantom_options[] = {
 static const Cli phantom_cli = {
     "data phantom",
     "DIR",
-    "  harness data phantom /tmp/abdomen\n  harness data phantom /tmp/abdomen --size 64 --cases "
-    "40\n",
-    "Makes the phantom: a deterministic abdomen with up to 15 organs, as an nnU-Net folder of "
-    ".nii.gz files.",
+    "  harness data phantom /tmp/abdomen --size 64 --cases 40\n"
+    "  harness data phantom /tmp/lesions --picture lesion\n",
+    "Makes a phantom as an nnU-Net folder: a deterministic abdomen with up to 15 organs, or 2D "
+    "pictures.",
     phantom_options,
     take};
 
 static int check_or_make(const Cli *cli, int argc, char **argv) {
   Common common;
-  Choice choice = {.phantom = phantom_defaults()};
+  Choice choice = {.phantom = phantom_defaults(), .picture = phantom2d_defaults()};
   cli_parse(cli, argc, argv, &common, &choice);
   Error error = {""};
   if (!choice.dir) {
@@ -211,7 +255,7 @@ static int check_or_make(const Cli *cli, int argc, char **argv) {
     return cli_error(EXIT_USAGE, &error);
   }
   if (cli == &check_cli) return data_check_command(choice.dir, choice.json);
-  return data_phantom_command(choice.dir, &choice.phantom);
+  return data_phantom_command(&choice);
 }
 
 static int check_main(int argc, char **argv) {

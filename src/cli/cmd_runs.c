@@ -3,6 +3,7 @@
 
 #include "lua/bind.h"
 #include "src/cli/cli.h"
+#include "src/data/phantom/phantom.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
 #include "src/report/sheet.h"
@@ -255,7 +256,7 @@ static void print_config(const json_t *config) {
 
 /* Which rule made the folds of a trial on real data: see src/data/sets/split.h. */
 static const char *folds_of(const json_t *trial) {
-  if (!strcmp(field_text(trial, "dataset"), "phantom")) return NULL;
+  if (phantom_named(field_text(trial, "dataset"))) return NULL;
   return !strcmp(field_text_if(json_object_get(trial, "config"), "split"), SPLIT_KFOLD)
              ? "nnU-Net's: KFold, shuffled with 12345"
              : "the data set's own, or where it has none this program's earlier ones";

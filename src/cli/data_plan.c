@@ -1,6 +1,7 @@
 #include "src/cli/data_plan.h"
 
 #include "base/paths.h"
+#include "src/data/plan/nnunet_plans.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/prepare/preprocess_folder.h"
 #include "src/data/sets/derived.h"
@@ -12,11 +13,12 @@
 #include <string.h>
 
 typedef struct Planning {
-  const char *dir, *fingerprint, *cache;
+  const char *dir, *fingerprint, *plans, *cache;
   const Planner *planner;
   double gib; /* 0: nnU-Net's estimate */
   int jobs;
   bool json, verify;
+  const char *configuration; /* NULL: what nnU-Net trains first */
 } Planning;
 
 enum {
@@ -26,7 +28,9 @@ enum {
   KEY_PLAN_JSON,
   KEY_CACHE,
   KEY_VERIFY,
-  KEY_PLANNER
+  KEY_PLANNER,
+  KEY_CONFIGURATION,
+  KEY_PLANS
 };
 
 static bool take_planner(const char *text, Planning *request, Error *error) {
@@ -50,6 +54,8 @@ static bool take_plan(int key, char *value, void *user, Error *error) {
   if (key == ' ' && request->dir) return false;
   if (key == ' ') request->dir = value;
   if (key == KEY_FINGERPRINT) request->fingerprint = value;
+  if (key == KEY_PLANS) request->plans = value;
+  if (key == KEY_CONFIGURATION) request->configuration = value;
   if (key == KEY_CACHE) request->cache = value;
   if (key == KEY_PLAN_JSON) request->json = true;
   if (key == KEY_VERIFY) request->verify = true;
@@ -76,10 +82,18 @@ static const struct argp_option plan_options[] = {
      "nnU-Net's planner: its plain U-Net in 8 GB (default), or its ResEnc presets in 8, 24 or 40 "
      "GB",
      0},
+    {"configuration", KEY_CONFIGURATION, "2d|3d_fullres", 0,
+     "nnU-Net's: 2d trains on slices of volumes, across their coarsest axis; images of one slice "
+     "have no other",
+     0},
     {"budget", KEY_BUDGET, "nnunet|GIB", 0,
      "The planner's own estimate (default), or the exact memory of a training process here", 0},
     {"fingerprint", KEY_FINGERPRINT, "FILE", 0,
      "Instead of reading the volumes; nnU-Net's dataset_fingerprint.json will do", 0},
+    {"plans", KEY_PLANS, "FILE", 0,
+     "Instead of planning: a plans file that nnU-Net v2 wrote, plain or ResEnc, and "
+     "--configuration of it",
+     0},
     {"jobs", KEY_JOBS, "N", 0, "Volumes read at a time (default: the processors)", 0},
     {"json", KEY_PLAN_JSON, 0, 0, "Print the plan as JSON", 0},
     CACHE_OPTION,
@@ -130,6 +144,25 @@ static bool plan_find(const Planning *request, const char *home, const Dataset *
   return good;
 }
 
+/* The configuration that was asked for becomes the one that trains. */
+static bool configuration_choose(const char *name, const char *dir, Planned *p, Error *error) {
+  bool flat = p->fullres.topology.flat;
+  if (!name || (!strcmp(name, "2d") && flat) || (!strcmp(name, "3d_fullres") && !flat)) return true;
+  if (strcmp(name, "2d") && strcmp(name, "3d_fullres"))
+    return fail(error,
+                "--configuration needs 2d or 3d_fullres, not \"%s\"; nnU-Net's low resolution and "
+                "cascade are not trained",
+                name);
+  if (flat) return fail(error, "%s: images of one slice have no configuration 3d_fullres", dir);
+  if (!p->has_slices)
+    return fail(error,
+                "%s: there is no configuration 2d: slices are too small, or --budget is an exact "
+                "one, which plans volumes alone",
+                dir);
+  *p = (Planned){.fullres = p->slices};
+  return true;
+}
+
 static bool fingerprint_find(const Planning *request, const Dataset *dataset,
                              Fingerprint *fingerprint, Error *error) {
   char path[PATH_MAX];
@@ -154,27 +187,47 @@ static bool place(const Planning *request, const char *home, Dataset *dataset, E
   return dataset->derived != NULL;
 }
 
+static json_t *plan_by_rules(const Planning *request, const char *home, const Dataset *dataset,
+                             Error *error) {
+  Fingerprint fingerprint;
+  Planned planned;
+  if (!fingerprint_find(request, dataset, &fingerprint, error)) return NULL;
+  bool good = plan_find(request, home, dataset, &fingerprint, &planned, error) &&
+              configuration_choose(request->configuration, dataset->dir, &planned, error);
+  char budget[64];
+  snprintf(budget, sizeof budget, "%g GiB", request->gib);
+  json_t *plan = good ? plan_file_json(dataset, &fingerprint, &planned, request->planner,
+                                       request->gib ? budget : request->planner->words)
+                      : NULL;
+  fingerprint_free(&fingerprint);
+  return plan;
+}
+
+static json_t *plan_by_nnunet(const Planning *request, const Dataset *dataset, Error *error) {
+  NnunetPlans read;
+  if (!nnunet_plans_read(&read, request->plans, request->configuration, dataset, error))
+    return NULL;
+  json_t *plan =
+      plan_file_json(dataset, &read.fingerprint, &read.planned, &read.planner, read.planner.words);
+  fingerprint_free(&read.fingerprint);
+  return plan;
+}
+
 /* Makes plan.json; *plan is the caller's. */
 static bool plan_make_file(const Planning *request, const char *home, Dataset *dataset,
                            json_t **plan, Error *error) {
-  Fingerprint fingerprint;
-  Planned planned;
+  char path[PATH_MAX];
   if (!place(request, home, dataset, error)) return false;
-  if (!fingerprint_find(request, dataset, &fingerprint, error)) return false;
-  bool good = plan_find(request, home, dataset, &fingerprint, &planned, error);
-  if (good) {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%.4000s/plan.json", dataset->derived);
-    char budget[64];
-    snprintf(budget, sizeof budget, "%g GiB", request->gib);
-    *plan = plan_file_json(dataset, &fingerprint, &planned, request->planner,
-                           request->gib ? budget : request->planner->words);
-    good = plan_trains(home, *plan, dataset->channels, &dataset->labelling, path, error) &&
-           json_text_write(*plan, path, error);
-    if (!good) json_decref(*plan);
-  }
-  fingerprint_free(&fingerprint);
-  return good;
+  *plan = request->plans ? plan_by_nnunet(request, dataset, error)
+                         : plan_by_rules(request, home, dataset, error);
+  if (!*plan) return false;
+  snprintf(path, sizeof path, "%.4000s/plan.json", dataset->derived);
+  if (plan_trains(home, *plan, dataset->channels, &dataset->labelling, path, error) &&
+      json_text_write(*plan, path, error))
+    return true;
+  json_decref(*plan);
+  *plan = NULL;
+  return false;
 }
 
 /* A cache elsewhere of a data set whose own folder can be written to: a link there leads to it. */

@@ -3,6 +3,7 @@
 #include "base/nearest.h"
 #include "lua/bind.h"
 #include "src/data/phantom/phantom.h"
+#include "src/data/phantom/phantom2d.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/prepare/preprocess_folder.h"
 #include "src/data/sets/derived.h"
@@ -59,16 +60,29 @@ static bool take_option(PhantomOptions *options, const char *key, const json_t *
   return true;
 }
 
+/* The options of pictures. */
+static bool make_phantom2d(const json_t *from, const char *dir, Error *error) {
+  Phantom2dOptions o = phantom2d_defaults();
+  const json_t *size = json_object_get(from, "size");
+  for (size_t i = 0; i < 2; i++) o.size[i] = (int)json_integer_value(json_array_get(size, i));
+  o.cases = (int)json_integer_value(json_object_get(from, "cases"));
+  o.validation = (int)json_integer_value(json_object_get(from, "validation"));
+  o.seed = (uint64_t)json_integer_value(json_object_get(from, "seed"));
+  const char *kind = json_string_value(json_object_get(from, "picture"));
+  return phantom2d_parse(kind ? kind : "", &o.kind, error) && phantom2d_make(&o, dir, error);
+}
+
 static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error *error) {
   PhantomOptions options = phantom_defaults();
   options.anatomy = 1; /* a list of cells from before there was a choice does not name it */
   const char *key;
-  json_t *value;
-  json_object_foreach(json_object_get(data, "options"), key, value) {
-    if (!take_option(&options, key, value, error)) return false;
-  }
+  json_t *value, *from = json_object_get(data, "options");
   if (!quiet && access(dir, F_OK))
     fprintf(stderr, "harness: making the phantom data set %s\n", dir);
+  if (json_object_get(from, "picture")) return make_phantom2d(from, dir, error);
+  json_object_foreach(from, key, value) {
+    if (!take_option(&options, key, value, error)) return false;
+  }
   return phantom_make(&options, dir, error);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lua/bind.h"
+#include "src/data/phantom/phantom.h"
 #include "src/report/html.h"
 #include "src/report/option_words.h"
 #include "src/report/quote.h"
@@ -140,7 +141,7 @@ static const char *name_of(const char *path) {
 static void put_data(const First *trial, const Result *result, const json_t *wanted, FILE *out) {
   const char *own = json_string_value(option(trial, "data_dir"));
   const char *asked = field_text_if(experiment_config(wanted, trial->key), "data_dir");
-  bool made = !strcmp(result->dataset, "phantom");
+  bool made = phantom_named(result->dataset);
   if (!own || !own[0] || (asked[0] ? !strcmp(name_of(own), name_of(asked)) : made)) return;
   const json_t *found = option(trial, "data_path");
   put_option("data", found ? found : option(trial, "data_dir"), out);

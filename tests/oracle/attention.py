@@ -68,6 +68,11 @@ def sample(value, at):
     return out[..., 0].permute(0, 2, 3, 1)  # (N, T, P, C)
 
 
+def moving(query_grids, size):
+    """1 along an axis with a second cell in the level or in a grid of queries, else 0: 2D is D = 1."""
+    return (torch.maximum(torch.tensor(query_grids).amax(0), size) > 1).double()
+
+
 def deform(query_grids, heads, points):
     def oracle(offsets, weights, *values):
         n, t = offsets.shape[:2]
@@ -80,7 +85,7 @@ def deform(query_grids, heads, points):
             total = 0
             for l, value in enumerate(values):
                 size = torch.tensor(value.shape[1:4], dtype=torch.float64)
-                place = at * size - .5 + offsets[:, :, m, l]
+                place = at * size - .5 + moving(query_grids, size) * offsets[:, :, m, l]
                 picked = sample(value[..., m * channels:(m + 1) * channels], place)
                 total = total + (weights[:, :, m, l, :, None] * picked).sum(2)
             outs.append(total)
@@ -94,6 +99,7 @@ def deform_cases(driver, report, rng):
              ([(3, 2, 5), (2, 1, 3)], [(6, 4, 9), (3, 2, 5), (2, 1, 3)], 3, 4, 24, 2),
              ([(4, 4, 4)], [(8, 7, 6), (5, 4, 3), (2, 3, 2), (1, 2, 1)], 6, 4, 48, 3),
              ([(2, 3, 2), (1, 2, 3)], [(9, 8, 7), (8, 5, 6), (5, 6, 4), (4, 3, 5), (2, 3, 4), (1, 2, 2)], 2, 2, 16, 4),
+             ([(1, 4, 3), (1, 2, 2)], [(1, 8, 7), (1, 4, 3)], 2, 3, 16, 2),
              ([(1, 1, 2)], [(3, 4, 5), (2, 2, 3), (2, 1, 1), (1, 3, 2), (1, 1, 1)], 1, 5, 5, 20)]
     for queries, values, heads, points, width, spread in cases:
         n, t = 2, sum(int(np.prod(g)) for g in queries)

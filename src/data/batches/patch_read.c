@@ -46,10 +46,18 @@ static void compose(Warp *warp) {
     for (int k = 0; warp->mirror[axis] && k < 3; k++) warp->matrix[k][axis] *= -1;
 }
 
+/* The largest angle, in degrees. thin: the axis left alone, -1: none. */
+static double angle_most(const int patch[3], int thin) {
+  if (thin < 0) return 30;
+  int a = patch[(thin + 1) % 3], b = patch[(thin + 2) % 3];
+  bool long_plane = patch[thin] == 1 && fmax(a, b) > 1.5 * fmin(a, b);
+  return long_plane ? 15 : 180;
+}
+
 Warp warp_draw(const int patch[3], const bool mirror[3], Rng *rng) {
   Warp warp = warp_identity();
   warp.thin = warp_thin_axis(patch);
-  double most = M_PI * (warp.thin < 0 ? 30. / 180 : 1);
+  double most = M_PI * (angle_most(patch, warp.thin) / 180);
   bool rotates = rng_uniform(rng) < PROBABILITY, scales = rng_uniform(rng) < PROBABILITY;
   for (int axis = 0; rotates && axis < 3; axis++)
     if (warp.thin < 0 || warp.thin == axis) warp.angle[axis] = rng_between(rng, -most, most);
@@ -142,14 +150,21 @@ static float coordinate(const Line *line, int axis, int w) {
   return fmaf((float)w, line->step[axis], line->start[axis]);
 }
 
-/* All eight voxels around are there. */
+/* All eight voxels around are there. In a flat volume, four: a line in the slice itself asks the
+ * other four for nothing (slice_step). */
 static bool is_inside(const Line *line, int w) {
   const int *dim = line->voxels->dim;
   for (int axis = 0; axis < 3; axis++) {
     float at = coordinate(line, axis, w);
-    if (!(at >= 0 && at < (float)(dim[axis] - 1))) return false;
+    bool flat = axis == 0 && dim[0] == 1;
+    if (!(flat ? at == 0 : at >= 0 && at < (float)(dim[axis] - 1))) return false;
   }
   return true;
+}
+
+/* Voxels to the slice behind, which in a flat volume is the slice itself. */
+static int64_t slice_step(const int dim[3]) {
+  return dim[0] == 1 ? 0 : (int64_t)dim[1] * dim[2];
 }
 
 /* The columns first .. past-1 that are inside: a line meets a box in one piece. Found from the
@@ -221,7 +236,7 @@ static void locate(const Line *line, int first, Columns *columns) {
 static inline __attribute__((always_inline)) void
 read_values(const Columns *columns, const float *single, const _Float16 *half, const int dim[3],
             int stride, float *image) {
-  const int64_t n = stride, row = (int64_t)dim[2] * n, slice = dim[1] * row;
+  const int64_t n = stride, row = (int64_t)dim[2] * n, slice = slice_step(dim) * n;
 #pragma omp simd
   for (int w = 0; w < columns->count; w++) {
     float fz = columns->f[0][w], fy = columns->f[1][w], fx = columns->f[2][w], at[4];
@@ -245,7 +260,7 @@ static void read_image(const Columns *columns, const Voxels *voxels, int channel
 /* Most voxels lie within one structure: the eight labels are compared as four pairs. */
 static void read_label(const Columns *columns, const uint8_t *data, const int dim[3],
                        int32_t *label) {
-  const int64_t row = dim[2], slice = dim[1] * row;
+  const int64_t row = dim[2], slice = slice_step(dim);
   for (int w = 0; w < columns->count; w++) {
     const uint8_t *p = data + columns->at[w];
     uint16_t pair[4];

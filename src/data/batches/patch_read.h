@@ -8,7 +8,8 @@
  * axis, scale with probability .2 by U(.7, 1.4), one factor for all axes (above 1: things become
  * smaller). A patch with an axis more than three times shorter than its longest one is turned
  * in-plane only, by U(-180, 180) degrees, and scaled in-plane (dummy-2D; nnU-Net looks at its first
- * axis alone, having made it the coarsest).
+ * axis alone, having made it the coarsest). So is a patch of one slice, nnU-Net's 2d, but by U(-15,
+ * 15) degrees where the slice is more than 1.5 times as long as wide.
  *
  * Image: trilinear, zero outside. Label: of the eight voxels around, the label that holds the
  * largest share of the trilinear weight; the nearest voxel's when shares are equal; background

@@ -84,6 +84,20 @@ static size_t volume_of(const int dim[3]) {
   return (size_t)dim[0] * (size_t)dim[1] * (size_t)dim[2];
 }
 
+/* A map of one slice is a plane: it has no outside before and behind it, so what is around the mask
+ * there repeats it, and its surface is its outline. */
+static void mask_repeat(const Pair *pair, int axis, uint8_t *mask) {
+  size_t size[3], step[3];
+  for (int i = 0; i < 3; i++) size[i] = (size_t)pair->box[i] + 2;
+  step[2] = 1, step[1] = size[2], step[0] = size[1] * size[2];
+  int a = (axis + 1) % 3, b = (axis + 2) % 3;
+  for (size_t i = 0; i < size[a]; i++)
+    for (size_t k = 0; k < size[b]; k++) {
+      uint8_t *before = mask + i * step[a] + k * step[b];
+      before[0] = before[2 * step[axis]] = before[step[axis]];
+    }
+}
+
 static void mask_fill(const Pair *pair, const uint8_t *map, const int dim[3], const Box *box,
                       int label, uint8_t *mask) {
   size_t width = (size_t)pair->box[2] + 2, slice = ((size_t)pair->box[1] + 2) * width;
@@ -96,9 +110,9 @@ static void mask_fill(const Pair *pair, const uint8_t *map, const int dim[3], co
       uint8_t *out = mask + (size_t)(z + 1) * slice + (size_t)(y + 1) * width + 1;
       for (int x = 0; x < pair->box[2]; x++) out[x] = in[x] == label;
     }
-  if (dim[0] > 1) return;
-  memcpy(mask, mask + slice, slice);
-  memcpy(mask + 2 * slice, mask + slice, slice);
+  int flat = (dim[0] == 1) + (dim[1] == 1) + (dim[2] == 1);
+  for (int axis = 0; axis < 3; axis++)
+    if (flat == 1 && dim[axis] == 1) mask_repeat(pair, axis, mask);
 }
 
 /* Voxels of the mask one of whose six neighbours is outside. */

@@ -1,7 +1,9 @@
-/* Distances between the surfaces of a structure in two label maps, in mm.
+/* Distances between the surfaces of a structure in two label maps, in mm; in maps of one slice
+ * between its outlines.
  *
  * SURFACE_VOXELS (the default; MONAI and MedPy): the surface is the set of voxels of the structure
- * with a face neighbour outside it; beyond the volume is outside. Each counts once.
+ * with a face neighbour outside it; beyond the volume is outside (in one slice: beyond its edges).
+ * Each counts once.
  * SURFACE_SURFELS (DeepMind's surface-distance): the surface are the corners between voxels whose
  * eight neighbours are not all alike, each weighted with the area in mm^2 of the marching-cubes
  * triangles in its cell.

@@ -163,8 +163,8 @@ static bool cases_read(Fingerprint *fingerprint, const json_t *root, const char 
   return true;
 }
 
-static bool channels_read(Fingerprint *fingerprint, const json_t *root, const char *path,
-                          Error *error) {
+bool fingerprint_intensities(Fingerprint *fingerprint, const json_t *root, const char *path,
+                             Error *error) {
   static const char *const names[] = {
       "mean", "median", "std", "min", "max", "percentile_00_5", "percentile_99_5"};
   const json_t *channels = json_object_get(root, "foreground_intensity_properties_per_channel");
@@ -198,8 +198,8 @@ bool fingerprint_read(Fingerprint *fingerprint, const char *path, Error *error) 
   if (orientation && strlen(orientation) == 3) strcpy(fingerprint->orientation, orientation);
   const json_t *relative = json_object_get(root, "median_relative_size_after_cropping");
   if (json_is_number(relative)) fingerprint->relative = json_number_value(relative);
-  bool good =
-      cases_read(fingerprint, root, path, error) && channels_read(fingerprint, root, path, error);
+  bool good = cases_read(fingerprint, root, path, error) &&
+              fingerprint_intensities(fingerprint, root, path, error);
   json_decref(root);
   if (!good) fingerprint_free(fingerprint);
   return good;

@@ -7,6 +7,8 @@
 #include "src/data/plan/foreground.h"
 #include "src/data/prepare/normalise.h"
 
+#include <jansson.h>
+
 typedef struct Fingerprint {
   int cases;
   double (*mm)[3]; /* (cases) spacing */
@@ -32,6 +34,9 @@ void fingerprint_free(Fingerprint *fingerprint);
  * median_relative_size_after_cropping; orientation is ours ("" where it is missing:
  * nnU-Net takes files as they are stored). */
 bool fingerprint_read(Fingerprint *fingerprint, const char *path, Error *error);
+/* Channels and intensity of either file of nnU-Net, root being all of `path`. */
+bool fingerprint_intensities(Fingerprint *fingerprint, const json_t *root, const char *path,
+                             Error *error);
 bool fingerprint_write(const Fingerprint *fingerprint, const char *path, Error *error);
 
 /* Linear between ranks, as numpy.percentile; sorts the values. */

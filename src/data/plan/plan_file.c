@@ -23,9 +23,10 @@ static json_t *stages(const int (*value)[3], int count) {
 }
 
 /* What names the encoder: nothing where it is the one that there always was. */
-static void encoder_set(json_t *json, int count) {
+static void encoder_set(json_t *json, const Topology *t) {
   json_t *blocks = json_array();
-  for (int i = 0; i < count; i++) json_array_append_new(blocks, json_integer(planner_blocks(i)));
+  for (int i = 0; i < t->stages; i++)
+    json_array_append_new(blocks, json_integer(t->blocks[i] ? t->blocks[i] : planner_blocks(i)));
   json_object_set_new(json, "encoder", json_string("residual"));
   json_object_set_new(json, "encoder_blocks", blocks);
 }
@@ -40,7 +41,7 @@ static void configuration_set(json_t *json, const Planner *planner, const Config
   json_object_set_new(json, "strides", stages(t->stride, t->stages));
   json_object_set_new(json, "kernels", stages(t->kernel, t->stages));
   json_object_set_new(json, "widths", widths);
-  if (planner->residual) encoder_set(json, t->stages);
+  if (planner->residual) encoder_set(json, t);
   json_object_set_new(json, "key_grid", ints(c->key_grid));
   json_object_set_new(json, "batch_dice", json_boolean(c->batch_dice));
 }
@@ -140,7 +141,7 @@ void plan_file_print(const json_t *plan, FILE *out) {
   list_print("median shape", json_object_get(plan, "median_shape"), out);
   const char *configuration = json_string_value(json_object_get(plan, "configuration"));
   if (configuration && !strcmp(configuration, "2d"))
-    fprintf(out, "%-14s2d: images of one slice\n", "configuration");
+    fprintf(out, "%-14s2d: slice by slice\n", "configuration");
   list_print("patch", json_object_get(plan, "patch"), out);
   fprintf(out, "%-14s%lld (budget: %s)\n", "batch",
           (long long)json_integer_value(json_object_get(plan, "batch")),

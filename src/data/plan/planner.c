@@ -174,7 +174,7 @@ static bool batch_find(const Search *search, const Topology *t, double dataset_v
   return true;
 }
 
-static void key_grid_find(const Topology *t, int grid[3]) {
+void key_grid_find(const Topology *t, int grid[3]) {
   for (int axis = 0; axis < 3; axis++) grid[axis] = t->patch[axis];
   for (int i = 0; i < t->stages; i++) {
     for (int axis = 0; axis < 3; axis++) grid[axis] /= t->stride[i][axis];

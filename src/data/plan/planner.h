@@ -28,9 +28,10 @@ typedef struct Topology {
   int stages;
   int patch[3];
   int stride[STAGES_MAX][3], kernel[STAGES_MAX][3];
-  int width[STAGES_MAX]; /* 32 * 2^stage, at most 320, in 2D 512 */
-  int divisor[3];        /* of the patch */
-  bool flat;             /* 2D: one voxel along one axis */
+  int width[STAGES_MAX];  /* 32 * 2^stage, at most 320, in 2D 512 */
+  int divisor[3];         /* of the patch */
+  bool flat;              /* 2D: one voxel along one axis */
+  int blocks[STAGES_MAX]; /* residual blocks of each stage; 0: a planner's own */
 } Topology;
 
 /* What `batch` patches cost, as a share of the budget. */
@@ -83,6 +84,9 @@ typedef struct Planned {
  * rounds. Errors: those of cost, and a patch that fits at no size. */
 bool plan_data(const Fingerprint *fingerprint, const Planner *planner, PlanCost cost, void *user,
                bool exact, Planned *planned, Error *error);
+
+/* The finest of a patch's grids with at most 8,192 voxels. */
+void key_grid_find(const Topology *topology, int grid[3]);
 
 /* Exposed for tests. */
 void target_spacing(const Fingerprint *fingerprint, double mm[3]);

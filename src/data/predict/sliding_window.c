@@ -36,7 +36,7 @@ int window_origins(int size, int patch, double step, int *origin, int capacity) 
     origin[0] = -((patch - size) / 2);
     return 1;
   }
-  int count = (int)ceil((size - patch) / (patch * step)) + 1;
+  int count = (int)ceil((size - patch) / fmax(patch * step, 1)) + 1; /* no place twice */
   if (count > capacity) return 0;
   double actual = (double)(size - patch) / (count - 1);
   for (int i = 0; i < count; i++) origin[i] = (int)rint(actual * i);
@@ -53,7 +53,8 @@ static bool windows_list(Sweep *sweep, Error *error) {
     if (!count[axis])
       return fail(error, "step %g of a patch edge %d needs too many windows", options->step,
                   options->patch[axis]);
-    flips |= options->mirror[axis] << axis;
+    if (options->patch[axis] > 1)
+      flips |= options->mirror[axis] << axis; /* else it stays as it is */
   }
   size_t most = (size_t)count[0] * (size_t)count[1] * (size_t)count[2] * 8;
   sweep->window = malloc(most * sizeof(Window));

@@ -1,0 +1,41 @@
+-- The data set that a configuration asks for, as lua/bind.h documents it: a folder, or a phantom that is made where it
+-- is missing. A phantom's folder carries its options in its name: another size is another data set.
+local function phantom2d_of(config, home)
+  local size, kind = config.phantom2d_size, config.phantom2d
+  return {
+    kind = "phantom", name = "phantom2d",
+    dir = ("%s/results/data/phantom2d-%s-%dx%d-%dcases-%dvalidation-seed%d"):format(home, kind, size[1], size[2],
+      config.phantom2d_cases, config.phantom2d_validation, config.phantom2d_seed),
+    options = {
+      picture = kind, size = size, cases = config.phantom2d_cases, validation = config.phantom2d_validation,
+      seed = config.phantom2d_seed,
+    },
+  }
+end
+
+local function phantom_of(config, home)
+  local name = ("phantom-%s-%dorgans-%dcases-%gHU-seed%d"):format(
+    table.concat(config.phantom_size, "x"), config.phantom_organs, config.phantom_cases, config.phantom_noise,
+    config.phantom_seed)
+  if config.phantom_anatomy ~= 1 then name = name .. "-anatomy" .. config.phantom_anatomy end
+  return {
+    kind = "phantom", name = "phantom", dir = home .. "/results/data/" .. name,
+    options = {
+      size = config.phantom_size, cases = config.phantom_cases, validation = config.phantom_validation,
+      organs = config.phantom_organs, anatomy = config.phantom_anatomy, noise_hu = config.phantom_noise, seed = config.phantom_seed,
+    },
+  }
+end
+
+local function folder_of(dir, machine)
+  local name = dir:match("([^/]+)$")
+  if not name or name == "." or name == ".." then name = machine.folder_name(dir) or dir end
+  return { kind = "folder", dir = dir, name = name }
+end
+
+-- machine: lua/experiment.c's.
+return function(config, home, machine)
+  if config.data == "phantom" then return phantom_of(config, home) end
+  if config.data == "phantom2d" then return phantom2d_of(config, home) end
+  return folder_of((config.data:gsub("(.)/+$", "%1")), machine)
+end

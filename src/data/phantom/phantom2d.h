@@ -1,0 +1,35 @@
+/* Deterministic 2D pictures in colour with their labels, of three kinds that ask for different
+ * things: one blob of unclear border, many small bodies that touch, thin lines. Written as an
+ * nnU-Net v2 folder: a file with three channels a case. */
+#ifndef DATA_PHANTOM2D_H
+#define DATA_PHANTOM2D_H
+
+#include "src/data/volumes/volume.h"
+
+typedef enum Phantom2dKind {
+  PHANTOM2D_LESION,
+  PHANTOM2D_NUCLEI,
+  PHANTOM2D_VESSELS,
+  PHANTOM2D_KINDS
+} Phantom2dKind;
+extern const char *const phantom2d_kinds[PHANTOM2D_KINDS]; /* "lesion", "nuclei", "vessels" */
+
+enum { PHANTOM2D_COLOURS = 3 };
+
+typedef struct Phantom2dOptions {
+  Phantom2dKind kind;
+  int size[2];    /* H, W */
+  int cases;      /* with validation */
+  int validation; /* the last so many: validation set of fold 0 */
+  uint64_t seed;  /* case i depends on (seed, i) and the options alone */
+} Phantom2dOptions;
+
+Phantom2dOptions phantom2d_defaults(void); /* lesion, 128x128, 200 cases, 60 of them validation */
+bool phantom2d_parse(const char *name, Phantom2dKind *kind, Error *error);
+/* As phantom_make. */
+bool phantom2d_make(const Phantom2dOptions *options, const char *dir, Error *error);
+/* One case in memory: (1,H,W,3), whole values from 0 to 255, and labels 0 and 1. */
+bool phantom2d_case(const Phantom2dOptions *options, int index, Image *image, LabelMap *label,
+                    Error *error);
+
+#endif
