@@ -119,6 +119,9 @@ json.dump(plan, open("data/plan.json", "w"))')"
   run "$harness" data plan data --planner resenc_s
   [ "$status" -eq 2 ]
   [[ "$output" == *"--planner needs default, resenc_m, resenc_l or resenc_xl"* ]]
+  run "$harness" data plan data --planner resenc_l --budget 8
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"leave --budget or --planner out"* ]]
   rm data/plan.json
 }
 

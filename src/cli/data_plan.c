@@ -135,6 +135,11 @@ static bool plan_find(const Planning *request, const char *home, const Dataset *
                            dataset->labels + (dataset->labelling.ignore > 0)}; /* nnU-Net's count */
   if (!request->gib)
     return plan_data(fingerprint, planner, nnunet_cost, &estimate, false, planned, error);
+  if (planner->residual)
+    return fail(error,
+                "--budget %g is the exact memory of the plain U-Net; a ResEnc preset is "
+                "planned by nnU-Net's estimate, so leave --budget or --planner out",
+                request->gib);
   PlanBudget *budget;
   if (!plan_budget_make(&budget, home, request->gib * 0x1p30, dataset->channels,
                         &dataset->labelling, error))
