@@ -316,7 +316,8 @@ bool plan_budget_cost(void *user, const Topology *t, int batch, double *share, E
 
 bool plan_trains(const char *home, const json_t *plan, int channels, const Labelling *labelling,
                  const char *where, Error *error) {
-  static const char *const names[] = {"patch", "batch", "widths", "strides", "kernels", "key_grid"};
+  static const char *const names[] = {"patch",   "batch",    "widths",  "strides",
+                                      "kernels", "key_grid", "encoder", "encoder_blocks"};
   if (!experiment_takes(home, plan, where, error)) return false;
   json_t *options = experiment_options(home, "maskmed", error);
   if (!options) return false;
