@@ -8,6 +8,7 @@ const OpCase multiply_cases[] = {
      .options = "plus=1",
      .n_in = 2,
      .in = {{3, {2, 521, 16}}, {1, {16}}}},
+    {.name = "over the batch, whole vectors", .n_in = 2, .in = {{4, {3, 2, 5, 8}}, {3, {2, 5, 8}}}},
     {.name = "a gate a voxel",
      .options = "sigmoid=1 plus=1",
      .n_in = 2,

@@ -152,7 +152,7 @@ template <typename F> static void with_types(DType a, DType b, DType c, F launch
   });
 }
 
-static void product(const Call *call, const Tensor *x, bool adds, const Tensor *y) {
+static void times_factor(const Call *call, const Tensor *x, bool adds, const Tensor *y) {
   const Tensor *b = &call->in[IN_B];
   MultiplySizes s;
   Factor f = factor_of(call, &s);
@@ -175,7 +175,7 @@ static void product(const Call *call, const Tensor *x, bool adds, const Tensor *
 }
 
 static void forward(const Call *call) {
-  product(call, &call->in[IN_A], false, &call->out[0]);
+  times_factor(call, &call->in[IN_A], false, &call->out[0]);
 }
 
 template <typename Y, typename A, typename B>
@@ -218,7 +218,7 @@ static void backward(const Call *call) {
     with_types(dy->type, call->in[IN_A].type, db->type, [&](auto y_zero, auto a_zero, auto b_zero) {
       gradient_of_b<decltype(y_zero), decltype(a_zero), decltype(b_zero)>(call, &s, f);
     });
-  if (da->data) product(call, dy, adds_to(call, IN_A), da);
+  if (da->data) times_factor(call, dy, adds_to(call, IN_A), da);
 }
 
 static bool prepare(Call *call, Error *) {
