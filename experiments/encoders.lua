@@ -7,9 +7,9 @@ return {
   title = "Encoders and heads",
   base = { bridge = "none" },
   rows = {
-    { key = "plain", label = "nnU-Net", against = "plain", set = { head = "point_wise" } },
+    { key = "plain", label = "nnU-Net", against = "plain", set = { encoder = "plain", head = "point_wise" } },
     { key = "residual", label = "nnU-Net ResEnc", against = "plain", set = { encoder = "residual", head = "point_wise" } },
-    { key = "plain_decoupled", label = "nnU-Net, decoupled head", against = "plain", set = {} },
+    { key = "plain_decoupled", label = "nnU-Net, decoupled head", against = "plain", set = { encoder = "plain" } },
     { key = "residual_decoupled", label = "nnU-Net ResEnc, decoupled head", against = "plain_decoupled",
       set = { encoder = "residual" } },
   },

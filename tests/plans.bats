@@ -89,6 +89,8 @@ assert plan['patch'][1] >= 160, plan"
   "$harness" data plan data --planner resenc_m --fingerprint fingerprint.json >/dev/null
   "$harness" run tiny.lua -n >planned
   "$harness" run tiny.lua encoder=plain -n >plain
+  run "$harness" run "$BATS_TEST_DIRNAME/../experiments/encoders.lua" data=data seeds=1 -n # what is compared is not the plan's to say
+  [[ "$output" == *"4 of 4 trials would run"* ]]
   blocks="$(python3 -c 'import json
 plan = json.load(open("data/plan.json"))
 assert plan.pop("encoder") == "residual"
