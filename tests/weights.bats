@@ -110,6 +110,26 @@ assert 'encoder.stages.1.blocks.0.skip.0.conv.weight' in a and 'decoder.encoder.
 assert not [n for n in a if 'skip' in n and ('conv.bias' in n or 'blocks.0' not in n)]"
 }
 
+@test "a network of one slice is exported as one in 2D, and read again" {
+  flat=(patch=1,16,16 strides=1,1,1,1,2,2,1,2,2 kernels=1,3,3,1,3,3,1,3,3)
+  for encoder in "encoder=plain" "encoder=residual encoder_blocks=1,1,1"; do
+    read -ra chosen <<<"$encoder"
+    rm -f flat*.safetensors
+    start "${flat[@]}" "${chosen[@]}"
+    [ "$status" -eq 0 ]
+    "$harness" weights export "$(newest)" flat.safetensors
+    start "${flat[@]}" "${chosen[@]}" weights=flat.safetensors weights_map=pytorch
+    [ "$status" -eq 0 ]
+    "$harness" weights export "$(newest)" flat2.safetensors
+    "$harness" weights export "$(newest)" flat_own.safetensors --names own
+    /usr/bin/python3 -B -c "from files import *
+a, b, own = (read('%s.safetensors' % n) for n in ('flat', 'flat2', 'flat_own'))
+assert list(a) == list(b) and all(a[n].tobytes() == b[n].tobytes() for n in a)
+assert {w.ndim for w in a.values()} == {1, 4} and {w.ndim for w in own.values()} <= {1, 2, 5}
+assert a['decoder.transpconvs.0.weight'].shape == (8, 6, 2, 2)"
+  done
+}
+
 @test "a trial is known by the file's content, not by its place" {
   identity() { "$harness" run tiny.lua "$@" --dry-run | sed -n 's/^ *\([0-9a-f]\{8\}\)[0-9a-f]* .*/\1/p' | head -n 1; }
   mkdir -p elsewhere

@@ -246,16 +246,27 @@ bool weights_file_load(Params *params, const json_t *config, Error *error) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* Of images of one slice, with no kernel of more, theirs is a network in 2D. */
+static bool is_flat(const Params *params, const json_t *config) {
+  bool flat = json_integer_value(json_array_get(json_object_get(config, "patch"), 0)) == 1;
+  for (int p = 0; p < params->count; p++) {
+    const Tensor *shape = &params->list[p]->shape;
+    flat &= shape->rank < 5 || shape->dim[1] == 1;
+  }
+  return flat;
+}
+
 /* Dimensions and numbers as they are there, in the arena. */
 static TensorToStore to_store(const Params *params, const Param *param, const char *theirs,
-                              bool convolution, Arena *arena) {
+                              bool convolution, bool flat, Arena *arena) {
   Tensor shape = shape_there(param, theirs);
   const char *own = params_weight(params, param);
   int rank = shape.rank;
   int64_t *dim = arena_alloc(arena, 8 * sizeof *dim);
   for (int i = 0; i < 5; i++) dim[i] = i < rank ? shape.dim[i] : 1;
-  if (convolution) rank = 5;
+  if (convolution) rank = flat ? 4 : 5;
   if (!is_convolution(param, theirs)) return (TensorToStore){theirs, params->real, rank, dim, own};
+  if (flat) dim[2] = dim[3], dim[3] = dim[4], rank = 4;
   char *turned = arena_alloc(arena, tensor_bytes(&param->shape));
   transpose(&param->shape, false, own, turned);
   return (TensorToStore){theirs, params->real, rank, dim, turned};
@@ -269,13 +280,14 @@ static size_t count_names(const json_t *rows) {
 }
 
 /* Each tensor is made once; its other names share the numbers. */
-static int list_tensors(const Params *params, const json_t *rows, Arena *arena,
+static int list_tensors(const Params *params, const json_t *rows, bool flat, Arena *arena,
                         TensorToStore *list) {
   int count = 0;
   for (int p = 0; p < params->count; p++) {
     const json_t *row = json_array_get(rows, (size_t)p), *names = json_object_get(row, "names");
     bool convolution = json_is_true(json_object_get(row, "convolution"));
-    TensorToStore tensor = to_store(params, params->list[p], text_at(names, 0), convolution, arena);
+    TensorToStore tensor =
+        to_store(params, params->list[p], text_at(names, 0), convolution, flat, arena);
     for (size_t i = 0; i < json_array_size(names); i++) {
       tensor.name = text_at(names, i);
       list[count++] = tensor;
@@ -293,7 +305,7 @@ bool weights_file_write(const Params *params, const json_t *config, const char *
   if (!rows) return false;
   params_fetch(params);
   TensorToStore *list = arena_alloc(&arena, (count_names(rows) + 1) * sizeof *list);
-  int count = list_tensors(params, rows, &arena, list);
+  int count = list_tensors(params, rows, is_flat(params, config), &arena, list);
   bool good = safetensors_write(path, count, list, metadata, error);
   arena_free(&arena);
   json_decref(rows);

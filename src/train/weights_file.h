@@ -1,8 +1,9 @@
 /* Numbers from and to files of other programs: safetensors by a map of names
  * (lua/harness/weights.lua), and by layout. Ours are channels last: of a convolution's weight (out,
  * D, H, W, in), of a transposed one's (in, D, H, W, out); theirs are (out, in, D, H, W) and (in,
- * out, D, H, W), without D where it is 1 and their network is flat. A linear layer's (out, in) may
- * stand there as a convolution of one voxel, (out, in, 1, 1, 1). */
+ * out, D, H, W), without D where it is 1 and their network is flat: one that is written is where
+ * patch and all kernels are of one slice. A linear layer's (out, in) may stand there as a
+ * convolution of one voxel, (out, in, 1, 1, 1). */
 #ifndef TRAIN_WEIGHTS_FILE_H
 #define TRAIN_WEIGHTS_FILE_H
 
