@@ -1,7 +1,7 @@
 /* 3D convolution, channels last:
  *   y[n,d,h,w,o] = b[o] + sum_{kd,kh,kw,c} w[o,kd,kh,kw,c]
  *                                          x[n, d*sd+kd-pd, h*sh+kh-ph, w*sw+kw-pw, c]
- * with p = (k-1)/2 and zeros outside. c runs over the channels of one or two inputs in turn, so
+ * with p = (k-1)/2 and zeros outside. c runs over the channels of one to four inputs in turn, so
  * that the decoder's skip concatenation needs no copy. Cost 2 N D'H'W' Cout Cin kd kh kw FLOP. */
 #include "kernels/options.h"
 
@@ -25,7 +25,7 @@ static bool shape(Call *call, Error *error) {
   for (int i = IN_X; i < call->n_in; i++) {
     channels += call->in[i].dim[4];
     if (call->in[i].rank != 5 || memcmp(call->in[i].dim, x->dim, 4 * sizeof x->dim[0]) != 0)
-      return fail(error, "conv: the two inputs differ in size: %s and %s", tensor_shape_text(x),
+      return fail(error, "conv: the inputs differ in size: %s and %s", tensor_shape_text(x),
                   tensor_shape_text(&call->in[i]));
   }
   if (channels != w->dim[4] || (tensor_count(b) != w->dim[0] && !tensor_absent(b)))
@@ -141,15 +141,18 @@ static void backward(const Call *call) {
 
 const Op OP_ROW(conv) = {
     .name = "conv",
-    .doc = "3D convolution over one input or the concatenation of two (nnU-Net's conv block)",
+    .doc =
+        "3D convolution over one input or the concatenation of up to four (nnU-Net's conv block)",
     .min_in = 3,
-    .max_in = 4,
+    .max_in = IN_X + CONV_PARTS,
     .n_out = 1,
     .flags = OP_UNORDERED,
     .optional = SAVES_IN(IN_B),
-    .saves = {[IN_W] = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1),
+    .saves = {[IN_W] = CONV_X,
               [IN_X] = SAVES_IN(IN_W),
-              [IN_X + 1] = SAVES_IN(IN_W)},
+              [IN_X + 1] = SAVES_IN(IN_W),
+              [IN_X + 2] = SAVES_IN(IN_W),
+              [IN_X + 3] = SAVES_IN(IN_W)},
     .options = options,
     .options_bytes = sizeof(ConvOptions),
     .shape = shape,

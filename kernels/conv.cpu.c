@@ -3,7 +3,7 @@
  * winograd.c (measured at 340-620 GFLOP/s of direct convolution a core of an EPYC 9005, whose FMA
  * rate is 270). All else: oneDNN's channels-last kernels (brgemm and jit for AVX-512; 130-285
  * GFLOP/s a core), where each input part is a convolution of its own with a slice of the weights:
- * forward, the second adds to the output of the first; backward, the parts are independent. Bound
+ * forward, the others add to the output of the first; backward, the parts are independent. Bound
  * by FLOP from 16 channels on. */
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IN_W, IN_B, IN_X, MAX_PARTS = 2 };
+enum { IN_W, IN_B, IN_X, MAX_PARTS = CONV_PARTS };
 
 typedef struct State {
   const WinogradForm *winograd; /* not NULL: our own convolution, the library's steps stay empty */
@@ -40,7 +40,8 @@ static ConvShape part_shape(const Call *call, int i, int64_t *first) {
                  .accumulate = i > 0,
                  .x_type = library_type(x),
                  .y_type = library_type(y)};
-  *first = i ? call->in[IN_X].dim[4] : 0;
+  *first = 0;
+  for (int part = 0; part < i; part++) *first += call->in[IN_X + part].dim[4];
   s.x[0] = x->dim[0], s.x[1] = x->dim[4];
   s.y[0] = y->dim[0], s.y[1] = y->dim[4];
   s.w[0] = w->dim[0], s.w[1] = x->dim[4];
@@ -148,8 +149,9 @@ static void winograd_back(const Call *call, const WinogradForm *form) {
   const Tensor *in = &call->in[IN_X], *out = &call->out[0];
   Maps x = maps_of(in, in, parts), dx = maps_of(in, &call->din[IN_X], parts);
   Maps dy = maps_of(out, &call->dout[0], 1);
-  if (dx.data[0] || dx.data[1])
-    form->backward_x(&shape, &dy, call->in[IN_W].data, &dx, call->scratch);
+  bool any = false;
+  for (int i = 0; i < parts; i++) any = any || dx.data[i];
+  if (any) form->backward_x(&shape, &dy, call->in[IN_W].data, &dx, call->scratch);
   if (call->din[IN_W].data)
     form->backward_w(&shape, &x, &dy, call->din[IN_W].data, call->din[IN_B].data, call->scratch);
 }
@@ -357,4 +359,4 @@ const Kernel conv_cpu = {.forward = forward,
                          .backward = backward,
                          .prepare = prepare,
                          .release = release,
-                         .bf16 = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1) | SAVES_OUT(0)};
+                         .bf16 = CONV_X | SAVES_OUT(0)};

@@ -1,7 +1,7 @@
 /* 3D convolution by cuDNN; of one voxel (1x1x1) by cuBLASLt; of an image, which has few channels,
  * by kernels of ours (image_conv.h). In BF16 channels are padded with zeros to a multiple of 8,
  * which its tensor-core engines want; F32 weights are read from the copy that the optimiser keeps
- * in BF16 or cast at every call, their gradients cast back. Two parts are joined in the scratch. */
+ * in BF16 or cast at every call, their gradients cast back. Parts are joined in the scratch. */
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/convolution.h"
 #include "kernels/cuda/dense.h"
@@ -273,5 +273,5 @@ CUDA_KERNEL(conv) = {.forward = forward,
                      .backward = backward,
                      .prepare = prepare,
                      .release = release,
-                     .bf16 = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1) | SAVES_OUT(0),
-                     .adds = SAVES_IN(IN_X) | SAVES_IN(IN_X + 1)};
+                     .bf16 = CONV_X | SAVES_OUT(0),
+                     .adds = CONV_X};

@@ -6,9 +6,11 @@
 #include "kernels/op.h"
 
 /* conv: y = sum over parts of w_part * x_part + b. in: w (Cout, kd, kh, kw, Cin), b (Cout; may be
- * left out, as in the two ops that follow), then
- * one or two x (N, D, H, W, C_i) with C_0 + C_1 = Cin: two parts are the convolution of their
- * concatenation without the copy. Padding (k-1)/2. out: (N, D', H', W', Cout). */
+ * left out, as in the three ops that follow), then one to four x (N, D, H, W, C_i) with sum C_i =
+ * Cin: parts are the convolution of their concatenation without the copy. Padding (k-1)/2. out:
+ * (N, D', H', W', Cout). */
+enum { CONV_PARTS = 4 };
+#define CONV_X (SAVES_IN(2) | SAVES_IN(3) | SAVES_IN(4) | SAVES_IN(5)) /* the bits of the parts */
 typedef struct ConvOptions {
   Ints stride; /* 3 */
 } ConvOptions;
@@ -17,6 +19,26 @@ typedef struct ConvOptions {
 typedef struct ConvTransposeOptions {
   Ints stride; /* 3 */
 } ConvTransposeOptions;
+
+/* grouped_conv: in: w (Cout, kd, kh, kw, Cin / groups), b (Cout), x (N, D, H, W, Cin). Padding
+ * (k-1)/2. out: (N, D', H', W', Cout), larger if transposed. */
+typedef struct GroupedConvOptions {
+  Ints stride; /* 3 */
+  int groups, transposed;
+} GroupedConvOptions;
+
+/* Voxel u of the small map and voxel u s + t - p of the big one are joined by tap t: y and x, or
+ * transposed x and y. */
+typedef struct GroupedSides {
+  Tensor small, big;
+} GroupedSides;
+
+static inline GroupedSides grouped_sides(const Call *call) {
+  const GroupedConvOptions *o = (const GroupedConvOptions *)call->options;
+  const Tensor *x = &call->in[2], *y = &call->out[0];
+  GroupedSides sides = {o->transposed ? *x : *y, o->transposed ? *y : *x};
+  return sides;
+}
 
 /* linear: y = act(x w^T + b). in: w (Eout, Ein), b (Eout), x (..., Ein). out: (..., Eout). */
 typedef enum Activation {

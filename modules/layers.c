@@ -1,21 +1,42 @@
 #include "modules/layers.h"
 
+/* Weight and bias of a convolution that reads `channels`, under the current scope. */
+static void conv_params(Graph *graph, const ConvWay *way, int64_t channels, Value *made[2]) {
+  const int *k = way->kernel;
+  int64_t shape[5] = {way->width, k[0], k[1], k[2], channels}, out[1] = {way->width};
+  Init init = init_kaiming(channels * k[0] * k[1] * k[2], way->slope);
+  made[0] = graph_param(graph, "weight", 5, shape, GROUP_CNN, init);
+  made[1] =
+      way->no_bias ? graph_absent(graph) : graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
+}
+
 Value *convolution_of(Graph *graph, const char *name, const Values *in, const ConvWay *way) {
-  const int *kernel = way->kernel, *stride = way->stride;
-  int64_t shape[5] = {way->width, kernel[0], kernel[1], kernel[2], 0}, out[1] = {way->width};
   Values all = {.count = 2};
+  int64_t channels = 0;
   for (int i = 0; i < in->count; i++) {
     if (!in->v[i]) return NULL;
-    shape[4] += tensor_last(&in->v[i]->tensor);
+    channels += tensor_last(&in->v[i]->tensor);
     all.v[all.count++] = in->v[i];
   }
   if (name) graph_push(graph, "%s", name);
-  Init init = init_kaiming(shape[4] * kernel[0] * kernel[1] * kernel[2], way->slope);
-  all.v[0] = graph_param(graph, "weight", 5, shape, GROUP_CNN, init);
-  all.v[1] =
-      way->no_bias ? graph_absent(graph) : graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
-  ConvOptions conv = {.stride = {3, {stride[0], stride[1], stride[2]}}};
+  conv_params(graph, way, channels, all.v);
+  ConvOptions conv = {.stride = {3, {way->stride[0], way->stride[1], way->stride[2]}}};
   Value *y = graph_op(graph, OP_conv, &conv, all.count, all.v);
+  if (name) graph_pop(graph);
+  return y;
+}
+
+Value *grouped_convolution(Graph *graph, const char *name, Value *x, const ConvWay *way, int groups,
+                           bool transposed) {
+  if (!x) return NULL;
+  int64_t channels = tensor_last(&x->tensor);
+  Value *in[3] = {[2] = x};
+  GroupedConvOptions conv = {.stride = {3, {way->stride[0], way->stride[1], way->stride[2]}},
+                             .groups = groups ? groups : (int)channels,
+                             .transposed = transposed};
+  if (name) graph_push(graph, "%s", name);
+  conv_params(graph, way, channels / conv.groups, in);
+  Value *y = graph_op(graph, OP_grouped_conv, &conv, 3, in);
   if (name) graph_pop(graph);
   return y;
 }

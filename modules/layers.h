@@ -6,8 +6,9 @@
 
 static const double LEAKY_SLOPE = 0.01; /* nnU-Net's */
 
-/* A convolution of the concatenation of `in` (op conv). slope: of the LeakyReLU that follows, for
- * which weights start; 1: none. Without a name the parameters stand in the current scope. */
+/* A convolution of the concatenation of `in`, one to four maps (op conv). slope: of the LeakyReLU
+ * that follows, for which weights start; 1: none. Without a name the parameters stand in the
+ * current scope. */
 typedef struct ConvWay {
   int width;
   const int *kernel, *stride; /* 3 each */
@@ -15,6 +16,10 @@ typedef struct ConvWay {
   bool no_bias;
 } ConvWay;
 Value *convolution_of(Graph *graph, const char *name, const Values *in, const ConvWay *way);
+/* A convolution of x in groups (0: as many as it has channels), or its transposed form (op
+ * grouped_conv). */
+Value *grouped_convolution(Graph *graph, const char *name, Value *x, const ConvWay *way, int groups,
+                           bool transposed);
 /* skip may be NULL; otherwise the input is the concatenation of x and skip. With a bias. */
 Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
                    const int kernel[3], const int stride[3], double slope);

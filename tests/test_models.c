@@ -90,6 +90,11 @@ static const char *const variants[] = {
     "m.batch_norm { m.image, activation = 'silu', momentum = 0.25 }",
     "m.batch_norm { m.image, slope = 0.1, track = false }",
     "m.batch_norm { m.image, frozen = true }",
+    "m.convolution { { m.image, m.op.activation { m.image, kind = 'gelu' }, m.image }, width = 5, "
+    "kernel = { 1, 3, 3 }, bias = false }",
+    "m.convolution { m.convolution { m.convolution { m.image, width = 6, name = 'a' }, width = 6, "
+    "groups = 0, stride = { 1, 1, 1 }, name = 'b' }, width = 4, groups = 2, transposed = true, "
+    "name = 'c' }",
     /* The same parameters twice, the second time on what the first made. */
     "m.embedding { m.embedding { m.image, width = 1, layers = 2, name = 'twice' }, width = 1, "
     "layers = 2, name = 'twice', share = true }",
@@ -353,7 +358,8 @@ static void test_losses_fall(void **state) {
  * two linear layers in one (linear_layer_after). */
 static ParamRole role_by_use(OpId op, int input, ParamRole own) {
   bool norm = op == OP_instance_norm || op == OP_batch_norm || op == OP_layer_norm;
-  bool product = op == OP_conv || op == OP_conv_transpose || op == OP_linear || op == OP_matmul;
+  bool product = op == OP_conv || op == OP_conv_transpose || op == OP_grouped_conv ||
+                 op == OP_linear || op == OP_matmul;
   if (norm && input < 2) return ROLE_NORM;
   if (product) return input == 0 || op == OP_matmul ? ROLE_WEIGHT : ROLE_BIAS;
   return own == ROLE_EMBEDDING ? own : PARAM_ROLES;

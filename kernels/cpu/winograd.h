@@ -13,7 +13,7 @@
 
 #include "kernels/op.h"
 
-enum { WINOGRAD_PARTS = 2 };
+enum { WINOGRAD_PARTS = 4 };
 
 /* Feature maps (N, D, H, W, channels[i]), taken as one with their channels in turn. */
 typedef struct Maps {

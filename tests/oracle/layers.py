@@ -41,6 +41,9 @@ def conv_cases(driver, report, rng):
              (16, (3, 3, 3), (16, 16), (1, 1, 1), (2, 6, 5, 4)),
              (5, (3, 3, 3), (3, 4), (1, 1, 1), (2, 4, 5, 6)),
              (9, (1, 3, 3), (2, 5), (1, 2, 2), (1, 4, 7, 6)),
+             (9, (1, 1, 1), (2, 5, 1, 4), (1, 1, 1), (1, 4, 7, 6)),
+             (16, (3, 3, 3), (16, 32, 16, 16), (1, 1, 1), (2, 5, 6, 7)),
+             (8, (3, 3, 3), (8, 3, 4), (2, 1, 2), (1, 4, 5, 6)),
              (8, (5, 3, 1), (6,), (1, 1, 1), (1, 7, 6, 5)),
              (44, (1, 1, 1), (32,), (1, 1, 1), (2, 4, 5, 6)),
              (64, (3, 3, 3), (128,), (1, 1, 1), (1, 4, 4, 4)),
@@ -70,6 +73,40 @@ def conv_transpose_cases(driver, report, rng):
             inputs = [rounded(rng, cin, *stride, cout), rounded(rng, biases), rounded(rng, *grid, cin)]
             report.case("conv_transpose", "%d to %d %s, %d biases" % (cin, cout, stride, biases),
                         lambda: check(driver, "conv_transpose", conv_transpose, inputs, "stride=%d,%d,%d" % stride))
+
+
+def grouped_conv(stride, groups, transposed):
+    function = F.conv_transpose3d if transposed else F.conv3d
+
+    def oracle(w, b, x):
+        pad = [(k - 1) // 2 for k in w.shape[1:4]]
+        kernel = w.permute(0, 4, 1, 2, 3) # (Cout, Cin / groups, ...); transposed PyTorch has (Cin, Cout / groups, ...)
+        if transposed:
+            kernel = kernel.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+        return (last(function(first(x), kernel, given(b), stride=stride, padding=pad, groups=groups)),)
+    return oracle
+
+
+def grouped_conv_cases(driver, report, rng):
+    #        in, out, groups, kernel, stride,   grid
+    cases = [(6, 4, 2, (3, 3, 3), (1, 1, 1), (2, 4, 5, 6)),
+             (8, 8, 8, (3, 3, 3), (1, 1, 1), (2, 4, 5, 9)),
+             (24, 24, 24, (1, 7, 7), (1, 1, 1), (1, 1, 9, 13)),
+             (16, 16, 16, (5, 5, 5), (2, 2, 2), (1, 6, 5, 9)),
+             (19, 19, 19, (1, 3, 3), (1, 2, 2), (2, 3, 6, 12)),
+             (8, 8, 8, (2, 2, 2), (2, 2, 2), (1, 4, 6, 8)),
+             (4, 12, 4, (3, 1, 3), (1, 1, 2), (1, 3, 4, 5)),
+             (16, 64, 16, (1, 1, 1), (1, 1, 1), (2, 3, 4, 5)),
+             (64, 16, 16, (1, 1, 1), (1, 1, 1), (2, 3, 4, 5)),
+             (5, 3, 1, (1, 1, 1), (2, 2, 2), (1, 3, 4, 5))]
+    for cin, cout, groups, kernel, stride, grid in cases:
+        for transposed in False, True:
+            for biases in cout, 0:
+                inputs = [rounded(rng, cout, *kernel, cin // groups), rounded(rng, biases), rounded(rng, *grid, cin)]
+                options = "groups=%d stride=%d,%d,%d transposed=%d" % (groups, *stride, transposed)
+                report.case("grouped_conv", "%d to %d %s %s, %d biases" % (cin, cout, kernel, options, biases),
+                            lambda: check(driver, "grouped_conv", grouped_conv(stride, groups, transposed), inputs,
+                                          options))
 
 
 def linear(activation):
@@ -370,6 +407,6 @@ def token_cases(driver, report, rng):
 
 def run(driver, report):
     rng = np.random.default_rng(1)
-    for cases in (conv_cases, conv_transpose_cases, linear_cases, matmul_cases, norm_cases, pool_cases, nearest_cases, adaptive_cases,
-                  elementwise_cases, place_cases, token_cases):
+    for cases in (conv_cases, conv_transpose_cases, grouped_conv_cases, linear_cases, matmul_cases, norm_cases, pool_cases,
+                  nearest_cases, adaptive_cases, elementwise_cases, place_cases, token_cases):
         cases(driver, report, rng)
