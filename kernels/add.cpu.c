@@ -1,4 +1,4 @@
-/* Fast add: bound by memory. The gradient of a repeated b is a sum over rows of `period` elements. */
+/* Fast add: bound by memory. The gradient of a repeated b sums over rows of `period` elements. */
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/sum_rows.h"

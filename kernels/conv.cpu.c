@@ -102,7 +102,7 @@ static void *staged(const State *state, const Call *call, const Tensor *tensor,
   return to;
 }
 
-/* ---- 3x3x3 and {1,3,3} by Winograd ------------------------------------------------------------ */
+/* ---- 3x3x3 and {1,3,3} by Winograd --------------------------------------------------------- */
 
 enum { LEAST_TILES = 64 }; /* fewer do not pay for the transform of the weights */
 
@@ -156,7 +156,7 @@ static void winograd_back(const Call *call, const WinogradForm *form) {
     form->backward_w(&shape, &x, &dy, call->din[IN_W].data, call->din[IN_B].data, call->scratch);
 }
 
-/* ---- {1,kh,kw} over rows ---------------------------------------------------------------------- */
+/* ---- {1,kh,kw} over rows ------------------------------------------------------------------- */
 
 /* Of one float input by vectors of outputs, where registers hold 8 numbers: with strides the
  * library's channels-last kernels for AVX2 come to 20-25 GFLOP/s of a core's 95, and of an image's

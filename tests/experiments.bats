@@ -107,7 +107,7 @@ print(*[note for note in json.load(sys.stdin)["notes"] if "ablation" in note], s
   for file in "$root"/experiments/*.lua; do
     name=$(basename "$file" .lua)
     grep -q ' data = "' "$file" && continue # on downloaded data, not of the paper's list
-    case "$name" in self_test | open_details) continue ;; esac # asked of the verdicts, and of what the paper leaves open
+    case "$name" in self_test | open_details | encoders | pictures) continue ;; esac # asked of more than the paper says
     [ "$name" = all ] || grep -q "\"$name\"" "$root/experiments/all.lua"
   done
 }

@@ -34,7 +34,7 @@ int64_t winograd_channels(void);
 typedef struct WinogradForm {
   /* Bytes of 64-byte aligned scratch that each of the three calls finds enough. */
   size_t (*scratch)(const Winograd *shape, bool backward);
-  /* w and dw: (outs, 3, 3, 3, ins), flat (outs, 1, 3, 3, ins); b and db: (outs); y and dy: one part. */
+  /* w, dw: (outs, 3, 3, 3, ins), flat (outs, 1, 3, 3, ins); b, db: (outs); y and dy: one part. */
   void (*forward)(const Winograd *shape, const Maps *x, const float *w, const float *b,
                   const Maps *y, void *scratch);
   void (*backward_x)(const Winograd *shape, const Maps *dy, const float *w, const Maps *dx,

@@ -1,5 +1,5 @@
-/* Residual blocks: y = leaky(norm(conv(leaky(norm(conv(x))))) + skip(x)), the first convolution with
- * the block's stride, LeakyReLU with slope .01, instance norm. */
+/* Residual blocks: y = leaky(norm(conv(leaky(norm(conv(x))))) + skip(x)), the first convolution
+ * with the stride of the block, LeakyReLU with slope .01, instance norm. */
 #ifndef MODULES_BACKBONES_RESIDUAL_H
 #define MODULES_BACKBONES_RESIDUAL_H
 
