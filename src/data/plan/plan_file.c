@@ -90,7 +90,8 @@ json_t *plan_file_json(const Dataset *dataset, const Fingerprint *f, const Plann
   return root;
 }
 
-static void list_print(const char *name, const json_t *list, FILE *out) {
+/* between: of numbers; those of a size stand between crosses. */
+static void list_print(const char *name, const json_t *list, const char *between, FILE *out) {
   fprintf(out, "%-14s", name);
   for (size_t i = 0; i < json_array_size(list); i++) {
     const json_t *item = json_array_get(list, i);
@@ -99,7 +100,7 @@ static void list_print(const char *name, const json_t *list, FILE *out) {
       for (size_t k = 0; k < json_array_size(item); k++)
         fprintf(out, "%s%g", k ? "x" : "", json_number_value(json_array_get(item, k)));
     } else
-      fprintf(out, "%s%.6g", i ? " x " : "", json_number_value(item));
+      fprintf(out, "%s%.6g", i ? between : "", json_number_value(item));
   }
   fputc('\n', out);
 }
@@ -137,19 +138,19 @@ void plan_file_print(const json_t *plan, FILE *out) {
   if (unoriented)
     fprintf(out, "%-14s%lld case(s) have no orientation in their header: taken as stored\n", "",
             unoriented);
-  list_print("spacing mm", json_object_get(preprocessing, "spacing_mm"), out);
-  list_print("median shape", json_object_get(plan, "median_shape"), out);
+  list_print("spacing mm", json_object_get(preprocessing, "spacing_mm"), " x ", out);
+  list_print("median shape", json_object_get(plan, "median_shape"), " x ", out);
   const char *configuration = json_string_value(json_object_get(plan, "configuration"));
   if (configuration && !strcmp(configuration, "2d"))
     fprintf(out, "%-14s2d: slice by slice\n", "configuration");
-  list_print("patch", json_object_get(plan, "patch"), out);
+  list_print("patch", json_object_get(plan, "patch"), " x ", out);
   fprintf(out, "%-14s%lld (budget: %s)\n", "batch",
           (long long)json_integer_value(json_object_get(plan, "batch")),
           json_string_value(json_object_get(plan, "budget")));
-  list_print("strides", json_object_get(plan, "strides"), out);
-  list_print("kernels", json_object_get(plan, "kernels"), out);
+  list_print("strides", json_object_get(plan, "strides"), " x ", out);
+  list_print("kernels", json_object_get(plan, "kernels"), " x ", out);
   const json_t *blocks = json_object_get(plan, "encoder_blocks");
-  if (blocks) list_print("blocks", blocks, out);
+  if (blocks) list_print("blocks", blocks, "  ", out);
   size_t i;
   json_t *channel;
   json_array_foreach(json_object_get(preprocessing, "channels"), i, channel) {

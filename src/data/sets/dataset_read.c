@@ -76,11 +76,12 @@ bool case_image(const Case *item, int channels, Image *image, Error *error) {
   bool good = item->images > 1 ? channels_join(channels, item, alpha, image, error)
                                : part_read(image, item->image[0], alpha, error);
   if (good && image->channels != channels)
-    good =
-        fail(error, "%s: %d channel(s), expected %d%s", item->image[0], image->channels, channels,
-             is_picture(item->image[0]) ? "; \"channel_names\" of dataset.json names the channels "
-                                          "of a picture, three where it has colours"
-                                        : "");
+    good = fail(
+        error, "%s: %d channel(s), expected %d%s", item->image[0], image->channels, channels,
+        is_picture(item->image[0]) ? "; \"channel_names\" of dataset.json names all: three of a "
+                                     "picture with colours, or one a file (NAME_0000, "
+                                     "NAME_0001, ...)"
+                                   : "");
   if (!good) image_free(image);
   return good;
 }
