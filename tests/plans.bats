@@ -91,6 +91,9 @@ assert plan['patch'][1] >= 160, plan"
   "$harness" run tiny.lua encoder=plain -n >plain
   run "$harness" run "$BATS_TEST_DIRNAME/../experiments/encoders.lua" data=data seeds=1 -n # what is compared is not the plan's to say
   [[ "$output" == *"4 of 4 trials would run"* ]]
+  run "$harness" run tiny.lua widths=4,8 -n # the other stages are the plan's
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"widths has 2 stages, strides has 4; those that nobody sets are of "*"data/plan.json"* ]]
   blocks="$(python3 -c 'import json
 plan = json.load(open("data/plan.json"))
 assert plan.pop("encoder") == "residual"

@@ -347,11 +347,24 @@ local function add_model(document, paper, model)
   document.model = names == "" and model.name or names .. " + " .. model.name
 end
 
+-- Whoever sets the stages of one option in place of the plan's sets them of all; an encoder would say it at the trial's start.
+local function check_planned_stages(row, config, model)
+  for _, name in ipairs { "widths", "kernels" } do
+    local option, strides = model.by_name[name], config.strides
+    local alike = not (option and option.of == "plain_conv_encoder." .. name and strides) or #config[name] == #strides
+    if not alike then
+      error(("row '%s': %s has %d stages, strides has %d; those that nobody sets are of %s/plan.json: set widths, strides and "
+        .. "kernels alike, or plan=none"):format(row.key, name, #config[name], #strides, config.data), 0)
+    end
+  end
+end
+
 -- What the row comes to with what its data set's plan says: configuration, model, and what was set.
 local function configured(experiment, parsed, scale, row)
   local config, model, given = resolve(experiment, parsed, scale, row)
   local planned = experiment.kind ~= "plan" and planned_of(config, model, scale)
   if planned then config = resolve(experiment, parsed, scale, row, planned) end
+  if planned then check_planned_stages(row, config, model) end
   return config, model, given
 end
 
