@@ -84,7 +84,7 @@ OBJECTS      := $(LIB_SOURCES:%.c=$(BUILD)/%.o) $(REFERENCE) $(FORM_OBJECTS)
 # Kernels of ours alone (CUDA in ops.def) are also compiled as C++ for the emulator.
 OWN_CUDA     := $(shell sed -n 's/^OP.\([a-z_0-9]*\),.*, CUDA.*/\1/p' kernels/ops.def 2>/dev/null)
 EMULATED     := $(OWN_CUDA:%=$(BUILD)/emulated/kernels/%.o) $(addprefix $(BUILD)/emulated/,kernels/cuda/emulator.o kernels/cuda/emulator_traffic.o \
-                  kernels/cuda/kernel_table.o $(addprefix kernels/volumes/,patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o \
+                  kernels/cuda/kernel_table.o $(addprefix kernels/volumes/,volume_patches.o slabs.o) engine/optimizer.o tests/emulator_faults.o \
                   tests/library_rows.o tests/image_conv.o)
 ifeq ($(CPU_ONLY),)
   OBJECTS    += $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard kernels/*.cu kernels/cuda/*.cu kernels/volumes/*.cu engine/*.cu)) $(BUILD)/kernels/cuda/kernel_table.o
