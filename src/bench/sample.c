@@ -343,9 +343,14 @@ static int level_of(const Call *call, int64_t point) {
   return IN_VALUES + (int)(point % points_of(call) / options_of(call)->points);
 }
 
+static bool still(const Call *call, int64_t point, int axis) {
+  return deform_still(options_of(call), &call->in[level_of(call, point)], axis);
+}
+
 static void position_of(const Call *call, int64_t row, int64_t point, double position[3]) {
   centre(call, row % call->in[IN_OFFSETS].dim[1], &call->in[level_of(call, point)], position);
-  for (int a = 0; a < 3; a++) position[a] += sample_value(&call->in[IN_OFFSETS], 3 * point + a);
+  for (int a = 0; a < 3; a++)
+    if (!still(call, point, a)) position[a] += sample_value(&call->in[IN_OFFSETS], 3 * point + a);
 }
 
 /* Weight of voxel `at` for a point along one axis. */
@@ -424,6 +429,7 @@ double sample_deform_points(const Call *call, int operand, int64_t at) {
   int64_t row = point / (options_of(call)->heads * points_of(call));
   int64_t first = point / points_of(call) * points_of(call);
   double total = total_of(call, first), own = share_of(call, point, total);
+  if (operand == IN_OFFSETS && still(call, point, (int)(at % 3))) return 0;
   if (operand == IN_OFFSETS) return own * product_of(call, row, point, (int)(at % 3));
   double mean = 0;
   for (int64_t p = first; p < first + points_of(call); p++)

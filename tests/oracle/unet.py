@@ -12,7 +12,7 @@ import model
 ACTIVATIONS = {"leaky_relu": lambda x: F.leaky_relu(x, .01), "relu": F.relu, "silu": F.silu}
 
 
-def block(x, w, stride, config, training):
+def block(x, w, stride, config={}, training=True):
     kernel = w.weight.permute(0, 4, 1, 2, 3)
     x = F.conv3d(x, kernel, w.bias, stride, [k // 2 for k in kernel.shape[2:]])
     norm = w.at("norm")
