@@ -88,7 +88,8 @@ runs lits|did you mean "list"
 runs show|needs 1 trial
 runs diff 1234|needs 2 trials
 data chek d|did you mean "check"
-data phantom d --size 4x4|--size needs one number or DxHxW
+data phantom d --size 4x4|--size: a volume is one number or DxHxW
+data phantom d --size 4,4|--size needs one number, DxHxW
 plot|needs an experiment
 --verion|did you mean "--version"
 END

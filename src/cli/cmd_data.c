@@ -180,20 +180,25 @@ static bool take(int key, char *value, void *user, Error *error) {
   return true;
 }
 
-static bool make_phantom2d(Choice *choice, Error *error) {
-  Phantom2dOptions *o = &choice->picture;
-  for (int key = KEY_ORGANS; key <= KEY_NOISE; key++)
+static bool settle_choice(Choice *choice, Error *error) {
+  bool flat = choice->set[KEY_PICTURE];
+  for (int key = KEY_ORGANS; flat && key <= KEY_NOISE; key++)
     if (choice->set[key]) return fail(error, "%s: pictures have none", key_names[key]);
-  if (!settle_size(choice, 2, o->size, error) || !phantom2d_make(o, choice->dir, error))
-    return false;
+  return flat ? settle_size(choice, 2, choice->picture.size, error)
+              : settle_size(choice, 3, choice->phantom.size, error);
+}
+
+static bool make_phantom2d(const Choice *choice, Error *error) {
+  const Phantom2dOptions *o = &choice->picture;
+  if (!phantom2d_make(o, choice->dir, error)) return false;
   fprintf(stderr, "%s: %d pictures (%s) of %dx%d, seed %llu\n", choice->dir, o->cases,
           phantom2d_kinds[o->kind], o->size[0], o->size[1], (unsigned long long)o->seed);
   return true;
 }
 
-static bool make_phantom(Choice *choice, Error *error) {
-  PhantomOptions *o = &choice->phantom;
-  if (!settle_size(choice, 3, o->size, error) || !phantom_make(o, choice->dir, error)) return false;
+static bool make_phantom(const Choice *choice, Error *error) {
+  const PhantomOptions *o = &choice->phantom;
+  if (!phantom_make(o, choice->dir, error)) return false;
   fprintf(stderr, "%s: %d cases of %dx%dx%d, %d organs, seed %llu\n", choice->dir, o->cases,
           o->size[0], o->size[1], o->size[2], o->organs, (unsigned long long)o->seed);
   return true;
@@ -201,6 +206,7 @@ static bool make_phantom(Choice *choice, Error *error) {
 
 static int data_phantom_command(Choice *choice) {
   Error error = {""};
+  if (!settle_choice(choice, &error)) return cli_error(EXIT_USAGE, &error);
   bool good =
       choice->set[KEY_PICTURE] ? make_phantom2d(choice, &error) : make_phantom(choice, &error);
   return good ? EXIT_DONE : cli_error(EXIT_UNFIT, &error);
