@@ -229,17 +229,17 @@ struct Layer {
 };
 } // namespace
 
-static void fill(std::vector<bf16> *all, int count, int64_t first) {
+static void fill_halves(std::vector<bf16> *all, int count, int64_t first) {
   all->resize((size_t)count);
   for (int i = 0; i < count; i++) store(all->data() + i, number(first + i));
 }
 
 static void layer_fill(Layer *l) {
   int rows = l->samples * l->rows, outs = l->samples * l->outs;
-  fill(&l->dy, rows * l->outs, 3);
-  fill(&l->x, rows * l->ins, 11);
-  fill(&l->w, outs * l->ins, 5);
-  fill(&l->dx, rows * l->ins, 9);
+  fill_halves(&l->dy, rows * l->outs, 3);
+  fill_halves(&l->x, rows * l->ins, 11);
+  fill_halves(&l->w, outs * l->ins, 5);
+  fill_halves(&l->dx, rows * l->ins, 9);
   l->dw.assign((size_t)(outs * l->ins), l->adds ? 7 : NAN);
   l->db.assign((size_t)outs, l->adds ? 7 : NAN);
   l->scratch.resize(narrow_prepare(l->samples, l->rows, l->ins, l->outs) / sizeof(float));
