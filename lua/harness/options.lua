@@ -54,7 +54,7 @@ local rows = {
   { name = "patch", type = "list", default = { 64, 192, 160 }, quick = { 24, 24, 24 }, small = { 48, 48, 48 }, length = 3,
     min = 1, max = 4096, doc = "D,H,W training patch" },
   { name = "batch", type = "int", default = 2, min = 1, max = 65536, doc = "patches a step" },
-  { name = "steps", type = "int", default = 250000, quick = 660, small = 4000, min = 1, max = 100000000, doc = "training steps" },
+  { name = "steps", type = "int", default = 250000, quick = 750, small = 4000, min = 1, max = 100000000, doc = "training steps" },
   { name = "optimizer", type = "choice", default = "sgd", before = "sgd", choices = choices.optimizer.names,
     doc = choices.optimizer.doc },
   { name = "lr", type = "number", default = 1e-3, quick = 0.15, small = 0.02, min = 0, max = 100, words = { "tuned" },
