@@ -44,7 +44,7 @@ refused() { # what it says, more arguments
   refused "momentum: it is read with optimizer=sgd alone, which no row has" optimizer=adamw lr=.01 momentum=.9
   refused "beta1: it is read with optimizer=adamw alone" beta1=.8
   refused "step_every: it is read with schedule=step alone" schedule=cosine step_every=5
-  refused "set lr, too: its default, 0.3, is meant for optimizer=sgd" optimizer=adamw
+  refused ", is meant for optimizer=sgd" optimizer=adamw
   refused "expected one of sgd, adamw, found 'adam'" optimizer=adam lr=.01
   refused "expected rising numbers, found 5 after 9" schedule=cosine restarts=9,5
   refused "expected at most 36 numbers, found 40" schedule=cosine steps=50 "restarts=$(seq -s, 1 40)"
@@ -62,10 +62,10 @@ refused() { # what it says, more arguments
   refused "row 'unet' has a warm-up of 2.5 steps, expected a whole number of them, or a share below 1" warmup=2.5
   refused "restarts at step 4, and its training ends after 4" schedule=cosine restarts=2,4
   refused "has 2 numbers in restart_percent, more than the 1 restarts" schedule=cosine restarts=2 restart_percent=50,20
-  refused "lr_min=0.5, which is more than the rate that it begins to fall from, 0.3" lr_min=.5
+  refused "lr_min=0.5, which is more than the rate that it begins to fall from, 0.3" lr_min=.5 lr=.3
   refused "lr_min=0.2, which is more than the rate that it begins to fall from, 0.15" schedule=cosine restarts=2 restart_percent=50 \
-    lr_min=.2
-  "$harness" run tiny.lua --dry-run schedule=cosine restarts=2 warmup=2 restart_percent=50 lr_min=.125
+    lr_min=.2 lr=.3
+  "$harness" run tiny.lua --dry-run schedule=cosine restarts=2 warmup=2 restart_percent=50 lr_min=.125 lr=.3
 }
 
 @test "a warm-up below 1 is a share of the steps: the same trial as so many" {
