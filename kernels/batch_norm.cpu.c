@@ -21,8 +21,7 @@ static ChannelNorm norm_of(const Call *call) {
 static bool prepare(Call *call, Error *error) {
   (void)error;
   ChannelNorm norm = norm_of(call);
-  call->scratch_bytes = channel_norm_scratch(call, &norm);
-  if (channel_norm_narrow(call)) staging_add(call);
+  channel_norm_prepare(call, &norm);
   return true;
 }
 

@@ -3,6 +3,7 @@
  *                                          x[n, d*sd+kd-pd, h*sh+kh-ph, w*sw+kw-pw, c]
  * with p = (k-1)/2 and zeros outside. c runs over the channels of one to four inputs in turn, so
  * that the decoder's skip concatenation needs no copy. Cost 2 N D'H'W' Cout Cin kd kh kw FLOP. */
+#include "kernels/bias_rows.h"
 #include "kernels/options.h"
 
 #include <string.h>
@@ -122,10 +123,7 @@ static void tap_backward(const Call *call, int64_t out_row, int64_t in_row, int6
 }
 
 static void forward(const Call *call) {
-  const REAL *b = input_data(call, IN_B);
-  REAL *y = call->out[0].data;
-  int64_t outs = call->out[0].dim[4];
-  for (int64_t i = 0; i < tensor_count(&call->out[0]); i++) y[i] = b ? b[i % outs] : 0;
+  bias_spread(call, IN_B);
   walk(call, tap_forward);
 }
 
@@ -133,10 +131,7 @@ static void backward(const Call *call) {
   for (int i = 0; i < call->n_in; i++)
     if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
   walk(call, tap_backward);
-  REAL *db = call->din[IN_B].data;
-  const REAL *dy = call->dout[0].data;
-  int64_t outs = call->out[0].dim[4];
-  for (int64_t i = 0; db && i < tensor_count(&call->dout[0]); i++) db[i % outs] += dy[i];
+  bias_gradient(call, IN_B);
 }
 
 const Op OP_ROW(conv) = {

@@ -6,6 +6,7 @@
  * with p = (k-1)/2 and zeros outside. Depthwise: groups = Cin = Cout. A side of n voxels becomes
  * (n + 2p - k) / s + 1; transposed, s (n - 1) + k - 2p: for odd k s (n - 1) + 1, as PyTorch's with
  * padding p and no output padding. Cost 2 (voxels of the smaller side) taps Cout Cg FLOP. */
+#include "kernels/bias_rows.h"
 #include "kernels/options.h"
 
 #include <string.h>
@@ -135,10 +136,7 @@ static void tap_backward(const Call *call, int64_t out_row, int64_t in_row, int6
 }
 
 static void forward(const Call *call) {
-  const REAL *b = input_data(call, IN_B);
-  REAL *y = call->out[0].data;
-  int64_t outs = call->out[0].dim[4];
-  for (int64_t i = 0; i < tensor_count(&call->out[0]); i++) y[i] = b ? b[i % outs] : 0;
+  bias_spread(call, IN_B);
   walk(call, tap_forward);
 }
 
@@ -146,10 +144,7 @@ static void backward(const Call *call) {
   for (int i = 0; i < call->n_in; i++)
     if (call->din[i].data) memset(call->din[i].data, 0, tensor_bytes(&call->din[i]));
   walk(call, tap_backward);
-  REAL *db = call->din[IN_B].data;
-  const REAL *dy = call->dout[0].data;
-  int64_t outs = call->out[0].dim[4];
-  for (int64_t i = 0; db && i < tensor_count(&call->dout[0]); i++) db[i % outs] += dy[i];
+  bias_gradient(call, IN_B);
 }
 
 const Op OP_ROW(grouped_conv) = {

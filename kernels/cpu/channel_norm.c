@@ -7,6 +7,7 @@
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd_math.h"
+#include "kernels/cpu/staging.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,14 +38,15 @@ static Work work_of(const Call *call, const ChannelNorm *norm) {
   return w;
 }
 
-size_t channel_norm_scratch(const Call *call, const ChannelNorm *norm) {
-  Work w = work_of(call, norm);
-  return (size_t)(w.samples * w.chunks * 2 * w.channels) * sizeof(double) +
-         (size_t)(w.samples * 2 * w.channels) * sizeof(float);
-}
-
 bool channel_norm_narrow(const Call *call) {
   return tensor_last(&call->in[IN_X]) < VEC;
+}
+
+void channel_norm_prepare(Call *call, const ChannelNorm *norm) {
+  Work w = work_of(call, norm);
+  call->scratch_bytes = (size_t)(w.samples * w.chunks * 2 * w.channels) * sizeof(double) +
+                        (size_t)(w.samples * 2 * w.channels) * sizeof(float);
+  if (channel_norm_narrow(call)) staging_add(call);
 }
 
 /* One register of channels of one chunk: where its voxels start and what belongs to them. */

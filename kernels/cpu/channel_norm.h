@@ -1,7 +1,6 @@
 /* Norms of channels, what instance_norm and batch_norm do alike: x is `samples` times so many rows
  * of C channels, and every channel of a sample (or a group of neighbouring ones) has a mean and a
- * deviation. These operands and results stand in a call as
- * the numbers below say. */
+ * deviation. These operands and results stand in a call as the numbers below say. */
 #ifndef KERNELS_CPU_CHANNEL_NORM_H
 #define KERNELS_CPU_CHANNEL_NORM_H
 
@@ -21,9 +20,9 @@ typedef struct Moments {
   double mean, variance;
 } Moments;
 
-/* For prepare: scratch of one forward or backward. Fewer channels than a register holds are the
- * reference's (channel_norm_narrow), for which room for copies in float is added. */
-size_t channel_norm_scratch(const Call *call, const ChannelNorm *norm);
+/* For prepare: asks for the scratch of one forward or backward. Fewer channels than a register
+ * holds are the reference's (channel_norm_narrow), for which room for copies in float is added. */
+void channel_norm_prepare(Call *call, const ChannelNorm *norm);
 bool channel_norm_narrow(const Call *call);
 
 /* Sums of x over the rows, then mean and rstd of them. */
