@@ -13,6 +13,19 @@ local function phantom2d_of(config, home)
   }
 end
 
+local function scenes_of(config, home)
+  local size = config.scenes_size
+  return {
+    kind = "phantom", name = "scenes",
+    dir = ("%s/results/data/scenes-%s-%dcases-%dvalidation-seed%d"):format(home, table.concat(size, "x"), config.scenes_cases,
+      config.scenes_validation, config.scenes_seed),
+    options = {
+      picture = "scenes", size = size, cases = config.scenes_cases, validation = config.scenes_validation,
+      seed = config.scenes_seed,
+    },
+  }
+end
+
 local function phantom_of(config, home)
   local name = ("phantom-%s-%dorgans-%dcases-%gHU-seed%d"):format(
     table.concat(config.phantom_size, "x"), config.phantom_organs, config.phantom_cases, config.phantom_noise,
@@ -37,5 +50,6 @@ end
 return function(config, home, machine)
   if config.data == "phantom" then return phantom_of(config, home) end
   if config.data == "phantom2d" then return phantom2d_of(config, home) end
+  if config.data == "scenes" then return scenes_of(config, home) end
   return folder_of((config.data:gsub("(.)/+$", "%1")), machine)
 end

@@ -13,6 +13,7 @@ local planned_options = require "harness.plan_file"
 local resolving = require "harness.resolve"
 local schedule_objection = require "harness.schedule"
 local seeds = require "harness.seeds"
+local starts = require "harness.starts"
 local self_test = require "harness.self_test"
 local tuned = require "harness.tuned"
 local validate = require "harness.validate"
@@ -282,14 +283,13 @@ end
 -- What a trial's process reads: every option but the way to the data, whose content is their identity, and but how its
 -- rate was found.
 local NO_PART = { data = true, plan = true, lr_tries = true, lr_seeds = true }
+local function is_part(key) return not NO_PART[key] and not key:find("^phantom") and not key:find("^scenes_") end
 local function config_of(experiment, config, model, seed, fold, data)
   local cell = {}
   for k, v in pairs(config) do
     local option = option_of(model, k)
     local as_before = option and option.before
-    if not NO_PART[k] and not k:find("^phantom") and (as_before == nil or flat_text(v) ~= flat_text(as_before)) then
-      cell[k] = v
-    end
+    if is_part(k) and (as_before == nil or flat_text(v) ~= flat_text(as_before)) then cell[k] = v end
   end
   add_first_identity(cell, model)
   weights.settle(cell, machine)
@@ -381,6 +381,19 @@ local function without_copies(experiment, parsed, scale, rows, file)
   return kept, left
 end
 
+-- Where in document.starts the trial stands that the row's network starts from; nil: from its own numbers.
+local function start_of(document, config, model, scale, home, put_device)
+  local found = models.start(model, config)
+  if not found then return nil end
+  local start = starts.checked(found, model)
+  local row = { key = start.key, set = start.set }
+  local own, its_model, given = configured({}, NOTHING, scale, row)
+  check_row(row, own, its_model, given)
+  local data = data_of(own, home, machine)
+  local cell = put_device(config_of({}, own, its_model, start.seed or 0, own.fold, data))
+  return starts.add(document, { key = start.key, config = cell, data = data })
+end
+
 -- Returns what the row came to: its configuration and model.
 local function add_row(document, experiment, parsed, scale, row, paper, home)
   local config, model, given = configured(experiment, parsed, scale, row)
@@ -399,20 +412,23 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   if config.preprocessing then document.data.preprocessing = config.preprocessing end
   local first, last = folds_of(experiment, parsed, config)
   local first_seed, last_seed = seeds.range(experiment, parsed)
-  local function cell_of(seed, fold)
-    local cell = config_of(experiment, config, model, seed, fold, document.data)
+  local function put_device(cell)
     cell.device = document.device ~= "cpu" and document.device or nil -- the identity of a trial on the CPU has no device
     if not cell.device then cell.tf32 = nil end
     return cell
   end
+  local function cell_of(seed, fold) return put_device(config_of(experiment, config, model, seed, fold, document.data)) end
+  local start = not plans and start_of(document, config, model, scale, home, put_device) or nil
   for seed = first_seed, last_seed do
     for fold = first, last do
-      document.cells[#document.cells + 1] = { row = #document.rows - 1, seed = seed, fold = fold, config = cell_of(seed, fold) }
+      document.cells[#document.cells + 1] = {
+        row = #document.rows - 1, seed = seed, fold = fold, config = cell_of(seed, fold), start = start,
+      }
     end
   end
   if rates then
     tuned.check(key, config, experiment.kind, first_seed, document["until"] and first_seed + seeds.MOST or last_seed)
-    tuned.add(document, config, rates, { first = first, last = last }, function(rate, seed, fold)
+    tuned.add(document, config, rates, { first = first, last = last, start = start }, function(rate, seed, fold)
       local cell = cell_of(seed, fold)
       cell.lr = rate
       return cell
@@ -457,5 +473,6 @@ return function(experiment, typed, file, source, home, of_machine)
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
   document.self_test = self_test.settle(experiment, parsed, document)
   document.evaluation = models.evaluation()
+  for _, one in ipairs(document.starts or {}) do one.evaluation = document.evaluation end
   return document
 end

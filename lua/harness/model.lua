@@ -4,6 +4,7 @@
 -- where it has no options of its own. Rows are as in options.lua; a part's list of rows may stand among them. check(c),
 -- where there is one, returns a sentence about a configuration that the model cannot be built of ("has no ..."), else nothing.
 -- pytorch(c), where there is one, returns what PyTorch's implementation calls the parameters (harness/weights.lua).
+-- starts_from(c), where there is one, returns the trial whose network this one starts from (harness/starts.lua), nil: none.
 --
 -- `build` is called with m, which builds the graph (m.image, and m.labels while training), and c, the configuration.
 -- It returns { loss = ... } while training and { map = ... } in inference.
@@ -15,11 +16,11 @@ local check = require("harness.values").check
 -- What a configuration holds besides options, and what is added for a model to read.
 local RESERVED = {
   "scale", "seeds", "first_seed", "until", "budget", "folds", "seed", "device", "kind", "channels", "classes", "regions",
-  "preprocessing", "split", "inner_split", "schemes", "model_path", "weights_path", "weights_map_path", "data_dir", "data_path", "home",
-  "checkpoint", "counted", "name", "share", "frozen",
+  "preprocessing", "split", "inner_split", "pretrained", "schemes", "model_path", "weights_path", "weights_map_path",
+  "data_dir", "data_path", "home", "checkpoint", "counted", "name", "share", "frozen",
 }
 local READ = { scale = true, classes = true, regions = true }
-local FIELDS = { "doc", "options", "build", "check", "pytorch" }
+local FIELDS = { "doc", "options", "build", "check", "pytorch", "starts_from" }
 
 local by_name, reserved = {}, {}
 for _, name in ipairs(RESERVED) do reserved[name] = true end
@@ -38,8 +39,9 @@ local function checked(name, file, returned)
     if not found then wrong(("a model has no field '%s'%s"):format(text, hint(text, FIELDS))) end
   end
   if model.doc ~= nil and type(model.doc) ~= "string" then wrong("doc: expected a text") end
-  if model.check ~= nil and type(model.check) ~= "function" then wrong("check: expected a function") end
-  if model.pytorch ~= nil and type(model.pytorch) ~= "function" then wrong("pytorch: expected a function") end
+  for _, key in ipairs { "check", "pytorch", "starts_from" } do
+    if model[key] ~= nil and type(model[key]) ~= "function" then wrong(key .. ": expected a function") end
+  end
   if model.options ~= nil and type(model.options) ~= "table" then wrong("options: expected a list of rows") end
   local options, own = rows(model.options or {}, file, by_name)
   for _, row in ipairs(options) do
@@ -48,7 +50,7 @@ local function checked(name, file, returned)
   end
   return {
     name = name, file = file, doc = model.doc, options = options, by_name = own, check = model.check, build = model.build,
-    pytorch = model.pytorch,
+    pytorch = model.pytorch, starts_from = model.starts_from,
   }
 end
 
@@ -120,6 +122,11 @@ local function objection(model, config)
   return model.check and model.check(readable(model, config))
 end
 
+-- What the configuration's network starts from, nil where it is its own numbers.
+local function start(model, config)
+  return model.starts_from and model.starts_from(readable(model, config))
+end
+
 -- Names of the options that belong to evaluation: those of every experiment and of the models that were opened. Trainings
 -- are told apart by the others, whosever they are, so a name belongs to evaluation in all models or in none.
 local function evaluation()
@@ -142,6 +149,7 @@ local function evaluation()
 end
 
 return {
-  open = open, of_trial = of_trial, readable = readable, build = build, objection = objection, evaluation = evaluation, by_name = by_name,
+  open = open, of_trial = of_trial, readable = readable, build = build, objection = objection, start = start,
+  evaluation = evaluation, by_name = by_name,
   names = require "harness.models",
 }

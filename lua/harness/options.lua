@@ -17,7 +17,7 @@
 local choices = require "harness.choices"
 local rows = {
   -- What is trained on.
-  { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), phantom or phantom2d" },
+  { name = "data", type = "text", default = "phantom", doc = "data set folder (MSD or nnU-Net), phantom, phantom2d or scenes" },
   { name = "plan", type = "choice", default = "auto", choices = { "auto", "none" },
     doc = "auto: where data/plan.json is (`harness data plan`), train on volumes prepared by it, with its patch, batch, "
       .. "strides, kernels, key_grid, batch_dice and number of stages where the experiment sets none; none: on the files as they are" },
@@ -45,6 +45,15 @@ local rows = {
     doc = "2D phantom: pictures held out" },
   { name = "phantom2d_seed", type = "int", default = 1, min = 0, max = 2147483647, with = { data = "phantom2d" },
     doc = "2D phantom: seed" },
+
+  { name = "scenes_size", type = "list", default = { 64, 40, 40 }, length = 3, min = 1, max = 1024, with = { data = "scenes" },
+    doc = "scenes with prompts: scenes a case, H,W pixels" },
+  { name = "scenes_cases", type = "int", default = 52, min = 2, max = 999, with = { data = "scenes" },
+    doc = "scenes with prompts: cases, validation included" },
+  { name = "scenes_validation", type = "int", default = 4, min = 1, max = 900, with = { data = "scenes" },
+    doc = "scenes with prompts: cases held out" },
+  { name = "scenes_seed", type = "int", default = 1, min = 0, max = 2147483647, with = { data = "scenes" },
+    doc = "scenes with prompts: seed" },
 
   { name = "model", type = "model", default = "maskmed",
     doc = "a file of lua/harness/models (`harness help models`), or one of your own: a path that ends in .lua, from the "

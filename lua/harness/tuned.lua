@@ -60,7 +60,7 @@ function tuned.check(key, config, kind, first_seed, last_seed)
 end
 
 -- Adds the tries of the document's last row: of each rate a row of its own in tries.rows, which says of which of the
--- table's it is, and its cells. cell(rate, seed, fold): a configuration.
+-- table's it is, and its cells. folds: first, last, and the start of each cell (starts.lua). cell(rate, seed, fold): a configuration.
 function tuned.add(document, config, rates, folds, cell)
   local tries = document.tries or { rows = {}, cells = {} }
   local row = document.rows[#document.rows]
@@ -72,7 +72,7 @@ function tuned.add(document, config, rates, folds, cell)
       for fold = folds.first, folds.last do
         local one = cell(rate, seed, fold)
         one.inner_split = INNER
-        tries.cells[#tries.cells + 1] = { row = #tries.rows - 1, seed = seed, fold = fold, config = one }
+        tries.cells[#tries.cells + 1] = { row = #tries.rows - 1, seed = seed, fold = fold, config = one, start = folds.start }
       end
     end
   end

@@ -133,11 +133,18 @@ local function is_unused(map, name)
   return false
 end
 
+-- A network that starts from another trial's has that one's names; what it may do without its model says.
+local function map_of_start(config, load)
+  local model = models.of_trial(config, load)
+  return { unused = models.start(model, config).unused }
+end
+
 -- config: a trial's, with weights_map and weights_scope where they are not own and all. ours, theirs: lists of names.
 -- pairs: { ours, theirs, duplicates of it ... }. aside: theirs that are not wanted: `unused` names them, or the scope
 -- leaves them out.
 local function match(config, load, ours, theirs)
-  local map = map_of(config.weights_map_path or config.weights_map or "own", config, load)
+  local map = config.pretrained and map_of_start(config, load)
+    or map_of(config.weights_map_path or config.weights_map or "own", config, load)
   local prefixes = prefixes_of(config.weights_scope or "all", ours)
   local result, there, used = { pairs = {}, missing = {}, unused = {}, aside = {} }, {}, {}
   for _, name in ipairs(theirs) do there[name] = true end
@@ -152,7 +159,7 @@ local function match(config, load, ours, theirs)
     end
   end
   for _, name in ipairs(theirs) do
-    local state = not map[1] and used[name:match("^(.+)%.[%w_]+$")] -- what a checkpoint of ours keeps for the optimiser
+    local state = not map[1] and there[name:match("^(.+)%.[%w_]+$")] -- what a checkpoint of ours keeps for the optimiser
     local outside = prefixes and not begins(ours_of(map, name) or name, prefixes)
     local list = (state or outside or is_unused(map, name)) and result.aside or result.unused
     if not used[name] then list[#list + 1] = name end

@@ -10,6 +10,7 @@
 #include "src/cli/estimate.h"
 #include "src/cli/estimate_text.h"
 #include "src/data/phantom/phantom2d.h"
+#include "src/data/phantom/scenes.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/sets/dataset.h"
 #include "src/data/sets/json_text.h"
@@ -91,10 +92,12 @@ static bool data_shape(const json_t *experiment, const json_t *config, int *chan
                        Labelling *labelling, Error *error) {
   const json_t *data = json_object_get(experiment, "data");
   const char *kind = json_string_value(json_object_get(data, "kind"));
-  bool pictures = json_object_get(json_object_get(data, "options"), "picture") != NULL;
-  *channels = pictures ? PHANTOM2D_COLOURS : 1;
-  if (!strcmp(kind, "phantom") && pictures)
-    *labelling = labelling_plain(2);
+  const char *picture =
+      json_string_value(json_object_get(json_object_get(data, "options"), "picture"));
+  bool scenes = picture && !strcmp(picture, "scenes");
+  *channels = scenes ? SCENES_CHANNELS : picture ? PHANTOM2D_COLOURS : 1;
+  if (!strcmp(kind, "phantom") && picture)
+    *labelling = labelling_plain(scenes ? 1 + SCENES_TARGETS : 2);
   else if (!strcmp(kind, "phantom"))
     *labelling = labelling_plain(1 + (int)config_int(json_object_get(data, "options"), "organs"));
   else if (!strcmp(kind, "none"))

@@ -11,8 +11,8 @@
 /* A change of the program or of a model's text marks results, it does not repeat them by itself. */
 static void tell_marks(Run *run) {
   Error error = {""};
-  Round *rounds[] = {&run->tries, &run->tables};
-  for (int i = 0; i < 2; i++) {
+  Round *rounds[] = {&run->starts, &run->tries, &run->tables};
+  for (int i = 0; i < 3; i++) {
     run_unmark(rounds[i]);
     if (!run_mark(run, rounds[i], &error))
       fprintf(stderr, "harness: %s\n", error.text);
@@ -96,6 +96,21 @@ static int report(Run *run, bool interrupted, Error *error) {
   return outcome.bad > 0 || outcome.open > 0 || run->tuning.lost ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
+/* What others start from and is missing. *there: all of it has weights by now. */
+static bool run_starts(Run *run, bool *interrupted, bool *there, Error *error) {
+  Experiments *starts = &run->starts.experiments;
+  const char *folder = store_folder(run->store);
+  if (!experiments_add_trials(starts, run->store, error)) return false;
+  starts_reopen(starts, folder);
+  if (starts->count &&
+      (!run_mark(run, &run->starts, error) || !run_schedule(run, &run->starts, interrupted, error)))
+    return false;
+  *there = starts_lost(starts, folder) == 0;
+  if (!*there)
+    fprintf(stderr, "harness: trials wait for what they start from; the same command goes on\n");
+  return true;
+}
+
 /* The tries of rates that are missing, and what they choose. *known: every row's rate is. */
 static bool run_tries(Run *run, bool *interrupted, bool *known, Error *error) {
   Experiments *tables = &run->tables.experiments, *tries = &run->tries.experiments;
@@ -103,7 +118,7 @@ static bool run_tries(Run *run, bool *interrupted, bool *known, Error *error) {
   *known = true;
   if (!tuning_asked(tables)) return true;
   tuning_list(tables, tries);
-  if (!tuning_store(tries, run->store, error) || !run_mark(run, &run->tries, error) ||
+  if (!experiments_add_trials(tries, run->store, error) || !run_mark(run, &run->tries, error) ||
       !run_schedule(run, &run->tries, interrupted, error))
     return false;
   for (int p = 0; p < tables->count; p++)
@@ -153,6 +168,8 @@ static int execute(Run *run, Error *error) {
   bool good = utf8_check(run->common.db, error) &&
               experiments_prepare(&run->tables.experiments, run->common.home, true,
                                   run->common.quiet, error) &&
+              starts_settle(&run->tables.experiments, &run->starts.experiments, run->common.home,
+                            true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               store_lock(run->store, &stale, error);
   if (good && !run->common.quiet)
@@ -160,15 +177,20 @@ static int execute(Run *run, Error *error) {
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");
-  bool known = false;
-  if (!good || !run_tries(run, &interrupted, &known, error)) return cli_error(EXIT_UNFIT, error);
+  bool there = false, known = false;
+  if (!good || !run_starts(run, &interrupted, &there, error)) return cli_error(EXIT_UNFIT, error);
+  if (!there) return interrupted ? EXIT_INTERRUPTED : EXIT_SOME_FAILED;
+  if (!run_tries(run, &interrupted, &known, error)) return cli_error(EXIT_UNFIT, error);
   if (!known) return EXIT_INTERRUPTED;
   if (!run_trials(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
   return report(run, interrupted, error);
 }
 
 int command_run(int argc, char **argv) {
-  Run run = {.flags = config_flags(NULL)};
+  Run run = {.flags = config_flags(NULL),
+             .starts.what = "trials to start from",
+             .tries.what = "tries of rates",
+             .tables.what = "trials"};
   Error error = {""};
   cli_parse(&run_cli, argc, argv, &run.common, &run);
   if (!run.file) {
@@ -188,8 +210,10 @@ int command_run(int argc, char **argv) {
     code = run.dry_run ? run_dry(&run, &error) : execute(&run, &error);
   store_close(run.store);
   until_free(&run.until);
+  run_unmark(&run.starts);
   run_unmark(&run.tries);
   run_unmark(&run.tables);
+  experiments_free(&run.starts.experiments);
   experiments_free(&run.tries.experiments);
   experiments_free(&run.tables.experiments);
   return code;

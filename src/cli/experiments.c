@@ -4,6 +4,7 @@
 #include "lua/bind.h"
 #include "src/data/phantom/phantom.h"
 #include "src/data/phantom/phantom2d.h"
+#include "src/data/phantom/scenes.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/prepare/preprocess_folder.h"
 #include "src/data/sets/derived.h"
@@ -60,6 +61,13 @@ static bool take_option(PhantomOptions *options, const char *key, const json_t *
   return true;
 }
 
+static bool make_scenes(const json_t *from, const char *dir, Error *error) {
+  ScenesOptions o = {.cases = (int)json_integer_value(json_object_get(from, "cases")),
+                     .validation = (int)json_integer_value(json_object_get(from, "validation")),
+                     .seed = (uint64_t)json_integer_value(json_object_get(from, "seed"))};
+  return take_size(json_object_get(from, "size"), o.size, error) && scenes_make(&o, dir, error);
+}
+
 /* The options of pictures. */
 static bool make_phantom2d(const json_t *from, const char *dir, Error *error) {
   Phantom2dOptions o = phantom2d_defaults();
@@ -79,7 +87,9 @@ static bool make_phantom(const json_t *data, const char *dir, bool quiet, Error 
   json_t *value, *from = json_object_get(data, "options");
   if (!quiet && access(dir, F_OK))
     fprintf(stderr, "harness: making the phantom data set %s\n", dir);
-  if (json_object_get(from, "picture")) return make_phantom2d(from, dir, error);
+  const char *picture = json_string_value(json_object_get(from, "picture"));
+  if (picture && !strcmp(picture, "scenes")) return make_scenes(from, dir, error);
+  if (picture) return make_phantom2d(from, dir, error);
   json_object_foreach(from, key, value) {
     if (!take_option(&options, key, value, error)) return false;
   }
@@ -326,6 +336,32 @@ void experiments_tell_overridden(const Experiments *experiments, const char *hea
     json_array_foreach(json_object_get(experiments->item[p].document, "overridden"), i, text)
         fprintf(out, "%s%s\n", head, json_string_value(text));
   }
+}
+
+static void forget(Experiment *experiment) {
+  free(experiment->trial);
+  experiment->trial = NULL;
+  experiment->trials = 0;
+}
+
+bool experiments_add_trials(Experiments *experiments, Store *store, Error *error) {
+  for (int p = 0; p < experiments->count; p++) {
+    Experiment *one = &experiments->item[p];
+    forget(one);
+    if (!store_add_trials(store, one->document, one->data_hash, &one->trial, &one->trials, error))
+      return false;
+  }
+  return true;
+}
+
+bool experiments_preview(Experiments *experiments, Store *store, Error *error) {
+  for (int p = 0; p < experiments->count; p++) {
+    Experiment *one = &experiments->item[p];
+    forget(one);
+    if (!store_preview(store, one->document, one->data_hash, &one->trial, &one->trials, error))
+      return false;
+  }
+  return true;
 }
 
 bool experiments_store(Experiments *experiments, Store *store, Error *error) {

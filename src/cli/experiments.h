@@ -40,6 +40,11 @@ void experiments_tell_overridden(const Experiments *experiments, const char *hea
 /* Records all of them, again where their cells have grown. */
 bool experiments_store(Experiments *experiments, Store *store, Error *error);
 
+/* Records them as trials of no table yet, and lists them: what comes before the tables' own. */
+bool experiments_add_trials(Experiments *experiments, Store *store, Error *error);
+/* The same without writing; store may be NULL. */
+bool experiments_preview(Experiments *experiments, Store *store, Error *error);
+
 /* An earlier cell is the same trial. */
 bool experiments_repeated(const Experiments *experiments, int experiment, int trial);
 int experiments_trials(const Experiments *experiments); /* that differ */

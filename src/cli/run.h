@@ -6,13 +6,16 @@
 #include "src/cli/cli.h"
 #include "src/cli/marks.h"
 #include "src/cli/schedule.h"
+#include "src/cli/starts.h"
 #include "src/cli/tuning.h"
 #include "src/cli/until.h"
 
 enum { RUN_OVERRIDES_MAX = 256 };
 
-/* What runs together: first the tries of rates, then the trials of the tables. */
+/* What runs together: first what others start from, then the tries of rates, then the trials of the
+ * tables. */
 typedef struct Round {
+  const char *what; /* "trials", for messages */
   Experiments experiments;
   Mark **marks; /* of each experiment's trials, before any ran */
 } Round;
@@ -30,7 +33,7 @@ typedef struct Run {
   bool cases_fixed; /* in the tables it prints; no part of a trial */
   RunFlags flags;
   const char *place; /* "cuda:1" as given; NULL: cpu */
-  Round tries, tables;
+  Round starts, tries, tables;
   Tuning tuning;
   Until until;
   bool goes_on; /* its time was over */

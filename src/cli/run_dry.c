@@ -28,7 +28,7 @@ static void print_trial(const Round *round, int experiment, int i, const Schedul
 }
 
 /* Its trials, a line each, and how many would run. */
-static bool print_round(const Run *run, const Round *round, const char *what, Error *error) {
+static bool print_round(const Run *run, const Round *round, Error *error) {
   const Experiments *experiments = &round->experiments;
   Schedule work[2] = {{0}};
   char shared[64];
@@ -40,7 +40,7 @@ static bool print_round(const Run *run, const Round *round, const char *what, Er
   if (good) marks_tell(experiments, round->marks, "", stdout);
   if (good)
     printf("%d of %d %s would run%s\n", work[0].count + work[1].count,
-           experiments_trials(experiments), what,
+           experiments_trials(experiments), round->what,
            tasks_shared(work[0].task, work[0].count, shared));
   for (int k = 0; k < 2; k++) tasks_free(work[k].task, work[k].count);
   return good;
@@ -81,9 +81,17 @@ static bool preview_tries(Run *run, int *waiting, Error *error) {
   Experiments *tables = &run->tables.experiments, *tries = &run->tries.experiments;
   if (!tuning_asked(tables)) return true;
   tuning_list(tables, tries);
-  return tuning_preview(tries, run->store, error) && preview_choices(run, waiting, error) &&
-         (run->json || (run_mark(run, &run->tries, error) &&
-                        print_round(run, &run->tries, "tries of rates", error)));
+  return experiments_preview(tries, run->store, error) && preview_choices(run, waiting, error) &&
+         (run->json || (run_mark(run, &run->tries, error) && print_round(run, &run->tries, error)));
+}
+
+/* What others start from, as it is stored. */
+static bool preview_starts(Run *run, Error *error) {
+  Experiments *starts = &run->starts.experiments;
+  if (!starts->count) return true;
+  if (!experiments_preview(starts, run->store, error)) return false;
+  if (run->store) starts_reopen(starts, store_folder(run->store));
+  return run->json || (run_mark(run, &run->starts, error) && print_round(run, &run->starts, error));
 }
 
 static bool preview_looks(Run *run, Error *error) {
@@ -99,9 +107,12 @@ int run_dry(Run *run, Error *error) {
   Experiments *experiments = &run->tables.experiments;
   bool exists = store_exists(run->common.db);
   int waiting = 0;
-  bool good = experiments_prepare(experiments, run->common.home, false, true, error) &&
-              (!exists || store_open(&run->store, run->common.db, STORE_READ, error)) &&
-              preview_tries(run, &waiting, error) && preview_looks(run, error);
+  bool good =
+      experiments_prepare(experiments, run->common.home, false, true, error) &&
+      starts_settle(experiments, &run->starts.experiments, run->common.home, false, true, error) &&
+      (!exists || store_open(&run->store, run->common.db, STORE_READ, error)) &&
+      preview_starts(run, error) && preview_tries(run, &waiting, error) &&
+      preview_looks(run, error);
   for (int p = 0; good && p < experiments->count; p++) {
     Experiment *experiment = &experiments->item[p];
     good = store_preview(run->store, experiment->document, experiment->data_hash,
@@ -112,7 +123,7 @@ int run_dry(Run *run, Error *error) {
     experiments_print(experiments, stdout);
     return EXIT_DONE;
   }
-  if (!print_round(run, &run->tables, "trials", error)) return cli_error(EXIT_UNFIT, error);
+  if (!print_round(run, &run->tables, error)) return cli_error(EXIT_UNFIT, error);
   if (waiting) printf("%d more wait for the rates that the tries choose\n", waiting);
   return EXIT_DONE;
 }

@@ -81,7 +81,6 @@ static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *int
 
 bool run_schedule(Run *run, const Round *round, bool *interrupted, Error *error) {
   const char *stand_in = getenv("HARNESS_TRIAL_PROGRAM"); /* for tests: a program in place of us */
-  const char *what = round == &run->tries ? "tries of rates" : "trials";
   int all = experiments_trials(&round->experiments);
   bool good = true;
   int total = 0;
@@ -100,7 +99,7 @@ bool run_schedule(Run *run, const Round *round, bool *interrupted, Error *error)
     good = run_collect(run, round, only_planned, &work, error);
     total += work.count;
     if (!run->common.quiet && (work.count > 0 || (only_planned && total == 0)))
-      fprintf(stderr, "harness: %d of %d %s to run%s\n", work.count, all, what,
+      fprintf(stderr, "harness: %d of %d %s to run%s\n", work.count, all, round->what,
               tasks_shared(work.task, work.count, shared));
     if (good && work.count > 0) good = schedule_kind(run, &work, only_planned, interrupted, error);
     tasks_free(work.task, work.count);

@@ -37,17 +37,15 @@ static const Column columns[] = {COLUMN(Candidate, trial),     COLUMN(Candidate,
                                  COLUMN(Candidate, data_hash), COLUMN(Candidate, status),
                                  COLUMN(Candidate, message),   {0}};
 
-/* "": its weights are there, of the training's end. */
-static void judge_weights(const char *folder, const Candidate *c, const Cell *trial,
-                          char why[ERROR_BYTES]) {
+void share_judge(const char *folder, const char *hash, const Cell *trial, char why[ERROR_BYTES]) {
   char path[WEIGHTS_PATH], step[32] = "";
-  weights_path(folder, c->hash, path);
+  weights_path(folder, hash, path);
   why[0] = 0;
   if (access(path, R_OK))
-    snprintf(why, ERROR_BYTES, "the weights of trial %.8s are not there", c->hash);
+    snprintf(why, ERROR_BYTES, "the weights of trial %.8s are not there", hash);
   else if (!checkpoint_metadata(path, "step", step, sizeof step) ||
            atoll(step) != json_integer_value(json_object_get(trial->config, "steps")))
-    snprintf(why, ERROR_BYTES, "the weights of trial %.8s are not those of its last step", c->hash);
+    snprintf(why, ERROR_BYTES, "the weights of trial %.8s are not those of its last step", hash);
 }
 
 /* The candidate's part in *share, when it is of the same training. */
@@ -62,7 +60,7 @@ static bool judge(Store *store, CodeToday *today, const Candidate *c, const Cell
   const char *model_path = json_string_value(json_object_get(trial->config, "model_path"));
   if (!same) return good;
   if (!code_of_trial(store, today, c->trial, model_path, &state, &file, error)) return false;
-  judge_weights(store_folder(store), c, trial, why);
+  share_judge(store_folder(store), c->hash, trial, why);
   bool collapsed = !strcmp(c->status, "collapsed");
   if (state == CODE_OTHER)
     snprintf(why, sizeof why, "trial %.8s was trained with another text of %s", c->hash, file);

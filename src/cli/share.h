@@ -27,6 +27,10 @@ bool share_find(Store *store, CodeToday *today, const Cell *trial, Share *share,
 /* The trial trained by itself before: its newest attempt is no score. */
 bool share_trained(Store *store, const Cell *trial, bool *trained, Error *error);
 
+/* Whether the weights of the trial of this hash are there, and of the end of a training as
+ * `trial`'s: why is "", or says what is wrong. */
+void share_judge(const char *folder, const char *hash, const Cell *trial, char why[ERROR_BYTES]);
+
 /* The file of a trial's weights, beside the database. */
 enum { WEIGHTS_PATH = 4400 };
 void weights_path(const char *folder, const char *hash, char path[WEIGHTS_PATH]);

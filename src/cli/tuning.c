@@ -40,32 +40,6 @@ void tuning_list(const Experiments *experiments, Experiments *tries) {
   }
 }
 
-static void forget(Experiment *tries) {
-  free(tries->trial);
-  tries->trial = NULL;
-  tries->trials = 0;
-}
-
-bool tuning_store(Experiments *tries, Store *store, Error *error) {
-  for (int p = 0; p < tries->count; p++) {
-    Experiment *one = &tries->item[p];
-    forget(one);
-    if (!store_add_trials(store, one->document, one->data_hash, &one->trial, &one->trials, error))
-      return false;
-  }
-  return true;
-}
-
-bool tuning_preview(Experiments *tries, Store *store, Error *error) {
-  for (int p = 0; p < tries->count; p++) {
-    Experiment *one = &tries->item[p];
-    forget(one);
-    if (!store_preview(store, one->document, one->data_hash, &one->trial, &one->trials, error))
-      return false;
-  }
-  return true;
-}
-
 /* ---- the choice ------------------------------------------------------------------------------ */
 
 static int row_of(const Experiment *tries, const Cell *cell) {

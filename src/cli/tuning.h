@@ -12,10 +12,6 @@ bool tuning_asked(const Experiments *experiments);
  * and none where there are no tries. After experiments_prepare; the caller frees with
  * experiments_free. */
 void tuning_list(const Experiments *experiments, Experiments *tries);
-/* Records the tries as trials of no table yet, and lists them. */
-bool tuning_store(Experiments *tries, Store *store, Error *error);
-/* The same without writing; store may be NULL. */
-bool tuning_preview(Experiments *tries, Store *store, Error *error);
 
 typedef struct Tuning {
   int tries, open; /* tries, and those of them that have not ended */

@@ -10,6 +10,7 @@
 #include "src/report/default_notes.h"
 #include "src/report/paper_marks.h"
 #include "src/report/self_test.h"
+#include "src/report/start_notes.h"
 #include "src/report/tuned_notes.h"
 
 static json_t *text_or_null(const char *text) {
@@ -323,7 +324,7 @@ static bool add_figures(Result *r, Store *store, const char *metric, Error *erro
       row_of(r, store, counts_sql, count_columns, r, NULL, error) &&
       row_of(r, store, environment_sql, environment_columns, &r->environment, &r->measured,
              error) &&
-      tuned_read(store, r, error) &&
+      tuned_read(store, r, error) && starts_read(store, r, error) &&
       (!r->plans ||
        rows_of(r, store, points_sql, NULL, point_columns, sizeof *r->point, points, error));
   r->row = rows->row, r->rows = rows->count;
@@ -476,14 +477,10 @@ Result *result_of_file(const json_t *document) {
 
 void result_free(Result *r) {
   if (!r) return;
-  for (int i = 0; i < 4; i++) rows_free(&r->held[i]);
+  for (int i = 0; i < RESULT_HELD; i++) rows_free(&r->held[i]);
   self_test_free(r->self_test);
-  json_decref(r->otherwise);
-  json_decref(r->mixed_files);
-  json_decref(r->notes);
-  json_decref(r->paper);
-  json_decref(r->others);
-  json_decref(r->texts);
+  json_t *json[] = {r->otherwise, r->mixed_files, r->notes, r->paper, r->others, r->texts};
+  for (size_t i = 0; i < sizeof json / sizeof *json; i++) json_decref(json[i]);
   free(r->tuned);
   free(r);
 }

@@ -101,6 +101,10 @@ typedef struct ResultLooks {
   bool early; /* some claim was decided before the last look */
 } ResultLooks;
 
+typedef struct ResultStart ResultStart; /* see start_notes.h */
+
+enum { RESULT_STARTS = 4, RESULT_HELD };
+
 typedef struct Result {
   int64_t plan_id;
   int table; /* its number in the paper; 0: none */
@@ -121,16 +125,18 @@ typedef struct Result {
   ResultLooks looks;
   TriedRate *tuned; /* (tuneds) where rows' rates were chosen, by row, fold and rate */
   int tuneds;
+  ResultStart *start; /* (starts) trials that its networks start from */
+  int starts;
   ResultTau tau; /* of rows with both numbers; value NaN: fewer than two */
   bool measured; /* environment is that of the newest trial */
   ResultEnvironment environment;
-  json_t *otherwise;   /* of default_notes.h */
-  json_t *mixed_files; /* Lua files of which the trials' models had different texts */
-  json_t *notes;       /* texts */
-  json_t *paper;       /* the paper's table (lua/bind.h) that it repeats; NULL: none is known */
-  json_t *others;      /* what else is stored, texts */
-  Rows held[4];        /* rows, labels, points, plans */
-  json_t *texts;       /* what other texts are part of */
+  json_t *otherwise;      /* of default_notes.h */
+  json_t *mixed_files;    /* Lua files of which the trials' models had different texts */
+  json_t *notes;          /* texts */
+  json_t *paper;          /* the paper's table (lua/bind.h) that it repeats; NULL: none is known */
+  json_t *others;         /* what else is stored, texts */
+  Rows held[RESULT_HELD]; /* rows, labels, points, plans, starts */
+  json_t *texts;          /* what other texts are part of */
 } Result;
 
 /* A newest plan all of whose trials belong to a larger plan of the same kind gives way to it.

@@ -13,6 +13,7 @@
 #include "src/report/paper_marks.h"
 #include "src/report/quote.h"
 #include "src/report/self_test.h"
+#include "src/report/start_notes.h"
 #include "src/report/table_data.h"
 #include "src/report/tuned_notes.h"
 #include "src/report/written.h"
@@ -318,6 +319,7 @@ void table_notes(const Result *result, const char *mark, FILE *out) {
   claim_notes(result, mark, out);
   note_collapsed(result, mark, out);
   tuned_notes(result, mark, out);
+  start_notes(result, mark, out);
   table_origin(result, mark, out);
 }
 

@@ -6,6 +6,7 @@
 #include "src/data/sets/json_text.h"
 #include "src/report/paper_marks.h"
 #include "src/report/sheet.h"
+#include "src/report/start_notes.h"
 #include "src/report/tuned_notes.h"
 
 static json_t *number(double value) {
@@ -92,6 +93,7 @@ void table_json(const Result *result, json_t *printed, FILE *out) {
   if (result->looks.found) json_object_set_new(document, "looks", json_looks(&result->looks));
   if (!isnan(result->tau.value)) json_object_set_new(document, "tau", json_tau(&result->tau));
   if (result->tuneds) json_object_set_new(document, "tuned", tuned_json(result));
+  if (result->starts) json_object_set_new(document, "starts", starts_json(result));
   json_t *structures = json_structures(result);
   if (json_array_size(structures)) json_object_set(document, "structures", structures);
   json_decref(structures);

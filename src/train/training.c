@@ -56,8 +56,11 @@ static bool save(const Training *t, int64_t step, Error *error) {
   if (!t->checkpoint) return true;
   char text[32];
   snprintf(text, sizeof text, "%lld", (long long)step);
-  const char *metadata[] = {"step",    text, "code", t->code, t->recipe ? "recipe" : NULL,
-                            t->recipe, NULL};
+  const char *metadata[9] = {"step", text, "code", t->code};
+  int used = 4;
+  if (t->recipe) metadata[used++] = "recipe", metadata[used++] = t->recipe;
+  if (t->start && t->start[0]) metadata[used++] = "start", metadata[used++] = t->start;
+  CHECK(used < 9, "too much metadata");
   return params_save(t->params, true, metadata, t->checkpoint, error);
 }
 

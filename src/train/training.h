@@ -28,6 +28,7 @@ typedef struct Training {
   const char *checkpoint; /* NULL: none */
   const char *recipe;     /* metadata of the checkpoint: see cases.h */
   const char *code;       /* the same: see network.h */
+  const char *start;      /* the same: see weights_file.h; "": none */
   FILE *events;
   CollapseRule rule;
   CollapseWatch *watch;      /* where the rule measures */

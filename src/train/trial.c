@@ -94,8 +94,9 @@ typedef struct Trial {
   const Backend *backend;
   FILE *events;
   Cases cases;
-  char *recipe;          /* stored with the weights */
-  char code[HASH_BYTES]; /* the same */
+  char *recipe;                /* stored with the weights */
+  char code[HASH_BYTES];       /* the same */
+  char start[FILE_HASH_BYTES]; /* the same */
   Sampler *sampler, *validation;
   Params *params;
   Optimizer optimizer;
@@ -169,7 +170,7 @@ static bool start_from_weights(Trial *t, Error *error) {
 static bool fill_params(Trial *t, Error *error) {
   t->first = training_kept(t->checkpoint, t->code, &t->note);
   return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
-         start_from_weights(t, error);
+         weights_start(t->config, t->start, error) && start_from_weights(t, error);
 }
 
 /* As its checkpoint left them. */
@@ -263,6 +264,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .checkpoint = t->checkpoint,
       .recipe = t->recipe,
       .code = t->code,
+      .start = t->start,
       .events = t->events,
       .profile = flags.profile ? &profile : NULL,
       .eager = flags.no_capture,

@@ -106,6 +106,7 @@ static bool told(const Report *report, const char *path, Error *error) {
 
 typedef struct Reading {
   const char *path;
+  const char *start; /* the trial that this one starts from: what is not frozen may be drawn */
   Safetensors *file;
   Params *params;
   json_t *match; /* weights_match's */
@@ -136,10 +137,18 @@ static const char *text_at(const json_t *list, size_t i) {
   return json_string_value(json_array_get(list, i));
 }
 
+/* What the file lacks and has to be in it. */
+static void add_missing(const Reading *r, Report *report) {
+  const json_t *names = json_object_get(r->match, "missing");
+  for (size_t i = 0; i < json_array_size(names); i++)
+    if (!r->start || param_named(r->params, text_at(names, i))->as.kind == PARAM_FROZEN)
+      add(report, MISSING, "%s", text_at(names, i));
+}
+
 static bool check(const Reading *r, Error *error) {
   Report report = {.count = {0}};
   const json_t *pairs = json_object_get(r->match, "pairs");
-  add_list(&report, MISSING, json_object_get(r->match, "missing"));
+  add_missing(r, &report);
   add_list(&report, UNUSED, json_object_get(r->match, "unused"));
   for (size_t p = 0; p < json_array_size(pairs); p++) {
     const json_t *pair = json_array_get(pairs, p);
@@ -152,7 +161,9 @@ static bool check(const Reading *r, Error *error) {
             tensor_shape_text(&wanted));
     }
   }
-  return told(&report, r->path, error);
+  char start[64];
+  snprintf(start, sizeof start, "what trial %.8s has", r->start ? r->start : "");
+  return told(&report, r->start ? start : r->path, error);
 }
 
 /* Nothing can be trained from a NaN, and a number beyond float's range has become an infinity. */
@@ -227,10 +238,8 @@ static bool same_files(const json_t *config, Error *error) {
          (!map || same_content(map, config_text(config, "weights_map"), error));
 }
 
-bool weights_file_load(Params *params, const json_t *config, Error *error) {
-  if (!json_object_get(config, "weights")) return true;
-  Reading r = {.path = config_text(config, "weights_path"), .params = params};
-  if (!same_files(config, error)) return false;
+static bool load(Reading r, const json_t *config, Error *error) {
+  Params *params = r.params;
   r.file = safetensors_open(r.path, error);
   if (!r.file) return false;
   json_t *ours = names_of(params), *theirs = names_in(r.file);
@@ -242,6 +251,60 @@ bool weights_file_load(Params *params, const json_t *config, Error *error) {
   json_decref(r.match);
   safetensors_close(r.file);
   return good;
+}
+
+/* ---- what it starts from --------------------------------------------------------------------- */
+
+enum { START_PATH = 4400 };
+
+/* The weights of the trial that this one starts from, beside its own. False: it starts from none. */
+static bool start_path(const json_t *config, char path[START_PATH]) {
+  const char *hash = json_string_value(json_object_get(config, "pretrained"));
+  const char *own = json_string_value(json_object_get(config, "checkpoint"));
+  const char *slash = own ? strrchr(own, '/') : NULL;
+  if (hash)
+    snprintf(path, START_PATH, "%.*s%.32s.safetensors", slash ? (int)(slash - own) + 1 : 0,
+             own ? own : "", hash);
+  return hash != NULL;
+}
+
+bool weights_start(const json_t *config, char content[FILE_HASH_BYTES], Error *error) {
+  char path[START_PATH];
+  content[0] = 0;
+  if (!start_path(config, path)) return true;
+  if (access(path, R_OK))
+    return fail(error,
+                "%s: the trial starts from these weights, and they are gone; `harness run` of its "
+                "experiment trains them again",
+                path);
+  return file_hash(path, content, error);
+}
+
+/* What a checkpoint was trained on top of must be what is there. */
+static bool same_start(const json_t *config, const char *content, Error *error) {
+  const char *own = json_string_value(json_object_get(config, "checkpoint"));
+  char kept[FILE_HASH_BYTES];
+  if (!own || access(own, R_OK) || !checkpoint_metadata(own, "start", kept, sizeof kept) ||
+      !strcmp(kept, content))
+    return true;
+  return fail(error,
+              "%s: the weights that it started from, of trial %.8s, were trained again since, and "
+              "are others: %.8s, expected %.8s; `harness run` with --retry trains it again",
+              own, config_text(config, "pretrained"), content, kept);
+}
+
+bool weights_file_load(Params *params, const json_t *config, Error *error) {
+  char path[START_PATH], content[FILE_HASH_BYTES];
+  if (start_path(config, path))
+    return weights_start(config, content, error) && same_start(config, content, error) &&
+           load((Reading){.path = path,
+                          .start = config_text(config, "pretrained"),
+                          .params = params},
+                config, error);
+  if (!json_object_get(config, "weights")) return true;
+  return same_files(config, error) &&
+         load((Reading){.path = config_text(config, "weights_path"), .params = params}, config,
+              error);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -7,14 +7,21 @@
 #ifndef TRAIN_WEIGHTS_FILE_H
 #define TRAIN_WEIGHTS_FILE_H
 
+#include "base/file_hash.h"
 #include "engine/params.h"
 
 #include <jansson.h>
 
-/* Fills allocated parameters from the configuration's weights= (nothing without one). Strictly: all
- * that is missing, left over or of another shape is told in one error. Says on standard error what
- * was read, and what of the file was not wanted. */
+/* Fills allocated parameters from the configuration's weights=, or from the trial that it starts
+ * from ("pretrained": its hash; its weights lie beside the configuration's checkpoint); nothing
+ * without one. Strictly: all that is missing, left over or of another shape is told in one error;
+ * of a start only what is frozen may not be missing, and a checkpoint that is there must have
+ * started from the same. Says on standard error what was read, and what of the file was not
+ * wanted. */
 bool weights_file_load(Params *params, const json_t *config, Error *error);
+
+/* The hash of the file of what it starts from, kept with its checkpoint as "start"; "": of none. */
+bool weights_start(const json_t *config, char content[FILE_HASH_BYTES], Error *error);
 
 /* Writes the numbers under all names that they have by a map, "own" or "pytorch" or a file, with
  * the layout that goes with it. metadata: as in safetensors_write. */

@@ -23,7 +23,7 @@ phantom_defaults(void); /* 48^3, 30 cases, 6 of them validation, 15 organs, anat
 /* Makes `dir`; does nothing when it holds a phantom of the same options already; an error when it
  * holds anything else. Built beside it and renamed: a killed run leaves no half a data set. */
 bool phantom_make(const PhantomOptions *options, const char *dir, Error *error);
-/* Whether trials call a data set so that is made here: "phantom" or "phantom2d". */
+/* Whether trials call a data set so that is made here: "phantom", "phantom2d", "scenes". */
 bool phantom_named(const char *dataset);
 /* One case in memory; image and label are allocated. */
 bool phantom_case(const PhantomOptions *options, int index, Image *image, LabelMap *label,

@@ -63,7 +63,7 @@ static bool case_write(const void *user, int index, const char *dir, Error *erro
 }
 
 bool phantom_named(const char *dataset) {
-  return !strcmp(dataset, "phantom") || !strcmp(dataset, "phantom2d");
+  return !strcmp(dataset, "phantom") || !strcmp(dataset, "phantom2d") || !strcmp(dataset, "scenes");
 }
 
 bool phantom_make(const PhantomOptions *options, const char *dir, Error *error) {
