@@ -164,3 +164,16 @@ END
   [[ "$output" == *"trials wait for what they start from"* ]]
   [ "$(sql "SELECT count(*) FROM trials WHERE config ->> '$.model' = 'third'")" -eq 0 ]
 }
+
+@test "estimate counts the trial to start from once" {
+  "$harness" estimate pair.lua >text
+  grep -q "^to start from: scenes " text
+  grep -q "all 2 variants with 2 seeds and 1 trial to start from: " text
+  "$harness" estimate pair.lua --json | /usr/bin/python3 -c '
+import json, sys
+estimate = json.load(sys.stdin)
+frozen, trained, start = estimate["rows"]
+assert start["start"] and start["steps"] == 4 and start["parameters"] > 0, start
+assert frozen["trained"] < trained["trained"] == trained["parameters"], estimate["rows"]
+assert abs(estimate["hours"] - 2 * (frozen["hours"] + trained["hours"]) - start["hours"]) < 1e-9, estimate'
+}

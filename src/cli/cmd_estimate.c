@@ -227,12 +227,37 @@ static bool works_here(const json_t *config, json_t *row) {
   return false;
 }
 
+/* Rows of the trials that others start from, each trained once. */
+static bool add_starts(const json_t *experiment, const EstimatePlace *place, const Backend *gpu,
+                       Rate *rate, json_t *rows, double *hours, Error *error) {
+  const json_t *list, *cell;
+  size_t i, k;
+  json_array_foreach(json_object_get(experiment, "starts"), i, list) {
+    json_array_foreach(json_object_get(list, "cells"), k, cell) {
+      json_t *config = json_copy(json_object_get(cell, "config"));
+      const json_t *line = json_array_get(json_object_get(list, "rows"), k);
+      json_t *row = json_pack("{s:O, s:s+, s:b}", "key", json_object_get(line, "key"), "label",
+                              "to start from: ", field_text(line, "label"), "start", true);
+      json_object_set_new(config, "home", json_string(place->home));
+      omp_set_num_threads((int)config_int(config, "threads"));
+      bool good = (!gpu && !works_here(config, row)) ||
+                  fill_row(list, config, place, gpu, rate, row, error);
+      *hours += json_number_value(json_object_get(row, "hours"));
+      json_array_append_new(rows, row);
+      json_decref(config);
+      if (!good) return false;
+    }
+  }
+  return true;
+}
+
 /* experiment: of experiment_read. One object that the caller decrefs:
  * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells, and before them
- *  "tries" of rates, which take "tries_hours"), "rate": {"gflops",
- *  "from"} where it was needed, "power": what its claims could come to (prospect.h), "rows":
+ *  "tries" of rates, which take "tries_hours", and trials to start from, "starts_hours"), "rate":
+ *  {"gflops", "from"} where it was needed, "power": what its claims could come to (prospect.h), "rows":
  *  [{"key", "label", "parameters", "trained" (of them), "flops", "train_bytes",
- *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from"}]}.
+ *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from", "start" (others
+ *  start from it: trained once)}]}.
  * With recompute: "kept_bytes", train_bytes without it. train_bytes: arena, weights, gradients, the
  * optimiser's states; infer_bytes: arena and weights; from: "measured"
  * or "rate". db: where a bench may be stored. With a GPU: {"gpu", "gpu_bytes"}, and of each row in
@@ -246,7 +271,7 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
   if (place->gpu && !gpu) return false;
   json_t *rows = json_array(), *trained = json_object(), *line;
   Rate rate = {0};
-  double hours = 0, tries_hours = 0;
+  double hours = 0, tries_hours = 0, starts_hours = 0;
   int cells = 0, threads = 1, tries = 0;
   bool good = true;
   size_t i;
@@ -269,6 +294,8 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
     tries_hours += anew ? tried * trial_hours : 0;
     hours += anew ? (tried + cells) * trial_hours : 0;
   }
+  good = good && add_starts(experiment, place, gpu, &rate, rows, &starts_hours, error);
+  hours += starts_hours;
   json_decref(trained);
   *estimate = json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
                         json_object_get(experiment, "experiment"), "scale",
@@ -277,6 +304,7 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
   if (!gpu) json_object_set_new(*estimate, "hours", json_real(hours));
   if (tries) json_object_set_new(*estimate, "tries", json_integer(tries));
   if (tries && !gpu) json_object_set_new(*estimate, "tries_hours", json_real(tries_hours));
+  if (starts_hours > 0) json_object_set_new(*estimate, "starts_hours", json_real(starts_hours));
   if (rate.gflops > 0)
     json_object_set_new(*estimate, "rate",
                         json_pack("{s:f, s:s}", "gflops", rate.gflops, "from", rate.from));
@@ -293,8 +321,9 @@ bool estimate_trial(const json_t *experiment, const char *home, const char *db, 
   Error error = {""};
   json_t *estimate;
   if (!estimate_make(experiment, &place, &estimate, &error)) return false;
-  double hours =
-      field_number(estimate, "hours") - json_number_value(json_object_get(estimate, "tries_hours"));
+  double hours = field_number(estimate, "hours") -
+                 json_number_value(json_object_get(estimate, "tries_hours")) -
+                 json_number_value(json_object_get(estimate, "starts_hours"));
   size_t cells = json_array_size(json_object_get(experiment, "cells"));
   json_decref(estimate);
   *trial_s = cells ? 3600 * hours / (double)cells : 0;

@@ -110,6 +110,14 @@ static int print_unknown(const json_t *rows, FILE *out) {
   return count;
 }
 
+static int count_starts(const json_t *rows) {
+  const json_t *row;
+  size_t i;
+  int count = 0;
+  json_array_foreach(rows, i, row) count += json_is_true(json_object_get(row, "start"));
+  return count;
+}
+
 static Sheet sheet_of(const json_t *rows) {
   static const char *const heads[] = {"variant",      "parameters",   "weights MiB",
                                       "GFLOP a step", "training MiB", "inference MiB",
@@ -143,10 +151,12 @@ void estimate_print(const json_t *estimate, FILE *out) {
           json_string_value(json_object_get(estimate, "scale")), threads, threads == 1 ? "" : "s");
   sheet_text(&sheet, false, out);
   sheet_free(&sheet);
-  int known = (int)json_array_size(rows) - print_unknown(rows, out);
+  int starts = count_starts(rows);
+  int known = (int)json_array_size(rows) - print_unknown(rows, out) - starts;
   if (!known) return;
   fprintf(out, "\n  one trial a line; all %d variant%s with %d seed%s", known,
           known == 1 ? "" : "s", seeds, seeds == 1 ? "" : "s");
+  if (starts) fprintf(out, " and %d trial%s to start from", starts, starts == 1 ? "" : "s");
   if (json_object_get(estimate, "tries"))
     fprintf(out, " and %d tries of rates before", field_whole(estimate, "tries"));
   fprintf(out, ": %s, one trial at a time\n", total);

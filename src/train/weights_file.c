@@ -257,7 +257,7 @@ static bool load(Reading r, const json_t *config, Error *error) {
 
 enum { START_PATH = 4400 };
 
-/* The weights of the trial that this one starts from, beside its own. False: it starts from none. */
+/* The weights of the trial that this one starts from, beside its own; false: from none. */
 static bool start_path(const json_t *config, char path[START_PATH]) {
   const char *hash = json_string_value(json_object_get(config, "pretrained"));
   const char *own = json_string_value(json_object_get(config, "checkpoint"));
