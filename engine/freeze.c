@@ -1,6 +1,7 @@
 /* Which parameters are frozen by their names: patterns with commas between them. A pattern means a
  * parameter's name, or the scope that leads to it ("encoder" all of "encoder.stage0.conv0.weight");
- * * ? and [] are the shell's, a dot is a letter to them. */
+ * * ? and [] are the shell's, a dot is a letter to them. A pattern behind a minus sign takes out
+ * again what those before it mean: "encoder,-*.adapter". */
 #include "engine/graph.h"
 
 #include <fnmatch.h>
@@ -30,9 +31,12 @@ static bool means(const char *pattern, const char *name) {
 
 bool freeze_names(const char *patterns, const char *name) {
   char pattern[NAME_BYTES];
-  while (patterns && next_pattern(&patterns, pattern))
-    if (means(pattern, name)) return true;
-  return false;
+  bool frozen = false;
+  while (patterns && next_pattern(&patterns, pattern)) {
+    bool out = *pattern == '-';
+    if (means(pattern + out, name)) frozen = !out;
+  }
+  return frozen;
 }
 
 /* The first parts of the parameters' names, each once: "encoder, bridge, head". */
@@ -54,12 +58,13 @@ static void scopes_text(const Params *params, char *text, size_t bytes) {
 bool freeze_check(const Params *params, const char *patterns, Error *error) {
   char pattern[NAME_BYTES], scopes[NAME_BYTES];
   while (patterns && next_pattern(&patterns, pattern)) {
+    const char *named = pattern + (*pattern == '-');
     bool found = false;
-    for (int i = 0; i < params->count; i++) found = found || means(pattern, params->list[i]->name);
+    for (int i = 0; i < params->count; i++) found = found || means(named, params->list[i]->name);
     if (found) continue;
     scopes_text(params, scopes, sizeof scopes);
-    return fail(error, "freeze: no parameter of the model is called '%s'; its scopes are %s",
-                pattern, scopes);
+    return fail(error, "freeze: no parameter of the model is called '%s'; its scopes are %s", named,
+                scopes);
   }
   return !params->count || params_trained(params) > 0 ||
          fail(error, "freeze: all parameters of the model are frozen, so nothing trains");

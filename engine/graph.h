@@ -89,8 +89,9 @@ Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim,
                    Init init);
 Value *graph_param_of(Graph *graph, ParamRole role, const char *name, int rank, const int64_t *dim,
                       Group group, Init init);
-/* Whether patterns ("encoder,*.norm.*") mean a parameter of this name. And whether each means one,
- * and leaves one to train: what a user mistyped must not train. */
+/* Whether patterns ("encoder,*.norm.*"; "encoder,-*.adapter": but not those) mean a parameter of
+ * this name. And whether each means one, and leaves one to train: what a user mistyped must not
+ * train. */
 bool freeze_names(const char *patterns, const char *name);
 bool freeze_check(const Params *params, const char *patterns, Error *error);
 /* Numbers that are kept and saved, and that no gradient reaches. An op may write one (Op.updates):

@@ -47,6 +47,20 @@ Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int wi
   return convolution_of(graph, name, &(Values){skip ? 2 : 1, {x, skip}}, &way);
 }
 
+Value *enlarged(Graph *graph, const char *name, Value *x, int width, const int factor[3]) {
+  if (!x) return NULL;
+  ConvTransposeOptions up = {.stride = {3, {factor[0], factor[1], factor[2]}}};
+  int64_t shape[5] = {tensor_last(&x->tensor), factor[0], factor[1], factor[2], width};
+  /* PyTorch's fan-in of a transposed convolution is its output channels times the kernel. */
+  int64_t fan_in = (int64_t)width * factor[0] * factor[1] * factor[2];
+  if (name) graph_push(graph, "%s", name);
+  Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, 0.01));
+  Value *b = graph_param(graph, "bias", 1, &shape[4], GROUP_CNN, (Init){0});
+  Value *y = apply(graph, OP_conv_transpose, &up, w, b, x);
+  if (name) graph_pop(graph);
+  return y;
+}
+
 /* 0 of 0: every channel by itself. */
 static int groups_of(const Value *x, int most) {
   while (most && tensor_last(&x->tensor) % most) most--;

@@ -23,6 +23,8 @@ Value *grouped_convolution(Graph *graph, const char *name, Value *x, const ConvW
 /* skip may be NULL; otherwise the input is the concatenation of x and skip. With a bias. */
 Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
                    const int kernel[3], const int stride[3], double slope);
+/* The transposed convolution whose kernel is its stride: each voxel becomes `factor` voxels. */
+Value *enlarged(Graph *graph, const char *name, Value *x, int width, const int factor[3]);
 /* Norm of a feature map (epsilon 1e-5, affine), then LeakyReLU of this slope; 1: none. most: 0:
  * instance norm, or group norm in as many groups at most. Its parameters are "norm" in the current
  * scope, in the CNN's group. */

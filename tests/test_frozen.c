@@ -332,6 +332,10 @@ static void test_patterns_mean_names_and_scopes(void **state) {
       {"encoder.stage[01]", "encoder.stage1.conv0.bias", true},
       {"encoder.stage[01]", "encoder.stage2.conv0.bias", false},
       {"*", "w", true},
+      {"encoder,-*.adapter", "encoder.stage0.adapter.up.bias", false},
+      {"encoder,-*.adapter", "encoder.stage0.conv0.bias", true},
+      {"encoder,-*.adapter,*.up", "encoder.stage0.adapter.up.bias", true},
+      {"-encoder.stage0,encoder", "encoder.stage0.w", true},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
     if (freeze_names(cases[i].patterns, cases[i].name) != cases[i].frozen)
@@ -343,11 +347,14 @@ static void test_a_pattern_that_means_nothing_is_refused(void **state) {
   Net net = make(1, &backend_cpu);
   Error error = {0}, none = {0};
   assert_true(freeze_check(net.params, NULL, &none));
-  assert_true(freeze_check(net.params, "l0,*.b", &none));
+  assert_true(freeze_check(net.params, "l0,*.b,-l0.w", &none));
   assert_false(freeze_check(net.params, "l0,l7", &error));
   assert_string_equal(error.text,
                       "freeze: no parameter of the model is called 'l7'; its scopes are "
                       "l0, l1, l2, l3, last");
+  error = none;
+  assert_false(freeze_check(net.params, "l0,-l0.x", &error));
+  assert_non_null(strstr(error.text, "is called 'l0.x'"));
   drop(&net);
 }
 

@@ -75,6 +75,11 @@ static const char *const variants[] = {
     "head=point_wise bridge=none conv_norm=batch conv_activation=silu recompute=true",
     "bridge=fsad conv_norm=batch freeze=encoder.stage0",
     "model=maskformer conv_activation=relu",
+    "bridge=fsad bridge_adapter=mlp_middle head_adapter=conv_middle bridge_layers=2",
+    "bridge=standard bridge_adapter=conv_middle head_adapter=vanilla",
+    "encoder=residual encoder_blocks=1,1,1 encoder_adapter=mlp_after head=point_wise bridge=none",
+    "encoder=residual encoder_blocks=1,1,1 encoder_adapter=conv_middle freeze=encoder,-*.adapter "
+    "bridge=none",
     /* Another encoder, of other widths than the options say: only its pyramid is known. */
     "encoder=pooled",
     "encoder=pooled bridge=standard",
@@ -95,6 +100,37 @@ static const char *const variants[] = {
     "m.convolution { m.convolution { m.convolution { m.image, width = 6, name = 'a' }, width = 6, "
     "groups = 0, stride = { 1, 1, 1 }, name = 'b' }, width = 4, groups = 2, transposed = true, "
     "name = 'c' }",
+    "m.op.add { m.image, m.adapter { m.image, ratio = 1 } }",
+    "m.adapter { m.input_adapter { m.image }, kind = 'mlp_before', name = 'a' }",
+    "m.adapter { m.convolution { m.image, width = 8 }, kind = 'mlp_middle', zero = true }",
+    "m.adapter { m.convolution { m.image, width = 9 }, kind = 'mlp_after' }",
+    "m.adapter { m.convolution { m.image, width = 12 }, kind = 'conv_middle', ratio = 2 }",
+    /* Batches of slices and of streams, in both forms. */
+    "m.op.reshape { m.adapter { m.op.reshape { m.convolution { m.image, width = 6 }, shape = { 16, "
+    "48, 6 } }, kind = 'mlp_middle', slices = 4, streams = 2 }, shape = { 2, 4, 8, 12, 6 } }",
+    "m.op.reshape { m.adapter { m.op.reshape { m.convolution { m.image, width = 6 }, shape = { 16, "
+    "4, 12, 6 } }, kind = 'conv_middle', slices = 4, streams = 2 }, shape = { 2, 4, 8, 12, 6 } }",
+    "m.adapter { m.convolution { m.image, width = 5 }, kind = 'mlp_middle', window = 5 }",
+    "m.adapter { m.convolution { m.image, width = 5 }, kind = 'conv_middle', window = 4 }",
+    "m.depth_position { m.convolution { m.image, width = 5 } }",
+    "m.depth_position { m.convolution { m.image, width = 5 }, per = 'voxel' }",
+    "m.op.add { m.convolution { m.image, width = 6 }, m.depth_position { m.op.fill { shape = { 8, "
+    "12, 6 }, value = 2 }, slices = 4, per = 'voxel' } }",
+    "m.op.resize { m.input_adapter { m.image, widths = { 4, 5, 6 }, upsample = 1 }, size = { 4, 8, "
+    "12 } }",
+    "m.prompt_generator { m.op.avg_pool { m.image, factor = { 1, 4, 4 } }, m.op.avg_pool { "
+    "m.image, "
+    "factor = { 1, 4, 4 } }, m.op.avg_pool { m.image, factor = { 1, 4, 4 } }, m.op.avg_pool { "
+    "m.image, factor = { 1, 4, 4 } }, widths = { 6, 5, 4 }, queries = 5 }",
+    "m.prompt_generator { m.op.avg_pool { m.image, factor = { 1, 2, 2 } }, m.op.avg_pool { "
+    "m.image, "
+    "factor = { 1, 2, 2 } }, m.op.avg_pool { m.image, factor = { 1, 2, 2 } }, widths = { 6, 5 }, "
+    "upsample = 1, skips = 'own', queries = 5 }",
+    "m.op.matmul { m.convolution { m.image, width = 4 }, m.op.reshape { m.class_token { m.image, "
+    "m.op.avg_pool { m.image, factor = { 1, 2, 2 } }, queries = 3, width = 4 }, shape = { 2, 12, 4 "
+    "} } }",
+    "m.op.matmul { m.convolution { m.image, width = 5 }, m.op.reshape { m.class_token { m.image, "
+    "queries = 3, width = 5, from = 'pooled', shared = false }, shape = { 2, 12, 5 } } }",
     /* The same parameters twice, the second time on what the first made. */
     "m.embedding { m.embedding { m.image, width = 1, layers = 2, name = 'twice' }, width = 1, "
     "layers = 2, name = 'twice', share = true }",
@@ -359,7 +395,7 @@ static void test_losses_fall(void **state) {
 static ParamRole role_by_use(OpId op, int input, ParamRole own) {
   bool norm = op == OP_instance_norm || op == OP_batch_norm || op == OP_layer_norm;
   bool product = op == OP_conv || op == OP_conv_transpose || op == OP_grouped_conv ||
-                 op == OP_linear || op == OP_matmul;
+                 op == OP_linear || op == OP_depth_mix || op == OP_matmul;
   if (norm && input < 2) return ROLE_NORM;
   if (product) return input == 0 || op == OP_matmul ? ROLE_WEIGHT : ROLE_BIAS;
   return own == ROLE_EMBEDDING ? own : PARAM_ROLES;

@@ -37,7 +37,7 @@ static struct {
 
 /* ---- (1) wrong shapes ------------------------------------------------------------------------ */
 
-enum { DROP_AXIS, ADD_AXIS, LAST_AXIS, FIRST_AXIS, MUTATIONS };
+enum { DROP_AXIS, ADD_AXIS, LAST_AXIS, FIRST_AXIS, SECOND_AXIS, MUTATIONS };
 
 static bool mutate(Tensor *tensor, int mutation) {
   int rank = tensor->rank;
@@ -45,6 +45,7 @@ static bool mutate(Tensor *tensor, int mutation) {
   if (mutation == ADD_AXIS && rank < MAX_RANK) tensor->dim[tensor->rank++] = 2;
   if (mutation == LAST_AXIS && rank > 0) tensor->dim[rank - 1]++;
   if (mutation == FIRST_AXIS && rank > 1) tensor->dim[0]++;
+  if (mutation == SECOND_AXIS && rank > 2) tensor->dim[1]++;
   return rank > 0 || tensor->rank > 0;
 }
 

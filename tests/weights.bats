@@ -108,6 +108,13 @@ a, b = read('residual.safetensors'), read('residual2.safetensors')
 assert list(a) == list(b) and all(a[n].tobytes() == b[n].tobytes() for n in a)
 assert 'encoder.stages.1.blocks.0.skip.0.conv.weight' in a and 'decoder.encoder.stages.2.blocks.0.skip.1.norm.bias' in a
 assert not [n for n in a if 'skip' in n and ('conv.bias' in n or 'blocks.0' not in n)]"
+  # and what is put into it is drawn, where one says so, and alone learns
+  residual+=(encoder_adapter=conv_middle weights=residual.safetensors weights_map=pytorch)
+  start "${residual[@]}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"tensors are missing: encoder.stage0.block0.adapter."* ]]
+  start "${residual[@]}" "weights_scope=-*.adapter" "freeze=encoder,-*.adapter"
+  [ "$status" -eq 0 ]
 }
 
 @test "a network of one slice is exported as one in 2D, and read again" {
@@ -253,6 +260,8 @@ for n in a:
   refused "weights_map=torch: expected own, pytorch, or a file that ends in .lua" weights=unet.safetensors weights_map=torch
   start weights=unet.safetensors weights_map=pytorch weights_scope=backbone
   [[ "$output" == *"weights_scope=backbone: no parameter's name begins with 'backbone'; they begin with "*encoder* ]]
+  start weights=unet.safetensors weights_map=pytorch 'weights_scope=encoder,-*.adapter'
+  [[ "$output" == *"no parameter's name is '*.adapter'; they begin with "*encoder* ]]
   run "$harness" weights export "$(newest)" unet.safetensors
   [ "$status" -eq 2 ]
   [[ "$output" == *"unet.safetensors: is there already"* ]]

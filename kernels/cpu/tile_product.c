@@ -29,7 +29,7 @@ INLINE void block(int rows, int vecs, bool whole, const Product *p, int64_t row,
   EVERY for (int v = 0; v < vecs; v++) {
     bool full = whole || v + 1 < vecs;
     Vec start = p->start ? load(p->start + column + v * VEC, full, lanes) : (Vec){0};
-    EVERY for (int r = 0; r < rows; r++) sum[r][v] = start;
+    EVERY for (int r = 0; r < rows; r++) sum[r][v] = p->each ? vec_splat(p->each[row + r]) : start;
   }
   if (p->add)
     EVERY for (int r = 0; r < rows; r++) EVERY for (int v = 0; v < vecs; v++) sum[r][v] =

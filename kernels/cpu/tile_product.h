@@ -19,7 +19,8 @@ typedef struct Product {
   float *c;
   int64_t c_row;
   const float *start; /* (columns): what the sums of every row start from; NULL: 0 */
-  bool add;           /* to what stands in C; then without `start` */
+  const float *each;  /* (rows): what all sums of a row start from, without `start`; NULL: 0 */
+  bool add;           /* to what stands in C; then without `start` and `each` */
   bool relu;          /* of the result */
 } Product;
 

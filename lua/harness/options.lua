@@ -85,7 +85,8 @@ local rows = {
     doc = "keep of every block (an encoder's or decoder's stage, a transformer's layer) what leaves it, and compute the rest "
       .. "again for the gradient: the same numbers in less memory, with up to a third more work" },
   { name = "freeze", type = "text", default = "none", before = "none",
-    doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; they take no gradient and no "
+    doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; behind a minus: but not "
+      .. "those: encoder,-*.adapter; they take no gradient and no "
       .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
   { name = "average", type = "number", default = 0, quick = 0.98, small = 0.99, before = 0, min = 0, max = 0.999999,
@@ -128,7 +129,8 @@ local rows = {
     doc = "whose names weights= has: own; pytorch: what the model says that PyTorch's implementation calls them; or a file of "
       .. "rows that ends in .lua (docs/weights.md)" },
   { name = "weights_scope", type = "text", default = "all", before = "all",
-    doc = "what weights= fills: all parameters, or those whose names begin so: encoder, or encoder,bridge" },
+    doc = "what weights= fills: all parameters, or those whose names begin so: encoder, or encoder,bridge; behind a minus: but "
+      .. "not those: encoder,-*.adapter" },
   { name = "largest_component", type = "choice", evaluation = true, default = "no", before = "no",
     choices = { "no", "foreground", "each" },
     doc = "of what is predicted only the largest connected part stays: of the foreground, or of each structure (not of regions)" },

@@ -105,25 +105,53 @@ local function begins(name, prefixes)
   return false
 end
 
--- scope: "all", or beginnings of our names, each of which has to be one.
-local function prefixes_of(scope, ours)
-  if scope == "all" then return nil end
-  local prefixes = {}
-  for prefix in scope:gmatch("[^,]+") do
-    local found, known, seen = false, {}, {}
-    for _, name in ipairs(ours) do
-      local first = name:match("^[^.]+")
-      found = found or begins(name, { prefix })
-      if not seen[first] then known[#known + 1] = first end
-      seen[first] = true
-    end
-    if not found then
-      error(("weights_scope=%s: no parameter's name begins with '%s'; they begin with %s"):format(scope, prefix,
-        table.concat(known, ", ")), 0)
-    end
-    prefixes[#prefixes + 1] = prefix
+local function scopes_text(ours)
+  local known, seen = {}, {}
+  for _, name in ipairs(ours) do
+    local first = name:match("^[^.]+")
+    if not seen[first] then known[#known + 1] = first end
+    seen[first] = true
   end
-  return prefixes
+  return table.concat(known, ", ")
+end
+
+-- Whether the pattern, in which * stands for any text, is the name or a scope that leads to it.
+local function means(pattern, name)
+  local text = pattern_of(pattern)
+  while name do
+    if name:find(text) then return true end
+    name = name:match("^(.*)%.[^.]*$")
+  end
+  return false
+end
+
+-- scope: all, or beginnings of our names; behind a minus, what is left out of them, as freeze= has it; each has to be some
+-- parameter's. Returns whether a name is in it; nil: all are.
+local function wanted_by(scope, ours)
+  if scope == "all" then return nil end
+  local prefixes, without, all = {}, {}, true
+  local function check(entry, text, fits)
+    for _, name in ipairs(ours) do
+      if fits(name) then return end
+    end
+    error(("weights_scope=%s: no parameter's name %s '%s'; they begin with %s"):format(scope, text, entry, scopes_text(ours)), 0)
+  end
+  for entry in scope:gmatch("[^,]+") do
+    local out = entry:match("^%-(.*)$")
+    if out then
+      check(out, "is", function(name) return means(out, name) end)
+      without[#without + 1] = out
+    elseif entry ~= "all" then
+      check(entry, "begins with", function(name) return begins(name, { entry }) end)
+      prefixes[#prefixes + 1], all = entry, false
+    end
+  end
+  return function(name)
+    for _, pattern in ipairs(without) do
+      if means(pattern, name) then return false end
+    end
+    return all or begins(name, prefixes)
+  end
 end
 
 local function is_unused(map, name)
@@ -145,11 +173,11 @@ end
 local function match(config, load, ours, theirs)
   local map = config.pretrained and map_of_start(config, load)
     or map_of(config.weights_map_path or config.weights_map or "own", config, load)
-  local prefixes = prefixes_of(config.weights_scope or "all", ours)
+  local wanted = wanted_by(config.weights_scope or "all", ours)
   local result, there, used = { pairs = {}, missing = {}, unused = {}, aside = {} }, {}, {}
   for _, name in ipairs(theirs) do there[name] = true end
   for _, name in ipairs(ours) do
-    if not prefixes or begins(name, prefixes) then
+    if not wanted or wanted(name) then
       local pair, names = { name }, theirs_of(map, name)
       for _, their in ipairs(names) do
         if there[their] then pair[#pair + 1], used[their] = their, true end
@@ -160,7 +188,7 @@ local function match(config, load, ours, theirs)
   end
   for _, name in ipairs(theirs) do
     local state = not map[1] and there[name:match("^(.+)%.[%w_]+$")] -- what a checkpoint of ours keeps for the optimiser
-    local outside = prefixes and not begins(ours_of(map, name) or name, prefixes)
+    local outside = wanted and not wanted(ours_of(map, name) or name)
     local list = (state or outside or is_unused(map, name)) and result.aside or result.unused
     if not used[name] then list[#list + 1] = name end
   end

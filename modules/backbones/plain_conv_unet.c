@@ -114,20 +114,11 @@ static void widen_stages(const DecoderOptions *o, const Values *in, int *more) {
 }
 
 static Value *upsample(Graph *graph, int stage, Value *x, const Value *skip) {
-  graph_push(graph, "stage%d.up", stage);
-  ConvTransposeOptions up = {.stride = {.count = 3}};
-  int64_t shape[5] = {tensor_last(&x->tensor), 0, 0, 0, tensor_last(&skip->tensor)};
-  for (int a = 0; a < 3; a++) {
-    shape[1 + a] = skip->tensor.dim[1 + a] / x->tensor.dim[1 + a];
-    up.stride.v[a] = (int)shape[1 + a];
-  }
-  /* PyTorch's fan-in of a transposed convolution is its output channels times the kernel. */
-  int64_t fan_in = shape[4] * shape[1] * shape[2] * shape[3];
-  Value *w = graph_param(graph, "weight", 5, shape, GROUP_CNN, init_kaiming(fan_in, 0.01));
-  Value *b = graph_param(graph, "bias", 1, &shape[4], GROUP_CNN, (Init){0});
-  Value *y = apply(graph, OP_conv_transpose, &up, w, b, x);
-  graph_pop(graph);
-  return y;
+  char name[32];
+  int factor[3];
+  snprintf(name, sizeof name, "stage%d.up", stage);
+  for (int a = 0; a < 3; a++) factor[a] = (int)(skip->tensor.dim[1 + a] / x->tensor.dim[1 + a]);
+  return enlarged(graph, name, x, (int)tensor_last(&skip->tensor), factor);
 }
 
 static void build_decoder(Graph *graph, const void *options, const Values *in, Values *out) {

@@ -1,5 +1,6 @@
 /* nnU-Net's residual encoder (ResEnc, Isensee et al. 2024): a convolution block as stem, then per
  * stage residual blocks, the first with the stage's stride. */
+#include "modules/adapters/adapter.h"
 #include "modules/backbones/residual.h"
 #include "modules/backbones/stages.h"
 
@@ -7,15 +8,17 @@ typedef struct EncoderOptions {
   Stages stages;
   Ints blocks;
   int skip;
+  AdapterWay adapter;
 } EncoderOptions;
 
-static const Option options_table[] = {STAGES_OPTIONS(EncoderOptions),
-                                       {"blocks", OPTION_INTS, offsetof(EncoderOptions, blocks), 0,
-                                        1, 64, NULL, "1,3,4,6,6,6",
-                                        "residual blocks of each stage"},
-                                       {"skip", OPTION_CHOICE, offsetof(EncoderOptions, skip),
-                                        SKIP_POOLED, 0, 0, SKIP_CHOICES, NULL, SKIP_DOC},
-                                       {0}};
+static const Option options_table[] = {
+    STAGES_OPTIONS(EncoderOptions),
+    {"blocks", OPTION_INTS, offsetof(EncoderOptions, blocks), 0, 1, 64, NULL, "1,3,4,6,6,6",
+     "residual blocks of each stage"},
+    {"skip", OPTION_CHOICE, offsetof(EncoderOptions, skip), SKIP_POOLED, 0, 0, SKIP_CHOICES, NULL,
+     SKIP_DOC},
+    ADAPTER_OPTIONS(EncoderOptions, adapter, "behind every residual block"),
+    {0}};
 
 static const int ONE[3] = {1, 1, 1};
 
@@ -28,6 +31,9 @@ static Value *stage(Graph *graph, const EncoderOptions *o, int s, Value *x) {
     snprintf(name, sizeof name, "block%d", i);
     way.stride = i ? ONE : stage_stride(&o->stages, s);
     x = residual_block(graph, name, x, &way);
+    graph_push(graph, "%s", name);
+    x = adapted(graph, "adapter", x, GROUP_CNN, &o->adapter);
+    graph_pop(graph);
   }
   graph_pop(graph);
   return x;

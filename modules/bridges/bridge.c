@@ -60,6 +60,19 @@ static Value *take(Graph *graph, const Bridge *b, Value *x, int scale) {
   return apply(graph, OP_slice, &slice, x);
 }
 
+/* An adapter reads a scale's tokens as the grid that they are. */
+static Value *adapted_tokens(Graph *graph, const Bridge *b, Value *x) {
+  Value *list[MAX_SCALES];
+  int count = 0;
+  if (b->o->adapter.kind == ADAPTER_NONE) return x;
+  for (int s = b->query_first; s < b->scales; s++) {
+    char name[32];
+    snprintf(name, sizeof name, "scale%d.adapter", s);
+    list[count++] = adapter(graph, name, take(graph, b, x, s), GROUP_TRANSFORMER, &b->o->adapter);
+  }
+  return apply(graph, OP_add, NULL, x, join(graph, list, count));
+}
+
 static bool setup(Graph *graph, Bridge *b, int value_scales, const Values *in) {
   const BridgeOptions *o = b->o;
   b->scales = in->count;
@@ -86,7 +99,7 @@ static Value *layer(Graph *graph, const void *options, const Bridge *b, Mix *mix
   NormPlace norm = (NormPlace)b->o->norm;
   Value *f = sublayer_in(graph, "attention.norm", norm, x);
   graph_push(graph, "attention");
-  f = mix(graph, options, b, f, position);
+  f = adapted_tokens(graph, b, mix(graph, options, b, f, position));
   graph_pop(graph);
   x = sublayer_out(graph, "attention.norm", norm, x, f);
   return feed_forward(graph, "ffn", x, b->o->ffn, norm);

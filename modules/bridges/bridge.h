@@ -6,12 +6,13 @@
 #ifndef MODULES_BRIDGES_BRIDGE_H
 #define MODULES_BRIDGES_BRIDGE_H
 
-#include "modules/layers.h"
+#include "modules/adapters/adapter.h"
 
 enum { MAX_SCALES = 8 };
 
 typedef struct BridgeOptions {
   int hidden, heads, layers, query_scales, ffn, norm, zero_init, input_norm, result;
+  AdapterWay adapter;
 } BridgeOptions;
 
 enum { BRIDGE_ADDED, BRIDGE_TOKENS }; /* result */
@@ -38,7 +39,8 @@ enum { BRIDGE_ADDED, BRIDGE_TOKENS }; /* result */
   {"result", OPTION_CHOICE, offsetof(type, common.result), BRIDGE_ADDED, 0, 0, "added|tokens",     \
    NULL,                                                                                           \
    "of the query scales: added: projected back and added to the encoder's features (MaskMed); "    \
-   "tokens: as they are, of width E (Mask2Former)"}
+   "tokens: as they are, of width E (Mask2Former)"},                                               \
+  ADAPTER_OPTIONS(type, common.adapter, "of each scale's tokens behind what mixes them")
 /* clang-format on */
 
 enum { INPUT_NORM_NONE, INPUT_NORM_GROUP, INPUT_GROUPS = 32 };

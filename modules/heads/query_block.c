@@ -1,12 +1,14 @@
 /* The head's transformer block (MaskMed 3.2, Fig. 2b): queries attend to the average-pooled decoder
  * feature, masked by the lower stage's prediction, then to each other, then a feed-forward network.
  * Its result, `queries`, goes on to the next stage; `normed` is what the embeddings read. */
+#include "modules/adapters/adapter.h"
 #include "modules/heads/query_layer.h"
 
 typedef struct BlockOptions {
   QueryLayer layer;
   int blocks;
   Ints key_grid;
+  AdapterWay adapter;
 } BlockOptions;
 
 static const Option options_table[] = {
@@ -14,6 +16,7 @@ static const Option options_table[] = {
     {"blocks", OPTION_INT, offsetof(BlockOptions, blocks), 1, 1, 8, NULL, NULL,
      "transformer blocks in this stage"},
     {"key_grid", OPTION_INTS, offsetof(BlockOptions, key_grid), 0, 1, 4096, NULL, "", KEY_GRID_DOC},
+    ADAPTER_OPTIONS(BlockOptions, adapter, "of the pooled feature that queries look at"),
     {0}};
 
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {
@@ -22,6 +25,7 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
   int64_t width[1] = {tensor_last(&x->tensor)};
   Value *pooled = pooled_feature(graph, &o->key_grid, in->v[0]);
   Value *keys = linear_layer(graph, "keys", pooled, (int)width[0], ACT_NONE);
+  keys = adapted(graph, "adapter", keys, GROUP_TRANSFORMER, &o->adapter);
   if (!keys) return;
   Value *embedding = graph_param_of(graph, ROLE_EMBEDDING, "embedding", 1, width, GROUP_TRANSFORMER,
                                     (Init){INIT_NORMAL, 1, 0, 0});

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import model
+from adapters import adapted
 from transformer import attention, centres, feed_forward, linear, residual, sine
 
 
@@ -52,10 +53,15 @@ def bridge(skips, w, config):
         layer = w.at("layer%d" % i)
         values = [levels[s] for s in sorted(levels)]
 
-        def mix(y):
+        def attend(y):
             if config["bridge"] == "standard":
                 return attention(y + position, y + position, y, layer.at("attention.self"), config["heads"])
             return deformable(y + position, reference, values, layer.at("attention"), config)
+
+        def mix(y):
+            maps = [part.unflatten(1, grids[s]) for s, part in zip(asking, attend(y).split(sizes, 1))]
+            return torch.cat([adapted(x, layer.at("attention.scale%d.adapter" % s), config, "bridge_adapter").flatten(1, 3)
+                              for s, x in zip(asking, maps)], 1)
 
         x = residual(x, mix, layer.at("attention.norm"), place)
         x = feed_forward(x, layer.at("ffn"), place)

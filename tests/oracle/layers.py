@@ -123,6 +123,18 @@ def linear_cases(driver, report, rng):
                             lambda: check(driver, "linear", linear(activation), inputs, "activation=" + activation))
 
 
+def depth_mix(w, b, x):
+    return (torch.einsum("ed,nd...->ne...", w, x) + (b.reshape(-1, *[1] * (x.dim() - 2)) if b.numel() else 0),)
+
+
+def depth_mix_cases(driver, report, rng):
+    for out, shape in [(5, (2, 3, 7)), (32, (2, 8, 10, 10, 24)), (8, (2, 32, 5, 24)), (104, (1, 26, 9, 33)), (3, (2, 1, 4, 5, 8)),
+                       (7, (1, 5, 32, 32))]:
+        for biases in out, 0:
+            inputs = [rounded(rng, out, shape[1]), rounded(rng, biases), rounded(rng, *shape)]
+            report.case("depth_mix", "%d of %s, %d biases" % (out, shape, biases), lambda: check(driver, "depth_mix", depth_mix, inputs))
+
+
 def matmul(transpose):
     product = "n...c,nkc->n...k" if transpose else "n...c,nck->n...k"
     return lambda a, b: (torch.einsum(product, a, b),)
@@ -407,6 +419,6 @@ def token_cases(driver, report, rng):
 
 def run(driver, report):
     rng = np.random.default_rng(1)
-    for cases in (conv_cases, conv_transpose_cases, grouped_conv_cases, linear_cases, matmul_cases, norm_cases, pool_cases,
+    for cases in (conv_cases, conv_transpose_cases, grouped_conv_cases, linear_cases, depth_mix_cases, matmul_cases, norm_cases, pool_cases,
                   nearest_cases, adaptive_cases, elementwise_cases, place_cases, token_cases):
         cases(driver, report, rng)

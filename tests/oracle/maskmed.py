@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 import model
 import unet
+from adapters import adapted
 from bridges import bridge
 from transformer import attention, feed_forward, linear, mlp, norm, residual, sine
 
@@ -38,7 +39,7 @@ def attend(feature, x, position, prior, w, config):
     """The queries after one stage's Transformer, as the next stage gets them and as embeddings read them."""
     grid = pooled_grid(feature.shape[2:], config["key_grid"])
     pooled = F.adaptive_avg_pool3d(feature, grid)
-    keys = linear(pooled.flatten(2).transpose(1, 2), w.at("keys"))
+    keys = adapted(linear(model.channels_last(pooled), w.at("keys")), w.at("adapter"), config, "head_adapter").flatten(1, 3)
     spots = sine(grid, config["hidden"]) + w.embedding
     blocked = None if prior is None else blocked_by(prior, grid, config["mask_resize"])
     heads, place = config["heads"], config["head_norm"]
@@ -260,6 +261,8 @@ VARIANTS = {
     "standard bridge, pre": {**STANDARD, "bridge_norm": "pre"},
     "standard bridge, pre, 2 layers": {**STANDARD, "bridge_norm": "pre", "standard_scales": 3, "bridge_layers": 2},
     "two blocks, other depths": {"blocks": 2, "class_layers": 3, "mask_layers": 2},
+    "adapters in bridge and head": {**COARSE, "bridge_adapter": "mlp_middle", "head_adapter": "conv_middle", "bridge_layers": 2},
+    "adapters in a standard bridge": {**STANDARD, "bridge_adapter": "conv_middle", "head_adapter": "mlp_after"},
     "trilinear priors": {"mask_resize": "trilinear"},
     "fine keys": {"key_grid": "8,12,16"},
     "width 20, not a multiple of 6": {"hidden": 20, "heads": 2},

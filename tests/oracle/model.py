@@ -71,8 +71,9 @@ class Models:
         self.expected = {}  # a model's description -> Expected, for the next backend
 
     def _drive(self, folder, backend, options):
-        texts = ["%s=%s" % (k, str(v).lower() if isinstance(v, bool) else v) for k, v in options.items()]
-        done = subprocess.run([self.path, EXPERIMENT, folder, backend] + texts, stderr=subprocess.PIPE, text=True)
+        texts = ["%s=%s" % (k, str(v).lower() if isinstance(v, bool) else v) for k, v in options.items() if k != "experiment"]
+        experiment = options.get("experiment", EXPERIMENT)
+        done = subprocess.run([self.path, experiment, folder, backend] + texts, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             raise RuntimeError("the driver ended with %d: %s" % (done.returncode, done.stderr.strip()))
 

@@ -10,6 +10,7 @@ import unittest.mock
 import torch
 from torch import nn
 
+import adapters
 import model
 import unet
 
@@ -23,6 +24,8 @@ VARIANTS = {
     "a stage as wide as the one above, a stage as fine": {
         "widths": "8,8,12,12", "encoder_blocks": "2,1,1,2", "strides": "1,1,1,2,2,2,1,1,1,1,2,1", "channels": 2,
         "kernels": "3,3,3,3,3,3,1,3,3,3,3,3"},
+    "adapters behind its blocks": {"encoder_adapter": "mlp_middle"},
+    "convolutions in them": {"encoder_adapter": "conv_middle", "encoder_blocks": "1,1,1"},
     "two convolutions a decoder stage": {"decoder_convs": 2, "batch_dice": True},
 }
 
@@ -48,13 +51,26 @@ def theirs(name, config):
     return re.sub(r"stages\.(\d+)(.*)\.skip", lambda m: "stages.%s%s.skip.%d" % (m[1], m[2], pooled[m[1]]), name)
 
 
+def adapt(network, run):
+    """Ours behind the package's blocks. Returns their parameters by name."""
+    weights = model.Weights({name: array for name, array in run.weights.items() if ".adapter." in name})
+
+    def behind(scope):
+        return lambda block, given, out: adapters.first(adapters.adapted(adapters.last(out), scope, run.config, "encoder_adapter"))
+    for s, stage in enumerate(network.encoder.stages):
+        for b, block in enumerate(stage.blocks):
+            block.register_forward_hook(behind(weights.at("encoder.stage%d.block%d.adapter" % (s, b))))
+    return weights.leaves
+
+
 class Expected:
     """As model.Expected, of the package's own modules."""
 
     def __init__(self, run, scene, options):
         network = network_of(run.config, options["channels"], options["classes"]).double()
-        state = {name: torch.tensor(array, dtype=torch.float64) for name, array in run.pytorch.items()}
+        state = {name: torch.tensor(array, dtype=torch.float64) for name, array in run.pytorch.items() if ".adapter." not in name}
         network.load_state_dict(state, strict=True)
+        added = adapt(network, run)
         logits = network(model.channels_first(scene[0]))[::-1]
         outputs = unet.outputs(logits[len(logits) > 1:], torch.tensor(scene[1]).long(), run.config)
         outputs["loss"].backward()
@@ -62,6 +78,9 @@ class Expected:
         gradients = {name: p.grad for name, p in network.named_parameters()}
         self.gradients = {}
         for name, weight in run.weights.items():
+            if name in added:
+                self.gradients[name] = added[name].grad.numpy()
+                continue
             gradient = gradients[theirs(name, run.config)]
             gradient = torch.zeros(weight.shape) if gradient is None else gradient
             gradient = gradient.movedim(1, -1) if gradient.dim() == 5 else gradient

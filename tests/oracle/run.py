@@ -36,6 +36,7 @@ def main():
         print("0 passed, 0 failed, 1 skipped")
         return 0
     torch.set_num_threads(1)
+    import adapters
     import attention
     import driver
     import layers
@@ -56,7 +57,7 @@ def main():
     for group in (layers, attention, losses, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
-    for group in (unet, residual, maskmed, peers, starts, pytorch_names):
+    for group in (unet, residual, maskmed, peers, adapters, starts, pytorch_names):
         group.run(model.Models(arguments.models), report, backends)
     updates.run(updates.Updates(arguments.updates), report)
     report.demand(arguments.ops or all_ops() + updates.names_of("optimizer") + updates.names_of("rate_schedule"))

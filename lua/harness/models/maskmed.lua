@@ -1,5 +1,6 @@
 -- MaskMed, Figure 2: encoder, bridge, decoder, segmentation head; and every variant of its Tables 3 and
 -- 4. `m` builds the graph (m.image, and m.labels while training), `c` is the resolved configuration.
+local adapters = require "harness.parts.adapters"
 local deep = require "harness.parts.deep_supervision"
 local encoder = require "harness.parts.encoder"
 local fusion = require "harness.parts.fusion"
@@ -14,6 +15,8 @@ local heads = {
   decoupled = { masks = "attention", classes = "decoupled" },        -- Eq. 5: sigmoid(F f(E_Q, F)_mask), f(E_Q, F)_cls, matched
 }
 
+-- Those with queries.
+local ATTENDS = { head = { "attention_class", "attention_both", "decoupled" } }
 -- Those whose logits are the classes': what chooses the options of their loss.
 local VOXEL_HEADS = { head = { "point_wise", "mlp_class", "attention_class", "attention_both" } }
 
@@ -28,7 +31,7 @@ local function attend(m, c, state, feature, name)
   state.queries, normed = m.query_block {
     feature, state.queries, state.position, c.masked_attention and state.prior or nil, name = name, heads = c.heads,
     ffn = c.ffn, blocks = c.blocks, norm = c.head_norm, key_grid = c.key_grid, mask_resize = c.mask_resize,
-    attention_init = c.attention_init,
+    attention_init = c.attention_init, adapter = c.head_adapter,
   }
   return normed
 end
@@ -116,7 +119,7 @@ return {
     { name = "head", type = "choice", default = "decoupled",
       choices = { "point_wise", "mlp_class", "attention_class", "attention_both", "decoupled" },
       doc = "Figure 1 b-f: where masks and classes come from; decoupled: MaskMed's" },
-    queries.options, queries.init { head = { "attention_class", "attention_both", "decoupled" } },
+    queries.options, queries.init(ATTENDS), adapters.elsewhere("head_adapter", "query_block", ATTENDS),
     { name = "larger_decoder", type = "bool", default = false, before = false, with = { head = "point_wise" },
       doc = "the decoder has as many parameters more as a decoupled head of these options would (Table 3's control)" },
     { name = "shared_queries", type = "bool", default = true, doc = "one query set per model, not one per stage" },

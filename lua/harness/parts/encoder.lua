@@ -1,5 +1,7 @@
 -- What makes features of the image: of every stage one, highest resolution first. Any bridge, decoder and head takes
 -- them. Another encoder is one more function here, with its name among the choices and its own options among the rows.
+local adapters = require "harness.parts.adapters"
+
 local encoders = {}
 
 -- nnU-Net's PlainConvUNet.
@@ -14,6 +16,7 @@ end
 function encoders.residual(m, c)
   return m.residual_encoder {
     m.image, name = "encoder", widths = c.widths, strides = c.strides, kernels = c.kernels, blocks = c.encoder_blocks,
+    adapter = c.encoder_adapter,
   }
 end
 
@@ -39,6 +42,7 @@ return {
     { name = "convs", of = "plain_conv_encoder.convs", with = { encoder = "plain" } },
     { name = "encoder_blocks", of = "residual_encoder.blocks", default = { 1, 3, 4, 6, 6, 6 }, quick = { 1, 2, 2, 2 },
       small = { 1, 3, 4, 6, 6 }, with = { encoder = "residual" } },
+    adapters.elsewhere("encoder_adapter", "residual_encoder", { encoder = "residual" }),
     { name = "conv_norm", of = "plain_conv_encoder.norm", before = "instance", with = { encoder = "plain" } },
     { name = "conv_activation", of = "plain_conv_encoder.activation", before = "leaky_relu", with = { encoder = "plain" } },
   },

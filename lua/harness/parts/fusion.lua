@@ -1,4 +1,5 @@
 -- MaskMed Table 4, Figure 2c: what fuses the encoder's features on their way to the decoder.
+local adapters = require "harness.parts.adapters"
 local transformer = require "harness.parts.transformer"
 
 local function build(m, c, scales)
@@ -6,7 +7,7 @@ local function build(m, c, scales)
   local options = {
     scales, name = "bridge", hidden = c.hidden, heads = c.heads, layers = c.bridge_layers, query_scales = c.query_scales,
     ffn = c.ffn, norm = c.bridge_norm, zero_init = c.bridge_zero_init,
-    input_norm = c.bridge_input_norm,
+    input_norm = c.bridge_input_norm, adapter = c.bridge_adapter,
   }
   if c.bridge == "standard" then
     options.query_scales, options.attention, options.attention_init = c.standard_scales, c.attention, c.attention_init
@@ -33,6 +34,7 @@ return {
     { name = "bridge_zero_init", of = "fsad_bridge.zero_init" },
     { name = "bridge_input_norm", of = "fsad_bridge.input_norm", before = "none",
       with = { bridge = { "standard", "deformable", "fsad" } } },
+    adapters.elsewhere("bridge_adapter", "fsad_bridge", { bridge = { "standard", "deformable", "fsad" } }),
   },
   build = build,
 }

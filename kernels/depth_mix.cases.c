@@ -1,0 +1,28 @@
+#include "kernels/op_case.h"
+
+const OpCase depth_mix_cases[] = {
+    {.name = "odd sizes", .n_in = 3, .in = {{2, {5, 3}}, {1, {5}}, {5, {2, 3, 5, 7, 4}}}},
+    {.name = "tokens, no bias", .n_in = 3, .in = {{2, {12, 3}}, {1, {0}}, {4, {2, 3, 5, 7}}}},
+    {.name = "fewer slices, one row", .n_in = 3, .in = {{2, {3, 11}}, {1, {3}}, {3, {3, 11, 19}}}},
+    {.name = "one slice", .n_in = 3, .in = {{2, {4, 1}}, {1, {4}}, {5, {2, 1, 3, 5, 7}}}},
+    {.name = "whole vectors", .n_in = 3, .in = {{2, {9, 5}}, {1, {9}}, {5, {2, 5, 3, 4, 16}}}},
+    {.name = "several tiles, planes a page apart",
+     .n_in = 3,
+     .in = {{2, {13, 6}}, {1, {13}}, {5, {2, 6, 4, 8, 32}}}},
+    {.name = "quick, wider",
+     .bench = true,
+     .n_in = 3,
+     .in = {{2, {32, 8}}, {1, {32}}, {5, {2, 8, 10, 10, 24}}}},
+    {.name = "quick, back",
+     .bench = true,
+     .n_in = 3,
+     .in = {{2, {8, 32}}, {1, {8}}, {5, {2, 32, 10, 10, 24}}}},
+    {.name = "ViT-B's decoder, 4 slices",
+     .bench = true,
+     .n_in = 3,
+     .in = {{2, {16, 4}}, {1, {16}}, {5, {1, 4, 64, 64, 64}}}},
+    {.name = "26 slices",
+     .bench = true,
+     .n_in = 3,
+     .in = {{2, {104, 26}}, {1, {104}}, {5, {1, 26, 8, 8, 96}}}},
+    {0}};
