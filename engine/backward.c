@@ -82,7 +82,8 @@ static void append(Graph *graph, const Node *forward) {
   const Op *op = call.op;
   call.backward = true;
   for (int i = 0; i < call.n_in; i++)
-    if (forward->in[i]->differentiable && !(op->constant & SAVES_IN(i))) call.wants |= SAVES_IN(i);
+    if (forward->in[i]->differentiable && !(op_constant(&call) & SAVES_IN(i)))
+      call.wants |= SAVES_IN(i);
   unsigned saves = op_saves(&call);
   for (int i = 0; i < call.n_in; i++)
     in[i] = saves & SAVES_IN(i) ? saved(graph, forward->in[i]) : forward->in[i];

@@ -160,7 +160,7 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
   for (int i = 0; i < count; i++) {
     node->in[i] = in[i];
     node->constant &= in[i]->constant;
-    differentiable |= in[i]->differentiable && !(row->constant & SAVES_IN(i));
+    differentiable |= in[i]->differentiable && !(op_constant(&call) & SAVES_IN(i));
   }
   for (int i = 0; i < row->n_out; i++) {
     node->out[i] = graph_value(graph, VALUE_ACTIVATION, &call.out[i], row->name);

@@ -8,15 +8,13 @@
 #include <omp.h>
 #include <string.h>
 
-enum { IN_CLASS, IN_MASK, IN_LABELS };
-
 typedef struct Work {
+  MatchSizes sizes;
   int64_t samples, voxels;
   int queries, classes;
-  bool regions; /* labels are sets of classes */
   size_t part_doubles, thread_floats;
-  char *matching; /* one sample's block */
-  double *parts;  /* (N, MASK_PARTS, part_doubles): sums in the order of Matching */
+  char *matching; /* one group's block */
+  double *parts;  /* (kinds, N, MASK_PARTS, part_doubles): sums in the order of MatchSums */
   float *threads; /* per thread: MaskSums; (classes, K) sums of x; the same of p */
 } Work;
 
@@ -25,11 +23,10 @@ static size_t rounded(size_t bytes) {
 }
 
 static Work work_make(const Call *call) {
-  const int64_t *dim = call->in[IN_CLASS].dim;
-  const MatchOptions *o = call->options;
-  Work w = {
-      .samples = dim[0], .queries = (int)dim[1], .classes = (int)dim[2] - 1, .regions = o->regions};
-  w.voxels = tensor_rows(&call->in[IN_MASK]) / w.samples;
+  Work w = {.sizes = match_sizes(call), .samples = call->in[MATCH_IN_CLASS].dim[0]};
+  w.queries = w.sizes.queries;
+  w.classes = w.sizes.classes;
+  w.voxels = (int64_t)w.sizes.depth * w.sizes.height * w.sizes.width;
   w.part_doubles = matching_sums(w.queries, w.classes);
   size_t pairs = (size_t)w.classes * (size_t)w.queries;
   w.thread_floats = mask_sums_floats(w.queries) + (2 * pairs + 15) / 16 * 16;
@@ -38,15 +35,20 @@ static Work work_make(const Call *call) {
 }
 
 static size_t parts_bytes(const Work *w) {
-  return rounded((size_t)w->samples * MASK_PARTS * w->part_doubles * sizeof(double));
+  size_t all = (size_t)w->sizes.kinds * (size_t)w->samples * MASK_PARTS;
+  return rounded(all * w->part_doubles * sizeof(double));
 }
 
 static bool prepare(Call *call, Error *error) {
   (void)error;
   Work w = work_make(call);
-  call->scratch_bytes = rounded(matching_bytes(w.queries, w.classes)) + parts_bytes(&w) +
+  call->scratch_bytes = rounded(matching_bytes(&w.sizes)) + parts_bytes(&w) +
                         (size_t)omp_get_max_threads() * w.thread_floats * sizeof(float);
   return true;
+}
+
+static double *part_sums(const Work *w, int kind, int64_t n, int part) {
+  return w->parts + (size_t)((kind * w->samples + n) * MASK_PARTS + part) * w->part_doubles;
 }
 
 static void add_row(float *restrict sum, const float *restrict row, int count) {
@@ -72,16 +74,17 @@ static inline void add_class(const Work *w, int32_t c, const float *x, const flo
   add_row(label_sums + (w->classes + c) * w->queries, p, w->queries);
 }
 
-static void sum_part(const Call *call, const Work *w, int64_t n, int part) {
+static void sum_part(const Call *call, const Work *w, int kind, int64_t n, int part) {
   int queries = w->queries, pairs = w->classes * queries;
-  const int32_t *label = (const int32_t *)call->in[IN_LABELS].data + n * w->voxels;
-  const float *x = (const float *)call->in[IN_MASK].data + n * w->voxels * queries;
+  const Tensor *logits = &call->in[kind ? MATCH_IN_AUX : MATCH_IN_MASK];
+  const int32_t *label = (const int32_t *)call->in[MATCH_IN_LABELS].data + n * w->voxels;
+  const float *x = (const float *)logits->data + n * w->voxels * queries;
   float *block = w->threads + (size_t)omp_get_thread_num() * w->thread_floats;
   float *label_sums = block + mask_sums_floats(queries);
-  double *sums = w->parts + (size_t)(n * MASK_PARTS + part) * w->part_doubles;
+  double *sums = part_sums(w, kind, n, part);
   double *count = sums + 2 * queries + 2 * pairs, *known = count + w->classes;
   MaskSums running = mask_sums_make(block, queries);
-  const bool regions = w->regions;
+  const bool regions = w->sizes.regions;
   int64_t at, last;
   memset(sums, 0, w->part_doubles * sizeof *sums);
   memset(label_sums, 0, 2 * (size_t)pairs * sizeof *label_sums);
@@ -102,29 +105,43 @@ static void sum_part(const Call *call, const Work *w, int64_t n, int part) {
 }
 
 static void class_probabilities(const Matching *m, const float *logits) {
-  for (int q = 0; q < m->queries; q++, logits += m->classes + 1) {
+  int classes = m->sizes.classes;
+  for (int q = 0; q < m->sizes.queries; q++, logits += classes + 1) {
     double top = (double)logits[0], sum = 0;
-    for (int c = 1; c <= m->classes; c++) top = fmax(top, (double)logits[c]);
-    for (int c = 0; c <= m->classes; c++) sum += exp((double)logits[c] - top);
-    for (int c = 0; c < m->classes; c++)
-      m->probability[q * m->classes + c] = exp((double)logits[c] - top) / sum;
+    for (int c = 1; c <= classes; c++) top = fmax(top, (double)logits[c]);
+    for (int c = 0; c <= classes; c++) sum += exp((double)logits[c] - top);
+    for (int c = 0; c < classes; c++)
+      m->probability[q * classes + c] = exp((double)logits[c] - top) / sum;
   }
+}
+
+/* Sample n, one of matching's group. */
+static void add_sample(const Call *call, const Work *w, const Matching *m, int64_t n) {
+  matching_clear(m);
+  for (int kind = 0; kind < w->sizes.kinds; kind++)
+    for (int part = 0; part < MASK_PARTS; part++) {
+      const double *from = part_sums(w, kind, n, part);
+      for (size_t i = 0; i < w->part_doubles; i++) m->sums[kind].softplus[i] += from[i];
+    }
+  class_probabilities(m, (const float *)call->in[MATCH_IN_CLASS].data +
+                             n * w->queries * (w->classes + 1));
+  for (int i = 0; w->sizes.boxes && i < w->queries * 4; i++)
+    m->box[i] = (double)((const float *)call->in[MATCH_IN_BOXES].data)[n * w->queries * 4 + i];
+  matching_add(m, call->options, (int)(n % w->sizes.group),
+               (const int32_t *)call->in[MATCH_IN_LABELS].data + n * w->voxels);
 }
 
 static void forward(const Call *call) {
   Work w = work_make(call);
-  w.parts = (double *)(void *)(w.matching + rounded(matching_bytes(w.queries, w.classes)));
+  w.parts = (double *)(void *)(w.matching + rounded(matching_bytes(&w.sizes)));
   w.threads = (float *)(void *)((char *)w.parts + parts_bytes(&w));
+  int64_t parts = w.samples * MASK_PARTS;
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < w.samples * MASK_PARTS; i++)
-    sum_part(call, &w, i / MASK_PARTS, (int)(i % MASK_PARTS));
-  for (int64_t n = 0; n < w.samples; n++) {
-    Matching matching = matching_make(w.matching, w.queries, w.classes);
-    for (int part = 0; part < MASK_PARTS; part++)
-      for (size_t i = 0; i < w.part_doubles; i++)
-        matching.softplus[i] += w.parts[(size_t)(n * MASK_PARTS + part) * w.part_doubles + i];
-    class_probabilities(&matching,
-                        (const float *)call->in[IN_CLASS].data + n * w.queries * (w.classes + 1));
+  for (int64_t i = 0; i < w.sizes.kinds * parts; i++)
+    sum_part(call, &w, (int)(i / parts), i % parts / MASK_PARTS, (int)(i % MASK_PARTS));
+  for (int64_t n = 0; n < w.samples; n += w.sizes.group) {
+    Matching matching = matching_make(w.matching, &w.sizes);
+    for (int i = 0; i < w.sizes.group; i++) add_sample(call, &w, &matching, n + i);
     matching_solve(&matching, call->options, (int32_t *)call->out[0].data + n * w.queries);
   }
 }

@@ -8,8 +8,12 @@
 #include "kernels/cuda/mask_terms.h"
 #include "kernels/cuda/partials.h"
 #include "kernels/cuda/warp.h"
+#include "kernels/plane_box.h"
 
-enum { IN_CLASS, IN_MASK, IN_LABELS };
+extern "C" {
+#include "kernels/cpu/matching.h"
+}
+
 enum { SUM_SOFTPLUS, SUM_P, SUM_LABEL }; /* then (C) sums of x and (C) sums of p by label */
 static constexpr int THREADS = 256, AHEAD = 8;
 static constexpr size_t SHARED_FREE = 47 << 10, SHARED_MOST = 96 << 10;
@@ -18,14 +22,23 @@ namespace {
 /* A block's threads cover `tile` columns times `side` voxels at once. */
 struct Match {
   int64_t samples, voxels;
-  int queries, classes, threads, tile, side, parts;
-  bool regions; /* labels are sets of classes */
+  int queries, classes, group, threads, tile, side, parts;
+  int width, height; /* of the labels' planes */
+  bool regions;      /* labels are sets of classes */
   const int32_t *labels;
 };
 
 struct Weights {
-  double by_class, bce, dice;
+  double by_class, bce, dice, aux, l1, giou;
   bool fixed;
+};
+
+/* What costs are made of, for all samples; aux and boxes may be NULL. */
+struct Terms {
+  const float *sums, *aux; /* (N, 2 + 2 C, K + 1) */
+  const float *logits;     /* (N, K, C + 1) */
+  const float *boxes;      /* (N, K, 4) */
+  const int32_t *bounds;   /* (N, C, 4) */
 };
 
 /* The search of matching.c in shared memory; columns + 1 of each: the last one is the root. */
@@ -166,69 +179,122 @@ static __device__ void search_row(const Search &s, int row) {
   __syncwarp();
 }
 
-static __device__ double pair_cost(const Match &m, const Weights &w, const float *sums, int c,
-                                   int q, double probability) {
+/* The bounds of each class in a sample: a block. Minima of whole numbers do not hang on an
+ * order. */
+static __global__ void __launch_bounds__(THREADS) match_bounds(Match m, int32_t *bounds) {
+  DYNAMIC_SHARED(int32_t, own); /* (C, 4) */
+  const int32_t *label = m.labels + blockIdx.x * m.voxels;
+  for (int c = (int)threadIdx.x; c < m.classes; c += THREADS)
+    bounds_start(own + BOUNDS * c, m.width, m.height);
+  __syncthreads();
+  for (int64_t v = threadIdx.x; v < m.voxels; v += THREADS) {
+    int begin = m.regions ? 0 : label[v], past = m.regions ? m.classes : label[v] + 1;
+    int x = (int)(v % m.width), y = (int)(v / m.width % m.height);
+    for (int c = begin; label[v] >= 0 && c < past && c < m.classes; c++) {
+      if (!is_of(m, label[v], c)) continue;
+      atomicMin(own + BOUNDS * c + BOUND_X1, x);
+      atomicMin(own + BOUNDS * c + BOUND_Y1, y);
+      atomicMax(own + BOUNDS * c + BOUND_X2, x);
+      atomicMax(own + BOUNDS * c + BOUND_Y2, y);
+    }
+  }
+  __syncthreads();
+  for (int i = (int)threadIdx.x; i < BOUNDS * m.classes; i += THREADS)
+    bounds[blockIdx.x * BOUNDS * m.classes + i] = own[i];
+}
+
+static __device__ double mask_cost(const Match &m, const float *sums, int c, int q, double by_bce,
+                                   double by_dice) {
   int width = m.queries + 1;
   double label_x = sums[(SUM_LABEL + c) * width + q];
   double label_p = sums[(SUM_LABEL + m.classes + c) * width + q];
   double count = sums[(SUM_LABEL + c) * width + m.queries];
   double bce = (sums[SUM_SOFTPLUS * width + q] - label_x) / (double)sums[SUM_P * width + m.queries];
   double dice = 1 - (2 * label_p + 1) / (sums[SUM_P * width + q] + count + 1);
-  double cost = w.bce * bce + w.dice * dice - w.by_class * probability;
+  return by_bce * bce + by_dice * dice;
+}
+
+static __device__ double box_cost(const Match &m, const Weights &w, const Terms &t, int64_t n,
+                                  int c, int q) {
+  double box[BOUNDS], target[BOUNDS];
+  for (int i = 0; i < BOUNDS; i++) box[i] = t.boxes[(n * m.queries + q) * BOUNDS + i];
+  bounds_box(t.bounds + (n * m.classes + c) * BOUNDS, m.width, m.height, target);
+  return w.l1 * box_distance(box, target) - w.giou * box_giou(box, target, nullptr);
+}
+
+static __device__ double pair_cost(const Match &m, const Weights &w, const Terms &t, int64_t n,
+                                   int c, int q, double probability) {
+  int64_t at = n * sums_width(m.queries, m.classes);
+  double cost = mask_cost(m, t.sums + at, c, q, w.bce, w.dice) - w.by_class * probability;
+  if (t.aux) cost += mask_cost(m, t.aux + at, c, q, w.aux, w.aux);
+  if (t.boxes) cost += box_cost(m, w, t, n, c, q);
   return isfinite(cost) ? cost : 1e6;
 }
 
-/* Costs of query q and the classes of the rows. */
-static __device__ void query_costs(const Match &m, const Weights &w, const float *sums,
-                                   const float *logits, int q, int rows, const int *class_of_row,
-                                   double *cost) {
-  const float *x = logits + (int64_t)q * (m.classes + 1);
+static __device__ bool has_class(const Match &m, const Terms &t, int64_t n, int c) {
+  int width = m.queries + 1;
+  return t.sums[n * sums_width(m.queries, m.classes) + (SUM_LABEL + c) * width + m.queries] > 0;
+}
+
+/* Adds the costs of query q in sample n to those of the rows, whose classes are given. */
+static __device__ void query_costs(const Match &m, const Weights &w, const Terms &t, int64_t n,
+                                   int q, int rows, const int *class_of_row, double *cost) {
+  const float *x = t.logits + (n * m.queries + q) * (m.classes + 1);
   double top = x[0], total = 0;
   for (int c = 1; c <= m.classes; c++) top = x[c] > top ? x[c] : top;
   for (int c = 0; c <= m.classes; c++) total += exp(x[c] - top);
   for (int r = 0; r < rows; r++) {
     int c = class_of_row[r];
-    cost[(int64_t)r * m.queries + q] = pair_cost(m, w, sums, c, q, exp(x[c] - top) / total);
+    if (has_class(m, t, n, c))
+      cost[(int64_t)r * m.queries + q] += pair_cost(m, w, t, n, c, q, exp(x[c] - top) / total);
   }
 }
 
-/* One block a sample. wide: (N, C K) doubles for costs that shared memory does not hold, or
- * NULL. */
+/* The classes of a group's samples, in order; returns how many. */
+static __device__ int group_classes(const Match &m, const Terms &t, int64_t first,
+                                    int *class_of_row) {
+  int found = 0;
+  for (int c = 0; c < m.classes; c++) {
+    bool any = false;
+    for (int i = 0; i < m.group; i++) any = any || has_class(m, t, first + i, c);
+    if (any) class_of_row[found++] = c;
+  }
+  return found;
+}
+
+/* One block a group of samples. wide: (N / group, C K) doubles for costs that shared memory does
+ * not hold, or NULL. */
 static __global__ void __launch_bounds__(THREADS)
-    match_solve(Match m, Weights w, const float *all_sums, const float *logits, double *wide,
-                int32_t *assignment) {
+    match_solve(Match m, Weights w, Terms t, double *wide, int32_t *assignment) {
   DYNAMIC_SHARED(double, shared);
   SHARED(int, rows);
   int thread = (int)threadIdx.x, columns = m.queries;
-  int64_t n = blockIdx.x;
-  const float *sums = all_sums + n * sums_width(m.queries, m.classes);
-  double *cost = wide ? wide + n * m.classes * columns : shared + 2 * (columns + 1);
+  int64_t first = (int64_t)blockIdx.x * m.group;
+  double *cost =
+      wide ? wide + blockIdx.x * (int64_t)(m.classes * columns) : shared + 2 * (columns + 1);
   Search s = {cost, columns, shared, shared + columns + 1, nullptr, nullptr, nullptr};
   s.row = reinterpret_cast<int *>(shared + 2 * (columns + 1) + (wide ? 0 : m.classes * columns));
   s.previous = s.row + columns + 1;
   s.done = s.previous + columns + 1;
   int *class_of_row = s.done + columns + 1;
-  const float *count = sums + SUM_LABEL * (columns + 1) + columns;
   for (int j = thread; j <= columns; j += THREADS) {
     s.potential[j] = 0;
     s.row[j] = -1;
   }
-  if (thread == 0) {
-    int found = 0;
-    for (int c = 0; c < m.classes; c++)
-      if (count[c * (columns + 1)] > 0) class_of_row[found++] = c;
-    rows = found;
-  }
+  if (thread == 0) rows = group_classes(m, t, first, class_of_row);
   __syncthreads();
-  for (int q = thread; q < columns && !w.fixed; q += THREADS)
-    query_costs(m, w, sums, logits + n * columns * (m.classes + 1), q, rows, class_of_row, cost);
+  for (int q = thread; q < columns && !w.fixed; q += THREADS) {
+    for (int r = 0; r < rows; r++) cost[(int64_t)r * columns + q] = 0;
+    for (int i = 0; i < m.group; i++) query_costs(m, w, t, first + i, q, rows, class_of_row, cost);
+  }
   __syncthreads();
   for (int r = 0; thread < WARP && !w.fixed && r < rows; r++) search_row(s, r);
   __syncthreads();
-  for (int q = thread; q < columns; q += THREADS) {
-    int found = s.row[q] >= 0 ? class_of_row[s.row[q]] : -1;
-    if (w.fixed) found = q < m.classes && count[q * (columns + 1)] > 0 ? q : -1;
-    assignment[n * columns + q] = found;
+  for (int at = thread; at < m.group * columns; at += THREADS) {
+    int q = at % columns, c = s.row[q] >= 0 ? class_of_row[s.row[q]] : -1;
+    if (w.fixed) c = q < m.classes ? q : -1;
+    bool there = c >= 0 && has_class(m, t, first + at / columns, c);
+    assignment[first * columns + at] = there ? c : -1;
   }
 }
 
@@ -245,18 +311,22 @@ static size_t solve_shared(const Match *m, bool wide) {
 }
 
 static Match match_make(const Call *call) {
-  const int64_t *dim = call->in[IN_CLASS].dim;
+  const int64_t *dim = call->in[MATCH_IN_CLASS].dim;
   Match m = {};
   m.samples = dim[0];
-  m.voxels = tensor_rows(&call->in[IN_MASK]) / m.samples;
-  m.queries = (int)dim[1];
-  m.classes = (int)dim[2] - 1;
+  m.voxels = tensor_rows(&call->in[MATCH_IN_MASK]) / m.samples;
+  MatchSizes sizes = match_sizes(call);
+  m.queries = sizes.queries;
+  m.classes = sizes.classes;
+  m.group = sizes.group;
+  m.width = sizes.width;
+  m.height = sizes.height;
   m.threads = THREADS;
   while (m.threads > WARP && partials_shared(m.classes, m.threads) > SHARED_FREE) m.threads /= 2;
   m.tile = m.queries + 1 < m.threads ? m.queries + 1 : m.threads;
   m.side = m.threads / m.tile;
   m.parts = parts_count(m.samples, m.voxels, m.side);
-  m.labels = data_of<const int32_t>(&call->in[IN_LABELS]);
+  m.labels = data_of<const int32_t>(&call->in[MATCH_IN_LABELS]);
   m.regions = static_cast<const MatchOptions *>(call->options)->regions != 0;
   return m;
 }
@@ -265,14 +335,32 @@ static bool is_wide(const Match *m) {
   return solve_shared(m, false) > SHARED_FREE;
 }
 
-/* Scratch: costs where they are wide, sums, partial sums. */
-static size_t wide_count(const Match *m) {
-  return is_wide(m) ? (size_t)m->samples * (size_t)m->classes * (size_t)m->queries : 0;
+namespace {
+/* The scratch: costs where they are wide, sums of masks and auxiliary masks, partial sums,
+ * bounds. */
+struct Areas {
+  size_t wide, sums, partial, bounds; /* how many of each */
+  bool aux, boxes;
+};
+} // namespace
+
+static Areas areas_of(const Call *call, const Match *m) {
+  MatchSizes sizes = match_sizes(call);
+  size_t width = (size_t)m->samples * (size_t)sums_width(m->queries, m->classes);
+  size_t pairs = (size_t)m->classes * (size_t)m->queries;
+  Areas a = {};
+  a.aux = sizes.kinds > 1;
+  a.boxes = sizes.boxes;
+  a.wide = is_wide(m) ? (size_t)(m->samples / m->group) * pairs : 0;
+  a.sums = width * (a.aux ? 2 : 1);
+  a.partial = width * (size_t)m->parts;
+  a.bounds = a.boxes ? (size_t)m->samples * (size_t)m->classes * BOUNDS : 0;
+  return a;
 }
 
 static bool prepare(Call *call, Error *error) {
   Match m = match_make(call);
-  size_t width = (size_t)m.samples * (size_t)sums_width(m.queries, m.classes);
+  Areas a = areas_of(call, &m);
   size_t sums = partials_shared(m.classes, m.threads), search = solve_shared(&m, is_wide(&m));
   if (sums > SHARED_MOST || search > SHARED_MOST)
     return fail(error, "match: on a GPU at most %d classes and 3000 queries, found %d and %d",
@@ -283,29 +371,46 @@ static bool prepare(Call *call, Error *error) {
   }
   if (search > SHARED_FREE) allow_shared(match_solve, search);
   call->scratch_bytes =
-      wide_count(&m) * sizeof(double) + width * (size_t)(m.parts + 1) * sizeof(float);
+      a.wide * sizeof(double) + (a.sums + a.partial) * sizeof(float) + a.bounds * sizeof(int32_t);
   return true;
 }
 
-static void forward(const Call *call) {
-  const MatchOptions *o = static_cast<const MatchOptions *>(call->options);
-  const Tensor *x = &call->in[IN_MASK];
-  Match m = match_make(call);
-  Weights weights = {o->class_weight, o->bce_weight, o->dice_weight, o->fixed != 0};
-  double *wide = static_cast<double *>(call->scratch);
-  float *sums = reinterpret_cast<float *>(wide + wide_count(&m));
-  int width = sums_width(m.queries, m.classes);
-  float *partial = sums + m.samples * width;
+/* The sums of one kind of masks. */
+static void mask_sums(const Call *call, const Match &m, const Tensor *x, float *partial,
+                      float *sums) {
   dim3 grid((unsigned)m.parts, (unsigned)m.samples, (unsigned)(m.queries / m.tile + 1));
   with_type(x->type, [&](auto zero) {
     using T = decltype(zero);
     LAUNCH(match_partials<T>, grid, (unsigned)m.threads, partials_shared(m.classes, m.threads),
            call->stream, m, data_of<const T>(x), partial);
   });
-  partials_sum(call->stream, m.samples, m.parts, width, partial, sums);
-  LAUNCH(match_solve, (unsigned)m.samples, THREADS, solve_shared(&m, is_wide(&m)), call->stream, m,
-         weights, sums, data_of<const float>(&call->in[IN_CLASS]), is_wide(&m) ? wide : nullptr,
-         data_of<int32_t>(&call->out[0]));
+  partials_sum(call->stream, m.samples, m.parts, sums_width(m.queries, m.classes), partial, sums);
 }
 
-CUDA_KERNEL(match) = {.forward = forward, .prepare = prepare, .bf16 = SAVES_IN(IN_MASK)};
+static void forward(const Call *call) {
+  const MatchOptions *o = static_cast<const MatchOptions *>(call->options);
+  Match m = match_make(call);
+  Areas a = areas_of(call, &m);
+  Weights weights = {o->class_weight, o->bce_weight,  o->dice_weight, o->aux_weight,
+                     o->l1_weight,    o->giou_weight, o->fixed != 0};
+  double *wide = static_cast<double *>(call->scratch);
+  float *sums = reinterpret_cast<float *>(wide + a.wide), *partial = sums + a.sums;
+  int32_t *bounds = reinterpret_cast<int32_t *>(partial + a.partial);
+  Terms t = {};
+  t.sums = sums;
+  t.aux = a.aux ? sums + a.sums / 2 : nullptr;
+  t.logits = data_of<const float>(&call->in[MATCH_IN_CLASS]);
+  t.boxes = a.boxes ? data_of<const float>(&call->in[MATCH_IN_BOXES]) : nullptr;
+  t.bounds = bounds;
+  mask_sums(call, m, &call->in[MATCH_IN_MASK], partial, sums);
+  if (a.aux) mask_sums(call, m, &call->in[MATCH_IN_AUX], partial, sums + a.sums / 2);
+  if (a.boxes)
+    LAUNCH(match_bounds, (unsigned)m.samples, THREADS, (size_t)m.classes * BOUNDS * sizeof(int32_t),
+           call->stream, m, bounds);
+  LAUNCH(match_solve, (unsigned)(m.samples / m.group), THREADS, solve_shared(&m, is_wide(&m)),
+         call->stream, m, weights, t, a.wide ? wide : nullptr, data_of<int32_t>(&call->out[0]));
+}
+
+CUDA_KERNEL(match) = {.forward = forward,
+                      .prepare = prepare,
+                      .bf16 = SAVES_IN(MATCH_IN_MASK) | SAVES_IN(MATCH_IN_AUX)};

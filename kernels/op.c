@@ -60,6 +60,11 @@ unsigned op_updates(const Call *call) {
   return call->op->updates && !call->backward && !call->again ? call->op->updates(call) : 0;
 }
 
+unsigned op_constant(const Call *call) {
+  const Op *op = call->op;
+  return op->constant | (op->constant_at ? op->constant_at(call) : 0);
+}
+
 Cost op_cost(const Call *call) {
   Cost cost = {0, 0};
   if (call->op->cost) call->op->cost(call, &cost);

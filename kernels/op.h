@@ -156,6 +156,8 @@ struct Op {
   /* Optional: those of them that matter under the options of this call. */
   unsigned (*saves_at)(const Call *call);
   unsigned constant; /* SAVES_IN bits of inputs that never get a gradient (labels, masks) */
+  /* Optional: of more of them, that get none under these options: a step, whole numbers. */
+  unsigned (*constant_at)(const Call *call);
   /* Optional: SAVES_IN bits of those among them that forward writes under these options: buffers
    * (running statistics). Once a step: such an op is OP_AGAIN, and the second forward leaves them
    * as they are. */
@@ -207,6 +209,8 @@ OpId op_find(const char *name); /* OP_COUNT when there is none */
 unsigned op_saves(const Call *call);
 /* Of what it reads at most, for all gradients and under all options. */
 unsigned op_saves_ever(const Op *op);
+/* SAVES_IN bits of the inputs that get no gradient in this call. */
+unsigned op_constant(const Call *call);
 /* SAVES_IN bits of the buffers that this call's forward writes. */
 unsigned op_updates(const Call *call);
 /* The op's cost at the shapes of this call, bytes filled in; backward if call->backward. */

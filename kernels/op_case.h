@@ -12,6 +12,7 @@ typedef enum Fill {
   FILL_KNOWN,    /* the same, one in five -1: nothing known; bound 0: all of them */
   FILL_GRID,     /* real, normal times bound: sampling offsets that leave the volume */
   FILL_MATCHING, /* I32 (N, K): in each row every class 0 .. bound - 1 at most once, else -1 */
+  FILL_BOXES,    /* real (..., 4): x1, y1 in 0 .. .5, x2, y2 in .6 .. 1 */
 } Fill;
 
 static inline bool fill_is_whole(Fill fill) { /* I32 */

@@ -232,19 +232,41 @@ typedef struct NearestLabelsOptions {
   Ints factor; /* 3 */
 } NearestLabelsOptions;
 
+/* Boxes lie in a plane: (x1, y1, x2, y2), shares of its W and H. A mask's goes from its first to
+ * its last voxel, whose numbers count from 0; a mask without a voxel has (0, 0, 0, 0). */
+
+/* mask_box: in: mask logits (N, D, H, W, K). out: boxes (N K, D, 4) of the voxels above 0, slice by
+ * slice; without a gradient. soft: the same in expectation, where a column has a voxel with the
+ * probability of its largest. */
+typedef struct MaskBoxOptions {
+  int soft;
+} MaskBoxOptions;
+
+/* box: in: u (N, D, 2, 2, K) in 0 .. 1: of each query (left, top) and the (width, height) as share
+ * of what is left of the plane; boxes of masks (N K, D, 4), which may be left out. out: boxes
+ * (N K, D, 4): x1 = l, x2 = l + (1 - l) p, and, with masks', (1 - weight) of it + weight of
+ * those. */
+typedef struct BoxOptions {
+  double weight;
+} BoxOptions;
+
 /* Labels of the losses and the matching, (N, D, H, W) I32: a class 0 .. C-1, or, where a loss deals
  * with regions that overlap, the set of them as bits 0 .. C-1. A negative label: nothing is known
  * of the voxel, which takes part in no sum and gets no gradient. */
 
 /* match: one-to-one matching of queries and the classes present (Eq. 5-6), per sample. in: class
  * logits (N, K, classes + 1), mask logits (N, D, H, W, K), labels (background is class 0, a class
- * like the others; labels from `classes` on belong to none). out: assignment (N, K) I32: the class
+ * like the others; labels from `classes` on belong to none); and, each of which may be left out,
+ * auxiliary mask logits (N, D, H, W, K) and boxes (N, K, 4). out: assignment (N, K) I32: the class
  * of each query, -1 for "no object". K >= classes. Cost = -class_weight * p(c) + bce_weight * BCE +
- * dice_weight * Dice (smooth 1). */
+ * dice_weight * Dice (smooth 1) + aux_weight * (BCE + Dice) of the auxiliary masks + l1_weight *
+ * the sum of the box's four distances - giou_weight * its GIoU with the class's box. */
 typedef struct MatchOptions {
-  double class_weight, bce_weight, dice_weight;
+  double class_weight, bce_weight, dice_weight, aux_weight, l1_weight, giou_weight;
   int fixed;   /* query i is class i, no search */
   int regions; /* labels are sets of classes */
+  int group;   /* more than 1: so many samples, a volume's slices, are matched as one: costs are
+                  summed over those that have the class, and a query is of its class in those alone */
 } MatchOptions;
 
 /* class_loss: weighted mean cross-entropy, sum w_i ce_i / sum w_i over all N*K queries. in: class
@@ -262,6 +284,14 @@ typedef struct ClassLossOptions {
 typedef struct MaskLossOptions {
   int regions; /* labels are sets of classes */
 } MaskLossOptions;
+
+/* box_loss: in: boxes (N, K, 4), labels (N, D, H, W), assignment (N, K) I32 as mask_loss's. out:
+ * l1, giou, scalars: the sum of a box's four distances, and 1 - its GIoU, to the box of its class
+ * (over all D), each summed over the matched boxes of the batch / their number (>= 1); those boxes
+ * (N, K, 4), of unmatched queries 0, kept for backward. */
+typedef struct BoxLossOptions {
+  int regions; /* labels are sets of classes */
+} BoxLossOptions;
 
 /* voxel_loss: the point-wise head's (Eq. 1): in: logits (N, D, H, W, C), labels (those from C on
  * are unknown too). out: cross-entropy, mean over the known voxels (0 without any); Dice loss,

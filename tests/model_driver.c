@@ -11,8 +11,8 @@
  *
  * Writes weights.safetensors and gradients.safetensors (both of the first step), after training
  * trained.safetensors, each tensor that the losses read as a raw file, the class map of the same
- * batch, and index.json: the configuration, the tensors' shapes, per step the loss and the
- * gradient's norm. With count=1 only the graph is built, nothing is allocated or run, and
+ * batch, and index.json: the configuration, the tensors' shapes, the names of what does not train,
+ * per step the loss and the gradient's norm. With count=1 only the graph is built, nothing is allocated or run, and
  * index.json holds the configuration and the parameters' shapes: for sizes that this machine could
  * not run. */
 #include "base/rng.h"
@@ -254,6 +254,15 @@ static json_t *train(Driver *d, Graph *graph, const Model *model, Error *error) 
   return steps;
 }
 
+/* Frozen parameters and buffers. */
+static json_t *fixed_names(const Params *params) {
+  json_t *names = json_array();
+  for (int p = 0; p < params->count; p++)
+    if (params->list[p]->as.kind != PARAM_TRAINED)
+      json_array_append_new(names, json_string(params->list[p]->name));
+  return names;
+}
+
 static void run(Driver *d, Error *error) {
   Model training, inference;
   d->params = params_make(d->backend->real);
@@ -266,8 +275,8 @@ static void run(Driver *d, Error *error) {
   if (d->pytorch) pytorch_write(d, error);
   infer(d, infer_graph, &inference, error);
   json_t *steps = train(d, train_graph, &training, error);
-  index_write(
-      d, json_pack("{s:O, s:O, s:o}", "config", d->config, "tensors", d->tensors, "steps", steps));
+  index_write(d, json_pack("{s:O, s:O, s:o, s:o}", "config", d->config, "tensors", d->tensors,
+                           "fixed", fixed_names(d->params), "steps", steps));
   graph_free(train_graph);
   graph_free(infer_graph);
   params_free(d->params);

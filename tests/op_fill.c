@@ -13,12 +13,14 @@ static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
   }
 }
 
-static double fill_draw(const CaseInput *input, Rng *rng) {
+static double fill_draw(const CaseInput *input, int64_t i, Rng *rng) {
   if (input->fill == FILL_LABELS) return rng_below(rng, (uint32_t)input->bound);
   if (input->fill == FILL_KNOWN)
     return rng_below(rng, 5) && input->bound > 0 ? (double)rng_below(rng, (uint32_t)input->bound)
                                                  : -1;
   if (input->fill == FILL_POSITIVE) return (float)rng_between(rng, .5, 1.5);
+  if (input->fill == FILL_BOXES)
+    return (float)(i % 4 < 2 ? rng_between(rng, 0, .5) : rng_between(rng, .6, 1));
   return (float)(rng_normal(rng) * (input->fill == FILL_GRID ? input->bound : 1));
 }
 
@@ -29,7 +31,8 @@ static void fill_input(Tensor *tensor, const CaseInput *input, uint64_t item) {
     fill_matching(tensor, (int)input->bound, &rng);
     return;
   }
-  for (int64_t i = 0; i < tensor_count(tensor); i++) element_set(tensor, i, fill_draw(input, &rng));
+  for (int64_t i = 0; i < tensor_count(tensor); i++)
+    element_set(tensor, i, fill_draw(input, i, &rng));
 }
 
 void op_fill(OpRun *run, const OpCase *c) {

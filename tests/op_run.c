@@ -95,7 +95,7 @@ void element_set(Tensor *tensor, int64_t i, double value) {
 
 static bool input_has_gradient(const OpRun *run, int i) {
   const Op *op = run->call.op;
-  return !(op->flags & OP_NO_GRADIENT) && !(op->constant & SAVES_IN(i)) &&
+  return !(op->flags & OP_NO_GRADIENT) && !(op_constant(&run->call) & SAVES_IN(i)) &&
          run->call.in[i].type != I32 && !tensor_absent(&run->call.in[i]);
 }
 

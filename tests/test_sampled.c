@@ -130,6 +130,7 @@ static Fill fill_of(OpId id, const Tensor *in, int i) {
   bool norm = id == OP_instance_norm || id == OP_batch_norm || id == OP_layer_norm;
   if (in->type == I32) return in->rank == 2 ? FILL_MATCHING : FILL_LABELS;
   if (id == OP_deform_attention && i == 0) return FILL_GRID;
+  if (in->rank == 3 && (id == OP_box_loss || (id == OP_match && i == 4))) return FILL_BOXES;
   return norm && i == 0 ? FILL_POSITIVE : FILL_NORMAL;
 }
 

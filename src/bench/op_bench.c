@@ -52,7 +52,9 @@ static void fill(Tensor *tensor, const CaseInput *input, uint64_t item) {
     double value = input->fill == FILL_LABELS     ? rng_below(&rng, (uint32_t)input->bound)
                    : input->fill == FILL_KNOWN    ? rng_below(&rng, (uint32_t)input->bound + 1) - 1.
                    : input->fill == FILL_POSITIVE ? rng_between(&rng, .5, 1.5)
-                                                  : scale * rng_normal(&rng);
+                   : input->fill == FILL_BOXES
+                       ? rng_between(&rng, i % 4 < 2 ? 0 : .6, i % 4 < 2 ? .5 : 1)
+                       : scale * rng_normal(&rng);
     element_set(tensor, i, (double)(float)value);
   }
   size_t unit = dtype_bytes(tensor->type);

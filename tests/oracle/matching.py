@@ -4,6 +4,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import expit, log_softmax
 
+import torch
+
+from boxes import class_box, giou, random_boxes
 from driver import rounded
 
 MATCHINGS = 1000
@@ -85,6 +88,58 @@ def overlapping(driver, rng):
     return max(gaps)
 
 
+def box_costs(boxes, labels, present, regions):
+    """Distance and negative GIoU to the box of each class present: two (classes present, K)."""
+    distance, apart = np.zeros((2, len(present), len(boxes)))
+    for row, c in enumerate(present):
+        target = class_box(torch.tensor(labels), c, regions)
+        for q, b in enumerate(torch.tensor(boxes)):
+            distance[row, q], apart[row, q] = (b - target).abs().sum(), -giou(b, target)
+    return distance, apart
+
+
+def prompted(driver, rng, group, regions):
+    """With auxiliary masks and boxes, either or both; `group` samples have one assignment of classes to queries."""
+    classes, samples = int(rng.integers(2, 7)), group * 2
+    queries, grid = classes + int(rng.integers(0, 6)), (1, int(rng.integers(2, 6)), int(rng.integers(2, 6)))
+    kept = rng.permutation(classes)[:rng.integers(1, classes + 1)]
+    labels = rng.choice(kept, (samples, *grid)).astype(np.int32)
+    if regions:
+        labels = rng.integers(-1, 1 << classes, labels.shape).astype(np.int32)
+    logits, masks, aux = rounded(rng, samples, queries, classes + 1), *rounded(rng, 2, samples, *grid, queries)
+    boxes, weights = random_boxes(rng, samples, queries), [float(w) for w in rng.choice([0, .5, 1, 2], 6)]
+    with_aux, with_boxes = rng.integers(0, 2, 2)
+    inputs = [logits, masks, labels, aux if with_aux else np.zeros(0), boxes if with_boxes else np.zeros(0)]
+    names = ("class", "bce", "dice", "aux", "l1", "giou")
+    options = " ".join("%s_weight=%g" % pair for pair in zip(names, weights)) + " group=%d regions=%d" % (group, regions)
+    out = driver.forward("match", options, inputs)[0]
+    driver.finish()
+    gaps = []
+    for first in range(0, samples, group):
+        total, of_class = np.zeros((classes, queries)), np.full(queries, -1)
+        for n in range(first, first + group):
+            present = classes_present(logits, labels[n], regions)
+            if not len(present):
+                continue
+            total[present] += costs(weights[:3], logits[n], masks[n], labels[n], present, regions)
+            if with_aux:
+                total[present] += costs([0, weights[3], weights[3]], logits[n], aux[n], labels[n], present, regions)
+            if with_boxes:
+                distance, apart = box_costs(boxes[n], labels[n], present, regions)
+                total[present] += weights[4] * distance + weights[5] * apart
+            if set(out[n][out[n] >= 0]) != set(present):
+                raise AssertionError("sample %d: classes %s present, %s matched" % (n, present, out[n]))
+            for q in np.nonzero(out[n] >= 0)[0]:
+                if of_class[q] not in (-1, out[n, q]):
+                    raise AssertionError("query %d is of classes %d and %d in one group" % (q, of_class[q], out[n, q]))
+                of_class[q] = out[n, q]
+        there = np.sort(of_class[of_class >= 0])
+        if len(set(there)) < len(there):
+            raise AssertionError("one class has several queries: %s" % of_class)
+        gaps.append(verify(of_class, total[there], there))
+    return max(gaps)
+
+
 def fixed(driver, rng):
     """Query i stands for class i: matched where the class is present."""
     logits, masks, labels = random_problem(rng)
@@ -122,5 +177,9 @@ def run(driver, report):
     report.case("match", "%d random problems" % MATCHINGS,
                 lambda: max(one(driver, rng) for _ in range(MATCHINGS // 2)))  # two samples each
     report.case("match", "regions", lambda: max(overlapping(driver, rng) for _ in range(100)))
+    for group in (1, 3):
+        for regions in (0, 1):
+            report.case("match", "auxiliary masks and boxes, %d as one, regions=%d" % (group, regions), lambda: max(
+                prompted(driver, rng, group, regions) for _ in range(60)))
     report.case("match", "fixed", lambda: max(fixed(driver, rng) for _ in range(20)))
     report.case("match", "numbers that are not finite", lambda: max(strange(driver, rng) for _ in range(50)))

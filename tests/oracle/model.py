@@ -53,7 +53,7 @@ class Run:
     def __init__(self, folder, backend):
         with open(os.path.join(folder, "index.json")) as file:
             index = json.load(file)
-        self.backend, self.config, self.steps = backend, index["config"], index["steps"]
+        self.backend, self.config, self.steps, self.fixed = backend, index["config"], index["steps"], set(index["fixed"])
         self.weights = safetensors(os.path.join(folder, "weights.safetensors"))
         self.gradients = safetensors(os.path.join(folder, "gradients.safetensors"))
         trained = os.path.join(folder, "trained.safetensors")
@@ -107,16 +107,11 @@ def scene(options):
     return image.astype(np.float32), labels.astype(np.int32)
 
 
-def is_running(name):
-    """A buffer of batch norm: no gradient, and a training step changes it."""
-    return name.endswith((".running_mean", ".running_var"))
-
-
 class Weights:
-    """Leaves by name; knows which were used."""
+    """Leaves by name; knows which were used. fixed: names of those that get no gradient, frozen or buffers."""
 
-    def __init__(self, arrays):
-        self.leaves = {name: torch.tensor(a, dtype=torch.float64, requires_grad=not is_running(name))
+    def __init__(self, arrays, fixed=()):
+        self.leaves = {name: torch.tensor(a, dtype=torch.float64, requires_grad=name not in fixed)
                        for name, a in arrays.items()}
         self.used = set()
 
@@ -157,7 +152,7 @@ class Expected:
 
     def __init__(self, run, forward, scene):
         self.arrays = run.weights
-        weights = Weights(run.weights)
+        weights = Weights(run.weights, run.fixed)
         outputs = forward(weights, run.config, scene)
         missing = sorted(set(weights.leaves) - weights.used)
         if missing:
@@ -216,7 +211,7 @@ def trajectory(models, backend, forward, group_of, options):
     losses, gradient norms (less exactly: kinks) and the final weights. Returns the losses' worst error."""
     given = scene(options)
     run = models.run(backend, given, **options)
-    config, weights = run.config, Weights(run.weights)
+    config, weights = run.config, Weights(run.weights, run.fixed)
     trained = weights.trained()
     groups = [{"params": [leaf], "lr": 0., "factor": config[group_of(name)]} for name, leaf in trained.items()]
     optimiser = torch.optim.SGD(groups, lr=0., momentum=config["momentum"], nesterov=True,

@@ -38,6 +38,7 @@ def main():
     torch.set_num_threads(1)
     import adapters
     import attention
+    import boxes
     import driver
     import layers
     import losses
@@ -54,7 +55,7 @@ def main():
 
     report = driver.Report(set(arguments.ops))
     program = driver.Driver(arguments.driver, arguments.kernel, arguments.threads)
-    for group in (layers, attention, losses, matching, random_shapes):
+    for group in (layers, attention, losses, boxes, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
     for group in (unet, residual, maskmed, peers, adapters, starts, pytorch_names):

@@ -86,7 +86,7 @@ def logits(models, backend):
 def added(run, scene, config):
     """The RMS of what the bridge adds to a stage over the stage's own, the largest: in PyTorch, on the run's weights."""
     import unet
-    weights = model.Weights(run.weights)
+    weights = model.Weights(run.weights, run.fixed)
     stages = unet.encode(model.channels_first(scene[0]), weights.at("encoder"), config)
     fused = bridge(stages, weights.at("bridge"), config)
     return max(((f - s).square().mean() / s.square().mean()).sqrt().item() for f, s in zip(fused, stages))
