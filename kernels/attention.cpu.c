@@ -6,8 +6,7 @@
  * of threads. Bound by FLOP and, with 8 channels a head, by exp. */
 #include "kernels/cpu/attention_matrix.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/simd.h"
-#include "kernels/cpu/simd_math.h"
+#include "kernels/cpu/vec_exp.h"
 
 #include <math.h>
 #include <omp.h>
@@ -15,6 +14,9 @@
 enum { IN_Q, IN_K, IN_V, IN_MASK };
 enum { OUT_Y, OUT_LSE };
 enum { LANES = 2 * VEC, BLOCK = 64 };
+enum {
+  CHANNELS = VEC_BYTES == 64 ? 8 : 4
+};                                  /* whose sums for two registers of lanes fit in registers */
 static const float CLOSED = -1e30f; /* finite: a row's maximum may be this until a key is open */
 
 extern const Op op_attention_float;
@@ -172,7 +174,7 @@ static void products(const Sizes *s, const Tile *t, const float *lanes, const fl
 
 UNROLLED void channels_add(const float *p, const float *row, int64_t step, int64_t count,
                            int channels, int vecs, float *sum) {
-  Vec total[8][2];
+  Vec total[CHANNELS][2];
   for (int c = 0; c < channels; c++)
     for (int v = 0; v < vecs; v++) total[c][v] = vec_load(sum + (c * vecs + v) * VEC);
   for (int64_t i = 0; i < count; i++)
@@ -187,8 +189,8 @@ UNROLLED void channels_add(const float *p, const float *row, int64_t step, int64
 UNROLLED void accumulate_of(const float *p, const float *row, int64_t step, int64_t size,
                             int64_t count, int vecs, float *sum) {
   int64_t c = 0;
-  for (; c + 8 <= size; c += 8)
-    channels_add(p, row + c, step, count, 8, vecs, sum + c * vecs * VEC);
+  for (; c + CHANNELS <= size; c += CHANNELS)
+    channels_add(p, row + c, step, count, CHANNELS, vecs, sum + c * vecs * VEC);
   for (; c < size; c++) channels_add(p, row + c, step, count, 1, vecs, sum + c * vecs * VEC);
 }
 
@@ -277,22 +279,20 @@ UNROLLED Vec highest(const float *scores, int64_t lanes, int64_t count, Vec befo
 
 /* Turns a block of scores into exp(score - new maximum); what was summed under the old maximum,
  * `total` and `sum`, is scaled to the new one. */
-static void soften(const Sizes *s, int64_t lanes, int64_t count, float *restrict p,
-                   float *restrict top, float *restrict total, float *restrict sum) {
+static void soften(const Sizes *s, int64_t lanes, int64_t count, float *p, float *top, float *total,
+                   float *sum) {
   for (int64_t lane = 0; lane < lanes; lane += VEC) {
     Vec old = vec_load(top + lane), best = highest(p + lane, lanes, count, old);
     vec_store(top + lane, best);
-    float fade[VEC], part[VEC] = {0};
-    for (int j = 0; j < VEC; j++) fade[j] = simd_exp(old[j] - best[j]);
-    for (int64_t i = 0; i < count; i++)
-      for (int j = 0; j < VEC; j++) {
-        float e = simd_exp(p[i * lanes + lane + j] - top[lane + j]);
-        p[i * lanes + lane + j] = e;
-        part[j] += e;
-      }
-    for (int j = 0; j < VEC; j++) total[lane + j] = total[lane + j] * fade[j] + part[j];
-    for (int64_t c = 0; c < s->size; c++)
-      for (int j = 0; j < VEC; j++) sum[c * lanes + lane + j] *= fade[j];
+    Vec fade = vec_exp(old - best), part = {0};
+    for (float *at = p + lane; at < p + count * lanes; at += lanes) {
+      Vec e = vec_exp(vec_load(at) - best);
+      vec_store(at, e);
+      part += e;
+    }
+    vec_store(total + lane, vec_fma(vec_load(total + lane), fade, part));
+    for (float *at = sum + lane; at < sum + s->size * lanes; at += lanes)
+      vec_store(at, vec_load(at) * fade);
   }
 }
 
@@ -362,13 +362,15 @@ static void query_tile(const Call *call, const Sizes *s, const Tile *t) {
   for (int64_t key = 0; key < s->keys; key += BLOCK) {
     int64_t count = s->keys - key < BLOCK ? s->keys - key : BLOCK;
     const float *k = rows_of(s, &call->in[IN_K], t, key);
-    float *restrict p = share.p, *restrict dp = share.dp;
+    float *p = share.p, *dp = share.dp;
     products(s, t, share.lane[0], k, count, p);
     if (s->mask) close_keys(call, s, t, key, count, p);
     products(s, t, share.lane[1], rows_of(s, &call->in[IN_V], t, key), count, dp);
-    for (int64_t i = 0; i < count; i++)
-      for (int64_t j = 0; j < lanes; j++)
-        dp[i * lanes + j] = simd_exp(p[i * lanes + j] - lse[j]) * (dp[i * lanes + j] - delta[j]);
+    for (int64_t lane = 0; lane < lanes; lane += VEC) {
+      Vec shift = vec_load(lse + lane), mean = vec_load(delta + lane);
+      for (int64_t j = lane; j < count * lanes; j += lanes)
+        vec_store(dp + j, vec_exp(vec_load(p + j) - shift) * (vec_load(dp + j) - mean));
+    }
     accumulate(s, t, dp, k, count, sum);
   }
   unpack(s, t, sum, s->scale, &call->din[IN_Q]);
@@ -389,14 +391,15 @@ static void key_tile(const Call *call, const Sizes *s, const Tile *t) {
     int64_t count = s->queries - query < BLOCK ? s->queries - query : BLOCK;
     const float *q = rows_of(s, &call->in[IN_Q], t, query);
     const float *dy = rows_of(s, &call->dout[OUT_Y], t, query);
-    float *restrict p = share.p, *restrict dp = share.dp;
+    float *p = share.p, *dp = share.dp;
     products(s, t, share.lane[0], q, count, p);
     if (s->mask) close_queries(call, s, t, query, count, share.open, p);
     products(s, t, share.lane[1], dy, count, dp);
     for (int64_t i = 0; i < count; i++)
-      for (int64_t j = i * lanes; j < (i + 1) * lanes; j++) {
-        p[j] = simd_exp(p[j] - lse[query + i]);
-        dp[j] = p[j] * (dp[j] - delta[query + i]);
+      for (int64_t j = i * lanes; j < (i + 1) * lanes; j += VEC) {
+        Vec e = vec_exp(vec_load(p + j) - lse[query + i]);
+        vec_store(p + j, e);
+        vec_store(dp + j, e * (vec_load(dp + j) - delta[query + i]));
       }
     accumulate(s, t, dp, q, count, dk);
     accumulate(s, t, p, dy, count, dv);

@@ -109,6 +109,18 @@ typedef struct AttentionOptions {
   int heads, naive;
 } AttentionOptions;
 
+/* grid_attention: self-attention within each slice, or within windows of it. in: qkv (N, D, h, w,
+ * 3E): q, k, v in turn, each head by head; tables of relative positions (2 S_h - 1, d) and (2 S_w -
+ * 1, d), d = E/heads, S the window's sides, or of other lengths (`tables`), either may be left out;
+ * optionally pad (3E), whose k and v tokens beyond the border have (without: they are masked). out:
+ * context (N, D, h, w, E), log-sum-exp (N, D, h, w, heads) kept for backward: no score matrix is
+ * stored. Scale 1/sqrt(d), of q k alone. */
+typedef enum GridTables { GRID_TABLES_STRETCH, GRID_TABLES_CROP } GridTables;
+typedef struct GridAttentionOptions {
+  int heads, window; /* window 0: the whole slice */
+  int tables;        /* GridTables: how a table comes to 2 S - 1 rows */
+} GridAttentionOptions;
+
 /* deform_attention (Deformable DETR eq. 2-3 in 3D): in: offsets (N, T, heads*L*P*3), in voxels of
  * the level, order (z, y, x); weights (N, T, heads*L*P), logits, softmax over L*P inside; values of
  * L levels (N, D_l, H_l, W_l, E). Query tokens are the grids of query_grids one after another; a

@@ -41,23 +41,13 @@ static void cost(const Call *call, Cost *cost) {
         (read < all ? read : all) * (double)dtype_bytes(x->type) + (double)tensor_bytes(y);
 }
 
-/* The two voxels that output i of one axis reads, and the share of the upper one. */
-static void neighbours(int64_t i, int64_t in, int64_t out, int64_t at[2], double share[2]) {
-  double position = ((double)i + .5) * (double)in / (double)out - .5;
-  if (position < 0) position = 0;
-  at[0] = (int64_t)position;
-  at[1] = at[0] + 1 < in ? at[0] + 1 : at[0];
-  share[1] = position - (double)at[0];
-  share[0] = 1 - share[1];
-}
-
 /* Rows and weights of the 8 input voxels of output row `row`. */
 static void corners(const Call *call, int64_t row, int64_t in_row[8], double weight[8]) {
   const int64_t *in = call->in[0].dim, *out = call->out[0].dim;
   int64_t at[3] = {row / (out[2] * out[3]) % out[1], row / out[3] % out[2], row % out[3]};
   int64_t n = row / (out[1] * out[2] * out[3]), near[3][2];
   double share[3][2];
-  for (int a = 0; a < 3; a++) neighbours(at[a], in[1 + a], out[1 + a], near[a], share[a]);
+  for (int a = 0; a < 3; a++) linear_source(at[a], in[1 + a], out[1 + a], near[a], share[a]);
   for (int k = 0; k < 8; k++) {
     int z = k >> 2, y = k >> 1 & 1, x = k & 1;
     in_row[k] = ((n * in[1] + near[0][z]) * in[2] + near[1][y]) * in[3] + near[2][x];

@@ -1,4 +1,4 @@
-"""Attention against softmax(q k^T) v, deformable attention against F.grid_sample, sine positions."""
+"""Attention against softmax(q k^T) v, that of SAM in padded windows, deformable attention against F.grid_sample, sine positions."""
 
 import math
 
@@ -48,6 +48,82 @@ def attention_cases(driver, report, rng):
     large = [6 * rounded(rng, 2, 5, 12), 6 * rounded(rng, 2, 9, 12), rounded(rng, 2, 9, 12)]
     report.case("attention", "large scores", lambda: check(
         driver, "attention", attention(3), large, "heads=3", internal=(1,)))
+
+
+def table_rows(table, side, tables):
+    """The 2 side - 1 rows that scores read: SAM interpolates, or the middle ones."""
+    rows = 2 * side - 1
+    if tables == "crop":
+        first = (len(table) - rows) // 2
+        return table[first:first + rows]
+    return F.interpolate(table.T[None], size=rows, mode="linear", align_corners=False)[0].T
+
+
+def window_split(x, side_h, side_w):
+    """(B, H, W, C), sides that divide, to (windows, side_h, side_w, C)."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // side_h, side_h, w // side_w, side_w, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, side_h, side_w, c)
+
+
+def window_join(x, b, h, w):
+    _, side_h, side_w, c = x.shape
+    x = x.reshape(b, h // side_h, w // side_w, side_h, side_w, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(b, h, w, c)
+
+
+def relative(q, table, side, axis):
+    """q (B, heads, h, w, d) with the table's row for every key along that axis: (B, heads, h, w, side)."""
+    offset = torch.arange(side)[:, None] - torch.arange(side) + side - 1
+    return torch.einsum("bnyxc,ykc->bnyxk" if axis == 0 else "bnyxc,xkc->bnyxk", q, table[offset])
+
+
+def grid_attention(heads, window, tables):
+    """A block of SAM's image encoder from its qkv layer to its projection, in windows that are padded and split."""
+    def oracle(qkv, table_h, table_w, *pad):
+        n, d, h, w, c = qkv.shape
+        side_h, side_w = (window, window) if window else (h, w)
+        high, wide = -h % side_h, -w % side_w
+        x = qkv.reshape(n * d, h, w, c)
+        whole = torch.ones(n * d, h + high, w + wide, 1, dtype=torch.bool)
+        if pad:
+            x = x - pad[0]
+        else:
+            whole[:, h:] = whole[:, :, w:] = False
+        x = F.pad(x, (0, 0, 0, wide, 0, high))
+        if pad:
+            x = x + pad[0]
+        x, whole = (window_split(part, side_h, side_w) for part in (x, whole))
+        b = len(x)
+        q, k, v = x.reshape(b, side_h, side_w, 3, heads, -1).permute(3, 0, 4, 1, 2, 5)
+        s = torch.einsum("bnyxc,bnijc->bnyxij", q, k) / math.sqrt(q.shape[-1])
+        if table_h.numel():
+            s = s + relative(q, table_rows(table_h, side_h, tables), side_h, 0)[..., :, None]
+        if table_w.numel():
+            s = s + relative(q, table_rows(table_w, side_w, tables), side_w, 1)[..., None, :]
+        s = s.masked_fill(~whole.reshape(b, 1, 1, 1, side_h, side_w), -math.inf).flatten(4)
+        y = torch.einsum("bnyxt,bntc->byxnc", s.softmax(-1), v.flatten(2, 3)).flatten(3)
+        lse = s.logsumexp(-1).permute(0, 2, 3, 1)
+        return tuple(window_join(part, n * d, h + high, w + wide)[:, :h, :w].reshape(n, d, h, w, -1) for part in (y, lse))
+    return oracle
+
+
+def grid_cases(driver, report, rng):
+    #        (N, D, h, w),   E, heads, window, rows of the tables, padding's keys, tables
+    cases = [((2, 1, 10, 7), 24, 3, 4, (7, 7), True, "stretch"), ((1, 2, 10, 7), 24, 3, 4, (7, 7), False, "stretch"),
+             ((1, 2, 7, 10), 24, 3, 0, (19, 13), False, "stretch"), ((1, 1, 6, 5), 16, 2, 0, (19, 19), False, "crop"),
+             ((1, 1, 20, 17), 160, 2, 14, (27, 27), True, "stretch"), ((1, 1, 9, 30), 64, 1, 14, (27, 27), False, "crop"),
+             ((1, 1, 32, 24), 128, 2, 0, (127, 127), False, "stretch"), ((1, 1, 2, 70), 32, 1, 0, (3, 0), True, "stretch"),
+             ((2, 1, 5, 6), 12, 4, 8, (0, 0), True, "stretch"), ((1, 1, 3, 3), 12, 2, 2, (3, 9), True, "stretch")]
+    for shape, width, heads, window, lengths, padded, tables in cases:
+        size = width // heads
+        inputs = [rounded(rng, *shape, 3 * width)]
+        inputs += [rounded(rng, length, size) if length else rounded(rng, 0) for length in lengths]
+        inputs += [rounded(rng, 3 * width)] if padded else []
+        options = "heads=%d window=%d tables=%s" % (heads, window, tables)
+        report.case("grid_attention", "%s E %d %s, tables %s, padding %s" % (shape, width, options, lengths, padded),
+                    lambda: check(driver, "grid_attention", grid_attention(heads, window, tables), inputs, options,
+                                  internal=(1,)))
 
 
 def references(query_grids):
@@ -135,5 +211,6 @@ def sine_cases(driver, report):
 def run(driver, report):
     rng = np.random.default_rng(2)
     attention_cases(driver, report, rng)
+    grid_cases(driver, report, np.random.default_rng(4))
     deform_cases(driver, report, rng)
     sine_cases(driver, report)
