@@ -1,8 +1,8 @@
-/* MaskSAM's classifier tokens (2.4): for each query of each slice an auxiliary one out of the prompt
- * generator's levels, plus a learned one that all share; the decoder's last token. In its code the
- * levels are pooled to a grid of as many cells as a token has channels, one 3x3x3 convolution of
- * all of them gives each query a channel, with instance norm and GELU, and its cells are the token.
- * In its text each level is pooled to one cell and projected. */
+/* MaskSAM's classifier tokens (2.4): for each query of each slice an auxiliary one out of the
+ * prompt generator's levels, plus a learned one that all share; the decoder's last token. In its
+ * code the levels are pooled to a grid of as many cells as a token has channels, one 3x3x3
+ * convolution of all of them gives each query a channel, with instance norm and GELU, and its cells
+ * are the token. In its text each level is pooled to one cell and projected. */
 #include "modules/layers.h"
 
 #include <math.h>
