@@ -90,6 +90,18 @@ END
   [[ "$output" == *"default 2, 1 with encoder=residual; from 1 to 8"* ]]
 }
 
+@test "MaskSAM's adapters in bridge, head and encoder: no part of a trial where there is none, and rows of an experiment" {
+  identity() { dry home/experiments/query_count.lua seeds=1 queries=1 "$@" | sed -n 's/^ *\([0-9a-f]\{8\}\) .*/\1/p'; }
+  [ "$(identity)" = "$(identity bridge_adapter=none head_adapter=none)" ]
+  [ "$(identity)" != "$(identity bridge_adapter=vanilla)" ] && [ "$(identity)" != "$(identity head_adapter=vanilla)" ]
+  refused "bridge_adapter: it is read with bridge=" home/experiments/query_count.lua bridge=none bridge_adapter=vanilla
+  refused "encoder_adapter: it is read with encoder=residual alone" home/experiments/query_count.lua encoder_adapter=vanilla
+  # shellcheck disable=SC2086
+  "$harness" run home/experiments/masksam/elsewhere.lua $tiny seeds=1 encoder_blocks=1,1,1,1 key_grid=2,2,2 hidden=12 heads=2 -q >table
+  [ "$(grep -c " done$" table)" -eq 5 ]
+  sql "SELECT count(DISTINCT parameters) FROM attempts" | grep -x 5
+}
+
 @test "a block or an op that is not there is an error with the name that was meant" {
   echo 'return { title = "t", seeds = 1, base = { model = "mine.lua" }, rows = { { key = "a", set = {} } } }' >e.lua
   while IFS='|' read -r call expected; do
