@@ -63,6 +63,8 @@ endif
 # The fast sources are compiled once per form (kernels/cpu/form.h), into one object of which only the names *_FORM are to be
 # seen; the rest once, for every processor of the architecture. NATIVE=1: one form, and all for this machine (-march=native).
 FORMS          := $(if $(NATIVE)$(filter-out x86_64%,$(shell $(CC) -dumpmachine)),native,portable v3 v4)
+# What one branch alone needs may be computed for both: else AVX2, which cannot mask a product, has scalar loops.
+LOOP_FLAGS     := -fno-trapping-math
 FORM_FLAGS_v3  := -march=x86-64-v3 -mtune=znver3
 FORM_FLAGS_v4  := -march=x86-64-v4 -mavx512bf16 -mtune=znver3
 OBJCOPY        := $(shell $(CC) -print-prog-name=objcopy)
@@ -114,7 +116,7 @@ CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno
 
 # What is compiled and linked with, each in a file that is written when it is something else: all that depends on it is made
 # anew. The names of what is linked are there too: without a source that was deleted, nothing is newer.
-setting.cc   := $(CC) $(ALL_CFLAGS) $(FORM_FLAGS_v3) $(FORM_FLAGS_v4)
+setting.cc   := $(CC) $(ALL_CFLAGS) $(LOOP_FLAGS) $(FORM_FLAGS_v3) $(FORM_FLAGS_v4)
 setting.cxx  := $(CXX) $(CXX_FLAGS)
 setting.nvcc := $(NVCC) $(NVCC_FLAGS)
 setting.link := $(PARTS) $(EMULATED) $(LDFLAGS) $(LIBS)
@@ -133,7 +135,7 @@ define FORM_RULES
 $(BUILD)/forms/$(1)/%.o: %.c $(BUILD)/setting.cc
 	@mkdir -p $$(@D)
 	$$(say)
-	$$(Q)$$(CC) $$(ALL_CFLAGS) $(FORM_FLAGS_$(1)) -DFORM=$(1) -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $(LOOP_FLAGS) $(FORM_FLAGS_$(1)) -DFORM=$(1) -MMD -MP -c $$< -o $$@
 $(BUILD)/forms/$(1).o: $(call FORM_PARTS,$(1)) $(BUILD)/setting.link
 	@echo '  LD $$@'
 	$$(Q)$$(CC) -r -nostdlib $$(filter %.o,$$^) -o $$@ && $(OBJCOPY) -w --keep-global-symbol='*_$(1)' $$@
