@@ -124,5 +124,7 @@ assert not third, third' # the file has no such row any more
     grep -q "no instruction set" out && skip "no AVX2 here: sums round otherwise"
     false
   }
-  [ "$(sql 'SELECT count(*), abs(sum(loss) - 30.807145833969116) < 1e-3 FROM curves')" = "20|1" ]
+  # sums may round otherwise than then; at so high a rate a step makes up to 300 times as much of it, so only two agree closely
+  local first="abs(sum(CASE WHEN step < 3 THEN loss ELSE 0 END) - 4.4929416179657) < 1e-5"
+  [ "$(sql "SELECT count(*), abs(sum(loss) / 30.807145833969116 - 1) < 0.05, $first FROM curves")" = "20|1|1" ]
 }

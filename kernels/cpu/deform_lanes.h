@@ -8,55 +8,81 @@
 
 typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
-/* y (units * LANES) += sum over points and corners, vectors first .. first + some - 1. */
-DEFORM_INLINE void LANES_NAME(gather)(const Block *b, const float *tile, int count, float *y,
-                                      int units, int first, int some) {
+/* y += sum over points and corners of vectors first .. first + some - 1 of a head's channels. */
+DEFORM_INLINE void LANES_NAME(gather)(const Block *b, const BlockLevels *levels, int count,
+                                      float *y, int first, int some) {
   Vector sum[2][4] = {{{0}}};
   for (int j = 0; j < count; j++) {
-    const Vector *line[4];
-    for (int k = 0; k < 4; k++) line[k] = (const Vector *)line_at(b, tile, k, j) + first;
-    for (int u = 0; u < some; u++)
-      for (int x = 0; x < 2; x++) {
-        Vector side = b->line[0][j] * line[0][x * units + u];
-        for (int k = 1; k < 4; k++) side += b->line[k][j] * line[k][x * units + u];
-        sum[x][u] += b->beside[j][x] * side;
-      }
+    const float *line[4];
+    int64_t step = b->step[j];
+    EVERY for (int k = 0; k < 4; k++) line[k] =
+        levels->values[j] + b->element[k][j] + first * LANES;
+    EVERY for (int u = 0; u < some; u++) EVERY for (int x = 0; x < 2; x++) {
+      Vector side = b->line[0][j] * *(const Vector *)(line[0] + x * step + u * LANES);
+      EVERY for (int k = 1; k < 4; k++) side +=
+          b->line[k][j] * *(const Vector *)(line[k] + x * step + u * LANES);
+      sum[x][u] += b->beside[x][j] * side;
+    }
   }
-  for (int u = 0; u < some; u++) ((Vector *)y)[first + u] += sum[0][u] + sum[1][u];
+  EVERY for (int u = 0; u < some; u++)((Vector *)y)[first + u] += sum[0][u] + sum[1][u];
 }
 
-/* The sums of both vectors in the lower and the upper eight lanes. */
-DEFORM_INLINE Vector16 LANES_NAME(sides)(Vector low, Vector high) {
-#if LANES == 16
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22,
-                                 23) +
-         __builtin_shufflevector(low, high, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29,
-                                 30, 31);
+/* The sums of eight vectors. */
+DEFORM_INLINE void LANES_NAME(corner_sums)(const Vector corner[8], float sums[8]) {
+  Vector two[4], four[2];
+#if LANES == 8
+  for (int i = 0; i < 4; i++)
+    two[i] = __builtin_shufflevector(corner[2 * i], corner[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13) +
+             __builtin_shufflevector(corner[2 * i], corner[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  for (int i = 0; i < 2; i++)
+    four[i] = __builtin_shufflevector(two[2 * i], two[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
+              __builtin_shufflevector(two[2 * i], two[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15);
+  Vector8 half[2] = {four[0], four[1]};
 #else
-  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (int i = 0; i < 4; i++)
+    two[i] = __builtin_shufflevector(corner[2 * i], corner[2 * i + 1], 0, 16, 1, 17, 4, 20, 5, 21,
+                                     8, 24, 9, 25, 12, 28, 13, 29) +
+             __builtin_shufflevector(corner[2 * i], corner[2 * i + 1], 2, 18, 3, 19, 6, 22, 7, 23,
+                                     10, 26, 11, 27, 14, 30, 15, 31);
+  for (int i = 0; i < 2; i++)
+    four[i] = __builtin_shufflevector(two[2 * i], two[2 * i + 1], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9,
+                                      24, 25, 12, 13, 28, 29) +
+              __builtin_shufflevector(two[2 * i], two[2 * i + 1], 2, 3, 18, 19, 6, 7, 22, 23, 10,
+                                      11, 26, 27, 14, 15, 30, 31);
+  Vector8 half[2];
+  for (int i = 0; i < 2; i++)
+    half[i] = __builtin_shufflevector(four[i], four[i], 0, 1, 2, 3, 4, 5, 6, 7) +
+              __builtin_shufflevector(four[i], four[i], 8, 9, 10, 11, 12, 13, 14, 15);
 #endif
+  *(Vector8 *)sums = __builtin_shufflevector(half[0], half[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+                     __builtin_shufflevector(half[0], half[1], 4, 5, 6, 7, 12, 13, 14, 15);
 }
 
-/* b->product: dy times the eight corners' values; and what dy adds to their gradients, which lie
- * behind each voxel's values. */
-DEFORM_INLINE void LANES_NAME(scatter)(Block *b, float *tile, int count, const float *dy,
-                                       int units) {
+/* b->product: dy times the eight corners' values, x the slowest; and what dy adds to their
+ * gradients. */
+DEFORM_INLINE void LANES_NAME(scatter)(Block *b, const BlockLevels *levels, int count,
+                                       const float *dy, int units) {
   for (int j = 0; j < count; j++) {
-    Vector *line[4], product[8] = {{0}};
-    for (int k = 0; k < 4; k++) line[k] = (Vector *)line_at(b, tile, k, j);
+    const float *values[2] = {levels->values[j], levels->values[j] + b->step[j]};
+    float *gradient[2] = {levels->gradient[j], levels->gradient[j] + b->step[j]};
+    int64_t element[4];
+    Vector line[4], product[8] = {{0}};
+    EVERY for (int k = 0; k < 4; k++) element[k] = b->element[k][j];
+    EVERY for (int k = 0; k < 4; k++) line[k] = b->line[k][j] - (Vector){0};
+    float beside[2] = {b->beside[0][j], b->beside[1][j]};
     for (int u = 0; u < units; u++) {
       Vector own = ((const Vector *)dy)[u];
-      Vector share[2] = {b->beside[j][0] * own, b->beside[j][1] * own};
-      for (int k = 0; k < 4; k++)
-        for (int x = 0; x < 2; x++) {
-          Vector *value = line[k] + 2 * x * units + u;
-          product[2 * k + x] = u == 0 ? own * *value : product[2 * k + x] + own * *value;
-          value[units] += b->line[k][j] * share[x];
+      EVERY for (int x = 0; x < 2; x++) {
+        Vector share = beside[x] * own;
+        EVERY for (int k = 0; k < 4; k++) {
+          int64_t at = element[k] + u * LANES;
+          Vector value = *(const Vector *)(values[x] + at), *to = (Vector *)(gradient[x] + at);
+          product[4 * x + k] = u == 0 ? own * value : product[4 * x + k] + own * value;
+          *to += line[k] * share;
         }
+      }
     }
-    Vector16 side[4];
-    for (int k = 0; k < 4; k++) side[k] = LANES_NAME(sides)(product[2 * k], product[2 * k + 1]);
-    corner_sums(side, b->product[j]);
+    LANES_NAME(corner_sums)(product, b->product[j]);
   }
 }
 

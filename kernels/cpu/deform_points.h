@@ -8,37 +8,38 @@
 /* Vectors are passed by value only to functions that are inlined. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
+#include "kernels/cpu/simd.h"
 #include "kernels/cpu/simd_math.h"
 #include "kernels/options.h"
-
-#include <string.h>
 
 #define DEFORM_INLINE static inline __attribute__((always_inline, unused))
 
 enum { IN_OFFSETS, IN_WEIGHTS, IN_VALUES };
-enum { MAX_LEVELS = MAX_IN - IN_VALUES, BLOCK = 16, BATCH_BLOCKS = 8 };
-
-/* 16 points of one token and head; L*P points are padded to whole blocks with attention 0. A
- * point's eight corners are four lines of two voxels along x: line 2 z + y, side 0 below, 1
- * above. */
-typedef struct Block {
-  int element[4][BLOCK];  /* where the line starts in the tile, in pairs of floats */
-  float line[4][BLOCK];   /* its weight along z and y */
-  float beside[BLOCK][2]; /* the attention times the weight along x of both sides */
-  float attention[BLOCK];
-  /* for backward: */
-  float fraction[3][BLOCK]; /* of a voxel above the cell's lower side: z, y, x */
-  float inside[BLOCK];      /* the attention, 0 where no corner is inside the grid */
-  float product[BLOCK][8];  /* dy times the corners' values, in the order of corner_sums */
-} Block;
+enum { MAX_LEVELS = MAX_IN - IN_VALUES, BLOCK = VEC, BATCH_POINTS = 64 };
 
 /* What is known of a block's points before they are sampled. */
 typedef struct BlockLevels {
-  float size[3][BLOCK]; /* of the point's level */
-  int stride[3][BLOCK]; /* in the tile, in pairs of floats */
-  int moves[3][BLOCK];  /* all ones; 0 along an axis that is still */
-  int origin[BLOCK];    /* where its first voxel lies */
+  const float *values[BLOCK]; /* first element of the point's level */
+  float *gradient[BLOCK];     /* and of its gradient, which lies as the values do */
+  float size[3][BLOCK];       /* of the level */
+  int stride[3][BLOCK];       /* of its voxels, in floats */
+  int moves[3][BLOCK];        /* all ones; 0 along an axis that is still */
 } BlockLevels;
+
+/* A register of points of one token and head; L*P points are padded to whole blocks with attention
+ * 0. A point's eight corners are four lines of two voxels along x: line 2 z + y, side 0 below, 1
+ * above. A corner outside the grid has weight 0 and lies on the grid's edge. */
+typedef struct Block {
+  int element[4][BLOCK];  /* where the line starts, in floats from the point's level on */
+  int step[BLOCK];        /* from there to the line's other voxel */
+  float line[4][BLOCK];   /* its weight along z and y */
+  float beside[2][BLOCK]; /* the attention times the weight along x of both sides */
+  float attention[BLOCK];
+  /* for backward: */
+  float share[3][2][BLOCK]; /* weights of both sides along z, y, x */
+  float slope[3][2][BLOCK]; /* their derivatives: -1 and 1, 0 of what is outside or still */
+  float product[BLOCK][8];  /* dy times the corners' values, in the order of corner_sums */
+} Block;
 
 /* The points of a batch of tokens of one head. */
 typedef struct Points {
@@ -55,8 +56,8 @@ static int points_blocks(const Call *call) {
 }
 
 static int points_tokens(const Call *call) {
-  int blocks = points_blocks(call);
-  return blocks < BATCH_BLOCKS ? BATCH_BLOCKS / blocks : 1;
+  int points = points_blocks(call) * BLOCK;
+  return points < BATCH_POINTS ? BATCH_POINTS / points : 1;
 }
 
 static size_t points_bytes(const Call *call) {
@@ -65,12 +66,14 @@ static size_t points_bytes(const Call *call) {
                    5 * BLOCK * sizeof(float));
 }
 
-/* Where a level lies in a tile: a voxel of zeros on every side of the grid. In pairs of floats. */
+/* Where a level lies. */
 typedef struct Place {
-  int start, stride[3];
+  const float *values;
+  float *gradient;
+  int stride[3]; /* from one voxel to the next along z, y, x, in floats */
 } Place;
 
-static Points points_make(const Call *call, void *memory, const Place *place) {
+static Points points_make(const Call *call, void *memory) {
   const DeformAttentionOptions *o = call->options;
   Points p = {.count = (call->n_in - IN_VALUES) * o->points,
               .blocks = points_blocks(call),
@@ -83,19 +86,24 @@ static Points points_make(const Call *call, void *memory, const Place *place) {
   p.sampled = p.offsets + 4 * padded;
   memset(p.offsets, 0, 3 * (size_t)padded * sizeof(float));
   for (int i = 0; i < all; i++) memset(p.block[i].product, 0, sizeof p.block[i].product);
-  for (int j = 0; j < padded; j++) {
-    int l = j < p.count ? j / o->points : 0;
-    BlockLevels *levels = &p.levels[j / BLOCK];
-    levels->origin[j % BLOCK] = place[l].start;
-    for (int a = 0; a < 3; a++) {
-      levels->size[a][j % BLOCK] = (float)call->in[IN_VALUES + l].dim[1 + a];
-      levels->stride[a][j % BLOCK] = place[l].stride[a];
-      levels->moves[a][j % BLOCK] = deform_still(o, &call->in[IN_VALUES + l], a) ? 0 : -1;
-      levels->origin[j % BLOCK] += place[l].stride[a];
-    }
-    p.logits[j] = -INFINITY;
-  }
+  for (int j = 0; j < padded; j++) p.logits[j] = -INFINITY;
   return p;
+}
+
+static void points_aim(const Points *p, const Call *call, const Place *place) {
+  const DeformAttentionOptions *o = call->options;
+  for (int j = 0; j < p->blocks * BLOCK; j++) {
+    int l = j < p->count ? j / o->points : 0, i = j % BLOCK;
+    const Tensor *values = &call->in[IN_VALUES + l];
+    BlockLevels *levels = &p->levels[j / BLOCK];
+    levels->values[i] = place[l].values;
+    levels->gradient[i] = place[l].gradient;
+    for (int a = 0; a < 3; a++) {
+      levels->size[a][i] = (float)values->dim[1 + a];
+      levels->stride[a][i] = place[l].stride[a];
+      levels->moves[a][i] = deform_still(o, values, a) ? 0 : -1;
+    }
+  }
 }
 
 /* ---- where tokens stand ---------------------------------------------------------------------- */
@@ -140,7 +148,7 @@ typedef struct Walk {
   int bar[3], at[3];             /* the bar's first cell; where the next batch starts */
 } Walk;
 
-enum { BAR = 12 }; /* cells across a bar */
+enum { BAR = 4 }; /* cells across a bar */
 
 static Walk walk_make(const Call *call, const float *places, int tokens) {
   const DeformAttentionOptions *o = call->options;
@@ -193,119 +201,122 @@ static Batch walk_next(Walk *w) {
 
 /* ---- points of a token ----------------------------------------------------------------------- */
 
-typedef float Vector16 __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int Integer16 __attribute__((vector_size(64), aligned(4), may_alias));
-
-/* Lane by lane; a comparison of vectors gives -1 or 0 in each lane. Of NaN and b: b. */
-DEFORM_INLINE Vector16 larger(Vector16 a, Vector16 b) {
-  Integer16 keep = a > b;
-  return (Vector16)((keep & (Integer16)a) | (~keep & (Integer16)b));
+DEFORM_INLINE IntVec whole_load(const int *from) {
+  IntVec v;
+  memcpy(&v, from, sizeof v);
+  return v;
 }
 
-DEFORM_INLINE Vector16 smaller(Vector16 a, Vector16 b) {
-  Integer16 keep = a < b;
-  return (Vector16)((keep & (Integer16)a) | (~keep & (Integer16)b));
+DEFORM_INLINE void whole_store(int *to, IntVec v) {
+  memcpy(to, &v, sizeof v);
 }
 
-/* Both as a tree: a chain of 16 would take longer than all the rest. */
-DEFORM_INLINE float lane_total(Vector16 v) {
-  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-  v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-  v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-  return v[0];
+/* ---- three numbers in turn ---- */
+
+/* Of three registers that hold z y x z y x ..., every third lane of each belongs to one axis: it
+ * is put together of all three, then turned into its order; and back. Below, for lane i (as many as
+ * the largest register has) and axis or lane a. */
+#define LANE_ROW(LANE, a)                                                                          \
+  {                                                                                                \
+    LANE(0, a), LANE(1, a), LANE(2, a), LANE(3, a), LANE(4, a), LANE(5, a), LANE(6, a),            \
+        LANE(7, a), LANE(8, a), LANE(9, a), LANE(10, a), LANE(11, a), LANE(12, a), LANE(13, a),    \
+        LANE(14, a), LANE(15, a)                                                                   \
+  }
+#define LANE_ROWS(LANE)                                                                            \
+  { LANE_ROW(LANE, 0), LANE_ROW(LANE, 1), LANE_ROW(LANE, 2) }
+#define LANE_THIRD(i, a)  ((i) % 3 == (a) ? -1 : 0)
+#define LANE_ORDER(i, a)  ((3 * (i) + (a)) % VEC)
+#define LANE_NUMBER(i, a) ((((a) + 2 * (i)) * VEC % 3 * VEC + (i)) / 3 % VEC)
+static const int lane_third[3][16] = LANE_ROWS(LANE_THIRD);
+static const int lane_order[3][16] = LANE_ROWS(LANE_ORDER);
+static const int lane_number[3][16] = LANE_ROWS(LANE_NUMBER);
+
+/* Which lanes of the r-th of three registers are those of an axis. */
+DEFORM_INLINE IntVec lanes_of(int axis, int r) {
+  return whole_load(lane_third[(axis + 2 * r * VEC) % 3]);
 }
 
-DEFORM_INLINE float lane_largest(Vector16 v) {
-  v = larger(v,
-             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  v = larger(v,
-             __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
-  v = larger(v,
-             __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
-  v = larger(v,
-             __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
-  return v[0];
+DEFORM_INLINE void axes_apart(const float *from, Vec axis[3]) {
+  Vec v[3] = {vec_load(from), vec_load(from + VEC), vec_load(from + 2 * VEC)};
+  for (int a = 0; a < 3; a++) {
+    Vec mixed = vec_select(lanes_of(a, 0), v[0], vec_select(lanes_of(a, 1), v[1], v[2]));
+    axis[a] = __builtin_shuffle(mixed, whole_load(lane_order[a]));
+  }
 }
+
+DEFORM_INLINE void axes_together(const Vec axis[3], float *to) {
+  Vec v[3];
+  for (int a = 0; a < 3; a++) v[a] = __builtin_shuffle(axis[a], whole_load(lane_number[a]));
+  for (int r = 0; r < 3; r++)
+    vec_store(to + r * VEC,
+              vec_select(lanes_of(0, r), v[0], vec_select(lanes_of(1, r), v[1], v[2])));
+}
+
+/* ---- points of a token ---- */
 
 static void softmax(const float *restrict logits, Block *restrict block, int blocks) {
-  Vector16 top = *(const Vector16 *)logits, sum = {0};
-  for (int b = 1; b < blocks; b++) top = larger(top, *(const Vector16 *)(logits + b * BLOCK));
-  float most = lane_largest(top);
+  Vec top = vec_load(logits), sum = {0};
+  for (int b = 1; b < blocks; b++) top = vec_max(top, vec_load(logits + b * BLOCK));
+  float most = vec_largest(top);
   for (int b = 0; b < blocks; b++) {
 #pragma omp simd
     for (int i = 0; i < BLOCK; i++) block[b].attention[i] = simd_exp(logits[b * BLOCK + i] - most);
-    sum += *(Vector16 *)block[b].attention;
+    sum += vec_load(block[b].attention);
   }
-  float scale = 1.f / lane_total(sum);
-  for (int b = 0; b < blocks; b++) *(Vector16 *)block[b].attention *= scale;
+  float scale = 1.f / vec_total(sum);
+  for (int b = 0; b < blocks; b++)
+    vec_store(block[b].attention, scale * vec_load(block[b].attention));
 }
 
-/* The offsets of BLOCK points, (z, y, x) in turn, apart by axis. */
-DEFORM_INLINE void block_offsets(const float *offsets, Vector16 axis[3]) {
-  const Vector16 *v = (const Vector16 *)offsets;
-  Vector16 z =
-      __builtin_shufflevector(v[0], v[1], 0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0);
-  Vector16 y =
-      __builtin_shufflevector(v[0], v[1], 1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 0, 0, 0, 0, 0);
-  Vector16 x =
-      __builtin_shufflevector(v[0], v[1], 2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 0, 0, 0, 0, 0, 0);
-  axis[0] = __builtin_shufflevector(z, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
-  axis[1] = __builtin_shufflevector(y, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 18, 21, 24, 27, 30);
-  axis[2] = __builtin_shufflevector(x, v[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 19, 22, 25, 28, 31);
-}
-
-/* Along an axis: the fraction, the element of the lower side, and all ones where the cell touches
- * the grid. */
+/* Along an axis: for both sides the weight, its derivative, and the element. */
 typedef struct Axis {
-  Vector16 fraction;
-  Integer16 element, touches;
+  Vec share[2], slope[2];
+  IntVec element[2];
 } Axis;
 
 /* `whole`: of the centre of the token's cell, `rest` the rests. What is farther outside than a
- * voxel, and NaN, is moved to the zeros below the grid. */
+ * voxel, and NaN, has no side inside the grid. */
 DEFORM_INLINE Axis block_axis(const BlockLevels *levels, int a, const float *whole,
-                              const float *rest, Vector16 offset) {
-  offset = (Vector16)(*(const Integer16 *)levels->moves[a] & (Integer16)offset);
-  Vector16 from = *(const Vector16 *)whole, local = *(const Vector16 *)rest + offset;
-  Vector16 low = -1.f - from;
+                              const float *rest, Vec offset) {
+  IntVec moves = whole_load(levels->moves[a]), stride = whole_load(levels->stride[a]);
+  Vec from = vec_load(whole), size = vec_load(levels->size[a]), lowest = -1.f - from;
+  Vec local = vec_load(rest) + (Vec)(moves & (IntVec)offset);
+  IntVec touches = (local >= lowest) & (local < size - from);
+  local = vec_select(touches, local, lowest);
+  IntVec cell = __builtin_convertvector(local, IntVec);
+  cell += local < __builtin_convertvector(cell, Vec); /* towards zero -> down */
+  Vec fraction = local - __builtin_convertvector(cell, Vec);
+  cell += __builtin_convertvector(from, IntVec);
+  IntVec inside[2] = {cell >= 0, cell + 1 < __builtin_convertvector(size, IntVec)};
   Axis axis;
-  axis.touches = (local >= low) & (local < *(const Vector16 *)levels->size[a] - from);
-  local = (Vector16)((axis.touches & (Integer16)local) | (~axis.touches & (Integer16)low));
-  Integer16 cell = __builtin_convertvector(local, Integer16);
-  cell += local < __builtin_convertvector(cell, Vector16); /* towards zero -> down */
-  axis.fraction = local - __builtin_convertvector(cell, Vector16);
-  axis.element =
-      (cell + __builtin_convertvector(from, Integer16)) * *(const Integer16 *)levels->stride[a];
+  axis.element[0] = (cell & inside[0]) * stride;
+  axis.element[1] = axis.element[0] + (inside[0] & inside[1] & stride);
+  Vec share[2] = {1.f - fraction, fraction}, slope[2] = {vec_splat(-1.f), vec_splat(1.f)};
+  for (int side = 0; side < 2; side++) {
+    inside[side] &= touches;
+    axis.share[side] = (Vec)(inside[side] & (IntVec)share[side]);
+    axis.slope[side] = (Vec)(inside[side] & moves & (IntVec)slope[side]);
+  }
   return axis;
 }
 
-DEFORM_INLINE void block_corners(Block *b, const BlockLevels *levels, const Axis axis[3],
-                                 bool backward) {
-  Vector16 attention = *(Vector16 *)b->attention;
-  Vector16 share[3][2];
-  for (int a = 0; a < 3; a++) {
-    share[a][0] = 1.f - axis[a].fraction;
-    share[a][1] = axis[a].fraction;
-    if (backward) *(Vector16 *)b->fraction[a] = axis[a].fraction;
-  }
-  Integer16 first =
-      *(const Integer16 *)levels->origin + axis[0].element + axis[1].element + axis[2].element;
+/* `first`: the head's first channel. */
+DEFORM_INLINE void block_corners(Block *b, const Axis axis[3], int first, bool backward) {
+  IntVec start = axis[2].element[0] + first;
+  Vec attention = vec_load(b->attention);
   for (int k = 0; k < 4; k++) {
-    Integer16 element = first;
-    if (k & 2) element += *(const Integer16 *)levels->stride[0];
-    if (k & 1) element += *(const Integer16 *)levels->stride[1];
-    *(Integer16 *)b->element[k] = element;
-    *(Vector16 *)b->line[k] = share[0][k >> 1] * share[1][k & 1];
+    int z = k >> 1, y = k & 1;
+    whole_store(b->element[k], axis[0].element[z] + axis[1].element[y] + start);
+    vec_store(b->line[k], axis[0].share[z] * axis[1].share[y]);
   }
-  Vector16 low = attention * share[2][0], high = attention * share[2][1];
-  ((Vector16 *)b->beside)[0] =
-      __builtin_shufflevector(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  ((Vector16 *)b->beside)[1] = __builtin_shufflevector(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12,
-                                                       28, 13, 29, 14, 30, 15, 31);
-  if (backward)
-    *(Integer16 *)b->inside =
-        (Integer16)attention & axis[0].touches & axis[1].touches & axis[2].touches;
+  whole_store(b->step, axis[2].element[1] - axis[2].element[0]);
+  for (int side = 0; side < 2; side++) {
+    vec_store(b->beside[side], attention * axis[2].share[side]);
+    for (int a = 0; backward && a < 3; a++) {
+      vec_store(b->share[a][side], axis[a].share[side]);
+      vec_store(b->slope[a][side], axis[a].slope[side]);
+    }
+  }
 }
 
 /* The attention of the points of a token, the i-th of the batch. */
@@ -317,19 +328,18 @@ static void token_attention(const Points *p, int i, const float *logits) {
 
 /* Everything else about its points that does not need the values. */
 DEFORM_INLINE void token_corners(const Points *p, int i, const float *offsets, const Batch *batch,
-                                 bool backward) {
+                                 int first, bool backward) {
   int padded = p->blocks * BLOCK;
   const float *row[3] = {batch->row[0], batch->row[1], batch->row[2] + 2 * i * padded};
   if (padded > p->count)
     offsets = memcpy(p->offsets, offsets, 3 * (size_t)p->count * sizeof *offsets);
   for (int b = 0; b < p->blocks; b++) {
-    Block *block = &p->block[i * p->blocks + b];
-    Vector16 offset[3];
+    Vec offset[3];
     Axis axis[3];
-    block_offsets(offsets + 3 * BLOCK * b, offset);
+    axes_apart(offsets + 3 * BLOCK * b, offset);
     for (int a = 0; a < 3; a++)
       axis[a] =
           block_axis(&p->levels[b], a, row[a] + b * BLOCK, row[a] + padded + b * BLOCK, offset[a]);
-    block_corners(block, &p->levels[b], axis, backward);
+    block_corners(&p->block[i * p->blocks + b], axis, first, backward);
   }
 }

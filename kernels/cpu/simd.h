@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/processor.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -104,11 +105,92 @@ static inline Vec vec_fma(Vec a, Vec b, Vec c) {
 
 /* Lane by lane: a where the comparison's result is true, else b. */
 static inline Vec vec_select(IntVec mask, Vec a, Vec b) {
+#if defined __AVX2__ && !defined SIMD_AVX512
+  return (Vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
+#else
   return (Vec)(((IntVec)a & mask) | ((IntVec)b & ~mask));
+#endif
 }
 
 static inline Vec vec_max(Vec a, Vec b) {
   return vec_select(a > b, a, b);
+}
+
+/* ---- across lanes ---------------------------------------------------------------------------- */
+
+/* The sum and the largest of all lanes, half by half: a chain of all would take longer. */
+static inline float vec_total(Vec v) {
+#if defined SIMD_AVX512
+  return _mm512_reduce_add_ps((__m512)v);
+#elif defined __FMA__
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+  __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+#else
+  float sum = 0;
+  for (int lane = 0; lane < VEC; lane++) sum += v[lane];
+  return sum;
+#endif
+}
+
+static inline float vec_largest(Vec v) {
+#if defined SIMD_AVX512
+  return _mm512_reduce_max_ps((__m512)v);
+#elif defined __FMA__
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+  __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+#else
+  float most = v[0];
+  for (int lane = 1; lane < VEC; lane++) most = v[lane] > most ? v[lane] : most;
+  return most;
+#endif
+}
+
+/* Four lanes each from `from`, from + step, ... */
+static inline Vec vec_load_fours(const float *from, int64_t step) {
+#if defined __FMA__
+  __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(from));
+  low = _mm256_insertf128_ps(low, _mm_loadu_ps(from + step), 1);
+#if defined SIMD_AVX512
+  __m256 high = _mm256_castps128_ps256(_mm_loadu_ps(from + 2 * step));
+  high = _mm256_insertf128_ps(high, _mm_loadu_ps(from + 3 * step), 1);
+  return (Vec)_mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+#else
+  return (Vec)low;
+#endif
+#else
+  (void)step;
+  return vec_load(from);
+#endif
+}
+
+/* Of every four lanes the two lower or upper ones of a and b in turn: a0 b0 a1 b1, a2 b2 a3 b3. */
+static inline Vec vec_zip(Vec a, Vec b, bool upper) {
+#if defined SIMD_AVX512
+  return upper ? (Vec)_mm512_unpackhi_ps((__m512)a, (__m512)b)
+               : (Vec)_mm512_unpacklo_ps((__m512)a, (__m512)b);
+#elif defined __FMA__
+  return upper ? (Vec)_mm256_unpackhi_ps((__m256)a, (__m256)b)
+               : (Vec)_mm256_unpacklo_ps((__m256)a, (__m256)b);
+#else
+  return upper ? __builtin_shufflevector(a, b, 2, 6, 3, 7)
+               : __builtin_shufflevector(a, b, 0, 4, 1, 5);
+#endif
+}
+
+/* Of every four lanes the two lower or upper ones of a, then those of b: a0 a1 b0 b1. */
+static inline Vec vec_join(Vec a, Vec b, bool upper) {
+#if defined SIMD_AVX512
+  return upper ? (Vec)_mm512_shuffle_ps((__m512)a, (__m512)b, 0xee)
+               : (Vec)_mm512_shuffle_ps((__m512)a, (__m512)b, 0x44);
+#elif defined __FMA__
+  return upper ? (Vec)_mm256_shuffle_ps((__m256)a, (__m256)b, 0xee)
+               : (Vec)_mm256_shuffle_ps((__m256)a, (__m256)b, 0x44);
+#else
+  return upper ? __builtin_shufflevector(a, b, 2, 3, 6, 7)
+               : __builtin_shufflevector(a, b, 0, 1, 4, 5);
+#endif
 }
 
 #endif
