@@ -53,12 +53,13 @@ HOST_DEVICE int grid_table_rows(int side) {
   return 2 * side - 1;
 }
 
-/* Window `at` of (slices, down, across). */
+/* Window `at` of (slices, down, across), of which there are no more than 32 bits count. */
 HOST_DEVICE GridWindow grid_window(const GridSizes *g, int64_t at) {
-  int64_t slice = at / ((int64_t)g->down * g->across);
-  int y = (int)(at / g->across % g->down) * g->side_h, x = (int)(at % g->across) * g->side_w;
+  unsigned row = (unsigned)at / (unsigned)g->across, slice = row / (unsigned)g->down;
+  int x = (int)((unsigned)at % (unsigned)g->across) * g->side_w;
+  int y = (int)(row % (unsigned)g->down) * g->side_h;
   GridWindow w;
-  w.first = (slice * g->height + y) * g->width + x;
+  w.first = ((int64_t)slice * g->height + y) * g->width + x;
   w.rows = g->height - y < g->side_h ? g->height - y : g->side_h;
   w.columns = g->width - x < g->side_w ? g->width - x : g->side_w;
   w.key_rows = g->padded ? g->side_h : w.rows;
