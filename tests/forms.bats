@@ -30,6 +30,15 @@ above() { # PATTERN OBJECT...
   [ -z "$output" ]
 }
 
+@test "with AVX2, too, sigmoids are made a register at a time, and points of deformable attention stay in registers" {
+  command -v objdump >/dev/null || skip "no objdump (binutils)"
+  [ -f "$build/forms/v3.o" ] || skip "not compiled in forms"
+  for name in mask_loss region_loss activation multiply; do
+    objdump -d --no-show-raw-insn "$build/forms/v3/kernels/$name.cpu.o" | grep -q 'vdivps.*ymm'
+  done
+  [ "$(objdump -d --no-show-raw-insn "$build/forms/v3/kernels/deform_attention.cpu.o" | grep -c vinsertps)" -lt 40 ]
+}
+
 @test "only the form for AVX-512 holds its instructions, only that and the one for AVX2 holds AVX2's" {
   command -v objdump >/dev/null || skip "no objdump (binutils)"
   [ -f "$build/forms/v4.o" ] || skip "not compiled in forms"
