@@ -1,5 +1,5 @@
-/* Tiles of deform_attention.cpu.c: copies of a head's values of every level of a sample, for backward
- * each voxel's gradient behind its values. */
+/* Tiles of deform_attention.cpu.c: copies of a head's values of every level of a sample, for
+ * backward each voxel's gradient behind its values. */
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/deform_heads.h"
 
