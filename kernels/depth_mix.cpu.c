@@ -36,11 +36,16 @@ static int64_t tile_start(const DepthSizes *s, int64_t item, int64_t planes) {
   return item / tiles_of(s) * planes * s->rest + item % tiles_of(s) * TILE;
 }
 
+/* Whether a product may read or write planes where they lie. */
+static bool lies_apart(const DepthSizes *s, DType type) {
+  return type == F32 && s->rest % NEAR;
+}
+
 /* The rows of a tile as floats: where they lie, or copied together. */
 static Rows tile_rows(const DepthSizes *s, const Planes *p, int64_t item, float *copy) {
   int64_t start = tile_start(s, item, p->count), columns = columns_of(s, item % tiles_of(s));
   DType type = p->tensor->type;
-  if (type == F32 && s->rest % NEAR) return (Rows){(const float *)p->tensor->data + start, s->rest};
+  if (lies_apart(s, type)) return (Rows){(const float *)p->tensor->data + start, s->rest};
   for (int64_t row = 0; row < p->count; row++) {
     const void *from = real_at(p->tensor->data, start + row * s->rest, type);
     if (type == BF16)
@@ -67,7 +72,7 @@ static void mix_tile(const Mixing *m, int64_t item, float *copies) {
   int64_t columns = columns_of(&m->s, item % tiles_of(&m->s));
   Rows rows = tile_rows(&m->s, &m->from, item, copies);
   float *apart = copies + m->from.count * TILE;
-  bool direct = to->type == F32;
+  bool direct = lies_apart(&m->s, to->type);
   product(&(Product){.rows = m->to.count,
                      .columns = columns,
                      .depth = m->from.count,
@@ -79,8 +84,13 @@ static void mix_tile(const Mixing *m, int64_t item, float *copies) {
                      .c = direct ? (float *)to->data + start : apart,
                      .c_row = direct ? m->s.rest : TILE,
                      .each = m->b});
-  for (int64_t row = 0; !direct && row < m->to.count; row++)
-    bf16_from_floats((Bf16 *)to->data + start + row * m->s.rest, apart + row * TILE, columns);
+  for (int64_t row = 0; !direct && row < m->to.count; row++) {
+    void *there = real_at(to->data, start + row * m->s.rest, to->type);
+    if (to->type == BF16)
+      bf16_from_floats(there, apart + row * TILE, columns);
+    else
+      memcpy(there, apart + row * TILE, (size_t)columns * sizeof *apart);
+  }
 }
 
 /* One thread's copies of a tile. */
