@@ -56,6 +56,14 @@ Value *graph_input(Graph *graph, const char *name, DType type, int rank, const i
   return graph_value(graph, VALUE_INPUT, &shape, arena_text(&graph->arena, "%s", name));
 }
 
+Value *graph_input_named(const Graph *graph, const char *name) {
+  for (int i = 0; i < graph->value_count; i++) {
+    Value *value = graph->values[i];
+    if (value->kind == VALUE_INPUT && strcmp(value->name, name) == 0) return value;
+  }
+  return NULL;
+}
+
 static Value *param_value(Graph *graph, const char *name, int rank, const int64_t *dim,
                           ParamAs as) {
   if (graph->error.text[0]) return NULL;
@@ -128,11 +136,23 @@ static bool write_buffers(const Graph *graph, const Call *call, Value *const *in
   return true;
 }
 
+/* The graph's own: a copy, or the op's defaults. */
+static const void *options_of(Graph *graph, const Op *row, const void *options) {
+  if (!row->options_bytes) return options;
+  void *own = arena_alloc(&graph->arena, row->options_bytes);
+  if (options)
+    memcpy(own, options, row->options_bytes);
+  else
+    options_defaults(row->options, own);
+  return own;
+}
+
 Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *const *in) {
   if (graph->error.text[0]) return NULL;
   const Op *row = op_table[op];
   Error error = {0};
-  Call call = {.op = row, .options = options, .n_in = count, .n_out = row->n_out};
+  Call call = {
+      .op = row, .options = options_of(graph, row, options), .n_in = count, .n_out = row->n_out};
   bool fits = count >= row->min_in && count <= row->max_in;
   if (!fits)
     fail(&error, "%s: takes %d to %d inputs, found %d", row->name, row->min_in, row->max_in, count);
@@ -149,11 +169,6 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
 
   Node *node = graph_append(graph, op);
   node->block = graph->block;
-  if (row->options_bytes) {
-    void *copy = arena_alloc(&graph->arena, row->options_bytes);
-    memcpy(copy, options, row->options_bytes);
-    call.options = copy;
-  }
   node->call = call;
   bool differentiable = false;
   node->constant = true;

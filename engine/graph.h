@@ -83,6 +83,7 @@ Graph *graph_make(Params *params);
 void graph_free(Graph *graph);
 
 Value *graph_input(Graph *graph, const char *name, DType type, int rank, const int64_t *dim);
+Value *graph_input_named(const Graph *graph, const char *name); /* NULL: none */
 /* The parameter SCOPE.name, made on first use: trained, or frozen while graph->freezes. One
  * dimension is a bias, more are a weight; graph_param_of is told another role. */
 Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,
@@ -99,7 +100,8 @@ bool freeze_check(const Params *params, const char *patterns, Error *error);
 Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim, Init init);
 /* Stands where an optional input of an op is left out: a value of no numbers. */
 Value *graph_absent(Graph *graph);
-/* One use of an op; options are copied. Returns output 0; the others by graph_out. */
+/* One use of an op; options are copied, NULL: its defaults. Returns output 0; the others by
+ * graph_out. */
 Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *const *in);
 Value *graph_out(const Value *value, int index);
 /* graph_op with the inputs as arguments: apply(g, OP_add, NULL, a, b). */

@@ -85,8 +85,10 @@ static int writers(const Graph *graph, const Value *value) {
 }
 
 static bool is_passed(const Graph *graph, const Node *node, int i) {
+  enum { IN_B = 1 };
   const Value *gradient = node->din[i];
-  return gradient && is_free(gradient) && same_memory(gradient, node->dout[0]) &&
+  bool scaled = i == IN_B && add_scale(&node->call) != 1;
+  return gradient && !scaled && is_free(gradient) && same_memory(gradient, node->dout[0]) &&
          writers(graph, gradient) == 1;
 }
 
@@ -99,7 +101,7 @@ static bool is_second(const Graph *graph, const Value *gradient) {
 }
 
 /* The gradient of a + b with respect to each is that of the sum: no copies, but where one was
- * repeated or is stored in another type. A node that stays can do such a sum on its way: at first
+ * repeated, scaled or is stored in another type. A node that stays can do such a sum on its way: at first
  * those are left. */
 static void pass_on(Graph *graph, bool all) {
   for (int n = 0; n < graph->node_count; n++) {

@@ -82,6 +82,11 @@ static bool read_text(Safetensors *f, uint64_t size, char **text, uint64_t *leng
     return fail(error, "%s: no safetensors file: it has %llu bytes, 8 tell the header's length",
                 f->path, whole);
   unsigned long long told = *length;
+  if (memcmp(length, "PK\3\4", 4) == 0)
+    return fail(error,
+                "%s: a zip, as torch.save writes (.pth, .pt); its pickle is not read: convert it "
+                "with safetensors.torch.save_file (docs/weights.md)",
+                f->path);
   if (*length > MOST_HEADER)
     return fail(error,
                 "%s: no safetensors file: its first 8 bytes speak of a header of %llu bytes, at "

@@ -1,20 +1,21 @@
 /* Elementwise: relu max(x, 0); gelu x Phi(x) with the exact normal distribution function Phi;
- * sigmoid s(x) = 1 / (1 + e^-x); leaky_relu x, below zero slope x; silu x s(x). Any shape. */
+ * sigmoid s(x) = 1 / (1 + e^-x); leaky_relu x, below zero slope x; silu x s(x); step 1 where x > 0,
+ * else 0, with no gradient: it is zero. Any shape. */
 #include "kernels/options.h"
 
 #include <math.h>
 
 static const Option options[] = {
     {"kind", OPTION_CHOICE, offsetof(ActivationOptions, kind), ACT_RELU, 0, 0,
-     "none|relu|gelu|sigmoid|leaky_relu|silu", NULL, "function"},
+     "none|relu|gelu|sigmoid|leaky_relu|silu|step", NULL, "function"},
     {"slope", OPTION_FLOAT, offsetof(ActivationOptions, slope), .01, 0, 1, NULL, NULL,
      "of leaky_relu below zero; the other functions have none"},
     {0}};
 
 static bool shape(Call *call, Error *error) {
   const ActivationOptions *o = call->options;
-  if (o->kind < ACT_NONE || o->kind > ACT_SILU)
-    return fail(error, "activation: kind is a number from %d to %d, found %d", ACT_NONE, ACT_SILU,
+  if (o->kind < ACT_NONE || o->kind > ACT_STEP)
+    return fail(error, "activation: kind is a number from %d to %d, found %d", ACT_NONE, ACT_STEP,
                 o->kind);
   call->out[0] = call->in[0];
   call->out[0].data = NULL;
@@ -31,6 +32,7 @@ static double value(const ActivationOptions *o, double x) {
   if (o->kind == ACT_SIGMOID) return sigmoid(x);
   if (o->kind == ACT_LEAKY_RELU) return x > 0 ? x : o->slope * x;
   if (o->kind == ACT_SILU) return x * sigmoid(x);
+  if (o->kind == ACT_STEP) return x > 0 ? 1 : 0;
   return x;
 }
 
@@ -41,6 +43,7 @@ static double slope(const ActivationOptions *o, double x) {
   if (o->kind == ACT_SIGMOID) return sigmoid(x) * (1 - sigmoid(x));
   if (o->kind == ACT_LEAKY_RELU) return x > 0 ? 1 : o->slope;
   if (o->kind == ACT_SILU) return sigmoid(x) * (1 + x * sigmoid(-x));
+  if (o->kind == ACT_STEP) return 0;
   return 1;
 }
 
@@ -61,7 +64,7 @@ static void backward(const Call *call) {
 
 const Op OP_ROW(activation) = {
     .name = "activation",
-    .doc = "elementwise relu, gelu, sigmoid, leaky_relu or silu",
+    .doc = "elementwise relu, gelu, sigmoid, leaky_relu, silu or step",
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

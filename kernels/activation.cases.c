@@ -22,6 +22,7 @@ const OpCase activation_cases[] = {
      .options = "kind=silu",
      .n_in = 1,
      .in = {{2, {5, 17}, FILL_GRID, 30}}},
+    {.name = "step", .options = "kind=step", .n_in = 1, .in = {{4, {3, 2, 5, 7}}}},
     {.name = "none", .options = "kind=none", .n_in = 1, .in = {{1, {19}}}},
     {.name = "scalar", .options = "kind=sigmoid", .n_in = 1, .in = {{0}}},
     {.name = "quick relu",

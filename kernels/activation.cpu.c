@@ -25,6 +25,9 @@ static void chunk_forward(const ActivationOptions *o, const float *x, float *y, 
   } else if (kind == ACT_SILU) {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) y[i] = simd_silu(x[i]);
+  } else if (kind == ACT_STEP) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) y[i] = x[i] > 0 ? 1.f : 0.f;
   } else {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) y[i] = x[i];
@@ -54,6 +57,9 @@ static void chunk_backward(const ActivationOptions *o, const float *x, const flo
   } else if (kind == ACT_SILU) {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) dx[i] = dy[i] * simd_silu_slope(x[i]);
+  } else if (kind == ACT_STEP) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) dx[i] = 0;
   } else {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) dx[i] = dy[i];

@@ -14,6 +14,7 @@ static __device__ __forceinline__ float value(int kind, float tilt, float x) {
   if (kind == ACT_SIGMOID) return 1 / (1 + expf(-x));
   if (kind == ACT_LEAKY_RELU) return x > 0 ? x : tilt * x;
   if (kind == ACT_SILU) return silu(x);
+  if (kind == ACT_STEP) return x > 0 ? 1 : 0;
   return x;
 }
 
@@ -26,6 +27,7 @@ static __device__ __forceinline__ float slope(int kind, float tilt, float x) {
   }
   if (kind == ACT_LEAKY_RELU) return x > 0 ? 1 : tilt;
   if (kind == ACT_SILU) return silu_slope(x);
+  if (kind == ACT_STEP) return 0;
   return 1;
 }
 
@@ -75,6 +77,7 @@ template <typename F> static void with_kind(const Call *call, F launch) {
   if (kind == ACT_SIGMOID) launch(std::integral_constant<int, ACT_SIGMOID>());
   if (kind == ACT_LEAKY_RELU) launch(std::integral_constant<int, ACT_LEAKY_RELU>());
   if (kind == ACT_SILU) launch(std::integral_constant<int, ACT_SILU>());
+  if (kind == ACT_STEP) launch(std::integral_constant<int, ACT_STEP>());
   if (kind == ACT_NONE) launch(std::integral_constant<int, ACT_NONE>());
 }
 

@@ -26,17 +26,19 @@ static bool prepare(Call *call, Error *error) {
   return true;
 }
 
-INLINE void add_run(const void *a, const void *b, void *y, int64_t count, DType type) {
+/* With a scale of 1 the product is b itself: a sum is rounded as one without it. */
+INLINE void add_run(const void *a, float scale, const void *b, void *y, int64_t count, DType type) {
   int64_t i = 0;
   for (; i + VEC <= count; i += VEC)
-    real_store(y, i, real_load(a, i, type) + real_load(b, i, type), type);
-  for (; i < count; i++) real_set(y, i, real_get(a, i, type) + real_get(b, i, type), type);
+    real_store(y, i, real_load(a, i, type) + scale * real_load(b, i, type), type);
+  for (; i < count; i++) real_set(y, i, real_get(a, i, type) + scale * real_get(b, i, type), type);
 }
 
 static void forward(const Call *call) {
   Sizes s = sizes_make(call);
   const void *a = call->in[IN_A].data, *b = call->in[IN_B].data;
   void *y = call->out[0].data;
+  float scale = (float)add_scale(call);
   DType type = call->out[0].type;
   /* Runs of at most CHUNK elements, none across the end of b. */
   int64_t runs = (s.period + CHUNK - 1) / CHUNK;
@@ -44,7 +46,7 @@ static void forward(const Call *call) {
   for (int64_t i = 0; i < s.rows * runs; i++) {
     int64_t start = i % runs * CHUNK, at = i / runs * s.period + start;
     int64_t length = s.period - start < CHUNK ? s.period - start : CHUNK;
-    TYPED(add_run, type, real_at(a, at, type), real_at(b, start, type), real_at(y, at, type),
+    TYPED(add_run, type, real_at(a, at, type), scale, real_at(b, start, type), real_at(y, at, type),
           length);
   }
 }
@@ -57,12 +59,23 @@ static void copy(void *to, const Tensor *from) {
            (size_t)(bytes - i < 4 * CHUNK ? bytes - i : 4 * CHUNK));
 }
 
+INLINE void scale_run(void *x, float scale, int64_t count, DType type) {
+  for (int64_t i = 0; i < count; i++) real_set(x, i, scale * real_get(x, i, type), type);
+}
+
+static void scale_all(void *x, float scale, int64_t count, DType type) {
+#pragma omp parallel for schedule(static) if (count > PARALLEL_LEAST)
+  for (int64_t i = 0; i < count; i += CHUNK)
+    TYPED(scale_run, type, real_at(x, i, type), scale, count - i < CHUNK ? count - i : CHUNK);
+}
+
 static void backward(const Call *call) {
   Sizes s = sizes_make(call);
   const Tensor *dy = &call->dout[0];
   void *da = call->din[IN_A].data, *db = call->din[IN_B].data;
   if (db && s.rows == 1) copy(db, dy);
   if (db && s.rows > 1) sum_rows(dy->data, dy->type, s.rows, s.period, db, dy->type, call->scratch);
+  if (db && add_scale(call) != 1) scale_all(db, (float)add_scale(call), s.period, dy->type);
   if (da && da != dy->data) copy(da, dy);
 }
 

@@ -10,10 +10,10 @@ enum { IN_A, IN_B };
 static constexpr int THREADS = 256;
 static constexpr int64_t SHORT = 4096; /* elements of an operand summed by column_sums */
 
-/* Unit i of b belongs to unit i mod period of a. In place, y is a. */
+/* Addition of scale b. Unit i of b belongs to unit i mod period of a. In place, y is a. */
 template <int N, typename A, typename B, typename Y>
 static __global__ void __launch_bounds__(THREADS)
-    add_repeated(int64_t count, int64_t period, const A *a, const B *b, Y *y) {
+    add_repeated(int64_t count, int64_t period, const A *a, float scale, const B *b, Y *y) {
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t i = first; i < count; i += step) {
     int64_t k = i < period ? i : i % period;
@@ -21,17 +21,17 @@ static __global__ void __launch_bounds__(THREADS)
     load_numbers<N>(a + i * N, v);
     load_numbers<N>(b + k * N, w);
 #pragma unroll
-    for (int j = 0; j < N; j++) v[j] += w[j];
+    for (int j = 0; j < N; j++) v[j] += scale * w[j];
     store_numbers<N>(y + i * N, v);
   }
 }
 
-/* db is the sum of the repeats, da dy itself; NULL: not wanted, or there already. Each may be added
+/* db is the sum of the repeats times `scale`, da dy itself; NULL: not wanted, or there already. Each may be added
  * to what is there. */
 template <int N, typename Y, typename A, typename B>
 static __global__ void __launch_bounds__(THREADS)
-    share_gradient(int64_t count, int64_t period, const Y *dy, bool adds_a, A *da, bool adds_b,
-                   B *db) {
+    share_gradient(int64_t count, int64_t period, const Y *dy, bool adds_a, A *da, float scale,
+                   bool adds_b, B *db) {
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t j = first; j < period; j += step) {
     float sum[N] = {}, v[N], there[N];
@@ -39,7 +39,7 @@ static __global__ void __launch_bounds__(THREADS)
     for (int64_t i = j; i < count; i += period) {
       load_numbers<N>(dy + i * N, v);
 #pragma unroll
-      for (int k = 0; k < N; k++) sum[k] += v[k];
+      for (int k = 0; k < N; k++) sum[k] += scale * v[k];
       if (!da) continue;
       if (adds_a) {
         load_numbers<N>(da + i * N, there);
@@ -57,7 +57,7 @@ static void add_launch(const Call *call, int64_t count, int64_t period) {
   LAUNCH((add_repeated<N, A, B, Y>),
          grid_blocks(add_repeated<N, A, B, Y>, THREADS, 0, count / N / THREADS + 1), THREADS, 0,
          call->stream, count / N, period / N, data_of<const A>(&call->in[IN_A]),
-         data_of<const B>(&call->in[IN_B]), data_of<Y>(&call->out[0]));
+         (float)add_scale(call), data_of<const B>(&call->in[IN_B]), data_of<Y>(&call->out[0]));
 }
 
 static void forward(const Call *call) {
@@ -79,11 +79,12 @@ static void forward(const Call *call) {
   });
 }
 
-/* column_sums writes float: BF16 operands, which are no parameters, go the plain way. */
+/* column_sums writes float: BF16 operands, which are no parameters, go the plain way, and what is
+ * scaled, which is no bias. */
 static bool by_columns(const Call *call) {
   const Tensor *a = &call->in[IN_A], *b = &call->in[IN_B];
   int64_t period = tensor_count(b);
-  return b->type == F32 && period <= SHORT && tensor_count(a) / period > 32;
+  return b->type == F32 && period <= SHORT && tensor_count(a) / period > 32 && add_scale(call) == 1;
 }
 
 template <int N, typename Y, typename A, typename B>
@@ -93,7 +94,8 @@ static void share_launch(const Call *call, bool wants_a) {
   LAUNCH((share_gradient<N, Y, A, B>),
          grid_blocks(share_gradient<N, Y, A, B>, THREADS, 0, period / THREADS + 1), THREADS, 0,
          call->stream, count, period, data_of<const Y>(dy), adds_to(call, IN_A),
-         wants_a ? data_of<A>(&call->din[IN_A]) : NULL, adds_to(call, IN_B), data_of<B>(db));
+         wants_a ? data_of<A>(&call->din[IN_A]) : NULL, (float)add_scale(call), adds_to(call, IN_B),
+         data_of<B>(db));
 }
 
 /* Both gradients in one walk over dy. */

@@ -47,7 +47,8 @@ typedef enum Activation {
   ACT_GELU,
   ACT_SIGMOID,
   ACT_LEAKY_RELU,
-  ACT_SILU
+  ACT_SILU,
+  ACT_STEP
 } Activation;
 typedef struct LinearOptions {
   int activation; /* none | relu (the others: op activation) */
@@ -147,6 +148,15 @@ typedef struct SinePositionOptions {
   double temperature;
 } SinePositionOptions;
 
+/* fourier_position: in: frequencies G (A, F), coordinates (..., A), or, left out, the cells of
+ * `grid`. out: (..., 2F); of cells (grid.., 2F). */
+enum { FOURIER_AXES = 3 };
+typedef struct FourierPositionOptions {
+  Ints grid, size, frame;
+  double offset;
+  int floor;
+} FourierPositionOptions;
+
 /* avg_pool, max_pool: window = stride = factor; the axis must divide. in: x. */
 typedef struct PoolOptions {
   Ints factor; /* 3 */
@@ -168,17 +178,32 @@ static inline bool resize_is_nearest(const Call *call) {
   return ((const ResizeOptions *)call->options)->mode == RESIZE_NEAREST;
 }
 
-/* add: a + b; b's elements repeat over a's leading axes: its count is that of some last axes. */
+/* add: a + scale b; b's elements repeat over a's leading axes: its count is that of some last
+ * axes. */
+typedef struct AddOptions {
+  double scale;
+} AddOptions;
+
+static inline double add_scale(const Call *call) {
+  return ((const AddOptions *)call->options)->scale;
+}
+
 /* multiply: a * (f(b) + plus), f the identity or the sigmoid; b: multiply.h. */
 typedef struct MultiplyOptions {
   int sigmoid;
   double plus;
 } MultiplyOptions;
 
-/* expand: x (...) -> (count, ...): the same for every sample. */
+/* expand: x (...) -> (count, ...): the same for every sample. inner: x (N, ...) -> (N count, ...),
+ * every sample count times in turn. */
 typedef struct ExpandOptions {
-  int count;
+  int count, inner;
 } ExpandOptions;
+
+/* Of x: what stands one after another, each repeated by itself. */
+static inline int64_t expand_samples(const Call *call) {
+  return ((const ExpandOptions *)call->options)->inner ? call->in[0].dim[0] : 1;
+}
 
 /* activation: elementwise. */
 typedef struct ActivationOptions {

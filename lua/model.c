@@ -2,8 +2,8 @@
  *     m.fsad_bridge { stages, hidden = 48, name = "bridge" }
  * positional values are inputs (lists are flattened), named ones are options, checked against the
  * Option table at the Lua line. */
-#include "base/nearest.h"
 #include "lua/bind.h"
+#include "lua/call_options.h"
 #include "lua/count.h"
 #include "lua/groups.h"
 #include "lua/sandbox.h"
@@ -12,7 +12,6 @@
 #include "modules/module.h"
 
 #include <lauxlib.h>
-#include <math.h>
 #include <string.h>
 
 static const char VALUE[] = "harness.value";
@@ -39,100 +38,27 @@ static int value_text(lua_State *L) {
   return 1;
 }
 
-/* value.grid: {D, H, W}; value.channels. */
+static void push_sizes(lua_State *L, int count, const int64_t *dim) {
+  lua_createtable(L, count, 0);
+  for (int a = 0; a < count; a++) {
+    lua_pushinteger(L, dim[a]);
+    lua_seti(L, -2, a + 1);
+  }
+}
+
+/* value.grid: {D, H, W}; value.channels; value.shape: all its sizes. */
 static int value_index(lua_State *L) {
-  Value **box = luaL_checkudata(L, 1, VALUE);
+  const Tensor *tensor = &(*(Value **)luaL_checkudata(L, 1, VALUE))->tensor;
   const char *key = luaL_checkstring(L, 2);
-  if (strcmp(key, "channels") == 0) {
-    lua_pushinteger(L, tensor_last(&(*box)->tensor));
-  } else if (strcmp(key, "grid") == 0 && (*box)->tensor.rank == 5) {
-    lua_createtable(L, 3, 0);
-    for (int a = 0; a < 3; a++) {
-      lua_pushinteger(L, (*box)->tensor.dim[1 + a]);
-      lua_seti(L, -2, a + 1);
-    }
-  } else {
-    return luaL_error(L, "a value has grid and channels, not '%s'", key);
-  }
+  if (strcmp(key, "channels") == 0)
+    lua_pushinteger(L, tensor_last(tensor));
+  else if (strcmp(key, "grid") == 0 && tensor->rank == 5)
+    push_sizes(L, 3, tensor->dim + 1);
+  else if (strcmp(key, "shape") == 0)
+    push_sizes(L, tensor->rank, tensor->dim);
+  else
+    return luaL_error(L, "a value has grid, channels and shape, not '%s'", key);
   return 1;
-}
-
-/* ---- options --------------------------------------------------------------------------------- */
-
-static void check_range(lua_State *L, const Option *o, double value) {
-  if (!isfinite(value)) luaL_error(L, "option %s = %f is no finite number", o->name, value);
-  if (o->max > o->min && (value < o->min || value > o->max))
-    luaL_error(L, "option %s = %f is outside %f .. %f (%s)", o->name, value, o->min, o->max,
-               o->doc);
-}
-
-static void read_ints(lua_State *L, const Option *o, Ints *ints, int index) {
-  if (lua_istable(L, index)) {
-    lua_Integer count = luaL_len(L, index);
-    for (lua_Integer i = 1; i <= count; i++) {
-      lua_geti(L, index, i);
-      read_ints(L, o, ints, lua_gettop(L));
-      lua_pop(L, 1);
-    }
-    return;
-  }
-  if (!lua_isinteger(L, index))
-    luaL_error(L, "option %s: expected a list of whole numbers, found %s", o->name,
-               luaL_typename(L, index));
-  if (ints->count == MAX_INTS) luaL_error(L, "option %s: more than %d numbers", o->name, MAX_INTS);
-  check_range(L, o, (double)lua_tointeger(L, index));
-  ints->v[ints->count++] = (int)lua_tointeger(L, index);
-}
-
-static int read_choice(lua_State *L, const Option *o, const char *text) {
-  const char *choice = o->choices;
-  for (int i = 0; choice && text; i++) {
-    size_t size = strcspn(choice, "|");
-    if (strlen(text) == size && strncmp(choice, text, size) == 0) return i;
-    choice = choice[size] ? choice + size + 1 : NULL;
-  }
-  return luaL_error(L, "option %s: expected %s, found '%s'", o->name, o->choices,
-                    text ? text : "(not a text)");
-}
-
-/* The option's value is on top of the stack. */
-static void read_option(lua_State *L, const Option *o, void *options) {
-  char *field = (char *)options + o->offset;
-  int top = lua_gettop(L);
-  if (o->type == OPTION_INTS) {
-    Ints *ints = (Ints *)(void *)field;
-    ints->count = 0;
-    read_ints(L, o, ints, top);
-  } else if (o->type == OPTION_CHOICE) {
-    *(int *)(void *)field = read_choice(L, o, lua_tostring(L, top));
-  } else if (o->type == OPTION_BOOL) {
-    if (!lua_isboolean(L, top))
-      luaL_error(L, "option %s: expected true or false, found %s", o->name, luaL_typename(L, top));
-    *(int *)(void *)field = lua_toboolean(L, top);
-  } else if (o->type == OPTION_INT) {
-    if (!lua_isinteger(L, top))
-      luaL_error(L, "option %s: expected a whole number, found %s", o->name, luaL_typename(L, top));
-    check_range(L, o, (double)lua_tointeger(L, top));
-    *(int *)(void *)field = (int)lua_tointeger(L, top);
-  } else {
-    if (lua_type(L, top) != LUA_TNUMBER)
-      luaL_error(L, "option %s: expected a number, found %s", o->name, luaL_typename(L, top));
-    check_range(L, o, lua_tonumber(L, top));
-    *(double *)(void *)field = lua_tonumber(L, top);
-  }
-}
-
-static const Option *find_option(lua_State *L, const Option *table, const char *key,
-                                 const char *block) {
-  const char *names[64];
-  int count = 0;
-  for (const Option *o = table; o && o->name; o++) {
-    if (strcmp(o->name, key) == 0) return o;
-    names[count++] = o->name;
-  }
-  Hint hint = nearest_hint(key, names, count, NULL);
-  luaL_error(L, "%s has no option '%s'%s", block, key, hint.text);
-  return NULL;
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */
@@ -156,18 +82,6 @@ static void read_inputs(lua_State *L, int index, Values *in, Value *absent) {
                  luaL_typename(L, -1));
     }
     lua_pop(L, 1);
-  }
-}
-
-static void read_options(lua_State *L, const Option *table, void *options, const char *block) {
-  options_defaults(table, options);
-  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) continue;
-    const char *key = lua_tostring(L, -2);
-    if (strcmp(key, "name") == 0 || strcmp(key, "share") == 0 || strcmp(key, "frozen") == 0 ||
-        strcmp(key, "group") == 0)
-      continue;
-    read_option(L, find_option(L, table, key, block), options);
   }
 }
 
@@ -200,7 +114,7 @@ static int call_module(lua_State *L) {
   lua_settop(L, 1);
   remember_line(L, graph);
   void *options = arena_alloc(&graph->arena, module->options_bytes);
-  read_options(L, module->options, options, module->name);
+  call_options(L, module->options, options, module->name);
   Values in = {0}, out;
   read_inputs(L, 1, &in, NULL);
   bool before = graph->freezes;
@@ -223,7 +137,7 @@ static int call_op(lua_State *L) {
   lua_settop(L, 1);
   remember_line(L, graph);
   void *options = arena_alloc(&graph->arena, op->options_bytes + 1);
-  read_options(L, op->options, options, op->name);
+  call_options(L, op->options, options, op->name);
   Values in = {0}, out = {0};
   read_inputs(L, 1, &in, op->optional ? graph_absent(graph) : NULL);
   Value *first = graph_op(graph, id, options, in.count, in.v);
@@ -258,39 +172,78 @@ static int call_input(lua_State *L) {
   return 1;
 }
 
-typedef struct BufferOptions {
+typedef struct NumbersOptions {
   Ints shape;
-  int init;
+  int init, role;
   double value;
-} BufferOptions;
+} NumbersOptions;
 
-/* Choices in the order of InitKind. */
-static const Option buffer_options[] = {
-    {"shape", OPTION_INTS, offsetof(BufferOptions, shape), 0, 1, 1 << 20, NULL, "1",
+/* Choices in the order of InitKind and of ParamRole. */
+static const Option numbers_options[] = {
+    {"shape", OPTION_INTS, offsetof(NumbersOptions, shape), 0, 1, 1 << 20, NULL, "1",
      "one to five sizes"},
-    {"init", OPTION_CHOICE, offsetof(BufferOptions, init), INIT_ZERO, 0, 0,
+    {"init", OPTION_CHOICE, offsetof(NumbersOptions, init), INIT_ZERO, 0, 0,
      "zero|constant|normal|uniform", NULL, "what the numbers are at first"},
-    {"value", OPTION_FLOAT, offsetof(BufferOptions, value), 1, 0, 0, NULL, NULL,
+    {"value", OPTION_FLOAT, offsetof(NumbersOptions, value), 1, 0, 0, NULL, NULL,
      "the constant, the normal's standard deviation, the uniform's bound"},
+    {"role", OPTION_CHOICE, offsetof(NumbersOptions, role), ROLE_EMBEDDING, 0, 0,
+     "weight|bias|norm|embedding", NULL, "of a parameter: what it is to weight decay"},
     {0}};
+
+static NumbersOptions read_numbers(lua_State *L, Graph *graph, const char *what,
+                                   int64_t dim[MAX_RANK]) {
+  NumbersOptions o;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  remember_line(L, graph);
+  call_options(L, numbers_options, &o, what);
+  if (o.shape.count < 1 || o.shape.count > MAX_RANK)
+    luaL_error(L, "%s: shape has one to %d sizes, found %d", what, MAX_RANK, o.shape.count);
+  for (int i = 0; i < o.shape.count; i++) dim[i] = o.shape.v[i];
+  return o;
+}
 
 /* m.buffer { name = "G", shape = { 2, 128 }, init = "normal", value = 1 }: numbers that are drawn
  * once, of the trial's seed and the name, saved with the weights and not trained. */
 static int call_buffer(lua_State *L) {
   Graph *graph = builder_of(L)->graph;
-  BufferOptions o;
   int64_t dim[MAX_RANK];
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
-  remember_line(L, graph);
-  read_options(L, buffer_options, &o, "buffer");
-  if (o.shape.count < 1 || o.shape.count > MAX_RANK)
-    return luaL_error(L, "buffer: shape has one to %d sizes, found %d", MAX_RANK, o.shape.count);
-  for (int i = 0; i < o.shape.count; i++) dim[i] = o.shape.v[i];
+  NumbersOptions o = read_numbers(L, graph, "buffer", dim);
   Init init = {.kind = (InitKind)o.init, .a = o.value};
   Values out = {.count = 1};
   out.v[0] = graph_buffer(graph, scope_claim(L, "buffer").name, o.shape.count, dim, init);
   return push_outputs(L, graph, &out, false);
+}
+
+/* m.parameter { name = "token", shape = { 1, 64 }, init = "normal" }: the same, trained, unless
+ * frozen = true. In the Transformer's group, if none is named. */
+static int call_parameter(lua_State *L) {
+  Graph *graph = builder_of(L)->graph;
+  int64_t dim[MAX_RANK];
+  NumbersOptions o = read_numbers(L, graph, "parameter", dim);
+  Init init = {.kind = (InitKind)o.init, .a = o.value};
+  bool before = graph->freezes;
+  Values out = {.count = 1};
+  graph->freezes = call_says(L, "frozen");
+  graph->overrides = groups_of_call(L, graph->params);
+  out.v[0] = graph_param_of(graph, (ParamRole)o.role, scope_claim(L, "parameter").name,
+                            o.shape.count, dim, GROUP_TRANSFORMER, init);
+  graph->freezes = before;
+  graph->overrides = -1;
+  return push_outputs(L, graph, &out, false);
+}
+
+/* m.block(function() ... end): what is built in the call is a block (graph_block). Returns what the
+ * function does. */
+static int call_block(lua_State *L) {
+  Graph *graph = builder_of(L)->graph;
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  graph_push(graph, "%s", "");
+  graph_block(graph);
+  lua_call(L, 0, LUA_MULTRET);
+  graph_pop(graph);
+  return lua_gettop(L);
 }
 
 /* ---- the builder `m` ------------------------------------------------------------------------- */
@@ -304,12 +257,13 @@ static void push_builder(lua_State *L, Builder *builder) {
   lua_pop(L, 1);
   scopes_begin(L);
   lua_newtable(L);
+  static const luaL_Reg own[] = {{"input", call_input},
+                                 {"buffer", call_buffer},
+                                 {"parameter", call_parameter},
+                                 {"block", call_block},
+                                 {NULL, NULL}};
   lua_pushlightuserdata(L, builder);
-  lua_pushcclosure(L, call_input, 1);
-  lua_setfield(L, -2, "input");
-  lua_pushlightuserdata(L, builder);
-  lua_pushcclosure(L, call_buffer, 1);
-  lua_setfield(L, -2, "buffer");
+  luaL_setfuncs(L, own, 1);
   lua_pushlightuserdata(L, builder->graph->params);
   lua_pushcclosure(L, groups_declare, 1);
   lua_setfield(L, -2, "group");

@@ -166,9 +166,13 @@ static Value *norm_layer(Graph *graph, const char *name, OpId op, const void *op
   return y;
 }
 
-Value *layer_norm(Graph *graph, const char *name, Value *x) {
-  LayerNormOptions options = {.epsilon = 1e-5};
+Value *layer_norm_of(Graph *graph, const char *name, Value *x, double epsilon) {
+  LayerNormOptions options = {.epsilon = epsilon};
   return x ? norm_layer(graph, name, OP_layer_norm, &options, x) : NULL;
+}
+
+Value *layer_norm(Graph *graph, const char *name, Value *x) {
+  return layer_norm_of(graph, name, x, 1e-5);
 }
 
 Value *group_norm(Graph *graph, const char *name, Value *x, int most) {

@@ -87,8 +87,9 @@ Value *group_norm(Graph *graph, const char *name, Value *x, int most);
  * inference, they normalise as they are. Without a name all stand in the current scope. */
 Value *batch_norm(Graph *graph, const char *name, Value *x, const BatchNormOptions *options);
 
-/* Without a name the parameters stand in the current scope. */
+/* Without a name the parameters stand in the current scope. Epsilon 1e-5, PyTorch's, or another. */
 Value *layer_norm(Graph *graph, const char *name, Value *x);
+Value *layer_norm_of(Graph *graph, const char *name, Value *x, double epsilon);
 
 /* Where the norm of a sub-layer f stands. */
 typedef enum NormPlace {

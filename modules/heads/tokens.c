@@ -45,11 +45,17 @@ const Module module_level_tokens = {
     .build = build_tokens,
 };
 
-static const Option norm_options[] = {{0}};
+typedef struct NormOptions {
+  double epsilon;
+} NormOptions;
+
+static const Option norm_options[] = {{"epsilon", OPTION_FLOAT, offsetof(NormOptions, epsilon),
+                                       1e-5, 0, 1, NULL, NULL, "added to the variance"},
+                                      {0}};
 
 static void build_norm(Graph *graph, const void *options, const Values *in, Values *out) {
-  (void)options;
-  out->v[out->count++] = layer_norm(graph, NULL, in->v[0]);
+  const NormOptions *o = options;
+  out->v[out->count++] = layer_norm_of(graph, NULL, in->v[0], o->epsilon);
 }
 
 const Module module_token_norm = {
@@ -60,6 +66,6 @@ const Module module_token_norm = {
     .min_in = 1,
     .max_in = 1,
     .options = norm_options,
-    .options_bytes = 0,
+    .options_bytes = sizeof(NormOptions),
     .build = build_norm,
 };

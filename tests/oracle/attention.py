@@ -208,9 +208,37 @@ def sine_cases(driver, report):
             "grid=%d,%d,%d width=%d temperature=%g" % (*grid, width, temperature)))
 
 
+def fourier(size, frame, offset, floored):
+    """SAM's PositionEmbeddingRandom, of points and of a grid's cells."""
+    def oracle(g, *points):
+        if points:
+            x = points[0] * torch.tensor(size)
+            x = torch.floor(x) if floored else x
+        else:
+            x = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in size], indexing="ij")[::-1], -1).double()
+        phase = 2 * np.pi * ((2 * ((x + offset) / torch.tensor(frame)) - 1) @ g)
+        return (torch.cat([phase.sin(), phase.cos()], -1),)
+    return oracle
+
+
+def fourier_cases(driver, report, rng):
+    for axes, waves, shape, size, frame, offset, floored in [
+            (2, 5, (3, 4), (1, 1), (11, 7), .5, 0), (2, 32, (2, 8, 2), (10, 6), (40, 24), .125, 0), (2, 16, (6,), (9, 7), (9, 7), .5, 1),
+            (3, 4, (2, 5), (1, 1, 1), (3, 4, 5), .5, 0)]:
+        texts = [",".join(map(str, n)) for n in (size, frame)]
+        report.case("fourier_position", "points %s in %s, floor %d" % (shape, frame, floored), lambda: check(
+            driver, "fourier_position", fourier(size, frame, offset, floored), [rounded(rng, axes, waves), rounded(rng, *shape, axes)],
+            "size=%s frame=%s offset=%g floor=%d" % (*texts, offset, floored)))
+    for grid, frame in [((5, 7), (7, 5)), ((3, 4), (9, 8)), ((2, 3, 4), (4, 3, 2))]:
+        report.case("fourier_position", "cells %s in %s" % (grid, frame), lambda: check(
+            driver, "fourier_position", lambda g: tuple(y.detach() for y in fourier(grid, frame, .5, 0)(g)),
+            [rounded(rng, len(grid), 6)], "grid=%s frame=%s" % (",".join(map(str, grid)), ",".join(map(str, frame)))))
+
+
 def run(driver, report):
     rng = np.random.default_rng(2)
     attention_cases(driver, report, rng)
     grid_cases(driver, report, np.random.default_rng(4))
     deform_cases(driver, report, rng)
     sine_cases(driver, report)
+    fourier_cases(driver, report, rng)

@@ -319,11 +319,17 @@ def elementwise_cases(driver, report, rng):
         for sigmoid, plus in ((0, 0), (1, 0), (1, 1), (0, -.5)):
             report.case("multiply", "%s * %s, sigmoid %d plus %g" % (a, b, sigmoid, plus), lambda: check(
                 driver, "multiply", multiply(sigmoid, plus), [rounded(rng, *a), rounded(rng, *b)], "sigmoid=%d plus=%g" % (sigmoid, plus)))
+    for a, b, scale in [((2, 3, 4, 5), (2, 3, 4, 5), .5), ((2, 3, 4, 16), (4, 16), -3), ((2, 70, 5), (5,), .125)]:
+        report.case("add", "%s + %g %s" % (a, scale, b), lambda: check(
+            driver, "add", lambda x, y: (x + scale * y,), [rounded(rng, *a), rounded(rng, *b)], "scale=%g" % scale))
     for count in (1, 3):
         report.case("expand", "%d" % count, lambda: check(
             driver, "expand", lambda x: (x.expand(count, *x.shape),), [rounded(rng, 4, 5)], "count=%d" % count))
+        report.case("expand", "%d of each" % count, lambda: check(
+            driver, "expand", lambda x: (x.repeat_interleave(count, 0),), [rounded(rng, 3, 4, 5)], "count=%d inner=1" % count))
     kinds = [("relu", F.relu), ("gelu", F.gelu), ("sigmoid", torch.sigmoid), ("leaky_relu", F.leaky_relu),
-             ("leaky_relu slope=0.2", lambda x: F.leaky_relu(x, .2)), ("silu", F.silu)]
+             ("leaky_relu slope=0.2", lambda x: F.leaky_relu(x, .2)), ("silu", F.silu),
+             ("step", lambda x: (x > 0).double() + 0 * x)]
     for kind, function in kinds:
         for scale in (1, 8):
             report.case("activation", "%s x %d" % (kind, scale), lambda: check(
