@@ -8,7 +8,8 @@
 enum { IN_A, IN_B };
 
 static const Option options[] = {
-    {"scale", OPTION_FLOAT, offsetof(AddOptions, scale), 1, 0, 0, NULL, NULL, "factor on b"}, {0}};
+    {"scale", OPTION_FLOAT, offsetof(AddOptions, scale), 1, -1e9, 1e9, NULL, NULL, "factor on b"},
+    {0}};
 
 static bool shape(Call *call, Error *error) {
   const Tensor *a = &call->in[IN_A], *b = &call->in[IN_B];

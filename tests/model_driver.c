@@ -5,6 +5,8 @@
  * The configuration is the experiment's first cell under the overrides, as `harness run` resolves
  * it (run from the repository's root). Keys of the driver's own: image=FILE (float32) and
  * labels=FILE (int32), raw, shaped by batch, patch and channels; channels, classes, seed;
+ * input.NAME=FILE (float32), what the model's m.input of that name holds; extras=1: also write what
+ * the model shows beside its map, extra_NAME; weights=FILE is read as by `harness run`;
  * jitter=SD adds normal noise to every weight, so that none is zero or on a kink of a function;
  * train=N takes N steps on the one batch; pytorch=1 also writes the weights with PyTorch's names
  * and layouts, pytorch.safetensors.
@@ -25,14 +27,14 @@
 #include <omp.h>
 #include <string.h>
 
-enum { MAX_OVERRIDES = 64 };
+enum { MAX_OVERRIDES = 64, MAX_INPUTS = 8 };
 
 typedef struct Driver {
   const char *outdir, *image, *labels;
-  int channels, classes, seed, train, count, pytorch;
+  int channels, classes, seed, train, count, pytorch, extras;
   double jitter;
-  int overrides;
-  char *override[MAX_OVERRIDES];
+  int overrides, inputs;
+  char *override[MAX_OVERRIDES], *input[MAX_INPUTS]; /* input: "NAME=FILE" */
   const Backend *backend;
   json_t *plan, *config; /* config: borrowed from plan */
   json_t *tensors;       /* name -> type, shape: index.json's list */
@@ -57,13 +59,18 @@ static void read_argument(Driver *d, char *argument) {
               {"channels", NULL, &d->channels, NULL}, {"classes", NULL, &d->classes, NULL},
               {"seed", NULL, &d->seed, NULL},         {"train", NULL, &d->train, NULL},
               {"count", NULL, &d->count, NULL},       {"jitter", NULL, NULL, &d->jitter},
-              {"pytorch", NULL, &d->pytorch, NULL}};
+              {"pytorch", NULL, &d->pytorch, NULL},   {"extras", NULL, &d->extras, NULL}};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     const char *value = own(argument, keys[i].key);
     if (!value) continue;
     if (keys[i].text) *keys[i].text = value;
     if (keys[i].number) *keys[i].number = atoi(value);
     if (keys[i].real) *keys[i].real = strtod(value, NULL);
+    return;
+  }
+  if (strncmp(argument, "input.", 6) == 0) {
+    CHECK(d->inputs < MAX_INPUTS, "more than %d inputs", MAX_INPUTS);
+    d->input[d->inputs++] = argument + 6;
     return;
   }
   CHECK(d->overrides < MAX_OVERRIDES, "more than %d overrides", MAX_OVERRIDES);
@@ -90,6 +97,18 @@ static void tensor_read(const char *path, Tensor *tensor) {
       ((double *)tensor->data)[i] = (double)value;
     }
   fclose(file);
+}
+
+/* What the model reads beside image and labels. */
+static void inputs_read(const Driver *d, const Graph *graph) {
+  for (int i = 0; i < d->inputs; i++) {
+    char name[64];
+    size_t length = strcspn(d->input[i], "=");
+    snprintf(name, sizeof name, "%.*s", (int)length, d->input[i]);
+    Value *value = graph_input_named(graph, name);
+    CHECK(value && d->input[i][length], "input.%s: the model has no such input", d->input[i]);
+    tensor_read(d->input[i] + length + 1, &value->tensor);
+  }
 }
 
 static json_t *shape_json(const Tensor *tensor) {
@@ -128,7 +147,6 @@ static void params_write(const Driver *d, const char *name, void *block, Error *
 static void pytorch_write(const Driver *d, Error *error) {
   char path[4096];
   snprintf(path, sizeof path, "%s/pytorch.safetensors", d->outdir);
-  json_object_set_new(d->config, "home", json_string("."));
   CHECK(weights_file_write(d->params, d->config, "pytorch", NULL, path, error), "%s", error->text);
 }
 
@@ -217,8 +235,14 @@ static double scalar(const Value *value) {
 static void infer(Driver *d, Graph *graph, const Model *model, Error *error) {
   Plan *plan = bound(d, graph, error);
   tensor_read(d->image, &model->image->tensor);
+  inputs_read(d, graph);
   plan_run(plan, false);
   tensor_write(d, "map", &model->map->tensor);
+  for (int i = 0; d->extras && i < model->extras; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "extra_%s", model->extra[i].name);
+    tensor_write(d, name, &model->extra[i].value->tensor);
+  }
   plan_free(plan);
 }
 
@@ -245,6 +269,7 @@ static json_t *train(Driver *d, Graph *graph, const Model *model, Error *error) 
     /* The plan may reuse an input's memory within a step. */
     tensor_read(d->image, &model->image->tensor);
     tensor_read(d->labels, &model->labels->tensor);
+    inputs_read(d, graph);
     plan_run(plan, false);
     if (i == 0) write_first(d, graph, model, error);
     if (d->train) step(d, i, steps, scalar(model->loss));
@@ -265,12 +290,14 @@ static json_t *fixed_names(const Params *params) {
 
 static void run(Driver *d, Error *error) {
   Model training, inference;
+  json_object_set_new(d->config, "home", json_string("."));
   d->params = params_make(d->backend->real);
   d->optimizer = config_optimizer(d->config, d->params);
   Graph *train_graph = build(d, true, &training, error);
   Graph *infer_graph = build(d, false, &inference, error);
   CHECK(params_allocate(d->params, (uint64_t)d->seed, error), "%s", error->text);
   add_jitter(d);
+  CHECK(weights_file_load(d->params, d->config, error), "%s", error->text);
   params_write(d, "weights", d->params->host[PARAM_TRAINED], error);
   if (d->pytorch) pytorch_write(d, error);
   infer(d, infer_graph, &inference, error);
@@ -283,9 +310,10 @@ static void run(Driver *d, Error *error) {
 }
 
 static void count(Driver *d, Error *error) {
-  Model training;
+  Model training, inference;
   d->params = params_make(d->backend->real);
   Graph *graph = build(d, true, &training, error);
+  graph_free(build(d, false, &inference, error));
   json_t *shapes = json_object();
   for (int i = 0; i < d->params->count; i++)
     json_object_set_new(shapes, d->params->list[i]->name, shape_json(&d->params->list[i]->shape));

@@ -155,6 +155,10 @@ static void test_truncated_files(void **state) {
   error.text[0] = 0;
   bytes_write(path, "PK\3\4\0\0\1\0 a checkpoint of torch.save", 40);
   assert_null(safetensors_open(path, &error));
+  assert_non_null(strstr(error.text, "a zip, as torch.save writes (.pth, .pt); its pickle is not"));
+  error.text[0] = 0;
+  bytes_write(path, "\x93NUMPY\1\0 something else", 24);
+  assert_null(safetensors_open(path, &error));
   assert_non_null(
       strstr(error.text, "no safetensors file: its first 8 bytes speak of a header of"));
   error.text[0] = 0;

@@ -3,9 +3,10 @@
 --
 -- A map is a list of rows { ours, theirs, ... }: one tensor's name here and there; what follows are further names of the
 -- same tensor, as PyTorch's modules list some twice. {x} stands for a number, the same in all names of a row; the first
--- row that fits a name is its. convolution = true: our linear layer is a convolution of one voxel there. What no row
--- names has one name, and our layout, in both. `unused`, beside the rows, lists names that a file
--- may hold and nobody reads; there * stands for any text.
+-- row that fits a name is its. convolution = true: our linear layer is a convolution of one voxel there; flat = true: a
+-- convolution is one in 2D there, whatever the images. What no row names has one name, and our layout, in both.
+-- Beside the rows, `unused` lists names that a file may hold and nobody reads; there * stands for any text. `others` lists maps
+-- of programs that call the same tensors otherwise: one is read by where the file holds a tensor called its `mark`.
 -- A map is what a model's pytorch(c) returns, or what a file (weights_map=FILE.lua) returns, which may also be a function of c.
 local models = require "harness.model"
 
@@ -68,7 +69,9 @@ local function keys_text(name)
   return table.concat(keys, " ")
 end
 
-local function checked(map, where)
+local checked
+
+function checked(map, where)
   if type(map) ~= "table" then error(("%s: a map is a list of rows, found a %s"):format(where, type(map)), 0) end
   for i, row in ipairs(map) do
     local function wrong(text) error(("%s: row %d: %s"):format(where, i, text), 0) end
@@ -81,6 +84,19 @@ local function checked(map, where)
   end
   for _, name in ipairs(map.unused or {}) do
     if type(name) ~= "string" then error(("%s: unused: expected names, found a %s"):format(where, type(name)), 0) end
+  end
+  for _, other in ipairs(map.others or {}) do
+    if type(checked(other, where .. ": others").mark) ~= "string" then error(where .. ": others: each map has a mark, a name", 0) end
+  end
+  return map
+end
+
+-- The map, or the one among its others that the file is of. theirs: names in the file.
+local function of_file(map, theirs)
+  for _, other in ipairs(map.others or {}) do
+    for _, name in ipairs(theirs) do
+      if name == other.mark then return other end
+    end
   end
   return map
 end
@@ -172,7 +188,7 @@ end
 -- leaves them out.
 local function match(config, load, ours, theirs)
   local map = config.pretrained and map_of_start(config, load)
-    or map_of(config.weights_map_path or config.weights_map or "own", config, load)
+    or of_file(map_of(config.weights_map_path or config.weights_map or "own", config, load), theirs)
   local wanted = wanted_by(config.weights_scope or "all", ours)
   local result, there, used = { pairs = {}, missing = {}, unused = {}, aside = {} }, {}, {}
   for _, name in ipairs(theirs) do there[name] = true end
@@ -214,12 +230,12 @@ local function settle(cell, machine)
   end
 end
 
--- Of each of ours: all its names there, and whether it is a convolution.
+-- Of each of ours: all its names there, whether it is a convolution, and whether of two axes.
 local function names(config, load, kind, ours)
   local map, list = map_of(kind, config, load), {}
   for i, name in ipairs(ours) do
     local all, row = theirs_of(map, name)
-    list[i] = { names = all, convolution = row.convolution == true }
+    list[i] = { names = all, convolution = row.convolution == true, flat = row.flat == true }
   end
   return list
 end

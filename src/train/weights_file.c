@@ -349,8 +349,9 @@ static int list_tensors(const Params *params, const json_t *rows, bool flat, Are
   for (int p = 0; p < params->count; p++) {
     const json_t *row = json_array_get(rows, (size_t)p), *names = json_object_get(row, "names");
     bool convolution = json_is_true(json_object_get(row, "convolution"));
+    bool planar = flat || json_is_true(json_object_get(row, "flat"));
     TensorToStore tensor =
-        to_store(params, params->list[p], text_at(names, 0), convolution, flat, arena);
+        to_store(params, params->list[p], text_at(names, 0), convolution, planar, arena);
     for (size_t i = 0; i < json_array_size(names); i++) {
       tensor.name = text_at(names, i);
       list[count++] = tensor;

@@ -216,7 +216,7 @@ def fourier(size, frame, offset, floored):
             x = torch.floor(x) if floored else x
         else:
             x = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in size], indexing="ij")[::-1], -1).double()
-        phase = 2 * np.pi * ((2 * ((x + offset) / torch.tensor(frame)) - 1) @ g)
+        phase = 2 * np.pi * ((2 * ((x + offset) / torch.tensor(frame)) - 1) @ g.detach())
         return (torch.cat([phase.sin(), phase.cos()], -1),)
     return oracle
 

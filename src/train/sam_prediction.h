@@ -1,0 +1,26 @@
+/* SAM alone on a picture: the masks of boxes or points, with weights from a file
+ * (lua/harness/models/sam.lua). Prepared as segment-anything does: the longest side becomes the
+ * encoder's (bilinear, antialiased), colours are normalised by ImageNet's mean and deviation, what
+ * is left to the right and below is zero; the mask's logits go back the same way, bilinear. */
+#ifndef TRAIN_SAM_PREDICTION_H
+#define TRAIN_SAM_PREDICTION_H
+
+#include "base/error.h"
+
+enum { SAM_PROMPTS_MAX = 16 };
+
+/* In pixels of the picture, x before y, (0, 0) the middle of the first. Every box asks for a mask
+ * of its own. Points ask for one mask together, by themselves or with one box. */
+typedef struct SamPrompts {
+  int boxes, points;
+  double box[SAM_PROMPTS_MAX][4], point[SAM_PROMPTS_MAX][2];
+  int inside[SAM_PROMPTS_MAX]; /* of a point: 1 within the mask, 0 outside of it */
+} SamPrompts;
+
+/* Reads SAM's weights (docs/weights.md) of one of the sizes that the model knows, and the picture
+ * `in`; writes the label map `out`: 0, or the number of the box, from 1, whose mask is there. gpu:
+ * its number, below 0: on the CPU. */
+bool sam_predict(const char *home, const char *weights, int gpu, const SamPrompts *prompts,
+                 const char *in, const char *out, Error *error);
+
+#endif
