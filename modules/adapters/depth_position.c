@@ -21,19 +21,15 @@ static Value *learned(Graph *graph, int rank, const int64_t *dim) {
   return graph_param_of(graph, ROLE_EMBEDDING, "position", rank, dim, GROUP_TRANSFORMER, (Init){0});
 }
 
-/* (D, ..., E) of the axes of one slice: its vector in every voxel, as a product with ones. */
+/* (D, ..., E) of the axes of one slice: its vector in every voxel. */
 static Value *of_slices(Graph *graph, int slices, int rank, const int64_t *slice) {
   int64_t width = slice[rank - 1], voxels = 1;
   for (int a = 0; a + 1 < rank; a++) voxels *= slice[a];
-  FillOptions ones = {.shape = {3, {slices, (int)voxels, 1}}, .value = 1};
-  MatmulOptions plain = {.transpose = 0};
+  ExpandOptions each = {.count = (int)voxels, .inner = 1};
   ReshapeOptions shape = {.shape = {rank + 1, {slices}}};
   for (int a = 0; a < rank; a++) shape.shape.v[1 + a] = (int)slice[a];
-  ReshapeOptions row = {.shape = {3, {slices, 1, (int)width}}};
   Value *vectors = learned(graph, 2, (int64_t[]){slices, width});
-  vectors = apply(graph, OP_reshape, &row, vectors);
-  Value *one = graph_op(graph, OP_fill, &ones, 0, NULL);
-  return apply(graph, OP_reshape, &shape, apply(graph, OP_matmul, &plain, one, vectors));
+  return apply(graph, OP_reshape, &shape, apply(graph, OP_expand, &each, vectors));
 }
 
 static Value *positions(Graph *graph, int per, int slices, int rank, const int64_t *slice) {
