@@ -7,6 +7,9 @@
 typedef struct Census {
   int64_t reference[256], prediction[256], overlap[256];
   Box box[256]; /* of both maps' voxels */
+  /* Of the row that is read: which labels it holds, and from where to where; last 0: not seen. */
+  int labels, first[256], last[256];
+  uint8_t label[256];
 } Census;
 
 static void box_add(Box *box, int z, int y, int first, int last) {
@@ -29,22 +32,36 @@ static int background_run(const uint8_t *a, const uint8_t *b, int x, int width) 
   return x - first;
 }
 
-static void census_row(Census *census, const uint8_t *a, const uint8_t *b, int z, int y,
-                       int width) {
+static void row_add(Census *census, int label, int first, int last) {
+  if (!census->last[label]) {
+    census->first[label] = first;
+    census->label[census->labels++] = (uint8_t)label;
+  }
+  census->last[label] = last;
+}
+
+static void row_end(Census *census, int z, int y) {
+  for (int i = 0; i < census->labels; i++) {
+    int label = census->label[i];
+    box_add(&census->box[label], z, y, census->first[label], census->last[label]);
+    census->last[label] = 0;
+  }
+  census->labels = 0;
+}
+
+static void census_row(Census *census, const uint8_t *a, const uint8_t *b, int width) {
   for (int x = 0; x < width;) {
-    int skip = background_run(a, b, x, width);
-    census->reference[0] += skip;
-    census->prediction[0] += skip;
-    census->overlap[0] += skip;
-    x += skip;
-    if (x == width) return;
     int first = x, in_a = a[x], in_b = b[x];
-    while (x < width && a[x] == in_a && b[x] == in_b) x++;
+    if (in_a | in_b) {
+      while (++x < width && a[x] == in_a && b[x] == in_b) continue;
+      row_add(census, in_a, first, x);
+      row_add(census, in_b, first, x);
+    } else {
+      x += background_run(a, b, x, width);
+    }
     census->reference[in_a] += x - first;
     census->prediction[in_b] += x - first;
-    if (in_a == in_b) census->overlap[in_a] += x - first;
-    box_add(&census->box[in_a], z, y, first, x);
-    if (in_a != in_b) box_add(&census->box[in_b], z, y, first, x);
+    census->overlap[in_a] += in_a == in_b ? x - first : 0;
   }
 }
 
@@ -55,7 +72,8 @@ static Census census_take(const uint8_t *reference, const uint8_t *prediction, c
   for (int z = 0; z < dim[0]; z++)
     for (int y = 0; y < dim[1]; y++) {
       size_t row = ((size_t)z * (size_t)dim[1] + (size_t)y) * (size_t)dim[2];
-      census_row(&census, reference + row, prediction + row, z, y, dim[2]);
+      census_row(&census, reference + row, prediction + row, dim[2]);
+      row_end(&census, z, y);
     }
   return census;
 }
