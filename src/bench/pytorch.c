@@ -133,7 +133,7 @@ static json_t *peer_ask(Peer *peer, json_t *request, Error *error) {
   return NULL;
 }
 
-enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, PEER_CASES_MAX = 32, WIDTH = 47 };
+enum { LEAST_PAIRS = 5, MOST_PAIRS = 100, FIRST_PAIRS = 3, PEER_CASES_MAX = 48, WIDTH = 47 };
 static const double TURN_SECONDS = .02; /* of one turn at least; what is shorter is repeated */
 static const double LIMIT_FACTOR = 10;  /* a comparison may take so many measurements' time */
 
@@ -185,6 +185,18 @@ static const OpCase deform_paper = {
            LEVEL(8, 12, 10),
            LEVEL(4, 6, 5)}};
 
+/* The attention of SAM's image encoder, small enough for the reference; at 64 x 64 tokens it stands in
+ * the block (block.h). */
+static const OpCase grid_cases[] = {
+    {.name = "SAM ViT-B at 512, windows of 14",
+     .options = "heads=12 window=14",
+     .n_in = 4,
+     .in = {{5, {1, 1, 32, 32, 2304}}, {2, {27, 64}}, {2, {27, 64}}, {1, {2304}}}},
+    {.name = "SAM ViT-B at 512, global",
+     .options = "heads=12",
+     .n_in = 3,
+     .in = {{5, {1, 1, 32, 32, 2304}}, {2, {127, 64}}, {2, {127, 64}}}}};
+
 static const OpCase *match_case(const char *name) {
   const OpCase *c = op_cases[OP_match];
   while (c->name && strcmp(c->name, name) != 0) c++;
@@ -202,6 +214,7 @@ static int every(const Backend *backend, PeerCase *all, char names[][64]) {
                                     .c = &deform_paper,
                                     .dtype = "bf16"}};
   bool gpu = backend->device != NULL;
+  const char *type = gpu ? "bf16" : "f32";
   int count = 0;
   for (const StepCase *s = step_cases; s->name; s++)
     for (int first = 0; step_on(s, backend) && first < (gpu ? 1 : 2); first++) {
@@ -220,6 +233,13 @@ static int every(const Backend *backend, PeerCase *all, char names[][64]) {
                             .dtype = "f32"};
   all[count++] = (PeerCase){
       .name = "match", .op = OP_match, .c = match_case("quick, 16 queries"), .dtype = "f32"};
+  for (size_t i = 0; i < sizeof grid_cases / sizeof *grid_cases; i++, count++) {
+    snprintf(names[count], 64, "grid_attention, %s", grid_cases[i].name);
+    all[count] = (PeerCase){
+        .name = names[count], .op = OP_grid_attention, .c = &grid_cases[i], .dtype = type};
+  }
+  for (const BlockCase *b = block_cases; b->name; b++)
+    all[count++] = (PeerCase){.name = b->name, .block = b, .dtype = type};
   if (!gpu) all[count++] = (PeerCase){.name = "dice", .dtype = "u8"};
   for (int i = 0; gpu && i < 2; i++) all[count++] = paper[i];
   return count;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "src/bench/bench.h"
+#include "src/bench/block.h"
 #include "src/bench/op_bench.h"
 #include "src/bench/row.h"
 #include "src/bench/step.h"
@@ -18,6 +19,7 @@
 typedef struct PeerCase {
   const char *name; /* "step:unet-32", "deform_attention, 4672 queries", "dice" */
   const StepCase *step;
+  const BlockCase *block;
   OpId op;
   const OpCase *c; /* with op */
   const char *dtype;
@@ -31,6 +33,7 @@ typedef struct HarnessSide {
   json_t *request; /* what the peer is asked to set up */
   OpBench op;
   Step step;
+  Block block;
   struct DiceMaps *maps;
   bool lacks; /* it could not be made because what it needs is not here */
 } HarnessSide;

@@ -78,6 +78,22 @@ static json_t *match_request(const OpBench *bench) {
                    (json_int_t)voxels);
 }
 
+/* The op on its own shapes; what is padded has zeros there. */
+static json_t *grid_request(const OpBench *bench) {
+  const GridAttentionOptions *o = bench->forward.options;
+  const int64_t *dim = bench->forward.in[0].dim;
+  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:i, s:i}", "bench", "grid_attention", "slices",
+                   (json_int_t)(dim[0] * dim[1]), "height", (json_int_t)dim[2], "width",
+                   (json_int_t)dim[3], "embed", (json_int_t)dim[4] / 3, "heads", o->heads, "window",
+                   o->window);
+}
+
+static json_t *op_request(const OpBench *bench) {
+  return bench->id == OP_match            ? match_request(bench)
+         : bench->id == OP_grid_attention ? grid_request(bench)
+                                          : deform_request(bench);
+}
+
 static bool op_make(HarnessSide *side, const PeerCase *c, const Session *session, Error *error) {
   OpBench *bench = &side->op;
   BenchRow *row = &side->row;
@@ -105,7 +121,22 @@ static bool op_make(HarnessSide *side, const PeerCase *c, const Session *session
     row->peak_bytes = (double)op_bench_bytes(bench);
     side->work.recorded = backend->device->record(both_run, bench);
   }
-  side->request = c->op == OP_match ? match_request(bench) : deform_request(bench);
+  side->request = op_request(bench);
+  return true;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+static bool block_side(HarnessSide *side, const PeerCase *c, const Session *session, Error *error) {
+  const BlockCase *b = c->block;
+  const Backend *backend = session->options->backend;
+  DType storage = strcmp(c->dtype, "bf16") ? F32 : BF16;
+  if (!block_make(&side->block, b, storage, backend, error)) return false;
+  block_describe(&side->block, b, &session->machine, &side->row);
+  side->work = (Work){.run = block_run, .user = &side->block, .device = backend->device};
+  if (backend->device) side->work.recorded = backend->device->record(block_run, &side->block);
+  side->request = json_pack("{s:s, s:i, s:i, s:i, s:i}", "bench", "sam_block", "grid", b->grid,
+                            "embed", b->width, "heads", b->heads, "window", b->window);
   return true;
 }
 
@@ -144,8 +175,10 @@ static bool step_side(HarnessSide *side, const PeerCase *c, const Session *sessi
 static void name_row(const PeerCase *c, BenchRow *row) {
   row->dtype = c->dtype;
   if (c->step) step_name(c->step, row);
+  if (c->block) snprintf(row->kernel, sizeof row->kernel, "%s", c->block->name);
+  if (c->block) row->pass = "both";
   if (c->c) snprintf(row->name, sizeof row->name, "%s", c->c->name);
-  if (!c->step)
+  if (!c->step && !c->block)
     snprintf(row->kernel, sizeof row->kernel, "%s", c->c ? op_table[c->op]->name : "dice");
   if (!c->first) return;
   snprintf(row->kernel, sizeof row->kernel, "first-step:%s", c->step->name);
@@ -155,9 +188,10 @@ static void name_row(const PeerCase *c, BenchRow *row) {
 bool side_make(HarnessSide *side, const PeerCase *c, const Session *session, Error *error) {
   *side = (HarnessSide){.row = row_make()};
   name_row(c, &side->row);
-  bool good = c->step ? step_side(side, c, session, error)
-              : c->c  ? op_make(side, c, session, error)
-                      : dice_make(side, session, error);
+  bool good = c->step    ? step_side(side, c, session, error)
+              : c->block ? block_side(side, c, session, error)
+              : c->c     ? op_make(side, c, session, error)
+                         : dice_make(side, session, error);
   if (!good) {
     side->lacks = side->lacks || error_of_memory(error);
     side_free(side);
@@ -176,6 +210,7 @@ bool side_make(HarnessSide *side, const PeerCase *c, const Session *session, Err
 void side_free(HarnessSide *side) {
   if (side->work.recorded) side->work.device->forget(side->work.recorded);
   if (side->op.kernel) op_bench_free(&side->op);
+  if (side->block.params) block_free(&side->block);
   if (side->step.config) step_free(&side->step);
   free(side->maps);
   json_decref(side->request);

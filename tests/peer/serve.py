@@ -20,10 +20,11 @@ import torch
 
 import models
 import operators
+import sam
 from device import Device
 
 BENCHES = {"step": models.step, "deform_attention": operators.deform_attention, "match": operators.match,
-           "dice": operators.dice}
+           "grid_attention": sam.grid_attention, "sam_block": sam.block, "dice": operators.dice}
 
 
 # What PyTorch raises where it has no such kernel or too little memory.
