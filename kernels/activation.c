@@ -47,6 +47,10 @@ static double slope(const ActivationOptions *o, double x) {
   return 1;
 }
 
+static unsigned constant_at(const Call *call) {
+  return ((const ActivationOptions *)call->options)->kind == ACT_STEP ? SAVES_IN(0) : 0;
+}
+
 static void forward(const Call *call) {
   const ActivationOptions *o = call->options;
   const REAL *x = call->in[0].data;
@@ -70,6 +74,7 @@ const Op OP_ROW(activation) = {
     .n_out = 1,
     .flags = OP_INPLACE,
     .saves = {SAVES_IN(0)},
+    .constant_at = constant_at,
     .options = options,
     .options_bytes = sizeof(ActivationOptions),
     .shape = shape,

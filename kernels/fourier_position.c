@@ -1,6 +1,6 @@
 /* Fourier position encoding (Tancik et al. 2020; SAM's prompts and image): of coordinates x
  * (..., A) and frequencies G (A, F), drawn once,
- *   u_a = (f(size_a x_a) + offset) / frame_a,   f the identity or floor
+ *   u_a = (f(size_a x_a) + offset) / frame_a,   f the identity, or floor (x + FOURIER_NEAR)
  *   phase_k = 2 pi sum_a (2 u_a - 1) G[a, k]
  *   y = sin(phase_0 .. phase_{F-1}), cos(phase_0 .. phase_{F-1})
  * so that u in 0..1 spans the frame. Without x: the cells of `grid`, whose axes are named as those
@@ -70,6 +70,10 @@ static unsigned saves_at(const Call *call) {
   return o->floor ? 0 : ~0u;
 }
 
+static unsigned constant_at(const Call *call) {
+  return saves_at(call) ? 0 : SAVES_IN(IN_X);
+}
+
 static void cost(const Call *call, Cost *cost) {
   int64_t axes = call->in[IN_G].dim[0];
   cost->flops = (double)(tensor_count(&call->out[0]) * (axes + 1));
@@ -89,7 +93,7 @@ static double share(const Call *call, int64_t row, int a) {
     x = (double)(row / below % o->grid.v[axes - 1 - a]);
   }
   if (o->size.count) x *= o->size.v[a];
-  if (o->floor) x = floor(x);
+  if (o->floor) x = floor(x + FOURIER_NEAR);
   return (x + o->offset) / (o->frame.count ? o->frame.v[a] : frame);
 }
 
@@ -133,6 +137,7 @@ const Op OP_ROW(fourier_position) = {
     .n_out = 1,
     .saves = {[IN_X] = SAVES_IN(IN_G) | SAVES_OUT(0)},
     .saves_at = saves_at,
+    .constant_at = constant_at,
     .constant = SAVES_IN(IN_G),
     .optional = SAVES_IN(IN_X),
     .options = options,

@@ -46,7 +46,7 @@ static __device__ __forceinline__ float share(const Frame &f, const float *point
     x = (float)(row / below % f.grid[a]);
   }
   x *= f.size[a];
-  if (f.floor) x = floorf(x);
+  if (f.floor) x = floorf(x + (float)FOURIER_NEAR);
   return (x + f.offset) / f.frame[a];
 }
 

@@ -28,7 +28,7 @@ static const Option options[] = {
      "query i is class i where present, no search"},
     {"regions", OPTION_BOOL, offsetof(MatchOptions, regions), 0, 0, 1, NULL, NULL,
      "labels are sets of classes, as bits"},
-    {"group", OPTION_INT, offsetof(MatchOptions, group), 1, 1, 65536, NULL, NULL,
+    {"slices", OPTION_INT, offsetof(MatchOptions, group), 1, 1, 65536, NULL, NULL,
      "samples that are matched as one: a volume's slices"},
     {0}};
 

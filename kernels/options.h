@@ -151,6 +151,8 @@ typedef struct SinePositionOptions {
 /* fourier_position: in: frequencies G (A, F), coordinates (..., A), or, left out, the cells of
  * `grid`. out: (..., 2F); of cells (grid.., 2F). */
 enum { FOURIER_AXES = 3 };
+/* As near below a whole number one is it: a share of a side that was one was rounded. */
+#define FOURIER_NEAR (1. / 1024)
 typedef struct FourierPositionOptions {
   Ints grid, size, frame;
   double offset;

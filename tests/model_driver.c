@@ -20,11 +20,13 @@
 #include "base/rng.h"
 #include "engine/optimizer.h"
 #include "engine/plan.h"
+#include "engine/safetensors.h"
 #include "lua/bind.h"
 #include "src/train/config.h"
 #include "src/train/weights_file.h"
 
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_OVERRIDES = 64, MAX_INPUTS = 8 };
@@ -136,6 +138,22 @@ static void index_write(const Driver *d, json_t *index) {
   json_decref(index);
 }
 
+/* All of them, frozen ones and buffers too. */
+static void weights_write(const Driver *d, Error *error) {
+  char path[4096];
+  int count = d->params->count;
+  TensorToStore *list = calloc((size_t)count, sizeof *list);
+  CHECK(list, "no memory for %d tensors", count);
+  snprintf(path, sizeof path, "%s/weights.safetensors", d->outdir);
+  for (int p = 0; p < count; p++) {
+    const Param *param = d->params->list[p];
+    list[p] = (TensorToStore){param->name, d->params->real, param->shape.rank, param->shape.dim,
+                              params_weight(d->params, param)};
+  }
+  CHECK(safetensors_write(path, count, list, NULL, error), "%s", error->text);
+  free(list);
+}
+
 static void params_write(const Driver *d, const char *name, void *block, Error *error) {
   char path[4096];
   snprintf(path, sizeof path, "%s/%s.safetensors", d->outdir, name);
@@ -208,15 +226,15 @@ static Plan *bound(const Driver *d, Graph *graph, Error *error) {
   return plan;
 }
 
-/* All weights are rounded to float: every backend has the same. Buffers stay what they are. */
+/* All numbers are rounded to float: every backend has the same. Buffers get no noise. */
 static void add_jitter(const Driver *d) {
   Rng rng = rng_make((uint64_t)d->seed, RNG_TEST, 0);
   for (int p = 0; p < d->params->count; p++) {
     const Param *param = d->params->list[p];
-    if (param->as.kind == PARAM_BUFFER) continue;
     void *weight = params_weight(d->params, param);
     for (int64_t i = 0; i < tensor_count(&param->shape); i++) {
-      float noise = (float)(d->jitter * rng_normal(&rng));
+      bool still = param->as.kind == PARAM_BUFFER;
+      float noise = still ? 0 : (float)(d->jitter * rng_normal(&rng));
       if (d->params->real == F64)
         ((double *)weight)[i] = (double)((float)((double *)weight)[i] + noise);
       else
@@ -298,7 +316,7 @@ static void run(Driver *d, Error *error) {
   CHECK(params_allocate(d->params, (uint64_t)d->seed, error), "%s", error->text);
   add_jitter(d);
   CHECK(weights_file_load(d->params, d->config, error), "%s", error->text);
-  params_write(d, "weights", d->params->host[PARAM_TRAINED], error);
+  weights_write(d, error);
   if (d->pytorch) pytorch_write(d, error);
   infer(d, infer_graph, &inference, error);
   json_t *steps = train(d, train_graph, &training, error);

@@ -161,7 +161,7 @@ END
 @test "an option of another model is an error that says whose it is, with file and line" {
   refused "option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" \
     home/experiments/query_count.lua fpn_width=16
-  refused "option queries belongs to mask2former, maskformer and maskmed; this trial's model is bridge" \
+  refused "option queries belongs to mask2former, maskformer, maskmed and masksam; this trial's model is bridge" \
     home/experiments/query_count.lua model=bridge
   experiment 'fpn_width = 16'
   refused "e.lua:3: option fpn_width belongs to mask2former and maskformer; this trial's model is maskmed" e.lua

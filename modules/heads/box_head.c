@@ -32,6 +32,14 @@ static Value *pooled(Graph *graph, const Values *levels) {
   return levels->count > 1 ? graph_op(graph, OP_concat, &channels, levels->count, list) : list[0];
 }
 
+/* Without a bias, which the norm would take out again. */
+static Value *normed_projection(Graph *graph, Value *x, int width, Init start) {
+  int64_t shape[2] = {width, tensor_last(&x->tensor)};
+  Value *weight = graph_param(graph, "weight", 2, shape, GROUP_CNN, start);
+  x = apply(graph, OP_linear, NULL, weight, graph_absent(graph), x);
+  return feature_norm(graph, x, 0, 1);
+}
+
 static void build(Graph *graph, const void *options, const Values *in, Values *out) {
   const BoxHeadOptions *o = options;
   Values levels = *in;
@@ -48,8 +56,9 @@ static void build(Graph *graph, const void *options, const Values *in, Values *o
   Value *x = pooled(graph, &levels);
   if (!x) return;
   Init start = init_torch_linear(tensor_last(&x->tensor));
-  x = linear_layer_init(graph, NULL, x, o->queries, ACT_NONE, GROUP_CNN, start, start);
-  if (o->norm == NORM_INSTANCE) x = feature_norm(graph, x, 0, 1);
+  x = o->norm == NORM_INSTANCE
+          ? normed_projection(graph, x, o->queries, start)
+          : linear_layer_init(graph, NULL, x, o->queries, ACT_NONE, GROUP_CNN, start, start);
   x = apply(graph, OP_activation, &sigmoid, x);
   out->v[out->count++] = apply(graph, OP_box, &box, x, masks ? masks : graph_absent(graph));
 }

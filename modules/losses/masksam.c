@@ -28,7 +28,7 @@ static const Option options_table[] = {
      "factor on the whole loss, not on the cost"},
     {"none_weight", OPTION_FLOAT, offsetof(MaskSamLossOptions, none_weight), .1, 0, 1e3, NULL, NULL,
      "weight of 'no object' in the class term"},
-    {"group", OPTION_INT, offsetof(MaskSamLossOptions, group), 1, 1, 65536, NULL, NULL,
+    {"slices", OPTION_INT, offsetof(MaskSamLossOptions, group), 1, 1, 65536, NULL, NULL,
      "samples that are matched as one: the slices of a volume"},
     {"regions", OPTION_BOOL, offsetof(MaskSamLossOptions, regions), 0, 0, 1, NULL, NULL,
      "labels are sets of regions that may overlap; there is no background class"},

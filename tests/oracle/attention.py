@@ -213,7 +213,7 @@ def fourier(size, frame, offset, floored):
     def oracle(g, *points):
         if points:
             x = points[0] * torch.tensor(size)
-            x = torch.floor(x) if floored else x
+            x = torch.floor(x.detach() + 1 / 1024) if floored else x
         else:
             x = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in size], indexing="ij")[::-1], -1).double()
         phase = 2 * np.pi * ((2 * ((x + offset) / torch.tensor(frame)) - 1) @ g.detach())

@@ -15,7 +15,7 @@ def bounds(inside):
     if not len(rows):
         return torch.zeros(4, dtype=torch.float64)
     h, w = inside.shape
-    return torch.stack([columns[0] / w, rows[0] / h, columns[-1] / w, rows[-1] / h]).double()
+    return torch.stack([columns[0], rows[0], columns[-1], rows[-1]]).double() / torch.tensor([w, h, w, h])
 
 
 def mask_box(x):

@@ -111,7 +111,7 @@ def prompted(driver, rng, group, regions):
     with_aux, with_boxes = rng.integers(0, 2, 2)
     inputs = [logits, masks, labels, aux if with_aux else np.zeros(0), boxes if with_boxes else np.zeros(0)]
     names = ("class", "bce", "dice", "aux", "l1", "giou")
-    options = " ".join("%s_weight=%g" % pair for pair in zip(names, weights)) + " group=%d regions=%d" % (group, regions)
+    options = " ".join("%s_weight=%g" % pair for pair in zip(names, weights)) + " slices=%d regions=%d" % (group, regions)
     out = driver.forward("match", options, inputs)[0]
     driver.finish()
     gaps = []

@@ -43,6 +43,7 @@ def main():
     import layers
     import losses
     import maskmed
+    import masksam
     import matching
     import model
     import peers
@@ -59,7 +60,7 @@ def main():
     for group in (layers, attention, losses, boxes, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
-    for group in (unet, residual, sam, maskmed, peers, adapters, starts, pytorch_names):
+    for group in (unet, residual, sam, maskmed, masksam, peers, adapters, starts, pytorch_names):
         group.run(model.Models(arguments.models), report, backends)
     updates.run(updates.Updates(arguments.updates), report)
     report.demand(arguments.ops or all_ops() + updates.names_of("optimizer") + updates.names_of("rate_schedule"))
