@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
 import model
+from adapters import in_windows
 from boxes import box, class_box, giou, mask_box, soft_mask_box
 from maskmed import class_map, mask_terms
 from transformer import linear, mlp
@@ -130,7 +131,9 @@ def encode(image, weights, config):
         normed = norm(x, at.at("norm1"), 1e-6).flatten(0, 1)
         a = grid_attention(normed, at.at("attn"), config["vit_heads"]) if whole else windowed(
             normed, at.at("attn"), config["vit_heads"], config["vit_window"])
-        x = x + adapted(a.reshape(x.shape), own.at("encoder%d.attention" % i), kind)
+        a, mine = a.reshape(x.shape), own.at("encoder%d.attention" % i)
+        folds = config["adapter_fold"] == "code" and not whole
+        x = x + (a + in_windows(a, mine, kind, config["vit_window"]) if folds else adapted(a, mine, kind))
         normed = norm(x, at.at("norm2"), 1e-6)
         x = x + linear(gelu(linear(normed, at.at("mlp.lin1"))), at.at("mlp.lin2")) + .5 * adapter(
             normed, own.at("encoder%d.mlp" % i), kind)
@@ -399,6 +402,7 @@ VARIANTS = {
     "B6": {"token_adapter": "mlp_after", "image_adapter": "mlp_after"},
     "B7": {"token_adapter": "mlp_before", "image_adapter": "mlp_before"},
     "B8": {"token_adapter": "mlp_middle", "image_adapter": "mlp_middle"},
+    "B9, windows for the depth": {"adapter_fold": "code"},
     "pooled class token, no norm of boxes": {"class_token": "pooled", "box_norm": "none"},
     "signed masks, smooth and soft boxes": {"mask_prompt": "signed", "box_prompt": "smooth", "box_gradient": "soft"},
     "logits as prompts, sigmoid twice": {"mask_prompt": "logits", "aux_sigmoid": "twice"},

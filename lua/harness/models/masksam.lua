@@ -56,8 +56,8 @@ end
 -- ---- where adapters stand (2.5, 2.6; Figure 3) --------------------------------------------------------
 
 local function adapter_of(m, c, of, kind)
-  return function(x, name)
-    return of(m, x, { kind = kind, ratio = c.adapter_ratio, zero = c.adapter_zero, name = "adapters." .. name })
+  return function(x, name, window)
+    return of(m, x, { kind = kind, ratio = c.adapter_ratio, zero = c.adapter_zero, window = window, name = "adapters." .. name })
   end
 end
 
@@ -70,7 +70,10 @@ end
 
 local function encoder_hooks(m, c)
   local image, hooks = adapter_of(m, c, adapters.image, c.image_adapter), {}
-  hooks.after_attention = hooks_of(image, "encoder%d.attention")
+  function hooks.after_attention(_, a, i)
+    local window = c.adapter_fold == "code" and not sam.is_global(c, i) and c.vit_window or nil
+    return m.op.add { a, image(a, ("encoder%d.attention"):format(i), window) }
+  end
   hooks.beside_mlp = select(2, hooks_of(image, "encoder%d.mlp"))
   if c.depth_position then
     function hooks.position(_, x) return adapters.encoder_position(m, x, "adapters.encoder") end

@@ -15,7 +15,7 @@ adapters.options = {
   { name = "image_adapter", type = "choice", default = "conv_middle", choices = KINDS,
     doc = "adapter of image embeddings, in the image encoder and the mask decoder (MaskSAM 2.5, Table 4)" },
   { name = "adapter_fold", type = "choice", default = "volume", choices = { "volume", "code" },
-    doc = "what the image encoder's adapters take for the depth where attention has windows; volume: the volume's slices; code: "
+    doc = "what the image encoder's adapters behind attention in windows take for the depth; volume: the volume's slices; code: "
       .. "neighbouring windows, mostly of one slice, as MaskSAM's code does" },
   { name = "adapter_ratio", of = "adapter.ratio" },
   { name = "adapter_zero", of = "adapter.zero" },

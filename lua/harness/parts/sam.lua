@@ -98,13 +98,14 @@ end
 
 local PADDING = { sam = "zero", code = "norm", masked = "masked" }
 
-local function is_global(c, i) return (i + 1) % c.vit_global_every == 0 end
+-- Whether block i, from 0, attends to the whole slice.
+function sam.is_global(c, i) return (i + 1) % c.vit_global_every == 0 end
 
 local function block(m, c, x, i, hooks)
   local name = ("image_encoder.blocks.%d."):format(i)
   local normed = norm(m, c, x, name .. "norm1")
   local attended = m.grid_self_attention {
-    normed, name = name .. "attn", heads = c.vit_heads, window = is_global(c, i) and 0 or c.vit_window, side = c.vit_side,
+    normed, name = name .. "attn", heads = c.vit_heads, window = sam.is_global(c, i) and 0 or c.vit_window, side = c.vit_side,
     tables = c.frame == "crop" and "crop" or "stretch", padding = PADDING[c.vit_padding], frozen = c.sam_frozen,
   }
   x = m.op.add { x, hooked(hooks.after_attention, m, attended, i) }
@@ -137,7 +138,7 @@ function sam.encoder(m, c, image, hooks)
   for i = 0, c.vit_blocks - 1 do
     local before = x
     x = m.block(function() return block(m, c, before, i, hooks) end)
-    if is_global(c, i) then globals[#globals + 1] = x end
+    if sam.is_global(c, i) then globals[#globals + 1] = x end
   end
   return neck(m, c, x), globals
 end
