@@ -6,6 +6,7 @@ local adapters = require "harness.parts.adapters"
 local deep = require "harness.parts.deep_supervision"
 local generator = require "harness.parts.prompt_generator"
 local input_adapter = require "harness.parts.input_adapter"
+local pretraining = require "harness.parts.pretraining"
 local sam = require "harness.parts.sam"
 
 -- Table 4, B1 to B4: what prompts SAM. box: the mask's own, a learned one, or the mean of both.
@@ -173,7 +174,7 @@ local function weight(name) return { name = name, of = "masksam_loss." .. name }
 return {
   doc = "MaskSAM: SAM with adapters and a prompt generator (Table 4 on ACDC, of the public code's defaults)",
   options = {
-    sam.options, sam.frozen(true), adapters.options, generator.options, input_adapter.options,
+    sam.options, sam.frozen(true), pretraining.options, adapters.options, generator.options, input_adapter.options,
     { name = "prompts", type = "choice", default = "mask_mean_box", choices = { "mask", "box", "mask_box", "mask_mean_box" },
       doc = "what prompts SAM for each query (Table 4, B1-B4): a mask with its own box; a learned box; both; the mask and the mean "
         .. "of its box and the learned one" },
@@ -195,6 +196,7 @@ return {
     { name = "l1_weight", of = "masksam_loss.l1_weight", with = WITH_LEARNED_BOX },
     { name = "giou_weight", of = "masksam_loss.giou_weight", with = WITH_LEARNED_BOX },
   },
-  check = deep.check_masks,
+  check = function(c) return pretraining.check(c) or deep.check_masks(c) end,
+  starts_from = pretraining.start,
   build = build,
 }

@@ -1,0 +1,20 @@
+-- What the paper and its public code leave open or say in two ways about the prompts, on the full model (B9): each row has one
+-- detail the other way.
+local adapters = require "experiments.masksam.adapters"
+
+return {
+  title = "Details of the prompts",
+  base = adapters.base,
+  at = adapters.at,
+  against = "first",
+  rows = {
+    { key = "full", label = "MaskSAM", set = {} },
+    { key = "logits", label = "mask prompt: logits", set = { mask_prompt = "logits" },
+      note = "SAM's mask prompts are logits; MaskSAM's public code gives it masks of 0 and 1, through which nothing learns" },
+    { key = "signed", label = "mask prompt: -8 and 8", set = { mask_prompt = "signed" } },
+    { key = "soft", label = "gradient through boxes of masks", set = { box_gradient = "soft" },
+      note = "the box of a mask is its first and last row and column, through which nothing learns" },
+    { key = "smooth", label = "box prompts not rounded", set = { box_prompt = "smooth" },
+      note = "the public code rounds box prompts to pixels, so that boxes learn from their own losses alone" },
+  },
+}

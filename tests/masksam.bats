@@ -1,0 +1,48 @@
+#!/usr/bin/env bats
+# MaskSAM's experiments: all rows start from one small SAM, which is trained first on scenes with prompts, and stays as it is.
+
+load work
+
+setup() {
+  work_in "$BATS_TEST_TMPDIR"
+  mkdir home
+  cp -r "$root/lua" "$root/paper" "$root/experiments" home/
+  export HARNESS_HOME="$work/home"
+}
+
+dry() { # EXPERIMENT
+  "$harness" run "home/experiments/masksam/$1.lua" --dry-run
+}
+
+@test "the nine rows of Table 4, details of prompts and controls share one pre-training; drawn numbers have none" {
+  dry adapters >adapters
+  grep -q "^1 of 1 trials to start from would run$" adapters
+  grep -q "^45 of 45 trials would run$" adapters
+  start="$(grep ' pretraining ' adapters | cut -c1-8)"
+  dry prompts | grep -q "^$start .* pretraining scenes seed 0$"
+  dry controls >controls
+  grep -q "^$start .* pretraining scenes seed 0$" controls
+  [ "$(grep ' full seed ' adapters)" = "$(grep ' full seed ' controls)" ]
+  "$harness" run "home/experiments/masksam/controls.lua" --dry-run --json | /usr/bin/python3 -c '
+import json, sys
+document = json.load(sys.stdin)
+keys = [row["key"] for row in document["rows"]]
+start = {keys[cell["row"]]: cell["config"].get("pretrained") for cell in document["cells"]}
+assert start["full"] and start["full"] == start["trained"] and not start["random"] and not start["scratch"] and not start["nnunet"], start'
+}
+
+@test "SAM's numbers come from the pre-training and stay in a frozen row; its held-out IoU stands below the table" {
+  "$harness" run "home/experiments/masksam/controls.lua" seeds=1 phantom_size=16,16,16 phantom_cases=3 phantom_validation=1 phantom_organs=2 \
+    patch=2,16,16 steps=2 pretrain_steps=2 pretrain_cases=5 collapse_dice=0 vit_width=12 vit_blocks=4 vit_heads=2 vit_mlp=16 vit_window=2 vit_side=4 \
+    sam_heads=2 sam_mlp=16 generator_widths=6,5,4 input_widths=4 query_count=5 widths=4,8 strides=1,1,1,2,2,2 kernels=3,3,3,3,3,3 \
+    >table 2>said || { cat said; false; }
+  grep -q "1 of 1 trials to start from to run" said
+  grep -q "start from trial [0-9a-f]* (sam_promptable on scenes, 2 steps, seed 0), whose IoU on 4 held-out cases is 0\.[0-9]*" table
+  frozen() { # ROW: the names of SAM's parameters in its checkpoint
+    hash="$(sql "SELECT t.hash FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id WHERE r.key = '$1'")"
+    "$harness" weights list "results/checkpoints/$hash.safetensors" | grep -c "image_encoder.blocks.0.attn.qkv.weight" || true
+  }
+  [ "$(frozen full)" -eq 0 ]
+  [ "$(frozen random)" -eq 0 ]
+  [ "$(frozen trained)" -gt 0 ]
+}
