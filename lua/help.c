@@ -93,15 +93,24 @@ static void put_json(const char *before, const json_t *value, FILE *out) {
   free(words);
 }
 
+/* A word as it is typed. */
+static void put_word(const char *before, const json_t *value, FILE *out) {
+  fputs(before, out);
+  if (json_is_string(value))
+    fputs(json_string_value(value), out);
+  else
+    put_json("", value, out);
+}
+
 /* The options by which a row is read or not, each with its value or values. */
 static void print_with(const json_t *with, FILE *out) {
   const char *name;
   const json_t *wanted, *value;
   json_object_foreach((json_t *)(uintptr_t)with, name, wanted) {
-    fprintf(out, "; read with %s=%s", name, json_is_array(wanted) ? "" : json_string_value(wanted));
+    fprintf(out, "; read with %s=", name);
+    if (!json_is_array(wanted)) put_word("", wanted, out);
     size_t i;
-    json_array_foreach((json_t *)(uintptr_t)wanted, i, value)
-        fprintf(out, "%s%s", i ? "," : "", json_string_value(value));
+    json_array_foreach((json_t *)(uintptr_t)wanted, i, value) put_word(i ? "," : "", value, out);
     fputs(" alone", out);
   }
 }

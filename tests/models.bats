@@ -56,6 +56,7 @@ plain_head() { # into FILE, with options
   grep -q "way=b k=2" rows
   refused "j: it is read with on=true alone, which no row has" e.lua j=2
   refused "j=1e999: inf is no finite number" e.lua on=true j=1e999
+  "$harness" help ./mine.lua | grep -q "read with on=true alone"
   local row='name = "k", type = "number", doc = "k"'
   while IFS='|' read -r fields expected; do
     plain_head mine.lua "{ $row, $fields }"
