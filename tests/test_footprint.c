@@ -137,7 +137,8 @@ static void test_planned_is_taken(void **state) {
       double planned = footprint_peak(&f), ratio = f.allocated_bytes / planned;
       print_message("%-52s %d: planned %8.2f MiB, allocated / planned %.4f, resident %.4f\n",
                     bridges[bridge], scales, planned / 0x1p20, ratio, f.resident_bytes / planned);
-      assert_true(fabs(ratio - 1) < 0.05);
+      /* A library's own scratch for naive attention is a third of a MiB, whatever is planned. */
+      assert_true(fabs(f.allocated_bytes - planned) < 0.05 * planned + 0x1p17);
       assert_true(isfinite(*(const float *)f.model.loss->tensor.data));
       footprint_free(&f);
       json_decref(config);
