@@ -60,6 +60,7 @@ END
 
 @test "tables, lists and the report tell devices apart" {
   "$gpu" table 6 --device cuda | grep -q "phantom, cuda, 1 seed$\|set, cuda, 1 seed$"
+  "$gpu" table 6 --device cuda | grep -q "Measured with .* on Emulated GPU 1, "
   "$gpu" table 6 --device cpu | grep -q ", cpu, 1 seed$"
   "$gpu" table 6 2>&1 >/dev/null | grep -q "device cpu"
   "$gpu" runs show "$(trial cuda unet)" | grep -q "determinism *bitwise"

@@ -273,10 +273,10 @@ END
     HARNESS_ISA=portable "$harness" estimate "$root/experiments/query_count.lua" dtype=bf16 "$@"
   }
   estimate seeds=3 >out
-  # a spread of .05 and .01: (t(1 - .05/6, nu) + t(.8, nu)) sqrt(2 x .05^2 / 5 + .01^2 / 8)
-  grep -q "5 seeds a row see a difference of 0.132 in 80 of 100 tries, 3 claims corrected (Holm), 8 cases; fewer seeds give no verdict" out
+  # a spread of .013 and .01: (t(1 - .05/6, nu) + t(.8, nu)) sqrt(2 x .013^2 / 5 + .01^2 / 8)
+  grep -q "5 seeds a row see a difference of 0.035 in 80 of 100 tries, 3 claims corrected (Holm), 8 cases; fewer seeds give no verdict" out
   grep -q "difference of 0.004 would need more cases, not seeds, that of 0.009 more cases, not seeds; on these cases no number shows less than 0.014" out
-  grep -q "from a spread between seeds of 0.050 and of differences between cases of 0.010: declared for the phantom, nothing is stored" out
+  grep -q "from a spread between seeds of 0.013 and of differences between cases of 0.010: declared for the phantom, nothing is stored" out
   experiment seeds=3 cases=5
   "$harness" run -q experiment.json >/dev/null
   estimate seeds=8 >out

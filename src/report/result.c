@@ -107,7 +107,7 @@ static const char counts_sql[] =
     " WHERE r.plan_id = ?1";
 
 static const char environment_sql[] =
-    "SELECT n.version, n.commit_hash, n.dirty, n.cpu, n.cores, a.ended_at"
+    "SELECT n.version, n.commit_hash, n.dirty, n.cpu, n.cores, n.gpu, a.ended_at"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN v_attempt v ON v.trial_id = c.trial_id"
     " JOIN attempts a ON a.id = v.attempt_id JOIN environments n ON n.id = a.environment_id"
     " WHERE r.plan_id = ?1 ORDER BY a.id DESC LIMIT 1";
@@ -220,13 +220,11 @@ static const Column count_columns[] = {COLUMN(Result, seeds),
                                        COLUMN(Result, trial_s),
                                        {0}};
 
-static const Column environment_columns[] = {COLUMN(ResultEnvironment, version),
-                                             COLUMN(ResultEnvironment, commit_hash),
-                                             COLUMN(ResultEnvironment, dirty),
-                                             COLUMN(ResultEnvironment, cpu),
-                                             COLUMN(ResultEnvironment, cores),
-                                             COLUMN(ResultEnvironment, ended_at),
-                                             {0}};
+static const Column environment_columns[] = {
+    COLUMN(ResultEnvironment, version),  COLUMN(ResultEnvironment, commit_hash),
+    COLUMN(ResultEnvironment, dirty),    COLUMN(ResultEnvironment, cpu),
+    COLUMN(ResultEnvironment, cores),    COLUMN(ResultEnvironment, gpu),
+    COLUMN(ResultEnvironment, ended_at), {0}};
 
 /* ---- loading --------------------------------------------------------------------------------- */
 

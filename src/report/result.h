@@ -63,7 +63,7 @@ typedef struct ResultPoint {
 } ResultPoint;
 
 typedef struct ResultEnvironment {
-  const char *version, *commit_hash, *cpu, *ended_at;
+  const char *version, *commit_hash, *cpu, *gpu, *ended_at; /* gpu: of trials that ran on one */
   int dirty, cores;
 } ResultEnvironment;
 

@@ -308,7 +308,8 @@ static void note_environment(const Result *result, const char *mark, FILE *out) 
   fprintf(out, "%sMeasured with harness %s", mark, e->version);
   if (e->commit_hash[0])
     fprintf(out, " (commit %.8s%s)", e->commit_hash, e->dirty ? ", modified" : "");
-  fprintf(out, " on %s, %d cores; last trial %.10s\n", e->cpu, e->cores, e->ended_at);
+  fprintf(out, " on %s%s%s, %d cores; last trial %.10s\n", e->gpu, e->gpu[0] ? ", " : "", e->cpu,
+          e->cores, e->ended_at);
 }
 
 void table_notes(const Result *result, const char *mark, FILE *out) {
