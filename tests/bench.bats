@@ -24,19 +24,19 @@ holds() {
 @test "the table has an error before each time and lines up" {
   bench expand concat >out 2>err
   grep -q "ceilings measured now: copy .* GB/s, float FMA .* GFLOP/s" out
-  [ "$(grep -c -E "^(expand|concat), " out)" -eq 6 ]
+  [ "$(grep -c -E "^(expand|concat), " out)" -eq 8 ]
   grep -E "^expand, quick +forward +[0-9.]+e[-+][0-9]+ " out
   [ "$(grep -E "^(expand|concat), " out | awk '{ print match($0, "e[-+][0-9][0-9] ") }' | sort -u | wc -l)" -eq 1 ]
 }
 
 @test "--json is one document of the agreed shape" {
   bench "expand" --json >out.json 2>err
-  holds 'd["schema"] == 1 and len(d["rows"]) == 2'
+  holds 'd["schema"] == 1 and len(d["rows"]) == 4'
   holds 'd["host"]["copy_gbps"] > 0 and d["host"]["fma_gflops"] > 0 and d["host"]["threads"] == 1'
   for key in kernel shape device dtype error median_us gflops gbps ceiling_pct baseline_us speedup; do
     holds "all('$key' in r for r in d['rows'])"
   done
-  holds '[r["pass"] for r in d["rows"]] == ["forward", "backward"]'
+  holds '[r["pass"] for r in d["rows"]] == ["forward", "backward"] * 2'
   holds 'all(r["kernel"] == "expand" and r["device"] == "cpu" and r["dtype"] == "f32" for r in d["rows"])'
   holds 'all(r["error"] <= r["tolerance"] and not r["wrong"] and r["min_us"] <= r["median_us"] for r in d["rows"])'
   holds 'all(abs(r["gbps"] - r["bytes"] / r["median_us"] / 1e3) < 1e-3 * r["gbps"] for r in d["rows"])'
@@ -77,8 +77,8 @@ holds() {
   grep -Eq "^expand, quick +forward " out
   head -n 1 out | grep -q "portable, 1 threads; ceilings"
   bench step:unet-32:bf16 expand --json >out.json 2>err
-  holds '[bool(r["not_timed"]) for r in d["rows"]] == [False, False, True]'
-  holds 'not d["rows"][2]["wrong"] and d["rows"][2]["median_us"] is None and d["rows"][2]["dtype"] == "bf16"'
+  holds '[bool(r["not_timed"]) for r in d["rows"]] == [False] * 4 + [True]'
+  holds 'not d["rows"][4]["wrong"] and d["rows"][4]["median_us"] is None and d["rows"][4]["dtype"] == "bf16"'
   holds '"portable" in d["host"]["isa"]'
   [ "$(sql "SELECT count(*) FROM bench_rows WHERE not_timed LIKE '%bf16%' AND median_us IS NULL AND wrong = 0")" = 2 ]
   [ "$(sql "SELECT count(*) FROM environments WHERE isa LIKE '%portable%'")" -ge 1 ]
@@ -87,7 +87,7 @@ holds() {
   run grep -i nan out
   [ "$status" -eq 1 ]
   "$harness" bench compare 1 2 --json >out.json || [ $? -eq 4 ]
-  holds 'd["rows"][2]["verdict"] == "NOT TIMED" and d["rows"][2]["old_us"] is None and d["old_only"] == 0'
+  holds 'd["rows"][4]["verdict"] == "NOT TIMED" and d["rows"][4]["old_us"] is None and d["old_only"] == 0'
 }
 
 @test "HARNESS_ISA asks for less than there is, and says what there is" {
@@ -105,7 +105,7 @@ holds() {
 @test "rows are stored with every sample and the machine's state" {
   bench expand >out 2>err
   grep -q "stored as run 1" out
-  [ "$(sql "SELECT count(*), sum(json_array_length(hot_list) > 0), sum(json_array_length(cold_list) = samples) FROM bench_rows")" = "2|2|2" ]
+  [ "$(sql "SELECT count(*), sum(json_array_length(hot_list) > 0), sum(json_array_length(cold_list) = samples) FROM bench_rows")" = "4|4|4" ]
   [ "$(sql "SELECT command FROM bench_runs")" = "bench --time 0.02 --threads 1 expand" ]
   [ "$(sql "SELECT count(*) FROM bench_runs JOIN environments e ON e.id = environment_id WHERE machine ->> '\$.load' >= 0")" = 1 ]
 }
@@ -127,7 +127,7 @@ holds() {
   [ "$status" -eq 4 ]
   [[ "$output" == *SLOWER* ]]
   "$harness" bench compare 2 1 --json >out.json
-  holds '[r["verdict"] for r in d["rows"]] == ["FASTER"] * 2 and d["old_run"] == 2'
+  holds '[r["verdict"] for r in d["rows"]] == ["FASTER"] * 4 and d["old_run"] == 2'
   run "$harness" bench compare 1 1
   [ "$status" -eq 0 ]
   [[ "$output" == *SAME* ]]
