@@ -27,7 +27,6 @@ static __device__ __forceinline__ float slope(int kind, float tilt, float x) {
   }
   if (kind == ACT_LEAKY_RELU) return x > 0 ? 1 : tilt;
   if (kind == ACT_SILU) return silu_slope(x);
-  if (kind == ACT_STEP) return 0;
   return 1;
 }
 
@@ -106,10 +105,12 @@ static void backward(const Call *call) {
     with_kind(call, [&](auto kind) {
       using T = decltype(zero);
       constexpr int KIND = decltype(kind)::value;
-      unsigned grid =
-          grid_blocks(differentiate<T, KIND>, THREADS, 0, count / THREADS / Lanes<T>::COUNT + 1);
-      LAUNCH((differentiate<T, KIND>), grid, THREADS, 0, call->stream, count, vectors,
-             tilt_of(call), data_of<const T>(x), data_of<const T>(dy), data_of<T>(dx));
+      if constexpr (KIND != ACT_STEP) { /* whose input never wants a gradient */
+        unsigned grid =
+            grid_blocks(differentiate<T, KIND>, THREADS, 0, count / THREADS / Lanes<T>::COUNT + 1);
+        LAUNCH((differentiate<T, KIND>), grid, THREADS, 0, call->stream, count, vectors,
+               tilt_of(call), data_of<const T>(x), data_of<const T>(dy), data_of<T>(dx));
+      }
     });
   });
 }
