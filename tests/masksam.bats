@@ -46,3 +46,49 @@ assert start["full"] and start["full"] == start["trained"] and not start["random
   [ "$(frozen random)" -eq 0 ]
   [ "$(frozen trained)" -gt 0 ]
 }
+
+one_row() { # NAME SET
+  echo "return { title = '$1', seeds = 1, rows = { { key = '$1', label = '$1', set = { $2 } } } }" >"$1.lua"
+}
+
+@test "what SAM cannot see is refused before anything runs" {
+  refused() { # TEXT FILE OPTIONS...
+    run "$harness" run "$2" --dry-run "${@:3}"
+    echo "$output"
+    [ "$status" -eq 2 ] && [[ "$output" == *"$1"* ]]
+  }
+  rows=home/experiments/masksam/adapters.lua
+  one_row alone 'model = "sam_promptable"'
+  refused "sees 12 x 12 tokens of a patch, and has positions for vit_side=10 along a side; frame=resize stretches them" $rows scale=small
+  refused "sees 40 x 42 pixels of a patch, which are no whole tokens of vit_patch=4" $rows patch=8,40,42
+  refused "reads prompts, which data=scenes has and data=phantom has not" alone.lua patch=1,40,40
+  "$harness" run $rows --dry-run scale=small frame=resize >dry
+}
+
+tiny="phantom_size=16,16,16 phantom_cases=3 phantom_validation=1 phantom_organs=2 patch=2,16,16 steps=2 collapse_dice=0"
+
+@test "SAM's own weights fill what is frozen, by either program's names, and adapters are drawn" {
+  /usr/bin/python3 -B -c 'import sys; sys.path.insert(0, sys.argv[1] + "/tests")
+import numpy as np
+import sam_files
+weights = sam_files.small(np.random.default_rng(3))
+sam_files.write("sam.safetensors", weights)
+sam_files.write("hf.safetensors", sam_files.renamed(weights))' "$root"
+  one_row full 'model = "masksam", pretrain = "none"'
+  one_row box 'model = "masksam", pretrain = "none", prompts = "box"'
+  scope=image_encoder,prompt_encoder,mask_decoder
+  # shellcheck disable=SC2086
+  for of in "full sam" "box hf"; do
+    "$harness" run "${of% *}.lua" $tiny query_count=5 "weights=${of#* }.safetensors" weights_map=pytorch weights_scope=$scope -q >table
+    grep -q "done" table
+  done
+}
+
+@test "SAM alone, whose prompts no data set has, does not train" {
+  one_row alone 'model = "sam"'
+  # shellcheck disable=SC2086
+  run "$harness" run alone.lua $tiny -q
+  echo "$output"
+  [ "$status" -ne 0 ]
+  sql "SELECT message FROM attempts" | grep -q "the model reads an input 'boxes' beside the image, which no data set has: it does not train"
+}

@@ -66,6 +66,7 @@ print(len(rows), len(rows[0]), *sorted({v for row in rows for v in row}))' "$1" 
   fails "its pickle is not read: convert it" sam.pth picture.png none.png --box 1,2,3,4
   fails "--box is X1,Y1,X2,Y2" sam.safetensors picture.png none.png --box 9,2,3,4
   fails "--point is X,Y" sam.safetensors picture.png none.png --point 9,2,5
+  fails "--probabilities is for a trial's label maps" sam.safetensors picture.png none.png --box 1,2,3,4 --probabilities
   fails "give one box" sam.safetensors picture.png none.png --point 9,2 --box 1,2,3,4 --box 1,2,3,4
   fails "cannot open" sam.safetensors missing.png none.png --point 9,2
 }

@@ -127,6 +127,11 @@ static int predict_by_sam(const Choice *choice, Error *error) {
     fail(error, "several --box ask for a mask each, --point would ask for one: give one box");
     return EXIT_USAGE;
   }
+  if (p->probabilities || !p->postprocess) {
+    fail(error, "%s is for a trial's label maps, --box and --point are for SAM's masks",
+         p->probabilities ? "--probabilities" : "--no-postprocess");
+    return EXIT_USAGE;
+  }
   if (!p->overwrite && access(p->out, F_OK) == 0) {
     printf("0 written, 1 kept: %s\n", p->out);
     return EXIT_DONE;

@@ -178,12 +178,25 @@ static bool resume(Trial *t, Error *error) {
   return !t->first || params_load(t->params, true, t->checkpoint, error);
 }
 
+/* What a model reads beside the image comes from whoever calls it, as SAM's prompts do. */
+static bool fed_by_cases(const Graph *graph, const Model *model, Error *error) {
+  for (int i = 0; i < graph->value_count; i++) {
+    const Value *value = graph->values[i];
+    if (value->kind == VALUE_INPUT && value != model->image)
+      return fail(error,
+                  "the model reads an input '%s' beside the image, which no data set has: it does "
+                  "not train",
+                  value->name);
+  }
+  return true;
+}
+
 static bool prepare_model(Trial *t, Error *error) {
   t->params = params_make(t->backend->real);
   t->optimizer = config_optimizer(t->config, t->params);
   t->train_graph = build(t, true, &t->train, error);
   t->infer_graph = t->train_graph ? build(t, false, &t->infer, error) : NULL;
-  if (!t->infer_graph) return false;
+  if (!t->infer_graph || !fed_by_cases(t->infer_graph, &t->infer, error)) return false;
   network_tell_code(&t->train, t->events);
   network_tell_code(&t->infer, t->events);
   network_code(&t->train, t->code);

@@ -196,7 +196,8 @@ return {
     { name = "l1_weight", of = "masksam_loss.l1_weight", with = WITH_LEARNED_BOX },
     { name = "giou_weight", of = "masksam_loss.giou_weight", with = WITH_LEARNED_BOX },
   },
-  check = function(c) return pretraining.check(c) or deep.check_masks(c) end,
+  check = function(c) return pretraining.check(c) or sam.check(c, 2 ^ c.input_upsample) or deep.check_masks(c) end,
   starts_from = pretraining.start,
   build = build,
+  pytorch = function() return require "harness.parts.sam_names" end,
 }

@@ -55,7 +55,10 @@ return {
     { name = "dice_weight", of = "mask_class_loss.dice_weight", default = 1 },
   },
   check = function(c)
+    if c.data ~= "scenes" then return ("reads prompts, which data=scenes has and data=%s has not"):format(c.data) end
     if c.patch[1] ~= 1 then return "has pictures, a patch of one slice: patch=1,H,W" end
+    return sam.check(c, 1)
   end,
   build = build,
+  pytorch = function() return require "harness.parts.sam_names" end,
 }

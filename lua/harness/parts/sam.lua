@@ -41,6 +41,19 @@ function sam.frozen(default)
     doc = "SAM's own parameters do not train (image_encoder, prompt_encoder, mask_decoder)" }
 end
 
+-- What a model's check says of a patch that SAM cannot see, `times` as large as it is; nil: it can.
+function sam.check(c, times)
+  local high, wide = c.patch[2] * times / c.vit_patch, c.patch[3] * times / c.vit_patch
+  if high % 1 ~= 0 or wide % 1 ~= 0 then
+    return ("sees %d x %d pixels of a patch, which are no whole tokens of vit_patch=%d"):format(c.patch[2] * times, c.patch[3] * times,
+      c.vit_patch)
+  end
+  if c.frame ~= "resize" and math.max(high, wide) > c.vit_side then
+    return ("sees %d x %d tokens of a patch, and has positions for vit_side=%d along a side; frame=resize stretches them"):format(high,
+      wide, c.vit_side)
+  end
+end
+
 -- ---- parameters ------------------------------------------------------------------------------------
 
 local function parameter(m, c, name, shape, init, value, role)
