@@ -4,6 +4,11 @@
 --   harness data plan data/ACDC        # and in data/ACDC/plan.json: "spacing_mm": [10, 3, 3]
 local adapters = require "experiments.masksam.adapters"
 
+local rows = table.move(adapters.rows, 1, #adapters.rows, 1, {})
+local full = rows[#rows]
+rows[#rows] = { key = full.key, label = full.label, set = full.set,
+  note = "it and the others are trained on cases at 3 mm, not on those of the paper: no figure here is one of Table 4" }
+
 return {
   title = "Prompts and adapters on cardiac MRI (ACDC)",
   seeds = 1,
@@ -11,5 +16,5 @@ return {
     model = "masksam", data = "data/ACDC", patch = { 4, 96, 80 }, batch = 2, steps = 250, optimizer = "adamw", lr = 2e-3, frame = "resize",
     query_count = 8, augment = "none",
   },
-  rows = adapters.rows,
+  rows = rows,
 }

@@ -1,6 +1,9 @@
 -- MaskSAM's Table 4: which prompts does the frozen SAM get (B1 to B4), does it learn where a slice lies (B5), and where do its
 -- adapters mix slices (B6 to B9)? At quick the frozen SAM is a small one, pre-trained here on scenes with prompts; with SAM's own
--- weights: scale=paper weights=FILE. On MRI instead of the phantom: acdc.lua.
+-- weights (docs/weights.md), on ACDC in data/ACDC:
+--   harness run experiments/masksam/adapters.lua scale=paper weights=FILE weights_map=pytorch \
+--     weights_scope=image_encoder,prompt_encoder,mask_decoder
+-- On MRI at quick: acdc.lua.
 local function row(key, label, prompts, depth_position, token_adapter, image_adapter)
   return {
     key = key, label = label,

@@ -1,7 +1,7 @@
 -- MaskSAM's adapters where the paper does not have them: in MaskMed's FSAD bridge, its head and a ResEnc encoder, each beside
 -- the same network without. Nothing is frozen here and the adapters start at zero, so a row begins as the one it is held
--- against. The paper has no such row: every claim is a question. As adapters of a trained network, all else as it was:
---   harness run experiments/masksam/elsewhere.lua weights=FILE freeze='encoder,-*.adapter' ...
+-- against. The paper has no such row: every claim is a question. For an adapter of a trained network a row sets, beside the adapter,
+--   weights = FILE, weights_scope = "all,-*.adapter", freeze = "encoder,-*.adapter"
 return {
   title = "MaskSAM's adapters elsewhere",
   rows = {
