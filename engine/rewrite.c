@@ -101,8 +101,8 @@ static bool is_second(const Graph *graph, const Value *gradient) {
 }
 
 /* The gradient of a + b with respect to each is that of the sum: no copies, but where one was
- * repeated, scaled or is stored in another type. A node that stays can do such a sum on its way: at first
- * those are left. */
+ * repeated, scaled or is stored in another type. A node that stays can do such a sum on its way: at
+ * first those are left. */
 static void pass_on(Graph *graph, bool all) {
   for (int n = 0; n < graph->node_count; n++) {
     Node *node = graph->nodes[n];

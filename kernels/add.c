@@ -1,5 +1,5 @@
-/* y = a + s b, b repeated over the leading axes of a: y[i] = a[i] + s b[i mod count(b)]. a: any; b: as
- * many elements as some trailing axes of a have, so that a bias (E), a position encoding
+/* y = a + s b, b repeated over the leading axes of a: y[i] = a[i] + s b[i mod count(b)]. a: any; b:
+ * as many elements as some trailing axes of a have, so that a bias (E), a position encoding
  * (D*H*W, E) and a tensor of a's own shape all fit a (N, D, H, W, E). */
 #include "kernels/options.h"
 

@@ -26,8 +26,8 @@ static __global__ void __launch_bounds__(THREADS)
   }
 }
 
-/* db is the sum of the repeats times `scale`, da dy itself; NULL: not wanted, or there already. Each may be added
- * to what is there. */
+/* db is the sum of the repeats times `scale`, da dy itself; NULL: not wanted, or there already.
+ * Each may be added to what is there. */
 template <int N, typename Y, typename A, typename B>
 static __global__ void __launch_bounds__(THREADS)
     share_gradient(int64_t count, int64_t period, const Y *dy, bool adds_a, A *da, float scale,

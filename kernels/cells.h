@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-/* Resize, linear (align_corners false): the two voxels that output i reads, and the share of each. */
+/* Resize, linear (align_corners false): the two voxels that output i reads, and their shares. */
 HOST_DEVICE void linear_source(int64_t i, int64_t in, int64_t out, int64_t at[2], double share[2]) {
   double position = ((double)i + .5) * (double)in / (double)out - .5;
   if (position < 0) position = 0;

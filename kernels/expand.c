@@ -1,6 +1,6 @@
-/* y[n, ...] = x[...] for n = 0 .. count-1: the same (learned queries) for every sample. inner: x has
- * samples of its own, each of which is repeated: y[n count + q, ...] = x[n, ...] (an image for each
- * of its queries). */
+/* y[n, ...] = x[...] for n = 0 .. count-1: the same (learned queries) for every sample. inner: x
+ * has samples of its own, each of which is repeated: y[n count + q, ...] = x[n, ...] (an image for
+ * each of its queries). */
 #include "kernels/options.h"
 
 #include <string.h>

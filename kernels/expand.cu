@@ -1,5 +1,5 @@
-/* The same for every sample, read by rows that lie on one another; the gradient sums over them. With
- * `inner` once for each sample of x: as many launches. */
+/* The same for every sample, read by rows that lie on one another; the gradient sums over them.
+ * With `inner` once for each sample of x: as many launches. */
 #include "kernels/cuda/rows.h"
 
 static constexpr int THREADS = 256;

@@ -11,8 +11,9 @@
  * what its qkv layer reads by zeros, so theirs is that layer's bias); without `pad` it is masked.
  * Backward recomputes p, delta = out . dout:
  *   ds = p (v . dout - delta);  dv = sum p dout;  dk = sum ds q / sqrt(d)
- *   dq = sum ds (k / sqrt(d) + table_h + table_w);  dtable_h[r] = sum of ds q where y - y' + S_h - 1
- *   = r, over all heads and windows. Cost 4 E FLOP a pair of tokens. */
+ *   dq = sum ds (k / sqrt(d) + table_h + table_w)
+ *   dtable_h[r] = sum of ds q where y - y' + S_h - 1 = r, over all heads and windows.
+ * Cost 4 E FLOP a pair of tokens. */
 #include "kernels/grid.h"
 
 #include <math.h>

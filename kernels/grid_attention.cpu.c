@@ -1,12 +1,12 @@
 /* Attention within windows without a score matrix (Dao et al. 2022): a window of a slice and a head
- * are one task, whose keys, values and their gradients lie side by side, so that backward needs five
- * products and no sum over threads. A tile of queries meets a block of whole rows of keys; lanes of
- * their scores are queries, so that nothing is summed across a register. Scores get their positions
- * from two small tables of the tile, key row x query and key column x query: products with the rows
- * of the tables that the tile reaches, each query's shifted to its place; the gradient is summed
- * along key columns and key rows first and goes back the same way. What is for all tasks (gradients
- * of tables and pad) is summed by a fixed number of groups of tasks and added in their order: the
- * same bits for any number of threads. Bound by FLOP. */
+ * are one task, whose keys, values and their gradients lie side by side, so that backward needs
+ * five products and no sum over threads. A tile of queries meets a block of whole rows of keys;
+ * lanes of their scores are queries, so that nothing is summed across a register. Scores get their
+ * positions from two small tables of the tile, key row x query and key column x query: products
+ * with the rows of the tables that the tile reaches, each query's shifted to its place; the
+ * gradient is summed along key columns and key rows first and goes back the same way. What is for
+ * all tasks (gradients of tables and pad) is summed by a fixed number of groups of tasks and added
+ * in their order: the same bits for any number of threads. Bound by FLOP. */
 #include "kernels/cpu/grid_tiles.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vec_exp.h"

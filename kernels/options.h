@@ -305,7 +305,7 @@ typedef struct MatchOptions {
   int fixed;   /* query i is class i, no search */
   int regions; /* labels are sets of classes */
   int group;   /* more than 1: so many samples, a volume's slices, are matched as one: costs are
-                  summed over those that have the class, and a query is of its class in those alone */
+                  summed over those that have the class, a query is of its class in those alone */
 } MatchOptions;
 
 /* class_loss: weighted mean cross-entropy, sum w_i ce_i / sum w_i over all N*K queries. in: class

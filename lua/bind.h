@@ -115,8 +115,8 @@ char *lua_tokens(const char *text);
 json_t *weights_match(const char *home, const json_t *config, const json_t *ours,
                       const json_t *theirs, Error *error);
 /* For each of our names what it is by a map ("own", "pytorch" or a file):
- * [{"names": [theirs, its duplicates ...], "convolution": whether a linear layer is one there, "flat":
- * whether a convolution is one of two axes}]. */
+ * [{"names": [theirs, its duplicates ...], "convolution": whether a linear layer is one there,
+ * "flat": whether a convolution is one of two axes}]. */
 json_t *weights_names(const char *home, const json_t *config, const char *map, const json_t *ours,
                       Error *error);
 

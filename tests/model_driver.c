@@ -14,9 +14,9 @@
  * Writes weights.safetensors and gradients.safetensors (both of the first step), after training
  * trained.safetensors, each tensor that the losses read as a raw file, the class map of the same
  * batch, and index.json: the configuration, the tensors' shapes, the names of what does not train,
- * per step the loss and the gradient's norm. With count=1 only the graph is built, nothing is allocated or run, and
- * index.json holds the configuration and the parameters' shapes: for sizes that this machine could
- * not run. */
+ * per step the loss and the gradient's norm. With count=1 only the graph is built, nothing is
+ * allocated or run, and index.json holds the configuration and the parameters' shapes: for sizes
+ * that this machine could not run. */
 #include "base/rng.h"
 #include "engine/optimizer.h"
 #include "engine/plan.h"

@@ -1,6 +1,6 @@
-/* What grid_attention.cpu.c works on: a head of a window as a task with its keys side by side, tiles
- * of its queries as rows and as lanes, the two small tables of positions of a tile, and the products
- * between them. */
+/* What grid_attention.cpu.c works on: a head of a window as a task with its keys side by side,
+ * tiles of its queries as rows and as lanes, the two small tables of positions of a tile, and the
+ * products between them. */
 #ifndef KERNELS_CPU_GRID_TILES_H
 #define KERNELS_CPU_GRID_TILES_H
 

@@ -1,5 +1,5 @@
-/* A block of SAM's image encoder (norm, attention in windows or over the whole slice, norm, MLP; two
- * residual sums): forward, and the gradients of its input and of every weight. */
+/* A block of SAM's image encoder (norm, attention in windows or over the whole slice, norm, MLP;
+ * two residual sums): forward, and the gradients of its input and of every weight. */
 #ifndef BENCH_BLOCK_H
 #define BENCH_BLOCK_H
 

@@ -11,8 +11,8 @@
 #include "src/store/field.h"
 #include "src/store/sequence.h"
 
-/* Standard deviations of Dice: of the phantom at quick the four rows of Table 6 had .013 in the root
- * mean square (results/reference); nnU-Net's on the hippocampus .003 to .004. Of a difference
+/* Standard deviations of Dice: of the phantom at quick the four rows of Table 6 had .013 in the
+ * root mean square (results/reference); nnU-Net's on the hippocampus .003 to .004. Of a difference
  * between cases .01. */
 static const double PHANTOM_SEEDS = 0.013, REAL_SEEDS = 0.004, REAL_FOLDS = 0.003, CASES = 0.01;
 

@@ -8,8 +8,8 @@ static const double MEAN[3] = {123.675, 116.28, 103.53}, DEVIATION[3] = {58.395,
 
 /* ---- bilinear resizing ----------------------------------------------------------------------- */
 
-/* `lines` blocks of (in, inner) to (out, inner) by a triangle of one pixel's width to each side, or,
- * antialiased, of as many as are shrunk to one. */
+/* `lines` blocks of (in, inner) to (out, inner) by a triangle of one pixel's width to each side,
+ * or, antialiased, of as many as are shrunk to one. */
 static void resize_axis(const float *from, int lines, int in, int out, int inner, bool antialias,
                         float *to) {
   double step = (double)in / out, reach = antialias && step > 1 ? step : 1;
