@@ -44,11 +44,14 @@ END
 }
 
 @test "every model trains at D = 1" {
-  names=$("$harness" help models | sed -n 's/^\([a-z0-9_]*\)  .*/\1/p' | grep -v '^bridge$')
-  [[ "$names" == *maskmed* && "$names" == *mask2former* ]]
+  names=$("$harness" help models | sed -n 's/^\([a-z0-9_]*\)  .*/\1/p' | grep -v -x -e bridge -e sam -e sam_promptable)
+  [[ "$names" == *maskmed* && "$names" == *masksam* && "$names" == *mask2former* ]]
   for name in $names; do
     echo "$name"
-    "$harness" run flat.lua "model=$name" -q >/dev/null
+    set=
+    [ "$name" != masksam ] || set="pretrain=none" # what it starts from otherwise takes minutes
+    # shellcheck disable=SC2086
+    "$harness" run flat.lua "model=$name" $set -q >/dev/null
   done
   for set in "head=point_wise bridge=none" bridge=standard bridge=deformable; do
     # shellcheck disable=SC2086
