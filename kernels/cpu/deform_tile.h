@@ -122,8 +122,8 @@ static void tile_open(const Call *call, const Tile *t, int64_t n, int first) {
 static void tile_close(const Call *call, const Tile *t, int64_t n, int first) {
   const float *tile = t->data;
   for (int l = 0; l < call->n_in - IN_VALUES; l++) {
-    const Tensor *dvalues = &call->din[IN_VALUES + l];
-    int64_t start = n * (tensor_count(dvalues) / dvalues->dim[0]) + (int64_t)first * t->channels;
+    const Tensor *values = &call->in[IN_VALUES + l], *dvalues = &call->din[IN_VALUES + l];
+    int64_t start = n * (tensor_count(values) / values->dim[0]) + (int64_t)first * t->channels;
     int stride[3];
     int64_t floats = tile_strides(call, l, stride);
     if (dvalues->data) TYPED(level_out, dvalues->type, t, dvalues, stride, start, tile);
