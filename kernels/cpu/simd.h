@@ -18,7 +18,7 @@
 #include <immintrin.h>
 #define SIMD_AVX512 1
 enum { VEC_BYTES = 64 };
-#elif defined __AVX__
+#elif defined __AVX__ && defined __FMA__
 enum { VEC_BYTES = 32 };
 #else
 enum { VEC_BYTES = 16 };

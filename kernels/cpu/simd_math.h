@@ -2,7 +2,7 @@
  * vectorises: no branch, no table, no call, the same bits in every lane and at any vector width.
  * Errors against exact values, measured by tests/test_simd_math.c: exp and log 1e-7, the others
  * below 2.5e-7 of the value or, for log, the slope of silu, gelu and its slope, of max(value, 1).
- * NaN in, NaN out.
+ * NaN in, NaN out, but for log: it takes normal positive numbers only.
  * Polynomials: own minimax fits. */
 #ifndef KERNELS_CPU_SIMD_MATH_H
 #define KERNELS_CPU_SIMD_MATH_H
