@@ -60,9 +60,9 @@ static __global__ void __launch_bounds__(THREADS)
     float turns = 0;
     for (int a = 0; a < f.axes; a++)
       turns += (2 * share(f, points, row, a) - 1) * g[a * f.waves + k];
-    float phase = TWO_PI * (turns - rintf(turns));
-    store(y + row * 2 * f.waves + k, sinf(phase));
-    store(y + row * 2 * f.waves + f.waves + k, cosf(phase));
+    float half = 2 * (turns - rintf(turns)); /* in halves of a turn */
+    store(y + row * 2 * f.waves + k, sinpif(half));
+    store(y + row * 2 * f.waves + f.waves + k, cospif(half));
   }
 }
 

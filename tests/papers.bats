@@ -55,7 +55,7 @@ B9 B8 + DConvAdapter (full model)[3]        93.39
       16 x 16; code has B9 alone, none of B1 to B8
   PG: generator of prompts, masks or boxes or both; vAdapter: vanilla adapter;
       D-MLP: MLP along depth; DPosEmbed: position along depth
-  paper's numbers only: no experiment here repeats it
+  runs: experiments/masksam/adapters.lua (9 of 9 rows)
 END
 }
 
@@ -122,7 +122,9 @@ assert table["columns"][2] == {"name": "RV", "group": None, "structure": "right 
   "$harness" table --list >list
   grep -Eq '^1 +Comparison on AMOS22 +10 +16 +4 +experiments/comparison.lua$' list
   grep -Eq '^3 +Segmentation heads +6 +1 +6 +experiments/seg_heads.lua$' list
-  grep -Eq "^4 +Ablation on ACDC +9 +1 +0 +paper's numbers only$" list
+  grep -Eq "^4 +Ablation on ACDC +9 +1 +9$" list
+  grep -Eq "^4 +experiments/masksam/adapters.lua$" list
+  grep -Eq "^3 +paper.s numbers only$" list
   "$harness" table maskmed 1 | grep -q '^  runs: experiments/comparison.lua (4 of 10 rows)$'
   "$harness" table --list maskmed --json | python3 -c '
 import json, sys

@@ -191,6 +191,8 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, void (
 
 #define rsqrtf(x)        (1 / sqrtf(x)) /* macros: the C library has some of these names */
 #define normcdff(x)      (.5f * erfcf(-(x) * (float)M_SQRT1_2))
+#define sinpif(x)        ((float)sin(M_PI * (double)(x)))
+#define cospif(x)        ((float)cos(M_PI * (double)(x)))
 #define __expf(x)        expf(x)
 #define __logf(x)        logf(x)
 #define __fdividef(x, y) ((x) / (y))
