@@ -13,8 +13,8 @@ return {
   title = "Prompts and adapters on cardiac MRI (ACDC)",
   seeds = 1,
   base = {
-    model = "masksam", data = "data/ACDC", patch = { 4, 96, 80 }, batch = 2, steps = 250, optimizer = "adamw", lr = 2e-3, frame = "resize",
-    query_count = 8, augment = "none",
+    model = "masksam", data = "data/ACDC", patch = { 4, 96, 80 }, batch = 2, steps = 250, optimizer = "adamw", lr = 2e-3,
+    lr_transformer = 1, frame = "resize", query_count = 8, augment = "none",
   },
   rows = rows,
 }

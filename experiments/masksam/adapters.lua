@@ -15,7 +15,7 @@ return {
   title = "Prompts and adapters",
   paper = "masksam",
   table = 4,
-  base = { model = "masksam" },
+  base = { model = "masksam", lr_transformer = 1 }, -- SAM and its adapters learn at lr
   at = {
     quick = {
       phantom_size = { 40, 40, 40 }, patch = { 8, 40, 40 }, batch = 2, steps = 250, optimizer = "adamw", lr = 2e-3,

@@ -25,8 +25,8 @@ function pretraining.start(c)
   local side = c.vit_side * c.vit_patch
   local set = {
     model = "sam_promptable", data = "scenes", scenes_size = { 64, side, side }, scenes_cases = c.pretrain_cases,
-    patch = { 1, side, side }, batch = 16, steps = c.pretrain_steps, optimizer = "adamw", lr = 1e-3, weight_decay = 1e-4, clip = 12,
-    schedule = "poly", augment = "none", foreground = 0, threads = 2, save_every = 500,
+    patch = { 1, side, side }, batch = 16, steps = c.pretrain_steps, optimizer = "adamw", lr = 1e-3, lr_transformer = 1,
+    weight_decay = 1e-4, clip = 12, schedule = "poly", augment = "none", foreground = 0, threads = 2, save_every = 500,
   }
   for _, option in ipairs(sam.options) do
     if not NOT_ITS[option.name] then set[option.name] = c[option.name] end
