@@ -84,19 +84,7 @@ void block_run(void *user) {
 void block_describe(const Block *block, const BlockCase *c, const Machine *ceilings,
                     BenchRow *row) {
   Machine machine = machine_for(ceilings, row->dtype);
-  double compute = 0, memory = 0;
   snprintf(row->shape, sizeof row->shape, "(1,1,%d,%d,%d) heads=%d window=%d", c->grid, c->grid,
            c->width, c->heads, c->window);
-  row->flops = row->bytes = 0;
-  for (int i = 0; i < block->graph->node_count; i++) {
-    const char *bound;
-    Cost cost = op_cost(&block->graph->nodes[i]->call);
-    double least = machine_least_us(&machine, cost.flops, cost.bytes, &bound);
-    *(bound[0] == 'c' ? &compute : &memory) += least;
-    row->flops += cost.flops;
-    row->bytes += cost.bytes;
-  }
-  row->least_us = compute + memory;
-  row->bound = compute > memory ? "compute" : "memory";
-  row->peak_bytes = (double)(plan_memory(block->plan) + params_bytes(block->params));
+  row_of_graph(row, block->graph, block->plan, block->params, &machine);
 }

@@ -333,3 +333,20 @@ bool session_end(Session *session, Error *error) {
   flush_free(&session->flush);
   return good;
 }
+
+void row_of_graph(BenchRow *row, const Graph *graph, const Plan *plan, const Params *params,
+                  const Machine *machine) {
+  double compute = 0, memory = 0;
+  row->flops = row->bytes = 0;
+  for (int i = 0; i < graph->node_count; i++) {
+    const char *bound;
+    Cost cost = op_cost(&graph->nodes[i]->call);
+    double least = machine_least_us(machine, cost.flops, cost.bytes, &bound);
+    *(bound[0] == 'c' ? &compute : &memory) += least;
+    row->flops += cost.flops;
+    row->bytes += cost.bytes;
+  }
+  row->least_us = compute + memory;
+  row->bound = compute > memory ? "compute" : "memory";
+  row->peak_bytes = (double)(plan_memory(plan) + params_bytes(params));
+}

@@ -3,6 +3,7 @@
 #define BENCH_ROW_H
 
 #include "base/error.h"
+#include "engine/plan.h"
 #include "src/bench/bench.h"
 #include "src/machine/ceilings.h"
 
@@ -56,6 +57,9 @@ typedef struct Session {
   FILE *text;   /* the table; NULL: none */
 } Session;
 
+/* Work, traffic, least time and peak memory of one run of a planned graph. */
+void row_of_graph(BenchRow *row, const Graph *graph, const Plan *plan, const Params *params,
+                  const Machine *machine);
 /* Measures the ceilings and prints the head. width: of the longest "kernel, case". */
 Session session_begin(const BenchOptions *options, int width);
 /* Prints and keeps the row, and frees its samples. */

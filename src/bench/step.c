@@ -169,23 +169,11 @@ void step_describe(const Step *step, const StepCase *c, const Machine *ceilings,
   if (tf32 && step->graph->storage != BF16) row->dtype = "tf32";
   Machine machine = machine_for(ceilings, row->dtype);
   const int64_t *dim = step->model.image->tensor.dim;
-  double compute = 0, memory = 0;
   size_t used = (size_t)snprintf(row->shape, sizeof row->shape, "(%d,%d,%d,%d,%d)", (int)dim[0],
                                  (int)dim[1], (int)dim[2], (int)dim[3], (int)dim[4]);
   for (int i = 0; c->overrides[i] && used < sizeof row->shape; i++)
     used += (size_t)snprintf(row->shape + used, sizeof row->shape - used, " %s", c->overrides[i]);
-  row->least_us = 0;
-  for (int i = 0; i < step->graph->node_count; i++) {
-    const char *bound;
-    Cost cost = op_cost(&step->graph->nodes[i]->call);
-    double least = machine_least_us(&machine, cost.flops, cost.bytes, &bound);
-    *(bound[0] == 'c' ? &compute : &memory) += least;
-    row->flops += cost.flops;
-    row->bytes += cost.bytes;
-  }
-  row->least_us = compute + memory;
-  row->bound = compute > memory ? "compute" : "memory";
-  row->peak_bytes = (double)(plan_memory(step->plan) + params_bytes(step->params));
+  row_of_graph(row, step->graph, step->plan, step->params, &machine);
 }
 
 double step_loss(const Step *step) {
