@@ -3,14 +3,46 @@
 #include <math.h>
 #include <string.h>
 
-/* What one pass over both maps finds. */
+enum { VALUES = 256 };
+
 typedef struct Census {
-  int64_t reference[256], prediction[256], overlap[256];
-  Box box[256]; /* of both maps' voxels */
-  /* Of the row that is read: which labels it holds, and from where to where; last 0: not seen. */
-  int labels, first[256], last[256];
-  uint8_t label[256];
+  int64_t reference[VALUES], prediction[VALUES], overlap[VALUES];
+  Box box[VALUES]; /* of both maps' voxels; surfaces alone ask for it, but of background's */
 } Census;
+
+static bool all_bytes_equal(uint64_t eight) {
+  return eight == (eight << 8 | eight >> 56);
+}
+
+/* pairs[reference * VALUES + prediction], added to: eight voxels at once inside of structures. */
+static void count_pairs(int64_t *pairs, const uint8_t *reference, const uint8_t *prediction,
+                        size_t voxels) {
+  size_t i = 0;
+  for (uint64_t r, p; i + 8 <= voxels; i += 8) {
+    memcpy(&r, reference + i, 8);
+    memcpy(&p, prediction + i, 8);
+    if (all_bytes_equal(r) && all_bytes_equal(p))
+      pairs[(r & 255) * VALUES + (p & 255)] += 8;
+    else
+      for (size_t k = i; k < i + 8; k++) pairs[reference[k] * VALUES + prediction[k]]++;
+  }
+  for (; i < voxels; i++) pairs[reference[i] * VALUES + prediction[i]]++;
+}
+
+static bool census_count(Census *census, const uint8_t *reference, const uint8_t *prediction,
+                         size_t voxels) {
+  int64_t *pairs = calloc(VALUES * VALUES, sizeof *pairs);
+  if (!pairs) return false;
+  count_pairs(pairs, reference, prediction, voxels);
+  for (int r = 0; r < VALUES; r++)
+    for (int p = 0; p < VALUES; p++) {
+      census->reference[r] += pairs[r * VALUES + p];
+      census->prediction[p] += pairs[r * VALUES + p];
+    }
+  for (int v = 0; v < VALUES; v++) census->overlap[v] = pairs[v * VALUES + v];
+  free(pairs);
+  return true;
+}
 
 static void box_add(Box *box, int z, int y, int first, int last) {
   int low[3] = {z, y, first}, high[3] = {z + 1, y + 1, last};
@@ -20,62 +52,24 @@ static void box_add(Box *box, int z, int y, int first, int last) {
   }
 }
 
-/* How many voxels from x on are background in both maps. */
-static int background_run(const uint8_t *a, const uint8_t *b, int x, int width) {
-  int first = x;
-  for (uint64_t p, q; x + 8 <= width; x += 8) {
-    memcpy(&p, a + x, 8);
-    memcpy(&q, b + x, 8);
-    if (p | q) break;
-  }
-  while (x < width && !(a[x] | b[x])) x++;
-  return x - first;
-}
-
-static void row_add(Census *census, int label, int first, int last) {
-  if (!census->last[label]) {
-    census->first[label] = first;
-    census->label[census->labels++] = (uint8_t)label;
-  }
-  census->last[label] = last;
-}
-
-static void row_end(Census *census, int z, int y) {
-  for (int i = 0; i < census->labels; i++) {
-    int label = census->label[i];
-    box_add(&census->box[label], z, y, census->first[label], census->last[label]);
-    census->last[label] = 0;
-  }
-  census->labels = 0;
-}
-
-static void census_row(Census *census, const uint8_t *a, const uint8_t *b, int width) {
+static void row_boxes(Box *box, const uint8_t *map, int z, int y, int width) {
   for (int x = 0; x < width;) {
-    int first = x, in_a = a[x], in_b = b[x];
-    if (in_a | in_b) {
-      while (++x < width && a[x] == in_a && b[x] == in_b) continue;
-      row_add(census, in_a, first, x);
-      row_add(census, in_b, first, x);
-    } else {
-      x += background_run(a, b, x, width);
-    }
-    census->reference[in_a] += x - first;
-    census->prediction[in_b] += x - first;
-    census->overlap[in_a] += in_a == in_b ? x - first : 0;
+    int first = x, value = map[x];
+    while (++x < width && map[x] == value) continue;
+    if (value) box_add(&box[value], z, y, first, x);
   }
 }
 
-static Census census_take(const uint8_t *reference, const uint8_t *prediction, const int dim[3]) {
-  Census census = {0};
-  for (int label = 0; label < 256; label++)
-    for (int i = 0; i < 3; i++) census.box[label].low[i] = dim[i];
+static void census_boxes(Census *census, const uint8_t *reference, const uint8_t *prediction,
+                         const int dim[3]) {
+  for (int v = 0; v < VALUES; v++)
+    for (int i = 0; i < 3; i++) census->box[v].low[i] = dim[i];
   for (int z = 0; z < dim[0]; z++)
     for (int y = 0; y < dim[1]; y++) {
       size_t row = ((size_t)z * (size_t)dim[1] + (size_t)y) * (size_t)dim[2];
-      census_row(&census, reference + row, prediction + row, dim[2]);
-      row_end(&census, z, y);
+      row_boxes(census->box, reference + row, z, y, dim[2]);
+      row_boxes(census->box, prediction + row, z, y, dim[2]);
     }
-  return census;
 }
 
 static Situation situation_of(int64_t reference, int64_t prediction) {
@@ -110,7 +104,10 @@ static Score score_make(const Census *census, int label, const Grid *grid,
 
 bool score_labels(const uint8_t *reference, const uint8_t *prediction, const Grid *grid, int labels,
                   const SurfaceOptions *options, Score *score, Error *error) {
-  Census census = census_take(reference, prediction, grid->dim);
+  Census census = {0};
+  if (!census_count(&census, reference, prediction, grid_voxels(grid)))
+    return fail(error, "no memory to count labels");
+  if (options) census_boxes(&census, reference, prediction, grid->dim);
   int failed = 0;
 #pragma omp parallel for schedule(dynamic) reduction(+ : failed)
   for (int l = 0; l < labels; l++) {
