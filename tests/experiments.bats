@@ -143,6 +143,10 @@ assert power["claims"] == 1 and power["paper_smallest"] is None, power'
   run "$harness" run e.lua --dry-run
   [ "$status" -eq 2 ]
   [[ "$output" == *'e.lua:1: rows[1]: note: expected a text, found a number'* ]]
+  printf 'return { title = "t", rows = { { key = "a", set = {}, verdict = { worse = "w" } } } }' >e.lua
+  run "$harness" run e.lua --dry-run
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'e.lua:1: rows[1]: verdict: otherwise: expected a text, found a nil'* ]]
 }
 
 # The paper's .903 stands in both. Its other rows at their own rates would be another comparison.

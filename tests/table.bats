@@ -288,3 +288,21 @@ power = json.load(sys.stdin)["power"]
 assert power["from"] == "stored" and abs(power["sigma"] - 0.01) < 1e-9, power
 assert power["claims"] == 2 and power["seeds"] == 5 and power["units"] == 8, power'
 }
+
+@test "a note that hangs on a row's verdict has the text that holds" {
+  noted() { # SETTING...: as experiment
+    experiment cases=5 rows=2 "$@"
+    python3 - <<'END'
+import json
+document = json.load(open("experiment.json"))
+document["notes"].append({"row": "queries=2", "worse": "2 x N: it is worse", "otherwise": "2 x N: it is not shown to be worse"})
+json.dump(document, open("experiment.json", "w"))
+END
+    "$harness" run -q experiment.json
+  }
+  noted seeds=5 gain=0.1 | grep -q "2 x N: it is not shown to be worse"
+  noted seeds=5 gain=-0.1 >table
+  grep -q "2 x N: it is worse" table
+  refute grep -q "not shown" table
+  noted seeds=1 gain=-0.2 | grep -q "2 x N: it is not shown to be worse"
+}

@@ -197,7 +197,7 @@ local function multiply(experiment, parsed, scale, rows, axes)
       for k, v in pairs(extra.set) do set[k] = v end
       grown[#grown + 1] = {
         key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set,
-        base = row.base, extra = (row.extra or "") .. " " .. extra.key, against = row.against, note = row.note,
+        base = row.base, extra = (row.extra or "") .. " " .. extra.key, against = row.against, note = row.note, verdict = row.verdict,
       }
     end
     if #own == 0 then grown[#grown + 1] = row end
@@ -224,7 +224,10 @@ local function rows_of(experiment, parsed, scale)
     rows = {}
     for i, row in ipairs(listed_rows(experiment, parsed, scale)) do
       local label = row.label or row.key
-      rows[i] = { key = row.key, label = label, set = row.set, against = row.against, note = row.note and label .. ": " .. row.note }
+      rows[i] = {
+        key = row.key, label = label, set = row.set, against = row.against, note = row.note and label .. ": " .. row.note,
+        verdict = row.verdict,
+      }
     end
   else
     rows = grid_rows(axes_of(experiment, parsed), experiment.label)
@@ -246,13 +249,20 @@ end
 
 local function joined(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
 
+-- What a row says of its verdict, which is not known before its trials: of the two texts a table prints the one that holds.
+local function verdict_note(row, key)
+  local function text(word) return ("%s: %s"):format(row.label, row.verdict[word]) end
+  return { row = key, worse = text "worse", otherwise = text "otherwise" }
+end
+
 -- What a row says of itself stands below the table, too, once.
-local function add_notes(document, rows)
+local function add_notes(document, rows, prefix)
   local told = {}
   for _, note in ipairs(document.notes) do told[note] = true end
   for _, row in ipairs(rows) do
     if row.note and not told[row.note] then document.notes[#document.notes + 1] = row.note end
     if row.note then told[row.note] = true end
+    if row.verdict then document.notes[#document.notes + 1] = verdict_note(row, prefix .. row.key) end
   end
 end
 
@@ -463,7 +473,7 @@ return function(experiment, typed, file, source, home, of_machine)
     local rows, copies = without_copies(experiment, parsed, scale, listed, file)
     replaced = joined(replaced, copies)
     if #replaced > 0 then document.overridden = joined(document.overridden or {}, replaced) end
-    add_notes(document, rows)
+    add_notes(document, rows, experiment.scales and scale .. " " or "")
     for _, row in ipairs(against.settle(experiment, rows, file, #resolved)) do
       resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home)
     end

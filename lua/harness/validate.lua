@@ -17,13 +17,24 @@ local SCALES = { quick = true, small = true, paper = true }
 -- nothing is trained; each cell's graph is planned and, where it fits, timed on noise. scales: at which
 -- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold. budget = "2h": as until=decided
 -- (no word for a file: it is one of Lua's) with that budget. kind = "self_test", shapes, relabelings: see self_test.lua.
--- against: see against.lua. A row has key and set, and may have label, against and note, which is printed below the table.
+-- against: see against.lua. A row has key and set, and may have label, against and note, which is printed below the table,
+-- and verdict = { worse = TEXT, otherwise = TEXT }, of which a table prints the one that holds: whether the row is shown to be worse
+-- than the one that it is compared with.
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
   seeds = "number", folds = "number", budget = "string", paper = "string", metric = "string", order = "table", kind = "string",
   scales = "table", at = "table", shapes = "table", relabelings = "number", against = "string",
 }
 local ROW_TEXTS = { "label", "against", "note" }
+local VERDICT_TEXTS = { "worse", "otherwise" }
+
+-- What is wrong with a row's verdict, nil: nothing.
+local function verdict_objection(verdict)
+  if type(verdict) ~= "table" then return "expected { worse = TEXT, otherwise = TEXT }, found a " .. type(verdict) end
+  for _, key in ipairs(VERDICT_TEXTS) do
+    if type(verdict[key]) ~= "string" then return ("%s: expected a text, found a %s"):format(key, type(verdict[key])) end
+  end
+end
 
 -- The line of a key in the file's source, for messages: after the text `from`, where that stands there.
 local function line_of(source, key, from)
@@ -105,6 +116,8 @@ local function validate(experiment, file, source)
         wrong(key, ("rows[%d]: %s: expected a text, found a %s"):format(i, key, type(row[key])), row.key)
       end
     end
+    local objection = row.verdict ~= nil and verdict_objection(row.verdict)
+    if objection then wrong("verdict", ("rows[%d]: verdict: %s"):format(i, objection), row.key) end
     options_in({ model = row.set.model }, nil, row.key)
     options_in(row.set, { model_of(experiment, NOTHING, "quick", row.set) }, row.key)
   end

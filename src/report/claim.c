@@ -116,6 +116,12 @@ double claim_within(const ResultRow *row) {
   return fmax(fabs(row->corrected_low), fabs(row->corrected_high));
 }
 
+bool claim_shown(const ResultRow *row) {
+  for (int claim = 0; claim < CLAIMS; claim++)
+    if (!strcmp(row->verdict, claim_names[claim])) return claim_is_decided((Claim)claim);
+  return false;
+}
+
 /* An undecided claim is out of reach where neither the paper's difference nor ours would show with
  * the most seeds that until=decided adds, or as many as there are. */
 static Claim reach(const ResultFamily *family, const ResultRow *row, Claim claim) {

@@ -15,4 +15,7 @@ bool result_judge(Store *store, Result *result, Error *error);
  * The intervals of what is not decided hold together (family.h). */
 double claim_within(const ResultRow *row);
 
+/* Whether its verdict says that the difference is not chance. */
+bool claim_shown(const ResultRow *row);
+
 #endif

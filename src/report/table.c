@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/report/claim.h"
 #include "src/report/claim_notes.h"
 #include "src/report/code_notes.h"
 #include "src/report/coverage.h"
@@ -324,6 +325,20 @@ void table_notes(const Result *result, const char *mark, FILE *out) {
   table_origin(result, mark, out);
 }
 
+/* A note of the experiment's file is a text; one that hangs on a row's verdict has two. */
+static const char *note_text(const Result *result, const json_t *note) {
+  if (json_is_string(note)) return json_string_value(note);
+  const char *key = json_string_value(json_object_get(note, "row"));
+  bool worse = false;
+  for (int i = 0; key && i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    double gain = result->family.lower ? -row->difference : row->difference;
+    if (!strcmp(row->key, key)) worse = claim_shown(row) && gain < 0;
+  }
+  const char *text = json_string_value(json_object_get(note, worse ? "worse" : "otherwise"));
+  return text ? text : "";
+}
+
 void table_origin(const Result *result, const char *mark, FILE *out) {
   for (int i = 0; i < result->rows; i++) {
     const ResultRow *row = &result->row[i];
@@ -334,7 +349,7 @@ void table_origin(const Result *result, const char *mark, FILE *out) {
   default_notes(result, mark, out);
   code_notes(result, mark, out);
   for (size_t i = 0; i < json_array_size(result->notes); i++) {
-    const char *note = json_string_value(json_array_get(result->notes, i));
+    const char *note = note_text(result, json_array_get(result->notes, i));
     const char *own = paper_note_mark(result, note);
     fprintf(out, "%s%s", mark, own);
     put_marked(own[0] ? " " : "", note, out);
