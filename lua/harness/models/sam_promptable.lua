@@ -1,10 +1,11 @@
 -- SAM trained as SAM was, on pictures that bring their prompts along (data=scenes): of four objects two are asked for by a box,
--- two by a box and a mask; query i is object i, whatever it is. Small SAMs that others start from are trials of this
--- (parts/pretraining.lua).
+-- one by a box and a mask, one by a mask alone; query i is object i, whatever it is. Small SAMs that others start from are trials
+-- of this (parts/pretraining.lua).
 local channels = require "harness.parts.channels"
 local sam = require "harness.parts.sam"
 
-local COLOURS, TARGETS, MASKED = 3, 4, 2 -- what data=scenes has, in this order: colours, boxes of targets, masks of the last
+-- What data=scenes has, in this order: colours, boxes of targets, masks of the last, of which the very last go without their box.
+local COLOURS, TARGETS, MASKED, ALONE = 3, 4, 2, 1
 
 -- What is added to the image of each query, (N Q, 1, h, w, C): of the first nothing is masked.
 local function dense_of(m, none, masked, samples)
@@ -18,6 +19,17 @@ local function dense_of(m, none, masked, samples)
   return m.op.reshape { both, shape = { samples * TARGETS, 1, s[3], s[4], 0 } }
 end
 
+-- The tokens of each query (N Q, 2, C): of a box its corners, of none what SAM has for no point.
+local function tokens_of(m, c, corners, samples)
+  local none = m.op.reshape { sam.no_point(m, c), shape = { 1, 1, 0 } }
+  none = m.op.expand { none, count = samples * ALONE * 2, inner = true }
+  local both = m.op.concat {
+    m.op.slice { m.op.reshape { corners, shape = { samples, TARGETS, 0 } }, start = 0, length = TARGETS - ALONE },
+    m.op.reshape { none, shape = { samples, ALONE, 0 } },
+  }
+  return m.op.reshape { both, shape = { samples * TARGETS, 2, 0 } }
+end
+
 local function masks_of(m, samples)
   local masks = m.op.swap { channels(m, m.image, COLOURS + TARGETS, MASKED), axes = { 1, 4 } } -- (N, MASKED, H, W, 1)
   return m.op.reshape { masks, shape = { samples * MASKED, 1, masks.shape[3], masks.shape[4], 1 } }
@@ -28,8 +40,9 @@ local function logits_of(m, c)
   local samples, grid = m.image.shape[1], m.image.grid
   local neck = sam.encoder(m, c, channels(m, m.image, 0, COLOURS))
   local boxes = m.op.mask_box { channels(m, m.image, COLOURS, TARGETS) }
-  local tokens, none = sam.prompts(m, c, { grid = neck.grid, boxes = boxes, pixels = { grid[3], grid[2] } })
+  local corners, none = sam.prompts(m, c, { grid = neck.grid, boxes = boxes, pixels = { grid[3], grid[2] } })
   local _, masked = sam.prompts(m, c, { grid = neck.grid, masks = masks_of(m, samples) })
+  local tokens = tokens_of(m, c, corners, samples)
   local dense = dense_of(m, none, masked, samples)
   return (sam.decoder(m, c, neck, sam.dense_position(m, c, neck.grid), tokens, dense))
 end

@@ -205,6 +205,9 @@ local function token(m, c, name)
   }
 end
 
+-- What stands for a point or a corner that is not there, (1, C).
+function sam.no_point(m, c) return token(m, c, "not_a_point_embed") end
+
 local function as_token(m, x) return m.op.reshape { x, shape = { 1, 1, 0 } } end
 
 local function repeated(m, x, count) return m.op.expand { as_token(m, x), count = count, inner = true } end
@@ -251,7 +254,7 @@ function sam.prompts(m, c, prompts)
   if prompts.points then
     local labels = { table.unpack(prompts.labels) }
     list = point_tokens(m, c, prompts.points, labels, at)
-    if not prompts.boxes then list[#list + 1] = repeated(m, token(m, c, "not_a_point_embed"), prompts.points.shape[1]) end
+    if not prompts.boxes then list[#list + 1] = repeated(m, sam.no_point(m, c), prompts.points.shape[1]) end
   end
   if prompts.boxes then list[#list + 1] = box_tokens(m, c, prompts.boxes, at) end
   local dense = prompts.masks and mask_map(m, c, prompts.masks) or token(m, c, "no_mask_embed")

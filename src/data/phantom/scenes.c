@@ -173,8 +173,8 @@ static json_t *dataset_json(const ScenesOptions *o) {
   return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i, s:i}, s:i, s:s, s:i, s:o}", "name",
                    "scenes", "description", "Synthetic scenes with prompts, a slice each",
                    "channel_names", names, "labels", "background", 0, "box 1", 1, "box 2", 2,
-                   "box and mask 1", 3, "box and mask 2", 4, "numTraining", o->cases, "file_ending",
-                   ".nii.gz", "harness_validation", o->validation, "harness_phantom", mark);
+                   "box and mask", 3, "mask", 4, "numTraining", o->cases, "file_ending", ".nii.gz",
+                   "harness_validation", o->validation, "harness_phantom", mark);
 }
 
 static bool case_write(const void *user, int index, const char *dir, Error *error) {
