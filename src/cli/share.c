@@ -1,13 +1,12 @@
-#define _GNU_SOURCE /* copy_file_range */
 #include "src/cli/share.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "engine/params.h"
+#include "src/cli/place_file.h"
 #include "src/store/typed_rows.h"
 
 void weights_path(const char *folder, const char *hash, char path[WEIGHTS_PATH]) {
@@ -107,22 +106,27 @@ bool share_trained(Store *store, const Cell *trial, bool *trained, Error *error)
 
 /* ---- the weights ----------------------------------------------------------------------------- */
 
-static bool copy(const char *from, const char *to) {
-  int in = open(from, O_RDONLY | O_CLOEXEC);
-  int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  ssize_t got = out < 0 ? -1 : 1;
-  while (got > 0) got = copy_file_range(in, NULL, out, NULL, 1 << 30, 0);
-  if (in >= 0) close(in);
-  if (out >= 0 && close(out)) got = -1;
-  return got == 0;
+/* The file, and what is kept beside it. */
+static const char *const parts[] = {"", ".postprocess.json"};
+
+bool weights_place(const char *from, const char *to, const char *hash, Error *error) {
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    char source[WEIGHTS_PATH], target[WEIGHTS_PATH], part[2][WEIGHTS_PATH + 32];
+    weights_path(from, hash, source);
+    weights_path(to, hash, target);
+    snprintf(part[0], sizeof part[0], "%s%s", source, parts[i]);
+    snprintf(part[1], sizeof part[1], "%s%s", target, parts[i]);
+    if (!place_file(part[0], part[1]) && errno != ENOENT)
+      return fail(error, "%s: cannot be kept as %s, too: %s", part[0], part[1], strerror(errno));
+  }
+  return true;
 }
 
 bool share_place(const char *folder, const char *from, const char *to, Error *error) {
   char source[WEIGHTS_PATH], target[WEIGHTS_PATH];
   weights_path(folder, from, source);
   weights_path(folder, to, target);
-  unlink(target);
-  if (!link(source, target) || copy(source, target)) return true;
+  if (place_file(source, target)) return true;
   int reason = errno;
   unlink(target);
   return fail(error, "%s: cannot be kept as %s, too: %s", source, target, strerror(reason));

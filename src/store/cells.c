@@ -153,8 +153,7 @@ static bool list_trials(const json_t *experiment, const char *data_hash, Cell **
   return true;
 }
 
-/* Reads id and status of a stored trial; leaves id 0 when there is none. */
-static bool find_status(Store *store, Cell *trial, Error *error) {
+bool store_state(Store *store, Cell *trial, Error *error) {
   sqlite3_stmt *statement;
   if (!database_prepare(store, "SELECT id, status FROM trials WHERE hash = ?1", &statement, error))
     return false;
@@ -174,7 +173,7 @@ bool store_preview(Store *store, const json_t *experiment, const char *data_hash
                    int *count, Error *error) {
   if (!list_trials(experiment, data_hash, trials, count, error)) return false;
   for (int i = 0; store && i < *count; i++)
-    if (!find_status(store, &(*trials)[i], error)) return false;
+    if (!store_state(store, &(*trials)[i], error)) return false;
   return true;
 }
 
@@ -361,7 +360,7 @@ static bool insert_trial(Store *store, const json_t *experiment, const char *dat
 /* The configuration of a trial that is there differs by no more than the machine's keys. */
 static bool add_trial(Store *store, const json_t *experiment, const char *data_hash, Cell *trial,
                       Error *error) {
-  if (!find_status(store, trial, error)) return false;
+  if (!store_state(store, trial, error)) return false;
   char *config = kept_config(trial->config);
   bool good = trial->id ? database_run(store, error,
                                        "UPDATE trials SET config = ?2 WHERE id = ?1"

@@ -37,6 +37,9 @@ bool database_migrate(Store *store, const char *const *const *list, int count, E
 bool database_begin(Store *store, Error *error);
 bool database_end(Store *store, bool good, Error *error);
 
+/* What is said of an attempt that still read `running` when nobody ran it. */
+#define STORE_CUT_OFF "the program that ran it ended first"
+
 /* The present time, UTC ISO-8601 with milliseconds. */
 #define NOW "strftime('%Y-%m-%dT%H:%M:%fZ','now')"
 

@@ -265,7 +265,7 @@ static bool mark_stale(Store *store, int *stale, Error *error) {
                     "UPDATE trials SET status = CASE WHEN id IN (SELECT trial_id FROM v_attempt)"
                     " THEN 'done' ELSE 'interrupted' END WHERE status = 'running';"
                     "UPDATE attempts SET status = 'interrupted', ended_at = " NOW ","
-                    " message = 'the program that ran it ended first' WHERE status = 'running'",
+                    " message = '" STORE_CUT_OFF "' WHERE status = 'running'",
                     error);
   *stale = (int)count;
   return good;

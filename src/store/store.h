@@ -107,6 +107,9 @@ bool store_add_trials(Store *store, const json_t *experiment, const char *data_h
 bool store_preview(Store *store, const json_t *experiment, const char *data_hash, Cell **trials,
                    int *count, Error *error);
 
+/* Reads id and status as stored now; those of a trial that is not stored stay. */
+bool store_state(Store *store, Cell *trial, Error *error);
+
 /* ---- attempts (attempt.c) -------------------------------------------------------------------- */
 
 typedef struct AttemptEnd {
