@@ -2,6 +2,7 @@
 # make quickstart install what is missing, build (a minute on two cores), run the main job
 # make paper      every experiment, one sweep, results/report.html
 # make check      install what the tests need, build (CUDA too where nvcc is), run every test
+# make soak       the tests' long forms, hours, and the table of faults; faults: their short forms and that table
 # make oracles    fetches what tests/oracle needs and Debian has not, into the build's folder; without it they skip
 # make gpu-check  what needs a GPU; gpu-bundle: what a machine with one lacks, in an archive
 # make sanitize   the C tests under the sanitizers; memcheck: under valgrind
@@ -97,8 +98,9 @@ PARTS        := $(OBJECTS) $(foreach form,$(FORMS),$(call FORM_PARTS,$(form)))
 MISSING      := $(filter-out $(wildcard $(PARTS)),$(PARTS))
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+DRIVERS      := $(addprefix $(BUILD)/tests/,op_driver model_driver update_driver)
 
-.PHONY: all objects aarch64 paper check oracles gpu-check gpu-bundle sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
+.PHONY: all objects aarch64 paper check oracles gpu-check gpu-bundle soak faults sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
@@ -197,6 +199,11 @@ $(PLAYED): tests/emulated_gpu.c $(filter-out %/src/cli/main.o %/engine/backend.o
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $(filter %.c,$^) $(filter %.o,$^) $(LDFLAGS) $(LIBS) -lstdc++ -o $@
 $(BUILD)/tests/test_cuda_volumes: $(BUILD)/tests/emulated_device.o
 $(BUILD)/tests/test_cuda_emulator $(BUILD)/tests/test_traffic $(BUILD)/tests/test_cuda_step $(BUILD)/tests/test_cuda_volumes: $(EMULATED)
+# Preloaded into what is tested.
+$(BUILD)/tests/fault.so: tests/fault.c $(BUILD)/setting.cc
+	@mkdir -p $(@D)
+	$(say)
+	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -g1 -fPIC -shared $< -ldl -o $@
 $(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS) $(BUILD)/setting.cc $(BUILD)/setting.link
 	@mkdir -p $(@D)
 	$(say)
@@ -232,9 +239,15 @@ paper: deps
 # With nvcc there the CUDA build is compiled and linked too, for one architecture; its kernels run in the emulator.
 CHECKED_CUDA = $(if $(NO_CUDA)$(filter 0,$(CUDA)),,CUDA=1 $(if $(filter file,$(origin CUDA_ARCH)),CUDA_ARCH='$(or $(CARDS),90)'))
 check: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) $(CHECKED_CUDA) all $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver $(BUILD)/tests/update_driver \
-	  $(PLAYED)
+	@$(MAKE) --no-print-directory -j$(JOBS) $(CHECKED_CUDA) all $(TESTS) $(DRIVERS) $(PLAYED) $(BUILD)/tests/fault.so
 	BUILD='$(BUILD)' tests/run
+
+# What ends programs, fills disks, spoils files and feeds rubbish: for hours, or as make check does; ONLY="kills fuzz": these parts.
+soak: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(TESTS) $(DRIVERS) $(BUILD)/tests/fault.so
+	BUILD='$(BUILD)' tests/soak $(SHORT) $(ONLY)
+faults:
+	@$(MAKE) --no-print-directory soak SHORT=--short
 
 # Not installed: a folder that tests/oracle looks into, beside Debian's python3-torch, which stays as it is.
 oracles: $(BUILD)/oracles/packages.txt
@@ -273,7 +286,7 @@ SANITIZE = BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer \
   -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation -Wno-maybe-uninitialized'
 sanitize:
 	@$(MAKE) --no-print-directory $(SANITIZE) sanitize-run
-sanitize-run: $(TESTS) $(BUILD)/tests/op_driver $(BUILD)/tests/model_driver $(BUILD)/tests/update_driver
+sanitize-run: $(TESTS) $(DRIVERS)
 	@set -e; for test in $(TESTS); do echo "$$test"; $$test $$(case $$test in *test_ops|*test_verdicts) echo --small;; esac); done
 	/usr/bin/python3 tests/oracle/run.py --driver $(BUILD)/tests/op_driver --models $(BUILD)/tests/model_driver --updates $(BUILD)/tests/update_driver
 
