@@ -169,6 +169,26 @@ static void test_stale_becomes_interrupted(void **state) {
   store_close(store);
 }
 
+static void test_only_what_runs_is_ended(void **state) {
+  (void)state;
+  Store *store = open_store(STORE_WRITE);
+  json_t *experiment = make_experiment(1, "quick");
+  int64_t id, none = 77;
+  int count;
+  Cell *trial = add(store, experiment, &id, &count);
+  int64_t done = attempt(store, trial[0].id, STATUS_DONE, one_value(0.9));
+  Error error = {""}, again = {""};
+  assert_false(store_start(store, 4711, environment_of(store), 1, "x", 0, &none, &error));
+  assert_int_equal(none, 0); /* not the number of a line that is there */
+  AttemptEnd end = {.status = STATUS_INTERRUPTED, .exit_code = -1, .train_s = -1, .eval_s = -1};
+  assert_false(store_finish(store, done, NULL, &end, &again));
+  assert_non_null(strstr(again.text, "is not running"));
+  assert_near(ask(store, "SELECT value FROM v_score"), 0.9);
+  free(trial);
+  json_decref(experiment);
+  store_close(store);
+}
+
 static void test_bad_metric_is_refused_whole(void **state) {
   (void)state;
   Store *store = open_store(STORE_WRITE);
@@ -316,6 +336,7 @@ int main(void) {
       CASE(test_figures),
       CASE(test_only_good_attempts_count),
       CASE(test_stale_becomes_interrupted),
+      CASE(test_only_what_runs_is_ended),
       CASE(test_bad_metric_is_refused_whole),
       CASE(test_rows_are_structs),
       CASE(test_misspelt_columns_end_the_program),

@@ -1,9 +1,11 @@
 /* The database's file: made, brought forward from every older form, refused where it is
  * another's. */
 #include "src/store/database.h"
+#include "tests/injected.h"
 #include "tests/store_files.h"
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static int version_outside(void) {
   sqlite3 *db;
@@ -118,6 +120,149 @@ static void test_every_older_form_is_brought_forward(void **state) {
   }
 }
 
+/* ---- what older programs stored ------------------------------------------------------------- */
+
+/* Of the texts of each migration as they were first committed: none is ever edited, since files of
+ * its form are about. A new form adds a line. */
+static const char *const committed[] = {
+    "7f2e0797ec1fe4541377e25a32d7173d", "7c7198670d0514c2fd5bf6a4a72c60bc",
+    "e7976ceaabb908e84bb1dc73b1127e50", "1546dad8b52bd07868721882eaba7631",
+    "23c8b4e055d2bf590d4a2fc4b30149f9", "f34c37890af4840d0dcbf075a1cedb68",
+    "24429885b88b5f262fdce2104cf6d914", "2d5a25188b3912278e44dfa8fc707066",
+    "4d8cd1afe81850f85fde674bd480947d", "b6274aa2c8368fa9534f25305c13a70d",
+    "9f649f06bd832104f3e8bdf8da13dbf7", "1fa2d137dcaaaff1fd2e5b2376e43d22",
+    "4cada4dbd5a346ca1d3226248409f5cb", "3f46be477105662a288202b767ddc616",
+};
+
+static void test_no_migration_is_edited(void **state) {
+  (void)state;
+  assert_int_equal(migration_count, sizeof committed / sizeof committed[0]);
+  for (int v = 0; v < migration_count; v++) {
+    char *all = sqlite3_mprintf(""), hash[HASH_BYTES];
+    for (int i = 0; migrations[v][i]; i++) all = sqlite3_mprintf("%z%s", all, migrations[v][i]);
+    text_hash(all, hash);
+    sqlite3_free(all);
+    if (strcmp(hash, committed[v]))
+      fail_msg("form %d: its texts have the hash %s, not \"%s\": were they edited?", v + 1, hash,
+               committed[v]);
+  }
+}
+
+/* A line in every table that the first form has. */
+static const char stored[] =
+    "INSERT INTO environments(id, hash, captured_at, version, binary_hash, compiler, flags,"
+    " libraries, cpu, cores, memory_bytes, host, kernel)"
+    " VALUES(3, 'e', 't', '0.1', 'b', 'gcc', '-O3', '{}', 'cpu', 2, 5, 'h', 'k');"
+    "INSERT INTO rows(id, plan_id, position, key, label, paper)"
+    " VALUES(4, 1, 0, 'queries=1', '1 x N', 0.9);"
+    "INSERT INTO trials(id, hash, config, scale, dataset, data_hash, device, seed, fold, status,"
+    " created_at) VALUES(5, 'abcd', '{\"lr\":0.1}', 'quick', 'd', 'x', 'cpu', 1, 0, 'done', 't'),"
+    " (6, 'bcde', '{}', 'quick', 'd', 'x', 'cpu', 2, 0, 'running', 't');"
+    "INSERT INTO cells(row_id, trial_id) VALUES(4, 5), (4, 6);"
+    "INSERT INTO attempts(id, trial_id, number, environment_id, pid, started_at, ended_at, status,"
+    " removed, exit_code, message, log, parameters, train_s)"
+    " VALUES(7, 5, 1, 3, 99, 't', 'u', 'failed', 0, 1, 'why', 'l', 1000, 1.5),"
+    " (8, 5, 2, 3, 99, 't', 'u', 'done', 0, 0, NULL, 'l', 1000, 1.5),"
+    " (9, 6, 1, 3, 99, 't', NULL, 'running', 0, NULL, NULL, 'l', NULL, NULL);"
+    "INSERT INTO metrics(attempt_id, split, case_name, label, name, metric, value, situation)"
+    " VALUES(8, 'val', 'c', 1, 'spleen', 'dice', 0.75, 'both'),"
+    " (8, 'val', 'c', 2, 'liver', 'dice', NULL, 'absent');"
+    "INSERT INTO curves(attempt_id, step, loss, lr, clipped) VALUES(8, 1, 0.5, 0.1, 0);";
+
+/* All that the first form has columns for. */
+static char *all_stored(void) {
+  static const char *const columns[] = {
+      "hash, version, cpu, cores FROM environments",
+      "name, table_no, metric, file FROM experiments",
+      "hash, scale, dataset, created_at FROM plans",
+      "plan_id, position, key, label, paper FROM rows",
+      "hash, config, seed, fold, status FROM trials",
+      "row_id, trial_id FROM cells",
+      "trial_id, number, status, exit_code, message, parameters, train_s FROM attempts",
+      "attempt_id, case_name, label, name, metric, value, situation FROM metrics",
+      "attempt_id, step, loss, lr, clipped FROM curves"};
+  sqlite3 *db;
+  char *all = sqlite3_mprintf("");
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+    sqlite3_stmt *statement;
+    char *sql = sqlite3_mprintf("SELECT %s ORDER BY 1, 2", columns[i]);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    while (sqlite3_step(statement) == SQLITE_ROW)
+      for (int c = 0; c < sqlite3_column_count(statement); c++)
+        all = sqlite3_mprintf("%z%s|", all, sqlite3_column_text(statement, c));
+    sqlite3_finalize(statement);
+    sqlite3_free(sql);
+  }
+  sqlite3_close(db);
+  return all;
+}
+
+static void test_every_form_keeps_what_is_stored(void **state) {
+  (void)state;
+  for (int version = 1; version <= migration_count; version++) {
+    make_older(version);
+    outside(stored);
+    char *before = all_stored();
+    assert_non_null(strstr(before, "|0.75|both|"));
+    Store *store = open_store(STORE_READ);
+    assert_near(ask(store, "SELECT mean FROM v_table WHERE n = 1 AND running = 1"), 0.75);
+    store_close(store);
+    store = open_store(STORE_WRITE);
+    assert_near(ask(store, "SELECT mean FROM v_table WHERE n = 1 AND running = 1"), 0.75);
+    assert_int_equal((int)ask(store, "PRAGMA user_version"), migration_count);
+    Error error = {""};
+    if (!store_check(store, &error)) fail_msg("%s", error.text);
+    store_close(store);
+    char *after = all_stored();
+    assert_string_equal(before, after);
+    sqlite3_free(before);
+    sqlite3_free(after);
+  }
+  injected("a database of an older form, each that was ever committed", migration_count - 1, 0);
+}
+
+/* ---- several at once ------------------------------------------------------------------------- */
+
+/* One of many that open a file that is not there, and store. Returns its exit code. */
+static int open_and_store(int number) {
+  Error error = {""};
+  Store *store;
+  json_t *experiment = make_experiment(2, "quick");
+  json_object_set_new(experiment, "experiment", json_sprintf("e%d", number));
+  Cell *trials;
+  int64_t id;
+  int count;
+  bool good = store_open(&store, path, STORE_WRITE, &error) &&
+              store_add_experiment(store, experiment, "data", &id, &trials, &count, &error);
+  if (!good) fprintf(stderr, "process %d: %s\n", number, error.text);
+  json_decref(experiment);
+  store_close(store);
+  return !good;
+}
+
+static void test_many_open_a_new_file_at_once(void **state) {
+  (void)state;
+  enum { PROCESSES = 6, TURNS = 2 };
+  for (int turn = 0; turn < TURNS; turn++) {
+    pid_t child[PROCESSES];
+    for (int i = 0; i < PROCESSES; i++)
+      if ((child[i] = fork()) == 0) _exit(open_and_store(i));
+    for (int i = 0; i < PROCESSES; i++) {
+      int status;
+      assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+      assert_int_equal(status, 0);
+    }
+    Store *store = open_store(STORE_READ);
+    assert_int_equal((int)ask(store, "SELECT count(*) FROM plans"), PROCESSES);
+    assert_int_equal((int)ask(store, "SELECT count(*) FROM trials"), 4); /* the same of all */
+    store_close(store);
+    remove_folder(NULL);
+    make_folder(NULL);
+  }
+  injected("six programs open and fill one new database at once", TURNS, 0);
+}
+
 static void refuse(const char *expected) {
   Error error = {""};
   Store *store;
@@ -163,6 +308,9 @@ int main(void) {
       CASE(test_new_database),
       CASE(test_older_database_is_migrated),
       CASE(test_every_older_form_is_brought_forward),
+      cmocka_unit_test(test_no_migration_is_edited),
+      CASE(test_every_form_keeps_what_is_stored),
+      CASE(test_many_open_a_new_file_at_once),
       CASE(test_newer_database_is_refused),
       CASE(test_strangers_are_refused),
       CASE(test_place_of_results_is_a_file),

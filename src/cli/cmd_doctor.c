@@ -125,32 +125,30 @@ static void look_at_gpu(Findings *findings) {
 static void look_at_database(Findings *findings, const char *path) {
   Error error = {""};
   Store *store;
-  json_t *counts = NULL, *check = NULL;
+  json_t *counts = NULL;
   if (!store_exists(path)) {
     find(findings, GOOD, "database", "%s: none yet, the first run makes it", path);
     return;
   }
   bool open = store_open(&store, path, STORE_READ, &error);
-  if (open && store_query(store, "PRAGMA quick_check(1)", NULL, &check, &error) &&
+  if (open && store_check(store, &error) &&
       store_query(store,
                   "SELECT count(*) AS trials, sum(status = 'done') AS done, sum(status = 'running')"
                   " AS running FROM trials",
                   NULL, &counts, &error)) {
     const json_t *row = json_array_get(counts, 0);
-    const char *word = json_string_value(json_object_get(json_array_get(check, 0), "quick_check"));
-    bool whole = word && !strcmp(word, "ok");
     int holder = store_lock_holder(path);
+    const char *network = store_network(store);
     char user[64] = "";
     if (holder) snprintf(user, sizeof user, ", in use by process %d", holder);
-    find(findings, whole ? GOOD : BAD, "database", "%s: %lld trials, %lld done%s%s%s", path,
+    find(findings, GOOD, "database", "%s: %lld trials, %lld done%s%s%s", path,
          (long long)json_integer_value(json_object_get(row, "trials")),
          (long long)json_integer_value(json_object_get(row, "done")), user,
-         whole ? "" : ", damaged: ", whole ? "" : (word ? word : "unreadable"));
+         network ? ", shared with other machines by " : "", network ? network : "");
   } else {
     find(findings, BAD, "database", "%s", error.text);
   }
   json_decref(counts);
-  json_decref(check);
   if (open) store_close(store);
 }
 

@@ -156,6 +156,16 @@ static bool run_trials(Run *run, bool *interrupted, Error *error) {
          experiments_store(&run->tables.experiments, run->store, error);
 }
 
+/* SQLite's locks between machines are not to be relied on. */
+static void tell_network(const Run *run) {
+  const char *network = store_network(run->store);
+  if (network && !run->common.quiet)
+    fprintf(stderr,
+            "harness: %s lies on a file system that machines share (%s): write it from one at a "
+            "time; give others a database of their own (--db FILE), `harness merge` joins them\n",
+            store_path(run->store), network);
+}
+
 static int execute(Run *run, Error *error) {
   int stale = 0;
   bool interrupted = false;
@@ -172,6 +182,7 @@ static int execute(Run *run, Error *error) {
                             true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               store_lock(run->store, &stale, error);
+  if (good) tell_network(run);
   if (good && !run->common.quiet)
     experiments_tell_overridden(&run->tables.experiments, "harness: ", stderr);
   if (good && stale && !run->common.quiet)

@@ -68,30 +68,42 @@ static bool start(Store *store, int64_t trial, int64_t environment, int pid, con
                            " (SELECT count(*) + 1 FROM attempts WHERE trial_id = ?1), ?2, ?3, " NOW
                            ", 'running', ?4, nullif(?5, 0))",
                            "iiisi", trial, environment, (int64_t)pid, log, weights_of);
-  *attempt = sqlite3_last_insert_rowid(store->db);
+  if (good) *attempt = sqlite3_last_insert_rowid(store->db);
   return good && database_run(store, error, "UPDATE trials SET status = 'running' WHERE id = ?1",
                               "i", trial);
 }
 
 bool store_start(Store *store, int64_t trial, int64_t environment, int pid, const char *log,
                  int64_t weights_of, int64_t *attempt, Error *error) {
-  return database_begin(store, error) &&
-         database_end(store, start(store, trial, environment, pid, log, weights_of, attempt, error),
-                      error);
+  int64_t begun = 0;
+  *attempt = 0; /* a number that is not its own may be another attempt's */
+  if (!database_begin(store, error) ||
+      !database_end(store, start(store, trial, environment, pid, log, weights_of, &begun, error),
+                    error))
+    return false;
+  *attempt = begun;
+  return true;
+}
+
+/* What has ended does not end again. */
+static bool end_attempt(Store *store, int64_t attempt, const AttemptEnd *end, Error *error) {
+  return database_run(store, error,
+                      "UPDATE attempts SET ended_at = " NOW ", status = ?2, exit_code = ?3,"
+                      " signal = nullif(?4, 0), message = nullif(?5, ''), train_s = ?6,"
+                      " eval_s = ?7, wall_s = ?8, max_rss_bytes = ?9"
+                      " WHERE id = ?1 AND status = 'running'",
+                      "isiisDDDi", attempt, status_name(end->status), (int64_t)end->exit_code,
+                      (int64_t)end->signal, end->message, end->train_s, end->eval_s, end->wall_s,
+                      end->max_rss_bytes) &&
+         (sqlite3_changes(store->db) == 1 ||
+          fail(error, "%s: attempt %lld is not running and cannot end as %s", store->path,
+               (long long)attempt, status_name(end->status)));
 }
 
 static bool finish(Store *store, int64_t attempt, const json_t *events, const AttemptEnd *end,
                    Error *error) {
   const char *keeps = end->status == STATUS_INTERRUPTED ? "yes" : "no";
-  return insert_events(store, attempt, events, error) &&
-         database_run(
-             store, error,
-             "UPDATE attempts SET ended_at = " NOW ", status = ?2, exit_code = ?3,"
-             " signal = nullif(?4, 0), message = nullif(?5, ''), train_s = ?6, eval_s = ?7,"
-             " wall_s = ?8, max_rss_bytes = ?9 WHERE id = ?1",
-             "isiisDDDi", attempt, status_name(end->status), (int64_t)end->exit_code,
-             (int64_t)end->signal, end->message, end->train_s, end->eval_s, end->wall_s,
-             end->max_rss_bytes) &&
+  return insert_events(store, attempt, events, error) && end_attempt(store, attempt, end, error) &&
          database_run(store, error,
                       "UPDATE attempts SET exit_code = NULL WHERE id = ?1 AND exit_code < 0", "i",
                       attempt) &&

@@ -1,5 +1,6 @@
 #include "src/store/database.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
@@ -13,21 +14,45 @@ static bool files_are_limited(void) {
   return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
-bool database_fail(Store *store, const char *what, Error *error) {
-  int code = sqlite3_errcode(store->db) & 0xff;
-  const char *advice = "";
-  store->refused_data = code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH;
-  if (code == SQLITE_FULL)
-    advice = "; free some disk space, then run again: nothing stored is lost";
+#define AGAIN      ", then run again: nothing stored is lost"
+#define NO_SPACE   "; free some disk space" AGAIN
+#define NO_WRITING "; make the file and its folder writable, or name another with --db FILE"
+
+/* What can be done about an error of SQLite, by its code and by what the system said. */
+static const struct {
+  int code, reason; /* reason 0: any */
+  const char *advice;
+} advices[] = {
+    {SQLITE_FULL, 0, NO_SPACE},
+    {SQLITE_IOERR, ENOSPC, NO_SPACE},
+    {SQLITE_IOERR, EDQUOT, NO_SPACE},
+    {SQLITE_CANTOPEN, ENOSPC, NO_SPACE},
+    {SQLITE_CANTOPEN, EDQUOT, NO_SPACE},
+    {SQLITE_IOERR, EROFS, NO_WRITING},
+    {SQLITE_IOERR, 0, "; the disk or the way to it fails, see dmesg: mend it" AGAIN},
+    {SQLITE_READONLY, 0, NO_WRITING},
+    {SQLITE_CANTOPEN, 0, NO_WRITING},
+    {SQLITE_PERM, 0, NO_WRITING},
+    {SQLITE_BUSY, 0, "; another program holds the database, try again"},
+    {SQLITE_NOTADB, 0, "; move the file away or name another with --db FILE"},
+    {SQLITE_CORRUPT, 0, DATABASE_DAMAGED},
+};
+
+static const char *advice_on(int code, int reason) {
   if (code == SQLITE_IOERR && files_are_limited())
-    advice = "; the file-size limit (ulimit -f) stops it: raise it, then run again: nothing stored "
-             "is lost";
-  if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM)
-    advice = "; make the file and its folder writable, or name another with --db FILE";
-  if (code == SQLITE_BUSY) advice = "; another program holds the database, try again";
-  if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
-    advice = "; move the file away or name another with --db FILE";
-  return fail(error, "%s: %s: %s%s", store->path, what, sqlite3_errmsg(store->db), advice);
+    return "; the file-size limit (ulimit -f) stops it: raise it" AGAIN;
+  for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++)
+    if (advices[i].code == code && (!advices[i].reason || advices[i].reason == reason))
+      return advices[i].advice;
+  return "";
+}
+
+bool database_fail(Store *store, const char *what, Error *error) {
+  int code = sqlite3_errcode(store->db) & 0xff, reason = 0;
+  if (code == SQLITE_IOERR || code == SQLITE_CANTOPEN) reason = sqlite3_system_errno(store->db);
+  store->refused_data = code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH;
+  return fail(error, "%s: %s: %s%s%s%s", store->path, what, sqlite3_errmsg(store->db),
+              reason ? ": " : "", reason ? strerror(reason) : "", advice_on(code, reason));
 }
 
 bool database_exec(Store *store, const char *sql, Error *error) {
@@ -91,6 +116,7 @@ bool database_integer(Store *store, Error *error, int64_t fallback, int64_t *val
 }
 
 bool database_begin(Store *store, Error *error) {
+  store->refused_data = false;
   return database_exec(store, "BEGIN IMMEDIATE", error);
 }
 

@@ -18,6 +18,10 @@ struct Store {
 
 /* One statement of the database's own making, no rows wanted. */
 bool database_exec(Store *store, const char *sql, Error *error);
+/* What can be done about a damaged file. */
+#define DATABASE_DAMAGED                                                                           \
+  "; keep a copy of the file; `sqlite3 FILE .recover | sqlite3 NEW` saves what can be read, and "  \
+  "--db NEW in the same folder goes on with it and with the weights there"
 /* Writes SQLite's reason and what the user can do; returns false. */
 bool database_fail(Store *store, const char *what, Error *error);
 bool database_prepare(Store *store, const char *sql, sqlite3_stmt **statement, Error *error);

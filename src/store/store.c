@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -14,7 +15,13 @@
 
 /* Opening: application id, migrations, journal mode by filesystem, the sweep's lock. */
 
-enum { BUSY_MS = 10000, LOCK_TRIES = 20, LOCK_WAIT_US = 50000 };
+enum {
+  BUSY_MS = 10000,
+  LOCK_TRIES = 20,
+  LOCK_WAIT_US = 50000,
+  SWEEP_WAITS = 12000, /* of LOCK_WAIT_US: ten minutes */
+  WAITS_UNTOLD = 40
+};
 
 static const char *const status_names[STATUS_COUNT] = {
     "planned", "running", "done", "failed", "oom", "collapsed", "interrupted", "timeout"};
@@ -57,17 +64,29 @@ static bool make_folder(const char *folder, Error *error) {
   return true;
 }
 
-/* WAL needs shared memory between processes, which network filesystems do not give. */
-static bool on_network(const char *folder) {
-  static const long networks[] = {0x6969 /* NFS */,      0xff534d42 /* CIFS */,
-                                  0xfe534d42 /* SMB2 */, 0x0bd00bd0 /* Lustre */,
-                                  0x47504653 /* GPFS */, 0x19830326 /* BeeGFS */,
-                                  0x01021997 /* 9P */,   0x00c36400 /* Ceph */};
+/* WAL needs shared memory between processes, which network filesystems do not give. The numbers are
+ * those of statfs; whatever stands behind FUSE may be one. */
+static const struct {
+  unsigned type;
+  const char *name;
+} networks[] = {
+    {0x6969, "NFS"},          {0xff534d42, "CIFS"},  {0xfe534d42, "SMB"},    {0x517b, "SMB"},
+    {0x0bd00bd0, "Lustre"},   {0x47504653, "GPFS"},  {0x19830326, "BeeGFS"}, {0x01021997, "9P"},
+    {0x00c36400, "Ceph"},     {0x5346414f, "AFS"},   {0x6b414653, "AFS"},    {0x73757245, "Coda"},
+    {0x20030528, "OrangeFS"}, {0xaad7aaea, "PanFS"}, {0x01161970, "GFS2"},   {0x7461636f, "OCFS2"},
+    {0x786f4256, "vboxsf"},   {0x65735546, "FUSE"},
+};
+
+static const char *network_of(const char *folder) {
   struct statfs information;
-  if (statfs(folder, &information)) return false;
+  if (statfs(folder, &information)) return NULL;
   for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++)
-    if ((unsigned)information.f_type == (unsigned)networks[i]) return true;
-  return false;
+    if ((unsigned)information.f_type == networks[i].type) return networks[i].name;
+  return NULL;
+}
+
+const char *store_network(const Store *store) {
+  return network_of(store->folder);
 }
 
 /* Nothing in a path means anything to SQLite: not "", not ":memory:", not "file:x". */
@@ -197,10 +216,11 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
   if (!database_exec(store, "PRAGMA foreign_keys=ON", error) || !recognise(store, error))
     return false;
   if (mode == STORE_READ) return read_current(store, error);
-  const char *journal =
-      on_network(store->folder) ? "PRAGMA journal_mode=DELETE" : "PRAGMA journal_mode=WAL";
+  /* EXTRA: the folder is synced after the journal is gone, too, or the last commit may come back. */
+  const char *journal = network_of(store->folder)
+                            ? "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA"
+                            : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";
   return database_exec(store, journal, error) &&
-         database_exec(store, "PRAGMA synchronous=FULL", error) &&
          database_migrate(store, migrations, migration_count, error);
 }
 
@@ -239,10 +259,17 @@ static void lock_path(const char *path, char text[4200]) {
   snprintf(text, 4200, "%s.lock", path);
 }
 
-static int read_pid(int file) {
-  char text[32] = "";
+typedef struct Holder {
+  int pid;
+  char host[256]; /* "": of a program that did not say it */
+} Holder;
+
+static Holder read_holder(int file) {
+  char text[300] = "";
+  Holder holder = {0};
   ssize_t got = pread(file, text, sizeof text - 1, 0);
-  return got > 0 ? atoi(text) : 0;
+  if (got > 0) sscanf(text, "%d %255s", &holder.pid, holder.host);
+  return holder;
 }
 
 int store_lock_holder(const char *path) {
@@ -251,7 +278,7 @@ int store_lock_holder(const char *path) {
   int file = open(name, O_RDONLY | O_CLOEXEC);
   if (file < 0) return 0;
   bool held = flock(file, LOCK_SH | LOCK_NB) != 0;
-  int pid = held ? read_pid(file) : 0;
+  int pid = held ? read_holder(file).pid : 0;
   close(file);
   return pid;
 }
@@ -275,9 +302,53 @@ static bool mark_stale(Store *store, int *stale, Error *error) {
 static bool take_lock(int file) {
   for (int i = 0; i < LOCK_TRIES; i++) {
     if (flock(file, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno != EWOULDBLOCK && errno != EINTR) return false;
     usleep(LOCK_WAIT_US);
   }
+  errno = EWOULDBLOCK;
   return false;
+}
+
+static void host_name(char host[256]) {
+  if (gethostname(host, 256)) strcpy(host, "?");
+  host[255] = 0;
+}
+
+static bool tell_holder(const Store *store, const Holder *holder, Error *error) {
+  char here[256];
+  host_name(here);
+  if (!holder->host[0] || !strcmp(holder->host, here))
+    return fail(error,
+                "%s: process %d is running trials into this database; wait for it, stop it "
+                "(kill %d), or name another with --db FILE",
+                store->path, holder->pid, holder->pid);
+  return fail(
+      error,
+      "%s: process %d of machine %s is running trials into this database; wait for it, stop "
+      "it there, or give this machine a database of its own with --db FILE: `harness "
+      "merge` joins them",
+      store->path, holder->pid, holder->host);
+}
+
+static bool write_holder(int file, const char *name, Error *error) {
+  char text[300], host[256];
+  host_name(host);
+  int length = snprintf(text, sizeof text, "%d %s\n", (int)getpid(), host);
+  return (!ftruncate(file, 0) && pwrite(file, text, (size_t)length, 0) == length) ||
+         fail(error, "%s: cannot write the lock file: %s", name, strerror(errno));
+}
+
+/* A sweep of days does not end because another program holds the database for a while: it says so,
+ * waits, and gives up where it is asked to stop. */
+static int wait_for_others(void *user, int waits) {
+  sigset_t pending;
+  bool asked = !sigpending(&pending) &&
+               (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
+  if (asked || waits >= SWEEP_WAITS) return 0;
+  if (waits == WAITS_UNTOLD)
+    fprintf(stderr, "harness: another program holds %s; waiting for it\n", (const char *)user);
+  usleep(LOCK_WAIT_US);
+  return 1;
 }
 
 bool store_lock(Store *store, int *stale, Error *error) {
@@ -286,20 +357,33 @@ bool store_lock(Store *store, int *stale, Error *error) {
   int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (file < 0) return fail(error, "%s: cannot open the lock file: %s", name, strerror(errno));
   if (!take_lock(file)) {
-    int pid = read_pid(file);
+    int reason = errno;
+    Holder holder = read_holder(file);
     close(file);
-    return fail(error,
-                "%s: process %d is running trials into this database; wait for it, stop it "
-                "(kill %d), or name another with --db FILE",
-                store->path, pid, pid);
+    return reason == EWOULDBLOCK
+               ? tell_holder(store, &holder, error)
+               : fail(error, "%s: cannot lock: %s; name a database on another disk with --db FILE",
+                      name, strerror(reason));
   }
   store->lock = file;
-  char text[32];
-  int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
-  if (ftruncate(file, 0) || pwrite(file, text, (size_t)length, 0) != length)
-    return fail(error, "%s: cannot write the lock file: %s", name, strerror(errno));
+  sqlite3_busy_handler(store->db, wait_for_others, store->path);
+  if (!write_holder(file, name, error) || !store_check(store, error)) return false;
   bool good = database_begin(store, error);
   return good && database_end(store, mark_stale(store, stale, error), error);
+}
+
+bool store_check(Store *store, Error *error) {
+  json_t *rows;
+  if (!store_query(store, "PRAGMA quick_check(1)", NULL, &rows, error)) return false;
+  const char *word = json_string_value(json_object_get(json_array_get(rows, 0), "quick_check"));
+  bool whole = word && !strcmp(word, "ok");
+  char found[200];
+  snprintf(found, sizeof found, "%s", word ? word : "unreadable");
+  for (char *p = found; *p; p++)
+    if (*p == '\n') *p = ' ';
+  if (!whole) fail(error, "%s: the database is damaged (%s)" DATABASE_DAMAGED, store->path, found);
+  json_decref(rows);
+  return whole;
 }
 
 /* ---- queries --------------------------------------------------------------------------------- */

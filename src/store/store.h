@@ -48,9 +48,16 @@ const char *store_folder(const Store *store); /* the folder of the file */
 bool store_exists(const char *path);
 
 /* Takes the lock of the one running sweep (PATH.lock, held until store_close or death). Held
- * already: false, the Error names the process. With the lock in hand every attempt that still
- * reads `running` is stale and becomes `interrupted`; *stale says how many. */
+ * already: false, the Error names the process, and its machine where it is another. A damaged file:
+ * false. With the lock in hand every attempt that still reads `running` is stale and becomes
+ * `interrupted`; *stale says how many; and where another program holds the database for a while,
+ * this one waits for minutes. */
 bool store_lock(Store *store, int *stale, Error *error);
+/* False: the file is damaged, or could not be read. */
+bool store_check(Store *store, Error *error);
+/* What the database lies on, such as "NFS", where that is shared with other machines; NULL: it is
+ * not. One machine at a time may write it there; its journal is not WAL. */
+const char *store_network(const Store *store);
 /* The process that holds the lock, 0 when none does. */
 int store_lock_holder(const char *path);
 
