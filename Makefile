@@ -12,6 +12,8 @@ CC      ?= cc
 CXX     ?= g++
 CFLAGS  ?= -O3 -g1$(if $(NATIVE), -march=native)
 BUILD   ?= build
+# What --version says. VERSION only stands in every object's command line, by which compilers' caches know them.
+RELEASE := 0.2.0
 VERSION := 0.1.0
 # make V=1 shows the commands
 Q       := $(if $(V),,@)
@@ -131,6 +133,13 @@ ifeq ($(CPU_ONLY),)
 $(BUILD)/engine/backend.o: private CPPFLAGS += -DWITH_CUDA
 endif
 $(BUILD)/engine/backend.o: $(BUILD)/setting.link
+
+# What the program is built from, in one small object: compiled anew when the commit or a source is another.
+$(BUILD)/src/machine/built.o: private CPPFLAGS += -DRELEASE='"$(RELEASE)"' -DBUILT_FROM='"$(BUILD)/built_from.inc"'
+$(BUILD)/src/machine/built.o: $(BUILD)/built_from.inc Makefile
+$(BUILD)/built_from.inc: ALWAYS
+	@mkdir -p $(@D)
+	@src/machine/built_from $@
 
 # The portable form's kernels are the loops of kernels/NAME.c.
 define FORM_RULES

@@ -38,7 +38,7 @@ load cli
 @test "version" {
   run "$harness" --version
   [ "$status" -eq 0 ]
-  [[ "$output" =~ ^harness\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+  [[ "$output" =~ ^harness\ [0-9]+\.[0-9]+\.[0-9]+\ \((([0-9a-f]{8}(, modified)?)|not\ of.*)\)$ ]]
   [ "$("$harness" version)" = "$output" ]
   [ "$("$harness" run --version)" = "$output" ]
 }

@@ -99,7 +99,7 @@ __attribute__((unused)) static Cell *add(Store *store, const json_t *experiment,
 __attribute__((unused)) static int64_t environment_of(Store *store) {
   Error error = {""};
   int64_t id;
-  json_t *environment = environment_capture(".", NULL, false);
+  json_t *environment = environment_capture(NULL, false);
   if (!store_environment(store, environment, &id, &error)) fail_msg("%s", error.text);
   json_decref(environment);
   return id;

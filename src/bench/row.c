@@ -320,7 +320,7 @@ bool session_end(Session *session, Error *error) {
   char warning[512];
   machine_end(&session->machine, ceiling_seconds(o));
   machine_warning(&session->machine, warning, sizeof warning);
-  json_t *environment = environment_capture(o->home, o->device, o->deterministic);
+  json_t *environment = environment_capture(o->device, o->deterministic);
   int64_t id = 0;
   bool good = keep(session, environment, &id, error);
   if (good && o->json) print_json(session, environment, id);

@@ -8,6 +8,7 @@
 
 #include "base/nearest.h"
 #include "src/cli/progress.h"
+#include "src/machine/built.h"
 
 enum { OPTIONS_MAX = 64, KEY_DB = 1000, KEY_NO_COLOR };
 
@@ -116,7 +117,7 @@ static error_t take(int key, char *value, struct argp_state *state) {
   if (!check_empty(state, key, value, &error)) exit(cli_error(EXIT_USAGE, &error));
   if (key == 'h') show_help(parsing->cli, state);
   if (key == 'V') {
-    printf("harness %s\n", VERSION);
+    printf("harness %s\n", built_text((char[BUILT_TEXT]){""}));
     exit(EXIT_DONE);
   }
   if (key == KEY_DB) take_database("--db", value, parsing->common);

@@ -5,6 +5,7 @@
 #include "kernels/cpu/processor.h"
 #include "lua/bind.h"
 #include "src/cli/cli.h"
+#include "src/machine/built.h"
 
 const Command commands[] = {
 #define COMMAND(name, summary) {#name, summary, command_##name},
@@ -103,7 +104,7 @@ static int command_main(int argc, char **argv) {
   if (!strcmp(word, "help")) return help(argc - 1, argv + 1);
   if (strcmp(word, "--version") && strcmp(word, "-V") && strcmp(word, "version"))
     return dispatch(word, argc - 1, argv + 1);
-  printf("harness %s\n", VERSION);
+  printf("harness %s\n", built_text((char[BUILT_TEXT]){""}));
   return EXIT_DONE;
 }
 

@@ -72,7 +72,7 @@ static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *int
   work->jobs = one_by_one ? 1 : run_jobs(run, work->launch.threads);
   if (work->jobs > work->count) work->jobs = work->count;
   work->launch.pin = work->jobs * work->launch.threads <= cores;
-  json_t *environment = environment_capture(run->common.home, run->place, run->flags.deterministic);
+  json_t *environment = environment_capture(run->place, run->flags.deterministic);
   bool good = store_environment(run->store, environment, &work->environment, error) &&
               schedule_run(work, interrupted, error);
   json_decref(environment);

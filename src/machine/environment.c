@@ -2,6 +2,8 @@
 #include "src/machine/environment.h"
 #include "engine/backend.h"
 #include "kernels/cpu/processor.h"
+#include "src/data/sets/json_text.h"
+#include "src/machine/built.h"
 #include "src/machine/processors.h"
 
 #include <dlfcn.h>
@@ -17,12 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
-
-#ifndef BUILD_FLAGS
-#define BUILD_FLAGS "not recorded"
-#endif
-
-enum { DIFF_LIMIT = 1 << 20 };
 
 extern char **environ;
 
@@ -86,26 +82,15 @@ char *environment_command_in(const char *folder, const char *const argv[], size_
   return command(folder, argv, true, limit, code);
 }
 
-static void add_git(json_t *environment, const char *home) {
-  const char *head[] = {"git", "-C", home, "rev-parse", "HEAD", NULL};
-  const char *state[] = {"git", "-C", home, "status", "--porcelain", NULL};
-  const char *diff[] = {"git", "-C", home, "diff", "HEAD", NULL};
-  char *commit = environment_command(head, 256);
-  char *changes = commit ? environment_command(state, DIFF_LIMIT) : NULL;
-  if (commit) {
-    commit[strcspn(commit, "\n")] = 0;
-    json_object_set_new(environment, "commit", json_string(commit));
-  }
-  if (changes) {
-    bool dirty = changes[0] != 0;
-    json_object_set_new(environment, "dirty", json_integer(dirty));
-    char *text = dirty ? environment_command(diff, DIFF_LIMIT) : NULL;
-    json_t *value = text ? json_string(text) : NULL; /* NULL: not UTF-8 */
-    if (value) json_object_set_new(environment, "diff", value);
-    free(text);
-  }
-  free(commit);
-  free(changes);
+/* The difference may hold a file that is no UTF-8. */
+static void add_built(json_t *environment) {
+  json_object_set_new(environment, "version", json_string(built.version));
+  json_object_set_new(environment, "compiler", json_string(built.compiler));
+  json_object_set_new(environment, "flags", json_string(built.flags));
+  if (!built.commit[0]) return;
+  json_object_set_new(environment, "commit", json_string(built.commit));
+  json_object_set_new(environment, "dirty", json_integer(built.diff[0] != 0));
+  if (built.diff[0]) json_object_set_new(environment, "diff", json_name(built.diff));
 }
 
 void environment_binary(char hex[17]) {
@@ -210,7 +195,7 @@ static void add_gpu(json_t *environment, const char *device) {
   json_decref(gpu);
 }
 
-json_t *environment_capture(const char *home, const char *device, bool deterministic) {
+json_t *environment_capture(const char *device, bool deterministic) {
   struct utsname system;
   uname(&system);
   char cpu[256], kernel[160], binary[17], isa[64];
@@ -220,15 +205,14 @@ json_t *environment_capture(const char *home, const char *device, bool determini
   json_t *libraries = environment_libraries();
   char *text = json_dumps(libraries, JSON_SORT_KEYS | JSON_COMPACT);
   json_t *environment =
-      json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:s,s:s,s:s}", "version", VERSION, "compiler",
-                __VERSION__, "flags", BUILD_FLAGS, "libraries", text, "cpu", cpu, "cores",
+      json_pack("{s:s,s:s,s:i,s:I,s:s,s:s,s:s}", "libraries", text, "cpu", cpu, "cores",
                 environment_cores(), "memory_bytes", (json_int_t)environment_memory(), "host",
                 system.nodename, "kernel", kernel, "isa", isa);
   free(text);
   json_decref(libraries);
   environment_binary(binary);
   json_object_set_new(environment, "binary_hash", json_string(binary));
-  add_git(environment, home);
+  add_built(environment);
   if (device) add_gpu(environment, device);
   if (deterministic) json_object_set_new(environment, "deterministic", json_integer(1));
   return environment;

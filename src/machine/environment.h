@@ -13,11 +13,11 @@ char *environment_command(const char *const argv[], size_t limit);
 char *environment_command_in(const char *folder, const char *const argv[], size_t limit, int *code);
 
 /* {version, binary_hash, commit, dirty, diff, compiler, flags, libraries, cpu, cores,
- * memory_bytes, host, kernel, isa}; isa as processor_isa says; commit, dirty and diff are absent
- * outside a git checkout. home is the program's folder. With a GPU as `device` ("cuda:1"; NULL or
+ * memory_bytes, host, kernel, isa}; isa as processor_isa says; commit, dirty and diff are what
+ * built.h knows. With a GPU as `device` ("cuda:1"; NULL or
  * "cpu": none) also {gpu, gpu_driver, gpu_capability, gpu_bytes, gpu_libraries}, and
  * {deterministic} where that is asked of the kernels. The caller decrefs. */
-json_t *environment_capture(const char *home, const char *device, bool deterministic);
+json_t *environment_capture(const char *device, bool deterministic);
 
 /* {"libname": "version", ...} of the libraries loaded into this process that we chose ourselves. */
 json_t *environment_libraries(void);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "src/data/sets/json_text.h"
+#include "src/machine/built.h"
 #include "src/report/claim.h"
 #include "src/report/coverage.h"
 #include "src/report/html.h"
@@ -343,8 +344,8 @@ bool report_write(Report *report, Error *error) {
   strftime(date, sizeof date, "%Y-%m-%d %H:%M UTC", gmtime(&now));
   html_open("harness: the paper's claims, measured", report->out);
   fputs("<h1>The paper's claims, measured</h1>\n<p class=\"faint\">", report->out);
-  html_print(report->out, "Written %s by harness %s from %s", date, VERSION,
-             store_path(report->store));
+  html_print(report->out, "Written %s by harness %s from %s", date,
+             built_text((char[BUILT_TEXT]){""}), store_path(report->store));
   fputs("</p>\n", report->out);
   put_contents(report);
   bool good = find_open(report, error);
