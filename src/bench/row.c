@@ -127,8 +127,7 @@ json_t *row_json(const BenchRow *row, int threads, bool samples) {
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
-/* A time in the unit that leaves three or four digits. */
-static const char *time_text(double us, char text[16]) {
+const char *bench_time_text(double us, char text[16]) {
   if (isnan(us))
     snprintf(text, 16, "-");
   else if (us < 1e3)
@@ -147,8 +146,8 @@ static const char *number_text(double value, const char *format, char text[16]) 
 }
 
 static void row_print_head(FILE *out, int width, bool baseline) {
-  fprintf(out, "%-*s %-8s %8s %9s %5s %9s %9s %8s %7s %6s %-7s", width, "kernel, case", "pass",
-          "error", "median", "noise", "min", "hot", "GFLOP/s", "GB/s", "ceil.", "bound");
+  fprintf(out, "%-*s %-8s %8s %9s %5s %9s %9s %8s %7s %12s %-7s", width, "kernel, case", "pass",
+          "error", "median", "noise", "min", "warm", "GFLOP/s", "GB/s", "% of ceiling", "bound");
   fprintf(out, baseline ? " %9s %7s  %s\n" : "\n", "peer", "ratio", "interval, by");
 }
 
@@ -160,8 +159,9 @@ static void print_times(const BenchRow *row, FILE *out) {
   number_text(100 * summary_noise(&s), "%.1f%%", d);
   if (!chosen->met && isfinite(summary_noise(&s)))
     snprintf(d + strlen(d) - 1, 3, "%%!"); /* the target was not reached */
-  fprintf(out, " %9s %5s %9s %9s %8s %7s %6s %-7s", time_text(s.median, a), d, time_text(s.min, b),
-          time_text(hot.median, c), number_text(row->flops / s.median / 1e3, "%.1f", e),
+  fprintf(out, " %9s %5s %9s %9s %8s %7s %12s %-7s", bench_time_text(s.median, a), d,
+          bench_time_text(s.min, b), bench_time_text(hot.median, c),
+          number_text(row->flops / s.median / 1e3, "%.1f", e),
           number_text(row->bytes / s.median / 1e3, "%.1f", f),
           number_text(100 * row->least_us / s.median, "%.0f%%", g), row->bound);
 }
@@ -180,8 +180,8 @@ void row_print(const BenchRow *row, FILE *out, int width, bool baseline) {
   print_times(row, out);
   if (baseline && row->baseline[0]) {
     Summary s = samples_summary(row->baseline_hot.value, row->baseline_hot.count);
-    fprintf(out, " %9s %6.2fx  %.2f-%.2f, %s", time_text(s.median, theirs), row->speedup.value,
-            row->speedup.low, row->speedup.high, row->baseline);
+    fprintf(out, " %9s %6.2fx  %.2f-%.2f, %s", bench_time_text(s.median, theirs),
+            row->speedup.value, row->speedup.low, row->speedup.high, row->baseline);
   }
   const double mib = 1 << 20;
   if (isfinite(row->peak_bytes)) fprintf(out, "  %.0f MiB", row->peak_bytes / mib);

@@ -39,6 +39,8 @@ bool row_wrong(const BenchRow *row); /* beyond the tolerance, or failed: it has 
 void row_give_up(BenchRow *row, bool lacks, const Error *why);
 /* As printed by --json; with `samples`, every sample too, as stored. */
 json_t *row_json(const BenchRow *row, int threads, bool samples);
+/* Microseconds in the unit that leaves three or four digits. */
+const char *bench_time_text(double us, char text[16]);
 /* A row of the text table; `width` of the column that names kernel and case. */
 void row_print(const BenchRow *row, FILE *out, int width, bool baseline);
 

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "kernels/mode.h"
 #include "src/bench/bench.h"
+#include "src/bench/row.h"
 #include "src/cli/cli.h"
 #include "src/data/sets/json_text.h"
 #include "src/machine/environment.h"
@@ -121,8 +122,9 @@ static void print_pair(Sheet *sheet, int row, const Pair *p) {
   const char *name = field_text(p->new_row, "case_name");
   sheet_set(sheet, row, 0, "%s%s%s", field_text(p->new_row, "kernel"), name[0] ? ", " : "", name);
   sheet_set(sheet, row, 1, "%s", field_text(p->new_row, "pass"));
-  set_number(sheet, row, 2, "%.4g", samples_quantile(&p->old_samples, .5));
-  set_number(sheet, row, 3, "%.4g", samples_quantile(&p->new_samples, .5));
+  char text[16];
+  sheet_set(sheet, row, 2, "%s", bench_time_text(samples_quantile(&p->old_samples, .5), text));
+  sheet_set(sheet, row, 3, "%s", bench_time_text(samples_quantile(&p->new_samples, .5), text));
   set_number(sheet, row, 4, "%.3f", p->ratio.value);
   if (isfinite(p->ratio.value))
     sheet_set(sheet, row, 5, "%.3f-%.3f", p->ratio.low, p->ratio.high);
@@ -133,8 +135,7 @@ static void print_pair(Sheet *sheet, int row, const Pair *p) {
 
 static void print_text(const Pair *pairs, int count, const int64_t run[2], const int lone[2]) {
   Sheet sheet = sheet_make(count + 1, 7);
-  const char *const head[] = {"kernel, case", "pass", "old us", "new us",
-                              "new/old",      "95 %", "verdict"};
+  const char *const head[] = {"kernel, case", "pass", "old", "new", "new/old", "95 %", "verdict"};
   for (int c = 0; c < 7; c++) sheet_set(&sheet, 0, c, "%s", head[c]);
   for (int i = 0; i < count; i++) print_pair(&sheet, i + 1, &pairs[i]);
   sheet_text(&sheet, true, stdout);
@@ -322,7 +323,7 @@ static const Cli bench_cli = {
     "  harness bench\n  harness bench conv \"deform_attention, quick\" step:unet-32 --time 2\n",
     "Times the bench cases of every op, forward and backward, after comparing each with its "
     "reference: a wrong kernel gets no time. Median of cold calls (the caches walked before each), "
-    "hot ones beside it, and the share of the nearer ceiling that was measured in the same run. A "
+    "warm ones beside it, and the share of the nearer ceiling that was measured in the same run. A "
     "filter is an op, a part of \"op, case\", or step:NAME for a whole training step. Rows are "
     "stored in the database with every sample. Exit code 1 when a kernel is wrong.",
     options,

@@ -1,6 +1,7 @@
 /* harness runs list|show|diff|rm: looking at what is stored, trial by trial. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "lua/bind.h"
 #include "src/cli/cli.h"
 #include "src/data/phantom/phantom.h"
@@ -203,7 +204,18 @@ static json_t *load_trial(Store *store, const char *home, const char *prefix, Er
   return trial;
 }
 
+/* Sizes with their unit. */
+static bool print_bytes(const char *name, const json_t *value) {
+  size_t length = strlen(name), end = strlen("_bytes");
+  if (length <= end || strcmp(name + length - end, "_bytes") || !json_is_number(value))
+    return false;
+  printf("  %-16.*s %s\n", (int)(length - end), name,
+         bytes_text(json_number_value(value), (char[BYTES_TEXT]){""}));
+  return true;
+}
+
 static void print_value(const char *name, const json_t *value) {
+  if (print_bytes(name, value)) return;
   char *dumped = json_is_string(value)
                      ? strdup(json_string_value(value))
                      : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));

@@ -169,7 +169,7 @@ static int show_table(const Common *common, Choice *choice, Printed *paper, Erro
   Result *result = NULL;
   int code = EXIT_NOTHING;
   if (!choice->paper_alone) code = load(common, &choice->result, &store, &result, error);
-  if (code == EXIT_NOTHING && !paper->named) printed_hint(paper, choice->result.what, error);
+  if (code == EXIT_NOTHING && !paper->named) printed_hint(paper, &choice->result, error);
   if (result) tell_others(result, common);
   if (result || (code == EXIT_NOTHING && paper->named))
     code = print_table(result, paper, choice, error);
@@ -268,6 +268,8 @@ int command_plot(int argc, char **argv) {
     code = load(&common, &choice.result, &of.store, &result, &error);
   else
     fail(&error, "harness plot needs an experiment's name, such as query_count, or curves");
+  if (code == EXIT_NOTHING && choice.result.what && kind->of != PLOT_BENCH)
+    printed_hint(&paper, &choice.result, &error);
   if (result) tell_others(result, &common);
   if (result) kind = plot_find(kind->word, result);
   of.result = result;

@@ -6,6 +6,7 @@
 
 #include "base/nearest.h"
 #include "lua/bind.h"
+#include "src/cli/experiment_files.h"
 #include "src/report/paper_marks.h"
 #include "src/report/paper_runs.h"
 #include "src/report/paper_table.h"
@@ -111,23 +112,62 @@ void printed_print(const Printed *p, const Result *result, const char *format, F
   json_decref(runs);
 }
 
-void printed_hint(const Printed *p, const char *what, Error *error) {
-  const char *names[64];
+/* Which command makes the table's results; false: no experiment repeats it. */
+static bool hint_table(const Printed *p, Error *error) {
+  json_t *runs = paper_runs(p->home, DEFAULT_PAPER), *own = paper_runs_of(runs, p->table);
+  const char *file = field_text_if(json_array_get(own, 0), "experiment");
+  if (file[0])
+    fail(error,
+         "Table %s has no results yet, nothing is stored: ./harness run %s; `harness table %s %s` "
+         "prints the paper's own figures",
+         p->number, file, DEFAULT_PAPER, p->number);
+  json_decref(own);
+  json_decref(runs);
+  return file[0] != 0;
+}
+
+/* No experiment is called so: the name that was meant, or all. */
+static void hint_names(const Printed *p, const char *what, Error *error) {
+  char all[700] = "";
+  const char *names[128];
+  json_t *files = experiment_files(p->home), *names_held = json_array(), *item;
+  size_t i, used = 0;
   int count = 0;
+  json_array_foreach(p->papers, i, item) if (count < 64) names[count++] = field_text(item, "paper");
+  json_array_foreach(files, i, item) {
+    const char *file = json_string_value(item) + strlen("experiments/");
+    json_array_append_new(names_held, json_stringn(file, strlen(file) - strlen(".lua")));
+    const char *name = json_string_value(json_array_get(names_held, i));
+    if (count < 128) names[count++] = name;
+    if (used < sizeof all)
+      used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", name);
+  }
+  char otherwise[sizeof all + 20];
+  snprintf(otherwise, sizeof otherwise, "; there are %s", all);
+  bool near = nearest_name(what, names, count) != NULL;
+  fail(error, "no such experiment and no such table is known, nothing is stored for \"%s\"%s", what,
+       near ? nearest_hint(what, names, count, NULL).text : otherwise);
+  json_decref(names_held);
+  json_decref(files);
+}
+
+void printed_hint(const Printed *p, const ResultChoice *choice, Error *error) {
   Error whole = *error;
-  const json_t *paper;
-  size_t i;
-  json_array_foreach(p->papers, i, paper) if (count < 64) names[count++] =
-      field_text(paper, "paper");
+  char file[EXPERIMENT_FILE];
+  const char *what = choice->what;
+  if (!what || choice->scale || choice->dataset || choice->device) return;
   *error = (Error){""};
+  if (p->table && hint_table(p, error)) return;
   if (p->table)
     fail(error, "%s; `harness table %s %s` prints the paper's own figures", whole.text,
          DEFAULT_PAPER, p->number);
   else if (is_number(what))
     fail(error, "%s; %s has Tables 1 to %zu", whole.text, DEFAULT_PAPER,
          json_array_size(json_object_get(paper_called(p, DEFAULT_PAPER), "tables")));
+  else if (experiment_file(p->home, what, file))
+    fail(error, "%s has no results yet, nothing is stored: ./harness run %s", what, file);
   else
-    fail(error, "%s%s", whole.text, nearest_hint(what, names, count, NULL).text);
+    hint_names(p, what, error);
 }
 
 void printed_free(Printed *p) {

@@ -21,8 +21,8 @@ bool printed_find(Printed *printed, const char *home, ResultChoice *choice, cons
                   bool list, bool alone, Error *error);
 /* Ours with what the paper has besides, the paper's alone (result NULL), or the list. */
 void printed_print(const Printed *printed, const Result *result, const char *format, FILE *out);
-/* Adds to the error that nothing is stored what there is instead. */
-void printed_hint(const Printed *printed, const char *what, Error *error);
+/* In place of the error that nothing is stored: what makes it, or what there is instead. */
+void printed_hint(const Printed *printed, const ResultChoice *choice, Error *error);
 void printed_free(Printed *printed);
 
 #endif

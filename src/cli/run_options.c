@@ -79,8 +79,9 @@ static bool take_device(const char *value, Run *run, Error *error) {
   int number = 0, used = 0;
   bool numbered = sscanf(value, "cuda:%4d%n", &number, &used) == 1 && !value[used] && number >= 0;
   if (strcmp(value, "cpu") && strcmp(value, "cuda") && !numbered) {
-    return fail(error, "--device is cpu or cuda, not \"%s\"%s", value,
-                nearest_hint(value, names, 2, NULL).text);
+    bool meant = !strcasecmp(value, "gpu") || !strncasecmp(value, "gpu:", 4);
+    return fail(error, "--device is cpu, cuda or cuda:N, not \"%s\"%s", value,
+                nearest_hint(meant ? "cuda" : value, names, 2, NULL).text);
   }
   snprintf(run->device, sizeof run->device, "device=%s", numbered ? "cuda" : value);
   run->flags.device_number = number;

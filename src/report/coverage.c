@@ -1,4 +1,5 @@
 #include "src/report/coverage.h"
+#include "base/bytes.h"
 #include "src/data/sets/json_text.h"
 #include "src/report/code_notes.h"
 #include "src/report/plot.h"
@@ -17,8 +18,8 @@ static void put_number(Sheet *sheet, int row, int column, double value, const ch
 }
 
 Sheet coverage_sheet(const Result *result) {
-  static const char *const heads[] = {"size",  "bridge",      "scales",      "parameters",
-                                      "GFLOP", "planned MiB", "allocated %", "step ms"};
+  static const char *const heads[] = {"size",  "bridge",  "scales",      "parameters",
+                                      "GFLOP", "planned", "allocated %", "step ms"};
   int columns = sizeof heads / sizeof *heads;
   Sheet sheet = sheet_make(result->points + 1, columns);
   for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
@@ -29,7 +30,7 @@ Sheet coverage_sheet(const Result *result) {
     sheet_set(&sheet, i + 1, 2, "%d", point->covered);
     put_number(&sheet, i + 1, 3, point->parameters, "%.0f");
     put_number(&sheet, i + 1, 4, point->flops / 1e9, "%.2f");
-    put_number(&sheet, i + 1, 5, point->planned_bytes / 0x1p20, "%.1f");
+    sheet_set(&sheet, i + 1, 5, "%s", bytes_text(point->planned_bytes, (char[BYTES_TEXT]){""}));
     put_number(&sheet, i + 1, 6, point->allocated_bytes / (point->planned_bytes / 100), "%.1f");
     put_number(&sheet, i + 1, 7, point->step_s / 1e-3, "%.2f");
   }

@@ -232,7 +232,7 @@ static void put_table(const Result *result, FILE *out) {
 static void put_labels(const Result *result, FILE *out) {
   Sheet labels = table_labels(result);
   if (labels.rows > 1) {
-    fputs("<details><summary>Figures per structure</summary>\n", out);
+    fputs("<details><summary>Scores per structure</summary>\n", out);
     html_sheet(&labels, false, out);
     fputs("</details>\n", out);
   }

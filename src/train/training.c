@@ -110,9 +110,12 @@ static bool watch(const Training *t, int64_t step, TrainingEnd *end, Error *erro
   if (!collapse_measures(&t->rule, step, t->steps)) return true;
   if (!collapse_measure(t->watch, step, error)) return false;
   if (step + 1 < collapse_step(&t->rule, t->steps) || !t->watch->measured) return true;
-  fprintf(stderr, "Dice of the training patches at step %lld of %lld: %.3f (collapsed below %g)\n",
-          (long long)step + 1, (long long)t->steps, t->watch->mean, t->rule.dice);
-  if (t->watch->mean >= t->rule.dice) return true;
+  bool good = t->watch->mean >= t->rule.dice;
+  fprintf(stderr,
+          "Dice of the training patches at step %lld of %lld: %.3f, %s the collapse limit of %g\n",
+          (long long)step + 1, (long long)t->steps, t->watch->mean, good ? "above" : "below",
+          t->rule.dice);
+  if (good) return true;
   *end = TRAINING_COLLAPSED;
   fail(error,
        "the Dice of the training patches is %.3f at step %lld of %lld, below collapse_dice = %g",

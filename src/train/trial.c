@@ -303,8 +303,13 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
 static bool keep_postprocess(const Trial *t, const Evaluated *e, Error *error) {
   char chosen[256];
   postprocess_text(&e->postprocess, chosen, sizeof chosen);
-  fprintf(stderr, "mean Dice %.4f; largest component of %s: %.4f\n", e->mean, chosen,
-          e->postprocessed);
+  bool any = e->postprocessed > e->mean;
+  fprintf(stderr, "validation Dice %.4f; keeping only the largest component%s%s would ", e->mean,
+          any ? " of " : "", any ? chosen : "");
+  if (any)
+    fprintf(stderr, "make it %.4f\n", e->postprocessed);
+  else
+    fputs("not raise it\n", stderr);
   return !t->checkpoint ||
          postprocess_write(&e->postprocess, e->mean, e->postprocessed, t->checkpoint, error);
 }

@@ -64,7 +64,8 @@ static bool options_check(const Phantom2dOptions *o, Error *error) {
   if (o->cases < 2 || o->cases > 999)
     return fail(error, "pictures: %d cases: expected 2..999", o->cases);
   if (o->validation < 0 || o->validation >= o->cases)
-    return fail(error, "pictures: %d for validation: expected 0..%d", o->validation, o->cases - 1);
+    return fail(error, "pictures: %d cases leave room for a validation of 0..%d, not %d", o->cases,
+                o->cases - 1, o->validation);
   return true;
 }
 

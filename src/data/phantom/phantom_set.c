@@ -17,8 +17,10 @@ static bool options_check(const PhantomOptions *options, Error *error) {
   if (options->cases < 2 || options->cases > 999)
     return fail(error, "phantom cases = %d: expected 2..999", options->cases);
   if (options->validation < 0 || options->validation >= options->cases)
-    return fail(error, "phantom validation = %d: expected 0..%d", options->validation,
-                options->cases - 1);
+    return fail(error, "phantom: %d cases leave room for a validation of 0..%d, not %d%s",
+                options->cases, options->cases - 1, options->validation,
+                options->validation == phantom_defaults().validation ? ", which is the default"
+                                                                     : "");
   if (!(options->noise_hu >= 0 && options->noise_hu <= 1000))
     return fail(error, "phantom noise = %g HU: expected 0..1000", options->noise_hu);
   return true;

@@ -153,7 +153,8 @@ static bool options_check(const ScenesOptions *o, Error *error) {
   if (o->cases < 2 || o->cases > 999)
     return fail(error, "scenes: %d cases: expected 2..999", o->cases);
   if (o->validation < 0 || o->validation >= o->cases)
-    return fail(error, "scenes: %d for validation: expected 0..%d", o->validation, o->cases - 1);
+    return fail(error, "scenes: %d cases leave room for a validation of 0..%d, not %d", o->cases,
+                o->cases - 1, o->validation);
   return true;
 }
 
