@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What a disturbed sweep lost. Arguments: the database of the undisturbed sweep, that of the disturbed one. Says each
-difference on standard error and prints how many there are: trials that are missing, that did not end as they should, or
+"""What a disturbed sweep lost. Arguments: the database of the undisturbed sweep, that of the disturbed one. Says the first
+differences on standard error and prints how many there are: trials that are missing, that did not end as they should, or
 that count twice; figures, weights and curves that are others; what SQLite finds in the file.
 --weights: the checkpoints beside both, byte by byte."""
 import os, sqlite3, sys
@@ -13,7 +13,8 @@ found = 0
 def lost(*what):
     global found
     found += 1
-    print(*what, file=sys.stderr)
+    if found <= 10:
+        print(*what, file=sys.stderr)
 
 
 def read(path):

@@ -16,6 +16,7 @@
 /* Opening: application id, migrations, journal mode by filesystem, the sweep's lock. */
 
 enum {
+  HEADER_BYTES = 100,
   BUSY_MS = 10000,
   LOCK_TRIES = 20,
   LOCK_WAIT_US = 50000,
@@ -208,7 +209,19 @@ static int open_file(Store *store, StoreMode mode) {
   return code;
 }
 
+/* SQLite takes what is too short for its header for a new database, and would overwrite it. */
+static bool has_header(const char *path, Error *error) {
+  struct stat information;
+  bool cut = !stat(path, &information) && S_ISREG(information.st_mode) && information.st_size > 0 &&
+             information.st_size < HEADER_BYTES;
+  return !cut || fail(error,
+                      "%s: the file is cut short, %lld bytes are no database; move it away or name "
+                      "another with --db FILE",
+                      path, (long long)information.st_size);
+}
+
 static bool connect(Store *store, StoreMode mode, Error *error) {
+  if (!has_header(store->path, error)) return false;
   if (open_file(store, mode) != SQLITE_OK)
     return database_fail(store, "cannot open the database", error);
   sqlite3_extended_result_codes(store->db, 1);
