@@ -1,8 +1,10 @@
 /* Checkpoints: a safetensors file of what a trial's training changes. */
+#include "base/whole_file.h"
 #include "engine/params.h"
 #include "engine/safetensors.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* A block of a checkpoint's tensors and what their names end with. */
 typedef struct Pass {
@@ -63,6 +65,11 @@ static Listed list_all(const Params *params, bool states) {
   return list;
 }
 
+/* Where the one before it is kept. */
+static void previous_of(const char *path, char previous[WHOLE_PATH]) {
+  snprintf(previous, WHOLE_PATH, "%.4500s.previous", path);
+}
+
 bool params_save(const Params *params, bool states, const char *const *metadata, const char *path,
                  Error *error) {
   const char *pairs[64] = {0};
@@ -75,8 +82,11 @@ bool params_save(const Params *params, bool states, const char *const *metadata,
   snprintf(updates, sizeof updates, "%lld", (long long)params->updates);
   if (states) pairs[used++] = "updates", pairs[used] = updates;
   params_fetch(params);
+  char previous[WHOLE_PATH];
+  previous_of(path, previous);
   Listed list = list_all(params, states);
-  bool good = safetensors_write(path, list.count, list.tensors, pairs, error);
+  bool good =
+      safetensors_write(path, states ? previous : NULL, list.count, list.tensors, pairs, error);
   arena_free(&list.arena);
   return good;
 }
@@ -95,7 +105,7 @@ static bool load_one(const Safetensors *file, const TensorToStore *wanted, const
 }
 
 bool params_load(Params *params, bool states, const char *path, Error *error) {
-  Safetensors *file = safetensors_open(path, error);
+  Safetensors *file = safetensors_verify(path, error) ? safetensors_open(path, error) : NULL;
   if (!file) return false;
   Listed list = list_all(params, states);
   bool good = true;
@@ -108,11 +118,53 @@ bool params_load(Params *params, bool states, const char *path, Error *error) {
   return good;
 }
 
-bool checkpoint_metadata(const char *path, const char *key, char *value, size_t bytes) {
+char *checkpoint_text(const char *path, const char *key) {
   Error error = {0};
   Safetensors *file = safetensors_open(path, &error);
   const char *text = file ? safetensors_metadata(file, key) : NULL;
-  if (text) snprintf(value, bytes, "%s", text);
+  char *copy = text ? strdup(text) : NULL;
   safetensors_close(file);
+  return copy;
+}
+
+bool checkpoint_metadata(const char *path, const char *key, char *value, size_t bytes) {
+  char *text = checkpoint_text(path, key);
+  if (text) snprintf(value, bytes, "%s", text);
+  free(text);
   return text != NULL;
+}
+
+/* ---- the one before it ----------------------------------------------------------------------- */
+
+bool checkpoint_settle(const char *path, char *note, size_t bytes) {
+  char previous[WHOLE_PATH];
+  Error why = {""}, before = {""};
+  note[0] = 0;
+  previous_of(path, previous);
+  bool there = access(path, F_OK) == 0;
+  if (there && safetensors_verify(path, &why)) return true;
+  bool kept = access(previous, F_OK) == 0;
+  if (kept && safetensors_verify(previous, &before) && whole_rename(previous, path, &before)) {
+    snprintf(note, bytes, "goes on from the checkpoint before its last, %s%s",
+             there ? "which is not whole: " : "which is gone: ", there ? why.text : path);
+    return true;
+  }
+  if (there)
+    snprintf(note, bytes, "begins anew: its checkpoint is not whole: %s%s%s", why.text,
+             kept ? "; nor is the one before it: " : "", before.text);
+  return false;
+}
+
+void checkpoint_drop_previous(const char *path) {
+  char previous[WHOLE_PATH];
+  previous_of(path, previous);
+  unlink(previous);
+}
+
+void checkpoint_remove(const char *path) {
+  char part[WHOLE_PATH];
+  snprintf(part, sizeof part, "%.4500s.part", path);
+  unlink(path);
+  unlink(part);
+  checkpoint_drop_previous(path);
 }

@@ -146,12 +146,22 @@ void *params_gradient(const Params *params, const Param *param);
  * `states` adds the optimiser's, "NAME.momentum", and the number of updates; where an average is
  * kept, NAME is then the average, which is what a trained network is, and "NAME.unaveraged" the
  * weights, from which a training goes on. `metadata` (may be NULL) is a list of key, value, ...,
- * NULL texts. Written to a temporary file and renamed: whole or not at all. Loading wants every one
- * of these tensors, with its shape. */
+ * NULL texts. A checkpoint is there whole or not at all, with a checksum that loading asks after;
+ * with `states` the one before it stays beside it, as PATH.previous. Loading wants every one of
+ * these tensors, with its shape. */
 bool params_save(const Params *params, bool states, const char *const *metadata, const char *path,
                  Error *error);
 bool params_load(Params *params, bool states, const char *path, Error *error);
-/* The metadata value of a key in a checkpoint, into `value`; false if absent. */
+/* The metadata value of a key in a checkpoint, to be freed; NULL: absent. */
+char *checkpoint_text(const char *path, const char *key);
+/* The same into `value`; false if absent. */
 bool checkpoint_metadata(const char *path, const char *key, char *value, size_t bytes);
+/* Makes the newest checkpoint that is whole the one at `path`: where that is gone or corrupt, the
+ * one before it. note: what must be said about it, or "". false: there is none. */
+bool checkpoint_settle(const char *path, char *note, size_t bytes);
+/* At the end of a training: the one before the last. */
+void checkpoint_drop_previous(const char *path);
+/* All that params_save and an interrupted one have left. */
+void checkpoint_remove(const char *path);
 
 #endif

@@ -1,9 +1,10 @@
 #include "engine/safetensors.h"
+#include "base/whole_file.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
-#include <unistd.h>
+#include <xxhash.h>
 
 struct Safetensors {
   char *path;
@@ -295,6 +296,62 @@ bool safetensors_read(const Safetensors *f, const StoredTensor *t, DType type, v
   return good;
 }
 
+/* ---- the checksum ---------------------------------------------------------------------------- */
+
+/* XXH3 of every byte of the file, with zeros in place of its own digits: two entries of the
+ * metadata, so that damage to the name of one does not pass for a file that has none. */
+static const char CHECKED[] = "checked", ALGORITHM[] = "xxh3";
+static const char CHECKSUM[] = "checksum", BEFORE_DIGITS[] = "\"checksum\":\"";
+enum { DIGITS = 16 };
+
+/* Of a header; NULL: it has none. */
+static char *digits_in(char *header) {
+  char *found = strstr(header, BEFORE_DIGITS);
+  if (!found) return NULL;
+  found += strlen(BEFORE_DIGITS);
+  for (int i = 0; i < DIGITS; i++)
+    if (!strchr("0123456789abcdef", found[i]) || !found[i]) return NULL;
+  return found[DIGITS] == '"' ? found : NULL;
+}
+
+static void hash_rest(FILE *file, XXH3_state_t *state) {
+  static char block[1 << 16];
+  size_t got;
+  while ((got = fread(block, 1, sizeof block, file)) > 0) XXH3_64bits_update(state, block, got);
+}
+
+/* Of a file whose header is sound, where it says one. */
+static bool sum_holds(const Safetensors *f, Error *error) {
+  const char *algorithm = safetensors_metadata(f, CHECKED);
+  if (!algorithm && !safetensors_metadata(f, CHECKSUM)) return true; /* written by others */
+  size_t length = (size_t)f->base;
+  char *header = calloc(1, length + 1), *digits, told[DIGITS + 1] = "", found[DIGITS + 1];
+  XXH3_state_t *state = XXH3_createState();
+  CHECK(header && state, "no memory to read a file");
+  rewind(f->file);
+  bool read = fread(header, length, 1, f->file) == 1;
+  digits = read ? digits_in(header + 8) : NULL;
+  if (digits) memcpy(told, digits, DIGITS), memset(digits, '0', DIGITS);
+  XXH3_64bits_reset(state);
+  XXH3_64bits_update(state, header, length);
+  hash_rest(f->file, state);
+  snprintf(found, sizeof found, "%016llx", (unsigned long long)XXH3_64bits_digest(state));
+  bool good = digits && algorithm && !strcmp(algorithm, ALGORITHM) && !strcmp(found, told);
+  XXH3_freeState(state);
+  free(header);
+  return good || fail(error,
+                      "%s: corrupt: its bytes are not those that were written (their checksum is "
+                      "%s, expected %s)",
+                      f->path, found, told[0] ? told : "one that can be read");
+}
+
+bool safetensors_verify(const char *path, Error *error) {
+  Safetensors *f = safetensors_open(path, error);
+  bool good = f && sum_holds(f, error);
+  safetensors_close(f);
+  return good;
+}
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static size_t bytes_of(const TensorToStore *t) {
@@ -312,45 +369,71 @@ static json_t *describe(const TensorToStore *t, size_t *offset) {
                    "data_offsets", (json_int_t)first, (json_int_t)*offset);
 }
 
-/* The format's metadata are texts. */
+/* The format's metadata are texts. They stand behind the tensors. */
 static char *header_text(int count, const TensorToStore *tensors, const char *const *metadata) {
   json_t *header = json_object(), *pairs = json_object();
   size_t offset = 0;
   for (int i = 0; metadata && metadata[i]; i += 2)
     json_object_set_new(pairs, metadata[i], json_string(metadata[i + 1]));
-  if (json_object_size(pairs)) json_object_set(header, "__metadata__", pairs);
-  json_decref(pairs);
+  if (json_object_size(pairs)) {
+    json_object_set_new(pairs, CHECKED, json_string(ALGORITHM));
+    json_object_set_new(pairs, CHECKSUM, json_string("0000000000000000"));
+  }
   for (int i = 0; i < count; i++)
     json_object_set_new(header, tensors[i].name, describe(&tensors[i], &offset));
+  if (json_object_size(pairs)) json_object_set(header, "__metadata__", pairs);
+  json_decref(pairs);
   char *text = json_dumps(header, JSON_COMPACT);
   json_decref(header);
   CHECK(text, "no memory for a header");
   return text;
 }
 
-static bool write_all(FILE *file, int count, const TensorToStore *tensors, const char *text) {
+/* Puts the checksum where zeros stand. */
+static void sign(char *text, int count, const TensorToStore *tensors) {
   uint64_t length = strlen(text);
-  bool good = fwrite(&length, sizeof length, 1, file) == 1 && fwrite(text, length, 1, file) == 1;
-  for (int i = 0; good && i < count; i++) {
-    size_t bytes = bytes_of(&tensors[i]);
-    if (bytes) good = fwrite(tensors[i].data, bytes, 1, file) == 1;
-  }
-  return good && fflush(file) == 0 && fsync(fileno(file)) == 0;
+  char *digits = digits_in(text), found[DIGITS + 1];
+  if (!digits) return;
+  XXH3_state_t *state = XXH3_createState();
+  CHECK(state, "no memory for a header");
+  XXH3_64bits_reset(state);
+  XXH3_64bits_update(state, &length, sizeof length);
+  XXH3_64bits_update(state, text, length);
+  for (int i = 0; i < count; i++)
+    if (bytes_of(&tensors[i])) XXH3_64bits_update(state, tensors[i].data, bytes_of(&tensors[i]));
+  snprintf(found, sizeof found, "%016llx", (unsigned long long)XXH3_64bits_digest(state));
+  memcpy(digits, found, DIGITS);
+  XXH3_freeState(state);
 }
 
-bool safetensors_write(const char *path, int count, const TensorToStore *tensors,
-                       const char *const *metadata, Error *error) {
-  char temporary[4200];
-  snprintf(temporary, sizeof temporary, "%.4100s.part", path);
-  FILE *file = fopen(temporary, "wb");
-  if (!file) return fail(error, "%s: cannot write: %s", path, strerror(errno));
-  char *text = header_text(count, tensors, metadata);
-  bool good = write_all(file, count, tensors, text);
-  int reason = errno;
-  free(text);
-  if (fclose(file) != 0 && good) good = false;
-  if (good && rename(temporary, path) == 0) return true;
-  if (good) reason = errno;
-  unlink(temporary);
-  return fail(error, "%s: cannot write: %s", path, strerror(reason));
+static void write_all(WholeFile *file, int count, const TensorToStore *tensors, const char *text) {
+  uint64_t length = strlen(text);
+  whole_write(file, &length, sizeof length);
+  whole_write(file, text, length);
+  for (int i = 0; i < count; i++) whole_write(file, tensors[i].data, bytes_of(&tensors[i]));
+}
+
+/* What the disk gives back. */
+static bool written(WholeFile *file, Error *error) {
+  Error reason = {""};
+  if (safetensors_verify(file->part, &reason)) return true;
+  whole_drop(file);
+  return fail(error, "%s: cannot write: what was written reads back otherwise: %s", file->path,
+              reason.text);
+}
+
+bool safetensors_write(const char *path, const char *previous, int count,
+                       const TensorToStore *tensors, const char *const *metadata, Error *error) {
+  WholeFile *file = malloc(sizeof *file);
+  CHECK(file, "no memory to write a file");
+  bool good = whole_begin(file, path, error);
+  if (good) {
+    char *text = header_text(count, tensors, metadata);
+    sign(text, count, tensors);
+    write_all(file, count, tensors, text);
+    free(text);
+    good = whole_sync(file, error) && written(file, error) && whole_end(file, previous, error);
+  }
+  free(file);
+  return good;
 }

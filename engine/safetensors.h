@@ -43,9 +43,12 @@ typedef struct TensorToStore {
   const void *data;
 } TensorToStore;
 
-/* metadata: key, value, ..., NULL; may be NULL. Written to a temporary file and renamed: whole or
- * not at all. */
-bool safetensors_write(const char *path, int count, const TensorToStore *tensors,
-                       const char *const *metadata, Error *error);
+/* metadata: key, value, ..., NULL; may be NULL; with any, a checksum of the whole file stands
+ * beside them. The file is there whole or not at all, and only when it reads back as it was
+ * written. previous: the name by which what was there is kept until the next time; NULL: none. */
+bool safetensors_write(const char *path, const char *previous, int count,
+                       const TensorToStore *tensors, const char *const *metadata, Error *error);
+/* Whether it is sound and, where it has a checksum, every byte is what was written. */
+bool safetensors_verify(const char *path, Error *error);
 
 #endif

@@ -150,7 +150,7 @@ static void weights_write(const Driver *d, Error *error) {
     list[p] = (TensorToStore){param->name, d->params->real, param->shape.rank, param->shape.dim,
                               params_weight(d->params, param)};
   }
-  CHECK(safetensors_write(path, count, list, NULL, error), "%s", error->text);
+  CHECK(safetensors_write(path, NULL, count, list, NULL, error), "%s", error->text);
   free(list);
 }
 

@@ -159,7 +159,7 @@ static void test_a_resumed_training_goes_on_to_the_bit(void **state) {
     drop(&whole);
     drop(&resumed);
   }
-  unlink(path);
+  checkpoint_remove(path);
 }
 
 /* A step that is repeated to be compared is none of the training's. */

@@ -113,7 +113,7 @@ static void test_checkpoints(void **state) {
   assert_true(params_load(second.params, true, path, &error));
   for (int step = 4; step < 6; step++) /* the second with what the momenta did */
     assert_true(net_step(&second, step) == net_step(&first, step));
-  unlink(path);
+  checkpoint_remove(path);
   net_free(&first);
   net_free(&second);
 }

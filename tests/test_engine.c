@@ -390,7 +390,7 @@ static void test_checkpoint_restores_bits_and_refuses_halves(void **state) {
   assert_false(params_load(b.params, true, path, &error));
   assert_non_null(strstr(error.text, path));
   assert_false(params_save(a.params, true, NULL, "/nonexistent/x", &(Error){0}));
-  unlink(path);
+  checkpoint_remove(path);
   drop(&a);
   drop(&b);
 }
@@ -497,7 +497,7 @@ static void test_checkpoints_hold_what_changes(void **state) {
   assert_int_equal(params->updates, 17);
   for (int k = 0; k < PARAM_KINDS; k++)
     assert_true(*(float *)params_weight(params, made[k]) == (k == PARAM_FROZEN ? 2 : 1));
-  unlink(path);
+  checkpoint_remove(path);
   params_free(params);
 }
 

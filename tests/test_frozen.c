@@ -301,7 +301,7 @@ static void runs_once_on(const Backend *plain) {
   assert_true(params_load(net.params, true, path, &error));
   assert_true(b[3] != 7 && loss_of(&net) == second);
   assert_int_equal(products, 4);
-  unlink(path);
+  checkpoint_remove(path);
   drop(&net);
 }
 

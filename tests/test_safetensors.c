@@ -44,7 +44,8 @@ static void test_what_is_written_is_read(void **state) {
                                    {"b", F64, 0, NULL, &b},
                                    {"none", F32, 1, (int64_t[]){0}, NULL}};
   const char *path = scratch_path(&scratch, "w.safetensors");
-  assert_true(safetensors_write(path, 3, tensors, (const char *[]){"k", "a \"v\"", NULL}, &error));
+  assert_true(
+      safetensors_write(path, NULL, 3, tensors, (const char *[]){"k", "a \"v\"", NULL}, &error));
   Safetensors *file = safetensors_open(path, &error);
   assert_non_null(file);
   assert_int_equal(safetensors_count(file), 3);
@@ -64,7 +65,7 @@ static void test_what_is_written_is_read(void **state) {
   assert_true(safetensors_read(file, safetensors_find(file, "b"), F32, back, &error));
   assert_true(back[0] == (float)M_PI);
   safetensors_close(file);
-  assert_false(safetensors_write("/nonexistent/x", 3, tensors, NULL, &error));
+  assert_false(safetensors_write("/nonexistent/x", NULL, 3, tensors, NULL, &error));
 }
 
 /* Every number of 16 bits, beside the compiler's own conversion. */

@@ -148,7 +148,7 @@ static void test_a_resumed_training_is_the_undisturbed_one(void **state) {
         resume(backends[b % 2], &optimizer, &rates, path, whole.params);
         net_free(&whole);
       }
-  unlink(path);
+  checkpoint_remove(path);
 }
 
 /* A step whose loss is not finite does not count: AdamW's t stays. */
@@ -301,7 +301,7 @@ static void test_the_average_is_what_is_read_and_kept(void **state) {
     net_free(&net);
     net_free(&kept);
   }
-  unlink(path);
+  checkpoint_remove(path);
 }
 
 int main(void) {

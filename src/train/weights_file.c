@@ -370,7 +370,7 @@ bool weights_file_write(const Params *params, const json_t *config, const char *
   params_fetch(params);
   TensorToStore *list = arena_alloc(&arena, (count_names(rows) + 1) * sizeof *list);
   int count = list_tensors(params, rows, is_flat(params, config), &arena, list);
-  bool good = safetensors_write(path, count, list, metadata, error);
+  bool good = safetensors_write(path, NULL, count, list, metadata, error);
   arena_free(&arena);
   json_decref(rows);
   return good;
