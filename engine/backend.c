@@ -2,25 +2,14 @@
 
 #include <string.h>
 
+#include "base/memory.h"
 #include "engine/host_memory.h"
 
-/* MemAvailable: what the kernel would give without swapping. */
-static size_t cpu_available(void) {
-  FILE *file = fopen("/proc/meminfo", "r");
-  if (!file) return SIZE_MAX;
-  char line[128];
-  unsigned long long kib = 0;
-  while (fgets(line, sizeof line, file))
-    if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
-  fclose(file);
-  return kib ? (size_t)kib << 10 : SIZE_MAX;
-}
-
-const Backend backend_cpu = {"cpu", F32, kernels_cpu, host_alloc, free, cpu_available, NULL};
-const Backend backend_portable = {"portable",    F32, kernels_portable, host_alloc, free,
-                                  cpu_available, NULL};
-const Backend backend_reference = {"reference",   F64, kernels_reference, host_alloc, free,
-                                   cpu_available, NULL};
+const Backend backend_cpu = {"cpu", F32, kernels_cpu, host_alloc, free, memory_available, NULL};
+const Backend backend_portable = {"portable",       F32, kernels_portable, host_alloc, free,
+                                  memory_available, NULL};
+const Backend backend_reference = {"reference",      F64, kernels_reference, host_alloc, free,
+                                   memory_available, NULL};
 
 const Backend *backend_find(const char *name) {
   static const Backend *const all[] = {&backend_cpu, &backend_portable, &backend_reference};

@@ -138,7 +138,8 @@ for label in json.load(sys.stdin)["labels"]:
   "$gpu" run one.lua --device cuda steps=60 collapse_dice=0 -q >/dev/null
   [ "$(sql "SELECT group_concat(status, ' ') FROM (SELECT a.status FROM attempts a JOIN trials t ON t.id = a.trial_id
     WHERE t.config ->> '\$.steps' = 60 ORDER BY a.id)")" = "interrupted done" ]
-  [ "$(sql "SELECT min(k.step) > 1, max(k.step) FROM curves k WHERE k.attempt_id = (SELECT max(id) FROM attempts)")" = "1|60" ]
+  [ "$(sql "SELECT first_step > 1 FROM attempts WHERE id = (SELECT max(id) FROM attempts)")" -eq 1 ]
+  [ "$(sql "SELECT min(k.step), max(k.step) FROM curves k WHERE k.attempt_id = (SELECT max(id) FROM attempts)")" = "1|60" ]
   run "$gpu" run one.lua --device cuda steps=80 collapse_dice=0.99 collapse_at=0.5
   echo "$output"
   [ "$status" -eq 1 ]

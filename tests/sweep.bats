@@ -197,6 +197,17 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
   wait_for 30 no_orphans
 }
 
+@test "a trial that alone is told to end is interrupted, the others run, and the sweep ends with 75" {
+  experiment rows=2 seeds=1 fake=queries=1:0:told
+  run "$harness" run experiment.json --jobs 1
+  echo "$output"
+  [ "$status" -eq 75 ]
+  [[ "$output" == *"interrupted 1/2 queries=1 seed 0"*"told to end by signal 15"* ]]
+  [[ "$output" == *"done 2/2 queries=2 seed 0"* ]]
+  run "$harness" run experiment.json
+  [[ "$output" == *"1 of 2 trials to run"* ]]
+}
+
 @test "killed with SIGKILL at different moments it leaves no orphans and ends in the same table" {
   experiment
   "$harness" run experiment.json >/dev/null 2>&1

@@ -1,4 +1,5 @@
 /* harness run: list cells, prepare data, run what is missing, print the table, draw the plot. */
+#include <signal.h>
 #include <string.h>
 
 #include "base/utf8.h"
@@ -92,12 +93,14 @@ static int report(Run *run, bool interrupted, Error *error) {
             outcome.bad, outcome.bad == 1 ? "" : "s",
             run->until.count ? "; what failed was replaced by the next seed"
                              : ", --retry all runs them again");
-  if ((interrupted && outcome.open > 0) || run->goes_on) return EXIT_INTERRUPTED;
-  return outcome.bad > 0 || outcome.open > 0 || run->tuning.lost ? EXIT_SOME_FAILED : EXIT_DONE;
+  /* open: also where a trial alone was told to end */
+  if (outcome.open > 0 || run->goes_on) return EXIT_INTERRUPTED;
+  return outcome.bad > 0 || run->tuning.lost ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
-/* What others start from and is missing. *there: all of it has weights by now. */
-static bool run_starts(Run *run, bool *interrupted, bool *there, Error *error) {
+/* What others start from and is missing. *there: all of it has weights by now; *open: what has none
+ * was stopped, and goes on. */
+static bool run_starts(Run *run, bool *interrupted, bool *there, bool *open, Error *error) {
   Experiments *starts = &run->starts.experiments;
   const char *folder = store_folder(run->store);
   if (!experiments_add_trials(starts, run->store, error)) return false;
@@ -105,7 +108,7 @@ static bool run_starts(Run *run, bool *interrupted, bool *there, Error *error) {
   if (starts->count &&
       (!run_mark(run, &run->starts, error) || !run_schedule(run, &run->starts, interrupted, error)))
     return false;
-  *there = starts_lost(starts, folder) == 0;
+  *there = starts_lost(starts, folder, open) == 0;
   if (!*there)
     fprintf(stderr, "harness: trials wait for what they start from; the same command goes on\n");
   return true;
@@ -188,9 +191,10 @@ static int execute(Run *run, Error *error) {
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");
-  bool there = false, known = false;
-  if (!good || !run_starts(run, &interrupted, &there, error)) return cli_error(EXIT_UNFIT, error);
-  if (!there) return interrupted ? EXIT_INTERRUPTED : EXIT_SOME_FAILED;
+  bool there = false, open = false, known = false;
+  if (!good || !run_starts(run, &interrupted, &there, &open, error))
+    return cli_error(EXIT_UNFIT, error);
+  if (!there) return interrupted || open ? EXIT_INTERRUPTED : EXIT_SOME_FAILED;
   if (!run_tries(run, &interrupted, &known, error)) return cli_error(EXIT_UNFIT, error);
   if (!known) return EXIT_INTERRUPTED;
   if (!run_trials(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
@@ -203,6 +207,7 @@ int command_run(int argc, char **argv) {
              .tries.what = "tries of rates",
              .tables.what = "trials"};
   Error error = {""};
+  signal(SIGUSR1, SIG_IGN); /* while no trial runs there is nothing to keep */
   cli_parse(&run_cli, argc, argv, &run.common, &run);
   if (!run.file) {
     fail(&error, "harness run needs an experiment: FILE, such as experiments/query_count.lua");

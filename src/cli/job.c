@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
+#include "engine/params.h"
 #include "src/cli/share.h"
-#include "src/machine/environment.h"
 #include "src/machine/processors.h"
 #include "src/store/field.h"
 
@@ -33,10 +34,11 @@ static int lift(int file) {
 static int config_file(const Cell *trial, const Launch *launch, bool placed) {
   char checkpoint[WEIGHTS_PATH];
   weights_path(launch->folder, trial->hash, checkpoint);
-  /* Only a trial that was stopped goes on; weights of another database's or build's run do not
-   * count. */
-  bool goes_on = trial->status == STATUS_INTERRUPTED || trial->status == STATUS_TIMEOUT;
-  if (!goes_on && !placed) unlink(checkpoint);
+  /* Only a trial that was stopped goes on, or was killed for lack of memory; weights of another
+   * database's or build's run do not count. */
+  bool goes_on = trial->status == STATUS_INTERRUPTED || trial->status == STATUS_TIMEOUT ||
+                 trial->status == STATUS_OOM;
+  if (!goes_on && !placed) checkpoint_remove(checkpoint);
   int file = lift(memfd_create("config", MFD_CLOEXEC));
   if (file < 0) return -1;
   json_t *config = json_copy(trial->config);
@@ -100,6 +102,15 @@ typedef struct Choice {
   int list[PROCESSORS_MAX], count;
 } Choice;
 
+/* Where memory ends, the kernel kills the trial rather than what would store that. */
+static void be_first_to_go(void) {
+  int file = open("/proc/self/oom_score_adj", O_WRONLY);
+  if (file < 0) return;
+  if (write(file, "500", 3) < 0) {
+  } /* a wish */
+  close(file);
+}
+
 static _Noreturn void become_trial(const Launch *launch, const Choice *choice, pid_t parent,
                                    const int file[3], char **environment) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -110,6 +121,8 @@ static _Noreturn void become_trial(const Launch *launch, const Choice *choice, p
   sigprocmask(SIG_SETMASK, &none, NULL);
   static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGPIPE};
   for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++) signal(defaults[i], SIG_DFL);
+  signal(SIGUSR1, SIG_IGN); /* until the trial listens to it */
+  be_first_to_go();
   dup2(file[0], 0);
   dup2(file[1], 1);
   dup2(file[1], 2);
@@ -154,6 +167,7 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
   }
   job->pid = pid;
   job->started = seconds_now();
+  job->kills = memory_kills();
   job->pending = json_array();
   job->figure = -1;
   return true;
@@ -166,12 +180,17 @@ static void hear_step(Job *job, const Event *event) {
   job->steps = (int)event->step.steps;
   job->loss = event->step.loss;
   if (!isnan(event->step.val_dice)) job->dice = event->step.val_dice;
+  if (job->step <= job->went_on_from) return;
+  double now = seconds_now();
+  if (job->first_step_at > 0 && job->step > job->first_step)
+    job->step_s = (now - job->first_step_at) / (job->step - job->first_step);
   if (job->first_step_at > 0) return;
-  job->first_step_at = seconds_now();
+  job->first_step_at = now;
   job->first_step = job->step;
 }
 
 static void hear_start(Job *job, const Event *event) {
+  job->went_on_from = (int)event->start.first_step;
   snprintf(job->note, sizeof job->note, "%s", event->start.note);
 }
 
@@ -198,6 +217,11 @@ static void keep_end(Job *job, const Event *event, json_t *json) {
   job->end = *event;
 }
 
+/* Of a trial that only scores: the curve is stored with the attempt that trained. */
+static bool is_repeated(const Job *job, const Event *event) {
+  return event->kind == EVENT_step && job->weights[0] && job->went_on_from;
+}
+
 static void take_event(Job *job, const char *text, size_t length) {
   json_error_t syntax;
   Event event;
@@ -209,7 +233,7 @@ static void take_event(Job *job, const char *text, size_t length) {
   if (event_read(json, &event, &job->broken)) {
     if (hear[event.kind]) hear[event.kind](job, &event);
     if (event.kind == EVENT_end) keep_end(job, &event, json);
-    json_array_append(job->pending, json);
+    if (!is_repeated(job, &event)) json_array_append(job->pending, json);
   }
   json_decref(json);
 }
@@ -246,10 +270,11 @@ bool job_read(Job *job) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* A step is ended and kept first, and steps may be long. */
 void job_stop(Job *job, Status why) {
   if (job->stop_at > 0) return;
   job->stopped_as = why;
-  job->stop_at = seconds_now() + GRACE_S;
+  job->stop_at = seconds_now() + GRACE_S + 3 * job->step_s;
   kill(job->pid, SIGTERM);
 }
 
@@ -260,21 +285,33 @@ void job_tick(Job *job, double timeout_s) {
   if (timeout_s > 0 && now - job->started > timeout_s) job_stop(job, STATUS_TIMEOUT);
 }
 
-/* Nobody here sent SIGKILL: out of memory is likely only when the process was large. */
-static Status judge_signal(int number, int64_t rss, char *message) {
-  double gib = (double)rss / (1 << 30), all = (double)environment_memory() / (1 << 30);
-  bool large = number == SIGKILL && gib > 0.5 * all;
+/* Nobody here sent SIGKILL. The kernel counts whom it kills for lack of memory; where nobody
+ * counts, that is likely when the process was large. */
+static Status judge_kill(const Job *job, int64_t rss, char *message) {
+  double gib = (double)rss / 0x1p30, all = (double)memory_limit() / 0x1p30;
+  bool counted = memory_kills() > job->kills, large = gib > 0.5 * all;
   snprintf(message, ERROR_BYTES,
-           "killed by signal %d (%s)%s; largest resident size %.2f of %.1f GiB", number,
-           strsignal(number), large ? ", most likely by the kernel for lack of memory" : "", gib,
-           all);
-  return large ? STATUS_OOM : STATUS_FAILED;
+           "killed by signal 9 (%s)%s; largest resident size %.2f of %.1f GiB", strsignal(SIGKILL),
+           counted ? " by the kernel for lack of memory"
+           : large ? ", most likely by the kernel for lack of memory"
+                   : "",
+           gib, all);
+  return counted || large ? STATUS_OOM : STATUS_FAILED;
 }
 
-static Status judge_silent(int wait_status, int64_t rss, char *message) {
-  if (WIFSIGNALED(wait_status)) return judge_signal(WTERMSIG(wait_status), rss, message);
+/* Who is told to end is interrupted, also before it listens. */
+static Status judge_signal(const Job *job, int number, int64_t rss, char *message) {
+  if (number == SIGKILL) return judge_kill(job, rss, message);
+  bool told = number == SIGTERM || number == SIGINT || number == SIGHUP;
+  snprintf(message, ERROR_BYTES, "%s by signal %d (%s)", told ? "told to end" : "killed", number,
+           strsignal(number));
+  return told ? STATUS_INTERRUPTED : STATUS_FAILED;
+}
+
+static Status judge_silent(const Job *job, int wait_status, int64_t rss, char *message) {
+  if (WIFSIGNALED(wait_status)) return judge_signal(job, WTERMSIG(wait_status), rss, message);
   int code = WEXITSTATUS(wait_status);
-  if (code > 128 && code < 128 + NSIG) return judge_signal(code - 128, rss, message);
+  if (code > 128 && code < 128 + NSIG) return judge_signal(job, code - 128, rss, message);
   snprintf(message, ERROR_BYTES, "ended with exit code %d and without a result", code);
   return STATUS_FAILED;
 }
@@ -330,7 +367,7 @@ void job_judge(const Job *job, int wait_status, const struct rusage *usage, char
   } else if (job->end_json) {
     end->status = judge_event(job, wait_status, message);
   } else {
-    end->status = judge_silent(wait_status, end->max_rss_bytes, message);
+    end->status = judge_silent(job, wait_status, end->max_rss_bytes, message);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "src/store/event.h"
 #include "src/store/store.h"
 #include "src/train/config.h"
+#include "src/train/training.h"
 
 typedef struct Job {
   const Cell *trial;
@@ -25,15 +26,18 @@ typedef struct Job {
   long log_start; /* where this attempt begins in the log */
   char *line;     /* an event not yet complete */
   size_t line_used, line_room;
-  json_t *pending;         /* events not yet stored */
-  Event end;               /* the event of that name, its texts in end_json */
-  json_t *end_json;        /* NULL: none came */
-  char note[160];          /* to be said once and cleared */
-  Error unplaced;          /* why the weights could not be had; then it trains */
-  Error broken;            /* an event that cannot be understood; empty: none */
-  double started, stop_at; /* seconds; stop_at: when a stopped job is killed, 0: not stopped */
-  Status stopped_as;       /* interrupted or timeout, when stop_at is set */
-  double first_step_at;    /* when the first step was heard of */
+  json_t *pending;          /* events not yet stored */
+  Event end;                /* the event of that name, its texts in end_json */
+  json_t *end_json;         /* NULL: none came */
+  char note[TRAINING_NOTE]; /* to be said once and cleared */
+  Error unplaced;           /* why the weights could not be had; then it trains */
+  Error broken;             /* an event that cannot be understood; empty: none */
+  double started, stop_at;  /* seconds; stop_at: when a stopped job is killed, 0: not stopped */
+  Status stopped_as;        /* interrupted or timeout, when stop_at is set */
+  long long kills;          /* memory_kills when it started */
+  int went_on_from;         /* the step of its checkpoint; steps up to it are told again */
+  double first_step_at;     /* when the first step after it was heard of */
+  double step_s;            /* that a step takes; 0: not known */
   int first_step, step, steps, cases_done, cases;
   double loss,
       dice;      /* of the newest report; dice of the validation patches, NAN: not measured yet */
@@ -53,7 +57,8 @@ typedef struct Launch {
 bool job_spawn(Job *job, const Launch *launch, Error *error);
 /* Reads what is there without waiting; true: the pipe has ended. */
 bool job_read(Job *job);
-/* Asks the process to stop (SIGTERM) and remembers why; job_tick kills it when it does not. */
+/* Asks the process to stop (SIGTERM) and remembers why; job_tick kills it when it has not for ten
+ * seconds and some of its steps. */
 void job_stop(Job *job, Status why);
 void job_tick(Job *job, double timeout_s);
 /* What the attempt came to, from the end event, the wait status and why it was stopped. message

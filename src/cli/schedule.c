@@ -14,7 +14,7 @@
 enum { EXIT_INTERRUPTED = 75, JOBS_MAX = 256, TICK_MS = 250 };
 static const double FLUSH_S = 1; /* a step every few ms must not mean a disk write every few ms */
 
-static volatile sig_atomic_t signals;
+static volatile sig_atomic_t signals, saves;
 static volatile pid_t children[JOBS_MAX]; /* for the second signal, which waits for nothing */
 
 static void on_signal(int number) {
@@ -26,6 +26,11 @@ static void on_signal(int number) {
   _exit(EXIT_INTERRUPTED);
 }
 
+static void on_save(int number) {
+  (void)number;
+  saves = 1;
+}
+
 static void on_child(int number) {
   (void)number; /* its arrival ends ppoll */
 }
@@ -35,25 +40,29 @@ static void listen_signals(sigset_t *open) {
   static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
   sigset_t blocked;
   struct sigaction stop = {.sa_handler = on_signal}, child = {.sa_handler = on_child};
-  signals = 0;
+  struct sigaction save = {.sa_handler = on_save};
+  signals = saves = 0;
   sigemptyset(&blocked);
   for (int i = 0; i < 3; i++) {
     sigaction(stops[i], &stop, NULL);
     sigaddset(&blocked, stops[i]);
   }
   sigaction(SIGCHLD, &child, NULL);
+  sigaction(SIGUSR1, &save, NULL);
   sigaddset(&blocked, SIGCHLD);
+  sigaddset(&blocked, SIGUSR1);
   sigprocmask(SIG_BLOCK, &blocked, open);
   for (int i = 0; i < 3; i++) sigdelset(open, stops[i]);
   sigdelset(open, SIGCHLD);
+  sigdelset(open, SIGUSR1);
 }
 
 static void unlisten_signals(void) {
-  static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD};
+  static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1};
   sigset_t set;
   sigemptyset(&set);
-  for (int i = 0; i < 4; i++) {
-    signal(all[i], SIG_DFL);
+  for (int i = 0; i < 5; i++) {
+    signal(all[i], all[i] == SIGUSR1 ? SIG_IGN : SIG_DFL);
     sigaddset(&set, all[i]);
   }
   sigprocmask(SIG_UNBLOCK, &set, NULL);
@@ -67,6 +76,14 @@ typedef struct Sweep {
   bool stopping;
   double flushed;
 } Sweep;
+
+/* The trials go on afterwards. */
+static void save_all(const Sweep *sweep) {
+  if (!saves) return;
+  saves = 0;
+  for (int i = 0; i < sweep->schedule->jobs; i++)
+    if (sweep->job[i].pid) kill(sweep->job[i].pid, SIGUSR1);
+}
 
 static void stop_all(Sweep *sweep) {
   sweep->stopping = true;
@@ -94,6 +111,13 @@ static bool end_with(Sweep *sweep, Task *task, const char *hash, int64_t trained
   return store_start(schedule->store, task->trial->id, schedule->environment, (int)getpid(), log,
                      trained, &task->attempt, error) &&
          store_finish(schedule->store, task->attempt, NULL, &end, error);
+}
+
+/* Its training was stopped alone and goes on with the next run, and so does it. */
+static bool leave(Sweep *sweep, Task *task) {
+  sweep->progress.started++, sweep->progress.ended++;
+  task->state = TASK_ENDED;
+  return true;
 }
 
 static bool hand_out(Sweep *sweep, Job *job, Task *task, const Share *share, Error *error) {
@@ -127,8 +151,9 @@ static bool start_task(Sweep *sweep, Job *job, Task *task, Error *error) {
   if (!good) return false;
   if (share.kind == SHARE_COLLAPSED)
     return end_with(sweep, task, share.hash, share.attempt, STATUS_COLLAPSED, share.message, error);
-  bool failed =
-      before && before->trial->status != STATUS_DONE && before->trial->status != STATUS_INTERRUPTED;
+  bool stopped = before && before->trial->status == STATUS_INTERRUPTED;
+  bool failed = before && !stopped && before->trial->status != STATUS_DONE;
+  if (share.kind == SHARE_NOTHING && stopped) return leave(sweep, task);
   if (share.kind == SHARE_NOTHING && failed)
     return end_with(sweep, task, before->trial->hash, before->attempt, before->trial->status,
                     before->message, error);
@@ -283,6 +308,7 @@ static bool turn(Sweep *sweep, const sigset_t *open, Error *error) {
                  sweep->running, sweep->running == 1 ? "" : "s");
     stop_all(sweep);
   }
+  save_all(sweep);
   for (int i = 0; i < sweep->schedule->jobs; i++)
     if (sweep->job[i].pid) job_tick(&sweep->job[i], sweep->schedule->timeout_s);
   if (!reap(sweep, error) || !flush(sweep, error)) return false;

@@ -22,6 +22,7 @@ typedef struct Schedule {
 
 /* Returns when every trial has ended, or on the first SIGINT, SIGTERM or SIGHUP when the running
  * ones have been stopped (*interrupted); a second signal ends the program at once with 75.
+ * SIGUSR1 asks the running ones for a checkpoint, and they go on.
  * false: the database cannot be written or no process started; the rest was stopped. */
 bool schedule_run(Schedule *schedule, bool *interrupted, Error *error);
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "engine/params.h"
+#include "engine/safetensors.h"
 #include "src/cli/place_file.h"
 #include "src/store/typed_rows.h"
 
@@ -38,6 +39,7 @@ static const Column columns[] = {COLUMN(Candidate, trial),     COLUMN(Candidate,
 
 void share_judge(const char *folder, const char *hash, const Cell *trial, char why[ERROR_BYTES]) {
   char path[WEIGHTS_PATH], step[32] = "";
+  Error reason = {""};
   weights_path(folder, hash, path);
   why[0] = 0;
   if (access(path, R_OK))
@@ -45,6 +47,8 @@ void share_judge(const char *folder, const char *hash, const Cell *trial, char w
   else if (!checkpoint_metadata(path, "step", step, sizeof step) ||
            atoll(step) != json_integer_value(json_object_get(trial->config, "steps")))
     snprintf(why, ERROR_BYTES, "the weights of trial %.8s are not those of its last step", hash);
+  else if (!safetensors_verify(path, &reason))
+    snprintf(why, ERROR_BYTES, "of trial %.8s: %.900s", hash, reason.text);
 }
 
 /* The candidate's part in *share, when it is of the same training. */
@@ -126,6 +130,7 @@ bool share_place(const char *folder, const char *from, const char *to, Error *er
   char source[WEIGHTS_PATH], target[WEIGHTS_PATH];
   weights_path(folder, from, source);
   weights_path(folder, to, target);
+  checkpoint_remove(target);
   if (place_file(source, target)) return true;
   int reason = errno;
   unlink(target);

@@ -79,8 +79,9 @@ void starts_reopen(Experiments *starts, const char *folder) {
     }
 }
 
-int starts_lost(const Experiments *starts, const char *folder) {
+int starts_lost(const Experiments *starts, const char *folder, bool *open) {
   int lost = 0;
+  *open = true;
   for (int p = 0; p < starts->count; p++)
     for (int i = 0; i < starts->item[p].trials; i++) {
       const Cell *trial = &starts->item[p].trial[i];
@@ -88,7 +89,9 @@ int starts_lost(const Experiments *starts, const char *folder) {
       if (trial->status == STATUS_DONE && has_weights(trial, folder)) continue;
       lost++;
       char *label = experiments_label(starts, p, i);
-      if (trial->status != STATUS_PLANNED && trial->status != STATUS_INTERRUPTED)
+      bool waits = trial->status == STATUS_PLANNED || trial->status == STATUS_INTERRUPTED;
+      *open = *open && waits;
+      if (!waits)
         fprintf(stderr,
                 "harness: %s, trial %.8s, which others start from, is %s%s; `harness runs show "
                 "%.8s` says more, --retry all runs it again\n",

@@ -15,7 +15,7 @@ bool starts_settle(Experiments *experiments, Experiments *starts, const char *ho
 /* Trials that are done, and whose weights are not there, are to run again. */
 void starts_reopen(Experiments *starts, const char *folder);
 /* How many have no weights of their training's end, with a line on standard error for each that
- * ended so. */
-int starts_lost(const Experiments *starts, const char *folder);
+ * ended so. open: the others have been stopped, or have not begun. */
+int starts_lost(const Experiments *starts, const char *folder, bool *open);
 
 #endif

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* pipe2, dl_iterate_phdr */
 #include "src/machine/environment.h"
+#include "base/memory.h"
 #include "engine/backend.h"
 #include "kernels/cpu/processor.h"
 #include "src/data/sets/json_text.h"
@@ -153,16 +154,7 @@ int environment_cores(void) {
 }
 
 long long environment_memory(void) {
-  long long bytes = (long long)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), limit;
-  static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-                                       "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-  for (int i = 0; i < 2; i++) {
-    FILE *file = fopen(limits[i], "r");
-    if (!file) continue;
-    if (fscanf(file, "%lld", &limit) == 1 && limit > 0 && limit < bytes) bytes = limit;
-    fclose(file);
-  }
-  return bytes;
+  return (long long)memory_limit();
 }
 
 void environment_cpu(char *name, int bytes) {

@@ -33,12 +33,17 @@ static json_t *value_of(const Event *event, const EventField *field) {
   return json_name(text);
 }
 
-void event_send(FILE *events, const Event *event) {
+json_t *event_json(const Event *event) {
   const EventRow *row = &event_table[event->kind];
   json_t *json = json_object();
   json_object_set_new(json, "event", json_string(row->name));
   for (const EventField *field = row->field; field->name; field++)
     json_object_set_new(json, field->name, value_of(event, field));
+  return json;
+}
+
+void event_send(FILE *events, const Event *event) {
+  json_t *json = event_json(event);
   json_document(json, events, JSON_COMPACT);
   fflush(events);
   json_decref(json);

@@ -43,6 +43,8 @@ typedef struct Event {
 /* Writes the event as a line and flushes it. A text that is not UTF-8 arrives with %XX in place of
  * its bytes above 127. */
 void event_send(FILE *events, const Event *event);
+/* The same as a new reference. */
+json_t *event_json(const Event *event);
 
 /* Reads what was sent. Refuses, with the reason: an unknown event, a field that is missing, of
  * another kind or not the event's, a metric whose situation is unknown or does not fit its value.

@@ -1,9 +1,9 @@
 #include "src/train/postprocess.h"
+#include "base/whole_file.h"
 #include "src/data/metrics/score.h"
 #include "src/data/predict/components.h"
 #include "src/data/sets/json_text.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -113,9 +113,12 @@ bool postprocess_write(const Postprocess *chosen, double before, double after,
                            chosen->foreground, "labels", labels, "validation_dice_before",
                            isnan(before) ? json_null() : json_real(before), "validation_dice_after",
                            isnan(after) ? json_null() : json_real(after));
-  bool good = json_dump_file(json, path, JSON_INDENT(1)) == 0;
+  char *text = json_dumps(json, JSON_INDENT(1));
   json_decref(json);
-  return good || fail(error, "%s: cannot write: %s", path, strerror(errno));
+  CHECK(text, "no memory to write what post-processing does");
+  bool good = whole_text(path, text, error);
+  free(text);
+  return good;
 }
 
 bool postprocess_read(Postprocess *chosen, const char *checkpoint, Error *error) {

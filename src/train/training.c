@@ -1,7 +1,7 @@
 #include "src/train/training.h"
 #include "base/clock.h"
 #include "src/data/batches/device_batches.h"
-#include "src/store/event.h"
+#include "src/train/course.h"
 
 #include <math.h>
 #include <signal.h>
@@ -10,19 +10,24 @@
 
 enum { REPORTS = 100, LOOK_EVERY = 5, VALIDATION_BATCHES = 4 };
 
-static volatile sig_atomic_t interrupted;
+/* Whatever save_every says, so much of a training is lost at most where its process is killed. */
+static const double SAVE_S = 600;
+
+static volatile sig_atomic_t interrupted, asked;
 
 void training_interrupt(int signal) {
   (void)signal;
   interrupted = 1;
 }
 
-/* What is told of the steps since the last report: means, so that a curve shows the training and
- * not the draw of one batch. */
-typedef struct Window {
-  double value[STEPPER_RESULTS], norm;
-  int steps, clipped;
-} Window;
+bool training_interrupted(void) {
+  return interrupted;
+}
+
+void training_checkpoint(int signal) {
+  (void)signal;
+  asked = 1;
+}
 
 static void window_add(Window *w, const Stepper *s, double clip) {
   for (int i = 0; i < STEPPER_RESULTS; i++) w->value[i] += s->value[i];
@@ -37,7 +42,8 @@ static double mean_part(const Training *t, const Window *w, int part) {
 }
 
 /* dice: of the validation patches after this step; NaN where it was not measured. */
-static void report(const Training *t, Window *w, int64_t step, double rate, double dice) {
+static void report(const Training *t, int64_t step, double rate, double dice) {
+  Window *w = &t->course->window;
   Event event = {EVENT_step, .step = {.step = step + 1,
                                       .steps = t->steps,
                                       .loss = mean_part(t, w, 0),
@@ -48,37 +54,75 @@ static void report(const Training *t, Window *w, int64_t step, double rate, doub
                                       .grad_norm = w->norm / w->steps,
                                       .clipped = w->clipped,
                                       .val_dice = dice}};
-  event_send(t->events, &event);
+  course_tell(t->course, t->events, &event);
   *w = (Window){0};
 }
 
+/* ---- checkpoints ----------------------------------------------------------------------------- */
+
 static bool save(const Training *t, int64_t step, Error *error) {
   if (!t->checkpoint) return true;
-  char text[32];
+  char text[32], *course = course_text(t->course, t->watch);
   snprintf(text, sizeof text, "%lld", (long long)step);
-  const char *metadata[9] = {"step", text, "code", t->code};
+  const char *metadata[11] = {"step", text, "code", t->code};
   int used = 4;
   if (t->recipe) metadata[used++] = "recipe", metadata[used++] = t->recipe;
   if (t->start && t->start[0]) metadata[used++] = "start", metadata[used++] = t->start;
-  CHECK(used < 9, "too much metadata");
-  return params_save(t->params, true, metadata, t->checkpoint, error);
+  metadata[used++] = "course", metadata[used++] = course;
+  CHECK(used < 11, "too much metadata");
+  bool good = params_save(t->params, true, metadata, t->checkpoint, error);
+  free(course);
+  if (good && step == t->steps) checkpoint_drop_previous(t->checkpoint);
+  return good;
 }
 
-int64_t training_kept(const char *checkpoint, const char *code, const char **note) {
+static double save_seconds(void) {
+  const char *given = getenv("HARNESS_SAVE_S");
+  return given && atof(given) > 0 ? atof(given) : SAVE_S;
+}
+
+/* last: when the last one was written, or its training began. */
+static bool is_due(const Training *t, int64_t step, double last) {
+  return interrupted || asked || step + 1 == t->steps || (step + 1) % t->save_every == 0 ||
+         seconds_now() - last >= save_seconds();
+}
+
+/* A disk that is full for a while ends no training of days: it goes on, and the last checkpoint
+ * stays. Where it would end without one it is interrupted instead, so that the same command goes on
+ * from there. */
+static void keep(const Training *t, int64_t step, double *last, TrainingEnd *end, Error *error) {
+  Error reason = {""};
+  asked = 0; /* a signal that comes from here on is answered by the next one */
+  if (interrupted) *end = TRAINING_INTERRUPTED;
+  bool good = save(t, step + 1, &reason);
+  *last = seconds_now();
+  if (good) return;
+  fprintf(stderr, "no checkpoint at step %lld: %s\n", (long long)step + 1, reason.text);
+  if (*end != TRAINING_INTERRUPTED && step + 1 < t->steps) return;
+  *end = TRAINING_INTERRUPTED;
+  fail(error, "no checkpoint at step %lld: %s", (long long)step + 1, reason.text);
+}
+
+int64_t training_kept(const char *checkpoint, const char *code, int64_t steps,
+                      char note[TRAINING_NOTE]) {
   char step[32], wrote[64];
-  *note = "";
-  if (!checkpoint || access(checkpoint, R_OK) != 0 ||
+  note[0] = 0;
+  if (!checkpoint || !checkpoint_settle(checkpoint, note, TRAINING_NOTE) ||
       !checkpoint_metadata(checkpoint, "step", step, sizeof step))
     return 0;
+  long long kept = strtoll(step, NULL, 10);
   bool known = checkpoint_metadata(checkpoint, "code", wrote, sizeof wrote);
-  if (known && strcmp(wrote, code)) {
-    *note = "begins anew: the text of its model has changed since its checkpoint was written";
-    return 0;
-  }
-  if (!known)
-    *note = "goes on from a checkpoint that does not say which text of its model wrote it";
-  return strtoll(step, NULL, 10);
+  const char *say = known ? ""
+                          : "goes on from a checkpoint that does not say which text of its "
+                            "model wrote it";
+  bool other = known && strcmp(wrote, code);
+  if (other)
+    say = "begins anew: the text of its model has changed since its checkpoint was written";
+  if (say[0]) snprintf(note, TRAINING_NOTE, "%s", say);
+  return other || kept < 0 || kept > steps ? 0 : kept;
 }
+
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 /* The next batch. Returns the seconds that it took. */
 static double load(const Training *t, Loader *loader, Stepper *stepper) {
@@ -136,43 +180,37 @@ static bool not_finite(const Stepper *s, int64_t step, double rate, Error *error
   return true;
 }
 
-/* Reports come a hundred times a training, each fifth with the Dice of validation patches. */
-static bool tell(const Training *t, Window *window, int64_t step, bool first, double rate,
-                 Error *error) {
+/* Reports come a hundred times a training, each fifth with the Dice of validation patches, and at
+ * its first step. */
+static bool tell(const Training *t, int64_t step, double rate, Error *error) {
   int64_t every = t->steps / REPORTS > 0 ? t->steps / REPORTS : 1;
   bool last = step + 1 == t->steps;
-  if (!first && !last && (step + 1) % every) return true;
+  if (step > 0 && !last && (step + 1) % every) return true;
   double dice = NAN;
   if (t->validation && (last || (step + 1) % (every * LOOK_EVERY) == 0) &&
       !validate(t, &dice, error))
     return false;
-  report(t, window, step, rate, dice);
+  report(t, step, rate, dice);
   return true;
 }
 
 static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64_t first,
                       TrainingEnd *end, Error *error) {
-  Window window = {0};
+  double saved = seconds_now();
   for (int64_t step = first; step < t->steps; step++) {
     double rate = rate_schedule_at(&t->rates, step);
     stepper->profile = t->profile && step > first;
     run_step(t, loader, stepper, step, step == first, rate);
-    window_add(&window, stepper, t->optimizer.clip);
+    window_add(&t->course->window, stepper, t->optimizer.clip);
     if (not_finite(stepper, step, rate, error)) {
-      report(t, &window, step, rate, NAN);
+      report(t, step, rate, NAN);
       *end = TRAINING_COLLAPSED;
       return true;
     }
-    if (!tell(t, &window, step, step == first, rate, error)) return false;
-    bool stop = interrupted; /* once a step: a signal may come at any moment */
-    bool due = step + 1 == t->steps || (step + 1) % t->save_every == 0;
-    if ((stop || due) && !save(t, step + 1, error)) return false;
-    if (stop) {
-      *end = TRAINING_INTERRUPTED;
-      return true;
-    }
-    if (!watch(t, step, end, error)) return false;
+    if (!tell(t, step, rate, error) || !watch(t, step, end, error)) return false;
     if (*end == TRAINING_COLLAPSED) return true;
+    if (is_due(t, step, saved)) keep(t, step, &saved, end, error);
+    if (*end == TRAINING_INTERRUPTED) return true;
   }
   return true;
 }

@@ -6,7 +6,7 @@
 #include "engine/stepper.h"
 #include "lua/bind.h"
 #include "src/data/batches/loader.h"
-#include "src/train/watch.h"
+#include "src/train/course.h"
 
 typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;
 
@@ -30,6 +30,7 @@ typedef struct Training {
   const char *code;       /* the same: see network.h */
   const char *start;      /* the same: see weights_file.h; "": none */
   FILE *events;
+  Course *course; /* of the steps before `first`; this training goes on with it */
   CollapseRule rule;
   CollapseWatch *watch;      /* where the rule measures */
   const Sampler *validation; /* patches whose Dice is told on the way; NULL: none */
@@ -39,16 +40,23 @@ typedef struct Training {
 } Training;
 
 /* Runs steps first .. steps-1. A loss or gradient that is not finite, or the collapse rule, ends it
- * as collapsed, with the reason in error->text; a failed checkpoint write ends it as failed
- * (false). */
+ * as collapsed, with the reason in error->text. A checkpoint is written every save_every steps,
+ * every ten minutes (HARNESS_SAVE_S in the environment: every so many seconds) and at the end; one
+ * that cannot be written is told on standard error, at the end it makes it an interrupted one, with
+ * the reason. */
 bool training_run(const Training *training, int64_t first, TrainingEnd *end, Error *error);
 
-/* The step that a checkpoint was written after, from which a training goes on; 0: there is none
- * (or NULL), or another text of the model (see network_code) wrote it. *note: what must be said
- * about it, or "". */
-int64_t training_kept(const char *checkpoint, const char *code, const char **note);
+enum { TRAINING_NOTE = 512 };
+/* The step that a checkpoint was written after, from which a training goes on: the newest that is
+ * whole. 0: there is none (or NULL), another text of the model (see network_code) wrote it, or it
+ * is no step of `steps`. note: what must be said about it, or "". */
+int64_t training_kept(const char *checkpoint, const char *code, int64_t steps,
+                      char note[TRAINING_NOTE]);
 
-/* Asks the loop to end after the current step; safe in a signal handler. */
+/* Safe in a signal handler: asks the loop to write a checkpoint after the current step; and to end
+ * with it. */
+void training_checkpoint(int signal);
 void training_interrupt(int signal);
+bool training_interrupted(void); /* that was asked */
 
 #endif

@@ -75,6 +75,7 @@ static bool evaluation_run(Plan *plan, const Model *model, const Cases *cases,
   const Dataset *dataset = &cases->dataset;
   PostprocessTally tally = {0};
   for (int i = 0; i < cases->validations; i++) {
+    if (training_interrupted()) return fail(error, "stopped before case %d was scored", i + 1);
     Score score[DATASET_LABELS_MAX];
     if (!one_case(plan, model, cases, i, options, score, &tally, error)) return false;
     send_metrics(dataset, &cases->validation[i], score, events);
@@ -105,7 +106,9 @@ typedef struct Trial {
   Model train, infer;
   const char *checkpoint; /* NULL: none */
   int64_t steps, first; /* first: the step that a checkpoint goes on from; steps: only scores it */
-  const char *note;     /* about it */
+  char note[TRAINING_NOTE]; /* about it */
+  Course course;            /* up to it */
+  CollapseWatch watch;
   double train_s, eval_s, waited_s;
 } Trial;
 
@@ -118,6 +121,7 @@ static void release(Trial *t) {
   sampler_free(t->sampler);
   sampler_free(t->validation);
   cases_free(&t->cases);
+  course_free(&t->course);
   free(t->recipe);
 }
 
@@ -168,14 +172,20 @@ static bool start_from_weights(Trial *t, Error *error) {
 
 /* The parameters as a training begins. */
 static bool fill_params(Trial *t, Error *error) {
-  t->first = training_kept(t->checkpoint, t->code, &t->note);
   return params_allocate(t->params, (uint64_t)config_int(t->config, "seed"), error) &&
          weights_start(t->config, t->start, error) && start_from_weights(t, error);
 }
 
-/* As its checkpoint left them. */
+/* As its checkpoint left them; what was told until then is told again, so that the attempt that
+ * ends has the whole curve. */
 static bool resume(Trial *t, Error *error) {
-  return !t->first || params_load(t->params, true, t->checkpoint, error);
+  if (!t->first) return true;
+  char *course = checkpoint_text(t->checkpoint, "course");
+  bool good = params_load(t->params, true, t->checkpoint, error) &&
+              (!course || course_read(&t->course, &t->watch, course, t->checkpoint, error));
+  free(course);
+  if (good) course_repeat(&t->course, t->events);
+  return good;
 }
 
 /* What a model reads beside the image comes from whoever calls it, as SAM's prompts do. */
@@ -189,6 +199,20 @@ static bool fed_by_cases(const Graph *graph, const Model *model, Error *error) {
                   value->name);
   }
   return true;
+}
+
+/* Before a byte of it is taken: what the kernel kills cannot say what was wanting. Of a device its
+ * own allocations tell. */
+static bool fits(const Trial *t, Error *error) {
+  size_t available = t->backend->available();
+  size_t needed = plan_memory(t->train_plan) + params_bytes(t->params);
+  if (t->backend->device || t->first == t->steps || needed <= available) return true;
+  return fail(error,
+              "out of memory: a training step takes %.2f GiB with the weights, %.2f GiB are "
+              "available on %s; fewer trials at a time (--jobs), or a patch or batch of %.0f %% of "
+              "this size",
+              (double)needed / 0x1p30, (double)available / 0x1p30, t->backend->name,
+              100.0 * (double)available / (double)needed);
 }
 
 static bool prepare_model(Trial *t, Error *error) {
@@ -208,7 +232,8 @@ static bool prepare_model(Trial *t, Error *error) {
                                                               params_bytes(t->params)),
                                       .flops = (int64_t)graph_cost(t->train_graph).flops}};
   event_send(t->events, &event);
-  if (!fill_params(t, error)) return false;
+  t->first = training_kept(t->checkpoint, t->code, t->steps, t->note);
+  if (!fits(t, error) || !fill_params(t, error)) return false;
   event_send(t->events, &(Event){EVENT_start, .start = {.first_step = t->first, .note = t->note}});
   if (t->note[0]) fprintf(stderr, "%s\n", t->note);
   return t->first == t->steps || plan_bind(t->train_plan, NULL, error);
@@ -279,6 +304,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .code = t->code,
       .start = t->start,
       .events = t->events,
+      .course = &t->course,
       .profile = flags.profile ? &profile : NULL,
       .eager = flags.no_capture,
   };
@@ -287,8 +313,9 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
                        .model = &t->infer,
                        .regions = t->cases.dataset.labelling.regions > 0,
                        .above = inference_options(t->config, NULL).logits ? 0 : .5f};
-  CollapseWatch watch = {.patches = &patches, .sampler = t->sampler};
-  training.watch = &watch;
+  t->watch.patches = &patches;
+  t->watch.sampler = t->sampler;
+  training.watch = &t->watch;
   training.validation = t->validation;
   double start = seconds_now();
   bool good = training_run(&training, t->first, end, error);
@@ -336,7 +363,8 @@ static const char *evaluate(Trial *t, Error *error) {
       evaluation_run(t->infer_plan, &t->infer, &t->cases, &options, t->events, &evaluated, error) &&
       keep_postprocess(t, &evaluated, error);
   t->eval_s = seconds_now() - start;
-  return good ? judge_end(t, evaluated.mean, error) : "failed";
+  if (good) return judge_end(t, evaluated.mean, error);
+  return training_interrupted() ? "interrupted" : "failed";
 }
 
 static const char *run(Trial *t, Error *error) {
@@ -355,6 +383,7 @@ int trial_main(const json_t *config, FILE *events) {
   omp_set_num_threads((int)config_int(config, "threads"));
   signal(SIGTERM, training_interrupt);
   signal(SIGINT, training_interrupt);
+  signal(SIGUSR1, training_checkpoint);
   Trial trial = {.config = config,
                  .events = events,
                  .steps = config_int(config, "steps"),

@@ -7,13 +7,16 @@
 
 /* Trains and evaluates one resolved configuration. Besides the experiment's options it reads
  *   data_dir    the data set's folder
- *   checkpoint  (optional) file for the weights, written every save_every steps and at the end; one
- *               that is there already is continued from
+ *   checkpoint  (optional) file for the weights, written every save_every steps, every ten minutes
+ *               and at the end; one that is there already is continued from, and where it is
+ *               corrupt the one before it
  *   home        where lua/ is
  *   workers     (optional, 1) threads that prepare batches
  * Reports as JSON lines on events: plan, on a GPU probe, step, eval, metric and at last end
  * (status, message, train_s, wait_s, eval_s). Returns the exit code: 0 when the trial ended as
- * done, 75 when it was interrupted by SIGTERM or SIGINT (a checkpoint was saved), otherwise 1. */
+ * done, 75 when it was interrupted by SIGTERM or SIGINT (a checkpoint was saved), otherwise 1.
+ * SIGUSR1 asks for a checkpoint after the current step. A trial for whose step there is no memory
+ * ends as oom before it has taken any. */
 int trial_main(const json_t *config, FILE *events);
 
 #endif
