@@ -27,6 +27,8 @@ DEPS          := gcc make pkg-config git liblua5.4-dev libsqlite3-dev libnifti2-
                  libxxhash-dev zlib1g-dev libzstd-dev libpng-dev libjpeg-dev gnuplot-nox
 DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind qemu-user clang-format lua-check \
                  python3-torch python3-scipy python3-nibabel
+# What a cluster of the tests' own needs: without, tests/slurm.bats is skipped.
+DEPS_CLUSTER  := slurmctld slurmd slurm-client munge
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. $(if $(NATIVE),-DNATIVE )-isystem /usr/include/nifti -DVERSION='"$(VERSION)"' -DBUILD_FLAGS='"$(CFLAGS)"' \
@@ -234,6 +236,7 @@ deps:
 	$(call install_missing,$(DEPS))
 deps-test:
 	$(call install_missing,$(DEPS_TEST))
+	-$(call install_missing,$(DEPS_CLUSTER))
 
 quickstart: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all

@@ -105,8 +105,8 @@ static bool run_starts(Run *run, bool *interrupted, bool *there, bool *open, Err
   const char *folder = store_folder(run->store);
   if (!experiments_add_trials(starts, run->store, error)) return false;
   starts_reopen(starts, folder);
-  if (starts->count &&
-      (!run_mark(run, &run->starts, error) || !run_schedule(run, &run->starts, interrupted, error)))
+  if (starts->count && (!run_mark(run, &run->starts, error) ||
+                        !run->hand_out(run, &run->starts, interrupted, error)))
     return false;
   *there = starts_lost(starts, folder, open) == 0;
   if (!*there)
@@ -122,7 +122,7 @@ static bool run_tries(Run *run, bool *interrupted, bool *known, Error *error) {
   if (!tuning_asked(tables)) return true;
   tuning_list(tables, tries);
   if (!experiments_add_trials(tries, run->store, error) || !run_mark(run, &run->tries, error) ||
-      !run_schedule(run, &run->tries, interrupted, error))
+      !run->hand_out(run, &run->tries, interrupted, error))
     return false;
   for (int p = 0; p < tables->count; p++)
     if (!tuning_choose(&tables->item[p], &tries->item[p], run->store, false, tuning, error))
@@ -149,7 +149,8 @@ static bool run_trials(Run *run, bool *interrupted, Error *error) {
     return false;
   do {
     if (!experiments_store(&run->tables.experiments, run->store, error) ||
-        !run_mark(run, &run->tables, error) || !run_schedule(run, &run->tables, interrupted, error))
+        !run_mark(run, &run->tables, error) ||
+        !run->hand_out(run, &run->tables, interrupted, error))
       return false;
     run_unmark(&run->tables); /* while the trials are those that they are of */
     if (!until_step(&run->until, run->store, &more, error)) return false;
@@ -177,15 +178,16 @@ static int execute(Run *run, Error *error) {
             json_string_value(json_object_get(run->tables.experiments.item[p].document, "device")),
             "cuda"))
       run->place = "cuda";
-  if (run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
+  bool here = run->hand_out == run_schedule;
+  if (here && run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
   bool good = utf8_check(run->common.db, error) &&
               experiments_prepare(&run->tables.experiments, run->common.home, true,
                                   run->common.quiet, error) &&
               starts_settle(&run->tables.experiments, &run->starts.experiments, run->common.home,
                             true, run->common.quiet, error) &&
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
-              store_lock(run->store, &stale, error);
-  if (good) tell_network(run);
+              (!here || store_lock(run->store, &stale, error));
+  if (good && here) tell_network(run);
   if (good && !run->common.quiet)
     experiments_tell_overridden(&run->tables.experiments, "harness: ", stderr);
   if (good && stale && !run->common.quiet)
@@ -194,43 +196,51 @@ static int execute(Run *run, Error *error) {
   bool there = false, open = false, known = false;
   if (!good || !run_starts(run, &interrupted, &there, &open, error))
     return cli_error(EXIT_UNFIT, error);
+  if (!there && run->submitted) return EXIT_DONE;
   if (!there) return interrupted || open ? EXIT_INTERRUPTED : EXIT_SOME_FAILED;
   if (!run_tries(run, &interrupted, &known, error)) return cli_error(EXIT_UNFIT, error);
-  if (!known) return EXIT_INTERRUPTED;
+  if (!known) return run->submitted ? EXIT_DONE : EXIT_INTERRUPTED;
   if (!run_trials(run, &interrupted, error)) return cli_error(EXIT_UNFIT, error);
-  return report(run, interrupted, error);
+  return run->submitted ? EXIT_DONE : report(run, interrupted, error);
+}
+
+static int read_and_execute(Run *run, Error *error) {
+  Experiments *tables = &run->tables.experiments;
+  if (run->device[0]) run->override[run->overrides++] = run->device; /* a flag beats a key */
+  if (!experiments_read(tables, run->common.home, run->file, run->overrides, run->override, error))
+    return cli_error(EXIT_USAGE, error);
+  bool until = until_asked(tables);
+  if (until && run->retries)
+    fail(error, "until=decided goes by what is stored and replaces what failed by the next seed; "
+                "it takes no --retry");
+  else if (until && run->hand_out != run_schedule)
+    fail(error,
+         "until=decided looks at what is stored before it asks for more; on a cluster give a "
+         "number, such as seeds=8");
+  if (error->text[0]) return cli_error(EXIT_USAGE, error);
+  return run->dry_run ? run->dry(run, error) : execute(run, error);
+}
+
+int run_file(Run *run) {
+  Error error = {""};
+  int code = read_and_execute(run, &error);
+  store_close(run->store);
+  until_free(&run->until);
+  run_unmark(&run->starts);
+  run_unmark(&run->tries);
+  run_unmark(&run->tables);
+  experiments_free(&run->starts.experiments);
+  experiments_free(&run->tries.experiments);
+  experiments_free(&run->tables.experiments);
+  return code;
 }
 
 int command_run(int argc, char **argv) {
-  Run run = {.flags = config_flags(NULL),
-             .starts.what = "trials to start from",
-             .tries.what = "tries of rates",
-             .tables.what = "trials"};
+  Run run = run_defaults();
   Error error = {""};
   signal(SIGUSR1, SIG_IGN); /* while no trial runs there is nothing to keep */
   cli_parse(&run_cli, argc, argv, &run.common, &run);
-  if (!run.file) {
-    fail(&error, "harness run needs an experiment: FILE, such as experiments/query_count.lua");
-    return cli_error(EXIT_USAGE, &error);
-  }
-  if (run.device[0]) run.override[run.overrides++] = run.device; /* a flag beats a key */
-  int code = EXIT_USAGE;
-  if (!experiments_read(&run.tables.experiments, run.common.home, run.file, run.overrides,
-                        run.override, &error))
-    code = cli_error(EXIT_USAGE, &error);
-  else if (until_asked(&run.tables.experiments) && run.retries) {
-    fail(&error, "until=decided goes by what is stored and replaces what failed by the next seed; "
-                 "it takes no --retry");
-    code = cli_error(EXIT_USAGE, &error);
-  } else
-    code = run.dry_run ? run_dry(&run, &error) : execute(&run, &error);
-  store_close(run.store);
-  until_free(&run.until);
-  run_unmark(&run.starts);
-  run_unmark(&run.tries);
-  run_unmark(&run.tables);
-  experiments_free(&run.starts.experiments);
-  experiments_free(&run.tries.experiments);
-  experiments_free(&run.tables.experiments);
-  return code;
+  if (run.file) return run_file(&run);
+  fail(&error, "harness run needs an experiment: FILE, such as experiments/query_count.lua");
+  return cli_error(EXIT_USAGE, &error);
 }

@@ -166,6 +166,7 @@ bool job_spawn(Job *job, const Launch *launch, Error *error) {
     return fail(error, "cannot start a trial's process: %s", strerror(reason));
   }
   job->pid = pid;
+  job->grace_s = launch->grace_s;
   job->started = seconds_now();
   job->kills = memory_kills();
   job->pending = json_array();
@@ -274,7 +275,7 @@ bool job_read(Job *job) {
 void job_stop(Job *job, Status why) {
   if (job->stop_at > 0) return;
   job->stopped_as = why;
-  job->stop_at = seconds_now() + GRACE_S + 3 * job->step_s;
+  job->stop_at = seconds_now() + (job->grace_s > 0 ? job->grace_s : GRACE_S) + 3 * job->step_s;
   kill(job->pid, SIGTERM);
 }
 

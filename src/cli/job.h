@@ -33,6 +33,7 @@ typedef struct Job {
   Error unplaced;           /* why the weights could not be had; then it trains */
   Error broken;             /* an event that cannot be understood; empty: none */
   double started, stop_at;  /* seconds; stop_at: when a stopped job is killed, 0: not stopped */
+  double grace_s;           /* of the launch */
   Status stopped_as;        /* interrupted or timeout, when stop_at is set */
   long long kills;          /* memory_kills when it started */
   int went_on_from;         /* the step of its checkpoint; steps up to it are told again */
@@ -50,6 +51,7 @@ typedef struct Launch {
   const char *folder;  /* of the database */
   int threads;         /* of a trial */
   bool pin;            /* bind each trial to processors of its own, where so many are free */
+  double grace_s;      /* that a trial that is asked to stop is given; 0: 10 */
   RunFlags flags;
 } Launch;
 

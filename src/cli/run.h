@@ -20,7 +20,8 @@ typedef struct Round {
   Mark **marks; /* of each experiment's trials, before any ran */
 } Round;
 
-typedef struct Run {
+typedef struct Run Run;
+struct Run {
   Common common;
   const char *file;
   char *override[RUN_OVERRIDES_MAX];
@@ -37,11 +38,23 @@ typedef struct Run {
   Tuning tuning;
   Until until;
   bool goes_on; /* its time was over */
+  /* Runs what is missing of a round: here (run_schedule), or elsewhere, and then what is submitted
+   * is awaited by the same command later. */
+  bool (*hand_out)(Run *run, Round *round, bool *interrupted, Error *error);
+  int (*dry)(Run *run, Error *error); /* --dry-run: run_dry */
+  bool submitted;
   Store *store;
-} Run;
+};
 
 /* What is typed after `harness run` becomes a Run. */
 extern const Cli run_cli;
+Run run_defaults(void);
+/* FILE, then key=value. */
+bool run_operand(char *value, Run *run, Error *error);
+/* The value of --retry. */
+bool run_retry(char *text, Run *run, Error *error);
+/* The whole command, once its words are read; an exit code. */
+int run_file(Run *run);
 
 /* ---- its trials ------------------------------------------------------------------------------ */
 
@@ -57,7 +70,7 @@ int run_jobs(const Run *run, int threads);
 bool run_collect(const Run *run, const Round *round, bool only_planned, Schedule *work,
                  Error *error);
 /* Runs what is to run of a round. */
-bool run_schedule(Run *run, const Round *round, bool *interrupted, Error *error);
+bool run_schedule(Run *run, Round *round, bool *interrupted, Error *error);
 
 /* Shows what would run, and changes nothing; returns an exit code. */
 int run_dry(Run *run, Error *error);

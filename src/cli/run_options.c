@@ -37,10 +37,11 @@ static const struct argp_option options[] = {
 #undef FLAG
     {0}};
 
-static bool take_retry(char *text, Run *run, Error *error) {
+bool run_retry(char *text, Run *run, Error *error) {
   static const Status all[] = {STATUS_FAILED, STATUS_OOM, STATUS_COLLAPSED, STATUS_TIMEOUT};
   static const char *const names[] = {"failed", "oom",         "collapsed", "timeout",
                                       "done",   "interrupted", "all",       "stale"};
+  run->retries = true;
   for (char *word = strtok(text, ","); word; word = strtok(NULL, ",")) {
     Status status = STATUS_PLANNED;
     bool everything = !strcmp(word, "all"), stale = !strcmp(word, "stale");
@@ -58,7 +59,7 @@ static bool take_retry(char *text, Run *run, Error *error) {
   return true;
 }
 
-static bool take_operand(char *value, Run *run, Error *error) {
+bool run_operand(char *value, Run *run, Error *error) {
   if (!run->file) {
     run->file = value;
     return true;
@@ -102,10 +103,9 @@ static bool take_flag(const char *option, const char *value, int least, int most
 static bool take(int key, char *value, void *user, Error *error) {
   Run *run = user;
   double number;
-  if (key == ' ') return take_operand(value, run, error);
+  if (key == ' ') return run_operand(value, run, error);
   if (key == KEY_DEVICE) return take_device(value, run, error);
-  if (key == KEY_RETRY) run->retries = true;
-  if (key == KEY_RETRY) return take_retry(value, run, error);
+  if (key == KEY_RETRY) return run_retry(value, run, error);
   if (key == KEY_TIMEOUT) return cli_number("--timeout", value, 0.001, &run->timeout_s, error);
 #define FLAG(field, option, argument, fallback, least, most, help)                                 \
   if (key == KEY_##field)                                                                          \
@@ -121,6 +121,15 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_DRY) run->dry_run = true;
   if (key == KEY_JSON) run->json = true;
   return true;
+}
+
+Run run_defaults(void) {
+  return (Run){.flags = config_flags(NULL),
+               .starts.what = "trials to start from",
+               .tries.what = "tries of rates",
+               .tables.what = "trials",
+               .hand_out = run_schedule,
+               .dry = run_dry};
 }
 
 const Cli run_cli = {

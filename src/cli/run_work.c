@@ -79,7 +79,7 @@ static bool schedule_kind(Run *run, Schedule *work, bool only_planned, bool *int
   return good;
 }
 
-bool run_schedule(Run *run, const Round *round, bool *interrupted, Error *error) {
+bool run_schedule(Run *run, Round *round, bool *interrupted, Error *error) {
   const char *stand_in = getenv("HARNESS_TRIAL_PROGRAM"); /* for tests: a program in place of us */
   int all = experiments_trials(&round->experiments);
   bool good = true;

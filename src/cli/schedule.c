@@ -14,13 +14,13 @@
 enum { EXIT_INTERRUPTED = 75, JOBS_MAX = 256, TICK_MS = 250 };
 static const double FLUSH_S = 1; /* a step every few ms must not mean a disk write every few ms */
 
-static volatile sig_atomic_t signals, saves;
+static volatile sig_atomic_t signals, saves, patient;
 static volatile pid_t children[JOBS_MAX]; /* for the second signal, which waits for nothing */
 
 static void on_signal(int number) {
   (void)number;
   signals++;
-  if (signals < 2) return;
+  if (signals < 2 || patient) return;
   for (int i = 0; i < JOBS_MAX; i++)
     if (children[i] > 0) kill(children[i], SIGKILL);
   _exit(EXIT_INTERRUPTED);
@@ -48,7 +48,7 @@ static void listen_signals(sigset_t *open) {
     sigaddset(&blocked, stops[i]);
   }
   sigaction(SIGCHLD, &child, NULL);
-  sigaction(SIGUSR1, &save, NULL);
+  if (!patient) sigaction(SIGUSR1, &save, NULL);
   sigaddset(&blocked, SIGCHLD);
   sigaddset(&blocked, SIGUSR1);
   sigprocmask(SIG_BLOCK, &blocked, open);
@@ -62,7 +62,7 @@ static void unlisten_signals(void) {
   sigset_t set;
   sigemptyset(&set);
   for (int i = 0; i < 5; i++) {
-    signal(all[i], all[i] == SIGUSR1 ? SIG_IGN : SIG_DFL);
+    if (all[i] != SIGUSR1 || !patient) signal(all[i], all[i] == SIGUSR1 ? SIG_IGN : SIG_DFL);
     sigaddset(&set, all[i]);
   }
   sigprocmask(SIG_UNBLOCK, &set, NULL);
@@ -309,6 +309,8 @@ static bool turn(Sweep *sweep, const sigset_t *open, Error *error) {
     stop_all(sweep);
   }
   save_all(sweep);
+  const Schedule *schedule = sweep->schedule;
+  if (!sweep->stopping && schedule->goes_on && !schedule->goes_on(schedule->user)) stop_all(sweep);
   for (int i = 0; i < sweep->schedule->jobs; i++)
     if (sweep->job[i].pid) job_tick(&sweep->job[i], sweep->schedule->timeout_s);
   if (!reap(sweep, error) || !flush(sweep, error)) return false;
@@ -325,6 +327,7 @@ bool schedule_run(Schedule *schedule, bool *interrupted, Error *error) {
   sweep->progress.profile = schedule->launch.flags.profile;
   for (int i = 0; i < schedule->jobs; i++) sweep->job[i] = (Job){.slot = i, .events = -1};
   sigset_t open;
+  patient = schedule->patient;
   listen_signals(&open);
   bool good = true;
   while (sweep->running > 0 || (good && !sweep->stopping && !schedule->over &&

@@ -111,7 +111,14 @@ bool share_trained(Store *store, const Cell *trial, bool *trained, Error *error)
 /* ---- the weights ----------------------------------------------------------------------------- */
 
 /* The file, and what is kept beside it. */
-static const char *const parts[] = {"", ".postprocess.json"};
+static const char *const parts[] = {"", ".previous", ".postprocess.json"};
+
+bool weights_there(const char *folder, const char *hash) {
+  char path[WEIGHTS_PATH], previous[WEIGHTS_PATH + 32];
+  weights_path(folder, hash, path);
+  snprintf(previous, sizeof previous, "%s.previous", path);
+  return access(path, R_OK) == 0 || access(previous, R_OK) == 0;
+}
 
 bool weights_place(const char *from, const char *to, const char *hash, Error *error) {
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
@@ -120,8 +127,11 @@ bool weights_place(const char *from, const char *to, const char *hash, Error *er
     weights_path(to, hash, target);
     snprintf(part[0], sizeof part[0], "%s%s", source, parts[i]);
     snprintf(part[1], sizeof part[1], "%s%s", target, parts[i]);
-    if (!place_file(part[0], part[1]) && errno != ENOENT)
-      return fail(error, "%s: cannot be kept as %s, too: %s", part[0], part[1], strerror(errno));
+    if (place_file(part[0], part[1])) continue;
+    int reason = errno;
+    if (reason != ENOENT)
+      return fail(error, "%s: cannot be kept as %s, too: %s", part[0], part[1], strerror(reason));
+    if (i > 0) unlink(part[1]); /* it is of other weights */
   }
   return true;
 }

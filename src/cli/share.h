@@ -34,6 +34,8 @@ void share_judge(const char *folder, const char *hash, const Cell *trial, char w
 /* The file of a trial's weights, beside the database. */
 enum { WEIGHTS_PATH = 4400 };
 void weights_path(const char *folder, const char *hash, char path[WEIGHTS_PATH]);
+/* They are there, or those before them. */
+bool weights_there(const char *folder, const char *hash);
 /* Puts the weights of a trial, and what is kept beside them, into another folder of results, where
  * checkpoints/ is; those that are not there are none. */
 bool weights_place(const char *from, const char *to, const char *hash, Error *error);
