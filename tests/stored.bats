@@ -89,7 +89,7 @@ for row in csv.DictReader(sys.stdin): print(*sys.argv[1:], *(row[name] for name 
   "$harness" help later_bridge | grep -q "An option of bridge, maskmed:"
   each_experiment "$harness" run --dry-run >cells
   grep -vE '^[0-9a-f]{8}  done         (skip|same)|^0 of [0-9]+ trials would run$' cells >missing || true
-  refute grep -vE ' mask(2)?former seed |trials would run|^(of )?[0-9]+ of these trials' missing
+  refute grep -vE ' mask(2)?former seed |trials would run|^training: |^(of )?[0-9]+ of these trials' missing
   [ "$(grep -c 'former seed' missing)" -eq 6 ] # by another default they are other trials
   "$harness" run home/experiments/query_count.lua seeds=1 later_maskmed=other --dry-run | grep -q "4 of 4 trials would run"
   "$harness" run home/experiments/memory_scale.lua scale=quick later_bridge=other --dry-run | grep -q "16 of 16 trials would run"

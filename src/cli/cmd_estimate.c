@@ -112,6 +112,14 @@ static bool data_shape(const json_t *experiment, const json_t *config, int *chan
   return true;
 }
 
+bool estimate_footprint(const json_t *experiment, const json_t *config, const Backend *backend,
+                        Footprint *f, Error *error) {
+  int channels;
+  Labelling labelling;
+  return data_shape(experiment, config, &channels, &labelling, error) &&
+         footprint_make(f, config, backend, channels, &labelling, error);
+}
+
 static bool time_row(Footprint *f, const json_t *config, const char *home, const char *db,
                      Rate *rate, json_t *row, Error *error) {
   bool timed = footprint_fits(f, TIMED_FLOPS);

@@ -5,14 +5,14 @@
 
 #include <string.h>
 
-/* A time in hours as text, in the unit that reads best. */
-static void hours_text(double hours, char text[32]) {
+const char *hours_text(double hours, char text[HOURS_TEXT]) {
   if (hours < 1.0 / 60)
-    snprintf(text, 32, "%.0f s", 3600 * hours);
+    snprintf(text, HOURS_TEXT, "%.0f s", 3600 * hours);
   else if (hours < 1)
-    snprintf(text, 32, "%.1f min", 60 * hours);
+    snprintf(text, HOURS_TEXT, "%.1f min", 60 * hours);
   else
-    snprintf(text, 32, hours < 1000 ? "%.1f h" : "%.0f h", hours);
+    snprintf(text, HOURS_TEXT, hours < 1000 ? "%.1f h" : "%.0f h", hours);
+  return text;
 }
 
 /* "21.0 M trained of 115.3 M" where some are frozen. */

@@ -146,7 +146,7 @@ static bool data_prepare(const json_t *data, const char *home, bool make, bool q
   if (!phantom && strcmp(kind, "folder"))
     return fail(error, "data.kind of the experiment is \"%s\"; known: phantom, folder, none", kind);
   if (phantom && !make && access(dir, F_OK)) {
-    strcpy(hash, "not made yet");
+    strcpy(hash, DATA_NOT_MADE);
     return true;
   }
   if (phantom && make && !make_phantom(data, dir, quiet, error)) return false;

@@ -5,6 +5,9 @@
 
 #include "src/store/store.h"
 
+/* In place of a data set's hash. */
+#define DATA_NOT_MADE "not made yet"
+
 typedef struct Experiment {
   json_t *document; /* rows and cells: see lua/bind.h */
   bool resolved;    /* read as such a document: its cells are what they are */

@@ -1,4 +1,9 @@
 /* harness run --dry-run: what would run. */
+#include <string.h>
+
+#include "engine/backend.h"
+#include "src/cli/data_recall.h"
+#include "src/cli/forecast.h"
 #include "src/cli/run.h"
 
 /* The task of a trial; NULL: it is not to run. */
@@ -8,7 +13,8 @@ static const Task *task_of(const Schedule *work, const Cell *trial) {
   return NULL;
 }
 
-static void print_trial(const Round *round, int experiment, int i, const Schedule work[2]) {
+static void print_trial(const Round *round, int experiment, int i, const Schedule work[2],
+                        Forecast *forecast) {
   const Experiments *experiments = &round->experiments;
   const Cell *trial = &experiments->item[experiment].trial[i];
   const Mark *mark = &round->marks[experiment][i];
@@ -23,19 +29,23 @@ static void print_trial(const Round *round, int experiment, int i, const Schedul
     printf(run_is_open(trial) ? "  (begins anew: %s has changed)" : "  (by another text of %s)",
            mark->file);
   if (mark->other_weights) printf("  (of weights that were replaced)");
+  Error why = {""};
+  const json_t *document = experiments->item[experiment].document;
+  if (task && !task->scores && !forecast_add(forecast, document, trial, &why))
+    printf("  (would fail: %s)", why.text);
   putchar('\n');
   free(label);
 }
 
 /* Its trials, a line each, and how many would run. */
-static bool print_round(const Run *run, const Round *round, Error *error) {
+static bool print_round(const Run *run, const Round *round, Forecast *forecast, Error *error) {
   const Experiments *experiments = &round->experiments;
   Schedule work[2] = {{0}};
   char shared[64];
   bool good = run_collect(run, round, false, &work[0], error) &&
               run_collect(run, round, true, &work[1], error);
   for (int p = 0; good && p < experiments->count; p++)
-    for (int i = 0; i < experiments->item[p].trials; i++) print_trial(round, p, i, work);
+    for (int i = 0; i < experiments->item[p].trials; i++) print_trial(round, p, i, work, forecast);
   if (good && round == &run->tables) experiments_tell_overridden(experiments, "", stdout);
   if (good) marks_tell(experiments, round->marks, "", stdout);
   if (good)
@@ -77,21 +87,23 @@ static bool preview_choices(Run *run, int *waiting, Error *error) {
 }
 
 /* The tries of rates. *waiting: trials that hang on what they choose. */
-static bool preview_tries(Run *run, int *waiting, Error *error) {
+static bool preview_tries(Run *run, Forecast *forecast, int *waiting, Error *error) {
   Experiments *tables = &run->tables.experiments, *tries = &run->tries.experiments;
   if (!tuning_asked(tables)) return true;
   tuning_list(tables, tries);
   return experiments_preview(tries, run->store, error) && preview_choices(run, waiting, error) &&
-         (run->json || (run_mark(run, &run->tries, error) && print_round(run, &run->tries, error)));
+         (run->json ||
+          (run_mark(run, &run->tries, error) && print_round(run, &run->tries, forecast, error)));
 }
 
 /* What others start from, as it is stored. */
-static bool preview_starts(Run *run, Error *error) {
+static bool preview_starts(Run *run, Forecast *forecast, Error *error) {
   Experiments *starts = &run->starts.experiments;
   if (!starts->count) return true;
   if (!experiments_preview(starts, run->store, error)) return false;
   if (run->store) starts_reopen(starts, store_folder(run->store));
-  return run->json || (run_mark(run, &run->starts, error) && print_round(run, &run->starts, error));
+  return run->json ||
+         (run_mark(run, &run->starts, error) && print_round(run, &run->starts, forecast, error));
 }
 
 static bool preview_looks(Run *run, Error *error) {
@@ -103,15 +115,28 @@ static bool preview_looks(Run *run, Error *error) {
                        run->json ? NULL : stdout, error);
 }
 
-int run_dry(Run *run, Error *error) {
+/* What a run asks of its device. */
+static bool device_works(Run *run, Error *error) {
+  for (int p = 0; p < run->tables.experiments.count && !run->place; p++) {
+    const json_t *device = json_object_get(run->tables.experiments.item[p].document, "device");
+    if (!strcmp(json_string_value(device), "cuda")) run->place = "cuda";
+  }
+  return !run->place || backend_check(run->place, error);
+}
+
+/* Shows everything. */
+static int preview(Run *run, Forecast *forecast, Error *error) {
   Experiments *experiments = &run->tables.experiments;
   bool exists = store_exists(run->common.db);
   int waiting = 0;
   bool good =
+      (run->json || device_works(run, error)) &&
       experiments_prepare(experiments, run->common.home, false, true, error) &&
       starts_settle(experiments, &run->starts.experiments, run->common.home, false, true, error) &&
       (!exists || store_open(&run->store, run->common.db, STORE_READ, error)) &&
-      preview_starts(run, error) && preview_tries(run, &waiting, error) &&
+      data_recall(experiments, run->store, error) &&
+      data_recall(&run->starts.experiments, run->store, error) &&
+      preview_starts(run, forecast, error) && preview_tries(run, forecast, &waiting, error) &&
       preview_looks(run, error);
   for (int p = 0; good && p < experiments->count; p++) {
     Experiment *experiment = &experiments->item[p];
@@ -123,7 +148,22 @@ int run_dry(Run *run, Error *error) {
     experiments_print(experiments, stdout);
     return EXIT_DONE;
   }
-  if (!print_round(run, &run->tables, error)) return cli_error(EXIT_UNFIT, error);
+  if (!print_round(run, &run->tables, forecast, error)) return cli_error(EXIT_UNFIT, error);
   if (waiting) printf("%d more wait for the rates that the tries choose\n", waiting);
   return EXIT_DONE;
+}
+
+/* The hours, and the code that says whether all could run. */
+static int tell_forecast(const Run *run, const Forecast *forecast) {
+  forecast_print(forecast, run->place ? "cuda" : "cpu",
+                 run_jobs(run, forecast->threads > 0 ? forecast->threads : 1), stdout);
+  return forecast->failing ? EXIT_UNFIT : EXIT_DONE;
+}
+
+int run_dry(Run *run, Error *error) {
+  Forecast forecast = {.home = run->common.home, .db = run->common.db};
+  int code = preview(run, &forecast, error);
+  if (code == EXIT_DONE && !run->json) code = tell_forecast(run, &forecast);
+  forecast_free(&forecast);
+  return code;
 }
