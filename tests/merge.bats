@@ -139,6 +139,27 @@ figures_of() { # DATABASE
   [ "$(sql "SELECT group_concat(status) FROM trials")" = done,done ]
 }
 
+@test "what a killed program left half written, where the journal is no WAL, is rolled back and read" {
+  experiment rows=1 seeds=2
+  "$harness" run -q experiment.json --db a/harness.db >/dev/null
+  "$harness" table 6 --db a/harness.db >before
+  cp a/harness.db before.db
+  /usr/bin/python3 -c 'import os, sqlite3
+base = sqlite3.connect("a/harness.db", isolation_level=None)
+base.execute("PRAGMA journal_mode=DELETE")
+base.execute("PRAGMA cache_size=5")
+base.execute("BEGIN IMMEDIATE")
+for step in range(20000):
+    base.execute("INSERT INTO curves(attempt_id, step, loss) VALUES(1, ?, 0.5)", (step + 1000,))
+os._exit(0)'
+  [ -s a/harness.db-journal ]
+  "$harness" table 6 --db a/harness.db | cmp - before
+  [ ! -e a/harness.db-journal ]
+  "$harness" merge a/harness.db
+  figures_of before.db >own
+  figures_of results/harness.db | cmp - own
+}
+
 @test "what was taken back stays so" {
   experiment rows=1 seeds=2
   "$harness" run -q experiment.json --db a/harness.db >/dev/null

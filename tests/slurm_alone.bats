@@ -31,6 +31,10 @@ task() { # ARRAY TASK [RESTARTS]
   SLURM_ARRAY_JOB_ID=$1 SLURM_ARRAY_TASK_ID=$2 SLURM_RESTART_COUNT=${3:-0} "$harness" slurm work "$(sweep)" >"worker-$1_$2" 2>&1 3>&-
 }
 
+sql_of() { # DATABASE STATEMENT
+  HARNESS_DB="$1" sql "$2"
+}
+
 as_on_one_machine() { # trials
   submit -q >table
   [ "$(sql "SELECT count(*) FROM attempts WHERE status = 'done' AND removed = 0")" -eq "$1" ]
@@ -274,6 +278,50 @@ END
   diff alone.txt table
   [ "$(ls results/checkpoints/*.safetensors | wc -l)" -eq 4 ]
   "$harness" predict -q "$(sql "SELECT hash FROM trials LIMIT 1")" organs/imagesTr predictions
+}
+
+@test "rates that are tuned: the tries are submitted first, then the trials of the rates that they choose" {
+  export HARNESS_HOME="$work/home" FAKE_TRIES='{"1": {"0.1": 0.7, "0.2": 0.8}, "2": {"0.1": 0.6, "0.2": 0.5}}'
+  mkdir home
+  cp -r "$root/lua" "$root/paper" home/
+  cat >two.lua <<'END'
+return { title = "Two rows", paper = "maskmed", table = 6, vary = { queries = { 1, 2 } }, seeds = 2,
+  base = { phantom_size = { 16, 16, 16 }, phantom_cases = 12, phantom_validation = 4, phantom_organs = 2, patch = { 16, 16, 16 },
+    key_grid = { 2, 2, 2 }, threads = 1, steps = 2, collapse_dice = 0 } }
+END
+  tuned() {
+    "$harness" "$@" two.lua lr=tuned lr_tries=0.1,0.2
+  }
+  tuned slurm 2>err
+  grep -q "with 4 tasks for 4 of the tries of rates" err
+  "$harness" slurm work "$(echo results/slurm/two-tries-*)" 2>/dev/null
+  tuned slurm 2>err
+  grep -q "with 4 tasks for 4 of the trials" err
+  "$harness" slurm work "$(ls -d results/slurm/two-* | grep -v tries)" 2>/dev/null
+  tuned slurm -q >table
+  tuned run -q --db alone/harness.db >alone.txt
+  diff alone.txt table
+}
+
+@test "a training that changes hands has the weights and figures of one that was left alone, to the last bit" {
+  unset HARNESS_TRIAL_PROGRAM
+  cp -r "$root/tests/fixtures/stored-073ebeb/organs" set
+  tiny_unet 600 >tiny.lua
+  "$harness" slurm -q tiny.lua plan=none
+  local restart pid
+  for restart in 0 1; do
+    SLURM_ARRAY_JOB_ID=1 SLURM_ARRAY_TASK_ID=0 SLURM_RESTART_COUNT=$restart "$harness" slurm work "$(sweep)" >>worker 2>&1 3>&- &
+    pid=$!
+    wait_for 200 eval "sql_of \"\$(sweep)/shards/1_0.$restart/harness.db\" 'SELECT max(step) FROM curves' | grep -Eq '[1-9][0-9]'"
+    kill -USR1 $pid
+    wait $pid || [ $? -eq 76 ]
+  done
+  "$harness" slurm work "$(sweep)" >>worker 2>&1
+  "$harness" slurm -q tiny.lua plan=none >table
+  "$harness" run -q tiny.lua plan=none --db alone/harness.db >alone.txt
+  diff alone.txt table
+  cmp alone/checkpoints/*.safetensors results/checkpoints/*.safetensors
+  [ "$(sql "SELECT count(*), max(first_step) > 20 FROM attempts")" = "3|1" ]
 }
 
 @test "what cannot be asked for is refused" {

@@ -195,13 +195,18 @@ static bool recognise(Store *store, Error *error) {
 }
 
 /* A reader needs the -shm file beside a WAL database; where it cannot be made (a read-only disk),
- * the file cannot change either, and SQLite may be told so. */
+ * the file cannot change either, and SQLite may be told so. Beside one that is not WAL, as on a network
+ * file system, a journal may be left of a program that was killed as it wrote: until that is rolled
+ * back the file cannot be read. */
 static int open_file(Store *store, StoreMode mode) {
-  char wal[4200];
+  char wal[4200], journal[4200];
   snprintf(wal, sizeof wal, "%s-wal", store->path);
+  snprintf(journal, sizeof journal, "%s-journal", store->path);
   bool still = mode == STORE_READ && access(store->folder, W_OK) && !store_exists(wal);
+  bool broken = !still && store_exists(journal);
   int flags = mode == STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
               : still             ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
+              : broken            ? SQLITE_OPEN_READWRITE
                                   : SQLITE_OPEN_READONLY;
   char *name = still ? uri_of(store->path, "immutable=1") : plain_name(store->path);
   int code = name ? sqlite3_open_v2(name, &store->db, flags, NULL) : SQLITE_NOMEM;
@@ -228,7 +233,8 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
   sqlite3_busy_timeout(store->db, BUSY_MS);
   if (!database_exec(store, "PRAGMA foreign_keys=ON", error) || !recognise(store, error))
     return false;
-  if (mode == STORE_READ) return read_current(store, error);
+  if (mode == STORE_READ)
+    return database_exec(store, "PRAGMA query_only=ON", error) && read_current(store, error);
   /* EXTRA: the folder is synced after the journal is gone, too, or the last commit may come back. */
   const char *journal = network_of(store->folder)
                             ? "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA"
