@@ -5,17 +5,23 @@
 
 #include "base/nearest.h"
 #include "src/cli/cli.h"
+#include "src/cli/experiment_files.h"
 #include "src/cli/figures.h"
 #include "src/cli/printed.h"
+#include "src/cli/sweeps.h"
 #include "src/data/metrics/metric.h"
 #include "src/report/plot.h"
 #include "src/store/bench_runs.h"
+
+enum { OPTIONS_MAX = 16 };
 
 typedef struct Choice {
   ResultChoice result;
   const char *number; /* of a table of the paper that is named before it */
   const char *format;
   const char *output;
+  char *option[OPTIONS_MAX]; /* "steps=250": of the trials of the sweep that is shown */
+  int options;
   bool list, paper_alone;
 } Choice;
 
@@ -27,7 +33,8 @@ enum {
   KEY_METRIC,
   KEY_JSON,
   KEY_LIST,
-  KEY_PAPER
+  KEY_PAPER,
+  KEY_RUN
 };
 
 #define CHOICE_OPTIONS                                                                             \
@@ -42,7 +49,10 @@ static const struct argp_option table_options[] = {
     CHOICE_OPTIONS,
     {"metric", KEY_METRIC, "NAME", 0, "Another figure that trials store, without the paper's", 0},
     {"list", KEY_LIST, 0, 0,
-     "All papers' tables, or those of one: what they hold, what repeats them", 0},
+     "All papers' tables, or those of one: what they hold, what repeats them; with a table or an "
+     "experiment, its runs that are stored",
+     0},
+    {"run", KEY_RUN, "N", 0, "Of this run, as --list numbers them", 0},
     {"paper", KEY_PAPER, 0, 0, "What the paper prints alone, also where results are stored", 0},
     {"output", 'o', "FILE", 0, "Write there (-: standard output)", 0},
     {0}};
@@ -79,6 +89,13 @@ static bool take_table(int key, char *value, void *user, Error *error) {
   Choice *choice = user;
   if (key == KEY_LIST) choice->list = true;
   if (key == KEY_PAPER) choice->paper_alone = true;
+  double run = 0;
+  if (key == KEY_RUN && !cli_number("--run", value, 1, &run, error)) return false;
+  if (key == KEY_RUN) choice->result.plan_id = (int64_t)run;
+  bool option = key == ' ' && strchr(value, '=') && strncmp(value, "cases=", 6);
+  if (option && choice->options == OPTIONS_MAX) return fail(error, "too many options");
+  if (option) choice->option[choice->options++] = value;
+  if (option) return true;
   const char *first = choice->result.what; /* a number is of the paper that needs no name */
   bool paper = first && !choice->number && first[strspn(first, "0123456789")];
   if (key != ' ' || !paper || strchr(value, '=')) return take(key, value, user, error);
@@ -88,8 +105,9 @@ static bool take_table(int key, char *value, void *user, Error *error) {
 
 static const Cli table_cli = {
     "table",
-    "[PAPER] N|EXPERIMENT|--list [cases=fixed]",
-    "  harness table 6\n  harness table masksam 4\n  harness table --list\n"
+    "[PAPER] N|EXPERIMENT|--list [cases=fixed] [key=value ...]",
+    "  harness table 6\n  harness table 6 --list\n  harness table 6 steps=250\n  harness table "
+    "masksam 4\n  harness table --list\n"
     "  harness table query_count --format tex --scale small\n",
     "Prints a table of a paper by its number (MaskMed's where none is named), or an experiment's "
     "by "
@@ -97,7 +115,8 @@ static const Cli table_cli = {
     "nothing "
     "stored; what contradicts it stands below it, with a mark at the figure. "
     "Results of different scales, data sets or devices never stand in one table; of several, the "
-    "newest run's is shown. Intervals and verdicts are for new seeds and new cases; with "
+    "newest run's is shown, or --run N's, or the newest whose trials all have an option, as in "
+    "steps=250. Intervals and verdicts are for new seeds and new cases; with "
     "cases=fixed "
     "for these cases only. Exit code 5 when nothing is stored. Trials store ", /* and which */
     table_options,
@@ -163,19 +182,58 @@ static int print_table(const Result *result, const Printed *paper, const Choice 
   return EXIT_UNFIT;
 }
 
+/* The runs of a table or an experiment. */
+static int show_sweeps(const Common *common, const Choice *choice, Error *error) {
+  Store *store = NULL;
+  json_t *sweeps = NULL;
+  if (!store_exists(common->db)) {
+    fail(error, "%s: nothing is stored yet; `harness run FILE` makes results", common->db);
+    return EXIT_NOTHING;
+  }
+  bool good = store_open(&store, common->db, STORE_READ, error) &&
+              sweeps_list(store, &choice->result, &sweeps, error);
+  int code = !good ? EXIT_UNFIT : json_array_size(sweeps) ? EXIT_DONE : EXIT_NOTHING;
+  if (code == EXIT_DONE) sweeps_print(sweeps, !strcmp(choice->format, "json"), stdout);
+  if (code == EXIT_NOTHING)
+    fail(error, "%s: nothing is stored for %s", common->db, choice->result.what);
+  json_decref(sweeps);
+  store_close(store);
+  return code;
+}
+
+/* Takes the run that --run or options name. */
+static bool choose_sweep(const Common *common, Choice *choice, Error *error) {
+  Store *store = NULL;
+  if ((!choice->options && !choice->result.plan_id) || !store_exists(common->db)) return true;
+  bool good = store_open(&store, common->db, STORE_READ, error) &&
+              sweeps_choose(store, &choice->result, choice->option, choice->options, error);
+  store_close(store);
+  return good;
+}
+
 /* Loads what is stored and prints it; nothing: what the paper prints, where it is named. */
 static int show_table(const Common *common, Choice *choice, Printed *paper, Error *error) {
   Store *store = NULL;
   Result *result = NULL;
   int code = EXIT_NOTHING;
+  bool newest = !choice->options && !choice->result.plan_id;
+  if (!choice->paper_alone && !choose_sweep(common, choice, error)) return EXIT_NOTHING;
   if (!choice->paper_alone) code = load(common, &choice->result, &store, &result, error);
   if (code == EXIT_NOTHING && !paper->named) printed_hint(paper, &choice->result, error);
   if (result) tell_others(result, common);
+  if (result && newest && !common->quiet) sweeps_tell(store, &choice->result, result, stderr);
   if (result || (code == EXIT_NOTHING && paper->named))
     code = print_table(result, paper, choice, error);
   result_free(result);
   store_close(store);
   return code;
+}
+
+/* The word is a table's number or an experiment, not a paper. */
+static bool names_table(const char *home, const char *word) {
+  char file[EXPERIMENT_FILE];
+  if (!word) return false;
+  return !word[strspn(word, "0123456789")] || experiment_file(home, word, file);
 }
 
 int command_table(int argc, char **argv) {
@@ -190,14 +248,17 @@ int command_table(int argc, char **argv) {
   with_names.text = text;
   cli_parse(&with_names, argc, argv, &common, &choice);
   int code = EXIT_USAGE;
+  bool sweeps = choice.list && names_table(common.home, choice.result.what);
+  if (sweeps) choice.list = false;
   if (!choice.result.what && !choice.list)
     fail(&error, "harness table needs a table's number or an experiment's name, such as 6");
   else if (choice.list && strcmp(choice.format, "text") && strcmp(choice.format, "json"))
     fail(&error, "--format %s: the list of tables is text or json", choice.format);
   else if (printed_find(&paper, common.home, &choice.result, choice.number, choice.list,
                         choice.paper_alone, &error))
-    code = paper.table || !paper.list ? show_table(&common, &choice, &paper, &error)
-                                      : print_table(NULL, &paper, &choice, &error);
+    code = sweeps                       ? show_sweeps(&common, &choice, &error)
+           : paper.table || !paper.list ? show_table(&common, &choice, &paper, &error)
+                                        : print_table(NULL, &paper, &choice, &error);
   printed_free(&paper);
   return code == EXIT_DONE ? code : cli_error(code, &error);
 }

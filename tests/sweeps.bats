@@ -1,0 +1,32 @@
+#!/usr/bin/env bats
+# Which sweep a table is of: the newest, and it says so where others were trained longer or shorter.
+
+load cli
+
+@test "a smoke test does not replace a finished sweep silently; the runs of a table are listed and chosen" {
+  experiment rows=2 seeds=3 steps=9
+  "$harness" run -q experiment.json >finished
+  experiment rows=2 seeds=1 steps=2
+  "$harness" run -q experiment.json >smoke
+  "$harness" table 6 >shown 2>told
+  cmp shown smoke
+  grep -qF 'harness: run 2 is shown, the newest, of 2 steps; 1 of other steps is stored too: `harness table 6 --list`, then --run N' told
+  "$harness" table 6 --list >runs
+  grep -Eq '^2 +quick +phantom +cpu +2 +1 +2 +2 of 2 +20' runs
+  grep -Eq '^1 +quick +phantom +cpu +2 +3 +9 +6 of 6 +20' runs
+  "$harness" table query_count --list | cmp - runs
+  [ "$("$harness" table 6 --list --json | python3 -c 'import json, sys; print([r["run"] for r in json.load(sys.stdin)["runs"]])')" = "[2, 1]" ]
+  "$harness" table 6 --run 1 2>told | cmp - finished
+  [ ! -s told ]
+  "$harness" table 6 steps=9 | cmp - finished
+  "$harness" table 6 steps=2 | cmp - smoke
+  "$harness" table query_count steps=9 lr=0.1 | cmp - finished
+  for words in "--run 3" steps=5 "--run 2 steps=9"; do
+    # shellcheck disable=SC2086
+    run "$harness" table 6 $words
+    [ "$status" -eq 5 ]
+    [[ "$output" == *'no stored run of 6 is so; `harness table 6 --list` lists what there is'* ]]
+  done
+  run "$harness" table 6 --run x
+  [ "$status" -eq 2 ]
+}
