@@ -178,7 +178,7 @@ static int execute(Run *run, Error *error) {
             json_string_value(json_object_get(run->tables.experiments.item[p].document, "device")),
             "cuda"))
       run->place = "cuda";
-  bool here = run->hand_out == run_schedule;
+  bool here = run_is_here(run);
   if (here && run->place && !backend_check(run->place, error)) return cli_error(EXIT_UNFIT, error);
   bool good = utf8_check(run->common.db, error) &&
               experiments_prepare(&run->tables.experiments, run->common.home, true,
@@ -213,7 +213,7 @@ static int read_and_execute(Run *run, Error *error) {
   if (until && run->retries)
     fail(error, "until=decided goes by what is stored and replaces what failed by the next seed; "
                 "it takes no --retry");
-  else if (until && run->hand_out != run_schedule)
+  else if (until && !run_is_here(run))
     fail(error,
          "until=decided looks at what is stored before it asks for more; on a cluster give a "
          "number, such as seeds=8");

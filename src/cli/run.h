@@ -53,6 +53,8 @@ Run run_defaults(void);
 bool run_operand(char *value, Run *run, Error *error);
 /* The value of --retry. */
 bool run_retry(char *text, Run *run, Error *error);
+/* Not on a cluster. */
+bool run_is_here(const Run *run);
 /* The whole command, once its words are read; an exit code. */
 int run_file(Run *run);
 

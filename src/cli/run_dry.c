@@ -31,7 +31,7 @@ static void print_trial(const Round *round, int experiment, int i, const Schedul
   if (mark->other_weights) printf("  (of weights that were replaced)");
   Error why = {""};
   const json_t *document = experiments->item[experiment].document;
-  if (task && !task->scores && !forecast_add(forecast, document, trial, &why))
+  if (forecast && task && !task->scores && !forecast_add(forecast, document, trial, &why))
     printf("  (would fail: %s)", why.text);
   putchar('\n');
   free(label);
@@ -121,7 +121,7 @@ static bool device_works(Run *run, Error *error) {
     const json_t *device = json_object_get(run->tables.experiments.item[p].document, "device");
     if (!strcmp(json_string_value(device), "cuda")) run->place = "cuda";
   }
-  return !run->place || backend_check(run->place, error);
+  return !run->place || !run_is_here(run) || backend_check(run->place, error);
 }
 
 /* Shows everything. */
@@ -162,8 +162,9 @@ static int tell_forecast(const Run *run, const Forecast *forecast) {
 
 int run_dry(Run *run, Error *error) {
   Forecast forecast = {.home = run->common.home, .db = run->common.db};
-  int code = preview(run, &forecast, error);
-  if (code == EXIT_DONE && !run->json) code = tell_forecast(run, &forecast);
+  bool here = run_is_here(run); /* what can be built elsewhere is not known here */
+  int code = preview(run, here ? &forecast : NULL, error);
+  if (code == EXIT_DONE && !run->json && here) code = tell_forecast(run, &forecast);
   forecast_free(&forecast);
   return code;
 }

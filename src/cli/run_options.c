@@ -132,6 +132,10 @@ Run run_defaults(void) {
                .dry = run_dry};
 }
 
+bool run_is_here(const Run *run) {
+  return run->hand_out == run_schedule;
+}
+
 const Cli run_cli = {
     "run",
     "FILE [key=value ...]",
