@@ -56,6 +56,10 @@ as_on_one_machine() { # trials
   grep -q "^sbatch --parsable --array=0-2 .* --partition=short --time=4:00:00 --mem=4G .*/job.sh$" out
   grep -qx "module load cuda" out
   grep -q "^apptainer exec x.sif '.*harness' slurm work '.*'" out
+  local limit
+  for limit in 4:00:00@180 1-0@180 11@165 0:08:00@120 2:00@30 oops@180; do
+    submit --dry-run --time "${limit%@*}" | grep -q -- "--signal=B:USR1@${limit#*@} "
+  done
   sed -n '/^#!\/bin\/sh/,$p' out >job.sh
   sh -n job.sh
 }

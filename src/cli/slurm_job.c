@@ -10,6 +10,8 @@
 #include "src/cli/slurm.h"
 #include "src/machine/environment.h"
 
+enum { NOTICE_S = 180 };
+
 /* ---- the script ------------------------------------------------------------------------------ */
 
 /* For a shell: 'it'\''s'. */
@@ -139,6 +141,26 @@ static char *pattern_of(const char *path) {
   return text;
 }
 
+/* Seconds of a limit as sbatch takes it: M, M:S, H:M:S, D-H, D-H:M, D-H:M:S; 0: none of these. */
+static double limit_seconds(const char *text) {
+  static const double minutes_first[] = {60, 1}, hours_first[] = {3600, 60, 1};
+  int days = 0, part[3] = {0}, used = 0;
+  bool with_days = text && sscanf(text, "%d-%n", &days, &used) == 1 && used > 0;
+  int parts =
+      text ? sscanf(text + (with_days ? used : 0), "%d:%d:%d", &part[0], &part[1], &part[2]) : 0;
+  const double *unit = with_days || parts == 3 ? hours_first : minutes_first;
+  double seconds = with_days ? 86400.0 * days : 0;
+  for (int i = 0; i < parts; i++) seconds += unit[i] * part[i];
+  return seconds;
+}
+
+/* How long before the limit a task is told: enough to save, and at most a quarter of a short one, or
+ * it would be queued again and again and come to nothing. */
+static int notice_seconds(const char *limit) {
+  double seconds = limit_seconds(limit);
+  return seconds > 0 && seconds < 4 * NOTICE_S ? (int)(seconds / 4) : NOTICE_S;
+}
+
 static void sbatch_words(const Slurm *slurm, const char *folder, int tasks, int threads,
                          const char *job, Words *words) {
   char *pattern = pattern_of(folder);
@@ -150,7 +172,7 @@ static void sbatch_words(const Slurm *slurm, const char *folder, int tasks, int 
   put_word(words, "--cpus-per-task=%d", threads);
   put_word(words, "--requeue");
   put_word(words, "--open-mode=append");
-  put_word(words, "--signal=B:USR1@180");
+  put_word(words, "--signal=B:USR1@%d", notice_seconds(slurm->time));
   put_word(words, "--output=%s/log/%%A_%%a.log", pattern);
   if (slurm->partition) put_word(words, "--partition=%s", slurm->partition);
   if (slurm->gres) put_word(words, "--gres=%s", slurm->gres);
