@@ -31,6 +31,25 @@ start = {keys[cell["row"]]: cell["config"].get("pretrained") for cell in documen
 assert start["full"] and start["full"] == start["trained"] and not start["random"] and not start["scratch"] and not start["nnunet"], start'
 }
 
+@test "queries of a slice can be typed at quick; a published SAM is not pre-trained by default; steps that are typed are all rows'" {
+  hashes() { # TYPED...
+    "$harness" run home/experiments/masksam/adapters.lua --dry-run seeds=1 "$@" | awk "/ planned / && !/ pretraining / { print \$1 }"
+  }
+  hashes >own
+  hashes queries=1.25 | cmp - own
+  refute cmp -s <(hashes queries=2) own
+  "$harness" run home/experiments/masksam/adapters.lua --dry-run sam=B patch=4,48,48 phantom_size=48,48,48 >large
+  refute grep -q "start from" large
+  "$harness" run home/experiments/masksam/adapters.lua --dry-run sam=B patch=4,48,48 phantom_size=48,48,48 pretrain=scenes | grep -q "^1 of 1 trials to start from"
+  steps() { # TYPED...: of each row
+    "$harness" run home/experiments/masksam/controls.lua --dry-run --json seeds=1 "$@" | /usr/bin/python3 -c "import json, sys
+print(*[cell[\"config\"][\"steps\"] for cell in json.load(sys.stdin)[\"cells\"]])"
+  }
+  [ "$(steps steps=7)" = "7 7 7 7 7" ]
+  read -r full random trained scratch nnunet <<<"$(steps)"
+  [ "$full" -eq "$random" ] && [ "$trained" -eq "$scratch" ] && [ "$trained" -lt "$full" ] && [ "$nnunet" -gt "$full" ]
+}
+
 @test "SAM's numbers come from the pre-training and stay in a frozen row; its held-out IoU stands below the table" {
   "$harness" run "home/experiments/masksam/controls.lua" seeds=1 phantom_size=16,16,16 phantom_cases=3 phantom_validation=1 phantom_organs=2 \
     patch=2,16,16 steps=2 pretrain_steps=2 pretrain_cases=5 collapse_dice=0 vit_width=12 vit_blocks=4 vit_heads=2 vit_mlp=16 vit_window=2 vit_side=4 \
@@ -82,6 +101,17 @@ sam_files.write("hf.safetensors", sam_files.renamed(weights))' "$root"
     "$harness" run "${of% *}.lua" $tiny query_count=5 "weights=${of#* }.safetensors" weights_map=pytorch weights_scope=$scope -q >table
     grep -q "done" table
   done
+}
+
+@test "a small SAM that was pre-trained here predicts from its checkpoint as one of others" {
+  one_row small 'model = "sam_promptable", data = "scenes", patch = { 1, 40, 40 }, batch = 2, steps = 2, scenes_size = { 4, 40, 40 },
+    scenes_cases = 3, scenes_validation = 1, collapse_dice = 0'
+  "$harness" run small.lua -q >table
+  /usr/bin/python3 -B -c 'import sys; sys.path.insert(0, sys.argv[1] + "/tests")
+import picture_files
+picture_files.png("picture.png", [[(3 * x + y) % 256 for x in range(3 * 50)] for y in range(30)], colour="rgb")' "$root"
+  "$harness" predict results/checkpoints/*.safetensors picture.png mask.png --box 3,4,20,25
+  [ -s mask.png ]
 }
 
 @test "SAM alone, whose prompts no data set has, does not train" {

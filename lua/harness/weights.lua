@@ -177,6 +177,12 @@ local function is_unused(map, name)
   return false
 end
 
+-- With our own names there is no row, and what a model may do without is what it may do without by other names.
+local function map_of_own(config, load)
+  if not models.of_trial(config, load).pytorch then return {} end
+  return { unused = map_of("pytorch", config, load).unused }
+end
+
 -- A network that starts from another trial's has that one's names; what it may do without its model says.
 local function map_of_start(config, load)
   local model = models.of_trial(config, load)
@@ -187,8 +193,9 @@ end
 -- pairs: { ours, theirs, duplicates of it ... }. aside: theirs that are not wanted: `unused` names them, or the scope
 -- leaves them out.
 local function match(config, load, ours, theirs)
-  local map = config.pretrained and map_of_start(config, load)
-    or of_file(map_of(config.weights_map_path or config.weights_map or "own", config, load), theirs)
+  local kind = config.weights_map_path or config.weights_map or "own"
+  local map = config.pretrained and map_of_start(config, load) or kind == "own" and map_of_own(config, load)
+    or of_file(map_of(kind, config, load), theirs)
   local wanted = wanted_by(config.weights_scope or "all", ours)
   local result, there, used = { pairs = {}, missing = {}, unused = {}, aside = {} }, {}, {}
   for _, name in ipairs(theirs) do there[name] = true end
