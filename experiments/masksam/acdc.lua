@@ -1,7 +1,8 @@
 -- The rows of MaskSAM's Table 4 (adapters.lua) on MRI of the heart, with the same small SAM, of which a slice of 96 x 80 pixels
--- has more tokens than the scenes that it was pre-trained on. 24 of ACDC's 100 patients at 3 mm are not the paper's data:
---   harness data import msd DOWNLOADED/ACDC data/ACDC
---   harness data plan data/ACDC        # and in data/ACDC/plan.json: "spacing_mm": [10, 3, 3]
+-- has more tokens than the scenes that it was pre-trained on. 24 of ACDC's 100 patients at 3 mm are not the paper's data
+-- (a folder of its own, since its plan is another than that of experiments/acdc.lua):
+--   harness data import msd DOWNLOADED/ACDC data/ACDC-3mm
+--   harness data plan data/ACDC-3mm    # and in data/ACDC-3mm/plan.json: "spacing_mm": [10, 3, 3]
 local adapters = require "experiments.masksam.adapters"
 
 local rows = table.move(adapters.rows, 1, #adapters.rows, 1, {})
@@ -13,8 +14,8 @@ return {
   title = "Prompts and adapters on cardiac MRI (ACDC)",
   seeds = 1,
   base = {
-    model = "masksam", data = "data/ACDC", patch = { 4, 96, 80 }, batch = 2, steps = 250, optimizer = "adamw", lr = 2e-3,
-    lr_transformer = 1, frame = "resize", query_count = 8, augment = "none",
+    model = "masksam", data = "data/ACDC-3mm", patch = { 4, 96, 80 }, batch = 2, steps = 250, optimizer = "adamw", lr = 2e-3,
+    lr_transformer = 1, frame = "resize", queries = 2, augment = "none",
   },
   rows = rows,
 }

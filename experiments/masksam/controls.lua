@@ -13,7 +13,10 @@ return {
     return {
       { key = "full", label = "pre-trained, frozen", set = {} },
       { key = "random", label = "drawn, frozen", set = { pretrain = "none" },
-        note = "unless it is shown to be worse than the pre-trained one, claims about adaptation are undecided at this scale" },
+        verdict = {
+          worse = "worse than the pre-trained one: adapters do adapt it",
+          otherwise = "not shown to be worse than the pre-trained one: claims about adaptation are undecided at this scale",
+        } },
       { key = "trained", label = "pre-trained, all trained", set = { sam_frozen = false } },
       { key = "scratch", label = "drawn, all trained", set = { pretrain = "none", sam_frozen = false } },
       { key = "nnunet", label = "nnU-Net's head, as many steps", set = nnunet },

@@ -348,7 +348,7 @@ def of_slices(x, samples):
 def forward(weights, config, scene):
     image, labels = torch.tensor(scene[0]).double(), torch.tensor(scene[1]).long()
     n, d, high, wide = labels.shape
-    queries = config["query_count"] or config["queries"] * config["classes"]
+    queries = config["query_count"] or int(config["queries"] * config["classes"] + .5)
     seen = input_adapter(image, weights.at("input_adapter"), config)
     neck, globals_ = encode(seen, weights, config)
     aux, levels = generate(neck, globals_, weights.at("prompt_generator"), config)

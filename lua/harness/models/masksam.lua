@@ -154,8 +154,14 @@ local function loss_of(m, c, masks, classes, aux, boxes)
   return { loss = loss, class = class, bce = bce, dice = dice }
 end
 
+-- Of a slice: N labels, the background among them.
+local function queries_of(c)
+  if c.query_count > 0 then return c.query_count end
+  return math.max(1, math.floor(c.queries * c.classes + 0.5))
+end
+
 local function build(m, c)
-  local queries, grid = c.query_count > 0 and c.query_count or c.queries * c.classes, m.image.grid
+  local queries, grid = queries_of(c), m.image.grid
   local neck, globals = sam.encoder(m, c, input_adapter.build(m, c), encoder_hooks(m, c))
   local aux, levels = generator.build(m, c, neck, globals, queries)
   aux = full(m, aux)
@@ -178,8 +184,9 @@ return {
     { name = "prompts", type = "choice", default = "mask_mean_box", choices = { "mask", "box", "mask_box", "mask_mean_box" },
       doc = "what prompts SAM for each query (Table 4, B1-B4): a mask with its own box; a learned box; both; the mask and the mean "
         .. "of its box and the learned one" },
-    { name = "queries", type = "int", default = 2, min = 1, max = 16, doc = "queries of a slice, in multiples of the labels N" },
-    { name = "query_count", type = "int", default = 0, quick = 16, min = 0, max = 1024, doc = "or so many; 0: queries x N" },
+    { name = "queries", type = "number", default = 2, quick = 1.25, min = 0.1, max = 16,
+      doc = "queries of a slice, in multiples of the labels N" },
+    { name = "query_count", type = "int", default = 0, min = 0, max = 1024, doc = "or so many; 0: queries x N" },
     { name = "box_norm", of = "box_head.norm", with = WITH_LEARNED_BOX },
     { name = "box_gradient", type = "choice", default = "none", choices = { "none", "soft" }, with = WITH_MASK_BOX,
       doc = "boxes of masks: of the voxels above one half, without gradient (MaskSAM's code), or in expectation, with one" },

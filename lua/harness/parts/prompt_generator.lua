@@ -2,7 +2,7 @@
 local generator = {}
 
 generator.options = {
-  { name = "generator_widths", of = "prompt_generator.widths", default = { 256, 128, 128 }, quick = { 64, 32, 16 },
+  { name = "generator_widths", of = "prompt_generator.widths", default = { 256, 128, 128 }, quick = { 32, 16, 16 },
     small = { 64, 32, 16 } },
   { name = "generator_upsample", of = "prompt_generator.upsample" },
   { name = "generator_skips", of = "prompt_generator.skips" },
