@@ -30,3 +30,21 @@ load cli
   run "$harness" table 6 --run x
   [ "$status" -eq 2 ]
 }
+
+@test "trials are listed by figure, and a trial's log is printed" {
+  experiment rows=3 seeds=1
+  "$harness" run -q experiment.json >/dev/null
+  "$harness" runs list --sort figure --json >list.json
+  python3 -c '
+import json
+figures = [t["figure"] for t in json.load(open("list.json"))["trials"]]
+assert len(figures) == 3 and figures == sorted(figures, reverse=True) and figures[0] > figures[2], figures'
+  run "$harness" runs list --sort nothing
+  [ "$status" -eq 2 ]
+  hash="$(python3 -c 'import json; print(json.load(open("list.json"))["trials"][0]["hash"])')"
+  "$harness" runs logs "${hash:0:8}" | cmp - "$(find results -name "$hash*.log")"
+  rm "$(find results -name "$hash*.log")"
+  run "$harness" runs logs "$hash"
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"the trial's log cannot be read"* ]]
+}

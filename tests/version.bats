@@ -75,3 +75,11 @@ told() { # what a program that is built now says
   cd tree
   [[ "$(told)" == "1.2.3 (not of a git checkout"* ]]
 }
+
+@test "the changes and the citation name the version that is built" {
+  release="$(sed -n 's/^RELEASE := //p' "$root/Makefile")"
+  [[ "$("$harness" --version)" == "harness $release "* ]]
+  grep -q "^## $release" "$root/CHANGELOG.md"
+  grep -qx "version: $release" "$root/CITATION.cff"
+  python3 -c 'import sys; [sys.exit(line) for line in open(sys.argv[1]) if "\t" in line]' "$root/CITATION.cff"
+}

@@ -1,9 +1,10 @@
-/* harness runs list|show|diff|rm: looking at what is stored, trial by trial. */
+/* harness runs list|show|logs|diff|rm: looking at what is stored, trial by trial. */
 #include <string.h>
 
 #include "base/bytes.h"
 #include "lua/bind.h"
 #include "src/cli/cli.h"
+#include "src/cli/trial_log.h"
 #include "src/data/phantom/phantom.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
@@ -15,15 +16,16 @@
 typedef struct Choice {
   const char *trial[64];
   int trials, most; /* how many a subcommand takes */
-  const char *status, *experiment, *home;
+  const char *status, *experiment, *home, *sort;
   bool json;
 } Choice;
 
-enum { KEY_JSON = 1, KEY_STATUS, KEY_EXPERIMENT };
+enum { KEY_JSON = 1, KEY_STATUS, KEY_EXPERIMENT, KEY_SORT };
 
 static const struct argp_option list_options[] = {
     {"status", KEY_STATUS, "NAME", 0, "Only trials in this state", 0},
     {"experiment", KEY_EXPERIMENT, "NAME", 0, "Only trials of this experiment", 0},
+    {"sort", KEY_SORT, "NAME", 0, "By figure, wall or attempts, the largest first", 0},
     {"json", KEY_JSON, 0, 0, "One JSON document", 0},
     {0}};
 static const struct argp_option show_options[] = {{"json", KEY_JSON, 0, 0, "One JSON document", 0},
@@ -50,7 +52,8 @@ static const char list_sql[] =
     "  ORDER BY a.id DESC LIMIT 1) AS message"
     " FROM trials t WHERE (t.status = ?1 OR ?1 IS NULL)"
     " AND (?2 IS NULL OR EXISTS (SELECT 1 FROM place p WHERE p.trial_id = t.id AND p.name = ?2))"
-    " ORDER BY t.id";
+    " ORDER BY CASE ?3 WHEN 'figure' THEN figure WHEN 'wall' THEN wall_s"
+    "  WHEN 'attempts' THEN attempts END DESC, t.id";
 
 static const char attempts_sql[] =
     "SELECT a.number, a.status, a.removed, a.started_at, a.ended_at, a.wall_s, a.train_s, a.eval_s,"
@@ -84,6 +87,10 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_JSON) choice->json = true;
   if (key == KEY_EXPERIMENT) choice->experiment = value;
   if (key == KEY_STATUS) choice->status = value;
+  if (key == KEY_SORT) choice->sort = value;
+  if (key == KEY_SORT && strcmp(value, "figure") && strcmp(value, "wall") &&
+      strcmp(value, "attempts"))
+    return fail(error, "--sort is figure, wall or attempts, not \"%s\"", value);
   if (key != KEY_STATUS || status_parse(value, &status)) return true;
   return fail(error,
               "--status does not know \"%s\"; known: planned, running, done, failed, oom, "
@@ -91,11 +98,8 @@ static bool take(int key, char *value, void *user, Error *error) {
               value);
 }
 
-static bool query(Store *store, const char *sql, const char *a, const char *b, json_t **rows,
-                  Error *error) {
-  json_t *parameters = json_array();
-  json_array_append_new(parameters, a ? json_name(a) : json_null());
-  json_array_append_new(parameters, b ? json_name(b) : json_null());
+static bool query(Store *store, const char *sql, const char *hash, json_t **rows, Error *error) {
+  json_t *parameters = json_pack("[s]", hash);
   bool good = store_query(store, sql, parameters, rows, error);
   json_decref(parameters);
   return good;
@@ -149,9 +153,11 @@ static void tell_stale(const json_t *trials, const char *path) {
 }
 
 static int list(Store *store, const Choice *choice, Error *error) {
-  json_t *trials;
-  if (!query(store, list_sql, choice->status, choice->experiment, &trials, error))
-    return EXIT_UNFIT;
+  json_t *name = choice->experiment ? json_name(choice->experiment) : json_null(), *trials,
+         *parameters = json_pack("[s?, o, s?]", choice->status, name, choice->sort);
+  bool good = store_query(store, list_sql, parameters, &trials, error);
+  json_decref(parameters);
+  if (!good) return EXIT_UNFIT;
   tell_stale(trials, store_path(store));
   if (choice->json)
     print_document("trials", trials);
@@ -184,10 +190,10 @@ static json_t *load_trial(Store *store, const char *home, const char *prefix, Er
   char hash[HASH_BYTES];
   json_t *rows = NULL, *attempts = NULL, *labels = NULL, *files = NULL, *trial = NULL;
   bool good = store_find(store, prefix, hash, error) &&
-              query(store, "SELECT * FROM trials WHERE hash = ?1", hash, NULL, &rows, error) &&
-              query(store, attempts_sql, hash, NULL, &attempts, error) &&
-              query(store, labels_sql, hash, NULL, &labels, error) &&
-              query(store, files_sql, hash, NULL, &files, error);
+              query(store, "SELECT * FROM trials WHERE hash = ?1", hash, &rows, error) &&
+              query(store, attempts_sql, hash, &attempts, error) &&
+              query(store, labels_sql, hash, &labels, error) &&
+              query(store, files_sql, hash, &files, error);
   if (good) {
     trial = json_incref(json_array_get(rows, 0));
     json_t *config = json_loads(field_text(trial, "config"), 0, NULL);
@@ -328,6 +334,10 @@ static int show(Store *store, const Choice *choice, Error *error) {
   return EXIT_DONE;
 }
 
+static int logs(Store *store, const Choice *choice, Error *error) {
+  return trial_log(store, choice->trial[0], stdout, error) ? EXIT_DONE : EXIT_NOTHING;
+}
+
 /* ---- diff ------------------------------------------------------------------------------------ */
 
 static void print_change(const char *key, const json_t *a, const json_t *b) {
@@ -407,7 +417,7 @@ static const Part parts[] = {
      0,
      STORE_READ,
      list,
-     {"runs list", "", "  harness runs list\n  harness runs list --status failed --json\n",
+     {"runs list", "", "  harness runs list\n  harness runs list --sort figure\n",
       "Lists trials with their state and figure (the mean of the metric over cases, then over "
       "structures).",
       list_options, take}},
@@ -420,6 +430,13 @@ static const Part parts[] = {
       "Shows a trial's configuration, attempts, environment, figures, and the Lua files that its "
       "model came from (with --json their texts).",
       show_options, take}},
+    {"logs",
+     1,
+     1,
+     STORE_READ,
+     logs,
+     {"runs logs", "TRIAL", "  harness runs logs 1a2b3c4d\n  harness runs logs 1a2b | tail\n",
+      "Prints what a trial's latest attempt said, from its start to its end.", no_options, take}},
     {"diff",
      2,
      2,
@@ -464,7 +481,7 @@ static int work(const Part *part, int argc, char **argv) {
 
 int command_runs(int argc, char **argv) {
   static const char usage[] = "Examples:\n  harness runs list\n  harness runs show 1a2b3c4d\n\n"
-                              "Usage: harness runs list|show|diff|rm [options] [TRIAL ...]\n"
+                              "Usage: harness runs list|show|logs|diff|rm [options] [TRIAL ...]\n"
                               "`harness runs list --help` and so on say more.\n";
   const char *names[PARTS], *word = argc > 1 ? argv[1] : "";
   for (int i = 0; i < PARTS; i++) {
