@@ -154,8 +154,8 @@ static double limit_seconds(const char *text) {
   return seconds;
 }
 
-/* How long before the limit a task is told: enough to save, and at most a quarter of a short one, or
- * it would be queued again and again and come to nothing. */
+/* How long before the limit a task is told: enough to save, and at most a quarter of a short one: it
+ * would be queued again and again and come to nothing. */
 static int notice_seconds(const char *limit) {
   double seconds = limit_seconds(limit);
   return seconds > 0 && seconds < 4 * NOTICE_S ? (int)(seconds / 4) : NOTICE_S;
