@@ -5,8 +5,8 @@
 
 #include "src/cli/experiments.h"
 
-/* Takes hashes from the store (NULL: none) for the experiments whose data is not made, and puts into
- * their cells what the data settled. */
+/* Takes hashes from the store (NULL: none) for the experiments whose data is not made, and puts
+ * into their cells what the data settled. */
 bool data_recall(Experiments *experiments, Store *store, Error *error);
 
 #endif

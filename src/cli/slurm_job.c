@@ -154,7 +154,7 @@ static double limit_seconds(const char *text) {
   return seconds;
 }
 
-/* How long before the limit a task is told: enough to save, and at most a quarter of a short one: it
+/* How long before the limit a task is told: enough to save, at most a quarter of a short one, or it
  * would be queued again and again and come to nothing. */
 static int notice_seconds(const char *limit) {
   double seconds = limit_seconds(limit);

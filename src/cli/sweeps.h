@@ -4,8 +4,8 @@
 
 #include "src/report/result.h"
 
-/* [{"run", "scale", "dataset", "device", "rows", "seeds", "steps", "trials", "done", "used"}] of what
- * is chosen, the one that was used last first. The caller decrefs. */
+/* [{"run", "scale", "dataset", "device", "rows", "seeds", "steps", "trials", "done", "used"}] of
+ * what is chosen, the one that was used last first. The caller decrefs. */
 bool sweeps_list(Store *store, const ResultChoice *choice, json_t **sweeps, Error *error);
 void sweeps_print(const json_t *sweeps, bool json, FILE *out);
 

@@ -195,9 +195,9 @@ static bool recognise(Store *store, Error *error) {
 }
 
 /* A reader needs the -shm file beside a WAL database; where it cannot be made (a read-only disk),
- * the file cannot change either, and SQLite may be told so. Beside one that is not WAL, as on a network
- * file system, a journal may be left of a program that was killed as it wrote: until that is rolled
- * back the file cannot be read. */
+ * the file cannot change either, and SQLite may be told so. Beside one that is not WAL, as on a
+ * network file system, a journal may be left of a program that was killed as it wrote: until that
+ * is rolled back the file cannot be read. */
 static int open_file(Store *store, StoreMode mode) {
   char wal[4200], journal[4200];
   snprintf(wal, sizeof wal, "%s-wal", store->path);
@@ -235,7 +235,7 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
     return false;
   if (mode == STORE_READ)
     return database_exec(store, "PRAGMA query_only=ON", error) && read_current(store, error);
-  /* EXTRA: the folder is synced after the journal is gone, too, or the last commit may come back. */
+  /* EXTRA: the folder is synced after the journal is gone, or the last commit may come back. */
   const char *journal = network_of(store->folder)
                             ? "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA"
                             : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";

@@ -3,7 +3,8 @@
  * to do with each other, a slice each. Written as an nnU-Net v2 folder with one file a case.
  *
  * A scene has 5 to 12 objects, one in front of another, of which four are asked for: two by a box,
- * one by a box and a mask, one by a mask alone (its box is there, too). Which is which is chance. */
+ * one by a box and a mask, one by a mask alone (its box is there, too). Which is which is
+ * chance. */
 #ifndef DATA_SCENES_H
 #define DATA_SCENES_H
 
