@@ -1,5 +1,5 @@
 /* What a dry run asks of the trials that would run: whether their networks can be built here at
- * all, what memory the largest takes, and the hours of all. Nothing of a step's size is allocated. */
+ * all, what memory the largest takes, and the hours of all. Nothing of a step is allocated. */
 #ifndef CLI_FORECAST_H
 #define CLI_FORECAST_H
 
