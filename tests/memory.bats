@@ -3,6 +3,7 @@
 # sweep takes no more for its hundredth trial than for its tenth.
 
 load cli
+load fault
 
 # A control group with so many MiB, of either version, into whose `cgroup.procs` a process writes itself; skips where none
 # can be made.
@@ -42,6 +43,7 @@ leave_group() {
   [[ "$output" == *"oom 1/2 queries=1 seed 0"*"killed by signal 9 (Killed) by the kernel for lack of memory"* ]]
   [[ "$output" == *"done 2/2 queries=2 seed 0"* ]]
   [ "$(sql "SELECT group_concat(status, ' ') FROM (SELECT status FROM attempts ORDER BY id)")" = "oom done" ]
+  injected "trial killed by the kernel for lack of memory" 1 0
 }
 
 @test "a trial that cannot fit is oom before it begins, by the group's limit and by ulimit -v" {

@@ -4,6 +4,7 @@
 #include "engine/optimizer.h"
 #include "engine/params.h"
 #include "engine/safetensors.h"
+#include "tests/injected.h"
 #include "tests/scratch.h"
 
 #include <errno.h>
@@ -190,6 +191,7 @@ static void test_a_write_that_is_cut_off_leaves_a_whole_checkpoint(void **state)
     }
   /* write, fsync, unlink, link, rename, fsync of the folder */
   assert_int_equal(deaths, 12);
+  injected("process group killed at, and torn in, a call of writing a checkpoint", deaths, 0);
 }
 
 /* Nothing is lost, nothing is left behind, and it is said. */
@@ -214,6 +216,7 @@ static void test_a_disk_that_refuses_leaves_what_was_there(void **state) {
     if (good) assert_int_equal(step, 2);
     assert_false(is_there(path, ".part"));
     checkpoint_remove(path);
+    if (!reached) injected("a call of writing a checkpoint refused (ENOSPC)", at - 1, 0);
     if (!reached) break;
     assert_in_range(at, 1, 7);
   }
@@ -262,6 +265,7 @@ static void test_damage_anywhere_is_seen(void **state) {
     bytes_write(previous, before, older);
     previous_is_used(path, "cut", length);
   }
+  injected("a bit of a checkpoint turned, every byte of it", (int)bytes, 0);
   free(good);
   free(before);
   checkpoint_remove(path);
