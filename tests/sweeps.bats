@@ -48,3 +48,14 @@ assert len(figures) == 3 and figures == sorted(figures, reverse=True) and figure
   [ "$status" -eq 5 ]
   [[ "$output" == *"the trial's log cannot be read"* ]]
 }
+
+widest() { python3 -c 'import sys; print(max(len(line.rstrip("\r\n")) for line in sys.stdin))'; }
+
+@test "on a terminal no line of a table and its notes is wider than 80 columns; what reads a pipe gets whole lines" {
+  experiment seeds=5 cases=5
+  "$harness" run -q experiment.json >piped
+  script -qec "'$harness' table 6" /dev/null </dev/null >seen
+  [ "$(widest <seen)" -le 80 ]
+  [ "$(widest <piped)" -gt 120 ]
+  [ "$(tr -d '\r' <seen | tr -s ' \n' ' ')" = "$(tr -s ' \n' ' ' <piped)" ] # the same words
+}

@@ -4,6 +4,7 @@
 #include "src/report/code_notes.h"
 #include "src/report/plot.h"
 #include "src/report/quote.h"
+#include "src/report/written.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,6 +42,11 @@ const char coverage_note[] =
     "a training step of the bridge alone, batch 2, float; planned: arena, weights, gradients and "
     "the optimiser's states; allocated: in percent of the plan, where the step was run";
 
+static void put_note(const Result *result, const char *mark, FILE *out) {
+  (void)result;
+  fprintf(out, "%s%s\n", mark, coverage_note);
+}
+
 static void print_json(const Result *result, FILE *out) {
   json_t *document =
       json_pack("{s:i, s:s, s:s, s:O}", "schema", 1, "experiment", result->experiment, "scale",
@@ -74,8 +80,9 @@ void coverage_print(const Result *result, const char *format, FILE *out) {
     quote_line(result->title, out);
     fputs("\n\n", out);
     sheet_text(&sheet, false, out);
-    fprintf(out, "\n  %s\n", coverage_note);
-    code_notes(result, "  ", out);
+    fputc('\n', out);
+    table_wrapped(put_note, result, "  ", out);
+    table_wrapped(code_notes, result, "  ", out);
   }
   sheet_free(&sheet);
 }

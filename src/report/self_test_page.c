@@ -351,7 +351,7 @@ static void print_text(const Result *result, FILE *out) {
   put_sheet(self_test_trials(result), out);
   put_sheet(self_test_sheet(result, SELF_TEST_RATES), out);
   put_sheet(self_test_sheet(result, SELF_TEST_SEEN), out);
-  self_test_notes(result, "  ", out);
+  table_wrapped(self_test_notes, result, "  ", out);
 }
 
 void self_test_print(const Result *result, const char *format, FILE *out) {

@@ -387,13 +387,13 @@ static void put_compared(const Result *result, FILE *out) {
 }
 
 static void print_text(const Result *result, FILE *out) {
-  table_head(result, "        ", out);
+  table_wrapped(table_head, result, "        ", out);
   fputc('\n', out);
   put_sheet(table_sheet(result, TABLE_FIGURES), true, out);
   if (any_difference(result)) put_compared(result, out);
   if (any_difference(result)) put_sheet(table_sheet(result, TABLE_CLAIMS), true, out);
   put_labels(table_labels(result), out);
-  table_notes(result, "  ", out);
+  table_wrapped(table_notes, result, "  ", out);
 }
 
 void table_print(const Result *result, const char *format, FILE *out) {

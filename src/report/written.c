@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "src/report/quote.h"
 #include "src/report/table.h"
+#include "src/report/wrap.h"
 
 static void print_tex(const Result *result, const Sheet *sheet, Notes *notes, FILE *out) {
   fputs("% needs \\usepackage{booktabs}\n% ", out);
@@ -22,6 +23,12 @@ char *table_text(Notes *print, const Result *result, const char *argument) {
   print(result, argument, memory);
   CHECK(fclose(memory) == 0 && text, "no memory for a table");
   return text;
+}
+
+void table_wrapped(Notes *print, const Result *result, const char *argument, FILE *out) {
+  char *text = table_text(print, result, argument);
+  wrap_text(text, wrap_width(out), out);
+  free(text);
 }
 
 static void put_markdown(const char *before, const char *line, const char *after, FILE *out) {
