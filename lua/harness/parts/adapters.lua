@@ -46,7 +46,4 @@ function adapters.decoder_position(m, position, slices, per, name)
   return m.depth_position { position, slices = slices, per = per, name = name }
 end
 
--- x + adapter(x), in one line.
-function adapters.added(m, x, how) return m.op.add { x, call(m, x, how) } end
-
 return adapters
