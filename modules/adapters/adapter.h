@@ -49,4 +49,8 @@ Value *adapter(Graph *graph, const char *name, Value *x, Group group, const Adap
 /* x + adapter(x); x where the kind is none. */
 Value *adapted(Graph *graph, const char *name, Value *x, Group group, const AdapterWay *way);
 
+/* A map whose slices' edges are doubled: a transposed convolution (1, 2, 2), instance norm, GELU.
+ * */
+Value *doubled(Graph *graph, const char *name, Value *x, int width);
+
 #endif

@@ -2,7 +2,7 @@
  * instance norm and LeakyReLU, the last to three channels; between the first and the others, where
  * the image is smaller than SAM's, transposed convolutions that double it in the slice, each with
  * instance norm and GELU. Of MaskSAM's code: ACDC widths 16,16,32,32 upsample 2; AMOS widths 8. */
-#include "modules/layers.h"
+#include "modules/adapters/adapter.h"
 
 typedef struct InputOptions {
   Ints widths;
@@ -20,7 +20,7 @@ static const Option options_table[] = {
 
 static const int ONE[3] = {1, 1, 1}, THREE[3] = {3, 3, 3}, SLICE[3] = {1, 2, 2};
 
-static Value *doubled(Graph *graph, const char *name, Value *x, int width) {
+Value *doubled(Graph *graph, const char *name, Value *x, int width) {
   ActivationOptions gelu = {.kind = ACT_GELU};
   graph_push(graph, "%s", name);
   x = enlarged(graph, NULL, x, width, SLICE);

@@ -284,6 +284,17 @@ def decode(image, position, tokens, weights, config):
     return tokens, gelu(transposed(x, up.at("conv2")))
 
 
+def final_conv(masks, w, width, samples, times):
+    """masks (N Q, D, h, w): queries as channels of convolutions, `times` times twice as large."""
+    if not width:
+        return masks
+    x = block(last(masks.reshape(samples, -1, *masks.shape[1:])), w.at("conv"))
+    for i in range(times):
+        at = w.at("up%d" % (i + 1))
+        x = gelu(instance_norm(transposed(x, at), at.at("norm")))
+    return first(conv(x, w.at("masks"))).flatten(0, 1)
+
+
 # ---- matching and loss -----------------------------------------------------------------------------------
 
 
@@ -368,6 +379,7 @@ def forward(weights, config, scene):
     tokens, up = decode(neck.repeat_interleave(queries, 0) + dense, position, tokens, weights, config)
     kernel = mlp(tokens[:, :, 1], weights.at("mask_decoder.output_hypernetworks_mlps.0.layers"), 3)
     masks = torch.einsum("adyxc,adc->adyx", up, kernel)
+    masks = final_conv(masks, weights.at("final_conv"), config.get("final_conv", 0), n, int(math.log2(high // masks.shape[2])))
     if masks.shape[2:] != (high, wide):
         masks = F.interpolate(masks, (high, wide), mode="bilinear")
     masks = of_slices(masks.flatten(2), n).transpose(1, 2).reshape(n * d, high, wide, queries)
@@ -407,8 +419,11 @@ VARIANTS = {
     "signed masks, smooth and soft boxes": {"mask_prompt": "signed", "box_prompt": "smooth", "box_gradient": "soft"},
     "logits as prompts, sigmoid twice": {"mask_prompt": "logits", "aux_sigmoid": "twice"},
     "matched over volumes": {"match_over": "volume"},
+    "convolutions over masks": {"final_conv": 6},
     "image enlarged, own branches": {"patch": "2,16,24", "input_widths": "4,5", "input_upsample": 1, "vit_patch": 8,
                                      "generator_skips": "own"},
+    "convolutions enlarge the masks": {"patch": "2,16,24", "vit_patch": 8, "vit_side": 4, "generator_upsample": 1,
+                                       "generator_widths": "8,6", "final_conv": 5},
     "masks coarser than the image": {"patch": "2,16,24", "vit_patch": 8, "vit_side": 4, "generator_upsample": 1,
                                      "generator_widths": "8,6"},
 }

@@ -42,6 +42,13 @@ local function full(m, x)
   return m.op.resize { x, size = grid }
 end
 
+-- Masks through convolutions over all queries, as many times larger as the image's resolution needs.
+local function refined(m, c, x)
+  local times = 0
+  while x.grid[2] << (times + 1) <= m.image.grid[2] do times = times + 1 end
+  return m.final_conv { x, width = c.final_conv, upsample = times, name = "final_conv" }
+end
+
 -- Tokens (N, D, Q, C) as the decoder's (N Q D, 1, C).
 local function as_streams(m, x)
   return m.op.reshape { m.op.swap { x, axes = { 1, 2 } }, shape = { 0, 1, x.channels } }
@@ -137,6 +144,7 @@ local function decoded(m, c, neck, levels, given)
   local masks, tokens = sam.decoder(m, c, neck, position_of(m, c, neck), m.op.concat { sparse, classifier }, dense, decoder_hooks(m, c))
   local last = m.op.slice { tokens, start = tokens.shape[2] - 1, length = 1 }
   local classes = m.embedding { last, width = c.classes + 1, layers = 1, init = "linear", name = "class_head" }
+  if c.final_conv > 0 then masks = refined(m, c, masks) end
   return full(m, masks), of_slices(m, m.op.reshape { classes, shape = { samples * queries, neck.grid[1], 0 } }, samples)
 end
 
@@ -196,6 +204,9 @@ return {
       doc = "auxiliary masks that prompt, where SAM was trained with logits: 0 and 1 (MaskSAM's code), logits, or -8 and 8" },
     { name = "aux_sigmoid", type = "choice", default = "once", choices = { "once", "twice" }, with = WITH_MASK,
       doc = "twice: their probabilities are taken for logits by loss and matching (MaskSAM's code)" },
+    { name = "final_conv", type = "int", default = 0, before = 0, min = 0, max = 4096,
+      doc = "so many channels of convolutions behind SAM's masks, over which queries mix (MaskSAM's code for AMOS and Synapse: 64); "
+        .. "0: none (ACDC)" },
     { name = "match_over", type = "choice", default = "slice", choices = { "slice", "volume" },
       doc = "a label has a query for each slice (MaskSAM's code), or one for all slices of a patch" },
     weight "class_weight", weight "bce_weight", weight "dice_weight", weight "none_weight", weight "loss_scale",
