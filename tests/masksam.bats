@@ -43,6 +43,21 @@ assert start["full"] and start["full"] == start["trained"] and not start["random
   "$harness" run home/experiments/masksam/adapters.lua --dry-run sam=B patch=4,48,48 phantom_size=48,48,48 pretrain=scenes | grep -q "^1 of 1 trials to start from"
 }
 
+@test "README names every experiment; noise is what is typed" {
+  for file in "$root"/experiments/masksam/*.lua; do
+    grep -qF "masksam/${file##*/}" "$root/README.md"
+  done
+  dry details | grep -q "^$(dry adapters | grep ' pretraining ' | cut -c1-8) .* pretraining scenes seed 0$"
+  for typed in "" phantom_noise=15; do
+    # shellcheck disable=SC2086
+    "$harness" run home/experiments/masksam/noise.lua --dry-run --json $typed | /usr/bin/python3 -c '
+import json, sys
+document = json.load(sys.stdin)
+assert document["data"]["options"]["noise_hu"] == int((sys.argv[1] or "=40").split("=")[1]), document["data"]
+assert [row["key"] for row in document["rows"]] == ["depth_position", "full"] and document["rows"][1]["against"] == 0' "$typed"
+  done
+}
+
 @test "SAM's numbers come from the pre-training and stay in a frozen row; its held-out IoU stands below the table" {
   "$harness" run "home/experiments/masksam/controls.lua" seeds=1 phantom_size=16,16,16 phantom_cases=3 phantom_validation=1 phantom_organs=2 \
     patch=2,16,16 steps=2 pretrain_steps=2 pretrain_cases=5 collapse_dice=0 vit_width=12 vit_blocks=4 vit_heads=2 vit_mlp=16 vit_window=2 vit_side=4 \
