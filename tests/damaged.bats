@@ -79,6 +79,37 @@ with open(sys.argv[1], "r+b") as file:
   injected "the database's file cut short" $times 0
 }
 
+@test "deleted checkpoints: a trial that was stopped begins anew, and says so" {
+  unset HARNESS_TRIAL_PROGRAM
+  "$harness" data phantom set --size 16 --cases 4 --validation 1 --organs 2 -q
+  tiny_unet 400 | sed 's/batch = 1/batch = 1, save_every = 20, threads = 1/' >tiny.lua
+  HARNESS_DB="$work/whole/harness.db" "$harness" run -q tiny.lua >/dev/null
+  local times=0 lost=0 how
+  for how in gone folder empty; do
+    rm -rf results
+    "$harness" run -q tiny.lua >/dev/null 2>&1 3>&- &
+    local pid=$!
+    wait_for 100 saved
+    kill -KILL $pid
+    wait $pid || true
+    case $how in
+      gone) rm results/checkpoints/* ;;
+      folder) rm -r results/checkpoints ;;
+      empty) for file in results/checkpoints/*; do : >"$file"; done ;;
+    esac
+    "$harness" run tiny.lua >/dev/null 2>err
+    cat err
+    grep -q "begins anew" err
+    [ "$(sql "SELECT first_step FROM attempts ORDER BY id DESC LIMIT 1")" -eq 0 ]
+    times=$((times + 1)) lost=$((lost + $(same --weights whole/harness.db results/harness.db)))
+  done
+  injected "checkpoints of a stopped trial deleted or emptied" $times $lost
+}
+
+saved() {
+  ls results/checkpoints/*.safetensors >/dev/null 2>&1
+}
+
 @test "two sweeps into one database at once: one runs, the other says who does" {
   experiment rows=2 seeds=2 step_s=0.02
   HARNESS_DB="$work/whole/harness.db" "$harness" run -q experiment.json >/dev/null

@@ -2,6 +2,7 @@
 # Sweeps: what is missing runs, what ends badly is told, what is killed goes on.
 
 load cli
+load fault
 
 # --- running ---
 
@@ -234,6 +235,7 @@ assert one("SELECT count(*) FROM attempts WHERE status = 'interrupted'") >= 1
 assert one("SELECT count(*) FROM trials WHERE status <> 'done'") == 0
 assert one("SELECT count(*) FROM v_table6 WHERE n = 3") == 4
 END
+  injected "a sweep of played trials killed (SIGKILL)" 4 0
 }
 
 @test "trials die with a killed run even when they say nothing that would fail" {
@@ -285,6 +287,7 @@ END
   done
   run "$harness" doctor
   [ "$status" -eq 3 ]
+  injected "a database of a newer form" 4 0
 }
 
 @test "a full disk is told and nothing stored is lost" {
@@ -305,6 +308,7 @@ END
   "$harness" run -q experiment.json >/dev/null
   [[ "$(rows)" == *",2,done"* ]]
   umount small
+  injected "a disk of 400 KiB that a sweep fills" 1 0
 }
 
 @test "a limit on the size of files is told like a full disk" {
@@ -318,6 +322,7 @@ END
   wait_for 30 no_orphans
   "$harness" run -q experiment.json >/dev/null
   [[ "$(rows)" == *",2,done"* ]]
+  injected "the file-size limit reached (ulimit -f)" 1 0
 }
 
 @test "a read-only disk: tables are still printed, a run ends with 3" {
@@ -335,6 +340,7 @@ END
   echo "$text"
   [ "$code" -eq 3 ]
   [[ "$text" == *"--db FILE"* || "$text" == *"Read-only"* ]]
+  injected "a disk that was mounted read-only" 1 0
 }
 
 # --- processors ---

@@ -43,6 +43,7 @@ static int config_file(const Cell *trial, const Launch *launch, bool placed) {
   if (file < 0) return -1;
   json_t *config = json_copy(trial->config);
   json_object_set_new(config, "checkpoint", json_string(checkpoint));
+  if (goes_on) json_object_set_new(config, "goes_on", json_true());
   config_put_flags(config, &launch->flags);
   bool good = json_dumpfd(config, file, JSON_COMPACT) == 0 && lseek(file, 0, SEEK_SET) == 0;
   json_decref(config);

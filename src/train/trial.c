@@ -13,6 +13,7 @@
 #include "src/train/training.h"
 #include "src/train/weights_file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <omp.h>
 #include <signal.h>
@@ -215,6 +216,16 @@ static bool fits(const Trial *t, Error *error) {
               100.0 * (double)available / (double)needed);
 }
 
+/* The step that its checkpoint was written after, and what is to be said of that. */
+static int64_t find_first(Trial *t) {
+  int64_t first = training_kept(t->checkpoint, t->code, t->steps, t->note);
+  bool stopped = json_is_true(json_object_get(t->config, "goes_on"));
+  if (stopped && !first && !t->note[0] && access(t->checkpoint, F_OK))
+    snprintf(t->note, sizeof t->note, "begins anew: it was stopped, and %.450s is not there",
+             t->checkpoint);
+  return first;
+}
+
 static bool prepare_model(Trial *t, Error *error) {
   t->params = params_make(t->backend->real);
   t->optimizer = config_optimizer(t->config, t->params);
@@ -232,7 +243,7 @@ static bool prepare_model(Trial *t, Error *error) {
                                                               params_bytes(t->params)),
                                       .flops = (int64_t)graph_cost(t->train_graph).flops}};
   event_send(t->events, &event);
-  t->first = training_kept(t->checkpoint, t->code, t->steps, t->note);
+  t->first = find_first(t);
   if (!fits(t, error) || !fill_params(t, error)) return false;
   event_send(t->events, &(Event){EVENT_start, .start = {.first_step = t->first, .note = t->note}});
   if (t->note[0]) fprintf(stderr, "%s\n", t->note);
@@ -379,6 +390,15 @@ static const char *run(Trial *t, Error *error) {
   return evaluate(t, error);
 }
 
+/* Full, read-only or broken: another time it may not be. */
+static bool is_of_disk(const Error *error) {
+  static const int reasons[] = {ENOSPC, EDQUOT, EROFS, EIO};
+  bool found = false;
+  for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+    found = found || strstr(error->text, strerror(reasons[i]));
+  return found;
+}
+
 int trial_main(const json_t *config, FILE *events) {
   omp_set_num_threads((int)config_int(config, "threads"));
   signal(SIGTERM, training_interrupt);
@@ -391,6 +411,8 @@ int trial_main(const json_t *config, FILE *events) {
   Error error = {0};
   trial.backend = config_backend(config, &error);
   const char *status = trial.backend ? run(&trial, &error) : "failed";
+  /* Once the disk is mended the same command goes on. */
+  if (!strcmp(status, "failed") && is_of_disk(&error)) status = "interrupted";
   event_send(events, &(Event){EVENT_end, .end = {.status = status,
                                                  .message = error.text,
                                                  .train_s = trial.train_s,

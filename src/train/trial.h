@@ -10,6 +10,7 @@
  *   checkpoint  (optional) file for the weights, written every save_every steps, every ten minutes
  *               and at the end; one that is there already is continued from, and where it is
  *               corrupt the one before it
+ *   goes_on     (optional) it was stopped: where no checkpoint is there it says that it begins anew
  *   home        where lua/ is
  *   workers     (optional, 1) threads that prepare batches
  * Reports as JSON lines on events: plan, on a GPU probe, step, eval, metric and at last end
