@@ -193,7 +193,7 @@ sqlite3.connect("old.db").executescript(gzip.open(sys.argv[1], "rt").read())' "$
   run "$harness" merge absent.db text.db newer.db a/harness.db
   [ "$status" -eq 3 ]
   [[ "$output" == *"absent.db: there is no database yet"* ]]
-  [[ "$output" == *"text.db: "*"not a database"* ]]
+  [[ "$output" == *"text.db: "*"no database"* ]]
   [[ "$output" == *"newer.db: the database has form 999"* ]]
   [[ "$output" == *"a/harness.db: 1 attempt of 1 trial, 1 table"* ]]
   run "$harness" merge results/../results/harness.db
