@@ -20,6 +20,7 @@ dry() { # EXPERIMENT
   grep -q "^45 of 45 trials would run$" adapters
   start="$(grep ' pretraining ' adapters | cut -c1-8)"
   dry prompts | grep -q "^$start .* pretraining scenes seed 0$"
+  dry prompts | grep -q "^logits: left out, since it comes to the same as .full." # at quick masks prompt as logits
   dry controls >controls
   grep -q "^$start .* pretraining scenes seed 0$" controls
   [ "$(grep ' full seed ' adapters)" = "$(grep ' full seed ' controls)" ]

@@ -14,8 +14,8 @@ return {
   title = "Prompts and adapters on cardiac MRI (ACDC)",
   seeds = 1,
   base = {
-    model = "masksam", data = "data/ACDC-3mm", patch = { 4, 96, 80 }, batch = 2, steps = 250, optimizer = "adamw", lr = 2e-3,
-    lr_transformer = 1, frame = "resize", queries = 2, augment = "none",
+    model = "masksam", data = "data/ACDC-3mm", patch = { 4, 96, 80 }, batch = 1, steps = 300, optimizer = "adamw", lr = 2e-3,
+    lr_transformer = 1, class_weight = 1, mask_prompt = "logits", collapse_at = 0.7, frame = "resize", queries = 2, augment = "none",
   },
   rows = rows,
 }

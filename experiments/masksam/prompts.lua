@@ -9,6 +9,9 @@ return {
   against = "first",
   rows = {
     { key = "full", label = "MaskSAM", set = {} },
+    -- Of these two the one that the scale has is no row.
+    { key = "binary", label = "mask prompt: 0 and 1", set = { mask_prompt = "binary" },
+      note = "the public code gives SAM masks of 0 and 1, through which nothing learns, where it was trained with logits" },
     { key = "logits", label = "mask prompt: logits", set = { mask_prompt = "logits" },
       note = "SAM's mask prompts are logits; MaskSAM's public code gives it masks of 0 and 1, through which nothing learns" },
     { key = "signed", label = "mask prompt: -8 and 8", set = { mask_prompt = "signed" } },
