@@ -55,7 +55,7 @@ with open(sys.argv[1], "r+b") as file:
   done
   echo "$times pages damaged, $seen seen"
   [ "$seen" -gt 0 ]
-  injected "a page of the database overwritten with rubbish" $times $lost
+  injected "a page of the database overwritten with rubbish: seen before a sweep writes, the file left as it is" $times $lost
 }
 
 @test "a database that ends early is damaged, an empty file is a new one" {
@@ -76,7 +76,7 @@ with open(sys.argv[1], "r+b") as file:
   : >cut/harness.db
   HARNESS_DB="$work/cut/harness.db" "$harness" run -q experiment.json >/dev/null
   [ "$(same results/harness.db cut/harness.db)" -eq 0 ]
-  injected "the database's file cut short" $times 0
+  injected "the database's file cut short: seen, left as it is" $times 0
 }
 
 @test "deleted checkpoints: a trial that was stopped begins anew, and says so" {
