@@ -100,6 +100,7 @@ ifeq ($(CPU_ONLY),)
 endif
 PARTS        := $(OBJECTS) $(foreach form,$(FORMS),$(call FORM_PARTS,$(form)))
 MISSING      := $(filter-out $(wildcard $(PARTS)),$(PARTS))
+BUILT        := $(BUILD)/src/machine/built.o
 LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 DRIVERS      := $(addprefix $(BUILD)/tests/,op_driver model_driver update_driver)
@@ -137,8 +138,8 @@ endif
 $(BUILD)/engine/backend.o: $(BUILD)/setting.link
 
 # What the program is built from, in one small object: compiled anew when the commit or a source is another.
-$(BUILD)/src/machine/built.o: private CPPFLAGS += -DRELEASE='"$(RELEASE)"' -DBUILT_FROM='"$(BUILD)/built_from.inc"'
-$(BUILD)/src/machine/built.o: $(BUILD)/built_from.inc Makefile
+$(BUILT): private CPPFLAGS += -DRELEASE='"$(RELEASE)"' -DBUILT_FROM='"$(BUILD)/built_from.inc"'
+$(BUILT): $(BUILD)/built_from.inc Makefile
 $(BUILD)/built_from.inc: ALWAYS
 	@mkdir -p $(@D)
 	@src/machine/built_from $@
@@ -215,10 +216,11 @@ $(BUILD)/tests/fault.so: tests/fault.c $(BUILD)/setting.cc
 	@mkdir -p $(@D)
 	$(say)
 	$(Q)$(CC) -std=gnu17 $(WARNINGS) -O1 -g1 -fPIC -shared $< -ldl -o $@
-$(BUILD)/tests/%: tests/%.c $(LIB_OBJECTS) $(BUILD)/setting.cc $(BUILD)/setting.link
+# A test is not made anew because of a commit alone.
+$(BUILD)/tests/%: tests/%.c $(filter-out $(BUILT),$(LIB_OBJECTS)) $(BUILD)/setting.cc $(BUILD)/setting.link | $(BUILT)
 	@mkdir -p $(@D)
 	$(say)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) $(LDFLAGS) -lcmocka $(LIBS) -lstdc++ -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP $< $(filter %.o,$^) $(BUILT) $(LDFLAGS) -lcmocka $(LIBS) -lstdc++ -o $@
 
 # Installs packages that are missing, by apt, as root or through sudo; says what it does.
 define install_missing
