@@ -5,7 +5,8 @@
 # make soak       the tests' long forms, hours, and the table of faults; faults: their short forms and that table
 # make oracles    fetches what tests/oracle needs and Debian has not, into the build's folder; without it they skip
 # make gpu-check  what needs a GPU; gpu-bundle: what a machine with one lacks, in an archive
-# make sanitize   the C tests under the sanitizers; memcheck: under valgrind
+# make sanitize   the C tests under the sanitizers; memcheck: under valgrind; tsan: what has threads under gcc's thread sanitizer
+# make fuzz       each reader a minute under clang's libFuzzer (FUZZ_SECONDS=600, TARGETS='nifti png')
 # make aarch64    compiles for that processor, where gcc-aarch64-linux-gnu is installed
 # make format     clang-format; size: lines per folder; clean
 CC      ?= cc
@@ -321,5 +322,14 @@ format:
 
 size:
 	@for d in base kernels engine modules lua src tests; do printf '%8s %s\n' "$$(tests/sources $$d | grep -E '\.(c|h|cu|cc|lua|def)$$' | xargs cat | wc -l)" $$d; done
+
+-include tests/fuzz/fuzz.mk
+.PHONY: fuzz tsan deps-fuzz
+deps-fuzz:
+	$(call install_missing,clang)
+fuzz: deps-fuzz
+	BUILD='$(BUILD)' tests/fuzz/run $(FUZZ_SECONDS) $(TARGETS)
+tsan: $(TSAN_TESTS:%=$(BUILD)/tsan/tests/%)
+	@set -e; for test in $^; do echo "$$test"; OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $$test; done
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -53,6 +53,11 @@ Node *graph_append(Graph *graph, OpId op) {
 
 Value *graph_input(Graph *graph, const char *name, DType type, int rank, const int64_t *dim) {
   Tensor shape = tensor_make(type, rank, dim);
+  if (!shape_countable(&shape)) {
+    fail(&graph->error, "input %s: %s is more than any memory holds", name,
+         tensor_shape_text(&shape));
+    return NULL;
+  }
   return graph_value(graph, VALUE_INPUT, &shape, arena_text(&graph->arena, "%s", name));
 }
 
@@ -166,6 +171,12 @@ Value *graph_op(Graph *graph, OpId op, const void *options, int count, Value *co
   if (!fits || !row->shape(&call, &error) || !write_buffers(graph, &call, in, &error))
     return refuse(graph, &error);
   for (int i = 0; i < row->n_out && row->flags & OP_CONSTANT; i++) call.out[i].type = graph->real;
+  for (int i = 0; i < row->n_out; i++)
+    if (!shape_countable(&call.out[i])) {
+      fail(&error, "%s: its result %s is more than any memory holds", row->name,
+           tensor_shape_text(&call.out[i]));
+      return refuse(graph, &error);
+    }
 
   Node *node = graph_append(graph, op);
   node->block = graph->block;

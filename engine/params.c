@@ -50,6 +50,16 @@ Group params_group(Params *params, const char *name, Error *error) {
   return params->groups++;
 }
 
+bool shape_countable(const Tensor *shape) {
+  const int64_t most = INT64_C(1) << 40;
+  int64_t count = 1;
+  for (int i = 0; i < shape->rank; i++)
+    if (shape->dim[i] < 0 || shape->dim[i] > most ||
+        __builtin_mul_overflow(count, shape->dim[i], &count) || count > most)
+      return false;
+  return true;
+}
+
 static Param *find(const Params *params, const char *name) {
   for (int i = 0; i < params->count; i++)
     if (strcmp(params->list[i]->name, name) == 0) return params->list[i];
@@ -75,6 +85,10 @@ Param *params_get(Params *params, const char *name, int rank, const int64_t *dim
   Tensor shape = tensor_make(params->real, rank, dim);
   Param *param = find(params, name);
   if (param) return again(param, &shape, as->kind, error);
+  if (!shape_countable(&shape)) {
+    fail(error, "parameter %s: %s is more than any memory holds", name, tensor_shape_text(&shape));
+    return NULL;
+  }
   if (params->allocated || params->count == MAX_PARAMS) {
     fail(error, "parameter %s: not in the model whose weights are in memory", name);
     return NULL;

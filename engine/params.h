@@ -104,6 +104,10 @@ typedef struct Params {
   const struct Backend *place;
 } Params;
 
+/* Whether its numbers can be counted, and are not more than any memory's: asked where a tensor is
+ * made of sizes from outside; all others rely on it. */
+bool shape_countable(const Tensor *shape);
+
 Params *params_make(DType real);
 void params_free(Params *params);
 /* The group of this name; made if there is none. -1 with an error: too many. */

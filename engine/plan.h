@@ -39,6 +39,7 @@ void plan_free(Plan *plan); /* releases kernels' states and memory, not the grap
  * device they are marks in its queue, number i before node i, one after the last, to be read by
  * plan_marks when the run has ended; node->launches is then what the node put into the queue. */
 void plan_run(Plan *plan, bool profile);
+void plan_run_node(const Plan *plan, const Node *node); /* one of them */
 /* Runs the constant nodes again if numbers were loaded since (params_changed); plan_run begins with
  * it, what has recorded a run of its own must. */
 void plan_refresh(Plan *plan);

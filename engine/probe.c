@@ -1,6 +1,7 @@
 #include "engine/probe.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 enum { INPUTS = 8 };
@@ -36,11 +37,34 @@ static double distance(const float *a, const float *b, size_t count) {
   return largest > 0 ? worst / largest : worst;
 }
 
-/* What a run writes for the next one; a probe leaves no trace there. */
 static void *buffers_of(const Plan *plan, size_t *bytes) {
   const Params *params = plan->graph->params;
   *bytes = params_block_bytes(params, PARAM_BUFFER);
   return (plan->backend->device ? params->device : params->host)[PARAM_BUFFER];
+}
+
+void *buffers_keep(const Plan *plan) {
+  size_t bytes;
+  void *buffers = buffers_of(plan, &bytes), *kept = copy_of(NULL, bytes);
+  if (bytes) backend_read(plan->backend, kept, buffers, bytes);
+  return kept;
+}
+
+void buffers_restore(const Plan *plan, void *kept) {
+  size_t bytes;
+  void *buffers = buffers_of(plan, &bytes);
+  if (bytes) backend_write(plan->backend, buffers, kept, bytes);
+  free(kept);
+}
+
+/* The processors' sums must not depend on how many threads there are: the second run has one. What
+ * its kernels prepared for more suffices. */
+static void run_again(Plan *plan, Value *const *input, int inputs, void *const *batch,
+                      float *gradient) {
+  int threads = omp_get_max_threads();
+  if (!plan->backend->device) omp_set_num_threads(1);
+  gradient_of(plan, input, inputs, batch, gradient);
+  omp_set_num_threads(threads);
 }
 
 const char *probe_run(Plan *plan, Value *const *input, int inputs) {
@@ -50,12 +74,10 @@ const char *probe_run(Plan *plan, Value *const *input, int inputs) {
   CHECK(plan->graph->real == F32 && inputs <= INPUTS, "a probe of %d inputs", inputs);
   for (int i = 0; i < inputs; i++)
     batch[i] = copy_of(input[i]->host, tensor_bytes(&input[i]->tensor));
-  size_t kept_bytes;
-  void *buffers = buffers_of(plan, &kept_bytes), *kept = copy_of(NULL, kept_bytes);
-  if (kept_bytes) backend_read(plan->backend, kept, buffers, kept_bytes);
-  for (int k = 0; k < 2; k++) gradient_of(plan, input, inputs, batch, gradient[k]);
-  if (kept_bytes) backend_write(plan->backend, buffers, kept, kept_bytes);
-  free(kept);
+  void *kept = buffers_keep(plan);
+  gradient_of(plan, input, inputs, batch, gradient[0]);
+  run_again(plan, input, inputs, batch, gradient[1]);
+  buffers_restore(plan, kept);
   double ulp = plan->graph->storage == BF16 ? ULP_BF16 : ULP_FLOAT;
   const char *found = memcmp(gradient[0], gradient[1], bytes) == 0       ? "bitwise"
                       : distance(gradient[0], gradient[1], count) <= ulp ? "ulp"

@@ -1,5 +1,6 @@
-/* Whether a step repeats: forward and backward twice on one batch, and the gradients compared. What
- * is claimed of a machine's kernels is so seen on the very graph that is trained. */
+/* Whether a step repeats: forward and backward twice on one batch, and the gradients compared; on
+ * the CPU the second time on one thread. What is claimed of a machine's kernels is so seen on the
+ * very graph that is trained. */
 #ifndef ENGINE_PROBE_H
 #define ENGINE_PROBE_H
 
@@ -9,5 +10,10 @@
  * activations are BF16); "none". input[i]->host holds the batch, and does so afterwards; no
  * parameter is changed. The plan is bound. */
 const char *probe_run(Plan *plan, Value *const *input, int inputs);
+
+/* What a run writes for the next one, so that a run that is only looked at leaves no trace: a copy,
+ * and back, which frees it. */
+void *buffers_keep(const Plan *plan);
+void buffers_restore(const Plan *plan, void *kept);
 
 #endif

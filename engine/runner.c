@@ -3,7 +3,7 @@
 #include "engine/plan.h"
 #include "kernels/cuda/absent_gpu.h"
 
-static void run_node(const Plan *plan, const Node *node) {
+void plan_run_node(const Plan *plan, const Node *node) {
   const Kernel *kernel = plan->backend->kernels[node->op];
   (node->call.backward ? kernel->backward : kernel->forward)(&node->call);
 }
@@ -13,7 +13,7 @@ void plan_refresh(Plan *plan) {
   if (plan->constants_of == graph->params->changes) return;
   plan->constants_of = graph->params->changes;
   for (int i = 0; i < graph->node_count && graph->nodes[i]->constant; i++)
-    run_node(plan, graph->nodes[i]);
+    plan_run_node(plan, graph->nodes[i]);
 }
 
 static void run_marked(Plan *plan) {
@@ -23,7 +23,7 @@ static void run_marked(Plan *plan) {
     Node *node = plan->graph->nodes[i];
     int64_t before = gpu_launches;
     device->mark(i);
-    if (!node->constant) run_node(plan, node);
+    if (!node->constant) plan_run_node(plan, node);
     node->launches = (int)(gpu_launches - before);
   }
   device->mark(count);
@@ -44,7 +44,7 @@ void plan_run(Plan *plan, bool profile) {
     Node *node = plan->graph->nodes[i];
     if (node->constant) continue;
     double start = profile ? seconds_now() : 0;
-    run_node(plan, node);
+    plan_run_node(plan, node);
     if (profile) node->seconds += seconds_now() - start;
   }
 }

@@ -12,12 +12,14 @@ static void check_range(lua_State *L, const Option *o, double value) {
                o->doc);
 }
 
-static void read_ints(lua_State *L, const Option *o, Ints *ints, int index) {
+static void read_ints(lua_State *L, const Option *o, Ints *ints, int index, int deep) {
   if (lua_istable(L, index)) {
+    if (deep > MAX_INTS) luaL_error(L, "option %s: lists in lists without end", o->name);
+    luaL_checkstack(L, 4, NULL);
     lua_Integer count = luaL_len(L, index);
     for (lua_Integer i = 1; i <= count; i++) {
       lua_geti(L, index, i);
-      read_ints(L, o, ints, lua_gettop(L));
+      read_ints(L, o, ints, lua_gettop(L), deep + 1);
       lua_pop(L, 1);
     }
     return;
@@ -48,7 +50,7 @@ static void read_option(lua_State *L, const Option *o, void *options) {
   if (o->type == OPTION_INTS) {
     Ints *ints = (Ints *)(void *)field;
     ints->count = 0;
-    read_ints(L, o, ints, top);
+    read_ints(L, o, ints, top, 0);
   } else if (o->type == OPTION_CHOICE) {
     *(int *)(void *)field = read_choice(L, o, lua_tostring(L, top));
   } else if (o->type == OPTION_BOOL) {

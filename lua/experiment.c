@@ -109,7 +109,7 @@ bool experiment_read(const char *home, const char *file, int count, char **overr
     good = !error->text[0];
     if (!good) json_decref(*document);
   }
-  lua_close(L);
+  sandbox_close(L);
   return good;
 }
 
@@ -122,7 +122,7 @@ bool experiment_takes(const char *home, const json_t *plan, const char *where, E
     lua_pushstring(L, where);
     good = sandbox_call(L, 2, error);
   }
-  lua_close(L);
+  sandbox_close(L);
   return good;
 }
 
@@ -142,7 +142,7 @@ json_t *experiment_options(const char *home, const char *model, Error *error) {
     sandbox_push_load(L);
     if (sandbox_call(L, 2, error)) options = sandbox_to_json(L, -1, error);
   }
-  lua_close(L);
+  sandbox_close(L);
   return options;
 }
 
@@ -155,7 +155,7 @@ json_t *models_listed(const char *home, const char *path, Error *error) {
     lua_pushstring(L, path);
     if (sandbox_call(L, 2, error)) models = sandbox_to_json(L, -1, error);
   }
-  lua_close(L);
+  sandbox_close(L);
   return models;
 }
 

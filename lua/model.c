@@ -15,6 +15,7 @@
 #include <string.h>
 
 static const char VALUE[] = "harness.value";
+enum { VALUES_MOST = 1 << 16, LISTS_DEEP = 16 };
 
 typedef struct Builder {
   Graph *graph;
@@ -68,12 +69,14 @@ static bool is_false(lua_State *L, int index) {
 }
 
 /* absent: of an op, for a false: an optional input that is left out. */
-static void read_inputs(lua_State *L, int index, Values *in, Value *absent) {
+static void read_inputs(lua_State *L, int index, int deep, Values *in, Value *absent) {
   lua_Integer count = luaL_len(L, index);
+  if (deep > LISTS_DEEP) luaL_error(L, "inputs: lists in lists more than %d deep", LISTS_DEEP);
+  luaL_checkstack(L, 4, NULL);
   for (lua_Integer i = 1; i <= count; i++) {
     lua_geti(L, index, i);
     if (lua_istable(L, -1)) {
-      read_inputs(L, lua_gettop(L), in, absent);
+      read_inputs(L, lua_gettop(L), deep + 1, in, absent);
     } else if (luaL_testudata(L, -1, VALUE) || (absent && is_false(L, -1))) {
       if (in->count == MAX_VALUES) luaL_error(L, "more than %d inputs", MAX_VALUES);
       in->v[in->count++] = is_false(L, -1) ? absent : *(Value **)lua_touserdata(L, -1);
@@ -99,6 +102,8 @@ static int push_outputs(lua_State *L, const Graph *graph, const Values *out, boo
 }
 
 static void remember_line(lua_State *L, Graph *graph) {
+  if (graph->value_count > VALUES_MOST)
+    luaL_error(L, "the model has more than %d values: does it ever end?", VALUES_MOST);
   luaL_where(L, 1);
   const char *where = lua_tostring(L, -1);
   size_t length = strlen(where);
@@ -116,7 +121,7 @@ static int call_module(lua_State *L) {
   void *options = arena_alloc(&graph->arena, module->options_bytes);
   call_options(L, module->options, options, module->name);
   Values in = {0}, out;
-  read_inputs(L, 1, &in, NULL);
+  read_inputs(L, 1, 0, &in, NULL);
   bool before = graph->freezes;
   graph->freezes = call_says(L, "frozen");
   graph->overrides = groups_of_call(L, graph->params);
@@ -139,7 +144,7 @@ static int call_op(lua_State *L) {
   void *options = arena_alloc(&graph->arena, op->options_bytes + 1);
   call_options(L, op->options, options, op->name);
   Values in = {0}, out = {0};
-  read_inputs(L, 1, &in, op->optional ? graph_absent(graph) : NULL);
+  read_inputs(L, 1, 0, &in, op->optional ? graph_absent(graph) : NULL);
   Value *first = graph_op(graph, id, options, in.count, in.v);
   for (int i = 0; first && i < op->n_out; i++) out.v[out.count++] = graph_out(first, i);
   return push_outputs(L, graph, &out, false);
@@ -165,8 +170,10 @@ static int call_input(lua_State *L) {
   for (int i = 0; i < (channels ? 5 : 4); i++)
     if (dim[i] < 1) return luaL_error(L, "input %s: sizes are at least 1", name);
   Graph *graph = builder->graph;
+  remember_line(L, graph);
   Value *value = channels ? graph_input(graph, name, graph->real, 5, dim)
                           : graph_input(graph, name, I32, 4, dim);
+  if (!value) return luaL_error(L, "%s", graph->error.text);
   value->differentiable = channels > 0;
   push_value(L, value);
   return 1;
@@ -239,6 +246,8 @@ static int call_block(lua_State *L) {
   Graph *graph = builder_of(L)->graph;
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
+  if (graph->scopes > MAX_SCOPES / 2)
+    return luaL_error(L, "m.block: blocks in blocks more than %d deep", MAX_SCOPES / 2);
   graph_push(graph, "%s", "");
   graph_block(graph);
   lua_call(L, 0, LUA_MULTRET);
@@ -254,6 +263,8 @@ static void push_builder(lua_State *L, Builder *builder) {
   lua_setfield(L, -2, "__tostring");
   lua_pushcfunction(L, value_index);
   lua_setfield(L, -2, "__index");
+  lua_pushboolean(L, 0); /* what getmetatable shows of it */
+  lua_setfield(L, -2, "__metatable");
   lua_pop(L, 1);
   scopes_begin(L);
   lua_newtable(L);
@@ -288,8 +299,14 @@ static void push_builder(lua_State *L, Builder *builder) {
   unknown_refuse(L, "m.", "labels");
 }
 
+/* What the model's build returned is a user's: nobody would catch an error of its metamethods. */
+static int field_of(lua_State *L, const char *key) {
+  lua_pushstring(L, key);
+  return lua_rawget(L, -2);
+}
+
 static Value *take(lua_State *L, const char *key) {
-  lua_getfield(L, -1, key);
+  field_of(L, key);
   Value **box = luaL_testudata(L, -1, VALUE);
   lua_pop(L, 1);
   return box ? *box : NULL;
@@ -300,7 +317,7 @@ static int by_name(const void *a, const void *b) {
 }
 
 static bool take_extras(lua_State *L, Graph *graph, Model *model, Error *error) {
-  if (lua_getfield(L, -1, "extra") != LUA_TTABLE) {
+  if (field_of(L, "extra") != LUA_TTABLE) {
     lua_pop(L, 1);
     return true;
   }
@@ -385,7 +402,7 @@ static bool run_model(lua_State *L, Builder *builder, const json_t *config, cons
                 shape->training ? "loss" : "map",
                 shape->training ? "while training (m.labels is there) it returns { loss = ... }"
                                 : "in inference (no m.labels) it returns { map = ... }");
-  lua_getfield(L, -1, "partial");
+  field_of(L, "partial");
   return check_shapes(model, lua_toboolean(L, -1), name, shape, error);
 }
 
@@ -403,11 +420,12 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   graph->training = shape->training;
   model->image = graph_input(graph, "image", graph->real, 5, dim);
   if (shape->training) model->labels = graph_input(graph, "labels", I32, 4, dim);
+  if (graph->error.text[0]) return fail(error, "%s", graph->error.text);
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;
   Builder builder = {graph, shape->batch, {home, config, shape, graph->real}};
   bool good = run_model(L, &builder, config, shape, model, error);
-  lua_close(L);
+  sandbox_close(L);
   if (good && shape->training) good = freeze_check(graph->params, graph->freeze, error);
   graph->where = "";
   Value *outputs[] = {model->loss, model->map, model->part[0], model->part[1], model->part[2]};

@@ -15,7 +15,7 @@ static json_t *asked(const char *home, const char *function, const char *const *
     for (int i = 0; i < count; i++) lua_pushstring(L, words[i]);
     if (sandbox_call(L, count, error)) answer = sandbox_to_json(L, -1, error);
   }
-  lua_close(L);
+  sandbox_close(L);
   return answer;
 }
 

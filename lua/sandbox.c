@@ -1,15 +1,14 @@
 #include "lua/sandbox.h"
 #include "base/nearest.h"
-#include "base/utf8.h"
 #include "engine/optimizer.h"
 #include "engine/rate_schedule.h"
+#include "lua/limits.h"
 #include "modules/module.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <lauxlib.h>
-#include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +31,12 @@ static bool starts(const char *text, const char *prefix) {
 
 static bool of_home(const char *module) {
   return starts(module, "harness.") || starts(module, "paper.") || starts(module, "experiments.");
+}
+
+/* What a file elsewhere may have of HOME: nothing that is handed the way to files. */
+static bool is_lent(const char *module) {
+  return starts(module, "harness.parts.") || starts(module, "harness.models.") ||
+         strcmp(module, "harness.structures") == 0 || !starts(module, "harness.");
 }
 
 /* Names of files and folders with dots between them: nothing that leads out of the folder. */
@@ -84,6 +89,11 @@ static int require(lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
   const char *home = lua_tostring(L, lua_upvalueindex(UP_HOME));
   const char *folder = lua_tostring(L, lua_upvalueindex(UP_FOLDER));
+  if (folder && !is_lent(module))
+    return luaL_error(L,
+                      "module '%s' is the program's own; a file of yours may have those of "
+                      "harness.parts, harness.models, harness.structures, paper and experiments",
+                      module);
   if (of_home(module)) folder = NULL;
   const char *key = folder ? lua_pushfstring(L, "%s%s", folder, module) : module;
   if (is_loaded(L, key, module)) return 1;
@@ -104,10 +114,11 @@ static int require(lua_State *L) {
 static int hint(lua_State *L) {
   const char *names[256];
   int count = 0;
-  lua_Integer length = luaL_len(L, 2);
-  for (lua_Integer i = 1; i <= length && count < 256; i++) {
-    lua_geti(L, 2, i); /* stays alive in the table */
-    names[count++] = lua_tostring(L, -1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Unsigned length = lua_rawlen(L, 2);
+  for (lua_Unsigned i = 1; i <= length && count < 256; i++) {
+    if (lua_rawgeti(L, 2, (lua_Integer)i) == LUA_TSTRING) /* stays alive in the table */
+      names[count++] = lua_tostring(L, -1);
     lua_pop(L, 1);
   }
   lua_pushstring(L, nearest_hint(luaL_checkstring(L, 1), names, count, NULL).text);
@@ -255,28 +266,8 @@ static void push_require(lua_State *L, const char *folder, const char *shown) {
 }
 
 lua_State *sandbox_open(const char *home, Error *error) {
-  lua_State *L = luaL_newstate();
-  if (!L) {
-    fail(error, "no memory for Lua");
-    return NULL;
-  }
-  static const luaL_Reg libraries[] = {{"_G", luaopen_base},
-                                       {"table", luaopen_table},
-                                       {"string", luaopen_string},
-                                       {"math", luaopen_math}};
-  for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
-    luaL_requiref(L, libraries[i].name, libraries[i].func, 1);
-    lua_pop(L, 1);
-  }
-  static const char *const closed[] = {"dofile", "loadfile", "load", "collectgarbage"};
-  for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
-    lua_pushnil(L);
-    lua_setglobal(L, closed[i]);
-  }
-  lua_getglobal(L, "math");
-  lua_pushnil(L);
-  lua_setfield(L, -2, "random");
-  lua_pop(L, 1);
+  lua_State *L = limits_open(error);
+  if (!L) return NULL;
   lua_newtable(L);
   lua_pushcfunction(L, hint);
   lua_setfield(L, -2, "harness.hint");
@@ -298,6 +289,10 @@ lua_State *sandbox_open(const char *home, Error *error) {
   return L;
 }
 
+void sandbox_close(lua_State *L) {
+  limits_close(L);
+}
+
 static bool report(lua_State *L, Error *error) {
   const char *text = lua_tostring(L, -1);
   fail(error, "%s", text ? text : "an error that is not a text");
@@ -306,7 +301,7 @@ static bool report(lua_State *L, Error *error) {
 }
 
 bool sandbox_call(lua_State *L, int arguments, Error *error) {
-  return lua_pcall(L, arguments, 1, 0) == LUA_OK || report(L, error);
+  return limits_call(L, arguments) == LUA_OK || report(L, error);
 }
 
 /* The file's text on the stack. */
@@ -342,17 +337,34 @@ static void remember_source(lua_State *L, const char *name) {
   lua_pop(L, 1);
 }
 
-/* The globals of a file elsewhere: everybody's, with a `require` of its own. */
-static void push_globals(lua_State *L, const char *folder, const char *shown) {
-  const char *slash = strrchr(shown, '/');
+/* A table with what is in the one on top, in its place. */
+static void copy_table(lua_State *L) {
   lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, -3);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+  lua_remove(L, -2);
+}
+
+/* The globals of a file elsewhere, with a `require` of its own: copies, so that what it writes
+ * there is no other file's. */
+static void push_globals(lua_State *L, const char *folder, const char *shown) {
+  static const char *const libraries[] = {"string", "table", "math"};
+  const char *slash = strrchr(shown, '/');
+  lua_pushglobaltable(L);
+  copy_table(L);
+  for (int i = 0; i < 3; i++) {
+    lua_getfield(L, -1, libraries[i]);
+    copy_table(L);
+    lua_setfield(L, -2, libraries[i]);
+  }
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "_G");
   push_require(L, folder, lua_pushlstring(L, shown, slash ? (size_t)(slash - shown) + 1 : 0));
   lua_setfield(L, -3, "require");
   lua_pop(L, 1);
-  lua_createtable(L, 0, 1);
-  lua_pushglobaltable(L);
-  lua_setfield(L, -2, "__index");
-  lua_setmetatable(L, -2);
 }
 
 /* Runs the file; its one result stays on the stack. shown: what messages call it. name: what it is
@@ -423,77 +435,4 @@ void sandbox_file(lua_State *L, int i, const char **name, const char **text) {
   *name = lua_tostring(L, -2); /* both stay alive in the table */
   *text = lua_tostring(L, -1);
   lua_pop(L, 4);
-}
-
-void sandbox_push_json(lua_State *L, const json_t *value) {
-  luaL_checkstack(L, 8, "JSON nested too deeply");
-  if (json_is_object(value)) {
-    const char *key;
-    json_t *item;
-    lua_newtable(L);
-    json_object_foreach((json_t *)(uintptr_t)value, key, item) {
-      sandbox_push_json(L, item);
-      lua_setfield(L, -2, key);
-    }
-  } else if (json_is_array(value)) {
-    size_t index;
-    json_t *item;
-    lua_newtable(L);
-    json_array_foreach(value, index, item) {
-      sandbox_push_json(L, item);
-      lua_seti(L, -2, (lua_Integer)index + 1);
-    }
-  } else if (json_is_string(value))
-    lua_pushstring(L, json_string_value(value));
-  else if (json_is_integer(value))
-    lua_pushinteger(L, json_integer_value(value));
-  else if (json_is_real(value))
-    lua_pushnumber(L, json_real_value(value));
-  else if (json_is_boolean(value))
-    lua_pushboolean(L, json_is_true(value));
-  else
-    lua_pushnil(L);
-}
-
-static json_t *table_to_json(lua_State *L, int index, Error *error) {
-  lua_Integer count = luaL_len(L, index);
-  if (count > 0) {
-    json_t *array = json_array();
-    for (lua_Integer i = 1; i <= count; i++) {
-      lua_geti(L, index, i);
-      json_array_append_new(array, sandbox_to_json(L, -1, error));
-      lua_pop(L, 1);
-    }
-    return array;
-  }
-  json_t *object = json_object();
-  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    json_t *item = sandbox_to_json(L, -1, error);
-    if (lua_type(L, -2) == LUA_TSTRING && item)
-      json_object_set_new(object, lua_tostring(L, -2), item);
-    else
-      json_decref(item);
-  }
-  return object;
-}
-
-json_t *sandbox_to_json(lua_State *L, int index, Error *error) {
-  index = lua_absindex(L, index);
-  luaL_checkstack(L, 8, "table nested too deeply");
-  switch (lua_type(L, index)) {
-  case LUA_TTABLE:
-    return table_to_json(L, index, error);
-  case LUA_TSTRING:
-    return utf8_check(lua_tostring(L, index), error) ? json_string(lua_tostring(L, index))
-                                                     : json_null();
-  case LUA_TBOOLEAN:
-    return json_boolean(lua_toboolean(L, index));
-  case LUA_TNUMBER:
-    return lua_isinteger(L, index) ? json_integer(lua_tointeger(L, index))
-                                   : json_real(lua_tonumber(L, index));
-  case LUA_TNIL:
-    return json_null();
-  default:
-    return NULL;
-  }
 }

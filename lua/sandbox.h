@@ -1,7 +1,7 @@
-/* A Lua state that can compute and nothing else: base, table, string, math; `require` reads only
- * HOME/lua, HOME/paper and HOME/experiments, and in a file elsewhere also what lies beside that
- * file; no other files, no processes, no clock, no unseeded randomness. Shared by experiment.c and
- * model.c; nothing outside lua/ sees it. */
+/* A Lua state that can compute and nothing else, within limits.h: base, table, string, math;
+ * `require` reads only HOME/lua, HOME/paper and HOME/experiments, and in a file elsewhere of these
+ * what models are made of, and what lies beside that file; no other files, no processes, no clock,
+ * no unseeded randomness. Shared by experiment.c and model.c; nothing outside lua/ sees it. */
 #ifndef LUA_SANDBOX_H
 #define LUA_SANDBOX_H
 
@@ -11,6 +11,7 @@
 #include <lua.h>
 
 lua_State *sandbox_open(const char *home, Error *error);
+void sandbox_close(lua_State *L);
 /* Loads and runs a user's file, leaves its one result on the stack. `shown` is what messages call
  * it. */
 bool sandbox_run(lua_State *L, const char *path, const char *shown, Error *error);
@@ -27,9 +28,9 @@ void sandbox_file(lua_State *L, int i, const char **name, const char **text);
 bool sandbox_call(lua_State *L, int arguments, Error *error);
 
 void sandbox_push_json(lua_State *L, const json_t *value);
-/* The value at the index: tables with t[1] are arrays, others objects. New reference. NULL for a
- * function or userdata. A text that is not UTF-8 (a path may be) is an error: null is in its
- * place. */
+/* The value at the index: tables with t[1] are arrays, others objects; metamethods are not asked.
+ * New reference. NULL for a function or userdata. A text that is not UTF-8 (a path may be), or a
+ * table that holds itself, is an error: null is in its place. */
 json_t *sandbox_to_json(lua_State *L, int index, Error *error);
 
 #endif

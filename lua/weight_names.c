@@ -13,13 +13,13 @@ static lua_State *begin(const char *home, const json_t *config, const char *func
     sandbox_push_load(L);
     return L;
   }
-  lua_close(L);
+  sandbox_close(L);
   return NULL;
 }
 
 static json_t *end(lua_State *L, int arguments, Error *error) {
   json_t *result = sandbox_call(L, arguments, error) ? sandbox_to_json(L, -1, error) : NULL;
-  lua_close(L);
+  sandbox_close(L);
   return result;
 }
 

@@ -42,7 +42,7 @@ trial() { # device, row
     JOIN attempts a ON a.trial_id = t.id JOIN environments n ON n.id = a.environment_id WHERE t.device = 'cuda'" | sort -u)" \
     = "done|bitwise|Emulated GPU 1|1.2.3, CUDA 13.0|9.0|None" ]
   [ "$(sql "SELECT count(*), count(a.determinism), count(n.gpu) FROM trials t JOIN attempts a ON a.trial_id = t.id
-    JOIN environments n ON n.id = a.environment_id WHERE t.device = 'cpu'")" = "3|0|0" ]
+    JOIN environments n ON n.id = a.environment_id WHERE t.device = 'cpu'")" = "3|3|0" ]
   sql "SELECT r.key, t.device, k.step, k.loss, k.class_loss, k.dice_loss, k.grad_norm, k.lr, k.val_dice FROM curves k JOIN attempts a ON a.id = k.attempt_id
     JOIN trials t ON t.id = a.trial_id JOIN cells c ON c.trial_id = t.id JOIN rows r ON r.id = c.row_id" >curves
   /usr/bin/python3 - <<'END'

@@ -270,7 +270,19 @@ static void test_misspelt_columns_end_the_program(void **state) {
   assert_int_equal(end_of(store, "SELECT 1 AS small"), 0);
   assert_int_equal(end_of(store, "SELECT 1 AS smal"), SIGABRT);
   assert_int_equal(end_of(store, "SELECT 1 AS small, 2 AS other"), SIGABRT);
-  assert_int_equal(end_of(store, "SELECT 'one' AS small"), SIGABRT);
+  store_close(store);
+}
+
+/* Which another program may have written. */
+static void test_other_kinds_are_refused(void **state) {
+  (void)state;
+  static const Column columns[] = {COLUMN(Line, small), {0}};
+  Store *store = open_store(STORE_WRITE);
+  Error error = {""};
+  Rows rows;
+  assert_false(
+      store_rows(store, "SELECT 'one' AS small", NULL, columns, sizeof(Line), &rows, &error));
+  assert_non_null(strstr(error.text, "damaged: small holds a text, not a number"));
   store_close(store);
 }
 
@@ -340,6 +352,7 @@ int main(void) {
       CASE(test_bad_metric_is_refused_whole),
       CASE(test_rows_are_structs),
       CASE(test_misspelt_columns_end_the_program),
+      CASE(test_other_kinds_are_refused),
       CASE(test_which_cells_are_shown),
       cmocka_unit_test(test_hash),
       cmocka_unit_test(test_nearest),

@@ -3,6 +3,7 @@
 #include "src/cli/cli.h"
 #include "src/data/metrics/comparison.h"
 #include "src/data/sets/json_text.h"
+#include "src/report/quote.h"
 #include "src/report/sheet.h"
 
 #include <jansson.h>
@@ -202,16 +203,6 @@ static void scores_text(const Comparison *c, const SurfaceOptions *surface, bool
 
 /* ---- CSV ------------------------------------------------------------------------------------- */
 
-static void csv_text(const char *text, FILE *out) {
-  bool quote = strpbrk(text, ",\"\n") != NULL;
-  if (quote) fputc('"', out);
-  for (; *text; text++) {
-    if (*text == '"') fputc('"', out);
-    fputc(*text, out);
-  }
-  if (quote) fputc('"', out);
-}
-
 static void scores_csv(const Comparison *c, FILE *out) {
   fprintf(out, "case,label,name,situation,reference_voxels,prediction_voxels,overlap_voxels");
   for (int m = 0; m < METRICS; m++)
@@ -222,9 +213,9 @@ static void scores_csv(const Comparison *c, FILE *out) {
     for (int l = 1; l < LABEL_VALUES; l++) {
       const Score *s = &c->item[i].score[l];
       if (!c->scored[l]) continue;
-      csv_text(c->item[i].name, out);
+      quote_csv(c->item[i].name, out);
       fprintf(out, ",%d,", l);
-      csv_text(label_text(c, l), out);
+      quote_csv(label_text(c, l), out);
       fprintf(out, ",%s,%lld,%lld,%lld", situation_name(s->situation), (long long)s->reference,
               (long long)s->prediction, (long long)s->overlap);
       for (int m = 0; m < METRICS; m++)

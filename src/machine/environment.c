@@ -99,7 +99,7 @@ void environment_binary(char hex[17]) {
   FILE *file = fopen("/proc/self/exe", "rb");
   XXH3_state_t *state = XXH3_createState();
   if (file && state) {
-    static char block[1 << 16];
+    static _Thread_local char block[1 << 16];
     size_t got;
     XXH3_64bits_reset(state);
     while ((got = fread(block, 1, sizeof block, file)) > 0) XXH3_64bits_update(state, block, got);

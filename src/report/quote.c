@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int plain(char c) {
@@ -48,6 +49,29 @@ void quote_markdown(const char *text, FILE *out) {
     if (link || strchr("\\`*_<|~$&", *text)) fputc('\\', out);
     fputc(plain(*text), out);
   }
+}
+
+/* =f(x), @f(x), and behind a sign all in which a name stands: "-0.02 ± 0.01" is none. */
+static bool is_formula(const char *text) {
+  text += strspn(text, " \t\r\n");
+  if (*text == '=' || *text == '@') return true;
+  if (*text != '+' && *text != '-') return false;
+  char *end;
+  strtod(text, &end);
+  if (!*end) return false;
+  while (*text && !isalpha((unsigned char)*text)) text++;
+  return *text != 0;
+}
+
+void quote_csv(const char *text, FILE *out) {
+  bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+  if (quoted) fputc('"', out);
+  if (is_formula(text)) fputc('\'', out);
+  for (; *text; text++) {
+    if (*text == '"') fputc('"', out);
+    fputc(*text, out);
+  }
+  if (quoted) fputc('"', out);
 }
 
 static bool is_word(const char *text) {

@@ -101,14 +101,7 @@ void sheet_markdown(const Sheet *sheet, bool text_last, FILE *out) {
 void sheet_csv(const Sheet *sheet, FILE *out) {
   for (int row = 0; row < sheet->rows; row++) {
     for (int column = 0; column < sheet->columns; column++) {
-      const char *text = sheet_get(sheet, row, column);
-      bool quoted = strpbrk(text, ",\"\r\n") != NULL;
-      if (quoted) fputc('"', out);
-      for (; *text; text++) {
-        if (*text == '"') fputc('"', out);
-        fputc(*text, out);
-      }
-      if (quoted) fputc('"', out);
+      quote_csv(sheet_get(sheet, row, column), out);
       fputs(column == sheet->columns - 1 ? "\r\n" : ",", out);
     }
   }

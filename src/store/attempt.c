@@ -150,3 +150,26 @@ bool store_environment(Store *store, const json_t *environment, int64_t *id, Err
   return good && database_integer(store, error, 0, id,
                                   "SELECT id FROM environments WHERE hash = ?1", "s", hash);
 }
+
+static bool remove_attempts(Store *store, const char *hash, Error *error) {
+  int64_t running;
+  if (!database_integer(store, error, 0, &running,
+                        "SELECT count(*) FROM trials WHERE hash = ?1 AND status = 'running'", "s",
+                        hash))
+    return false;
+  if (running && store_lock_holder(store->path))
+    return fail(error, "trial %.8s is running (process %d); stop that run first", hash,
+                store_lock_holder(store->path));
+  return database_run(store, error,
+                      "UPDATE attempts SET removed = 1 WHERE trial_id ="
+                      " (SELECT id FROM trials WHERE hash = ?1)",
+                      "s", hash) &&
+         database_run(store, error, "UPDATE trials SET status = 'planned' WHERE hash = ?1", "s",
+                      hash);
+}
+
+bool store_remove(Store *store, const char *prefix, Error *error) {
+  char hash[HASH_BYTES];
+  return store_find(store, prefix, hash, error) && database_begin(store, error) &&
+         database_end(store, remove_attempts(store, hash, error), error);
+}

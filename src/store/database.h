@@ -44,6 +44,10 @@ bool database_end(Store *store, bool good, Error *error);
 /* What is said of an attempt that still read `running` when nobody ran it. */
 #define STORE_CUT_OFF "the program that ran it ended first"
 
+/* Whether the tables hold only what the rest of the program relies on without asking: a file that
+ * another program made or changed need not. Of the form that is known here. */
+bool database_sound(Store *store, Error *error);
+
 /* The present time, UTC ISO-8601 with milliseconds. */
 #define NOW "strftime('%Y-%m-%dT%H:%M:%fZ','now')"
 

@@ -174,11 +174,12 @@ static const Copy copies[] = {
 static bool columns_of(Store *store, const Copy *copy, const char *head, char **list,
                        Error *error) {
   json_t *parameters = json_pack("[s, s, s]", copy->table, head, copy->own), *rows;
-  bool good = store_query(store,
-                          "SELECT group_concat(?2 || name, ', ') AS list"
-                          " FROM pragma_table_info(?1, 'main') WHERE name <> 'id'"
-                          " AND instr(', ' || ?3 || ',', ', ' || name || ',') = 0",
-                          parameters, &rows, error);
+  bool good = store_query(
+      store,
+      "SELECT group_concat(?2 || '\"' || replace(name, '\"', '\"\"') || '\"', ', ') AS list"
+      " FROM pragma_table_info(?1, 'main') WHERE name <> 'id'"
+      " AND instr(', ' || ?3 || ',', ', ' || name || ',') = 0",
+      parameters, &rows, error);
   json_decref(parameters);
   if (!good) return false;
   const char *text = json_string_value(json_object_get(json_array_get(rows, 0), "list"));

@@ -1,11 +1,13 @@
 #include "src/store/store.h"
 #include "base/paths.h"
+#include "src/data/sets/json_text.h"
 #include "src/store/database.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -230,17 +232,21 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
   if (open_file(store, mode) != SQLITE_OK)
     return database_fail(store, "cannot open the database", error);
   sqlite3_extended_result_codes(store->db, 1);
+  sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+  sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
   sqlite3_busy_timeout(store->db, BUSY_MS);
   if (!database_exec(store, "PRAGMA foreign_keys=ON", error) || !recognise(store, error))
     return false;
   if (mode == STORE_READ)
-    return database_exec(store, "PRAGMA query_only=ON", error) && read_current(store, error);
+    return database_exec(store, "PRAGMA query_only=ON", error) && read_current(store, error) &&
+           database_sound(store, error);
   /* EXTRA: the folder is synced after the journal is gone, or the last commit may come back. */
   const char *journal = network_of(store->folder)
                             ? "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA"
                             : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";
   return database_exec(store, journal, error) &&
-         database_migrate(store, migrations, migration_count, error);
+         database_migrate(store, migrations, migration_count, error) &&
+         database_sound(store, error);
 }
 
 bool store_open(Store **out, const char *path, StoreMode mode, Error *error) {
@@ -420,12 +426,14 @@ static void bind_parameters(sqlite3_stmt *statement, json_t *parameters) {
   }
 }
 
+/* A number that is not finite, which JSON cannot hold, is null; bytes of no UTF-8 are shown. */
 static json_t *column(sqlite3_stmt *statement, int i) {
   int type = sqlite3_column_type(statement, i);
   if (type == SQLITE_INTEGER) return json_integer(sqlite3_column_int64(statement, i));
-  if (type == SQLITE_FLOAT) return json_real(sqlite3_column_double(statement, i));
-  if (type == SQLITE_TEXT) return json_string((const char *)sqlite3_column_text(statement, i));
-  return json_null();
+  double number = type == SQLITE_FLOAT ? sqlite3_column_double(statement, i) : NAN;
+  if (isfinite(number)) return json_real(number);
+  if (type != SQLITE_TEXT) return json_null();
+  return json_name((const char *)sqlite3_column_text(statement, i));
 }
 
 bool store_query(Store *store, const char *sql, json_t *parameters, json_t **rows, Error *error) {
@@ -471,27 +479,4 @@ bool store_find(Store *store, const char *prefix, char hash[HASH_BYTES], Error *
   if (found == 1) return true;
   return fail(error, "%s: %zu trials begin with \"%s\"%s", store->path, found, prefix,
               found ? "; give more digits" : "; `harness runs list` prints them all");
-}
-
-static bool remove_attempts(Store *store, const char *hash, Error *error) {
-  int64_t running;
-  if (!database_integer(store, error, 0, &running,
-                        "SELECT count(*) FROM trials WHERE hash = ?1 AND status = 'running'", "s",
-                        hash))
-    return false;
-  if (running && store_lock_holder(store->path))
-    return fail(error, "trial %.8s is running (process %d); stop that run first", hash,
-                store_lock_holder(store->path));
-  return database_run(store, error,
-                      "UPDATE attempts SET removed = 1 WHERE trial_id ="
-                      " (SELECT id FROM trials WHERE hash = ?1)",
-                      "s", hash) &&
-         database_run(store, error, "UPDATE trials SET status = 'planned' WHERE hash = ?1", "s",
-                      hash);
-}
-
-bool store_remove(Store *store, const char *prefix, Error *error) {
-  char hash[HASH_BYTES];
-  return store_find(store, prefix, hash, error) && database_begin(store, error) &&
-         database_end(store, remove_attempts(store, hash, error), error);
 }

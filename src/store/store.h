@@ -39,13 +39,18 @@ bool status_parse(const char *name, Status *status); /* false: no such status */
 
 /* STORE_WRITE makes the file and its folder when absent and migrates an older one after copying it
  * to PATH.vN.bak; STORE_READ wants an existing file and cannot change it: an older one is brought
- * forward in memory. A file made by a newer program, or by another program, is refused. On a
- * network filesystem the journal is not WAL. The caller closes *store with store_close. */
+ * forward in memory. A file made by a newer program, or by another program, or changed by one
+ * (sound.c), is refused. On a network filesystem the journal is not WAL. The caller closes *store
+ * with store_close. */
 bool store_open(Store **store, const char *path, StoreMode mode, Error *error);
 void store_close(Store *store);
 const char *store_path(const Store *store);
 const char *store_folder(const Store *store); /* the folder of the file */
 bool store_exists(const char *path);
+
+/* What is said of a file with something in it that this program would not have written. */
+#define STORE_CHANGED                                                                              \
+  "; another program has changed the file: restore a copy of it, or name another with --db FILE"
 
 /* Takes the lock of the one running sweep (PATH.lock, held until store_close or death). Held
  * already: false, the Error names the process, and its machine where it is another. A damaged file:

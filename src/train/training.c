@@ -1,5 +1,6 @@
 #include "src/train/training.h"
 #include "base/clock.h"
+#include "engine/trace.h"
 #include "src/data/batches/device_batches.h"
 #include "src/train/course.h"
 
@@ -173,11 +174,55 @@ static bool validate(const Training *t, double *dice, Error *error) {
   return patch_dice(t->watch->patches, t->validation, 0, VALIDATION_BATCHES, true, dice, error);
 }
 
-static bool not_finite(const Stepper *s, int64_t step, double rate, Error *error) {
+/* The step's batch once more, with the weights as they are. "": all is finite. */
+static void trace(const Training *t, int64_t step, char *text, size_t bytes) {
+  Value *input[] = {t->model->image, t->model->labels};
+  float *scratch = malloc(sampler_size(t->sampler).scratch * sizeof *scratch + 1);
+  CHECK(scratch, "no memory for a batch");
+  sampler_batch(t->sampler, (uint64_t)step, scratch, input[0]->host, input[1]->host);
+  free(scratch);
+  Trace found = trace_run(t->plan, input, 2);
+  trace_text(&found, text, bytes);
+}
+
+/* What is not finite, though neither loss nor gradient need show it. Once is enough. */
+static bool check(const Training *t, int64_t step) {
+  char text[900];
+  trace(t, step, text, sizeof text);
+  if (text[0]) fprintf(stderr, "check: step %lld: %s\n", (long long)step + 1, text);
+  return text[0] == 0;
+}
+
+/* Such a step has changed no weight, so that it can be seen again. */
+static bool not_finite(const Training *t, const Stepper *s, int64_t step, double rate,
+                       Error *error) {
+  char text[900];
   if (isfinite(s->value[0]) && isfinite(s->norm)) return false;
-  fail(error, "%s is not finite at step %lld (learning rate %g)",
-       isfinite(s->value[0]) ? "the gradient" : "the loss", (long long)step + 1, rate);
+  trace(t, step, text, sizeof text);
+  fail(error, "%s is not finite at step %lld (learning rate %g): %.800s",
+       isfinite(s->value[0]) ? "the gradient" : "the loss", (long long)step + 1, rate,
+       text[0] ? text : "no op writes such a number: a sum over all of them is too large");
   return true;
+}
+
+/* What clipping did, of all steps. */
+typedef struct Clipping {
+  int64_t steps, clipped, at; /* at: of the largest */
+  double largest;
+} Clipping;
+
+static void clipping_add(Clipping *c, double norm, double clip, int64_t step) {
+  c->steps++;
+  c->clipped += norm > clip;
+  if (norm > c->largest) c->largest = norm, c->at = step + 1;
+}
+
+static void clipping_tell(const Clipping *c, double clip) {
+  if (!c->steps || clip <= 0) return;
+  fprintf(stderr,
+          "clipped %lld of %lld steps: their gradient's norm was above %g; the largest was %.4g, "
+          "at step %lld\n",
+          (long long)c->clipped, (long long)c->steps, clip, c->largest, (long long)c->at);
 }
 
 /* Reports come a hundred times a training, each fifth with the Dice of validation patches, and at
@@ -195,14 +240,17 @@ static bool tell(const Training *t, int64_t step, double rate, Error *error) {
 }
 
 static bool run_steps(const Training *t, Loader *loader, Stepper *stepper, int64_t first,
-                      TrainingEnd *end, Error *error) {
+                      Clipping *clipping, TrainingEnd *end, Error *error) {
   double saved = seconds_now();
+  bool checks = t->check;
   for (int64_t step = first; step < t->steps; step++) {
     double rate = rate_schedule_at(&t->rates, step);
     stepper->profile = t->profile && step > first;
+    if (checks) checks = check(t, step);
     run_step(t, loader, stepper, step, step == first, rate);
     window_add(&t->course->window, stepper, t->optimizer.clip);
-    if (not_finite(stepper, step, rate, error)) {
+    clipping_add(clipping, stepper->norm, t->optimizer.clip, step);
+    if (not_finite(t, stepper, step, rate, error)) {
       report(t, step, rate, NAN);
       *end = TRAINING_COLLAPSED;
       return true;
@@ -239,7 +287,9 @@ bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *err
                      .fill = batches ? fill : NULL,
                      .fill_user = batches};
   stepper_make(&stepper);
-  bool good = run_steps(t, loader, &stepper, first, end, error);
+  Clipping clipping = {0};
+  bool good = run_steps(t, loader, &stepper, first, &clipping, end, error);
+  clipping_tell(&clipping, t->optimizer.clip);
   stepper_release(&stepper);
   device_batches_free(batches);
   loader_free(loader);

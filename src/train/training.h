@@ -35,15 +35,17 @@ typedef struct Training {
   CollapseWatch *watch;      /* where the rule measures */
   const Sampler *validation; /* patches whose Dice is told on the way; NULL: none */
   bool eager;                /* on a device: no captured step */
+  bool check;                /* every step is traced, not one alone that is not finite */
   double *waited_s;          /* the time spent waiting for batches is added to it */
   StepProfile *profile;      /* NULL: no profile; the graph's own is in its nodes */
 } Training;
 
 /* Runs steps first .. steps-1. A loss or gradient that is not finite, or the collapse rule, ends it
- * as collapsed, with the reason in error->text. A checkpoint is written every save_every steps,
- * every ten minutes (HARNESS_SAVE_S in the environment: every so many seconds) and at the end; one
- * that cannot be written is told on standard error, at the end it makes it an interrupted one, with
- * the reason. */
+ * as collapsed, with the reason in error->text: of what is not finite the op that wrote the first,
+ * since the step is run again and traced (engine/trace.h). A checkpoint is written every save_every
+ * steps, every ten minutes (HARNESS_SAVE_S in the environment: every so many seconds) and at the
+ * end; one that cannot be written is told on standard error, at the end it makes it an interrupted
+ * one, with the reason. */
 bool training_run(const Training *training, int64_t first, TrainingEnd *end, Error *error);
 
 enum { TRAINING_NOTE = 512 };

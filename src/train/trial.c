@@ -280,16 +280,17 @@ static CollapseRule collapse_rule(const json_t *c) {
   return (CollapseRule){config_number(c, "collapse_dice"), config_number(c, "collapse_at")};
 }
 
-/* On a GPU, where order may be left to chance: whether a step on the first batch repeats. */
+/* Whether a step on the first batch repeats: on a GPU, where order may be left to chance, and on
+ * the CPU with another number of threads. */
 static bool probe(Trial *t, Error *error) {
-  if (!t->backend->device) return true;
   Value *input[] = {t->train.image, t->train.labels};
   float *scratch = malloc(sampler_size(t->sampler).scratch * sizeof *scratch + 1);
   if (!scratch) return fail(error, "no memory for a batch");
   sampler_batch(t->sampler, 0, scratch, input[0]->host, input[1]->host);
   free(scratch);
   const char *found = probe_run(t->train_plan, input, 2);
-  fprintf(stderr, "a step that is repeated: %s\n", found);
+  fprintf(stderr, "a step that is repeated%s: %s\n", t->backend->device ? "" : " on one thread",
+          found);
   event_send(t->events, &(Event){EVENT_probe, .probe = {.determinism = found}});
   return true;
 }
@@ -318,6 +319,7 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
       .course = &t->course,
       .profile = flags.profile ? &profile : NULL,
       .eager = flags.no_capture,
+      .check = flags.check,
   };
   PatchDice patches = {.train = t->train_plan,
                        .graph = t->infer_graph,

@@ -88,7 +88,7 @@ static bool colours_check(const JpegFile *p, Error *error) {
 }
 
 /* The header, checked. Whatever it returns, jpeg_close frees. A block of 8x8 samples takes a bit or
- * more, unless it is coded arithmetically. */
+ * more; coded arithmetically it may take a part of one, of one colour next to nothing. */
 static bool jpeg_begin(JpegFile *p, const char *path, Error *error) {
   memset(p, 0, sizeof *p);
   p->path = path;
@@ -101,7 +101,7 @@ static bool jpeg_begin(JpegFile *p, const char *path, Error *error) {
   p->progress.progress_monitor = jpeg_scanned;
   if (!guarded(p, header_step, error)) return false;
   int width = (int)p->jpeg.image_width, height = (int)p->jpeg.image_height;
-  double least = p->jpeg.arith_code ? 0 : (double)width * height / BLOCK / 8;
+  double least = (double)width * height / BLOCK / (p->jpeg.arith_code ? 128 : 8);
   return picture_size_check(path, width, height, least, p->bytes, error) && colours_check(p, error);
 }
 

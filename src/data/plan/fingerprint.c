@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { SIZE_MOST = 1 << 20 };
+
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -158,7 +160,12 @@ static bool cases_read(Fingerprint *fingerprint, const json_t *root, const char 
       return fail(error,
                   "%s: entry %zu of spacings or shapes_after_crop is not three numbers above 0",
                   path, i);
-    for (int axis = 0; axis < 3; axis++) fingerprint->dim[i][axis] = (int)size[axis];
+    for (int axis = 0; axis < 3; axis++) {
+      if (!(size[axis] >= 1 && size[axis] <= SIZE_MOST))
+        return fail(error, "%s: entry %zu of shapes_after_crop: expected sizes of 1..%d", path, i,
+                    SIZE_MOST);
+      fingerprint->dim[i][axis] = (int)size[axis];
+    }
   }
   return true;
 }

@@ -54,9 +54,13 @@ static bool axes_read(const Source *s, const json_t *list, double gone, double o
 }
 
 static bool ints_read(const Source *s, const json_t *list, int out[3]) {
+  enum { MOST = 1 << 20 };
   double value[3];
   if (!axes_read(s, list, 1, value)) return false;
-  for (int axis = 0; axis < 3; axis++) out[axis] = (int)value[axis];
+  for (int axis = 0; axis < 3; axis++) {
+    if (!(value[axis] >= 1 && value[axis] <= MOST)) return false;
+    out[axis] = (int)value[axis];
+  }
   return true;
 }
 

@@ -61,6 +61,11 @@ static bool entries_read(Entries *entries, const Dataset *dataset, const json_t 
                          Problems *problems) {
   const char *key;
   json_t *value;
+  if (json_object_size(labels) > 2 * LABEL_VALUES) {
+    problems_add(problems, "%s/dataset.json: \"labels\" names %zu labels; values are 0 to %d",
+                 dataset->dir, json_object_size(labels), LABEL_VALUES - 1);
+    return false;
+  }
   entries->item = calloc(json_object_size(labels), sizeof *entries->item);
   CHECK(entries->item, "no memory for %zu labels", json_object_size(labels));
   json_object_foreach((json_t *)labels, key, value) {
