@@ -1,7 +1,7 @@
 /* Convolution three ways, in float or, where an operand is stored as BF16, in bf16 with float sums.
  * 3x3x3, and {1,3,3} in float, with stride 1 over whole registers of channels: Winograd, in
  * winograd.c (measured at 340-620 GFLOP/s of direct convolution a core of an EPYC 9005, whose FMA
- * rate is 270). All else: oneDNN's channels-last kernels (brgemm and jit for AVX-512; 130-285
+ * rate is 270, and at 120-240 a core of one with AVX2, whose rate is 95). All else: oneDNN's channels-last kernels (brgemm and jit for AVX-512; 130-285
  * GFLOP/s a core), where each input part is a convolution of its own with a slice of the weights:
  * forward, the others add to the output of the first; backward, the parts are independent. Bound
  * by FLOP from 16 channels on. */
@@ -117,6 +117,19 @@ static Winograd winograd_of(const Call *call) {
   return (Winograd){y->dim[0], {y->dim[1], y->dim[2], y->dim[3]}, w->dim[4], w->dim[0]};
 }
 
+static int64_t tiles_of(const Winograd *g, int64_t deep, int64_t side) {
+  return g->samples * ((g->dim[0] + deep - 1) / deep) * ((g->dim[1] + side - 1) / side) *
+         ((g->dim[2] + side - 1) / side);
+}
+
+/* Whether tiles of 2x4x4 are the faster ones, by products: 144 points a tile where 2x2x2 has 64.
+ * The points of weights cost as much as those of some tiles, and of more where they leave the
+ * cache: deep levels of few voxels and many channels keep the smaller tiles. */
+static bool wide_tiles(const Winograd *g) {
+  int64_t weights = 16 + g->ins * g->outs / 256;
+  return 144 * (tiles_of(g, 2, 4) + weights) < 64 * (tiles_of(g, 2, 2) + weights);
+}
+
 /* The form that fits, or NULL. Over slices in float only: in bf16 the library's direct products are
  * as many a second as a transform saves. */
 static const WinogradForm *winograd_form(const Call *call) {
@@ -129,7 +142,9 @@ static const WinogradForm *winograd_form(const Call *call) {
   for (int i = IN_X; i < call->n_in; i++)
     whole = whole && call->in[i].dim[4] % winograd_channels() == 0;
   if (!whole || (flat && bf16) || tensor_rows(y) < (flat ? 16 : 8) * LEAST_TILES) return NULL;
-  return flat ? &winograd_flat : bf16 ? &winograd_bf16 : &winograd_float;
+  if (flat || bf16) return flat ? &winograd_flat : &winograd_bf16;
+  Winograd shape = winograd_of(call);
+  return wide_tiles(&shape) ? &winograd_wide : &winograd_float;
 }
 
 /* `part`: the shapes; a gradient that is not wanted has none of its own. */

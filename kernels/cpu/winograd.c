@@ -1,31 +1,33 @@
-/* Compiled three times: as it stands in float, through winograd_bf16.c with points in bf16, through
- * winograd_flat.c over tiles of a slice. */
+/* Compiled four times: as it stands in float over tiles of 2x2x2, through winograd_bf16.c with
+ * points in bf16, through winograd_flat.c over tiles of a slice, through winograd_wide.c over
+ * larger ones. */
 #ifndef POINT_BF16
 #define POINT_BF16 0
 #endif
-#ifndef WINOGRAD_FLAT
-#define WINOGRAD_FLAT 0
+#ifndef WINOGRAD_TILE
+#define WINOGRAD_TILE "kernels/cpu/winograd_tile.h"
+#endif
+#ifndef WINOGRAD_FORM
+#define WINOGRAD_FORM  winograd_float
+#define WINOGRAD_FIRST 1
 #endif
 #include "kernels/cpu/winograd.h"
-#if WINOGRAD_FLAT
-#include "kernels/cpu/winograd_flat_tile.h"
-#else
-#include "kernels/cpu/winograd_tile.h"
-#endif
+
+#include WINOGRAD_TILE
+#include "kernels/cpu/winograd_product.h"
 
 #include <omp.h>
 
 enum {
-  PANEL = 2 * VEC,                /* columns that a block of a product has */
-  ROWS = VEC_BYTES == 64 ? 8 : 4, /* and its rows: what fits in registers */
-  PAIR = 1 + POINT_BF16,          /* terms of a sum that lie together */
-  PAD = 16 * PAIR,                /* elements between planes: they would meet in one cache set */
-  OUTPUTS = DEEP * SIDE * SIDE,   /* of a tile */
+  LINE = 64,                    /* bytes of a line of a cache */
+  OUTPUTS = DEEP * SIDE * SIDE, /* of a tile */
+  CACHE = VEC_BYTES == 64 ? 3 << 18
+                          : 5 << 16, /* of a second level's bytes, what a block of tiles takes */
 };
 
 static const float zeros[VEC];
 
-#if !POINT_BF16 && !WINOGRAD_FLAT
+#ifdef WINOGRAD_FIRST
 int64_t winograd_channels(void) {
   return VEC;
 }
@@ -59,12 +61,20 @@ typedef struct Planes {
   bool panels;
 } Planes;
 
-static Planes planes_make(void *data, int64_t count, int64_t channels, bool panels) {
-  return (Planes){data, count * channels + PAD, count, channels, panels};
+/* Elements from one plane to the next: an odd number of lines of a cache, or the points of a tile
+ * would meet in few sets. */
+static int64_t plane_step(int64_t count, int64_t channels, size_t element) {
+  int64_t lines = (count * channels * (int64_t)element + LINE - 1) / LINE | 1;
+  return lines * LINE / (int64_t)element;
+}
+
+static Planes planes_make(void *data, int64_t count, int64_t channels, size_t element,
+                          bool panels) {
+  return (Planes){data, plane_step(count, channels, element), count, channels, panels};
 }
 
 static int64_t planes_bytes(int64_t count, int64_t channels, size_t element) {
-  return PLANES * (count * channels + PAD) * (int64_t)element;
+  return PLANES * plane_step(count, channels, element) * (int64_t)element;
 }
 
 static int64_t panel_width(int64_t channels, int64_t c) {
@@ -103,15 +113,16 @@ static float *sum_at(const Planes *p, int64_t tile, int64_t c) {
 
 /* Tiles that one thread takes at a time: their points lie in its second-level cache. */
 static int64_t tiles_at_once(const Winograd *g) {
-  int64_t most = clamp((POINT_BF16 ? 2048 : 4096) / (g->ins + g->outs), 24, 128);
-  int64_t fair = tile_count(g) / (2 * omp_get_max_threads());
-  return rounded(clamp(fair, 8, most), ROWS);
+  int64_t bytes = PLANES * (g->ins * (int64_t)sizeof(Point) + g->outs * (int64_t)sizeof(float));
+  int64_t least = rounded(1536 / PLANES, ROWS); /* or the weights are read too often */
+  int64_t most = clamp(CACHE / bytes / ROWS * ROWS, least, 128);
+  return clamp(tile_count(g) / (2 * omp_get_max_threads()), ROWS, most);
 }
 
 /* Tiles that all threads take together for the weights' gradient: enough that a product's result
  * is worth adding to memory. Part of the order of summation: independent of the threads. */
 static int64_t tiles_together(const Winograd *g) {
-  int64_t most = clamp((1 << (14 - POINT_BF16)) / (g->ins + g->outs), 128, 512);
+  int64_t most = clamp(g->ins * g->outs / 64, 48, 128) * 144 / POINTS;
   return rounded(clamp(tile_count(g), 1, most), PAIR);
 }
 
@@ -159,31 +170,42 @@ static int64_t voxel(const Winograd *g, const Run *run, int64_t z, int64_t y) {
 
 static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_t channels,
                       int64_t c, DType type) {
-  Lines lines = {.width = g->dim[2]};
+  Lines lines;
+  int64_t x = run->x > 0 ? SIDE * run->x - 1 : 0;
   for (int i = 0; i < LINES; i++) {
     int64_t z = DEEP * run->z + i / (SIDE + 2) - (DEEP > 1), y = SIDE * run->y + i % (SIDE + 2) - 1;
     bool inside = z >= 0 && z < g->dim[0] && y >= 0 && y < g->dim[1];
-    lines.at[i] = inside ? real_at(map, voxel(g, run, z, y) * channels + c, type) : zeros;
-    lines.step[i] = inside ? channels : 0;
+    lines.at[i] = inside ? real_at(map, (voxel(g, run, z, y) + x) * channels + c, type) : zeros;
+    lines.step[i] = inside ? channels * (type == BF16 ? 2 : 4) : 0;
   }
   return lines;
 }
 
+/* The column at x, which is the next one inside the volume. */
+INLINE void next_column(const Winograd *g, Lines *lines, int64_t x, Vec column[LINES], DType type) {
+  if (x < 0 || x >= g->dim[2]) {
+    for (int i = 0; i < LINES; i++) column[i] = (Vec){0};
+    return;
+  }
+  column_in(lines, column, type);
+  for (int i = 0; i < LINES; i++) lines->at[i] += lines->step[i];
+}
+
 /* Neighbouring tiles share two columns. Where products run over tiles in pairs, both are stored
  * together. */
-INLINE void run_in(const Lines *lines, const Run *run, const Planes *to, int64_t tile, int64_t c,
-                   DType type) {
+INLINE void run_in(const Winograd *g, Lines *lines, const Run *run, const Planes *to, int64_t tile,
+                   int64_t c, DType type) {
   Vec columns[3][SIDE][LINES];
   int at = 0;
   for (int k = SIDE - 2; k < SIDE; k++)
-    column_in(lines, SIDE * (run->x - 1) + k + 1, columns[0][k], type);
+    next_column(g, lines, SIDE * (run->x - 1) + k + 1, columns[0][k], type);
   for (int64_t i = 0; i < run->count;) {
     bool pair = POINT_BF16 && to->panels && tile % 2 == 0 && i + 1 < run->count;
     const Vec(*left)[LINES] = &columns[at][SIDE - 2];
     for (int k = 0; k <= pair; k++) {
       int64_t x = SIDE * (run->x + i + k) + 1;
       at = (at + 1) % 3;
-      for (int s = 0; s < SIDE; s++) column_in(lines, x + s, columns[at][s], type);
+      for (int s = 0; s < SIDE; s++) next_column(g, lines, x + s, columns[at][s], type);
     }
     Point *points = point_at(to, tile, c);
     if (pair)
@@ -205,19 +227,30 @@ static void tiles_in(const Winograd *g, const Maps *x, int64_t first, int64_t en
       for (int64_t c = 0; c < x->channels[part]; c += VEC) {
         DType type = MAP_TYPE(x, part);
         Lines lines = lines_of(g, &run, x->data[part], x->channels[part], c, type);
-        TYPED(run_in, type, &lines, &run, to, tile - base, before + c);
+        TYPED(run_in, type, g, &lines, &run, to, tile - base, before + c);
       }
     tile += run.count;
   }
 }
 
+/* The first voxel of a row (z, y) of a tile's outputs, or -1 outside. */
+static int64_t row_at(const Winograd *g, const Run *run, int64_t i, int row) {
+  int64_t z = DEEP * run->z + row / SIDE, y = SIDE * run->y + row % SIDE;
+  return z < g->dim[0] && y < g->dim[1] ? voxel(g, run, z, y) + SIDE * (run->x + i) : -1;
+}
+
+static int64_t inside_along_x(const Winograd *g, const Run *run, int64_t i) {
+  return g->dim[2] - SIDE * (run->x + i);
+}
+
 INLINE void tile_out(const Winograd *g, const Run *run, int64_t i, void *map, int64_t channels,
                      int64_t c, const Vec out[OUTPUTS], DType type) {
-  for (int k = 0; k < OUTPUTS; k++) {
-    int64_t z = DEEP * run->z + k / (SIDE * SIDE), y = SIDE * run->y + k / SIDE % SIDE,
-            x = SIDE * (run->x + i) + k % SIDE;
-    if (z < g->dim[0] && y < g->dim[1] && x < g->dim[2])
-      real_store(map, (voxel(g, run, z, y) + x) * channels + c, out[k], type);
+  int64_t inside = inside_along_x(g, run, i);
+  for (int row = 0; row < DEEP * SIDE; row++) {
+    int64_t first = row_at(g, run, i, row);
+    if (first < 0) continue;
+    for (int x = 0; x < SIDE; x++)
+      if (x < inside) real_store(map, (first + x) * channels + c, out[row * SIDE + x], type);
   }
 }
 
@@ -241,11 +274,12 @@ static void tiles_out(const Winograd *g, const Planes *from, int64_t first, int6
 
 INLINE void gradient_in(const Winograd *g, const Run *run, int64_t i, const void *dy, int64_t c,
                         Vec in[OUTPUTS], DType type) {
-  for (int k = 0; k < OUTPUTS; k++) {
-    int64_t z = DEEP * run->z + k / (SIDE * SIDE), y = SIDE * run->y + k / SIDE % SIDE,
-            x = SIDE * (run->x + i) + k % SIDE;
-    bool inside = z < g->dim[0] && y < g->dim[1] && x < g->dim[2];
-    in[k] = inside ? real_load(dy, (voxel(g, run, z, y) + x) * g->outs + c, type) : (Vec){0};
+  int64_t inside = inside_along_x(g, run, i);
+  for (int row = 0; row < DEEP * SIDE; row++) {
+    int64_t first = row_at(g, run, i, row);
+    for (int x = 0; x < SIDE; x++)
+      in[row * SIDE + x] =
+          first >= 0 && x < inside ? real_load(dy, (first + x) * g->outs + c, type) : (Vec){0};
   }
 }
 
@@ -271,57 +305,6 @@ static void gradients_in(const Winograd *g, const Maps *dy, int64_t first, int64
   }
 }
 
-/* ---- products -------------------------------------------------------------------------------- */
-
-/* c (ROWS, cols * VEC) = or += a (ROWS, depth) b (depth, cols * VEC), steps in elements; k: from
- * one PAIR of terms to the next. */
-typedef struct Operand {
-  int64_t row, k;
-} Operand;
-
-#if POINT_BF16
-typedef IntVec Right;
-INLINE Vec multiply_add(Vec sum, const Point *a, Right b) {
-  int32_t pair;
-  memcpy(&pair, a, sizeof pair);
-  return vec_dot_bf16(sum, pair - (IntVec){0}, b);
-}
-#else
-typedef Vec Right;
-INLINE Vec multiply_add(Vec sum, const Point *a, Right b) {
-  return sum + *a * b;
-}
-#endif
-
-INLINE void block(int cols, const Point *a, Operand step, const Point *b, float *c, int64_t c_row,
-                  int64_t depth, bool add) {
-  Vec sum[ROWS][2];
-  for (int r = 0; r < ROWS; r++)
-    for (int v = 0; v < cols; v++) sum[r][v] = add ? vec_load(c + r * c_row + v * VEC) : (Vec){0};
-  for (int64_t k = 0; k < depth; k += PAIR, b += PAIR * cols * VEC, a += step.k) {
-    Right right[2];
-    for (int v = 0; v < cols; v++) {
-      memcpy(&right[v], b + v * PAIR * VEC, sizeof right[v]);
-      right[v] = (Right)vec_keep((Vec)right[v]);
-    }
-    for (int r = 0; r < ROWS; r++)
-      for (int v = 0; v < cols; v++)
-        sum[r][v] = multiply_add(sum[r][v], a + r * step.row, right[v]);
-  }
-  for (int r = 0; r < ROWS; r++)
-    for (int v = 0; v < cols; v++) vec_store(c + r * c_row + v * VEC, sum[r][v]);
-}
-
-/* One panel of columns for all rows. */
-static void panel(int64_t width, const Point *a, Operand step, int64_t rows, const Point *b,
-                  float *c, int64_t c_row, int64_t depth, bool add) {
-  for (int64_t r = 0; r < rows; r += ROWS)
-    if (width == PANEL)
-      block(2, a + r * step.row, step, b, c + r * c_row, c_row, depth, add);
-    else
-      block(1, a + r * step.row, step, b, c + r * c_row, c_row, depth, add);
-}
-
 /* ---- forward, and the gradient of x ---------------------------------------------------------- */
 
 /* `filter`: the weights' points, planes of (ins, outs) in panels. */
@@ -331,17 +314,16 @@ static void convolve(const Winograd *g, const Maps *x, const Planes *filter, con
 #pragma omp parallel for schedule(dynamic)
   for (int64_t first = 0; first < count; first += at_once) {
     char *mine = scratch + share * omp_get_thread_num();
-    Planes in = planes_make(mine, at_once, g->ins, false);
-    Planes out =
-        planes_make(mine + planes_bytes(at_once, g->ins, sizeof(Point)), at_once, g->outs, false);
+    Planes in = planes_make(mine, at_once, g->ins, sizeof(Point), false);
+    mine += planes_bytes(at_once, g->ins, sizeof(Point));
+    Planes out = planes_make(mine, at_once, g->outs, sizeof(float), false);
     int64_t tiles = count - first < at_once ? count - first : at_once;
     tiles_in(g, x, first, first + tiles, first, &in);
     for (int p = 0; p < POINTS; p++)
       for (int64_t c = 0; c < g->outs; c += PANEL)
         panel(panel_width(g->outs, c), (const Point *)in.data + p * in.plane,
-              (Operand){g->ins, PAIR}, rounded(tiles, ROWS),
-              point_at(filter, 0, c) + p * filter->plane, (float *)out.data + p * out.plane + c,
-              g->outs, g->ins, false);
+              (Operand){g->ins, PAIR}, tiles, point_at(filter, 0, c) + p * filter->plane,
+              (float *)out.data + p * out.plane + c, g->outs, g->ins, false);
     tiles_out(g, &out, first, tiles, bias, y);
   }
 }
@@ -364,7 +346,7 @@ static void turn(const float *w, int64_t ins, float to[TAPS][VEC][VEC]) {
 
 static void forward(const Winograd *g, const Maps *x, const float *w, const float *b, const Maps *y,
                     void *scratch) {
-  Planes filter = planes_make(scratch, g->ins, g->outs, true);
+  Planes filter = planes_make(scratch, g->ins, g->outs, sizeof(Point), true);
   int64_t across = g->ins / VEC;
 #pragma omp parallel for schedule(static)
   for (int64_t task = 0; task < across * (g->outs / VEC); task++) {
@@ -381,7 +363,7 @@ static void backward_x(const Winograd *g, const Maps *dy, const float *w, const 
                        void *scratch) {
   Winograd back = *g;
   back.ins = g->outs, back.outs = g->ins;
-  Planes filter = planes_make(scratch, back.ins, back.outs, true);
+  Planes filter = planes_make(scratch, back.ins, back.outs, sizeof(Point), true);
 #pragma omp parallel for schedule(static)
   for (int64_t task = 0; task < g->outs / 2; task++)
     for (int64_t i = 0; i < g->ins; i += VEC)
@@ -428,11 +410,11 @@ static void backward_w(const Winograd *g, const Maps *x, const Maps *dy, float *
   int64_t together = tiles_together(g), count = tile_count(g);
   double *sums = scratch;
   char *memory = (char *)scratch + rounded(g->outs * (int64_t)sizeof(double), 64);
-  Planes points = planes_make(memory, g->outs, g->ins, false);
+  Planes points = planes_make(memory, g->outs, g->ins, sizeof(float), false);
   memory += planes_bytes(g->outs, g->ins, sizeof(float));
-  Planes in = planes_make(memory, together, g->ins, true);
-  Planes out =
-      planes_make(memory + planes_bytes(together, g->ins, sizeof(Point)), together, g->outs, true);
+  Planes in = planes_make(memory, together, g->ins, sizeof(Point), true);
+  Planes out = planes_make(memory + planes_bytes(together, g->ins, sizeof(Point)), together,
+                           g->outs, sizeof(Point), true);
   for (int64_t o = 0; o < g->outs; o++) sums[o] = 0;
 #pragma omp parallel
   {
@@ -456,10 +438,4 @@ static void backward_w(const Winograd *g, const Maps *x, const Maps *dy, float *
   for (int64_t o = 0; db && o < g->outs; o++) db[o] = (float)sums[o];
 }
 
-#if POINT_BF16
-const WinogradForm winograd_bf16 = {scratch_bytes, forward, backward_x, backward_w};
-#elif WINOGRAD_FLAT
-const WinogradForm winograd_flat = {scratch_bytes, forward, backward_x, backward_w};
-#else
-const WinogradForm winograd_float = {scratch_bytes, forward, backward_x, backward_w};
-#endif
+const WinogradForm WINOGRAD_FORM = {scratch_bytes, forward, backward_x, backward_w};

@@ -1,6 +1,7 @@
 /* Convolutions with stride 1 and padding (k-1)/2 by Winograd's minimal filtering (Winograd 1980;
  * Lavin and Gray 2016). 3x3x3: F(2,3) along every axis, a tile of 2x2x2 outputs is computed at
- * 4x4x4 points, with 64 multiplications for a pair of channels where the definition has 216.
+ * 4x4x4 points, with 64 multiplications for a pair of channels where the definition has 216; or, of
+ * large maps, F(4,3) along H and W, a tile of 2x4x4 outputs at 4x6x6 points, 144 instead of 864.
  * {1,3,3}: F(4,3) along H and W, a tile of 4x4 outputs at 6x6 points, 36 multiplications instead of
  * 144. Numbers stay within a few times the rounding of the direct sum.
  *
@@ -43,7 +44,7 @@ typedef struct WinogradForm {
   void (*backward_w)(const Winograd *shape, const Maps *x, const Maps *dy, float *dw, float *db,
                      void *scratch);
 } WinogradForm;
-/* winograd_flat: {1,3,3}, float. */
-extern const WinogradForm winograd_float, winograd_bf16, winograd_flat;
+/* winograd_wide: 3x3x3 over tiles of 2x4x4, float. winograd_flat: {1,3,3}, float. */
+extern const WinogradForm winograd_float, winograd_bf16, winograd_wide, winograd_flat;
 
 #endif

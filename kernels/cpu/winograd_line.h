@@ -5,14 +5,13 @@
 
 #include "kernels/cpu/bf16.h"
 
-enum { MOST_LINES = 16 };
+enum { MOST_LINES = 24 };
 
-/* Where the lines (z, y) of a row of tiles lie, and the step from one voxel to the next along x;
- * outside the volume: a line of zeros with step 0. */
+/* Where the next voxels of the lines (z, y) of a row of tiles lie, and the step to those after them
+ * along x; outside the volume: zeros with step 0. */
 typedef struct Lines {
-  const void *at[MOST_LINES];
-  int64_t step[MOST_LINES]; /* elements */
-  int64_t width;            /* voxels along x */
+  const char *at[MOST_LINES];
+  int64_t step[MOST_LINES]; /* bytes */
 } Lines;
 
 #if POINT_BF16

@@ -3,6 +3,7 @@
 #ifndef KERNELS_CPU_WINOGRAD_TILE_H
 #define KERNELS_CPU_WINOGRAD_TILE_H
 
+#include "kernels/cpu/winograd_axis.h"
 #include "kernels/cpu/winograd_line.h"
 
 enum {
@@ -15,23 +16,13 @@ enum {
   PLANES = 64,
 };
 
-/* Bt, in place. */
-INLINE void points_of_inputs(Vec *a, Vec *b, Vec *c, Vec *d) {
-  Vec p = *a - *c, q = *b + *c, r = *c - *b, s = *b - *d;
-  *a = p, *b = q, *c = r, *d = s;
-}
-
 /* One column of a tile's input (all z and y at one x), transformed along z and y. */
-INLINE void column_in(const Lines *lines, int64_t x, Vec column[16], DType type) {
-  if (x < 0 || x >= lines->width) {
-    for (int i = 0; i < 16; i++) column[i] = (Vec){0};
-    return;
-  }
-  for (int i = 0; i < 16; i++) column[i] = real_load(lines->at[i], x * lines->step[i], type);
+INLINE void column_in(const Lines *lines, Vec column[LINES], DType type) {
+  for (int i = 0; i < LINES; i++) column[i] = real_load(lines->at[i], 0, type);
   for (int z = 0; z < 4; z++)
-    points_of_inputs(&column[4 * z], &column[4 * z + 1], &column[4 * z + 2], &column[4 * z + 3]);
+    four_of_inputs(&column[4 * z], &column[4 * z + 1], &column[4 * z + 2], &column[4 * z + 3]);
   for (int y = 0; y < 4; y++)
-    points_of_inputs(&column[y], &column[y + 4], &column[y + 8], &column[y + 12]);
+    four_of_inputs(&column[y], &column[y + 4], &column[y + 8], &column[y + 12]);
 }
 
 /* Four columns to the 64 points of a tile, `plane` elements from one point to the next. */
@@ -39,7 +30,7 @@ INLINE void columns_to_points(const Vec left[2][16], const Vec right[2][16], Poi
                               int64_t plane, Pairing pairing) {
   for (int i = 0; i < 16; i++) {
     Vec a = left[0][i], b = left[1][i], c = right[0][i], d = right[1][i];
-    points_of_inputs(&a, &b, &c, &d);
+    four_of_inputs(&a, &b, &c, &d);
     Point *point = to + 4 * i * plane;
     point_store(point, a, pairing);
     point_store(point + plane, b, pairing);
@@ -57,17 +48,18 @@ INLINE void points_to_outputs(const float *from, int64_t plane, Vec out[8]) {
       const float *point = from + (z * 4 + y) * 4 * plane;
       Vec a = vec_load(point), b = vec_load(point + plane), c = vec_load(point + 2 * plane),
           d = vec_load(point + 3 * plane);
-      line[y][0] = a + b + c;
-      line[y][1] = b - c - d;
+      outputs_of_four(a, b, c, d, line[y]);
     }
     for (int x = 0; x < 2; x++) {
-      rows[z][x] = line[0][x] + line[1][x] + line[2][x];
-      rows[z][2 + x] = line[1][x] - line[2][x] - line[3][x];
+      Vec out_y[2];
+      outputs_of_four(line[0][x], line[1][x], line[2][x], line[3][x], out_y);
+      rows[z][x] = out_y[0], rows[z][2 + x] = out_y[1];
     }
   }
   for (int i = 0; i < 4; i++) {
-    out[i] = rows[0][i] + rows[1][i] + rows[2][i];
-    out[4 + i] = rows[1][i] - rows[2][i] - rows[3][i];
+    Vec out_z[2];
+    outputs_of_four(rows[0][i], rows[1][i], rows[2][i], rows[3][i], out_z);
+    out[i] = out_z[0], out[4 + i] = out_z[1];
   }
 }
 
@@ -76,12 +68,12 @@ INLINE void outputs_to_planes(const Vec in[8], Vec half[2][16]) {
   for (int z = 0; z < 2; z++) {
     Vec line[2][4];
     for (int y = 0; y < 2; y++) {
-      Vec a = in[z * 4 + y * 2], b = in[z * 4 + y * 2 + 1];
-      line[y][0] = a, line[y][1] = a + b, line[y][2] = a - b, line[y][3] = -b;
+      four_of_outputs(in[z * 4 + y * 2], in[z * 4 + y * 2 + 1], line[y]);
     }
     for (int x = 0; x < 4; x++) {
-      Vec a = line[0][x], b = line[1][x];
-      half[z][x] = a, half[z][4 + x] = a + b, half[z][8 + x] = a - b, half[z][12 + x] = -b;
+      Vec column[4];
+      four_of_outputs(line[0][x], line[1][x], column);
+      for (int y = 0; y < 4; y++) half[z][4 * y + x] = column[y];
     }
   }
 }
@@ -119,8 +111,8 @@ INLINE void columns_to_points_pair(const Vec left[2][16], const Vec middle[2][16
   for (int i = 0; i < 16; i++) {
     Vec a = left[0][i], b = left[1][i], c = middle[0][i], d = middle[1][i];
     Vec e = c, f = d, g = right[0][i], h = right[1][i];
-    points_of_inputs(&a, &b, &c, &d);
-    points_of_inputs(&e, &f, &g, &h);
+    four_of_inputs(&a, &b, &c, &d);
+    four_of_inputs(&e, &f, &g, &h);
     Point *point = to + 4 * i * plane;
     point_store_pair(point, a, e);
     point_store_pair(point + plane, b, f);
@@ -136,32 +128,19 @@ INLINE void taps_to_points(const float *from, int64_t tap, float *to, int64_t pl
     Vec line[3][4];
     for (int y = 0; y < 3; y++) {
       const float *at = from + (z * 3 + y) * 3 * tap;
-      Vec a = vec_load(at), b = vec_load(at + tap), c = vec_load(at + 2 * tap);
-      Vec even = (a + c) * .5f, odd = b * .5f;
-      line[y][0] = a, line[y][1] = even + odd, line[y][2] = even - odd, line[y][3] = c;
+      four_of_taps(vec_load(at), vec_load(at + tap), vec_load(at + 2 * tap), line[y]);
     }
     for (int x = 0; x < 4; x++) {
-      Vec a = line[0][x], b = line[1][x], c = line[2][x];
-      Vec even = (a + c) * .5f, odd = b * .5f;
-      solid[z][x] = a, solid[z][4 + x] = even + odd;
-      solid[z][8 + x] = even - odd, solid[z][12 + x] = c;
+      Vec column[4];
+      four_of_taps(line[0][x], line[1][x], line[2][x], column);
+      for (int y = 0; y < 4; y++) solid[z][4 * y + x] = column[y];
     }
   }
   for (int i = 0; i < 16; i++) {
-    Vec a = solid[0][i], b = solid[1][i], c = solid[2][i];
-    Vec even = (a + c) * .5f, odd = b * .5f;
-    vec_store(to + i * plane, a);
-    vec_store(to + (16 + i) * plane, even + odd);
-    vec_store(to + (32 + i) * plane, even - odd);
-    vec_store(to + (48 + i) * plane, c);
+    Vec out[4];
+    four_of_taps(solid[0][i], solid[1][i], solid[2][i], out);
+    for (int z = 0; z < 4; z++) vec_store(to + (16 * z + i) * plane, out[z]);
   }
-}
-
-INLINE void fold(Vec a, Vec b, Vec c, Vec d, Vec out[3]) {
-  Vec sum = (b + c) * .5f;
-  out[0] = a + sum;
-  out[1] = (b - c) * .5f;
-  out[2] = sum + d;
 }
 
 /* The transposed G: gradients at 64 points to 27 taps. */
@@ -171,17 +150,17 @@ INLINE void points_to_taps(const float *from, int64_t plane, float *to, int64_t 
     Vec line[4][3], out[3];
     for (int y = 0; y < 4; y++) {
       const float *point = from + (z * 4 + y) * 4 * plane;
-      fold(vec_load(point), vec_load(point + plane), vec_load(point + 2 * plane),
-           vec_load(point + 3 * plane), line[y]);
+      taps_of_four(vec_load(point), vec_load(point + plane), vec_load(point + 2 * plane),
+                   vec_load(point + 3 * plane), line[y]);
     }
     for (int x = 0; x < 3; x++) {
-      fold(line[0][x], line[1][x], line[2][x], line[3][x], out);
+      taps_of_four(line[0][x], line[1][x], line[2][x], line[3][x], out);
       for (int y = 0; y < 3; y++) solid[z][3 * y + x] = out[y];
     }
   }
   for (int i = 0; i < 9; i++) {
     Vec out[3];
-    fold(solid[0][i], solid[1][i], solid[2][i], solid[3][i], out);
+    taps_of_four(solid[0][i], solid[1][i], solid[2][i], solid[3][i], out);
     for (int z = 0; z < 3; z++) vec_store(to + (9 * z + i) * tap, out[z]);
   }
 }
