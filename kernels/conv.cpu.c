@@ -1,10 +1,10 @@
 /* Convolution three ways, in float or, where an operand is stored as BF16, in bf16 with float sums.
  * 3x3x3, and {1,3,3} in float, with stride 1 over whole registers of channels: Winograd, in
  * winograd.c (measured at 340-620 GFLOP/s of direct convolution a core of an EPYC 9005, whose FMA
- * rate is 270, and at 120-240 a core of one with AVX2, whose rate is 95). All else: oneDNN's channels-last kernels (brgemm and jit for AVX-512; 130-285
- * GFLOP/s a core), where each input part is a convolution of its own with a slice of the weights:
- * forward, the others add to the output of the first; backward, the parts are independent. Bound
- * by FLOP from 16 channels on. */
+ * rate is 270, and at 120-240 a core of one with AVX2, whose rate is 95). All else: oneDNN's
+ * channels-last kernels (brgemm and jit for AVX-512; 130-285 GFLOP/s a core), where each input part
+ * is a convolution of its own with a slice of the weights: forward, the others add to the output of
+ * the first; backward, the parts are independent. Bound by FLOP from 16 channels on. */
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/row_conv.h"
