@@ -7,6 +7,7 @@
 
 typedef enum Fill {
   FILL_NORMAL,   /* real, normal(0, 1) */
+  FILL_ROUNDED,  /* normal(0, 1) rounded to BF16: what kernels round that have it beside BF16 */
   FILL_POSITIVE, /* real, uniform in [.5, 1.5): scales, standard deviations */
   FILL_LABELS,   /* I32, uniform in 0 .. bound - 1: bound is the number of classes */
   FILL_KNOWN,    /* the same, one in five -1: nothing known; bound 0: all of them */

@@ -1,6 +1,8 @@
 #include "tests/op_fill.h"
 #include "base/rng.h"
 
+#include <math.h>
+
 static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
   int64_t queries = tensor_last(tensor);
   for (int64_t row = 0; row < tensor_rows(tensor); row++) {
@@ -13,12 +15,20 @@ static void fill_matching(Tensor *tensor, int classes, Rng *rng) {
   }
 }
 
+/* To 8 bits, the nearest. */
+static double rounded(double x) {
+  int exponent;
+  double share = frexp(x, &exponent);
+  return ldexp(nearbyint(ldexp(share, 8)), exponent - 8);
+}
+
 static double fill_draw(const CaseInput *input, int64_t i, Rng *rng) {
   if (input->fill == FILL_LABELS) return rng_below(rng, (uint32_t)input->bound);
   if (input->fill == FILL_KNOWN)
     return rng_below(rng, 5) && input->bound > 0 ? (double)rng_below(rng, (uint32_t)input->bound)
                                                  : -1;
   if (input->fill == FILL_POSITIVE) return (float)rng_between(rng, .5, 1.5);
+  if (input->fill == FILL_ROUNDED) return rounded(rng_normal(rng));
   if (input->fill == FILL_BOXES)
     return (float)(i % 4 < 2 ? rng_between(rng, 0, .5) : rng_between(rng, .6, 1));
   return (float)(rng_normal(rng) * (input->fill == FILL_GRID ? input->bound : 1));

@@ -41,9 +41,11 @@ struct Fiber {
   unsigned ballot;
   AsyncCopy copies[MAX_COPIES]; /* under way, in the order of their groups */
   int copy_count, group;        /* the group that is open */
+  int turn;                     /* of fragments below */
 };
 
 Fiber fibers[MAX_THREADS];
+unsigned arrived[MAX_THREADS]; /* lanes that wait for others, at the first that their mask names */
 jmp_buf scheduler;
 int current, threads;
 const char *kernel_name;
@@ -192,10 +194,10 @@ int emulator::lane() {
 }
 
 static bool same_place(const Fiber *a, const Fiber *b) {
-  return a->line == b->line && strcmp(a->file, b->file) == 0;
+  return a->line == b->line && (a->file == b->file || strcmp(a->file, b->file) == 0);
 }
 
-/* Whether every lane of the mask is here; the last one to arrive hands out the results. */
+/* Whether every lane of the mask is here. */
 static bool collective_complete(const Fiber *me, int first) {
   for (int i = 0; i < LANES; i++) {
     if (!(me->mask >> i & 1)) continue;
@@ -211,6 +213,24 @@ static bool collective_complete(const Fiber *me, int first) {
   return true;
 }
 
+/* Looks at all lanes when the first and when the last arrives, else only at that first one. */
+static bool collective_arrive(const Fiber *me, int first) {
+  int at = first + __builtin_ctz(me->mask);
+  unsigned before = arrived[at];
+  arrived[at] = before | 1u << emulator::lane();
+  if (before) {
+    const Fiber *other = &fibers[first + __builtin_ctz(before)];
+    if (other->mask != me->mask)
+      emulator::fault(me->file, me->line, "the lanes of a warp collective name different masks");
+    if (!same_place(other, me))
+      emulator::fault(me->file, me->line, "lanes of one mask wait at different warp collectives");
+  }
+  if ((before && arrived[at] != me->mask) || !collective_complete(me, first)) return false;
+  arrived[at] = 0;
+  return true;
+}
+
+/* The last one to arrive hands out the results. */
 static void collective_open(const Fiber *me, int first) {
   unsigned bits = 0;
   for (int i = 0; i < LANES; i++)
@@ -239,12 +259,75 @@ uint64_t emulator::exchange(const char *file, int line, unsigned mask, uint64_t 
   me->source = source;
   if (!(mask >> lane() & 1))
     fault(file, line, "a lane calls a warp collective that does not name it");
-  if (collective_complete(me, first))
+  if (collective_arrive(me, first))
     collective_open(me, first);
   else
     leave();
   if (ballot) *ballot = me->ballot;
   return me->result;
+}
+
+/* ---- what a warp's lanes show each other ----------------------------------------------------- */
+
+namespace {
+/* What a lane brings: its words of a and b, where a row of matrices lies, or numbers. */
+struct Fragment {
+  float number[16];
+  float a[4][2], b[2][2];
+  const uint16_t *row;
+};
+/* A lane may be one product ahead of those that still read, not two: they take turns. */
+Fragment fragments[2][MAX_THREADS];
+} // namespace
+
+/* Of all lanes of the warp, once all have brought theirs. */
+static const Fragment *gather(const char *file, int line, const Fragment &own) {
+  int turn = fibers[current].turn ^= 1;
+  fragments[turn][current] = own;
+  emulator::exchange(file, line, ~0u, 0, emulator::lane(), nullptr);
+  return &fragments[turn][current / LANES * LANES];
+}
+
+static void unpack(float *pair, unsigned word) {
+  pair[0] = __uint_as_float(word << 16);
+  pair[1] = __uint_as_float(word & 0xffff0000u);
+}
+
+void emulator::product(const char *file, int line, float *c, const unsigned *a, unsigned b0,
+                       unsigned b1) {
+  Fragment own = {};
+  for (int i = 0; i < 4; i++) unpack(own.a[i], a[i]);
+  unpack(own.b[0], b0);
+  unpack(own.b[1], b1);
+  const Fragment *of = gather(file, line, own);
+  int g = lane() / 4, t = lane() % 4;
+  for (int half = 0; half < 2; half++)
+    for (int k = 0; k < 4; k++)
+      for (int i = 0; i < 4; i++) {
+        const float *x = of[g * 4 + k].a[half * 2 + i / 2];
+        const float *y = of[(2 * t + i % 2) * 4 + k].b[half];
+        c[i] += x[0] * y[0] + x[1] * y[1];
+      }
+}
+
+void emulator::matrices(const char *file, int line, unsigned *word, const void *row, bool turned) {
+  Fragment own = {};
+  own.row = static_cast<const uint16_t *>(row);
+  if ((uintptr_t)row % 16) fault(file, line, "a matrix's row is not aligned");
+  const Fragment *of = gather(file, line, own);
+  int g = lane() / 4, t = lane() % 4;
+  for (int m = 0; m < 4; m++, of += 8) {
+    uint16_t low = turned ? of[2 * t].row[g] : of[g].row[2 * t];
+    uint16_t high = turned ? of[2 * t + 1].row[g] : of[g].row[2 * t + 1];
+    word[m] = low | (unsigned)high << 16;
+  }
+}
+
+void emulator::trade(const char *file, int line, float *number, int count, int across) {
+  Fragment own = {};
+  for (int i = 0; i < count; i++) own.number[i] = number[i];
+  const Fragment *of = gather(file, line, own);
+  for (int i = 0; i < count; i++) number[i] = of[lane() ^ across].number[i];
 }
 
 /* ---- copies that run meanwhile --------------------------------------------------------------- */

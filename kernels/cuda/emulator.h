@@ -110,6 +110,12 @@ void sync_block(const char *file, int line);
 uint64_t exchange(const char *file, int line, unsigned mask, uint64_t value, int source,
                   unsigned *ballot);
 int lane();
+/* mma and ldmatrix of kernels/cuda/mma.h, for which a warp's lanes wait for each other once. What
+ * the instructions read of shared memory is not told to emulator_traffic. */
+void product(const char *file, int line, float *c, const unsigned *a, unsigned b0, unsigned b1);
+/* At most 16 numbers for those of lane ^ across. */
+void trade(const char *file, int line, float *number, int count, int across);
+void matrices(const char *file, int line, unsigned *word, const void *row, bool turned);
 void *shared(const void *site, size_t bytes);
 void *dynamic_shared();
 /* kernels/cuda/async_copy.h: 16 bytes, from NULL: zeros. They arrive when the thread waits, no

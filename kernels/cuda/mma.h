@@ -12,18 +12,7 @@
 /* c (16, 8) += a (16, 16) b (16, 8), by a warp. */
 #ifdef CUDA_EMULATOR
 static inline void mma(float *c, const unsigned *a, unsigned b0, unsigned b1) {
-  int lane = (int)threadIdx.x % WARP, g = lane / 4, t = lane % 4;
-  for (int k = 0; k < 16; k += 2) {
-    unsigned column[2], row[2];
-    for (int i = 0; i < 2; i++) {
-      row[i] = __shfl_sync(WARP_ALL, a[k / 8 * 2 + i], g * 4 + k % 8 / 2);
-      column[i] = __shfl_sync(WARP_ALL, k < 8 ? b0 : b1, (2 * t + i) * 4 + k % 8 / 2);
-    }
-    for (int i = 0; i < 4; i++)
-      c[i] +=
-          __uint_as_float(row[i / 2] << 16) * __uint_as_float(column[i % 2] << 16) +
-          __uint_as_float(row[i / 2] & 0xffff0000u) * __uint_as_float(column[i % 2] & 0xffff0000u);
-  }
+  emulator::product(__FILE__, __LINE__, c, a, b0, b1);
 }
 #else
 static __device__ __forceinline__ void mma(float *c, const unsigned *a, unsigned b0, unsigned b1) {
@@ -40,21 +29,10 @@ static __device__ __forceinline__ void mma(float *c, const unsigned *a, unsigned
  * 2 (lane % 4) and the next. */
 #ifdef CUDA_EMULATOR
 static inline void matrices_load(unsigned *word, const bf16 *row) {
-  int lane = (int)threadIdx.x % WARP;
-  if ((uintptr_t)row % 16) emulator::fault(__FILE__, __LINE__, "a matrix's row is not aligned");
-  for (int m = 0; m < 4; m++) {
-    const bf16 *at = __shfl_sync(WARP_ALL, row, m * 8 + lane / 4) + lane % 4 * 2;
-    word[m] = at[0].bits | (unsigned)at[1].bits << 16;
-  }
+  emulator::matrices(__FILE__, __LINE__, word, row, false);
 }
 static inline void matrices_load_turned(unsigned *word, const bf16 *row) {
-  int lane = (int)threadIdx.x % WARP;
-  if ((uintptr_t)row % 16) emulator::fault(__FILE__, __LINE__, "a matrix's row is not aligned");
-  for (int m = 0; m < 4; m++) {
-    const bf16 *low = __shfl_sync(WARP_ALL, row, m * 8 + lane % 4 * 2);
-    const bf16 *high = __shfl_sync(WARP_ALL, row, m * 8 + lane % 4 * 2 + 1);
-    word[m] = low[lane / 4].bits | (unsigned)high[lane / 4].bits << 16;
-  }
+  emulator::matrices(__FILE__, __LINE__, word, row, true);
 }
 #else
 static __device__ __forceinline__ void matrices_load(unsigned *word, const bf16 *row) {
