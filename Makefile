@@ -139,7 +139,7 @@ endif
 $(BUILD)/engine/backend.o: $(BUILD)/setting.link
 
 # What the program is built from, in one small object: compiled anew when the commit or a source is another.
-$(BUILT): private CPPFLAGS += -DRELEASE='"$(RELEASE)"' -DBUILT_FROM='"$(BUILD)/built_from.inc"'
+$(BUILT): private override CPPFLAGS += -DRELEASE='"$(RELEASE)"' -DBUILT_FROM='"$(BUILD)/built_from.inc"'
 $(BUILT): $(BUILD)/built_from.inc Makefile
 $(BUILD)/built_from.inc: ALWAYS
 	@mkdir -p $(@D)

@@ -51,7 +51,8 @@ Group params_group(Params *params, const char *name, Error *error) {
 }
 
 bool shape_countable(const Tensor *shape) {
-  const int64_t most = INT64_C(1) << 40;
+  /* A naive attention's scores over six scales are 2^46, and are planned. */
+  const int64_t most = INT64_C(1) << 47;
   int64_t count = 1;
   for (int i = 0; i < shape->rank; i++)
     if (shape->dim[i] < 0 || shape->dim[i] > most ||
