@@ -9,10 +9,14 @@
 
 #include <lua.h>
 
+#ifndef LUA_MILLIONS /* less under a fuzzer's sanitizers */
+#define LUA_MILLIONS 100
+#endif
+
 enum {
-  LUA_MIB_MOST = 256,          /* of memory */
-  LUA_INSTRUCTIONS_MOST = 100, /* millions, of a state */
-  LUA_SECONDS_MOST = 60        /* of processor time, for what takes long in few instructions */
+  LUA_MIB_MOST = 256,                   /* of memory */
+  LUA_INSTRUCTIONS_MOST = LUA_MILLIONS, /* of a state */
+  LUA_SECONDS_MOST = 60 /* of processor time, for what takes long in few instructions */
 };
 
 /* NULL with an error: no memory. */
