@@ -109,7 +109,9 @@ TRAINING = {**SMALL, **{k: model.COARSE[k] for k in ("patch", "key_grid")}, "tra
 
 VARIANTS = {
     "small": {},
-    "two channels, five classes, three convolutions": {"channels": 2, "classes": 5, "convs": 3, "decoder_convs": 3},
+    # Smooth: of its many activations, rounding takes some past LeakyReLU's kink with most seeds.
+    "two channels, five classes, three convolutions": {"channels": 2, "classes": 5, "convs": 3, "decoder_convs": 3,
+                                                       "conv_activation": "silu"},
     "two stages, batch 1": {"widths": "5,9", "strides": "1,1,1,2,1,2", "kernels": "3,3,3,3,1,3", "batch": 1},
     "larger decoder": {"larger_decoder": True},
     "Dice over the batch": {"batch_dice": True},
