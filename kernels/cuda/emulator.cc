@@ -281,7 +281,7 @@ Fragment fragments[2][MAX_THREADS];
 } // namespace
 
 /* Of all lanes of the warp, once all have brought theirs. */
-static const Fragment *gather(const char *file, int line, const Fragment &own) {
+static const Fragment *warp_fragments(const char *file, int line, const Fragment &own) {
   int turn = fibers[current].turn ^= 1;
   fragments[turn][current] = own;
   emulator::exchange(file, line, ~0u, 0, emulator::lane(), nullptr);
@@ -299,7 +299,7 @@ void emulator::product(const char *file, int line, float *c, const unsigned *a, 
   for (int i = 0; i < 4; i++) unpack(own.a[i], a[i]);
   unpack(own.b[0], b0);
   unpack(own.b[1], b1);
-  const Fragment *of = gather(file, line, own);
+  const Fragment *of = warp_fragments(file, line, own);
   int g = lane() / 4, t = lane() % 4;
   for (int half = 0; half < 2; half++)
     for (int k = 0; k < 4; k++)
@@ -314,7 +314,7 @@ void emulator::matrices(const char *file, int line, unsigned *word, const void *
   Fragment own = {};
   own.row = static_cast<const uint16_t *>(row);
   if ((uintptr_t)row % 16) fault(file, line, "a matrix's row is not aligned");
-  const Fragment *of = gather(file, line, own);
+  const Fragment *of = warp_fragments(file, line, own);
   int g = lane() / 4, t = lane() % 4;
   for (int m = 0; m < 4; m++, of += 8) {
     uint16_t low = turned ? of[2 * t].row[g] : of[g].row[2 * t];
@@ -326,7 +326,7 @@ void emulator::matrices(const char *file, int line, unsigned *word, const void *
 void emulator::trade(const char *file, int line, float *number, int count, int across) {
   Fragment own = {};
   for (int i = 0; i < count; i++) own.number[i] = number[i];
-  const Fragment *of = gather(file, line, own);
+  const Fragment *of = warp_fragments(file, line, own);
   for (int i = 0; i < count; i++) number[i] = of[lane() ^ across].number[i];
 }
 
