@@ -165,7 +165,7 @@ static int print(lua_State *L) {
 }
 
 static const struct {
-  const char *library, *name;
+  const char *module, *name;
   lua_CFunction instead; /* NULL: there is none */
 } functions[] = {
     {"_G", "dofile", NULL},
@@ -193,7 +193,7 @@ static const struct {
 
 static void replace_functions(lua_State *L) {
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-    lua_getglobal(L, functions[i].library);
+    lua_getglobal(L, functions[i].module);
     lua_getfield(L, -1, functions[i].name);
     if (functions[i].instead)
       lua_pushcclosure(L, functions[i].instead, 1);
