@@ -161,10 +161,21 @@ void checkpoint_drop_previous(const char *path) {
   unlink(previous);
 }
 
-void checkpoint_remove(const char *path) {
+void checkpoint_best(const char *path, char *best) {
+  snprintf(best, WHOLE_PATH, "%.4500s.best", path);
+}
+
+static void files_remove(const char *path) {
   char part[WHOLE_PATH];
   snprintf(part, sizeof part, "%.4500s.part", path);
   unlink(path);
   unlink(part);
   checkpoint_drop_previous(path);
+}
+
+void checkpoint_remove(const char *path) {
+  char best[WHOLE_PATH];
+  checkpoint_best(path, best);
+  files_remove(path);
+  files_remove(best);
 }

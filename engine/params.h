@@ -165,7 +165,10 @@ bool checkpoint_metadata(const char *path, const char *key, char *value, size_t 
 bool checkpoint_settle(const char *path, char *note, size_t bytes);
 /* At the end of a training: the one before the last. */
 void checkpoint_drop_previous(const char *path);
-/* All that params_save and an interrupted one have left. */
+/* Where the best weights of a training that chooses among its own lie meanwhile: PATH.best; best
+ * holds WHOLE_PATH bytes. */
+void checkpoint_best(const char *path, char *best);
+/* All that params_save, and an interrupted one and a choice, have left. */
 void checkpoint_remove(const char *path);
 
 #endif

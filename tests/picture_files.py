@@ -140,8 +140,8 @@ def exif_bytes(orientation, order=">"):
 
 
 def planes_of(rows, channels):
-    if channels == 1:
-        return [[[v - 128 for v in row] for row in rows]]
+    if channels in (1, 4):  # grey; four are CMYK, as nobody says otherwise
+        return [[[v - 128 for v in row[c::channels]] for row in rows] for c in range(channels)]
     planes = [[], [], []]
     for row in rows:
         for plane in planes:

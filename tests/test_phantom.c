@@ -333,7 +333,7 @@ static void pictures_are_whole_and_their_own(void **state) {
       Image image;
       LabelMap label;
       o.seed = i == 19 ? 2 : 1;
-      assert_true(phantom2d_case(&o, i == 19 ? 0 : i, &image, &label, &error));
+      assert_true(phantom2d_case(&o, i == 19 ? 0 : i, &image, &label, NULL, &error));
       size_t pixels = grid_voxels(&image.grid), marked = 0;
       for (size_t k = 0; k < 3 * pixels; k++)
         assert_true(image.data[k] >= 0 && image.data[k] <= 255 &&

@@ -1,7 +1,7 @@
 /* Metrics of label maps against values worked out by hand and against brute force. */
 #include "base/rng.h"
 #include "src/data/metrics/distance.h"
-#include "src/data/metrics/score.h"
+#include "src/data/metrics/instances.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -160,18 +160,28 @@ static void situations_are_declared(void **state) {
 /* Each row's rule, and that what is stored of a structure in one map alone has a value. */
 static void every_metric_keeps_its_rule(void **state) {
   (void)state;
-  Measured m = {.reference = 6, .prediction = 3, .overlap = 2, .voxel_ml = .5, .diagonal_mm = 9};
+  Measured m = {.reference = 6,
+                .prediction = 3,
+                .overlap = 2,
+                .voxels = 20,
+                .voxel_ml = .5,
+                .diagonal_mm = 9};
   m.surface = (SurfaceScore){1, 2, 3, 4, .5};
   for (int i = 0; i < METRICS; i++) {
     const MetricRow *row = &metric_table[i];
-    double one_map[] = {
-        [MISSED_ZERO] = 0, [MISSED_DIAGONAL] = 9, [MISSED_MEASURED] = row->value(&m)};
+    if (i == METRIC_instance_f1) continue; /* filled in by score_instances */
+    double one_map[] = {[MISSED_ZERO] = 0,
+                        [MISSED_DIAGONAL] = 9,
+                        [MISSED_MEASURED] = row->value(&m),
+                        [MISSED_COUNTED] = row->value(&m)};
     assert_true(metric_value(i, SITUATION_BOTH, &m) == row->value(&m));
     assert_true(metric_value(i, SITUATION_MISSED, &m) == one_map[row->missed]);
     assert_true(metric_value(i, SITUATION_FALSE_POSITIVE, &m) == one_map[row->missed]);
-    bool counted = row->missed == MISSED_MEASURED;
-    assert_true(counted || isnan(metric_value(i, SITUATION_ABSENT, &m)));
-    assert_false(row->stored && counted);
+    bool measured = row->missed == MISSED_MEASURED, counted = row->missed == MISSED_COUNTED;
+    assert_true(measured || counted || isnan(metric_value(i, SITUATION_ABSENT, &m)));
+    assert_int_equal(metric_situation(i, SITUATION_ABSENT),
+                     counted ? SITUATION_BOTH : SITUATION_ABSENT);
+    assert_false(row->stored && measured);
     if (row->stored) assert_ptr_equal(metric_stored(row->stored), row);
   }
   assert_null(metric_stored("plan"));
@@ -232,12 +242,91 @@ static void distances_are_exact(void **state) {
   }
 }
 
+/* By hand: 20 pixels, of 6 and 3 two shared, so 5 differ; two empty maps; one that is empty. */
+static void papers_count_an_overlap_of_none_as_one(void **state) {
+  (void)state;
+  Measured m = {.reference = 6, .prediction = 3, .overlap = 2, .voxels = 20};
+  assert_near(metric_table[METRIC_mae].value(&m), 5. / 20);
+  assert_near(metric_table[METRIC_accuracy].value(&m), 15. / 20);
+  assert_near(metric_table[METRIC_dice_one].value(&m), 4. / 9);
+  assert_near(metric_table[METRIC_iou_one].value(&m), 2. / 7);
+  Measured empty = {.voxels = 20};
+  assert_near(metric_value(METRIC_dice_one, SITUATION_ABSENT, &empty), 1);
+  assert_near(metric_value(METRIC_iou_one, SITUATION_ABSENT, &empty), 1);
+  assert_near(metric_value(METRIC_mae, SITUATION_ABSENT, &empty), 0);
+  assert_true(isnan(metric_value(METRIC_dice, SITUATION_ABSENT, &empty)));
+  Measured missed = {.reference = 6, .voxels = 20};
+  assert_near(metric_value(METRIC_dice_one, SITUATION_MISSED, &missed), 2. / 8);
+  assert_near(metric_value(METRIC_iou_one, SITUATION_MISSED, &missed), 1. / 7);
+  assert_near(metric_value(METRIC_dice, SITUATION_MISSED, &missed), 0);
+  /* the mean over cases has an empty one, and Dice has not */
+  Grid grid = grid_picture(2, 4);
+  Error error = {""};
+  Score s[2];
+  const uint8_t none[8] = {0};
+  assert_true(score_labels(none, none, &grid, 2, NULL, s, &error));
+  assert_near(score_mean(s, 2, METRIC_dice_one), 1);
+  assert_true(isnan(score_mean(s, 2, METRIC_dice)));
+  assert_true(metric_is_of(METRIC_mae, true) && !metric_is_of(METRIC_mae, false));
+}
+
+static double objects_f1(const uint8_t *reference, const float *numbers, const uint8_t *prediction,
+                         Grid grid, const Labelling *labelling) {
+  Error error = {""};
+  Score s[LABEL_VALUES];
+  assert_true(score_structures(labelling, reference, prediction, &grid, NULL, s, &error));
+  assert_true(score_instances(labelling, reference, numbers, prediction, grid.dim, s, &error));
+  return s[1].value[METRIC_instance_f1];
+}
+
+/* Three bodies, two of which touch; the prediction has joined these two, found the third by a half
+ * and by more, and made one up. */
+static void objects_are_found_or_not(void **state) {
+  (void)state;
+  Labelling plain = labelling_plain(2), ignoring = {.values = 3, .ignore = 2};
+  Grid grid = grid_picture(4, 12);
+  const uint8_t reference[48] = {1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, /* a a b b */
+                                 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, /*         c c c c */
+                                 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /**/
+                                 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  float numbers[48] = {0};
+  for (int i = 0; i < 48; i++)
+    numbers[i] = !reference[i] ? 0 : i % 12 > 4 ? 900 : i % 12 < 2 ? 7 : 31;
+  uint8_t said[48];
+  memcpy(said, reference, sizeof said);
+  assert_near(objects_f1(reference, NULL, said, grid, &plain), 1); /* two parts of two */
+  assert_near(objects_f1(reference, numbers, said, grid, &plain),
+              2. * 1 / 5);                     /* c; a and b joined */
+  said[1] = said[2] = said[13] = said[14] = 0; /* a and b apart: each a half of its 4 pixels */
+  assert_near(objects_f1(reference, numbers, said, grid, &plain),
+              2. * 1 / 6); /* a half is not found */
+  said[1] = said[13] = 1;  /* a whole again */
+  assert_near(objects_f1(reference, numbers, said, grid, &plain), 2. * 2 / 6);
+  said[44] = 1; /* one that is not there */
+  assert_near(objects_f1(reference, numbers, said, grid, &plain), 2. * 2 / 7);
+  said[31] = said[43] = said[30] = 1; /* corners join: now a part of c */
+  assert_near(objects_f1(reference, numbers, said, grid, &plain), 2. * 1 / 6);
+  uint8_t known[48];
+  memcpy(known, reference, sizeof known);
+  memcpy(said, reference, sizeof said);
+  known[40] = 2, said[40] = 1; /* where nobody knows, an object is neither right nor wrong */
+  assert_near(objects_f1(known, NULL, said, grid, &ignoring), 1);
+  memset(said, 0, sizeof said);
+  assert_near(objects_f1(reference, numbers, said, grid, &plain), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(two_cubes_at_a_known_distance), cmocka_unit_test(a_slice_has_outlines),
-      cmocka_unit_test(percentiles_lie_between_ranks), cmocka_unit_test(surfels_lie_at_the_corners),
-      cmocka_unit_test(surfels_weigh_their_area),      cmocka_unit_test(situations_are_declared),
-      cmocka_unit_test(every_metric_keeps_its_rule),   cmocka_unit_test(overlaps_need_no_surfaces),
+      cmocka_unit_test(two_cubes_at_a_known_distance),
+      cmocka_unit_test(a_slice_has_outlines),
+      cmocka_unit_test(percentiles_lie_between_ranks),
+      cmocka_unit_test(surfels_lie_at_the_corners),
+      cmocka_unit_test(surfels_weigh_their_area),
+      cmocka_unit_test(situations_are_declared),
+      cmocka_unit_test(every_metric_keeps_its_rule),
+      cmocka_unit_test(papers_count_an_overlap_of_none_as_one),
+      cmocka_unit_test(objects_are_found_or_not),
+      cmocka_unit_test(overlaps_need_no_surfaces),
       cmocka_unit_test(distances_are_exact),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,13 @@
 -- The data set that a configuration asks for, as lua/bind.h documents it: a folder, or a phantom that is made where it
 -- is missing. A phantom's folder carries its options in its name: another size is another data set.
 local function phantom2d_of(config, home)
-  local size, kind = config.phantom2d_size, config.phantom2d
+  local size, kind, variant = config.phantom2d_size, config.phantom2d, config.phantom2d_variant
   return {
     kind = "phantom", name = "phantom2d",
-    dir = ("%s/results/data/phantom2d-%s-%dx%d-%dcases-%dvalidation-seed%d"):format(home, kind, size[1], size[2],
-      config.phantom2d_cases, config.phantom2d_validation, config.phantom2d_seed),
+    dir = ("%s/results/data/phantom2d-%s-%dx%d-%dcases-%dvalidation-seed%d%s"):format(home, kind, size[1], size[2],
+      config.phantom2d_cases, config.phantom2d_validation, config.phantom2d_seed, variant == 1 and "" or "-variant" .. variant),
     options = {
-      picture = kind, size = size, cases = config.phantom2d_cases, validation = config.phantom2d_validation,
+      picture = kind, variant = variant, size = size, cases = config.phantom2d_cases, validation = config.phantom2d_validation,
       seed = config.phantom2d_seed,
     },
   }

@@ -11,6 +11,7 @@ local overrides = require "harness.overrides"
 local papers = require "harness.papers"
 local planned_options = require "harness.plan_file"
 local resolving = require "harness.resolve"
+local pictures_objection = require "harness.pictures"
 local schedule_objection = require "harness.schedule"
 local seeds = require "harness.seeds"
 local starts = require "harness.starts"
@@ -273,11 +274,11 @@ local function blocks_of(blocks, stages)
   return list
 end
 
--- What DIR/plan.json says about options, and about the preprocessing, which is none. The plan's widths are for
--- large machines: a scale keeps its own first and last width.
+-- What DIR/plan.json says about options, and about the preprocessing, which is none; nothing where pictures are fitted. The
+-- plan's widths are for large machines: a scale keeps its own first and last width.
 local function planned_of(config, model, scale)
   local data = data_of(config, "", machine)
-  local plan = config.plan == "auto" and data.kind == "folder" and machine.read_plan(data.dir)
+  local plan = config.plan == "auto" and config.fit == "none" and data.kind == "folder" and machine.read_plan(data.dir)
   if not plan then return nil end
   local set = planned_options(plan, data.dir .. "/plan.json")
   set.preprocessing = plan.preprocessing
@@ -346,7 +347,7 @@ local function check_row(row, config, model, given, rates)
   for _, list in ipairs { options, model.options } do
     for _, option in ipairs(list) do check_default(row, config, option, given) end
   end
-  local objection = models.objection(model, config) or tuned.objection(schedule_objection, config, rates)
+  local objection = models.objection(model, config) or pictures_objection(config) or tuned.objection(schedule_objection, config, rates)
   if objection then error(("row '%s' %s"):format(row.key, objection), 0) end
 end
 

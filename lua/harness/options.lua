@@ -21,6 +21,18 @@ local rows = {
   { name = "plan", type = "choice", default = "auto", choices = { "auto", "none" },
     doc = "auto: where data/plan.json is (`harness data plan`), train on volumes prepared by it, with its patch, batch, "
       .. "strides, kernels, key_grid, batch_dice and number of stages where the experiment sets none; none: on the files as they are" },
+  { name = "fit", type = "choice", default = "none", before = "none", choices = { "none", "stretch", "pad" },
+    doc = "pictures (D = 1) are brought to the patch's H,W, so that a network sees all of one at once, and labels go back to its "
+      .. "own pixels; stretch: each axis by itself; pad: the longest side, with zeros to the right and below; none: patches and "
+      .. "windows of its own pixels. Where they are fitted no plan is read" },
+  { name = "colour", type = "choice", default = "rgb", before = "rgb", choices = { "rgb", "ycrcb" },
+    doc = "colours of pictures: as stored, or Y, Cr, Cb of 8 bits" },
+  { name = "normalise", type = "choice", default = "channel", before = "channel", choices = { "channel", "unit", "symmetric" },
+    doc = "without a plan; channel: as each channel's name says (docs/data.md); unit, symmetric: 0 .. 1, -1 .. 1 by the least and most of all "
+      .. "channels of an image together, after fit" },
+  { name = "score_pad", type = "choice", evaluation = true, default = "no", before = "no", choices = { "no", "yes" },
+    with = { fit = { "stretch", "pad" } },
+    doc = "yes: scores what the network sees, H x W pixels with the padding, as some papers' code does, in place of the picture as it is" },
   { name = "fold", type = "int", default = 0, min = 0, max = 99, doc = "which fold validates" },
   { name = "phantom_size", type = "list", default = { 96, 160, 160 }, quick = { 44, 44, 44 }, small = { 80, 80, 80 },
     length = 3, min = 16, max = 512, doc = "phantom volumes: D,H,W voxels" },
@@ -37,6 +49,8 @@ local rows = {
   { name = "phantom2d", type = "choice", default = "lesion", choices = { "lesion", "nuclei", "vessels" },
     with = { data = "phantom2d" }, doc = "what the 2D phantom's pictures show: one blob of unclear border, many bodies that "
       .. "touch, thin lines" },
+  { name = "phantom2d_variant", type = "int", default = 1, min = 1, max = 2, with = { data = "phantom2d" },
+    doc = "1: the first 2D phantom; 2: weaker contrast, more noise, and what looks alike but is not labelled; its nuclei are numbered" },
   { name = "phantom2d_size", type = "list", default = { 512, 512 }, quick = { 128, 128 }, small = { 256, 256 }, length = 2,
     min = 32, max = 4096, with = { data = "phantom2d" }, doc = "2D phantom: H,W pixels" },
   { name = "phantom2d_cases", type = "int", default = 200, min = 2, max = 999, with = { data = "phantom2d" },
@@ -105,9 +119,10 @@ local rows = {
   { name = "lr_transformer", type = "number", default = 0.1, min = 0, max = 100, doc = "learning-rate factor of head and bridge" },
   { name = "foreground", type = "number", default = 0.33, min = 0, max = 1, doc = "share of patches forced onto foreground" },
   { name = "augment", type = "choice", default = "nnunet", quick = "none", small = "intensity",
-    choices = { "none", "intensity", "nnunet" },
+    choices = { "none", "intensity", "nnunet", "qtseg" },
     doc = "random changes of training patches: none; noise, blur, brightness, contrast, low resolution and gamma; these after "
-      .. "rotation, scale and mirroring, each as nnU-Net v2 (in-plane only where a patch edge is over 3 times shorter than the longest)" },
+      .. "rotation, scale and mirroring, each as nnU-Net v2 (in-plane only where a patch edge is over 3 times shorter than the longest); "
+      .. "of pictures none to four of QTSeg's ten" },
   { name = "mirror", type = "choice", default = "dhw", choices = { "none", "d", "h", "w", "dh", "dw", "hw", "dhw" },
     doc = "axes that augment=nnunet flips with probability 1/2 (nnU-Net: all, though it makes left organs right ones)" },
   { name = "collapse_dice", type = "number", default = 0.1, min = 0, max = 1,
@@ -134,6 +149,9 @@ local rows = {
   { name = "largest_component", type = "choice", evaluation = true, default = "no", before = "no",
     choices = { "no", "foreground", "each" },
     doc = "of what is predicted only the largest connected part stays: of the foreground, or of each structure (not of regions)" },
+  { name = "select", type = "choice", default = "last", before = "last", choices = { "last", "best_validation" },
+    doc = "which weights are kept; last: those of the last step; best_validation: those of twenty looks that had the best Dice on "
+      .. "patches of every fifth training case, which is held out for that (never on the fold's validation cases)" },
   { name = "save_every", type = "int", default = 500, min = 1, max = 100000000, doc = "steps between checkpoints" },
   { name = "dtype", type = "choice", default = "float32", choices = { "float32", "bf16" },
     doc = "storage of activations and their gradients; bf16: where the kernels allow it, with float weights, sums and "

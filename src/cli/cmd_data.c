@@ -14,7 +14,7 @@ typedef struct Importing {
   ImportOptions options;
 } Importing;
 
-enum { KEY_CT = 1, KEY_HOW_COPY, KEY_HOW_SYMLINK, KEY_UNLABELLED };
+enum { KEY_CT = 1, KEY_HOW_COPY, KEY_HOW_SYMLINK, KEY_UNLABELLED, KEY_TYPES };
 
 static bool take_validation(const char *text, ImportOptions *options, Error *error) {
   static const char *const names[] = {"train", "split", "leave"};
@@ -30,6 +30,7 @@ static bool take_import(int key, char *value, void *user, Error *error) {
   Importing *request = user;
   ImportOptions *options = &request->options;
   if (key == KEY_CT) options->ct_only = true;
+  if (key == KEY_TYPES) options->types = true;
   if (key == KEY_HOW_COPY) options->how = IMPORT_COPY;
   if (key == KEY_HOW_SYMLINK) options->how = IMPORT_SYMLINK;
   if (key == KEY_UNLABELLED) return take_validation(value, options, error);
@@ -48,6 +49,8 @@ static const struct argp_option import_options[] = {
      "AMOS22's validation cases: train (default; nnU-Net's converter: 200 + 100 cases), split (the "
      "same, with a splits_final.json that validates on them), leave (out)",
      0},
+    {"types", KEY_TYPES, 0, 0,
+     "NeoPolyp: non-neoplastic and neoplastic polyps as two labels, not as one", 0},
     {"copy", KEY_HOW_COPY, 0, 0, "Copy files instead of linking them", 0},
     {"symlink", KEY_HOW_SYMLINK, 0, 0, "Link symbolically", 0},
     {0}};
@@ -56,9 +59,10 @@ static const Cli import_cli = {
     "data import",
     "LAYOUT SOURCE TARGET",
     "  harness data import amos amos22 data/AMOS22 --ct-only\n"
-    "  harness data import msd Task04_Hippocampus data/Task04_Hippocampus\n",
-    "Makes an nnU-Net v2 raw folder of a data set as it is distributed. Files are linked, the "
-    "source is never changed. LAYOUT is one of\n"
+    "  harness data import msd Task04_Hippocampus data/Task04_Hippocampus\n"
+    "  harness data import isic2016 Downloads data/ISIC2016\n",
+    "Makes an nnU-Net v2 raw folder of a data set as it is distributed. Files are linked, masks "
+    "become label maps, the source is never changed. LAYOUT is one of\n"
 #define LAYOUT(name, what) "  " #name "  " what "\n"
 #include "src/data/sets/layouts.def"
 #undef LAYOUT
@@ -70,6 +74,21 @@ static int layout_of(const char *name) {
   for (int i = 0; i < IMPORT_LAYOUTS; i++)
     if (!strcmp(name, import_names[i])) return i;
   return -1;
+}
+
+static void tell_import(const Importing *request, const ImportOutcome *outcome, const char *note) {
+  static const char *const words[] = {"hard links", "symbolic links", "copies"};
+  fprintf(stderr,
+          "%s: %d labelled cases (%d of them the source's validation), %d test images; %s\n",
+          request->options.target, outcome->training, outcome->validation, outcome->test,
+          words[outcome->how]);
+  if (outcome->missing)
+    fprintf(stderr, "%s: %d test image(s) that dataset.json lists are not there\n",
+            request->options.source, outcome->missing);
+  if (outcome->twins)
+    fprintf(stderr, "%s: %d picture(s) that another case has, too, byte by byte: %s and %s\n",
+            request->options.target, outcome->twins, outcome->pair[0], outcome->pair[1]);
+  if (note) fprintf(stderr, "%s: %s\n", request->options.target, note);
 }
 
 static int data_import_command(int argc, char **argv) {
@@ -87,16 +106,10 @@ static int data_import_command(int argc, char **argv) {
   ImportOutcome outcome;
   bool good = import_read[layout](&import, &request.options, &error) &&
               import_write(&import, &request.options, &outcome, &error);
+  const char *note = import.note;
   import_free(&import);
   if (!good) return cli_error(EXIT_UNFIT, &error);
-  static const char *const words[] = {"hard links", "symbolic links", "copies"};
-  fprintf(stderr,
-          "%s: %d labelled cases (%d of them the source's validation), %d test images; %s\n",
-          request.options.target, outcome.training, outcome.validation, outcome.test,
-          words[outcome.how]);
-  if (outcome.missing)
-    fprintf(stderr, "%s: %d test image(s) that dataset.json lists are not there\n",
-            request.options.source, outcome.missing);
+  tell_import(&request, &outcome, note);
   return EXIT_DONE;
 }
 
@@ -118,13 +131,14 @@ enum {
   KEY_NOISE,
   KEY_SEED,
   KEY_PICTURE,
+  KEY_VARIANT,
   KEYS
 };
 
 static const char *const key_names[KEYS] = {
-    [KEY_SIZE] = "--size",     [KEY_CASES] = "--cases", [KEY_VALIDATION] = "--validation",
-    [KEY_ORGANS] = "--organs", [KEY_NOISE] = "--noise", [KEY_ANATOMY] = "--anatomy",
-    [KEY_SEED] = "--seed"};
+    [KEY_SIZE] = "--size",     [KEY_CASES] = "--cases",    [KEY_VALIDATION] = "--validation",
+    [KEY_ORGANS] = "--organs", [KEY_NOISE] = "--noise",    [KEY_ANATOMY] = "--anatomy",
+    [KEY_SEED] = "--seed",     [KEY_VARIANT] = "--variant"};
 
 typedef struct Choice {
   const char *dir;
@@ -169,12 +183,14 @@ static bool take(int key, char *value, void *user, Error *error) {
   choice->set[key] = true;
   if (key == KEY_SIZE) return take_size(value, choice, error);
   if (key == KEY_PICTURE) return phantom2d_parse(value, &choice->picture.kind, error);
-  double least = key == KEY_CASES || key == KEY_ORGANS || key == KEY_ANATOMY ? 1 : 0;
+  bool one = key == KEY_CASES || key == KEY_ORGANS || key == KEY_ANATOMY || key == KEY_VARIANT;
+  double least = one ? 1 : 0;
   if (!cli_number(key_names[key], value, least, &number, error)) return false;
   if (key == KEY_CASES) choice->phantom.cases = choice->picture.cases = (int)number;
   if (key == KEY_VALIDATION) choice->phantom.validation = choice->picture.validation = (int)number;
   if (key == KEY_ORGANS) choice->phantom.organs = (int)number;
   if (key == KEY_ANATOMY) choice->phantom.anatomy = (int)number;
+  if (key == KEY_VARIANT) choice->picture.variant = (int)number;
   if (key == KEY_NOISE) choice->phantom.noise_hu = number;
   if (key == KEY_SEED) choice->phantom.seed = choice->picture.seed = (uint64_t)number;
   return true;
@@ -184,6 +200,8 @@ static bool settle_choice(Choice *choice, Error *error) {
   bool flat = choice->set[KEY_PICTURE];
   for (int key = KEY_ORGANS; flat && key <= KEY_NOISE; key++)
     if (choice->set[key]) return fail(error, "%s: pictures have none", key_names[key]);
+  if (!flat && choice->set[KEY_VARIANT])
+    return fail(error, "--variant: of pictures alone; the abdomens' is --anatomy");
   return flat ? settle_size(choice, 2, choice->picture.size, error)
               : settle_size(choice, 3, choice->phantom.size, error);
 }
@@ -229,6 +247,11 @@ static const struct argp_option phantom_options[] = {
     {"picture", KEY_PICTURE, "lesion|nuclei|vessels", 0,
      "2D pictures in colour in place of the abdomen: one blob of unclear border, many bodies that "
      "touch, thin lines",
+     0},
+    {"variant", KEY_VARIANT, "1|2", 0,
+     "Of pictures; 2: weaker contrast, more noise, and what looks alike but is not labelled "
+     "(default "
+     "1)",
      0},
     {"size", KEY_SIZE, "N|DxHxW|HxW", 0, "Of a volume (default 48) or a picture (default 128)", 0},
     {"cases", KEY_CASES, "N", 0, "Validation included (default 30, pictures 200)", 0},
@@ -282,7 +305,7 @@ static int preprocess_main(int argc, char **argv) {
 
 static const Command parts[] = {
     {"check", "what is in a folder, and what is wrong with it", check_main},
-    {"import", "AMOS22, BTCV or MSD as distributed, into an nnU-Net folder", data_import_command},
+    {"import", "a data set as it is distributed, into an nnU-Net folder", data_import_command},
     {"plan", "spacing, patch, batch and network by nnU-Net's rules", plan_main},
     {"preprocess", "prepare every volume for training, once", preprocess_main},
     {"phantom", "make the synthetic abdomen", phantom_main},

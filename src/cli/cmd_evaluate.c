@@ -44,7 +44,8 @@ static Mean mean_over(const Comparison *c, int label, Metric metric, bool found)
   for (int pass = 0; pass < 2; pass++)
     for (int i = 0; i < c->cases; i++) {
       const Score *s = &c->item[i].score[label];
-      if (s->situation == SITUATION_ABSENT || (found && s->situation != SITUATION_BOTH)) continue;
+      if (found && s->situation != SITUATION_BOTH) continue;
+      if (metric_situation(metric, s->situation) == SITUATION_ABSENT) continue;
       double value = s->value[metric];
       if (pass == 0) sum += value, m.n++;
       if (pass == 1) square += (value - sum / m.n) * (value - sum / m.n);
@@ -102,7 +103,8 @@ static const char *unit_of(const Comparison *c, Metric metric) {
 static int columns_list(const Comparison *c, Metric column[METRICS]) {
   int count = 0;
   for (int m = 0; m < METRICS; m++)
-    if (metric_table[m].head && !(c->pictures && !strcmp(metric_table[m].unit, "ml")))
+    if (metric_table[m].head && metric_is_of(m, c->pictures) &&
+        !(c->pictures && !strcmp(metric_table[m].unit, "ml")))
       column[count++] = m;
   return count;
 }
@@ -194,11 +196,12 @@ static void scores_text(const Comparison *c, const SurfaceOptions *surface, bool
   }
   text_labels(c, out);
   char zero[METRIC_LIST];
-  metric_list(zero_head, zero);
+  metric_list(zero_head, c->pictures, zero);
   fprintf(out,
           "\nA mean counts a missed structure and a false positive as %s 0 and as distance the "
-          "%s's\ndiagonal; a structure that is in neither map does not count.\n",
-          zero, c->pictures ? "picture" : "volume");
+          "%s's\ndiagonal; a structure that is in neither map does not count%s.\n",
+          zero, c->pictures ? "picture" : "volume",
+          c->pictures ? ", but for MAE and Acc, which\nall cases have" : "");
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------- */
@@ -206,8 +209,9 @@ static void scores_text(const Comparison *c, const SurfaceOptions *surface, bool
 static void scores_csv(const Comparison *c, FILE *out) {
   fprintf(out, "case,label,name,situation,reference_voxels,prediction_voxels,overlap_voxels");
   for (int m = 0; m < METRICS; m++)
-    fprintf(out, ",%s%s%s", metric_table[m].name, strcmp(metric_table[m].unit, "mm") ? "" : "_",
-            strcmp(metric_table[m].unit, "mm") ? "" : unit_of(c, m));
+    if (metric_is_of(m, c->pictures))
+      fprintf(out, ",%s%s%s", metric_table[m].name, strcmp(metric_table[m].unit, "mm") ? "" : "_",
+              strcmp(metric_table[m].unit, "mm") ? "" : unit_of(c, m));
   fputc('\n', out);
   for (int i = 0; i < c->cases; i++)
     for (int l = 1; l < LABEL_VALUES; l++) {
@@ -219,7 +223,8 @@ static void scores_csv(const Comparison *c, FILE *out) {
       fprintf(out, ",%s,%lld,%lld,%lld", situation_name(s->situation), (long long)s->reference,
               (long long)s->prediction, (long long)s->overlap);
       for (int m = 0; m < METRICS; m++)
-        isnan(s->value[m]) ? fputc(',', out) : fprintf(out, ",%.9g", s->value[m]);
+        if (metric_is_of(m, c->pictures))
+          isnan(s->value[m]) ? fputc(',', out) : fprintf(out, ",%.9g", s->value[m]);
       fputc('\n', out);
     }
 }
@@ -242,18 +247,20 @@ static json_t *json_rows(const Comparison *c) {
                     "reference_voxels", (json_int_t)s->reference, "prediction_voxels",
                     (json_int_t)s->prediction, "overlap_voxels", (json_int_t)s->overlap);
       for (int m = 0; m < METRICS; m++)
-        json_object_set_new(row, metric_table[m].name, number(s->value[m]));
+        if (metric_is_of(m, c->pictures))
+          json_object_set_new(row, metric_table[m].name, number(s->value[m]));
       json_array_append_new(rows, row);
     }
   return rows;
 }
 
-static json_t *json_means(const Mean means[METRICS]) {
+static json_t *json_means(const Comparison *c, const Mean means[METRICS]) {
   json_t *object = json_object();
   for (int m = 0; m < METRICS; m++)
-    json_object_set_new(object, metric_table[m].name,
-                        json_pack("{s:o, s:o, s:i}", "mean", number(means[m].mean), "sd",
-                                  number(means[m].sd), "n", means[m].n));
+    if (metric_is_of(m, c->pictures))
+      json_object_set_new(object, metric_table[m].name,
+                          json_pack("{s:o, s:o, s:i}", "mean", number(means[m].mean), "sd",
+                                    number(means[m].sd), "n", means[m].n));
   return object;
 }
 
@@ -264,10 +271,10 @@ static json_t *json_labels(const Comparison *c, const LabelSummary *list, int co
         json_pack("{s:i, s:s}", "label", list[i].label, "name", label_text(c, list[i].label));
     for (int k = 0; k < SITUATIONS; k++)
       json_object_set_new(row, situation_name(k), json_integer(list[i].situation[k]));
-    json_t *means = json_means(list[i].all);
+    json_t *means = json_means(c, list[i].all);
     json_object_update(row, means);
     json_decref(means);
-    json_object_set_new(row, "found", json_means(list[i].found));
+    json_object_set_new(row, "found", json_means(c, list[i].found));
     json_array_append_new(labels, row);
   }
   return labels;
@@ -275,7 +282,7 @@ static json_t *json_labels(const Comparison *c, const LabelSummary *list, int co
 
 static json_t *json_rules(const Comparison *c) {
   char zero[METRIC_LIST], one_map[METRIC_LIST + 64];
-  metric_list(zero_name, zero);
+  metric_list(zero_name, c->pictures, zero);
   snprintf(one_map, sizeof one_map, "%s 0; distances: the %s", zero,
            c->pictures ? "picture's diagonal in pixels" : "volume's diagonal in mm");
   return json_pack(
@@ -289,7 +296,8 @@ static void scores_json(const Comparison *c, const SurfaceOptions *surface, FILE
   LabelSummary *list = summaries_make(c, &count);
   json_t *mean = json_object();
   for (int m = 0; m < METRICS; m++)
-    json_object_set_new(mean, metric_table[m].name, number(mean_of_labels(list, count, m)));
+    if (metric_is_of(m, c->pictures))
+      json_object_set_new(mean, metric_table[m].name, number(mean_of_labels(list, count, m)));
   json_t *document = json_pack(
       "{s:i, s:s, s:s, s:f, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "schema", 1, "surface",
       surface_name(surface->kind), "unit", c->pictures ? "px" : "mm",
@@ -382,8 +390,8 @@ int command_evaluate(int argc, char **argv) {
   Choice choice = {.comparison.surface.tolerance = 1};
   char high[METRIC_LIST], low[METRIC_LIST], text[sizeof about + 2 * METRIC_LIST];
   Cli with_names = cli;
-  metric_list(higher, high);
-  metric_list(lower, low);
+  metric_list(higher, true, high);
+  metric_list(lower, true, low);
   snprintf(text, sizeof text, about, high, low);
   with_names.text = text;
   cli_parse(&with_names, argc, argv, &common, &choice);

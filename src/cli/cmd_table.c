@@ -243,7 +243,7 @@ int command_table(int argc, char **argv) {
   Error error = {""};
   char list[METRIC_LIST], text[1536];
   Cli with_names = table_cli;
-  metric_list(stored, list);
+  metric_list(stored, true, list);
   snprintf(text, sizeof text, "%s%s.", table_cli.text, list);
   with_names.text = text;
   cli_parse(&with_names, argc, argv, &common, &choice);

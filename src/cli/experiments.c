@@ -76,6 +76,7 @@ static bool make_phantom2d(const json_t *from, const char *dir, Error *error) {
   o.cases = (int)json_integer_value(json_object_get(from, "cases"));
   o.validation = (int)json_integer_value(json_object_get(from, "validation"));
   o.seed = (uint64_t)json_integer_value(json_object_get(from, "seed"));
+  o.variant = (int)json_integer_value(json_object_get(from, "variant"));
   const char *kind = json_string_value(json_object_get(from, "picture"));
   return phantom2d_parse(kind ? kind : "", &o.kind, error) && phantom2d_make(&o, dir, error);
 }

@@ -296,6 +296,11 @@ static void note_counts(const Result *result, const char *mark, FILE *out) {
   if (cases == 0) return;
   const MetricRow *metric = metric_stored(result->metric);
   bool distance = metric && metric->missed == MISSED_DIAGONAL;
+  if (metric && metric->missed == MISSED_COUNTED) {
+    fprintf(out, "%sFigure of a trial: mean over all validation cases, then over structures\n",
+            mark);
+    return;
+  }
   fprintf(out,
           "%sFigure of a trial: mean over validation cases, then over structures. A structure that "
           "is missed (%d) or invented (%d of %d) %s; one in neither is not counted\n",

@@ -95,7 +95,10 @@ static void keep(const Training *t, int64_t step, double *last, TrainingEnd *end
   Error reason = {""};
   asked = 0; /* a signal that comes from here on is answered by the next one */
   if (interrupted) *end = TRAINING_INTERRUPTED;
-  bool good = save(t, step + 1, &reason);
+  bool last_one = step + 1 == t->steps;
+  bool good =
+      (!last_one || best_weights_take(t->best, t->params, &reason)) && save(t, step + 1, &reason);
+  if (good && last_one) best_weights_end(t->best);
   *last = seconds_now();
   if (good) return;
   fprintf(stderr, "no checkpoint at step %lld: %s\n", (long long)step + 1, reason.text);
@@ -225,16 +228,16 @@ static void clipping_tell(const Clipping *c, double clip) {
           (long long)c->clipped, (long long)c->steps, clip, c->largest, (long long)c->at);
 }
 
-/* Reports come a hundred times a training, each fifth with the Dice of validation patches, and at
- * its first step. */
+/* Reports come a hundred times a training, each fifth with the Dice of validation patches and a
+ * look at those that choose, and at its first step. */
 static bool tell(const Training *t, int64_t step, double rate, Error *error) {
   int64_t every = t->steps / REPORTS > 0 ? t->steps / REPORTS : 1;
   bool last = step + 1 == t->steps;
   if (step > 0 && !last && (step + 1) % every) return true;
   double dice = NAN;
-  if (t->validation && (last || (step + 1) % (every * LOOK_EVERY) == 0) &&
-      !validate(t, &dice, error))
-    return false;
+  bool looks = last || (step + 1) % (every * LOOK_EVERY) == 0;
+  if (looks && t->validation && !validate(t, &dice, error)) return false;
+  if (looks && !best_weights_look(t->best, t->watch->patches, step, error)) return false;
   report(t, step, rate, dice);
   return true;
 }
@@ -287,6 +290,7 @@ bool training_run(const Training *t, int64_t first, TrainingEnd *end, Error *err
                      .fill = batches ? fill : NULL,
                      .fill_user = batches};
   stepper_make(&stepper);
+  best_weights_begin(t->best, first);
   Clipping clipping = {0};
   bool good = run_steps(t, loader, &stepper, first, &clipping, end, error);
   clipping_tell(&clipping, t->optimizer.clip);

@@ -6,6 +6,7 @@
 #include "engine/stepper.h"
 #include "lua/bind.h"
 #include "src/data/batches/loader.h"
+#include "src/train/best_weights.h"
 #include "src/train/course.h"
 
 typedef enum TrainingEnd { TRAINING_DONE, TRAINING_COLLAPSED, TRAINING_INTERRUPTED } TrainingEnd;
@@ -34,6 +35,7 @@ typedef struct Training {
   CollapseRule rule;
   CollapseWatch *watch;      /* where the rule measures */
   const Sampler *validation; /* patches whose Dice is told on the way; NULL: none */
+  BestWeights *best;         /* which weights are kept */
   bool eager;                /* on a device: no captured step */
   bool check;                /* every step is traced, not one alone that is not finite */
   double *waited_s;          /* the time spent waiting for batches is added to it */

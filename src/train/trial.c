@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "engine/probe.h"
 #include "kernels/mode.h"
-#include "src/data/metrics/score.h"
+#include "src/data/metrics/instances.h"
 #include "src/machine/ceilings.h"
 #include "src/store/event.h"
 #include "src/train/cases.h"
@@ -36,18 +36,32 @@ static const SurfaceOptions surface = {SURFACE_VOXELS, 1};
 
 static void send_metrics(const Dataset *dataset, const Volume *volume, const Score *score,
                          FILE *events) {
+  bool picture = volume->image.grid.remarks & GRID_PICTURE;
   for (int label = 1; label < dataset->labels; label++)
     for (int m = 0; m < METRICS; m++) {
-      if (!metric_table[m].stored) continue;
+      if (!metric_table[m].stored || !metric_is_of(m, picture)) continue;
+      Situation situation = metric_situation(m, score[label].situation);
       Event event = {EVENT_metric, .metric = {.split = "val",
                                               .case_name = volume->name,
                                               .label = label,
                                               .name = dataset->label_name[label],
                                               .metric = metric_table[m].stored,
                                               .value = score[label].value[m],
-                                              .situation = situation_name(score[label].situation)}};
+                                              .situation = situation_name(situation)}};
       event_send(events, &event);
     }
+}
+
+/* Objects of a picture. */
+static bool score_objects(const Cases *cases, int i, const Grid *grid, const uint8_t *label,
+                          Score *score, Error *error) {
+  Image numbers;
+  if (!(grid->remarks & GRID_PICTURE)) return true;
+  bool good = cases_instances(cases, i, &numbers, error) &&
+              score_instances(&cases->dataset.labelling, cases_truth(cases, i), numbers.data, label,
+                              grid->dim, score, error);
+  image_free(&numbers);
+  return good;
 }
 
 static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
@@ -63,6 +77,7 @@ static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
   const uint8_t *truth = cases_truth(cases, i);
   const Labelling *labelling = &cases->dataset.labelling;
   good = good && score_structures(labelling, truth, label, &frame.file, &surface, score, &inner) &&
+         score_objects(cases, i, &frame.file, label, score, &inner) &&
          postprocess_add(tally, score, label, truth, &frame.file, labelling, &inner);
   free(label);
   return good || fail(error, "%s: %s", volume->name, inner.text);
@@ -96,10 +111,10 @@ typedef struct Trial {
   const Backend *backend;
   FILE *events;
   Cases cases;
-  char *recipe;                /* stored with the weights */
-  char code[HASH_BYTES];       /* the same */
-  char start[FILE_HASH_BYTES]; /* the same */
-  Sampler *sampler, *validation;
+  char *recipe;                         /* stored with the weights */
+  char code[HASH_BYTES];                /* the same */
+  char start[FILE_HASH_BYTES];          /* the same */
+  Sampler *sampler, *validation, *held; /* held: cases that choose weights; NULL: none */
   Params *params;
   Optimizer optimizer;
   Graph *train_graph, *infer_graph;
@@ -121,12 +136,21 @@ static void release(Trial *t) {
   params_free(t->params);
   sampler_free(t->sampler);
   sampler_free(t->validation);
+  sampler_free(t->held);
   cases_free(&t->cases);
   course_free(&t->course);
   free(t->recipe);
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */
+
+/* Of `count` of the loaded training cases. */
+static bool sampler_of(Sampler **sampler, const Cases *c, int first, int count,
+                       const SamplerOptions *options, Error *error) {
+  return c->mapped
+             ? sampler_make_mapped(sampler, c->mapped + first, count, options, error)
+             : sampler_make(sampler, c->training + first, count, c->dataset.labels, options, error);
+}
 
 static bool prepare_data(Trial *t, Error *error) {
   if (!cases_load(&t->cases, t->config, error) ||
@@ -147,9 +171,8 @@ static bool prepare_data(Trial *t, Error *error) {
   if (c->validations && !sampler_make(&t->validation, c->validation, c->validations,
                                       c->dataset.labels, &plain, error))
     return false;
-  bool made = c->mapped ? sampler_make_mapped(&t->sampler, c->mapped, c->trainings, &options, error)
-                        : sampler_make(&t->sampler, c->training, c->trainings, c->dataset.labels,
-                                       &options, error);
+  if (c->held && !sampler_of(&t->held, c, c->trainings, c->held, &plain, error)) return false;
+  bool made = sampler_of(&t->sampler, c, 0, c->trainings, &options, error);
   if (!made || sampler_teaches(t->sampler)) return made;
   return fail(error,
               "%s: all voxels of the %d training case(s) are labelled \"ignore\": nothing can be "
@@ -330,6 +353,11 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
   t->watch.sampler = t->sampler;
   training.watch = &t->watch;
   training.validation = t->validation;
+  int batch = (int)config_int(c, "batch");
+  BestWeights best = {.sampler = t->held,
+                      .batches = (t->cases.held + batch - 1) / batch + 1,
+                      .checkpoint = t->checkpoint};
+  training.best = &best;
   double start = seconds_now();
   bool good = training_run(&training, t->first, end, error);
   t->train_s = seconds_now() - start;

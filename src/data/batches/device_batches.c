@@ -59,6 +59,7 @@ static bool item_send(DeviceBatches *b, const Voxels *from) {
 
 DeviceBatches *device_batches_make(const Sampler *sampler, const Backend *backend, uint64_t first) {
   if (!backend->device || !backend->device->patches || !fits(sampler, backend)) return NULL;
+  if (sampler_options(sampler)->augment.picture) return NULL;
   int cases = sampler_cases(sampler);
   DeviceBatches *b = calloc(1, sizeof *b);
   Voxels *item = calloc((size_t)cases, sizeof *item);

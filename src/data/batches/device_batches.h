@@ -10,8 +10,9 @@
 typedef struct DeviceBatches DeviceBatches;
 
 /* Copies the sampler's volumes to the backend's device; the sampler must outlive it. NULL where the
- * backend has no device that reads patches, or where the volumes would take more than half of the
- * memory that is free. `first`: the step of the first batch. */
+ * backend has no device that reads patches, where pictures are changed as augment.h says, or where
+ * the volumes would take more than half of the memory that is free. `first`: the step of the first
+ * batch. */
 DeviceBatches *device_batches_make(const Sampler *sampler, const Backend *backend, uint64_t first);
 void device_batches_free(DeviceBatches *batches);
 

@@ -101,6 +101,9 @@ static bool options_check(const SamplerOptions *options, int count, Error *error
     if (options->patch[axis] < 1 || options->patch[axis] > PATCH_EDGE_MAX)
       return fail(error, "patch = %dx%dx%d: every edge must be from 1 to %d", options->patch[0],
                   options->patch[1], options->patch[2], PATCH_EDGE_MAX);
+  if (options->augment.picture && options->patch[0] != 1)
+    return fail(error, "augment = qtseg is for pictures, a patch of 1,H,W; found %d,%d,%d",
+                options->patch[0], options->patch[1], options->patch[2]);
   if (options->foreground < 0 || options->foreground > 1)
     return fail(error, "foreground = %g: expected a share from 0 to 1", options->foreground);
   return true;
@@ -255,7 +258,7 @@ void sampler_batch(const Sampler *sampler, uint64_t step, float *scratch, float 
               label);
     const int32_t *target = sampler_targets(sampler);
     for (size_t k = 0; target && k < voxels; k++) label[k] = target[label[k]];
-    augment_intensity(&options->augment, options->patch, sampler->channels, &draw.change, scratch,
-                      image);
+    augment_patch(&options->augment, options->patch, sampler->channels, &draw.change, scratch,
+                  image, label);
   }
 }

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "src/data/metrics/comparison.h"
 #include "base/clock.h"
+#include "src/data/metrics/instances.h"
 #include "src/data/sets/dataset_geometry.h"
 #include "src/data/sets/dataset_json.h"
 #include "src/data/volumes/placement.h"
@@ -183,6 +184,21 @@ static bool values_known(const Comparison *c, const char *path, const LabelMap *
   return true;
 }
 
+/* Objects of pictures, by the instance map beside the data set's label maps where there is one. */
+static bool case_objects(const Comparison *c, CompareCase *item, const LabelMap *reference,
+                         const LabelMap *prediction, Error *error) {
+  Image numbers = {0};
+  if (!(reference->grid.remarks & GRID_PICTURE)) return true;
+  char *folder = strdup(c->dataset ? c->dataset : "");
+  bool good = (!c->dataset ||
+               instances_read(&numbers, dirname(folder), item->name, &reference->grid, error)) &&
+              score_instances(&c->labelling, reference->data, numbers.data, prediction->data,
+                              reference->grid.dim, item->score, error);
+  image_free(&numbers);
+  free(folder);
+  return good;
+}
+
 static bool case_score(const Comparison *c, CompareCase *item, const SurfaceOptions *options,
                        double seconds[2], Error *error) {
   LabelMap reference = {0}, prediction = {0};
@@ -195,7 +211,8 @@ static bool case_score(const Comparison *c, CompareCase *item, const SurfaceOpti
   good = good && values_known(c, item->reference, &reference, error) &&
          values_known(c, item->prediction, &prediction, error) &&
          score_structures(&c->labelling, reference.data, prediction.data, &reference.grid, options,
-                          item->score, error);
+                          item->score, error) &&
+         case_objects(c, item, &reference, &prediction, error);
   seconds[0] = read - start;
   seconds[1] = seconds_now() - read;
   label_free(&reference);

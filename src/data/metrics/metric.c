@@ -14,6 +14,35 @@ static double iou(const Measured *m) {
   return m->overlap / (m->reference + m->prediction - m->overlap);
 }
 
+/* Pixels that are in one of the maps alone. */
+static double differing(const Measured *m) {
+  return m->reference + m->prediction - 2 * m->overlap;
+}
+
+static double mae(const Measured *m) {
+  return differing(m) / m->voxels;
+}
+
+static double accuracy(const Measured *m) {
+  return 1 - mae(m);
+}
+
+static double dice_one(const Measured *m) {
+  double overlap = fmax(m->overlap, 1);
+  return 2 * overlap / (2 * overlap + differing(m));
+}
+
+static double iou_one(const Measured *m) {
+  double overlap = fmax(m->overlap, 1);
+  return overlap / (overlap + differing(m));
+}
+
+/* instances.h fills it in. */
+static double instance_f1(const Measured *m) {
+  (void)m;
+  return NAN;
+}
+
 static double hd95(const Measured *m) {
   return m->surface.hd95;
 }
@@ -45,8 +74,8 @@ static double prediction_ml(const Measured *m) {
 /* ---- the table ------------------------------------------------------------------------------- */
 
 const MetricRow metric_table[METRICS] = {
-#define METRIC(id, head, paper, unit, digits, better, missed, stored)                              \
-  {#id, head, paper, unit, digits, METRIC_##better, MISSED_##missed, stored, id},
+#define METRIC(id, head, paper, unit, digits, better, missed, stored, of)                          \
+  {#id, head, paper, unit, digits, METRIC_##better, MISSED_##missed, stored, OF_##of, id},
 #include "src/data/metrics/metrics.def"
 #undef METRIC
 };
@@ -64,16 +93,24 @@ const MetricRow *metric_stored(const char *name) {
 
 double metric_value(Metric metric, Situation situation, const Measured *measured) {
   const MetricRow *row = &metric_table[metric];
-  if (situation == SITUATION_BOTH || row->missed == MISSED_MEASURED) return row->value(measured);
+  if (situation == SITUATION_BOTH || row->missed >= MISSED_MEASURED) return row->value(measured);
   if (situation == SITUATION_ABSENT) return NAN;
   return row->missed == MISSED_ZERO ? 0 : measured->diagonal_mm;
 }
 
-void metric_list(MetricWord *word, char text[METRIC_LIST]) {
+Situation metric_situation(Metric metric, Situation situation) {
+  return metric_table[metric].missed == MISSED_COUNTED ? SITUATION_BOTH : situation;
+}
+
+bool metric_is_of(Metric metric, bool pictures) {
+  return pictures || metric_table[metric].of == OF_ALL;
+}
+
+void metric_list(MetricWord *word, bool pictures, char text[METRIC_LIST]) {
   size_t used = 0;
   text[0] = 0;
   for (int m = 0; m < METRICS; m++) {
-    const char *found = word(&metric_table[m]);
+    const char *found = metric_is_of(m, pictures) ? word(&metric_table[m]) : NULL;
     if (found && used < METRIC_LIST)
       used += (size_t)snprintf(text + used, METRIC_LIST - used, "%s%s", used ? ", " : "", found);
   }

@@ -93,6 +93,7 @@ static Score score_make(const Census *census, int label, const Grid *grid,
   Measured m = {.reference = (double)s.reference,
                 .prediction = (double)s.prediction,
                 .overlap = (double)s.overlap,
+                .voxels = (double)grid_voxels(grid),
                 .voxel_ml = voxel_ml(grid),
                 .surface = surface ? *surface : (SurfaceScore){NAN, NAN, NAN, NAN, NAN}};
   double square = 0;
@@ -126,7 +127,7 @@ double score_mean(const Score *score, int labels, Metric metric) {
   double sum = 0;
   int count = 0;
   for (int label = 1; label < labels; label++) {
-    if (score[label].situation == SITUATION_ABSENT) continue;
+    if (metric_situation(metric, score[label].situation) == SITUATION_ABSENT) continue;
     sum += score[label].value[metric];
     count++;
   }

@@ -9,6 +9,8 @@ typedef struct Canvas {
   float *colour;  /* (H,W,3), 0 .. 255 */
   float *cover;   /* (H,W): the share of a pixel that what is being drawn covers */
   uint8_t *label; /* (H,W) */
+  float *object;  /* (H,W): numbers of bodies, from 1; NULL: nobody asks */
+  int variant;    /* phantom2d.h's, from 1 */
 } Canvas;
 
 /* The shorter side, by which things are sized. */

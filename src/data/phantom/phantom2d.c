@@ -18,7 +18,8 @@ static const struct {
 };
 
 Phantom2dOptions phantom2d_defaults(void) {
-  return (Phantom2dOptions){.size = {128, 128}, .cases = 200, .validation = 60, .seed = 1};
+  return (Phantom2dOptions){
+      .variant = 1, .size = {128, 128}, .cases = 200, .validation = 60, .seed = 1};
 }
 
 bool phantom2d_parse(const char *name, Phantom2dKind *kind, Error *error) {
@@ -31,26 +32,32 @@ bool phantom2d_parse(const char *name, Phantom2dKind *kind, Error *error) {
 }
 
 bool phantom2d_case(const Phantom2dOptions *o, int index, Image *image, LabelMap *label,
-                    Error *error) {
+                    Image *numbers, Error *error) {
   Grid grid = grid_picture(o->size[0], o->size[1]);
   size_t pixels = grid_voxels(&grid);
   *label = (LabelMap){0};
-  if (!image_alloc(image, &grid, PHANTOM2D_COLOURS, error)) return false;
+  *image = (Image){0};
+  if (numbers) *numbers = (Image){0};
   float *cover = malloc(pixels * sizeof *cover);
-  if (!cover || !label_alloc(label, &grid, error)) {
-    free(cover);
+  bool good = (cover || fail(error, "out of memory for a picture of %zu pixels", pixels)) &&
+              image_alloc(image, &grid, PHANTOM2D_COLOURS, error) &&
+              label_alloc(label, &grid, error) &&
+              (!numbers || image_alloc(numbers, &grid, 1, error));
+  if (good) {
+    /* Items above 2^33: apart from the abdomens'. */
+    uint64_t item = ((uint64_t)(2 + o->kind) << 33) + (uint64_t)index;
+    Rng rng = rng_make(o->seed, RNG_PHANTOM, item);
+    Canvas canvas = {o->size[0], o->size[1],  image->data,
+                     cover,      label->data, numbers ? numbers->data : NULL,
+                     o->variant};
+    canvas_clear(&canvas);
+    kinds[o->kind].draw(&canvas, &rng);
+  } else {
     image_free(image);
-    return fail(error, "out of memory for a picture of %zu pixels", pixels);
+    label_free(label);
   }
-  /* Items above 2^33: apart from the abdomens'. */
-  uint64_t item = ((uint64_t)(2 + o->kind) << 33) + (uint64_t)index;
-  Rng rng = rng_make(o->seed, RNG_PHANTOM, item);
-  Canvas canvas = {o->size[0], o->size[1], image->data, cover, label->data};
-  canvas_clear(&canvas);
-  memset(label->data, 0, pixels);
-  kinds[o->kind].draw(&canvas, &rng);
   free(cover);
-  return true;
+  return good;
 }
 
 /* ---- the data set ---------------------------------------------------------------------------- */
@@ -61,6 +68,8 @@ static bool options_check(const Phantom2dOptions *o, Error *error) {
   for (int axis = 0; axis < 2; axis++)
     if (o->size[axis] < 32 || o->size[axis] > 4096)
       return fail(error, "pictures of %dx%d: every edge must be 32..4096", o->size[0], o->size[1]);
+  if (o->variant < 1 || o->variant > PHANTOM2D_VARIANTS)
+    return fail(error, "pictures: variant %d: expected 1..%d", o->variant, PHANTOM2D_VARIANTS);
   if (o->cases < 2 || o->cases > 999)
     return fail(error, "pictures: %d cases: expected 2..999", o->cases);
   if (o->validation < 0 || o->validation >= o->cases)
@@ -72,7 +81,7 @@ static bool options_check(const Phantom2dOptions *o, Error *error) {
 static json_t *dataset_json(const Phantom2dOptions *o) {
   char seed[24]; /* JSON integers are signed */
   snprintf(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
-  json_t *mark = json_pack("{s:i, s:s, s:[ii], s:i, s:i, s:s}", "version", 1, "picture",
+  json_t *mark = json_pack("{s:i, s:s, s:[ii], s:i, s:i, s:s}", "version", o->variant, "picture",
                            phantom2d_kinds[o->kind], "size", o->size[0], o->size[1], "cases",
                            o->cases, "validation", o->validation, "seed", seed);
   return json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:{s:i, s:i}, s:i, s:s, s:i, s:o}", "name",
@@ -82,25 +91,34 @@ static json_t *dataset_json(const Phantom2dOptions *o) {
                    "harness_validation", o->validation, "harness_phantom", mark);
 }
 
+static bool is_numbered(const Phantom2dOptions *o) {
+  return o->variant > 1 && o->kind == PHANTOM2D_NUCLEI;
+}
+
 static bool case_write(const void *user, int index, const char *dir, Error *error) {
   const Phantom2dOptions *o = user;
   const char *name = phantom2d_kinds[o->kind];
   char path[PATH_MAX];
-  Image image;
+  Image image, numbers;
   LabelMap label;
-  if (!phantom2d_case(o, index, &image, &label, error)) return false;
+  bool numbered = is_numbered(o);
+  if (!phantom2d_case(o, index, &image, &label, numbered ? &numbers : NULL, error)) return false;
   snprintf(path, sizeof path, "%s/imagesTr/%s_%03d_0000%s", dir, name, index, ENDING);
   bool fine = image_write(&image, VOXEL_U8, path, error);
   snprintf(path, sizeof path, "%s/labelsTr/%s_%03d%s", dir, name, index, ENDING);
   fine = fine && label_write(&label, path, error);
+  snprintf(path, sizeof path, "%s/instancesTr/%s_%03d%s", dir, name, index, ENDING);
+  fine = fine && (!numbered || image_write(&numbers, VOXEL_I16, path, error));
   image_free(&image);
   label_free(&label);
+  if (numbered) image_free(&numbers);
   return fine;
 }
 
 bool phantom2d_make(const Phantom2dOptions *options, const char *dir, Error *error) {
   if (!options_check(options, error)) return false;
-  PhantomFolder folder = {dataset_json(options), options->cases, case_write, options};
+  PhantomFolder folder = {dataset_json(options), options->cases, case_write, options,
+                          is_numbered(options)};
   bool good = phantom_folder_make(&folder, dir, error);
   json_decref(folder.description);
   return good;

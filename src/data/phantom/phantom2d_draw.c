@@ -15,6 +15,44 @@ static void place(const Canvas *c, double margin, Rng *rng, double at[2]) {
   at[1] = rng_between(rng, edge, c->width - edge);
 }
 
+/* ---- variants -------------------------------------------------------------------------------- */
+
+typedef struct Between {
+  double low, high;
+} Between;
+
+static double drawn(Between b, Rng *rng) {
+  return rng_between(rng, b.low, b.high);
+}
+
+/* What a variant makes harder. */
+typedef struct Look {
+  /* lesion */
+  double faint, strong; /* the least contrast, and how much the strongest has more */
+  Between edge;         /* pixels over which its border fades */
+  int moles;            /* small dark blobs that are no lesion, at most */
+  Between lesion_noise;
+  /* nuclei */
+  Between base;       /* the background */
+  double dim;         /* the darkest nucleus; the brightest is four times as bright */
+  int ghosts;         /* as large and bright, but out of focus, at most */
+  Between shot;       /* noise's variance as a share of the value */
+  double plain_noise; /* beside it */
+  /* vessels */
+  Between blood; /* contrast */
+  Between retina_noise;
+  int cotton; /* bright spots, at most */
+} Look;
+
+static const Look looks[] = {
+    {.1, .55, {1, 3}, 0, {5, 14}, {6, 28}, 45, 0, {.5, 3}, 3, {.45, .9}, {2, 7}, 0},
+    {.05, .4, {1, 6}, 7, {8, 20}, {8, 45}, 24, 12, {1, 5}, 6, {.12, .5}, {6, 14}, 7},
+};
+
+static const Look *look_of(const Canvas *c) {
+  return &looks[c->variant - 1];
+}
+
 /* ---- lesion: one blob on skin, its border unclear, hairs over it ----------------------------- */
 
 enum { HARMONICS = 6 };
@@ -27,7 +65,7 @@ typedef struct Blob {
 
 static Blob blob_draw(const Canvas *c, Rng *rng) {
   Blob blob = {.radius = canvas_unit(c) * rng_between(rng, .13, .3),
-               .edge = rng_between(rng, 1, 3)};
+               .edge = drawn(look_of(c)->edge, rng)};
   place(c, .3, rng, blob.at);
   for (int k = 0; k < HARMONICS; k++) {
     blob.share[k] = rng_between(rng, 0, .24 / (k + 2));
@@ -85,6 +123,18 @@ static void blotches(Canvas *c, const Blob *blob, Rng *rng) {
   }
 }
 
+/* Small, dark and sharp: darker than many a lesion. */
+static void moles(Canvas *c, const double dark[3], Rng *rng) {
+  int most = look_of(c)->moles;
+  for (int n = most ? (int)rng_below(rng, (uint32_t)most + 1) : 0; n > 0; n--) {
+    double at[2];
+    place(c, 0, rng, at);
+    canvas_clear(c);
+    canvas_disc(c, at[0], at[1], canvas_unit(c) * rng_between(rng, .012, .05));
+    canvas_mix(c, dark, rng_between(rng, .2, .6));
+  }
+}
+
 static void hairs(Canvas *c, Rng *rng) {
   canvas_clear(c);
   for (int n = (int)rng_below(rng, 13); n > 0; n--) {
@@ -105,11 +155,12 @@ void draw_lesion(Canvas *c, Rng *rng) {
   Blob blob = blob_draw(c, rng);
   double strong = rng_uniform(rng); /* squared: weak contrast is common */
   between(rng, (double[3]){58, 32, 28}, (double[3]){112, 66, 52}, dark);
+  moles(c, dark, rng);
   blob_cover(c, &blob);
-  canvas_mix(c, dark, .1 + .55 * strong * strong);
+  canvas_mix(c, dark, look_of(c)->faint + look_of(c)->strong * strong * strong);
   blotches(c, &blob, rng);
   hairs(c, rng);
-  canvas_expose(c, rng_between(rng, 5, 14), 0, rng);
+  canvas_expose(c, drawn(look_of(c)->lesion_noise, rng), 0, rng);
 }
 
 /* ---- nuclei: many small bodies that touch, brightness over a range of four ------------------- */
@@ -123,7 +174,7 @@ static Body body_draw(const Canvas *c, const Body *others, int count, Rng *rng) 
   double size = canvas_unit(c) * rng_between(rng, .03, .065);
   Body body = {.axis = {size, size * rng_between(rng, .6, 1)},
                .turn = rng_between(rng, 0, M_PI),
-               .bright = 45 * pow(4, rng_uniform(rng))};
+               .bright = look_of(c)->dim * pow(4, rng_uniform(rng))};
   place(c, 0, rng, body.at);
   if (count && rng_uniform(rng) < .5) {
     const Body *other = &others[rng_below(rng, (uint32_t)count)];
@@ -134,7 +185,7 @@ static Body body_draw(const Canvas *c, const Body *others, int count, Rng *rng) 
   return body;
 }
 
-static void body_paint(Canvas *c, const Body *body) {
+static void body_paint(Canvas *c, const Body *body, int number) {
   double s = sin(body->turn), t = cos(body->turn);
   for (int h = 0; h < c->height; h++)
     for (int w = 0; w < c->width; w++) {
@@ -143,6 +194,7 @@ static void body_paint(Canvas *c, const Body *body) {
       double distance = (u - 1) * body->axis[1], share = 1 / (1 + exp(2.5 * distance));
       int at = h * c->width + w;
       if (distance < 0) c->label[at] = 1;
+      if (distance < 0 && c->object) c->object[at] = (float)number;
       for (int k = 0; k < 3 && share > .01; k++) {
         double value = body->bright * (1 - .25 * u * u);
         float *colour = &c->colour[3 * at + k];
@@ -151,11 +203,22 @@ static void body_paint(Canvas *c, const Body *body) {
     }
 }
 
+/* What a network must not take for a nucleus: it has no border. */
+static void ghosts(Canvas *c, Rng *rng) {
+  const Look *look = look_of(c);
+  for (int n = look->ghosts ? (int)rng_below(rng, (uint32_t)look->ghosts + 1) : 0; n > 0; n--) {
+    double at[2], level = look->dim * pow(4, rng_uniform(rng)) * .8;
+    place(c, 0, rng, at);
+    canvas_glow(c, at[0], at[1], canvas_unit(c) * rng_between(rng, .03, .06),
+                (double[3]){level, level, level});
+  }
+}
+
 void draw_nuclei(Canvas *c, Rng *rng) {
   enum { MOST = 60 };
   Body body[MOST];
   int count = 10 + (int)rng_below(rng, MOST - 9);
-  double base = rng_between(rng, 6, 28);
+  double base = drawn(look_of(c)->base, rng);
   skin(c, (double[3]){base, base, base}, rng);
   for (int n = 3; n > 0; n--) { /* the background, uneven, and what is out of focus */
     double at[2], level = rng_between(rng, 6, 30);
@@ -163,11 +226,12 @@ void draw_nuclei(Canvas *c, Rng *rng) {
     canvas_glow(c, at[0], at[1], canvas_unit(c) * rng_between(rng, .05, .3),
                 (double[3]){level, level, level});
   }
+  ghosts(c, rng);
   for (int i = 0; i < count; i++) {
     body[i] = body_draw(c, body, i, rng);
-    body_paint(c, &body[i]);
+    body_paint(c, &body[i], i + 1);
   }
-  canvas_expose(c, 3, rng_between(rng, .5, 3), rng);
+  canvas_expose(c, look_of(c)->plain_noise, drawn(look_of(c)->shot, rng), rng);
 }
 
 /* ---- vessels: a tree of thin lines in an eye's round field ----------------------------------- */
@@ -206,6 +270,18 @@ static void field_cut(Canvas *c, double radius) {
     }
 }
 
+/* Exudates: bright and sharp, below the vessels. */
+static void cotton(Canvas *c, Rng *rng) {
+  int most = look_of(c)->cotton;
+  canvas_clear(c);
+  for (int n = most ? (int)rng_below(rng, (uint32_t)most + 1) : 0; n > 0; n--) {
+    double at[2];
+    place(c, .1, rng, at);
+    canvas_disc(c, at[0], at[1], canvas_unit(c) * rng_between(rng, .008, .03));
+  }
+  if (most) canvas_mix(c, (double[3]){236, 206, 150}, .6);
+}
+
 void draw_vessels(Canvas *c, Rng *rng) {
   double unit = canvas_unit(c), colour[3], blood[3], disc[2];
   between(rng, (double[3]){150, 62, 26}, (double[3]){214, 118, 66}, colour);
@@ -217,6 +293,7 @@ void draw_vessels(Canvas *c, Rng *rng) {
   canvas_disc(c, disc[0], disc[1], .07 * unit);
   canvas_mix(c, (double[3]){250, 214, 140}, .8);
   canvas_glow(c, disc[0], disc[1], .12 * unit, (double[3]){30, 24, 10});
+  cotton(c, rng);
   canvas_clear(c);
   Branch branch[BRANCHES];
   int trunks = 4 + (int)rng_below(rng, 3);
@@ -225,7 +302,7 @@ void draw_vessels(Canvas *c, Rng *rng) {
                          2 * M_PI * i / trunks + rng_between(rng, -.4, .4),
                          rng_between(rng, 1.3, 1.8) * unit / 128};
   tree_grow(c, branch, trunks, rng);
-  canvas_mix(c, blood, rng_between(rng, .45, .9));
+  canvas_mix(c, blood, drawn(look_of(c)->blood, rng));
   field_cut(c, .49 * unit);
-  canvas_expose(c, rng_between(rng, 2, 7), 0, rng);
+  canvas_expose(c, drawn(look_of(c)->retina_noise, rng), 0, rng);
 }

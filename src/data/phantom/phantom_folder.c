@@ -57,12 +57,13 @@ static bool cases_write(const PhantomFolder *folder, const char *dir, Error *err
 }
 
 static bool folder_fill(const PhantomFolder *folder, const char *dir, Error *error) {
+  static const char *const below[] = {"imagesTr", "labelsTr", "instancesTr"};
   char path[PATH_BYTES + 64];
   if (!folder_make(dir, error)) return false;
-  snprintf(path, sizeof path, "%s/imagesTr", dir);
-  if (!folder_make(path, error)) return false;
-  snprintf(path, sizeof path, "%s/labelsTr", dir);
-  if (!folder_make(path, error)) return false;
+  for (int i = 0; i < 2 + folder->numbered; i++) {
+    snprintf(path, sizeof path, "%s/%s", dir, below[i]);
+    if (!folder_make(path, error)) return false;
+  }
   if (!cases_write(folder, dir, error)) return false;
   snprintf(path, sizeof path, "%s/dataset.json", dir);
   return json_dump_file(folder->description, path, JSON_INDENT(1)) == 0 ||

@@ -13,6 +13,7 @@ typedef struct PhantomFolder {
   /* Writes case `index` into DIR/imagesTr and DIR/labelsTr; in several threads at once. */
   bool (*write)(const void *options, int index, const char *dir, Error *error);
   const void *options;
+  bool numbered; /* it writes into DIR/instancesTr, too */
 } PhantomFolder;
 
 /* Nothing is done where `dir` holds what was made of the same options; an error where it holds

@@ -70,7 +70,7 @@ bool phantom_named(const char *dataset) {
 
 bool phantom_make(const PhantomOptions *options, const char *dir, Error *error) {
   if (!options_check(options, error)) return false;
-  PhantomFolder folder = {dataset_json(options), options->cases, case_write, options};
+  PhantomFolder folder = {dataset_json(options), options->cases, case_write, options, false};
   bool good = phantom_folder_make(&folder, dir, error);
   json_decref(folder.description);
   return good;

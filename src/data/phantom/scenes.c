@@ -195,7 +195,7 @@ static bool case_write(const void *user, int index, const char *dir, Error *erro
 
 bool scenes_make(const ScenesOptions *options, const char *dir, Error *error) {
   if (!options_check(options, error)) return false;
-  PhantomFolder folder = {dataset_json(options), options->cases, case_write, options};
+  PhantomFolder folder = {dataset_json(options), options->cases, case_write, options, false};
   bool good = phantom_folder_make(&folder, dir, error);
   json_decref(folder.description);
   return good;

@@ -10,14 +10,16 @@ bool restore_begin(Restore *r, const Frame *frame, int classes, uint8_t *label, 
   *r = (Restore){.frame = frame, .classes = classes, .label = label, .probability = probability};
   size_t row = (size_t)frame->dim[2] * (size_t)classes, voxels = grid_voxels(&frame->file);
   Interpolation order[3];
+  int held[3];
   frame_orders_back(frame, order);
+  frame_held(frame, held);
   bool good = true;
   for (int axis = 0; axis < 3; axis++) {
     r->tap[axis] = malloc((size_t)frame->box_dim[axis] * sizeof(Tap));
     good = good && r->tap[axis];
     if (good)
-      resample_taps(frame->dim[axis], frame->box_dim[axis],
-                    order[axis] == NEAREST ? NEAREST : LINEAR, r->tap[axis]);
+      resample_taps(held[axis], frame->box_dim[axis], order[axis] == NEAREST ? NEAREST : LINEAR,
+                    r->tap[axis]);
   }
   r->plane = malloc((size_t)frame->dim[1] * row * sizeof(float));
   r->row = malloc((size_t)omp_get_max_threads() * row * sizeof(float));

@@ -101,6 +101,12 @@ void frame_resample(Frame *frame, const double mm[3]) {
   resample_dim(frame->box_dim, frame->box_mm, frame->mm, frame->dim);
 }
 
+void frame_held(const Frame *frame, int held[3]) {
+  resample_dim(frame->box_dim, frame->box_mm, frame->mm, held);
+  for (int axis = 0; axis < 3; axis++)
+    if (held[axis] > frame->dim[axis]) held[axis] = frame->dim[axis];
+}
+
 int64_t frame_walk(const Frame *frame, int64_t step[3]) {
   const int *dim = frame->file.dim;
   const int64_t stride[3] = {(int64_t)dim[1] * dim[2], dim[2], 1};

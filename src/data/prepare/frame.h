@@ -16,7 +16,7 @@ typedef struct Frame {
   int box_first[3]; /* the box within the turned file */
   int box_dim[3];   /* its size, D,H,W */
   double box_mm[3]; /* spacing of the turned file */
-  int dim[3];       /* of the prepared volume */
+  int dim[3];       /* of the prepared volume; more than the box makes of it: padding behind it */
   double mm[3];     /* its spacing: the plan's */
 } Frame;
 
@@ -34,6 +34,9 @@ void frame_crop(Frame *frame, const Image *image);
 #define FLAT_MM 999.
 /* The prepared size at this spacing; an axis of FLAT_MM keeps its own. */
 void frame_resample(Frame *frame, const double mm[3]);
+
+/* How many voxels of the prepared volume the box makes: all of dim, but for padding (fit.h). */
+void frame_held(const Frame *frame, int held[3]);
 
 /* The box out of an array as it is in the file; elements of `bytes` bytes a voxel. */
 void frame_take(const Frame *frame, const void *file, size_t bytes, void *box);

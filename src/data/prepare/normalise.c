@@ -113,13 +113,15 @@ static void masked_zscore(const Values *v, const uint8_t *inside) {
     if (inside[i]) v->value[i * v->stride] = (float)((v->value[i * v->stride] - mean) * scale);
 }
 
-static void rescale(const Values *v) {
+/* To 0 .. most_out, then minus `shift`. */
+static void rescale(const Values *v, double most_out, double shift) {
   double least = HUGE_VAL, most = -HUGE_VAL;
   for (size_t i = 0; i < v->count; i++) {
     least = fmin(least, v->value[i * v->stride]);
     most = fmax(most, v->value[i * v->stride]);
   }
-  values_map(v, -HUGE_VAL, HUGE_VAL, least, inverse(most - least));
+  double scale = most_out * inverse(most - least);
+  values_map(v, -HUGE_VAL, HUGE_VAL, least + shift / scale, scale);
 }
 
 static void zscore(const Values *v) {
@@ -128,16 +130,30 @@ static void zscore(const Values *v) {
   values_map(v, -HUGE_VAL, HUGE_VAL, mean, inverse(sd));
 }
 
+void normaliser_join(Normaliser *normaliser, Scheme scheme) {
+  for (int i = 0; i < normaliser->channels; i++) normaliser->channel[i].scheme = scheme;
+}
+
+static bool is_joint(Scheme scheme) {
+  return scheme == SCHEME_UNIT || scheme == SCHEME_SYMMETRIC;
+}
+
 bool normaliser_apply(const Normaliser *normaliser, const uint8_t *inside, Image *image,
                       Error *error) {
   CHECK(image->channels == normaliser->channels, "normaliser of %d channels, image of %d",
         normaliser->channels, image->channels);
+  if (is_joint(normaliser->channel[0].scheme)) {
+    size_t count = grid_voxels(&image->grid) * (size_t)image->channels;
+    bool symmetric = normaliser->channel[0].scheme == SCHEME_SYMMETRIC;
+    rescale(&(Values){image->data, count, 1}, symmetric ? 2 : 1, symmetric);
+    return true;
+  }
   for (int i = 0; i < normaliser->channels; i++) {
     const typeof(normaliser->channel[0]) *c = &normaliser->channel[i];
     Values values = {image->data + i, grid_voxels(&image->grid), (size_t)image->channels};
     if (!scheme_takes(c->scheme, image, i, error)) return false;
     if (c->scheme == SCHEME_CT) values_map(&values, c->low, c->high, c->mean, inverse(c->sd));
-    if (c->scheme == SCHEME_RESCALE) rescale(&values);
+    if (c->scheme == SCHEME_RESCALE) rescale(&values, 1, 0);
     if (c->scheme == SCHEME_RGB) values_map(&values, -HUGE_VAL, HUGE_VAL, 0, 1 / 255.);
     if (c->scheme == SCHEME_ZSCORE && normaliser->masked) masked_zscore(&values, inside);
     if (c->scheme == SCHEME_ZSCORE && !normaliser->masked) zscore(&values);

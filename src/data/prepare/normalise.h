@@ -18,6 +18,9 @@ typedef struct Normaliser {
 /* Fit on the training cases as read; the validation cases must not be among them. */
 bool normaliser_fit(Normaliser *normaliser, const Dataset *dataset, const Volume *training,
                     int count, Error *error);
+/* All channels by one scheme of all together, SCHEME_UNIT or SCHEME_SYMMETRIC, after
+ * normaliser_fit. */
+void normaliser_join(Normaliser *normaliser, Scheme scheme);
 /* inside (D,H,W): the mask; may be NULL where it is not `masked`. Errors: those of
  * scheme_takes. */
 bool normaliser_apply(const Normaliser *normaliser, const uint8_t *inside, Image *image,

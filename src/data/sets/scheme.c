@@ -4,7 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-const char *const scheme_names[SCHEMES] = {"zscore", "ct", "none", "rescale_to_0_1", "rgb_to_0_1"};
+const char *const scheme_names[SCHEMES] = {"zscore",     "ct",   "none",     "rescale_to_0_1",
+                                           "rgb_to_0_1", "unit", "symmetric"};
 
 bool scheme_parse(const char *name, Scheme *scheme) {
   for (int i = 0; name && i < SCHEMES; i++) {
@@ -19,7 +20,7 @@ Scheme scheme_of_channel(const char *channel_name) {
   static const char *const asking[SCHEMES] = {"zscore", "ct", "noNorm", "rescale_to_0_1",
                                               "rgb_to_0_1"};
   for (int i = 0; i < SCHEMES; i++)
-    if (!strcasecmp(channel_name, asking[i])) return (Scheme)i;
+    if (asking[i] && !strcasecmp(channel_name, asking[i])) return (Scheme)i;
   return SCHEME_ZSCORE;
 }
 

@@ -7,7 +7,12 @@
  *   rescale_to_0_1  to 0 .. 1 by its volume's least and most
  *   rgb_to_0_1      divided by 255
  *   any other       minus mean, divided by sd of its own volume, or of the part that was
- *                   recorded */
+ *                   recorded
+ *
+ * and as no name says, but option normalise for all channels of a picture together:
+ *
+ *   unit            to 0 .. 1 by the least and most of all of them
+ *   symmetric       the same, to -1 .. 1 */
 #ifndef DATA_SCHEME_H
 #define DATA_SCHEME_H
 
@@ -19,10 +24,12 @@ typedef enum Scheme {
   SCHEME_NONE,
   SCHEME_RESCALE,
   SCHEME_RGB,
+  SCHEME_UNIT,
+  SCHEME_SYMMETRIC,
   SCHEMES
 } Scheme;
 
-/* As plans name them: zscore, ct, none, rescale_to_0_1, rgb_to_0_1. */
+/* As plans name them: zscore, ct, none, rescale_to_0_1, rgb_to_0_1, unit, symmetric. */
 extern const char *const scheme_names[SCHEMES];
 bool scheme_parse(const char *name, Scheme *scheme); /* false: no such scheme */
 Scheme scheme_of_channel(const char *channel_name);

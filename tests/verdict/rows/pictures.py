@@ -99,6 +99,24 @@ def listed(d):
     jpegs(d, training=[{"image": "imagesTr/%s_0000.jpg" % n, "label": "labelsTr/%s.png" % n} for n in NAMES])
 
 
+DEEP = {"0": "deep", "1": "deep", "2": "deep"}  # their own mean and deviation
+
+
+def deep(d):
+    for i, name in enumerate(NAMES):
+        write("%s/imagesTr/%s_0000.png" % (d, name), png_bytes([[257 * v for v in row] for row in photo(i)], "rgb", 16))
+
+
+def painted(rows):
+    return png_bytes(rows, "palette", 8, [(v, 255 - v, 3) for v in range(256)])
+
+
+def cmyk(d):
+    """One of the pictures in four components, as printers have them."""
+    rows = [[v for x in range(SIZE[0]) for v in row[3 * x:3 * x + 3] + [9]] for row in photo(2)]
+    write(d + "/imagesTr/case_2_0000.jpg", jpeg_bytes(rows, 4))
+
+
 def nifti_label(d):
     os.remove(d + "/labelsTr/case_2.png")
     volume(d + "/labelsTr/case_2.nii.gz", box())
@@ -134,5 +152,23 @@ ROWS = [dict(patch=FLAT, **row) for row in [
     dict(name="a grey PNG among colours", make=damaged(image(lambda rows: png_bytes(rows), channels=1)), evaluate=True,
          says="1 channel(s), expected 3; \"channel_names\""),
     dict(name="a NIfTI label among PNG", make=damaged(nifti_label), evaluate=None, says="do not end in .png"),
+    dict(name="a PNG of 16 bits among bytes", evaluate=True, says="but holds",
+         make=damaged(image(lambda rows: png_bytes([[257 * v for v in row] for row in rows], "rgb", 16)))),
+    dict(name="pictures of 16 bits", make=damaged(deep, channel_names=DEEP)),
+    dict(name="labels of 16 bits", make=damaged(label(lambda rows: png_bytes(rows, depth=16)))),
+    dict(name="labels of 16 bits above 255", evaluate=False, says="are not a whole number from 0 to 255; the first is 257",
+         make=damaged(label(lambda rows: png_bytes([[257 * v for v in row] for row in rows], depth=16)))),
+    dict(name="a picture of a palette of colours", make=damaged(image(painted, channels=1))),
+    dict(name="a palette of greys among colours", evaluate=True, says="1 channel(s), expected 3",
+         make=damaged(image(lambda rows: png_bytes(rows, "palette", 8, [(v, v, v) for v in range(256)]), channels=1))),
+    dict(name="labels with alpha", evaluate=False, says="2 channels (grey and alpha); a label map has one",
+         make=damaged(label(lambda rows: png_bytes([[u for v in row for u in (v, 255)] for row in rows], "grey-alpha")))),
+    dict(name="a CMYK JPEG", make=damaged(cmyk, jpegs), evaluate=True, says="its colours are CMYK (4 components); save it as RGB"),
+    dict(name="a missing mask", make=damaged(lambda d: os.remove(d + "/labelsTr/case_2.png")), evaluate=None,
+         says="case_2"),
+    dict(name="a mask of no picture", make=damaged(lambda d: write(d + "/labelsTr/case_9.png", png_bytes(disc(2)))), evaluate=None,
+         says="case_9"),
+    dict(name="a label that nobody named", evaluate=False, says="does not name: 7 (",
+         make=damaged(label(lambda rows: png_bytes([[7 * v for v in row] for row in rows])))),
     dict(name="TIFF", make=lambda d: pictures(d, file_ending=".tif"), evaluate=True, says="\"file_ending\" is \".tif\""),
 ]] + [dict(name="pictures beside NIfTI", make=previews, predict=True)]
