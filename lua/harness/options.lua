@@ -28,8 +28,8 @@ local rows = {
   { name = "colour", type = "choice", default = "rgb", before = "rgb", choices = { "rgb", "ycrcb" },
     doc = "colours of pictures: as stored, or Y, Cr, Cb of 8 bits" },
   { name = "normalise", type = "choice", default = "channel", before = "channel", choices = { "channel", "unit", "symmetric" },
-    doc = "without a plan; channel: as each channel's name says (docs/data.md); unit, symmetric: 0 .. 1, -1 .. 1 by the least and most of all "
-      .. "channels of an image together, after fit" },
+    doc = "without a plan; channel: as each channel's name says (docs/data.md); unit, symmetric: 0 .. 1, -1 .. 1 by the least and "
+      .. "most of all channels of an image together, after fit" },
   { name = "score_pad", type = "choice", evaluation = true, default = "no", before = "no", choices = { "no", "yes" },
     with = { fit = { "stretch", "pad" } },
     doc = "yes: scores what the network sees, H x W pixels with the padding, as some papers' code does, in place of the picture as it is" },
