@@ -1,10 +1,14 @@
 #include "src/store/database.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+enum { BUSY_AGAIN_US = 5000 };
 
 /* ---- SQLite ---------------------------------------------------------------------------------- */
 
@@ -55,9 +59,23 @@ bool database_fail(Store *store, const char *what, Error *error) {
               reason ? ": " : "", reason ? strerror(reason) : "", advice_on(code, reason));
 }
 
+char *database_name(const char *path) {
+  return sqlite3_mprintf(path[0] == '/' ? "%s" : "./%s", path);
+}
+
 bool database_exec(Store *store, const char *sql, Error *error) {
   if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) == SQLITE_OK) return true;
   return database_fail(store, "the database refused a statement", error);
+}
+
+/* Who was refused has given up what it held, so one of several gets through. */
+bool database_insist(Store *store, const char *sql, Error *error) {
+  const double end = seconds_now() + DATABASE_BUSY_MS / 1000.;
+  int code;
+  while ((code = sqlite3_exec(store->db, sql, NULL, NULL, NULL)) != SQLITE_OK &&
+         (code & 0xff) == SQLITE_BUSY && seconds_now() < end)
+    usleep(BUSY_AGAIN_US);
+  return code == SQLITE_OK || database_fail(store, "the database refused a statement", error);
 }
 
 bool database_prepare(Store *store, const char *sql, sqlite3_stmt **statement, Error *error) {

@@ -16,8 +16,17 @@ struct Store {
   int lock;          /* file descriptor of the lock file, -1: not held */
 };
 
+enum { DATABASE_BUSY_MS = 10000 }; /* so long another program is waited for */
+
+/* A path as SQLite opens it, to be freed by sqlite3_free: nothing in it has a meaning, not "", not
+ * ":memory:", not "file:x". */
+char *database_name(const char *path);
 /* One statement of the database's own making, no rows wanted. */
 bool database_exec(Store *store, const char *sql, Error *error);
+/* The same outside a transaction, of what can be done twice, where SQLite does not wait by itself:
+ * it waits for the lock that a statement begins with, but one that reads first and then wants more,
+ * such as another journal, is refused at once. */
+bool database_insist(Store *store, const char *sql, Error *error);
 /* What can be done about a damaged file. */
 #define DATABASE_DAMAGED                                                                           \
   "; keep a copy of the file; `sqlite3 FILE .recover | sqlite3 NEW` saves what can be read, and "  \
@@ -36,6 +45,8 @@ bool database_integer(Store *store, Error *error, int64_t fallback, int64_t *val
 
 /* Brings user_version up to count in one transaction, after a backup copy unless it is 0. */
 bool database_migrate(Store *store, const char *const *const *list, int count, Error *error);
+/* A reader changes no file: it brings a copy in its memory forward, where the form is older. */
+bool database_read_current(Store *store, Error *error);
 
 /* BEGIN IMMEDIATE; the end commits when good, otherwise rolls back; returns good and committed. */
 bool database_begin(Store *store, Error *error);

@@ -5,26 +5,16 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <math.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* Opening: application id, migrations, journal mode by filesystem, the sweep's lock. */
+/* Opening: application id, journal mode by filesystem. */
 
-enum {
-  HEADER_BYTES = 100,
-  BUSY_MS = 10000,
-  LOCK_TRIES = 20,
-  LOCK_WAIT_US = 50000,
-  SWEEP_WAITS = 12000, /* of LOCK_WAIT_US: ten minutes */
-  WAITS_UNTOLD = 40
-};
+enum { HEADER_BYTES = 100 };
 
 static const char *const status_names[STATUS_COUNT] = {
     "planned", "running", "done", "failed", "oom", "collapsed", "interrupted", "timeout"};
@@ -92,11 +82,6 @@ const char *store_network(const Store *store) {
   return network_of(store->folder);
 }
 
-/* Nothing in a path means anything to SQLite: not "", not ":memory:", not "file:x". */
-static char *plain_name(const char *path) {
-  return sqlite3_mprintf(path[0] == '/' ? "%s" : "./%s", path);
-}
-
 /* The path as an URI: whatever could end it or stand for another byte is written as %XX. */
 static char *uri_of(const char *path, const char *query) {
   char *uri = sqlite3_mprintf("file:%s", path[0] == '/' ? "" : "./");
@@ -106,73 +91,6 @@ static char *uri_of(const char *path, const char *query) {
     uri = longer;
   }
   return sqlite3_mprintf("%z?%s", uri, query);
-}
-
-/* A copy through SQLite's own backup, so that a journal not yet merged is part of it. */
-static bool backup(Store *store, int64_t version, Error *error) {
-  char path[4200];
-  snprintf(path, sizeof path, "%s.v%d.bak", store->path, (int)version);
-  if (store_exists(path)) return true; /* an earlier, interrupted migration made it */
-  char partial[4210];
-  snprintf(partial, sizeof partial, "%s.part", path);
-  unlink(partial);
-  sqlite3 *copy = NULL;
-  char *name = plain_name(partial);
-  bool good = name && sqlite3_open(name, &copy) == SQLITE_OK;
-  sqlite3_free(name);
-  sqlite3_backup *work = good ? sqlite3_backup_init(copy, "main", store->db, "main") : NULL;
-  good = work && sqlite3_backup_step(work, -1) == SQLITE_DONE;
-  if (work) sqlite3_backup_finish(work);
-  if (sqlite3_close(copy) != SQLITE_OK) good = false;
-  if (good && rename(partial, path) == 0) return true;
-  unlink(partial);
-  return fail(error,
-              "%s: cannot write the copy %s that is kept before the database is brought to "
-              "a newer form; free disk space or make the folder writable",
-              store->path, path);
-}
-
-static bool migrate_once(Store *store, const char *const *texts, int version, Error *error) {
-  bool good = true;
-  for (int i = 0; good && texts[i]; i++) good = database_exec(store, texts[i], error);
-  char sql[128];
-  snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d",
-           STORE_APPLICATION_ID, version + 1);
-  return good && database_exec(store, sql, error);
-}
-
-static bool migrate_from(Store *store, const char *const *const *list, int count, Error *error) {
-  int64_t version;
-  if (!database_begin(store, error)) return false;
-  /* another process may have migrated while this one waited */
-  bool good = database_integer(store, error, 0, &version, "PRAGMA user_version", "");
-  for (int v = (int)version; good && v < count; v++) good = migrate_once(store, list[v], v, error);
-  return database_end(store, good, error);
-}
-
-bool database_migrate(Store *store, const char *const *const *list, int count, Error *error) {
-  int64_t version;
-  if (!database_integer(store, error, 0, &version, "PRAGMA user_version", "")) return false;
-  if (version >= count) return true;
-  if (version > 0 && !backup(store, version, error)) return false;
-  return migrate_from(store, list, count, error);
-}
-
-/* A reader changes no file: it brings a copy in its memory forward, where the form is older. */
-static bool read_current(Store *store, Error *error) {
-  int64_t version;
-  if (!database_integer(store, error, 0, &version, "PRAGMA user_version", "")) return false;
-  if (version == migration_count) return true;
-  sqlite3 *copy = NULL;
-  bool good = sqlite3_open(":memory:", &copy) == SQLITE_OK;
-  sqlite3_backup *work = good ? sqlite3_backup_init(copy, "main", store->db, "main") : NULL;
-  good = work && sqlite3_backup_step(work, -1) == SQLITE_DONE;
-  if (work) sqlite3_backup_finish(work);
-  sqlite3_close(good ? store->db : copy);
-  if (good) store->db = copy;
-  return (good || fail(error, "%s: no memory to read a database of an older form", store->path)) &&
-         migrate_from(store, migrations, migration_count, error) &&
-         database_exec(store, "PRAGMA query_only=ON", error);
 }
 
 /* Ours, and not from the future? */
@@ -210,7 +128,7 @@ static int open_file(Store *store, StoreMode mode) {
               : still             ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
               : broken            ? SQLITE_OPEN_READWRITE
                                   : SQLITE_OPEN_READONLY;
-  char *name = still ? uri_of(store->path, "immutable=1") : plain_name(store->path);
+  char *name = still ? uri_of(store->path, "immutable=1") : database_name(store->path);
   int code = name ? sqlite3_open_v2(name, &store->db, flags, NULL) : SQLITE_NOMEM;
   sqlite3_free(name);
   return code;
@@ -234,17 +152,17 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
   sqlite3_extended_result_codes(store->db, 1);
   sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
   sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-  sqlite3_busy_timeout(store->db, BUSY_MS);
+  sqlite3_busy_timeout(store->db, DATABASE_BUSY_MS);
   if (!database_exec(store, "PRAGMA foreign_keys=ON", error) || !recognise(store, error))
     return false;
   if (mode == STORE_READ)
-    return database_exec(store, "PRAGMA query_only=ON", error) && read_current(store, error) &&
-           database_sound(store, error);
+    return database_exec(store, "PRAGMA query_only=ON", error) &&
+           database_read_current(store, error) && database_sound(store, error);
   /* EXTRA: the folder is synced after the journal is gone, or the last commit may come back. */
   const char *journal = network_of(store->folder)
                             ? "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA"
                             : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";
-  return database_exec(store, journal, error) &&
+  return database_insist(store, journal, error) &&
          database_migrate(store, migrations, migration_count, error) &&
          database_sound(store, error);
 }
@@ -276,125 +194,6 @@ void store_close(Store *store) {
   free(store->path);
   free(store->folder);
   free(store);
-}
-
-/* ---- the lock -------------------------------------------------------------------------------- */
-
-static void lock_path(const char *path, char text[4200]) {
-  snprintf(text, 4200, "%s.lock", path);
-}
-
-typedef struct Holder {
-  int pid;
-  char host[256]; /* "": of a program that did not say it */
-} Holder;
-
-static Holder read_holder(int file) {
-  char text[300] = "";
-  Holder holder = {0};
-  ssize_t got = pread(file, text, sizeof text - 1, 0);
-  if (got > 0) sscanf(text, "%d %255s", &holder.pid, holder.host);
-  return holder;
-}
-
-int store_lock_holder(const char *path) {
-  char name[4200];
-  lock_path(path, name);
-  int file = open(name, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return 0;
-  bool held = flock(file, LOCK_SH | LOCK_NB) != 0;
-  int pid = held ? read_holder(file).pid : 0;
-  close(file);
-  return pid;
-}
-
-static bool mark_stale(Store *store, int *stale, Error *error) {
-  int64_t count;
-  bool good =
-      database_integer(store, error, 0, &count,
-                       "SELECT count(*) FROM attempts WHERE status = 'running'", "") &&
-      database_exec(store,
-                    "UPDATE trials SET status = CASE WHEN id IN (SELECT trial_id FROM v_attempt)"
-                    " THEN 'done' ELSE 'interrupted' END WHERE status = 'running';"
-                    "UPDATE attempts SET status = 'interrupted', ended_at = " NOW ","
-                    " message = '" STORE_CUT_OFF "' WHERE status = 'running'",
-                    error);
-  *stale = (int)count;
-  return good;
-}
-
-/* A process that was just killed holds its lock until it is gone, so a moment is granted. */
-static bool take_lock(int file) {
-  for (int i = 0; i < LOCK_TRIES; i++) {
-    if (flock(file, LOCK_EX | LOCK_NB) == 0) return true;
-    if (errno != EWOULDBLOCK && errno != EINTR) return false;
-    usleep(LOCK_WAIT_US);
-  }
-  errno = EWOULDBLOCK;
-  return false;
-}
-
-static void host_name(char host[256]) {
-  if (gethostname(host, 256)) strcpy(host, "?");
-  host[255] = 0;
-}
-
-static bool tell_holder(const Store *store, const Holder *holder, Error *error) {
-  char here[256];
-  host_name(here);
-  if (!holder->host[0] || !strcmp(holder->host, here))
-    return fail(error,
-                "%s: process %d is running trials into this database; wait for it, stop it "
-                "(kill %d), or name another with --db FILE",
-                store->path, holder->pid, holder->pid);
-  return fail(
-      error,
-      "%s: process %d of machine %s is running trials into this database; wait for it, stop "
-      "it there, or give this machine a database of its own with --db FILE: `harness "
-      "merge` joins them",
-      store->path, holder->pid, holder->host);
-}
-
-static bool write_holder(int file, const char *name, Error *error) {
-  char text[300], host[256];
-  host_name(host);
-  int length = snprintf(text, sizeof text, "%d %s\n", (int)getpid(), host);
-  return (!ftruncate(file, 0) && pwrite(file, text, (size_t)length, 0) == length) ||
-         fail(error, "%s: cannot write the lock file: %s", name, strerror(errno));
-}
-
-/* A sweep of days does not end because another program holds the database for a while: it says so,
- * waits, and gives up where it is asked to stop. */
-static int wait_for_others(void *user, int waits) {
-  sigset_t pending;
-  bool asked = !sigpending(&pending) &&
-               (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
-  if (asked || waits >= SWEEP_WAITS) return 0;
-  if (waits == WAITS_UNTOLD)
-    fprintf(stderr, "harness: another program holds %s; waiting for it\n", (const char *)user);
-  usleep(LOCK_WAIT_US);
-  return 1;
-}
-
-bool store_lock(Store *store, int *stale, Error *error) {
-  char name[4200];
-  lock_path(store->path, name);
-  int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (file < 0) return fail(error, "%s: cannot open the lock file: %s", name, strerror(errno));
-  if (!take_lock(file)) {
-    int reason = errno;
-    Holder holder = read_holder(file);
-    close(file);
-    return reason == EWOULDBLOCK
-               ? tell_holder(store, &holder, error)
-               : fail(error, "%s: cannot lock: %s; name a database on another disk with --db FILE",
-                      name, strerror(reason));
-  }
-  store->lock = file;
-  sqlite3_busy_handler(store->db, wait_for_others, store->path);
-  if (!write_holder(file, name, error) || !store_check(store, error)) return false;
-  bool good = database_begin(store, error);
-  return good && database_end(store, mark_stale(store, stale, error), error);
 }
 
 bool store_check(Store *store, Error *error) {
