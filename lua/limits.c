@@ -10,13 +10,17 @@ enum { STRIDE = 10000 /* instructions between two looks */, MILLION = 1000000 };
 static const size_t BYTES_MOST = (size_t)LUA_MIB_MOST << 20;
 static const double STEPS_MOST = 2e10; /* of a pattern in its text: a minute */
 
+typedef enum Excess { NONE, MEMORY, INSTRUCTIONS, SECONDS } Excess;
+
 /* Of a state; its allocator's. */
 typedef struct Limits {
+  lua_State *state;
   size_t used;
+  bool full; /* of memory, as far as the allocator knows: there may be garbage */
   int calls; /* limits_call in limits_call; 0: C's own */
   int64_t instructions;
   double start; /* processor seconds */
-  bool over;
+  Excess excess;
 } Limits;
 
 static Limits *limits_of(lua_State *L) {
@@ -33,12 +37,19 @@ static double processor_seconds(void) {
 
 /* ---- memory and instructions ----------------------------------------------------------------- */
 
-/* lua_Alloc: without `old` its size says what is made. Lua relies on it that less always fits. */
+static void look(lua_State *L, lua_Debug *at);
+
+/* lua_Alloc: without `old` its size says what is made. Lua relies on it that less always fits. What
+ * is too much ends at the next instruction, which has a line; until then it may be twice as much. */
 static void *allocate(void *user, void *old, size_t had, size_t wanted) {
   Limits *limits = user;
   if (!old) had = 0;
-  bool more = wanted > had;
-  if (more && limits->calls && limits->used + (wanted - had) > BYTES_MOST) return NULL;
+  size_t more = wanted > had ? wanted - had : 0;
+  if (more && limits->calls && limits->used + more > BYTES_MOST) {
+    if (limits->used + more > 2 * BYTES_MOST) return NULL;
+    limits->full = true;
+    lua_sethook(limits->state, look, LUA_MASKCOUNT, 1); /* may be called at any moment */
+  }
   void *memory = NULL;
   if (wanted)
     memory = realloc(old, wanted);
@@ -48,21 +59,40 @@ static void *allocate(void *user, void *old, size_t had, size_t wanted) {
   return memory;
 }
 
+/* Whether without the garbage it is still too much. */
+static bool is_full(lua_State *L, Limits *limits) {
+  if (!limits->full) return false;
+  limits->full = false;
+  lua_sethook(L, look, LUA_MASKCOUNT, STRIDE);
+  lua_gc(L, LUA_GCCOLLECT);
+  return limits->used > BYTES_MOST;
+}
+
+static Excess excess_of(lua_State *L, Limits *limits) {
+  if (is_full(L, limits)) return MEMORY;
+  if (limits->instructions > (int64_t)LUA_INSTRUCTIONS_MOST * MILLION) return INSTRUCTIONS;
+  return processor_seconds() - limits->start > LUA_SECONDS_MOST ? SECONDS : NONE;
+}
+
 /* Once it is too much every further instruction is, so that whoever catches the error ends too. */
 static void look(lua_State *L, lua_Debug *at) {
+  static const struct {
+    const char *words;
+    int most;
+  } told[] = {[MEMORY] = {"more than %d MiB of memory: what does it collect?", LUA_MIB_MOST},
+              [INSTRUCTIONS] = {"more than %d million instructions: does it ever end?",
+                                LUA_INSTRUCTIONS_MOST},
+              [SECONDS] = {"more than %d seconds: does it ever end?", LUA_SECONDS_MOST}};
   (void)at;
   Limits *limits = limits_of(L);
-  if (!limits->over) limits->instructions += STRIDE;
-  bool many = limits->instructions > (int64_t)LUA_INSTRUCTIONS_MOST * MILLION;
-  if (!limits->over && !many && processor_seconds() - limits->start < LUA_SECONDS_MOST) return;
-  limits->over = true;
+  if (!limits->excess) {
+    if (!limits->full) limits->instructions += STRIDE;
+    limits->excess = excess_of(L, limits);
+  }
+  if (!limits->excess) return;
   lua_sethook(L, look, LUA_MASKCOUNT, 1);
   luaL_where(L, 0);
-  if (many)
-    lua_pushfstring(L, "more than %d million instructions: does it ever end?",
-                    LUA_INSTRUCTIONS_MOST);
-  else
-    lua_pushfstring(L, "more than %d seconds: does it ever end?", LUA_SECONDS_MOST);
+  lua_pushfstring(L, told[limits->excess].words, told[limits->excess].most);
   lua_concat(L, 2);
   lua_error(L);
 }
@@ -74,7 +104,8 @@ int limits_call(lua_State *L, int arguments) {
   limits->calls--;
   if (code != LUA_ERRMEM) return code;
   lua_pop(L, 1);
-  lua_pushfstring(L, "more than %d MiB of memory: what does it collect?", LUA_MIB_MOST);
+  lua_pushfstring(L, "more than %d MiB of memory at once: what is it that large?",
+                  2 * LUA_MIB_MOST);
   return code;
 }
 
@@ -222,6 +253,7 @@ lua_State *limits_open(Error *error) {
     fail(error, "no memory for Lua");
     return NULL;
   }
+  limits->state = L;
   limits->start = processor_seconds();
   lua_atpanic(L, panic);
   lua_sethook(L, look, LUA_MASKCOUNT, STRIDE);

@@ -14,7 +14,7 @@
 #endif
 
 enum {
-  LUA_MIB_MOST = 256,                   /* of memory */
+  LUA_MIB_MOST = 256,                   /* of memory; twice that until the next instruction */
   LUA_INSTRUCTIONS_MOST = LUA_MILLIONS, /* of a state */
   LUA_SECONDS_MOST = 60 /* of processor time, for what takes long in few instructions */
 };

@@ -75,9 +75,9 @@ fails_soon() { # FILE, WORDS
   printf 'while true do\n  pcall(function() while true do end end)\nend\n' >caught.lua
   fails_soon caught.lua "caught.lua:2: more than"
   printf 'local t = "x"\nwhile true do t = t .. t end\n' >large.lua
-  fails_soon large.lua "MiB of memory"
+  fails_soon large.lua "large.lua:2: more than 256 MiB of memory"
   printf 'local t = {}\nfor i = 1, math.huge do t[i] = { i } end\n' >many.lua
-  fails_soon many.lua "MiB of memory"
+  fails_soon many.lua "many.lua:2: more than 256 MiB of memory"
   for line in 'return ("x"):rep(1 << 40)' 'return (""):rep(1 << 60)' 'return table.move({}, 1, math.maxinteger - 1, 2)' \
     'return ("a"):rep(9000):find(("a-"):rep(20) .. "b")' 'setmetatable({}, { __gc = print })' \
     'table.insert(setmetatable({}, { __len = function() return 1 << 60 end }), 1, 1)'; do
@@ -145,6 +145,39 @@ END
 import re, sys
 rest = re.sub(r"\x27(\x27\x27|[^\x27])*\x27", "", sys.stdin.read())
 assert not re.search(r"cmd|DROP|script|touch|system|HYPERLINK", rest), rest'
+}
+
+# --- databases ---
+
+@test "a stored configuration that another program cut or changed is told, with the trial and the key" {
+  local trial
+  trial="$(sql "SELECT hash FROM trials LIMIT 1")"
+  cp -r results other
+  export HARNESS_DB="$work/other/harness.db"
+  mkdir -p new
+  cp set/imagesTr/* new/
+  local kept change
+  kept="$(sql "SELECT config FROM trials LIMIT 1")"
+  for change in '{}' '[]' 1 "json_remove(config, '\$.patch')" "json_remove(config, '\$.seed')" "json_remove(config, '\$.window_step')" \
+    "json_remove(config, '\$.data_dir')" "json_set(config, '\$.patch', json('[1, 2, \"x\"]'))" "json_set(config, '\$.threads', -1)" \
+    "json_set(config, '\$.window_step', 0)" "json_set(config, '\$.mirror', 'hhh')" "json_set(config, '\$.augment', 1)" \
+    "json_set(config, '\$.tf32', 'some')" "json_set(config, '\$.weights', 'x')"; do
+    [[ "$change" == json* ]] || change="'$change'"
+    /usr/bin/python3 -c 'import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("UPDATE trials SET config = ?", (sys.argv[2],))
+db.execute("UPDATE trials SET config = " + sys.argv[3])
+db.commit()' "$HARNESS_DB" "$kept" "$change"
+    local words
+    for words in "predict $trial new gone" "plot triptych $trial" "weights export $trial out.safetensors"; do
+      # shellcheck disable=SC2086
+      run "$harness" $words
+      echo "$change, $words: $status: $output"
+      [ "$status" -gt 0 ]
+      [ "$status" -lt 128 ]
+      [[ "$output" == *"the configuration of trial ${trial:0:8} is none: "*"another program has changed the file"* ]]
+    done
+  done
 }
 
 # --- SQL ---

@@ -23,8 +23,11 @@ static const char trials_sql[] =
     " AND t.config ->> '$.kind' IS NULL ORDER BY v.attempt_id DESC, r.id";
 
 json_t *figure_config(const FigureRequest *r, Store *store, const json_t *trial) {
-  return weights_config(r->common.home, store, config_text(trial, "hash"),
-                        config_text(trial, "config"));
+  Error error = {""};
+  json_t *config = weights_config(r->common.home, store, config_text(trial, "hash"),
+                                  config_text(trial, "config"), &error);
+  if (error.text[0]) fprintf(stderr, "harness: %s\n", error.text);
+  return config;
 }
 
 bool figure_open(const FigureRequest *r, TrainedNetwork *network, const json_t *trial,

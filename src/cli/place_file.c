@@ -1,5 +1,6 @@
 #define _GNU_SOURCE /* copy_file_range */
 #include "src/cli/place_file.h"
+#include "base/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,8 @@ bool place_file(const char *from, const char *to) {
   char partial[4600];
   snprintf(partial, sizeof partial, "%.4500s.part-%d", to, (int)getpid());
   unlink(partial);
-  bool good = (!link(from, partial) || copy(from, partial)) && !rename(partial, to);
+  Error why = {""}; /* errno says it */
+  bool good = (!link(from, partial) || copy(from, partial)) && whole_rename(partial, to, &why);
   int reason = errno;
   unlink(partial); /* also there when both names were the same file already */
   errno = reason;

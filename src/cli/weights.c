@@ -2,19 +2,22 @@
 #include "base/paths.h"
 #include "src/data/sets/dataset.h"
 #include "src/train/config.h"
+#include "src/train/config_sound.h"
 
 #include <omp.h>
 #include <string.h>
 #include <unistd.h>
 
-json_t *weights_config(const char *home, const Store *store, const char *hash, const char *text) {
+json_t *weights_config(const char *home, const Store *store, const char *hash, const char *text,
+                       Error *error) {
   char path[4400];
+  Error why = {""};
   snprintf(path, sizeof path, "%.4000s/checkpoints/%s.safetensors", store_folder(store), hash);
   if (access(path, R_OK) != 0) return NULL;
   json_t *config = json_loads(text, 0, NULL);
-  if (!json_is_integer(json_object_get(config, "threads"))) {
-    fprintf(stderr, "harness: %s: damaged: the configuration of trial %.8s is none\n",
-            store_path(store), hash);
+  if (!config_sound(config, &why)) {
+    fail(error, "%s: damaged: the configuration of trial %.8s is none: %s" STORE_CHANGED,
+         store_path(store), hash, why.text);
     json_decref(config);
     return NULL;
   }
@@ -36,11 +39,11 @@ json_t *weights_trial(const char *home, Store *store, const char *digits, char f
   if (!good) return NULL;
   const json_t *trial = json_array_get(rows, 0);
   const char *status = config_text(trial, "status");
-  json_t *config = weights_config(home, store, hash, config_text(trial, "config"));
+  json_t *config = weights_config(home, store, hash, config_text(trial, "config"), error);
   if (config && strcmp(status, "done"))
     fprintf(stderr, "harness: trial %.8s is %s: its weights are those of its last checkpoint\n",
             hash, status);
-  if (!config)
+  if (!config) /* but for what was said of it */
     fail(error, "trial %.8s has no weights under %s/checkpoints; `harness run` makes them", hash,
          store_folder(store));
   if (found) strcpy(found, hash);

@@ -10,8 +10,10 @@ typedef struct DataSeen {
 } DataSeen;
 
 /* The trial's configuration as its process read it, with "home" and "checkpoint"; a new reference.
- * NULL: its weights are gone. Sets OpenMP's threads as the trial had them. */
-json_t *weights_config(const char *home, const Store *store, const char *hash, const char *config);
+ * NULL: its weights are gone; with an error: the configuration is none. Sets OpenMP's threads as
+ * the trial had them. */
+json_t *weights_config(const char *home, const Store *store, const char *hash, const char *config,
+                       Error *error);
 
 /* The same of the trial that these digits begin, hash (NULL: not wanted) its whole name; says where
  * its weights are not those of an end. NULL with an error. */
