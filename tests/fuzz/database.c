@@ -1,6 +1,7 @@
 /* A database that another program has made or changed: bytes of a file, or statements of SQL that
  * change one of ours. Then what is stored is listed, and every table printed in every format. */
 #include "src/report/table.h"
+#include "src/train/config_sound.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/store_files.h"
 
@@ -78,6 +79,11 @@ static void list_trials(Store *store) {
     const char *named = json_string_value(json_object_get(row, "hash"));
     Error unknown = {""};
     if (named) fuzz_judge(store_find(store, named, hash, &unknown), &unknown);
+    const char *kept = json_string_value(json_object_get(row, "config"));
+    json_t *config = kept ? json_loads(kept, 0, NULL) : NULL;
+    Error unsound = {""};
+    fuzz_judge(config_sound(config, &unsound), &unsound);
+    json_decref(config);
   }
   json_decref(rows);
 }

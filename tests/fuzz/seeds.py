@@ -113,19 +113,40 @@ put("safetensors", "overlap", safetensors({"a": tensor("F32", [2], 0, 8), "b": t
 put("safetensors", "huge", safetensors({"a": tensor("F32", [1 << 62, 4], 0, 0)}))
 put("safetensors", "long-header", struct.pack("<Q", 1 << 63) + b"{}")
 put("safetensors", "zip", b"PK\3\4" + bytes(40))
+# A checkpoint as today's program writes it. Zeros in the checksum's place are signed by the target.
+told = [{"event": "step", "step": i, "steps": 1000, "loss": 0.5, "class_loss": 0.1, "bce_loss": 0.2, "dice_loss": None, "lr": 0.01,
+         "grad_norm": 1.5, "clipped": 0, "val_dice": None} for i in (5, 6)]
+course = {"sums": [1.5, 0.25, None, 0.5], "norm": 3.0, "steps": 1, "clipped": 0, "dice": None, "measured": 0, "told": told}
+recipe = {"planned": True, "labels": ["background", "liver", "tumour"], "preprocessing": plan["preprocessing"]}
+metadata = {"step": "7", "updates": "7", "code": "", "recipe": json.dumps(recipe), "course": json.dumps(course), "checked": "xxh3",
+         "checksum": "0" * 16}
 names = {"w": [2, 3], "b": [2], "mean": [2]}
-header, at = {"__metadata__": {"step": "7", "updates": "7", "code": ""}}, 0
+tensors, at = {}, 0
 for suffix in ("", ".momentum", ".unaveraged"):
     for name, shape in names.items():
         if suffix and name == "mean":
             continue
         count = 4 * shape[0] * (shape[1] if len(shape) > 1 else 1)
-        header[name + suffix] = tensor("F32", shape, at, at + count)
+        tensors[name + suffix] = tensor("F32", shape, at, at + count)
         at += count
-put("checkpoint", "whole", safetensors(header, bytes(at)))
-put("checkpoint", "cut", safetensors(header, bytes(at))[:-5])
-put("checkpoint", "other-shape", safetensors(dict(header, b=tensor("F32", [1, 2], 24, 32)), bytes(at)))
-put("checkpoint", "not-a-number", safetensors(dict(header, __metadata__={"step": "-9223372036854775809", "updates": "x"}), b"\xff" * at))
+
+
+def checkpoint(data=bytes(at), header=tensors, **changed):
+    return safetensors(json.dumps(dict(header, __metadata__=dict(metadata, **changed)), separators=(",", ":")).encode(), data)
+
+
+put("checkpoint", "whole", checkpoint())
+put("checkpoint", "unsigned", safetensors(dict(tensors, __metadata__={"step": "7", "updates": "7", "code": ""}), bytes(at)))
+put("checkpoint", "other-sum", checkpoint(checksum="0123456789abcdef"))
+put("checkpoint", "other-algorithm", checkpoint(checked="crc32"))
+put("checkpoint", "no-digits", checkpoint(checksum="?"))
+put("checkpoint", "cut", checkpoint()[:-5])
+put("checkpoint", "other-shape", checkpoint(header=dict(tensors, b=tensor("F32", [1, 2], 24, 32))))
+put("checkpoint", "not-a-number", checkpoint(b"\xff" * at, step="-9223372036854775809", updates="x"))
+put("checkpoint", "course-cut", checkpoint(course=json.dumps(course)[:-9]))
+put("checkpoint", "course-foreign", checkpoint(course=json.dumps(dict(course, steps=-1, told=[{"event": "end"}, 3]))))
+put("checkpoint", "recipe-cut", checkpoint(recipe=json.dumps(recipe)[:-9]))
+put("checkpoint", "recipe-regions", checkpoint(recipe=json.dumps(dict(recipe, labelling={"regions": [[1, 2], [2]], "regions_class_order": [1, 2], "ignore": 3}))))
 
 put("overrides", "usual", "seeds=1\nqueries=1,2\nlr=0.5\nscale=small")
 put("overrides", "lists", "widths=8,16,32\nstrides=1,1,1,2,2,2\npatch=16,16,16\nuntil=decided\nbudget=2h")
