@@ -36,9 +36,9 @@ no_orphans() {
   [ "$(orphans)" -eq 0 ]
 }
 
-wait_for() { # seconds*10, command...
-  local left="$1"
-  shift
+# Until COMMAND holds. Its patience is a busy machine's: what goes well ends at once.
+wait_for() { # COMMAND...
+  local left=1800
   until "$@"; do
     ((left-- > 0)) || return 1
     sleep 0.1
@@ -53,7 +53,7 @@ is_running() {
 run_interrupted() {
   "$harness" run experiment.json >out 2>err 3>&- &
   local pid=$! code=0
-  wait_for 50 is_running
+  wait_for is_running
   kill -INT $pid
   wait $pid || code=$?
   [ "$code" -eq 75 ]

@@ -71,15 +71,15 @@ cluster_up() { # FOLDER, an absolute one with a short name
   munged -F --key-file="$1/munge/key" --socket="$1/munge/socket" --pid-file="$1/munge/pid" --seed-file="$1/munge/seed" \
     --log-file="$1/munge/log" >"$1/munge/out" 2>&1 3>&- &
   echo $! >"$1/pids"
-  wait_for 100 test -S "$1/munge/socket" || return 1
+  wait_for test -S "$1/munge/socket" || return 1
   slurmctld -D -i -f "$SLURM_CONF" >"$1/ctld.out" 2>&1 3>&- &
   echo $! >>"$1/pids"
-  wait_for 200 cluster_answers || return 1
+  wait_for cluster_answers || return 1
   for node in n1 n2; do
     slurmd -D -N $node -f "$SLURM_CONF" >"$1/$node.out" 2>&1 3>&- &
     echo $! >>"$1/pids"
   done
-  wait_for 400 cluster_ready
+  wait_for cluster_ready
 }
 
 cluster_empty() {
@@ -90,11 +90,11 @@ cluster_down() {
   local pid pids
   [ -n "${cluster:-}" ] || return 0
   scancel -u root 2>/dev/null
-  wait_for 100 cluster_empty
+  wait_for cluster_empty
   pids=$(tac "$cluster/pids")
   for pid in $pids; do
     kill "$pid" 2>/dev/null
-    wait_for 100 eval "! kill -0 $pid 2>/dev/null" || kill -9 "$pid"
+    wait_for eval "! kill -0 $pid 2>/dev/null" || kill -9 "$pid"
   done
   rm -rf "$cluster"
 }

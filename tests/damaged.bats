@@ -89,7 +89,7 @@ with open(sys.argv[1], "r+b") as file:
     rm -rf results
     "$harness" run -q tiny.lua >/dev/null 2>&1 3>&- &
     local pid=$!
-    wait_for 600 saved
+    wait_for saved
     kill -KILL $pid
     wait $pid || true
     case $how in
@@ -136,7 +136,7 @@ saved() {
   experiment rows=1 seeds=2 step_s=0.1
   "$harness" run -q experiment.json >/dev/null 2>err 3>&- &
   local pid=$!
-  wait_for 300 is_running
+  wait_for is_running
   /usr/bin/python3 -c 'import sqlite3, sys, time
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
 db.execute("BEGIN IMMEDIATE")

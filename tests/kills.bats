@@ -46,7 +46,7 @@ kill_it() { # PID HOW
     cat err
     [ $code -eq 0 ]
     sweeps=$((sweeps + 1))
-    wait_for 300 none_left
+    wait_for none_left
     lost=$((lost + $(/usr/bin/python3 "$root/tests/same_results.py" --weights whole/harness.db cut/harness.db)))
   done
   echo "$kills kills of $sweeps sweeps that take $span ms undisturbed"

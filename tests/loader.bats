@@ -44,7 +44,7 @@ saved() {
   for try in 1 2 3; do # on a busy machine it may end before it is killed
     rm -rf cut
     become_run cut save_every=7 --workers 3 >/dev/null 2>said &
-    wait_for 300 saved
+    wait_for saved
     kill -TERM $! # timeout passes it on
     wait $! || true
     grep -q 'done 1/1' said || break

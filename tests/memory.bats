@@ -61,6 +61,7 @@ leave_group() {
   leave_group
   echo "$output"
   [[ "$output" == *"oom 1/1 unet seed 1"*"out of memory: a training step takes "* ]]
+  injected "a trial that cannot fit into the memory that is left: told before it begins" 2 0
 }
 
 # What the sweep's process holds, in KiB, after so many of its trials have ended.
@@ -83,4 +84,5 @@ held_after() { # ENDED
   echo "$early KiB after $((trials / 3)), $late KiB after $trials"
   [ "$early" -gt 100 ]
   [ $((late - early)) -le $((trials * 2 / 3 + 2048)) ] # SQLite keeps up to 2 MiB of pages; messages less than a KiB a trial
+  injected "trials that one sweep runs, whose memory does not grow" "$trials" 0
 }

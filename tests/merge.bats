@@ -88,7 +88,7 @@ figures_of() { # DATABASE
   experiment rows=2 seeds=3 step_s=0.04
   "$harness" run -q experiment.json --jobs 1 --db a/harness.db >/dev/null 3>&- &
   local pid=$! waited=0
-  wait_for 50 test -s a/harness.db.lock
+  wait_for test -s a/harness.db.lock
   while kill -0 $pid 2>/dev/null; do
     "$harness" merge a/harness.db >out
     ! grep -q "still runs" out || waited=1

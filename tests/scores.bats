@@ -179,7 +179,7 @@ END
   sed -i 's/steps = 20/steps = 3000/' three.lua
   "$harness" run three.lua >out 2>err 3>&- &
   local pid=$! code=0
-  wait_for 100 is_running
+  wait_for is_running
   sleep 0.5
   kill -INT $pid
   wait $pid || code=$?

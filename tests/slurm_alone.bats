@@ -133,7 +133,7 @@ assert one["queued"] is None and one["open"] == 2 and one["done"] == 0 and one["
   for ((i = 0; i < kills; i++)); do
     pid=${pids[0]}
     pids=("${pids[@]:1}")
-    wait_for 200 has_taken "$pid"
+    wait_for has_taken "$pid"
     sleep 0.2
     kill -9 "$pid" || true
     wait "$pid" || true
@@ -153,7 +153,7 @@ assert one["queued"] is None and one["open"] == 2 and one["done"] == 0 and one["
   submit -q
   "$harness" slurm work "$(sweep)" >log 2>&1 3>&- &
   local pid=$!
-  wait_for 100 eval 'ls "$(sweep)"/done/* 2>/dev/null | grep -q .'
+  wait_for eval 'ls "$(sweep)"/done/* 2>/dev/null | grep -q .'
   "$harness" slurm merge >out
   grep -q "^experiment-[0-9a-f]*: [12] attempts\? of [12] trials\? joined, 1 running" out
   wait $pid
@@ -168,7 +168,7 @@ assert one["queued"] is None and one["open"] == 2 and one["done"] == 0 and one["
   echo "1_0 RUNNING" >queue
   task 1 0 &
   local cut=$!
-  wait_for 100 eval 'ls "$(sweep)"/claims/*.0.0 2>/dev/null | grep -q .'
+  wait_for eval 'ls "$(sweep)"/claims/*.0.0 2>/dev/null | grep -q .'
   echo "2_0 RUNNING" >queue # the controller has given up the node of 1_0
   task 2 0
   wait $cut
@@ -184,12 +184,12 @@ assert one["queued"] is None and one["open"] == 2 and one["done"] == 0 and one["
   echo "1_0 RUNNING" >queue
   task 1 0 &
   local cut=$! claim
-  wait_for 100 eval 'ls "$(sweep)"/claims/*.0.0 2>/dev/null | grep -q .'
+  wait_for eval 'ls "$(sweep)"/claims/*.0.0 2>/dev/null | grep -q .'
   claim=$(ls "$(sweep)"/claims/*.0.0)
   echo '{"worker": "3_0.0"}' >"${claim%.0}.1"
   printf '1_0 RUNNING\n3_0 RUNNING\n' >queue
-  wait_for 120 grep -q "another worker has taken it over" worker-1_0
-  wait_for 50 grep -qc "1_0.0 takes .*seed 1" worker-1_0
+  wait_for grep -q "another worker has taken it over" worker-1_0
+  wait_for grep -qc "1_0.0 takes .*seed 1" worker-1_0
   kill -TERM "$(pgrep -f "slurm work $(sweep)")"
   wait $cut || [ $? -eq 75 ]
   [ "$(ls "$(sweep)"/claims/*.back | wc -l)" -eq 1 ]
@@ -203,7 +203,7 @@ assert one["queued"] is None and one["open"] == 2 and one["done"] == 0 and one["
   for signal in USR1 TERM; do
     task 1 0 $restart &
     local pid=$!
-    wait_for 100 eval "[ -s \"\$(sweep)\"/shards/1_0.$restart/checkpoints/*.safetensors ]"
+    wait_for eval "[ -s \"\$(sweep)\"/shards/1_0.$restart/checkpoints/*.safetensors ]"
     sleep 0.3
     kill -$signal "$(pgrep -f "slurm work $(sweep)")"
     code=0
@@ -227,7 +227,7 @@ assert one["queued"] is None and one["open"] == 2 and one["done"] == 0 and one["
     printf '#!/bin/sh\necho "$@" >>"%s/asked"\nexit %s\n' "$work" $answer >bin/scontrol
     SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=3 SLURM_RESTART_COUNT=$answer sh "$(sweep)/job.sh" >out 2>&1 3>&- &
     local pid=$!
-    wait_for 100 eval "[ -s \"\$(sweep)\"/shards/7_3.$answer/checkpoints/*.safetensors ]"
+    wait_for eval "[ -s \"\$(sweep)\"/shards/7_3.$answer/checkpoints/*.safetensors ]"
     kill -USR1 $pid
     code=0
     wait $pid || code=$?
@@ -316,7 +316,7 @@ END
   for restart in 0 1; do
     SLURM_ARRAY_JOB_ID=1 SLURM_ARRAY_TASK_ID=0 SLURM_RESTART_COUNT=$restart "$harness" slurm work "$(sweep)" >>worker 2>&1 3>&- &
     pid=$!
-    wait_for 200 eval "sql_of \"\$(sweep)/shards/1_0.$restart/harness.db\" 'SELECT max(step) FROM curves' | grep -Eq '[1-9][0-9]'"
+    wait_for eval "sql_of \"\$(sweep)/shards/1_0.$restart/harness.db\" 'SELECT max(step) FROM curves' | grep -Eq '[1-9][0-9]'"
     kill -USR1 $pid
     wait $pid || [ $? -eq 76 ]
   done

@@ -185,7 +185,7 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
   experiment rows=1 seeds=2 steps=3 step_s=0.3 fake=queries=1:0:hang
   "$harness" run experiment.json --jobs 2 >out 2>err 3>&- &
   local pid=$!
-  wait_for 50 is_running
+  wait_for is_running
   sleep 1
   [ "$(orphans)" -ge 1 ] # the count itself works
   kill -TERM $pid
@@ -195,7 +195,7 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
   local code=0
   wait $pid || code=$?
   [ "$code" -eq 75 ]
-  wait_for 30 no_orphans
+  wait_for no_orphans
 }
 
 @test "a trial that alone is told to end is interrupted, the others run, and the sweep ends with 75" {
@@ -221,7 +221,7 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
     sleep "$moment"
     kill -KILL $pid
     wait $pid || true
-    wait_for 30 no_orphans
+    wait_for no_orphans
   done
   "$harness" run experiment.json >/dev/null 2>err
   rows | cmp - undisturbed
@@ -239,21 +239,21 @@ END
 }
 
 @test "trials die with a killed run even when they say nothing that would fail" {
-  experiment rows=1 seeds=2 step_s=60
+  experiment rows=1 seeds=2 step_s=600
   "$harness" run experiment.json >/dev/null 2>&1 3>&- &
   local pid=$!
-  wait_for 50 is_running
+  wait_for is_running
   [ "$(orphans)" -ge 1 ]
   kill -KILL $pid
   wait $pid || true
-  wait_for 20 no_orphans
+  wait_for no_orphans
 }
 
 @test "a second run into the same database names the process that holds it" {
   experiment rows=1 seeds=1 steps=30 step_s=0.1
   "$harness" run experiment.json >/dev/null 2>&1 3>&- &
   local pid=$!
-  wait_for 50 is_running
+  wait_for is_running
   run "$harness" run experiment.json
   [ "$status" -eq 3 ]
   [[ "$output" == *"process $pid is running trials"* ]]
@@ -319,7 +319,7 @@ END
   echo "$output"
   [ "$status" -eq 3 ]
   [[ "$output" == *"file-size limit (ulimit -f)"* ]]
-  wait_for 30 no_orphans
+  wait_for no_orphans
   "$harness" run -q experiment.json >/dev/null
   [[ "$(rows)" == *",2,done"* ]]
   injected "the file-size limit reached (ulimit -f)" 1 0

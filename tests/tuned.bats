@@ -103,7 +103,7 @@ assert (second["lr"], second["edge"]) == (0.4, True) and [t["lr"] for t in secon
   tuned -n >/dev/null # makes what it needs
   "$harness" run two.lua lr=tuned lr_tries=0.1,0.2,0.4 --jobs 1 >out 2>err 3>&- &
   local pid=$! code=0
-  wait_for 100 grep -q "done 2/6" err
+  wait_for grep -q "done 2/6" err
   kill -INT $pid
   wait $pid || code=$?
   [ "$code" -eq 75 ]
@@ -115,10 +115,10 @@ assert (second["lr"], second["edge"]) == (0.4, True) and [t["lr"] for t in secon
   grep -q "^4 more wait for the rates that the tries choose$" dry
   setsid "$harness" run two.lua lr=tuned lr_tries=0.1,0.2,0.4 --jobs 1 >/dev/null 2>killed 3>&- &
   pid=$!
-  wait_for 100 grep -q "done 1/" killed
+  wait_for grep -q "done 1/" killed
   kill -9 $pid
   wait $pid 2>/dev/null || true
-  wait_for 50 no_orphans
+  wait_for no_orphans
   export FAKE_STEP_S=0
   tuned 2>said | grep -v "last trial" >table
   grep -Eq "harness: [1-3] of 6 tries of rates to run" said

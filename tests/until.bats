@@ -22,10 +22,10 @@ seeds_of_rows() {
 killed() { # FILE COUNT: runs the experiment, kills it once so many trials have ended, and waits for their processes
   setsid "$harness" run "$1" >/dev/null 2>killed 3>&- &
   local pid=$!
-  wait_for 600 enough_ended "$2"
+  wait_for enough_ended "$2"
   kill -9 $pid
   wait $pid 2>/dev/null || true
-  wait_for 50 no_orphans
+  wait_for no_orphans
 }
 
 enough_ended() {
