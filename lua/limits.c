@@ -39,8 +39,8 @@ static double processor_seconds(void) {
 
 static void look(lua_State *L, lua_Debug *at);
 
-/* lua_Alloc: without `old` its size says what is made. Lua relies on it that less always fits. What
- * is too much ends at the next instruction, which has a line; until then it may be twice as much. */
+/* lua_Alloc: without `old` its size says what is made. Lua relies on it that less always fits. Who
+ * takes too much ends at the next instruction, which has a line; until then there is twice that. */
 static void *allocate(void *user, void *old, size_t had, size_t wanted) {
   Limits *limits = user;
   if (!old) had = 0;
