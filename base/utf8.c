@@ -1,6 +1,9 @@
+#define _GNU_SOURCE /* wcwidth */
 #include "base/utf8.h"
 
+#include <locale.h>
 #include <string.h>
+#include <wchar.h>
 
 int utf8_length(const char *text) {
   static const unsigned char least[] = {0, 0, 0, 0xa0, 0x90}; /* of the second byte */
@@ -24,6 +27,36 @@ char *utf8_shown(const char *text) {
   }
   *to = 0;
   return shown;
+}
+
+/* The first character's number. */
+static wchar_t number_of(const char *text, int length) {
+  static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+  wchar_t number = (unsigned char)text[0] & first[length];
+  for (int i = 1; i < length; i++) number = number << 6 | ((unsigned char)text[i] & 0x3f);
+  return number;
+}
+
+/* By the C library's table, whatever the user's locale is. */
+static int columns_of(wchar_t number) {
+  static locale_t utf8;
+  if (number < 0x300) return 1;
+  if (!utf8) utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+  if (!utf8) return 1;
+  locale_t before = uselocale(utf8);
+  int columns = wcwidth(number);
+  uselocale(before);
+  return columns < 0 ? 1 : columns;
+}
+
+int utf8_width(const char *text, size_t bytes) {
+  int width = 0, length;
+  for (size_t i = 0; i < bytes; i += (size_t)length) {
+    length = utf8_length(text + i);
+    width += length ? columns_of(number_of(text + i, length)) : 1;
+    if (!length) length = 1;
+  }
+  return width;
 }
 
 bool utf8_check(const char *name, Error *error) {

@@ -85,8 +85,8 @@ table|needs a table's number
 table 6 --format jsno|did you mean "json"
 table 6 7|one operand too many
 runs lits|did you mean "list"
-runs show|needs 1 trial
-runs diff 1234|needs 2 trials
+runs show|needs TRIAL
+runs diff 1234|needs TRIAL TRIAL
 data chek d|did you mean "check"
 data phantom d --size 4x4|--size: a volume is one number or DxHxW
 data phantom d --size 4,4|--size needs one number, DxHxW
@@ -181,12 +181,13 @@ END
   "$harness" table 6 --json | python3 -c '
 import json, sys
 table = json.load(sys.stdin)
-assert list(table) == ["schema", "table", "scale", "dataset", "device", "rows", "scores", "trainings", "trial_s", "family", "tau"], list(table)
+assert list(table) == ["schema", "document", "experiment", "metric", "unit", "commit", "table", "scale", "dataset", "device", "rows", "scores",
+                       "trainings", "trial_s", "family", "tau", "reproduce"], list(table)
 assert table["schema"] == 1 and table["table"] == 6 and len(table["rows"]) == 4
 row = table["rows"][0]
 assert list(row) == ["key", "label", "paper", "mean", "sd", "n", "status", "paper_word", "parameters",
                      "difference", "low", "high", "verdict", "with_collapsed", "claimed", "p", "p_corrected", "corrected_low", "corrected_high",
-                     "seeds_needed", "other_text", "unknown_text", "against", "within", "otherwise"], list(row)
+                     "seeds_needed", "other_text", "unknown_text", "against", "within", "otherwise", "reason"], list(row)
 assert row["paper"] == 0.913 and abs(row["mean"] - 0.56) < 1e-9 and abs(row["sd"] - 0.01) < 1e-9
 assert row["n"] == 3 and row["status"] == "done"'
   [ "$("$harness" table 6 --format md | grep -c '^|')" -eq 6 ]

@@ -32,7 +32,7 @@ setup() {
   /usr/bin/python3 - <<'END'
 import json
 labels = json.load(open("raw.json"))["labels"]
-for metric, ours in (("dice", "dice"), ("hd95", "hd95"), ("assd", "assd"), ("nsd_1mm", "nsd")):
+for metric, ours in (("dice", "dice"), ("hd95", "hd95"), ("assd", "assd"), ("nsd_1mm", "nsd"), ("iou", "iou")):
     stored = {l["label"]: l["value"] for l in json.load(open("trial.json"))["trial"]["labels"] if l["metric"] == metric}
     found = {l["label"]: l[ours]["mean"] for l in labels}
     assert len(stored) == 3 and any(stored.values()), stored
@@ -239,7 +239,7 @@ assert abs(row["mean"] - sum(labels) / 3) < 1e-9 and row["n"] == 1 and row["pape
 END
   run "$harness" table tiny --metric hd96
   [ "$status" -eq 3 ]
-  [[ "$output" == *'no trial of tiny stored the metric "hd96"; stored: assd,dice,hd95,nsd_1mm'* ]]
+  [[ "$output" == *'no trial of tiny stored the metric "hd96"; stored: assd,dice,hd95,iou,nsd_1mm'* ]]
 }
 
 @test "windows merged as logits: another trial of the same weights, whose probabilities are the softmax at the end" {

@@ -112,7 +112,7 @@ END
   "$harness" slurm status >out
   grep -q "the queue does not answer" out
   "$harness" slurm status --json | /usr/bin/python3 -c 'import json, sys
-one, = json.load(sys.stdin)
+one, = json.load(sys.stdin)["sweeps"]
 assert one["queued"] is None and one["open"] == 2 and one["done"] == 0 and one["arrays"] == ["42"], one'
 }
 

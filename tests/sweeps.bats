@@ -49,6 +49,35 @@ assert len(figures) == 3 and figures == sorted(figures, reverse=True) and figure
   [[ "$output" == *"the trial's log cannot be read"* ]]
 }
 
+@test "a trial gets words by which it is found, and sentences; they are taken back, and go along in a merge" {
+  experiment rows=2 seeds=1
+  "$harness" run -q experiment.json >/dev/null
+  hash="$(sql "SELECT hash FROM trials WHERE id = 2")"
+  "$harness" runs tag "${hash:0:8}" camera-ready odd
+  "$harness" runs tag "$hash" odd # again: nothing changes
+  "$harness" runs note "$hash" "loss spikes at step 3"
+  [ "$("$harness" runs list --tag odd | tail -n +3 | cut -c1-8)" = "${hash:0:8}" ]
+  "$harness" runs show "$hash" >shown
+  grep -Eq '^  tag +camera-ready$' shown
+  grep -Eq '^  note +loss spikes at step 3$' shown
+  "$harness" merge results/harness.db --db other.db
+  "$harness" merge results/harness.db --db other.db
+  "$harness" runs show "$hash" --db other.db | grep -Eq '^  note +loss spikes'
+  "$harness" runs tag "$hash" odd --remove
+  run "$harness" runs list --tag odd
+  [ "$status" -eq 5 ]
+  run "$harness" runs tag "$hash" odd --remove
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"has no tag \"odd\""* ]]
+  run "$harness" runs tag "$hash" "two words"
+  [ "$status" -eq 2 ]
+  run "$harness" runs note "$hash"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"needs TRIAL TEXT"* ]]
+  run "$harness" runs tag 0000 word
+  [ "$status" -eq 5 ]
+}
+
 widest() { python3 -c 'import sys; print(max(len(line.rstrip("\r\n")) for line in sys.stdin))'; }
 
 @test "on a terminal no line of a table and its notes is wider than 80 columns; what reads a pipe gets whole lines" {

@@ -47,7 +47,9 @@ static char *report_of(const char *dir, bool json, int *problems) {
   char *text = NULL;
   size_t size;
   FILE *out = open_memstream(&text, &size);
-  *problems = dataset_check(dir, out, json);
+  json_t *head = json ? json_object() : NULL;
+  *problems = dataset_check(dir, out, head);
+  json_decref(head);
   fclose(out);
   return text;
 }

@@ -312,7 +312,7 @@ static void killed_make_leaves_nothing_half(void **state) {
   options = options_of(16, 4, 2);
   assert_true(phantom_make(&options, dir, &error));
   FILE *nowhere = fopen("/dev/null", "w");
-  assert_int_equal(dataset_check(dir, nowhere, false), 0);
+  assert_int_equal(dataset_check(dir, nowhere, NULL), 0);
   fclose(nowhere);
   scratch_free(&scratch);
 }

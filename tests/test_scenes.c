@@ -123,7 +123,7 @@ static void folder_reads_back(void **state) {
   snprintf(dir, sizeof dir, "%s", scratch_path(&scratch, "scenes"));
   assert_true(scenes_make(&options, dir, &error));
   FILE *nowhere = fopen("/dev/null", "w");
-  assert_int_equal(dataset_check(dir, nowhere, false), 0);
+  assert_int_equal(dataset_check(dir, nowhere, NULL), 0);
   fclose(nowhere);
   assert_true(dataset_open(&dataset, dir, &error));
   assert_int_equal(dataset.channels, SCENES_CHANNELS);

@@ -48,7 +48,7 @@ static void test_older_database_is_migrated(void **state) {
   static const char *const first[] = {"", NULL};
   static const char *const second[] = {"ALTER TABLE trials ADD COLUMN tag TEXT", NULL};
   static const char *const broken[] = {"CREATE TABLE half(x)", "no SQL", NULL};
-  const char *const *list[16];
+  const char *const *list[24];
   const int now = migration_count;
   for (int i = 0; i < now; i++) list[i] = first;
   list[now] = second;
@@ -132,6 +132,7 @@ static const char *const committed[] = {
     "4d8cd1afe81850f85fde674bd480947d", "b6274aa2c8368fa9534f25305c13a70d",
     "9f649f06bd832104f3e8bdf8da13dbf7", "1fa2d137dcaaaff1fd2e5b2376e43d22",
     "4cada4dbd5a346ca1d3226248409f5cb", "3f46be477105662a288202b767ddc616",
+    "9278096386b7bf9418a3a76c2271de13", "de56aa080d3b1cd5426aef3107dd2c98",
 };
 
 static void test_no_migration_is_edited(void **state) {

@@ -20,6 +20,7 @@ local tuned = require "harness.tuned"
 local validate = require "harness.validate"
 local value_of = require "harness.values"
 local weights = require "harness.weights"
+local where = require "harness.where"
 local flat_text = value_of.flat_text
 local option_of, shown, unknown = named.option_of, named.shown, named.unknown
 local resolve, reads, default_of = resolving.resolve, resolving.reads, resolving.default_of
@@ -245,7 +246,8 @@ local function rows_of(experiment, parsed, scale)
     list[#list + 1] = axis
   end
   for _, list in ipairs { model_axes, choices, axes } do rows = multiply(experiment, parsed, scale, rows, list) end
-  return rows, replaced
+  rows, left = where(experiment, parsed, scale, rows)
+  return rows, table.move(left, 1, #left, #replaced + 1, replaced)
 end
 
 local function joined(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
@@ -413,6 +415,7 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   local rates = tuned.rates(row.key, config, by_name.lr, default_of(by_name.lr, scale))
   check_row(row, config, model, given, rates)
   for key in pairs(config) do parsed.read[key] = true end
+  document.origins[#document.origins + 1] = { key = row.key, config = config, from = given }
   add_model(document, paper, model)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
@@ -464,7 +467,7 @@ return function(experiment, typed, file, source, home, of_machine)
     experiment = file:match("([^/]+)%.lua$") or file, file = file, table = experiment.table, title = experiment.title or file,
     metric = experiment.metric or (experiment.kind == "plan" and "plan") or "dice", scale = table.concat(scales, "+"),
     device = parsed.device or "cpu",
-    model = paper.name, axis = paper.axis, notes = {}, rows = {}, cells = {},
+    model = paper.name, axis = paper.axis, notes = {}, rows = {}, cells = {}, origins = {},
     ["until"] = seeds.until_decided(experiment, parsed),
   }
   local resolved = {}

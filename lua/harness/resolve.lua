@@ -51,13 +51,13 @@ local function warmup_steps(config)
 end
 
 -- Default, then scale, then the data set's plan, then the experiment's base, then what it sets at this scale,
--- then the row, then the command line: of what the row's model reads. Also which of them were set.
+-- then the row, then the command line: of what the row's model reads. Also which of them were set, and by whom.
 local function resolve(experiment, parsed, scale, row, planned)
   local model = model_of(experiment, parsed, scale, row.set)
   local config, given = { scale = scale, preprocessing = planned and planned.preprocessing }, {}
-  local function put(set)
+  local function put(set, who)
     for key, value in pairs(set) do
-      if option_of(model, key) then config[key], given[key] = value, true end
+      if option_of(model, key) then config[key], given[key] = value, who end
     end
   end
   local function drop(list)
@@ -67,11 +67,11 @@ local function resolve(experiment, parsed, scale, row, planned)
   end
   for _, option in ipairs(options) do config[option.name] = default_of(option, scale) end
   for _, option in ipairs(model.options) do config[option.name] = default_of(option, scale) end
-  put(planned or {})
-  for _, set in ipairs(common_sets(experiment, scale)) do put(set) end
-  put(row.set)
+  put(planned or {}, "the data set's plan")
+  for i, set in ipairs(common_sets(experiment, scale)) do put(set, i == 1 and "base" or "at." .. scale) end
+  put(row.set, "the row")
   for key, values in pairs(parsed.values) do
-    if #values == 1 then put { [key] = values[1] } end
+    if #values == 1 then put({ [key] = values[1] }, "typed") end
   end
   config.model, config.model_path = model.name, model.path
   config.warmup = warmup_steps(config)

@@ -1,6 +1,7 @@
 #include "src/bench/row.h"
 #include "kernels/cpu/processor.h"
 #include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/machine/environment.h"
 #include "src/store/bench_runs.h"
 
@@ -309,10 +310,12 @@ static void print_json(Session *session, json_t *environment, int64_t id) {
     json_object_del(row, "hot_list");
     json_object_del(row, "baseline_list");
   }
-  json_t *document = json_pack("{s:i, s:I, s:o, s:O}", "schema", 1, "run", (json_int_t)id, "host",
-                               host, "rows", session->rows);
-  json_document(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-  json_decref(document);
+  json_round(host, 6);
+  json_round(session->rows, 6);
+  document_print(document_make("bench", (DocumentOf){.metric = "median_us"},
+                               json_pack("{s:I, s:o, s:O}", "run", (json_int_t)id, "host", host,
+                                         "rows", session->rows)),
+                 stdout);
 }
 
 bool session_end(Session *session, Error *error) {

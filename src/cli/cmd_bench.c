@@ -5,6 +5,7 @@
 #include "src/bench/row.h"
 #include "src/cli/cli.h"
 #include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/machine/environment.h"
 #include "src/machine/timing.h"
 #include "src/report/sheet.h"
@@ -138,7 +139,7 @@ static void print_text(const Pair *pairs, int count, const int64_t run[2], const
   const char *const head[] = {"kernel, case", "pass", "old", "new", "new/old", "95 %", "verdict"};
   for (int c = 0; c < 7; c++) sheet_set(&sheet, 0, c, "%s", head[c]);
   for (int i = 0; i < count; i++) print_pair(&sheet, i + 1, &pairs[i]);
-  sheet_text(&sheet, true, stdout);
+  sheet_fitted(&sheet, true, stdout);
   for (int i = 0; i < 2; i++)
     if (lone[i])
       printf("%d row%s of run %lld %s not in the other\n", lone[i], lone[i] > 1 ? "s" : "",
@@ -164,11 +165,12 @@ static void print_json(const Pair *pairs, int count, const int64_t run[2], const
                   "ratio_low", real(p->ratio.low), "ratio_high", real(p->ratio.high), "verdict",
                   verdict_of(p)));
   }
-  json_t *document = json_pack("{s:i, s:I, s:I, s:i, s:i, s:o}", "schema", 1, "old_run",
-                               (json_int_t)run[0], "new_run", (json_int_t)run[1], "old_only",
-                               lone[0], "new_only", lone[1], "rows", rows);
-  json_document(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-  json_decref(document);
+  json_round(rows, 6);
+  document_print(document_make("bench_comparison", (DocumentOf){.metric = "median_us"},
+                               json_pack("{s:I, s:I, s:i, s:i, s:o}", "old_run", (json_int_t)run[0],
+                                         "new_run", (json_int_t)run[1], "old_only", lone[0],
+                                         "new_only", lone[1], "rows", rows)),
+                 stdout);
 }
 
 /* ---- the comparison -------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "src/data/phantom/phantom2d.h"
 #include "src/data/sets/dataset.h"
 #include "src/data/sets/import.h"
+#include "src/machine/document.h"
 
 #include <string.h>
 
@@ -116,7 +117,10 @@ static int data_import_command(int argc, char **argv) {
 /* ---- data check and phantom ------------------------------------------------------------------ */
 
 static int data_check_command(const char *dir, bool json) {
-  return dataset_check(dir, stdout, json) ? EXIT_UNFIT : EXIT_DONE;
+  json_t *head = json ? document_begin("data", (DocumentOf){0}) : NULL;
+  int problems = dataset_check(dir, stdout, head);
+  json_decref(head);
+  return problems ? EXIT_UNFIT : EXIT_DONE;
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */

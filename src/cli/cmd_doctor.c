@@ -9,8 +9,8 @@
 #include "kernels/cpu/processor.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
-#include "src/data/sets/json_text.h"
 #include "src/machine/built.h"
+#include "src/machine/document.h"
 #include "src/machine/environment.h"
 #include "src/store/store.h"
 
@@ -223,11 +223,10 @@ int command_doctor(int argc, char **argv) {
   look_at_database(&findings, common.db);
   look_at_disk(&findings, common.db);
   if (json) {
-    json_t *document =
-        json_pack("{s:i,s:b,s:s,s:O}", "schema", 1, "fit", !findings.bad, "install",
+    json_t *more =
+        json_pack("{s:b,s:s,s:O}", "fit", !findings.bad, "install",
                   findings.install[0] ? findings.install + 1 : "", "findings", findings.list);
-    json_document(document, stdout, JSON_INDENT(1));
-    json_decref(document);
+    document_print(document_make("doctor", (DocumentOf){0}, more), stdout);
   } else {
     print_findings(&findings);
   }

@@ -13,8 +13,9 @@
 #include "src/data/phantom/scenes.h"
 #include "src/data/plan/plan_file.h"
 #include "src/data/sets/dataset.h"
-#include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/report/prospect.h"
+#include "src/report/wrap.h"
 #include "src/store/field.h"
 #include "src/store/store.h"
 #include "src/train/config.h"
@@ -260,8 +261,8 @@ static bool add_starts(const json_t *experiment, const EstimatePlace *place, con
 }
 
 /* experiment: of experiment_read. One object that the caller decrefs:
- * {"schema", "experiment", "scale", "threads", "seeds", "hours" (all cells, and before them
- *  "tries" of rates, which take "tries_hours", and trials to start from, "starts_hours"), "rate":
+ * a document's head (document.h) and {"scale", "threads", "seeds", "hours" (all cells, and before
+ *  them "tries" of rates, which take "tries_hours", and trials to start from, "starts_hours"), "rate":
  *  {"gflops", "from"} where it was needed, "power": what its claims could come to (prospect.h),
  *  "rows": [{"key", "label", "parameters", "trained" (of them), "flops", "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from", "start" (others
@@ -305,10 +306,11 @@ static bool estimate_make(const json_t *experiment, const EstimatePlace *place, 
   good = good && add_starts(experiment, place, gpu, &rate, rows, &starts_hours, error);
   hours += starts_hours;
   json_decref(trained);
-  *estimate = json_pack("{s:i, s:O, s:O, s:i, s:i, s:o}", "schema", 1, "experiment",
-                        json_object_get(experiment, "experiment"), "scale",
-                        json_object_get(experiment, "scale"), "threads", threads, "seeds", cells,
-                        "rows", rows);
+  const DocumentOf of = {field_text(experiment, "experiment"), NULL, NULL};
+  *estimate =
+      document_make("estimate", of,
+                    json_pack("{s:O, s:i, s:i, s:o}", "scale", json_object_get(experiment, "scale"),
+                              "threads", threads, "seeds", cells, "rows", rows));
   if (!gpu) json_object_set_new(*estimate, "hours", json_real(hours));
   if (tries) json_object_set_new(*estimate, "tries", json_integer(tries));
   if (tries && !gpu) json_object_set_new(*estimate, "tries_hours", json_real(tries_hours));
@@ -431,11 +433,13 @@ int command_estimate(int argc, char **argv) {
   if (!good) return cli_error(EXIT_UNFIT, &error);
   if (request.json) {
     json_object_set_new(estimate, "power", prospect_json(&prospect));
-    json_document(estimate, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    document_print(estimate, stdout);
   } else {
     estimate_print(estimate, stdout);
-    prospect_print(&prospect, stdout);
+    Wrapping wrapping;
+    prospect_print(&prospect, wrap_begin(&wrapping, stdout));
+    wrap_end(&wrapping);
+    json_decref(estimate);
   }
-  json_decref(estimate);
   return EXIT_DONE;
 }

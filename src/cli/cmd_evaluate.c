@@ -3,6 +3,7 @@
 #include "src/cli/cli.h"
 #include "src/data/metrics/comparison.h"
 #include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/report/quote.h"
 #include "src/report/sheet.h"
 
@@ -145,7 +146,7 @@ static void text_labels(const Comparison *c, FILE *out) {
   sheet_set(&sheet, count + 1, 0, "mean of labels");
   for (int k = 0; k < columns; k++)
     set_number(&sheet, count + 1, 5 + k, column[k], mean_of_labels(list, count, column[k]));
-  sheet_text(&sheet, false, out);
+  sheet_fitted(&sheet, false, out);
   sheet_free(&sheet);
   free(list);
 }
@@ -168,7 +169,7 @@ static void text_cases(const Comparison *c, FILE *out) {
       for (int m = 0; m < columns; m++)
         set_number(&sheet, row, 3 + m, column[m], s->value[column[m]]);
     }
-  sheet_text(&sheet, false, out);
+  sheet_fitted(&sheet, false, out);
   sheet_free(&sheet);
   free(list);
 }
@@ -298,16 +299,16 @@ static void scores_json(const Comparison *c, const SurfaceOptions *surface, FILE
   for (int m = 0; m < METRICS; m++)
     if (metric_is_of(m, c->pictures))
       json_object_set_new(mean, metric_table[m].name, number(mean_of_labels(list, count, m)));
-  json_t *document = json_pack(
-      "{s:i, s:s, s:s, s:f, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "schema", 1, "surface",
-      surface_name(surface->kind), "unit", c->pictures ? "px" : "mm",
-      c->pictures ? "tolerance_px" : "tolerance_mm", surface->tolerance, "dataset",
-      c->dataset ? json_name(c->dataset) : json_null(), "cases", c->cases, "unpredicted",
-      c->unpredicted, "rules", json_rules(c), "rows", json_rows(c), "labels",
-      json_labels(c, list, count), "mean", mean, "read_s", c->read_s, "score_s", c->score_s);
-  CHECK(document, "the scores cannot be written as JSON");
-  json_document(document, out, JSON_INDENT(1));
-  json_decref(document);
+  json_t *document = document_make(
+      "scores", (DocumentOf){0},
+      json_pack("{s:s, s:f, s:o, s:i, s:i, s:o, s:o, s:o, s:o, s:f, s:f}", "surface",
+                surface_name(surface->kind), c->pictures ? "tolerance_px" : "tolerance_mm",
+                surface->tolerance, "dataset", c->dataset ? json_name(c->dataset) : json_null(),
+                "cases", c->cases, "unpredicted", c->unpredicted, "rules", json_rules(c), "rows",
+                json_rows(c), "labels", json_labels(c, list, count), "mean", mean, "read_s",
+                c->read_s, "score_s", c->score_s));
+  json_object_set_new(document, "unit", json_string(c->pictures ? "px" : "mm"));
+  document_print(document, out);
   free(list);
 }
 

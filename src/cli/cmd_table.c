@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "base/paths.h"
 #include "src/cli/cli.h"
 #include "src/cli/experiment_files.h"
 #include "src/cli/figures.h"
@@ -44,7 +45,8 @@ enum {
   }
 
 static const struct argp_option table_options[] = {
-    {"format", KEY_FORMAT, "NAME", 0, "text (default), md, csv, json or tex", 0},
+    {"format", KEY_FORMAT, "NAME", 0,
+     "text (default), md, csv, json, tex or macros: numbers for TeX's running text", 0},
     {"json", KEY_JSON, 0, 0, "The same as --format json", 0},
     CHOICE_OPTIONS,
     {"metric", KEY_METRIC, "NAME", 0, "Another figure that trials store, without the paper's", 0},
@@ -57,13 +59,16 @@ static const struct argp_option table_options[] = {
     {"output", 'o', "FILE", 0, "Write there (-: standard output)", 0},
     {0}};
 
-static const struct argp_option plot_options[] = {CHOICE_OPTIONS, {0}};
+static const struct argp_option plot_options[] = {
+    CHOICE_OPTIONS,
+    {"output", 'o', "FOLDER", 0, "Write under FOLDER/plots, not beside the database", 0},
+    {0}};
 
 static bool take_format(const char *value, Choice *choice, Error *error) {
   for (int i = 0; i < TABLE_FORMATS; i++)
     if (!strcmp(value, table_formats[i])) choice->format = table_formats[i];
   if (!strcmp(choice->format, value)) return true;
-  return fail(error, "--format \"%s\" is none of text, md, csv, json and tex%s", value,
+  return fail(error, "--format \"%s\" is none of text, md, csv, json, tex and macros%s", value,
               nearest_hint(value, table_formats, TABLE_FORMATS, NULL).text);
 }
 
@@ -130,7 +135,7 @@ static const Cli plot_cli = {
     "  harness plot triptych\n  harness plot embeddings\n",
     "Draws an experiment (paper against measured, or what its plans cost), of the newest run where "
     "no name is given; or a KIND: %s. Writes a data file, a gnuplot script, an SVG and a PNG under "
-    "plots/ beside the database and prints the SVG's path.",
+    "plots/ beside the database, or with -o elsewhere, and prints the SVG's path.",
     plot_options,
     take};
 
@@ -334,7 +339,9 @@ int command_plot(int argc, char **argv) {
   if (result) tell_others(result, &common);
   if (result) kind = plot_find(kind->word, result);
   of.result = result;
-  of.folder = of.store ? store_folder(of.store) : "";
+  of.folder = choice.output ? choice.output : of.store ? store_folder(of.store) : "";
+  if (code == EXIT_DONE && !path_make(of.folder))
+    code = EXIT_UNFIT, fail(&error, "%s: cannot make the folder", of.folder);
   if (code == EXIT_DONE && !kind->draw(&of, path, &error)) code = EXIT_UNFIT;
   if (code == EXIT_DONE) printf("%s\n", path);
   result_free(result);

@@ -6,6 +6,7 @@
 #include "src/data/prepare/preprocess_folder.h"
 #include "src/data/sets/derived.h"
 #include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/train/footprint.h"
 
 #include <limits.h>
@@ -288,9 +289,11 @@ int data_plan_command(bool only_plan, int argc, char **argv) {
   json_t *plan = NULL;
   bool good = only_plan ? plan_make_file(&request, common.home, &dataset, &plan, &error)
                         : preprocess(&request, common.home, &dataset, &error);
-  if (plan && request.json) json_text_print(plan, stdout);
   if (plan && !request.json) plan_file_print(plan, stdout);
-  json_decref(plan);
+  if (plan && request.json)
+    document_print(document_make("plan", (DocumentOf){0}, plan), stdout);
+  else
+    json_decref(plan);
   dataset_free(&dataset);
   return good ? EXIT_DONE : cli_error(EXIT_UNFIT, &error);
 }

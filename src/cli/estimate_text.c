@@ -1,6 +1,7 @@
 #include "src/cli/estimate_text.h"
 #include "src/machine/environment.h"
 #include "src/report/sheet.h"
+#include "src/report/wrap.h"
 #include "src/store/field.h"
 
 #include <string.h>
@@ -71,8 +72,10 @@ static void gpu_print(const json_t *estimate, FILE *out) {
           json_string_value(json_object_get(estimate, "experiment")),
           json_string_value(json_object_get(estimate, "scale")),
           json_string_value(json_object_get(estimate, "gpu")));
-  sheet_text(&sheet, false, out);
-  fprintf(out,
+  sheet_fitted(&sheet, false, out);
+  Wrapping wrapping;
+  FILE *notes = wrap_begin(&wrapping, out);
+  fprintf(notes,
           "\n  training: arena, weights, gradients, the optimiser's states, batches to come, of "
           "%.0f MiB; the "
           "driver's and the libraries' own memory comes on top\n"
@@ -80,6 +83,7 @@ static void gpu_print(const json_t *estimate, FILE *out) {
           "workspaces as its engines ask for, cuBLASLt's at the most it may take\n"
           "  least GB: each operand of each node moved once; launches: without the optimiser's\n",
           field_number(estimate, "gpu_bytes") / 0x1p20);
+  wrap_end(&wrapping);
   sheet_free(&sheet);
 }
 
@@ -134,26 +138,15 @@ static Sheet sheet_of(const json_t *rows) {
   return sheet;
 }
 
-void estimate_print(const json_t *estimate, FILE *out) {
-  if (json_object_get(estimate, "gpu")) {
-    gpu_print(estimate, out);
-    return;
-  }
-  double load[1] = {0};
+/* What the table says, below it. */
+static void print_notes(const json_t *estimate, int known, int starts, FILE *to) {
   const json_t *rows = json_object_get(estimate, "rows"), *rate = json_object_get(estimate, "rate");
-  Sheet sheet = sheet_of(rows);
-  char total[32];
+  int seeds = field_whole(estimate, "seeds");
+  double load[1] = {0};
+  char total[HOURS_TEXT];
   hours_text(field_number(estimate, "hours"), total);
-  int threads = (int)field_number(estimate, "threads"),
-      seeds = (int)field_number(estimate, "seeds");
-  fprintf(out, "%s, scale %s, %d thread%s\n\n",
-          json_string_value(json_object_get(estimate, "experiment")),
-          json_string_value(json_object_get(estimate, "scale")), threads, threads == 1 ? "" : "s");
-  sheet_text(&sheet, false, out);
-  sheet_free(&sheet);
-  int starts = count_starts(rows);
-  int known = (int)json_array_size(rows) - print_unknown(rows, out) - starts;
-  if (!known) return;
+  Wrapping wrapping;
+  FILE *out = wrap_begin(&wrapping, to);
   fprintf(out, "\n  one trial a line; all %d variant%s with %d seed%s", known,
           known == 1 ? "" : "s", seeds, seeds == 1 ? "" : "s");
   if (starts) fprintf(out, " and %d trial%s to start from", starts, starts == 1 ? "" : "s");
@@ -173,4 +166,24 @@ void estimate_print(const json_t *estimate, FILE *out) {
   if (getloadavg(load, 1) == 1 && load[0] > environment_cores() + 1)
     fprintf(out, "  the machine is busy (load %.1f): on a quiet one these times are shorter\n",
             load[0]);
+  wrap_end(&wrapping);
+}
+
+void estimate_print(const json_t *estimate, FILE *out) {
+  if (json_object_get(estimate, "gpu")) {
+    gpu_print(estimate, out);
+    return;
+  }
+  const json_t *rows = json_object_get(estimate, "rows");
+  Sheet sheet = sheet_of(rows);
+  int threads = field_whole(estimate, "threads");
+  fprintf(out, "%s, scale %s, %d thread%s\n\n",
+          json_string_value(json_object_get(estimate, "experiment")),
+          json_string_value(json_object_get(estimate, "scale")), threads, threads == 1 ? "" : "s");
+  sheet_fitted(&sheet, false, out);
+  sheet_free(&sheet);
+  int starts = count_starts(rows);
+  int known = (int)json_array_size(rows) - print_unknown(rows, out) - starts;
+  if (!known) return;
+  print_notes(estimate, known, starts, out);
 }

@@ -10,6 +10,7 @@
 #include "src/data/sets/derived.h"
 #include "src/data/sets/json_text.h"
 #include "src/data/sets/split.h"
+#include "src/machine/document.h"
 #include "src/store/store.h"
 #include "src/train/cases.h"
 
@@ -321,12 +322,16 @@ bool experiments_prepare(Experiments *experiments, const char *home, bool make, 
 
 void experiments_print(const Experiments *experiments, FILE *out) {
   json_t *documents = json_array();
-  for (int p = 0; p < experiments->count; p++)
-    json_array_append(documents, experiments->item[p].document);
-  json_t *printed = experiments->list ? json_pack("{s:O}", "experiments", documents)
-                                      : json_incref(json_array_get(documents, 0));
-  json_document(printed, out, JSON_INDENT(1));
-  json_decref(printed);
+  for (int p = 0; p < experiments->count; p++) {
+    json_t *document = json_copy(experiments->item[p].document);
+    json_object_del(document, "origins"); /* of `harness config` */
+    json_array_append_new(documents, document);
+  }
+  json_t *one = experiments->list ? NULL : json_array_get(documents, 0);
+  const DocumentOf of = {json_string_value(json_object_get(one, "experiment")),
+                         json_string_value(json_object_get(one, "metric")), NULL};
+  json_t *more = one ? json_incref(one) : json_pack("{s:O}", "experiments", documents);
+  document_print(document_make(one ? "experiment" : "experiments", of, more), out);
   json_decref(documents);
 }
 

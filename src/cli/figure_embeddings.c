@@ -164,7 +164,7 @@ static bool heatmap_plot(const HeatSheet *s, const char *folder, char path[PLOT_
 /* ---- what is drawn --------------------------------------------------------------------------- */
 
 static const struct argp_option embeddings_options[] = {
-    {"scale", FIGURE_SCALE, "NAME", 0, "Of the trials at this scale", 0}, {0}};
+    {"scale", FIGURE_SCALE, "NAME", 0, "Of the trials at this scale", 0}, FIGURE_OUTPUT, {0}};
 
 /* The values of both pictures, copied out of the graphs. */
 typedef struct Gallery {
@@ -300,7 +300,8 @@ static int draw_embeddings(const FigureRequest *r, Store *store, const Result *r
   if (good && !any)
     fail(error, "%s: no trial of %s that is done has weights and embeddings", r->common.db,
          experiment);
-  bool drawn = good && any && draw_gallery(&gallery, experiment, store_folder(store), path, error);
+  bool drawn =
+      good && any && draw_gallery(&gallery, experiment, figure_folder(r, store), path, error);
   gallery_free(&gallery);
   return drawn ? EXIT_DONE : good && !any ? EXIT_NOTHING : EXIT_UNFIT;
 }

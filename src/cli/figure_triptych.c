@@ -1,8 +1,8 @@
 /* harness plot triptych: image, truth and prediction of a validation case side by side: its middle
- * slices across D, H and W. */
+ * axial, coronal and sagittal slices. */
 #include "src/cli/figures.h"
 #include "src/data/metrics/score.h"
-#include "src/data/volumes/volume.h"
+#include "src/data/volumes/placement.h"
 #include "src/report/picture.h"
 #include "src/report/report.h"
 #include "src/train/config.h"
@@ -133,19 +133,53 @@ static void put_names(FILE *out, const Triptych *t) {
   }
 }
 
+/* To which side the axes D, H and W grow, as "SAR"; "": not known. */
+static void sides_of(const Grid *grid, char sides[ORIENTATION_BYTES]) {
+  char code[ORIENTATION_BYTES];
+  sides[0] = 0;
+  if (grid->remarks & (GRID_UNORIENTED | GRID_PICTURE)) return;
+  grid_orientation(grid, code);
+  for (int axis = 0; axis < 3; axis++) sides[axis] = code[2 - axis];
+  sides[3] = 0;
+}
+
+static const char *plane_of(char side) {
+  return strchr("SI", side) ? "axial" : strchr("AP", side) ? "coronal" : "sagittal";
+}
+
+static char opposite(char side) {
+  static const char both[] = "RLAPSI";
+  return both[(strchr(both, side) - both) ^ 1];
+}
+
+/* Letters at the panel's edges, as they stand on films: which side of the body is there. */
+static void put_sides(FILE *out, const Slice *s, const char *sides) {
+  static const char *const places[] = {"0.03,graph 0.5 left", "0.97,graph 0.5 right",
+                                       "0.5,graph 0.05 center", "0.5,graph 0.95 center"};
+  const char letters[] = {opposite(sides[s->across]), sides[s->across], opposite(sides[s->up]),
+                          sides[s->up]};
+  for (int i = 0; i < 4; i++)
+    fprintf(out, "set label %d '%c' at graph %s front tc rgb \"#ffdd55\" font \",11\"\n", 900 + i,
+            letters[i], places[i]);
+}
+
 static void put_panel(FILE *out, const Triptych *t, int axis, int column) {
   static const char *const heads[COLUMNS] = {"image", "truth", "prediction"};
   static const char *const axes[3] = {"across D", "across H", "across W"};
+  char sides[ORIENTATION_BYTES];
+  sides_of(&t->image->grid, sides);
   const double *spacing = t->image->grid.spacing;
   Slice s = slice_of(&t->image->grid, axis);
   fprintf(out, axis ? "unset title\n" : "set title \"%s\"\n", heads[column]);
-  fprintf(out, column ? "unset ylabel\n" : "set ylabel \"%s\"\n", axes[axis]);
+  fprintf(out, column ? "unset ylabel\n" : "set ylabel \"%s\"\n",
+          sides[0] ? plane_of(sides[axis]) : axes[axis]);
+  if (sides[0]) put_sides(out, &s, sides);
   fprintf(out,
           "set xrange [%g:%g]\nset yrange [%g:%g]\n"
           "plot \"%s.tsv\" index %d using 1:2:3:4:5 with rgbimage notitle\n",
           -0.5 * spacing[s.across], (s.wide - 0.5) * spacing[s.across], -0.5 * spacing[s.up],
           (s.high - 0.5) * spacing[s.up], t->name, axis * COLUMNS + column);
-  if (axis == 0 && column == 0) fputs("unset label\n", out); /* the names stand once */
+  if (sides[0] || (axis == 0 && column == 0)) fputs("unset label\n", out); /* they stand once */
 }
 
 static bool write_script(const Triptych *t, const char *folder, Error *error) {
@@ -175,7 +209,7 @@ static bool triptych_plot(const Triptych *t, const char *folder, char path[PLOT_
 /* ---- what is drawn --------------------------------------------------------------------------- */
 
 static const struct argp_option triptych_options[] = {
-    {"case", FIGURE_CASE, "N", 0, "The N-th validation case (default 1)", 0}, {0}};
+    {"case", FIGURE_CASE, "N", 0, "The N-th validation case (default 1)", 0}, FIGURE_OUTPUT, {0}};
 
 /* Under FOLDER/plots: the first case's picture has the trial's name alone. */
 static void triptych_name(const json_t *trial, int index, char name[64]) {
@@ -228,7 +262,7 @@ static bool draw_trial(const FigureRequest *r, Store *store, const json_t *trial
     good = fail(error, "--case %d: there are %d validation cases", index + 1,
                 network.cases.validations);
   InferenceOptions options = inference_options(config, &network.cases.dataset.labelling);
-  good = good && draw_case(&network, index, trial, &options, store_folder(store), path, error);
+  good = good && draw_case(&network, index, trial, &options, figure_folder(r, store), path, error);
   trained_network_free(&network);
   return good;
 }
@@ -302,7 +336,10 @@ static void report(const FigureRequest *r, Report *page, const Result *result) {
 
 const Figure triptych_figure = {
     {"plot triptych", "[TRIAL]", "  harness plot triptych\n  harness plot triptych 3f2a --case 2\n",
-     "Draws image, truth and prediction of a validation case, its middle slices across D, H and W. "
+     "Draws image, truth and prediction of a validation case, its middle axial, coronal and "
+     "sagittal "
+     "slices, with the sides of the body (across D, H and W where a file does not say how it "
+     "lies). "
      "The prediction comes from the trial's weights through the sliding window. TRIAL: leading "
      "digits as `harness runs list` prints them; without it the newest trial that has weights.",
      triptych_options, figure_take},

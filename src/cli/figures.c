@@ -1,5 +1,7 @@
 /* Pictures for which trained weights are run again: their trials, and who asks for them. */
 #include "src/cli/figures.h"
+
+#include "base/paths.h"
 #include "src/data/sets/json_text.h"
 #include "src/train/config.h"
 
@@ -10,6 +12,7 @@ bool figure_take(int key, char *value, void *user, Error *error) {
   FigureRequest *r = user;
   if (key == FIGURE_CASE) return cli_number("--case", value, 1, &r->number, error);
   if (key == FIGURE_SCALE) r->scale = value;
+  if (key == 'o') r->output = value;
   if (key == ' ' && r->what) return false;
   if (key == ' ') r->what = value;
   return true;
@@ -21,6 +24,11 @@ static const char trials_sql[] =
     " LEFT JOIN cells c ON c.trial_id = t.id LEFT JOIN rows r ON r.id = c.row_id"
     " WHERE (t.hash = ?1 OR ?1 IS NULL) AND (r.plan_id = ?2 OR ?2 = 0)"
     " AND t.config ->> '$.kind' IS NULL ORDER BY v.attempt_id DESC, r.id";
+
+const char *figure_folder(const FigureRequest *r, const Store *store) {
+  if (r->output) path_make(r->output); /* what could not be made is told by who writes there */
+  return r->output ? r->output : store_folder(store);
+}
 
 json_t *figure_config(const FigureRequest *r, Store *store, const json_t *trial) {
   Error error = {""};

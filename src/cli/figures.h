@@ -14,17 +14,22 @@ typedef struct FigureRequest {
   Common common;
   const char *what; /* a trial, or an experiment */
   const char *scale;
-  double number; /* of the validation case, from 1 */
+  double number;      /* of the validation case, from 1 */
+  const char *output; /* a folder; NULL: the database's */
   DataSeen *seen;
 } FigureRequest;
 
 enum { FIGURE_CASE = 1, FIGURE_SCALE };
-/* A Cli's take: `--case`, `--scale` and one operand. */
+#define FIGURE_OUTPUT                                                                              \
+  { "output", 'o', "FOLDER", 0, "Write under FOLDER/plots, not beside the database", 0 }
+/* A Cli's take: `--case`, `--scale`, `-o` and one operand. */
 bool figure_take(int key, char *value, void *request, Error *error);
 
 /* Trials that are done, newest first: all, one by its hash (NULL: all), or those of cells (0: all)
  * by row. A new reference. */
 bool figure_trials(Store *store, const char *hash, int64_t plan_id, json_t **trials, Error *error);
+/* Where the pictures go. */
+const char *figure_folder(const FigureRequest *request, const Store *store);
 /* A trial's configuration, a new reference; NULL: its weights are gone. */
 json_t *figure_config(const FigureRequest *request, Store *store, const json_t *trial);
 /* The trial of a row with the lowest seed that has its weights, and its configuration. */

@@ -83,7 +83,7 @@ void growing_print_look(const Growing *growing, const Replay *replay, int k, FIL
   }
   fprintf(out, "harness: %s: look %d of %d, %d seed%s\n", growing_name(growing), k + 1,
           looks->count, looks->seeds[k], seeds_of(growing, looks->seeds[k]));
-  sheet_text(&sheet, true, out);
+  sheet_fitted(&sheet, true, out);
   sheet_free(&sheet);
 }
 

@@ -31,7 +31,7 @@ static int print_help(FILE *out) {
       "(where what is made of data sets goes, as `data preprocess --cache`), HARNESS_ISA\n"
       "(portable, v3, v4 or v4+bf16: no more than that of the processor).\n"
       "Exit codes: 0 ok, 1 ran but some trials failed, 2 usage, 3 environment unfit,\n"
-      "4 regression, 5 nothing to compare, 75 interrupted (the same command goes on).\n");
+      "4 regression or not as written, 5 nothing to compare, 75 interrupted (the same goes on).\n");
   return EXIT_DONE;
 }
 

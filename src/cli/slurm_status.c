@@ -6,6 +6,7 @@
 
 #include "base/paths.h"
 #include "src/cli/slurm.h"
+#include "src/machine/document.h"
 
 /* ---- folders --------------------------------------------------------------------------------- */
 
@@ -184,10 +185,9 @@ int slurm_status(const char *root, const json_t *sweeps, bool json, Error *error
     if (!good) break;
     if (!json) print_status(status);
   }
-  if (good && json) {
-    json_dumpf(all, stdout, JSON_INDENT(1));
-    putchar('\n');
-  }
+  if (good && json)
+    document_print(document_make("slurm", (DocumentOf){0}, json_pack("{s:O}", "sweeps", all)),
+                   stdout);
   json_decref(all);
   return good ? EXIT_DONE : cli_error(EXIT_UNFIT, error);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/report/sheet.h"
 #include "src/store/field.h"
 
@@ -43,9 +44,7 @@ void sweeps_print(const json_t *sweeps, bool json, FILE *out) {
   static const char *const heads[] = {"run",   "scale", "data",        "device",   "rows",
                                       "seeds", "steps", "trials done", "last used"};
   if (json) {
-    json_t *document = json_pack("{s:i, s:O}", "schema", 1, "runs", sweeps);
-    json_document(document, out, JSON_INDENT(1));
-    json_decref(document);
+    document_print(document_make("runs", (DocumentOf){0}, json_pack("{s:O}", "runs", sweeps)), out);
     return;
   }
   Sheet sheet = sheet_make((int)json_array_size(sweeps) + 1, 9);
@@ -64,7 +63,7 @@ void sweeps_print(const json_t *sweeps, bool json, FILE *out) {
     sheet_set(&sheet, at, 7, "%d of %d", field_whole(one, "done"), field_whole(one, "trials"));
     sheet_set(&sheet, at, 8, "%.10s %.5s", field_text(one, "used"), field_text(one, "used") + 11);
   }
-  sheet_text(&sheet, true, out);
+  sheet_fitted(&sheet, true, out);
   sheet_free(&sheet);
 }
 

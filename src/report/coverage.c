@@ -1,6 +1,5 @@
 #include "src/report/coverage.h"
 #include "base/bytes.h"
-#include "src/data/sets/json_text.h"
 #include "src/report/code_notes.h"
 #include "src/report/plot.h"
 #include "src/report/quote.h"
@@ -48,11 +47,10 @@ static void put_note(const Result *result, const char *mark, FILE *out) {
 }
 
 static void print_json(const Result *result, FILE *out) {
-  json_t *document =
-      json_pack("{s:i, s:s, s:s, s:O}", "schema", 1, "experiment", result->experiment, "scale",
-                result->scale, "rows", result->held[2].texts);
-  json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-  json_decref(document);
+  document_print(
+      document_make("plans", result_document(result),
+                    json_pack("{s:s, s:O}", "scale", result->scale, "rows", result->held[2].texts)),
+      out);
 }
 
 void coverage_print(const Result *result, const char *format, FILE *out) {
@@ -79,7 +77,7 @@ void coverage_print(const Result *result, const char *format, FILE *out) {
   } else {
     quote_line(result->title, out);
     fputs("\n\n", out);
-    sheet_text(&sheet, false, out);
+    sheet_fitted(&sheet, false, out);
     fputc('\n', out);
     table_wrapped(put_note, result, "  ", out);
     table_wrapped(code_notes, result, "  ", out);

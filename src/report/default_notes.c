@@ -2,12 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lua/bind.h"
-#include "src/data/plan/plan_file.h"
 #include "src/report/option_words.h"
 #include "src/report/quote.h"
+#include "src/report/today.h"
 #include "src/store/field.h"
 
 /* The trials of a row differ in seed and fold alone. */
@@ -23,38 +22,6 @@ typedef struct Stored {
 } Stored;
 static const Column columns[] = {
     COLUMN(Stored, position), COLUMN(Stored, file), COLUMN(Stored, config), {0}};
-
-/* ---- today's --------------------------------------------------------------------------------- */
-
-/* The data's folder where it is no phantom; "": it is. */
-static const char *folder_of(const json_t *config) {
-  const char *path = field_text_if(config, "data_path"), *dir = field_text_if(config, "data_dir");
-  const char *found = path[0] ? path : dir, *slash = strrchr(found, '/');
-  return strncmp(slash ? slash + 1 : found, "phantom-", 8) ? found : "";
-}
-
-/* What the experiment's file asks for at the result's scale, on its device and data; NULL: it
- * cannot be read. Where it was typed from elsewhere, that of this name in HOME. */
-static json_t *read_today(const char *home, const Result *r, const Stored *stored,
-                          const json_t *config) {
-  char path[4200], scale[100], device[100], data[4200], *overrides[3];
-  const char *folder = folder_of(config);
-  int count = 0;
-  Error unread = {""};
-  json_t *today = NULL;
-  snprintf(path, sizeof path, "%.4000s", stored->file);
-  if (access(path, R_OK))
-    snprintf(path, sizeof path, "%.4000s/experiments/%.80s.lua", home, r->experiment);
-  snprintf(scale, sizeof scale, "scale=%.80s", r->scale);
-  snprintf(device, sizeof device, "device=%.80s", r->device);
-  snprintf(data, sizeof data, "data=%.4000s", folder);
-  overrides[count++] = scale;
-  overrides[count++] = device;
-  if (folder[0]) overrides[count++] = data;
-  if (access(path, R_OK) || (folder[0] && access(folder, R_OK))) return NULL;
-  return experiment_read(home, path, count, overrides, plan_of_data, &today, &unread) ? today
-                                                                                      : NULL;
-}
 
 /* ---- differences ----------------------------------------------------------------------------- */
 
@@ -110,7 +77,8 @@ bool defaults_judge(Store *store, const char *home, Result *r, Error *error) {
   Error unread = {""};
   json_t *first = rows.count ? json_loads(stored->config, 0, NULL) : NULL;
   json_t *options = experiment_options(home, EVERY_MODEL, &unread);
-  json_t *today = first ? read_today(home, r, stored, first) : NULL;
+  const TodayOf of = {r->experiment, first ? stored->file : "", r->scale, r->device};
+  json_t *today = first ? today_read(home, &of, first) : NULL;
   for (int i = 0; i < rows.count && i < r->rows; i++) {
     json_t *config = json_loads(stored[i].config, 0, NULL);
     json_array_append_new(r->otherwise,

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "src/machine/document.h"
 #include "src/report/paper_runs.h"
 #include "src/store/field.h"
 
@@ -70,11 +71,13 @@ json_t *paper_json(const json_t *table, const json_t *runs) {
   size_t i;
   json_array_foreach(json_object_get(table, "rows"), i, row)
       json_array_append_new(rows, json_row(row, columns));
-  return json_pack("{s:i,s:i,s:n,s:n,s:n,s:o,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "schema", 1,
-                   "table", field_whole(table, "table"), "scale", "dataset", "device", "rows", rows,
-                   "paper", field_text(table, "paper"), "name", field_text(table, "name"), "title",
-                   field_text(table, "title"), "data", field_text(table, "data"), "main",
-                   paper_column(main, name), "columns", json_columns(columns), "contradictions",
-                   json_contradictions(table), "notes", list_of(table, "notes"), "runs",
-                   paper_runs_of(runs, table));
+  return document_make("paper_table", (DocumentOf){0},
+                       json_pack("{s:i,s:n,s:n,s:n,s:o,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}",
+                                 "table", field_whole(table, "table"), "scale", "dataset", "device",
+                                 "rows", rows, "paper", field_text(table, "paper"), "name",
+                                 field_text(table, "name"), "title", field_text(table, "title"),
+                                 "data", field_text(table, "data"), "main",
+                                 paper_column(main, name), "columns", json_columns(columns),
+                                 "contradictions", json_contradictions(table), "notes",
+                                 list_of(table, "notes"), "runs", paper_runs_of(runs, table)));
 }

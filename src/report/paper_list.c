@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/report/paper_runs.h"
 #include "src/report/paper_table.h"
 #include "src/report/quote.h"
@@ -95,7 +95,9 @@ void papers_print(const json_t *papers, const char *name, const json_t *runs, co
     else
       print_paper(paper, runs, out);
   }
-  json_t *document = json_pack("{s:i,s:o}", "schema", 1, "papers", list);
-  if (as_json) json_document(document, out, JSON_INDENT(1));
-  json_decref(document);
+  json_t *document = document_make("papers", (DocumentOf){0}, json_pack("{s:o}", "papers", list));
+  if (as_json)
+    document_print(document, out);
+  else
+    json_decref(document);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/report/paper_runs.h"
 #include "src/report/quote.h"
 #include "src/store/field.h"
@@ -189,9 +189,7 @@ static void print_csv(const json_t *table, FILE *out) {
 void paper_print(const json_t *table, const json_t *runs, bool beside, const char *format,
                  FILE *out) {
   if (!strcmp(format, "json")) {
-    json_t *document = paper_json(table, runs);
-    json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-    json_decref(document);
+    document_print(paper_json(table, runs), out);
   } else if (!strcmp(format, "csv")) {
     print_csv(table, out);
   } else {

@@ -3,48 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "src/data/metrics/metric.h"
+#include "src/report/plot_parts.h"
 #include "src/report/sheet.h"
 
 enum { POINTS = 400 /* of a curve: more than the picture has pixels for is noise */ };
 
-/* "Dice (DSC)", or the name alone. */
-static void put_metric(FILE *out, const Result *result) {
-  const MetricRow *metric = metric_stored(result->metric);
-  char word[64];
-  if (metric && metric->paper) snprintf(word, sizeof word, "%s (%s)", metric->head, metric->paper);
-  picture_text(out, metric && metric->paper ? word : result->metric);
-}
-
-static void put_title(FILE *out, const Result *result) {
-  fputs("set title ", out);
-  if (result->table) fprintf(out, "'Table %d: ' . ", result->table);
-  picture_text(out, result->title);
-  fputs(" . \"\\n{/*0.8 scale \" . ", out);
-  picture_text(out, result->scale);
-  fputs(" . ', ' . ", out);
-  picture_text(out, result->dataset);
-  fputs(" . ', ' . ", out);
-  picture_text(out, result->device);
-  fprintf(out, " . ', %d seed%s}'\n", result->seeds, result->seeds > 1 ? "s" : "");
-}
-
-static void put_frame(FILE *out, const Result *result, int width, int height) {
-  picture_frame_sized(out, width, height);
-  fputs("set key outside below left Left reverse vertical maxcols 2 samplen 2 height 1\nset xlabel "
-        "offset 0,0.4\n",
-        out);
-  put_title(out, result);
-}
-
 /* ---- an experiment --------------------------------------------------------------------------- */
-
-static void put_value(FILE *out, double value) {
-  if (isnan(value))
-    fputs("\tNaN", out);
-  else
-    fprintf(out, "\t%.6g", value);
-}
 
 static bool write_rows(const Result *result, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".tsv", error);
@@ -54,9 +18,9 @@ static bool write_rows(const Result *result, const char *folder, const char *nam
     const ResultRow *row = &result->row[i];
     fprintf(out, "%d\t", i);
     picture_field(out, row->label);
-    put_value(out, row->paper);
-    put_value(out, row->mean);
-    put_value(out, row->sd);
+    plot_value(out, row->paper);
+    plot_value(out, row->mean);
+    plot_value(out, row->sd);
     fprintf(out, "\t%d\n", row->n);
   }
   return picture_finish(out, name, error);
@@ -104,14 +68,15 @@ static bool write_script(const Result *result, const char *folder, const char *n
   int rows = result->rows;
   range(result, &low, &high);
   fprintf(out, "# gnuplot -e 'ending=\"svg\"; set output \"%s.svg\"' %s.gp\n", name, name);
-  put_frame(out, result, 900, 190 + 56 * rows);
+  plot_frame(out, result, 900, 190 + 56 * rows);
   fputs("set xlabel ", out);
-  put_metric(out, result);
+  plot_metric(out, result);
   fprintf(out,
           "\nset yrange [%.1f:-0.6]\nset xrange [%.4f:%.4f]\nunset grid\n"
           "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n",
           rows - 0.4, low, high);
   put_tics(out, result);
+  plot_tics(out, "x", (PlotSpan){low, high});
   fprintf(out,
           "plot \"%s.tsv\" every ::1 using 3:($1-0.1) with points pt 5 ps 1.4 lc rgb "
           "\"#888888\" title \"paper\", \\\n"
@@ -155,7 +120,7 @@ static bool write_claims(const Result *result, const char *folder, const char *n
     if (!has_difference(row)) continue;
     fprintf(out, "%d\t", line++);
     picture_field(out, row->label);
-    for (int k = 0; k < 6; k++) put_value(out, values[k]);
+    for (int k = 0; k < 6; k++) plot_value(out, values[k]);
     fprintf(out, "\t%d\t%s\n", row->n, row->verdict);
   }
   return picture_finish(out, name, error);
@@ -202,6 +167,17 @@ static void put_band(FILE *out, double detectable) {
   fputs("set arrow from first 0, graph 0 to first 0, graph 1 nohead lc rgb \"#666666\"\n", out);
 }
 
+static PlotSpan claims_span(const Result *result) {
+  PlotSpan span = {0, 0};
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    const double values[] = {row->claimed,        row->difference, row->corrected_low,
+                             row->corrected_high, row->low,        row->high};
+    for (int k = 0; has_difference(row) && k < 6; k++) plot_span(&span, values[k]);
+  }
+  return span;
+}
+
 /* A line a claim, as meta-analyses draw them. */
 bool forest_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   const Result *result = of->result;
@@ -209,15 +185,17 @@ bool forest_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   char name[256];
   int lines = count_differences(result);
   snprintf(name, sizeof name, "%.200s-forest", result->experiment);
-  if (!lines) return fail(error, "%s has no two rows with a figure to compare", result->experiment);
+  if (!lines)
+    return fail(error, PLOT_NO_DATA "%s has no two rows with a figure to compare",
+                result->experiment);
   if (!write_claims(result, folder, name, error)) return false;
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
-  put_frame(out, result, 900, 220 + 44 * lines);
+  plot_frame(out, result, 900, 220 + 44 * lines);
   fputs("set xlabel 'difference to ' . ", out);
   picture_text(out, result_compared(result));
   fputs(" . ', ' . ", out);
-  put_metric(out, result);
+  plot_metric(out, result);
   fprintf(out,
           "\nset yrange [%.1f:-0.6]\nset y2range [%.1f:-0.6]\nunset grid\n"
           "set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
@@ -226,6 +204,7 @@ bool forest_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   put_claim_tics(out, result, false);
   put_claim_tics(out, result, true);
   put_band(out, result->family.detectable);
+  plot_tics(out, "x", claims_span(result));
   fprintf(
       out,
       "plot \"%s.tsv\" every ::1 using 7:1:($8-$7):(0) with vectors nohead lw 1.5 lc rgb "
@@ -244,103 +223,6 @@ bool forest_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
         "seldom see it\"",
         result->family.detectable, result->family.folds ? "fold" : "seed");
   fputc('\n', out);
-  return picture_finish(out, name, error) && picture_draw(folder, name, path, error);
-}
-
-/* ---- per structure --------------------------------------------------------------------------- */
-
-static void write_organ(FILE *out, const ResultLabel *item, int line) {
-  fprintf(out, "%d\t", line);
-  picture_field(out, item->name);
-  put_value(out, item->mean);
-  put_value(out, item->low);
-  put_value(out, item->high);
-  fputc('\n', out);
-}
-
-/* The i-th of the labels is the first row's that has a figure of this structure. */
-static bool new_organ(const Result *result, int i) {
-  return i == 0 || result->label[i].label != result->label[i - 1].label;
-}
-
-/* One block a row of the table, one line a structure; returns the number of structures, 0: none. */
-static int write_organs(const Result *result, const char *folder, const char *name, Error *error) {
-  FILE *out = picture_create(folder, name, ".tsv", error);
-  if (!out) return 0;
-  int lines = 0;
-  fputs("# structure\tname\tmean\tlow\thigh\n", out);
-  for (int r = 0; r < result->rows; r++) {
-    int line = -1;
-    for (int i = 0; i < result->labels; i++) {
-      line += new_organ(result, i);
-      if (result->label[i].position == result->row[r].position)
-        write_organ(out, &result->label[i], line);
-    }
-    fputs("\n\n", out); /* gnuplot's index */
-    lines = line + 1;
-  }
-  return picture_finish(out, name, error) ? lines : 0;
-}
-
-static void put_organ_tics(FILE *out, const Result *result) {
-  int line = -1;
-  fputs("set ytics (", out);
-  for (int i = 0; i < result->labels; i++) {
-    if (!new_organ(result, i)) continue;
-    fputs(++line ? ", " : "", out);
-    picture_tic(out, result->label[i].name);
-    fprintf(out, " %d", line);
-  }
-  fputs(")\nset ytics scale 0\n", out);
-}
-
-/* A row without a figure has no points, but keeps its place in the key: it is missing, not
- * forgotten. */
-static void put_organ_rows(FILE *out, const Result *result, const char *name) {
-  static const int shapes[] = {7, 5, 9, 13, 11, 6, 4};
-  for (int r = 0, rows = result->rows; r < rows; r++) {
-    const ResultRow *row = &result->row[r];
-    double shift = (r - (rows - 1) / 2.0) * 0.8 / rows;
-    bool measured = !isnan(row->mean);
-    if (r) fputs(", \\\n  ", out);
-    if (measured)
-      fprintf(out, "\"%s.tsv\" index %d using 3:($1%+.3f):4:5 with xerrorbars", name, r, shift);
-    else
-      fprintf(out, "NaN with points");
-    fprintf(out, " pt %d ps 0.9 lw 1.5 lc rgb \"%s\" title ", shapes[r % PICTURE_COLOURS],
-            picture_colours[r % PICTURE_COLOURS]);
-    picture_text(out, row->label);
-    fputs(measured ? "" : " . ' (no figure)'", out);
-  }
-  fputc('\n', out);
-}
-
-bool organs_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
-  const Result *result = of->result;
-  const char *folder = of->folder;
-  char name[256];
-  snprintf(name, sizeof name, "%.200s-per-organ", result->experiment);
-  if (!result->labels)
-    return fail(error, "no figure per structure is stored for %s yet", result->experiment);
-  int lines = write_organs(result, folder, name, error);
-  int rows = result->rows;
-  FILE *out = lines ? picture_create(folder, name, ".gp", error) : NULL;
-  if (!out) return false;
-  put_frame(out, result, 900, 170 + 12 * rows + lines * (16 + 9 * rows));
-  fputs("set xlabel ", out);
-  put_metric(out, result);
-  fprintf(out,
-          " . ' per structure: mean and range over seeds'\nset yrange [%.1f:-0.5]\nunset grid\n"
-          "set grid xtics lt 1 lw 1 lc rgb \"#cccccc\"\nset datafile separator \"\\t\"\n"
-          "set autoscale xfix\nset offsets graph 0.02, graph 0.02, 0, 0\nset errorbars 0\n",
-          lines - 0.5);
-  for (int line = 1; line < lines; line += 1)
-    fprintf(out,
-            "set arrow from graph 0, first %.1f to graph 1, first %.1f nohead lc rgb \"#dddddd\"\n",
-            line - 0.5, line - 0.5);
-  put_organ_tics(out, result);
-  fputs("plot ", out);
-  put_organ_rows(out, result, name);
   return picture_finish(out, name, error) && picture_draw(folder, name, path, error);
 }
 
@@ -384,10 +266,10 @@ static bool write_curves(const Rows *points, const char *folder, const char *nam
   for (int i = 0; i < points->count; i++) {
     if (i && new_curve(point, i)) fputs("\n\n", out); /* gnuplot's index */
     fprintf(out, "%d\t%d", point[i].position, point[i].step);
-    put_value(out, point[i].loss);
-    put_value(out, point[i].lr);
-    put_value(out, point[i].grad_norm);
-    put_value(out, point[i].val_dice);
+    plot_value(out, point[i].loss);
+    plot_value(out, point[i].lr);
+    plot_value(out, point[i].grad_norm);
+    plot_value(out, point[i].val_dice);
     fputc('\n', out);
   }
   return picture_finish(out, name, error);
@@ -423,7 +305,7 @@ static bool write_curves_script(const Result *result, const Rows *points, const 
   if (!out) return false;
   bool dice = has_dice(points);
   int rows = result->rows;
-  put_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
+  plot_frame(out, result, 900, (dice ? 840 : 540) + 20 * rows);
   fputs("set datafile separator \"\\t\"\nset datafile missing \"NaN\"\n"
         "set xrange [0:]\nset xlabel \"step\"\nset ylabel \"training loss\"\nset logscale y\n",
         out);
@@ -447,7 +329,8 @@ bool curves_draw(const PlotOf *of, char path[PLOT_PATH], Error *error) {
   if (!store_rows(of->store, curves_sql, json_pack("[I,i]", (json_int_t)result->plan_id, POINTS),
                   point_columns, sizeof(Point), &points, error))
     return false;
-  bool good = points.count || fail(error, "no loss curve is stored for %s yet", result->experiment);
+  bool good =
+      points.count || fail(error, PLOT_NO_DATA "no loss curve of %s is stored", result->experiment);
   good = good && write_curves(&points, of->folder, name, error) &&
          write_curves_script(result, &points, of->folder, name, error) &&
          picture_draw(of->folder, name, path, error);

@@ -23,6 +23,9 @@ typedef enum PlotSubject {
   PLOT_BENCH
 } PlotSubject;
 
+/* Why nothing is drawn begins so where it is for want of figures, which a run makes. */
+#define PLOT_NO_DATA "no data yet: "
+
 /* A row of plots.def. path: the SVG. */
 typedef struct PlotKind {
   const char *word, *caption;

@@ -1,5 +1,7 @@
 #include "src/report/quote.h"
 
+#include "base/utf8.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,23 +15,16 @@ void quote_line(const char *text, FILE *out) {
   for (; *text; text++) fputc(plain(*text), out);
 }
 
-/* Characters, not bytes: bytes that continue a UTF-8 character take no place. */
-static int characters(const char *text, size_t bytes) {
-  int count = 0;
-  for (size_t i = 0; i < bytes; i++) count += ((unsigned char)text[i] & 0xc0) != 0x80;
-  return count;
-}
-
 void quote_wrapped(const char *first, const char *rest, const char *text, int width, FILE *out) {
-  int used = characters(first, strlen(first));
+  int used = utf8_width(first, strlen(first));
   bool fresh = true; /* no word on this line yet */
   fputs(first, out);
   while (*text) {
     size_t blanks = strspn(text, " "), bytes = strcspn(text + blanks, " ");
-    int wide = characters(text + blanks, bytes);
+    int wide = utf8_width(text + blanks, bytes);
     if (!fresh && used + 1 + wide > width) {
       fprintf(out, "\n%s", rest);
-      used = characters(rest, strlen(rest));
+      used = utf8_width(rest, strlen(rest));
       fresh = true;
     }
     if (!fresh) fputc(' ', out);

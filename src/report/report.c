@@ -264,7 +264,9 @@ static void put_plots(Report *report, const ReportExperiment *experiment) {
     }
     snprintf(command, sizeof command, "./harness plot %s%s%.200s", kind->word,
              kind->word[0] ? " " : "", experiment->name);
-    report_add_open(report, kind->caption, "failed", error.text, command);
+    bool none = !strncmp(error.text, PLOT_NO_DATA, strlen(PLOT_NO_DATA));
+    report_add_open(report, kind->caption, none ? "no data yet" : "failed",
+                    error.text + (none ? strlen(PLOT_NO_DATA) : 0), command);
   }
   for (const ReportPicture *p = report->picture, *end = p + report->pictures; p < end; p++)
     if (!strcmp(p->experiment, experiment->name)) put_picture(report, title, p->path, p->caption);

@@ -9,6 +9,7 @@
 #include "src/report/code_notes.h"
 #include "src/report/default_notes.h"
 #include "src/report/paper_marks.h"
+#include "src/report/reproduce.h"
 #include "src/report/self_test.h"
 #include "src/report/start_notes.h"
 #include "src/report/tuned_notes.h"
@@ -68,6 +69,10 @@ static const char rows_sql[] =
     " (SELECT a.parameters FROM cells c JOIN attempts a ON a.trial_id = c.trial_id"
     "  WHERE c.row_id = r.id AND a.parameters IS NOT NULL AND a.removed = 0"
     "  ORDER BY a.id DESC LIMIT 1) AS parameters,"
+    " (SELECT a.message FROM cells c JOIN trials t ON t.id = c.trial_id"
+    "  JOIN attempts a ON a.trial_id = t.id AND a.status = t.status WHERE c.row_id = r.id"
+    "  AND t.status IN ('failed', 'oom', 'timeout') AND a.removed = 0 ORDER BY a.id DESC LIMIT 1)"
+    "  AS reason,"
     " coalesce(r.against, v.position - 1) AS against, r.against IS NOT NULL AS asked,"
     " (SELECT group_concat(trial_id) FROM (SELECT c.trial_id FROM cells c WHERE c.row_id = r.id"
     "  ORDER BY c.trial_id)) AS trials"
@@ -160,29 +165,19 @@ static const Column larger_columns[] = {
     COLUMN(PlanRow, plan_id), COLUMN(PlanRow, notes), COLUMN(PlanRow, self_test), {0}};
 
 #define ENDED(name, as) COLUMN_AS(ResultRow, status[STATUS_##as], name)
-static const Column row_columns[] = {COLUMN(ResultRow, position),
-                                     COLUMN(ResultRow, key),
-                                     COLUMN(ResultRow, label),
-                                     COLUMN(ResultRow, paper_word),
-                                     COLUMN(ResultRow, paper),
-                                     COLUMN(ResultRow, mean),
-                                     COLUMN(ResultRow, sd),
-                                     COLUMN(ResultRow, parameters),
-                                     COLUMN(ResultRow, n),
-                                     COLUMN(ResultRow, cells),
-                                     COLUMN(ResultRow, builds),
-                                     ENDED("planned", PLANNED),
-                                     ENDED("running", RUNNING),
-                                     ENDED("done", DONE),
-                                     ENDED("failed", FAILED),
-                                     ENDED("oom", OOM),
-                                     ENDED("collapsed", COLLAPSED),
-                                     ENDED("interrupted", INTERRUPTED),
-                                     ENDED("timeout", TIMEOUT),
-                                     COLUMN(ResultRow, trials),
-                                     COLUMN(ResultRow, against),
-                                     COLUMN(ResultRow, asked),
-                                     {0}};
+static const Column row_columns[] = {
+    COLUMN(ResultRow, position),   COLUMN(ResultRow, key),
+    COLUMN(ResultRow, label),      COLUMN(ResultRow, paper_word),
+    COLUMN(ResultRow, paper),      COLUMN(ResultRow, mean),
+    COLUMN(ResultRow, sd),         COLUMN(ResultRow, parameters),
+    COLUMN(ResultRow, n),          COLUMN(ResultRow, cells),
+    COLUMN(ResultRow, builds),     ENDED("planned", PLANNED),
+    ENDED("running", RUNNING),     ENDED("done", DONE),
+    ENDED("failed", FAILED),       ENDED("oom", OOM),
+    ENDED("collapsed", COLLAPSED), ENDED("interrupted", INTERRUPTED),
+    ENDED("timeout", TIMEOUT),     COLUMN(ResultRow, reason),
+    COLUMN(ResultRow, trials),     COLUMN(ResultRow, against),
+    COLUMN(ResultRow, asked),      {0}};
 static const Column figure_columns[] = {
     COLUMN(ResultRow, mean), COLUMN(ResultRow, n), COLUMN(ResultRow, sd), {0}};
 
@@ -348,34 +343,6 @@ static void take_plan(Result *r, const PlanRow *plan) {
   r->scale = plan->scale, r->dataset = plan->dataset, r->device = plan->device;
 }
 
-Compares result_compares(const Result *r) {
-  int one = -1;
-  bool above = true, alone = true;
-  for (int i = 0; i < r->rows; i++) {
-    int against = r->row[i].against;
-    if (against < 0) continue;
-    above = above && against == i - 1;
-    alone = alone && (one < 0 || against == one);
-    one = against;
-  }
-  return above ? COMPARES_ABOVE : alone ? COMPARES_ONE : COMPARES_SEVERAL;
-}
-
-const char *result_compared(const Result *r) {
-  Compares compares = result_compares(r);
-  for (int i = 0; compares == COMPARES_ONE && i < r->rows; i++)
-    if (r->row[i].against >= 0) return r->row[i].against_label;
-  return compares == COMPARES_ABOVE ? "the row above" : "the row named";
-}
-
-bool row_question(const ResultRow *row) {
-  return row->asked && row->against >= 0 && !claim_made(row->claimed);
-}
-
-bool row_judged(const ResultRow *row) {
-  return claim_made(row->claimed) || row_question(row);
-}
-
 /* A claim that could have been decided, whether it was or not: who adds seeds to those that were
  * not until they are errs more often, too. */
 static bool judged(const ResultRow *row) {
@@ -449,6 +416,8 @@ bool result_load(Store *store, const ResultChoice *choice, Result **out, Error *
          judge(r, store, &plan, choice, other ? choice->metric : NULL, error);
   r->notes = json_loads(plan.notes, 0, NULL);
   if (!choice->alone && !other) paper_find(choice->home, r);
+  if (good && choice->home && !choice->alone)
+    r->reproduce = reproduce_result(store, choice->home, r);
   if (good) *out = r;
   if (!good) result_free(r);
   return good;
@@ -480,15 +449,6 @@ void result_free(Result *r) {
   json_t *json[] = {r->otherwise, r->mixed_files, r->notes, r->paper, r->others, r->texts};
   for (size_t i = 0; i < sizeof json / sizeof *json; i++) json_decref(json[i]);
   free(r->tuned);
+  free(r->reproduce);
   free(r);
-}
-
-const char *result_status(const ResultRow *row) {
-  static const Status gravest[] = {STATUS_RUNNING,   STATUS_FAILED,  STATUS_OOM,
-                                   STATUS_COLLAPSED, STATUS_TIMEOUT, STATUS_INTERRUPTED,
-                                   STATUS_PLANNED};
-  if (!row->cells && !row->status[STATUS_PLANNED]) return "no rate";
-  for (size_t i = 0; i < sizeof gravest / sizeof gravest[0]; i++)
-    if (row->status[gravest[i]] > 0) return status_name(gravest[i]);
-  return status_name(STATUS_DONE);
 }

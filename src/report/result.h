@@ -3,6 +3,7 @@
 #ifndef REPORT_RESULT_H
 #define REPORT_RESULT_H
 
+#include "src/machine/document.h"
 #include "src/store/tries.h"
 #include "src/store/typed_rows.h"
 
@@ -29,6 +30,7 @@ typedef struct ResultRow {
   int n, cells, builds;         /* v_table's; no cells: no try of its rate ended well */
   int status[STATUS_COUNT];     /* how many trials ended so */
   int other_text, unknown_text; /* trials whose model had other Lua text than today's, or which */
+  const char *reason;           /* why the newest of those that failed did; "": none did */
   const char *trials;           /* their numbers, ascending: rows of two tables may be the same */
   int against;                  /* the row that it is compared with; -1: none */
   const char *against_label;
@@ -136,6 +138,7 @@ typedef struct Result {
   json_t *paper;          /* the paper's table (lua/bind.h) that it repeats; NULL: none is known */
   json_t *others;         /* what else is stored, texts */
   Rows held[RESULT_HELD]; /* rows, labels, points, plans, starts */
+  char *reproduce;        /* the command that asks for it again; NULL: not known */
   json_t *texts;          /* what other texts are part of */
 } Result;
 
@@ -154,6 +157,13 @@ const char *result_compared(const Result *result);
 bool row_judged(const ResultRow *row);
 bool row_question(const ResultRow *row);
 void result_free(Result *result); /* may be NULL */
+
+/* The metric as a head has it: "DSC", "HD95, mm". */
+enum { RESULT_METRIC = 64 };
+const char *result_metric(const Result *result, char text[RESULT_METRIC]);
+
+/* What a JSON document of it is of. */
+DocumentOf result_document(const Result *result);
 
 /* The state of a row in one word: done when all its trials are, else the gravest of them. */
 const char *result_status(const ResultRow *row);

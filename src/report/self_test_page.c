@@ -2,7 +2,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "src/data/sets/json_text.h"
 #include "src/report/self_test.h"
 #include "src/report/table.h"
 #include "src/report/written.h"
@@ -330,17 +329,15 @@ static void print_json(const Result *result, FILE *out) {
   json_t *shapes = json_array();
   for (int i = 0; i < 2 * test->shapes; i++)
     json_array_append_new(shapes, json_rates(&test->shape[i / 2], i % 2, result->trial_s));
-  json_t *document =
-      json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "schema", 1, "experiment",
-                result->experiment, "scale", result->scale, "dataset", result->dataset, "device",
-                result->device, "metric", result->metric, "relabelings", test->tables, "trial_s",
+  json_t *more =
+      json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:o}", "scale", result->scale, "dataset",
+                result->dataset, "device", result->device, "relabelings", test->tables, "trial_s",
                 number(result->trial_s), "trials", json_pool(&test->pool), "shapes", shapes);
-  json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-  json_decref(document);
+  document_print(document_make("self_test", result_document(result), more), out);
 }
 
 static void put_sheet(Sheet sheet, FILE *out) {
-  sheet_text(&sheet, false, out);
+  sheet_fitted(&sheet, false, out);
   fputc('\n', out);
   sheet_free(&sheet);
 }

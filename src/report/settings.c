@@ -5,180 +5,27 @@
 
 #include "lua/bind.h"
 #include "src/data/phantom/phantom.h"
+#include "src/report/firsts.h"
 #include "src/report/html.h"
 #include "src/report/option_words.h"
 #include "src/report/quote.h"
 #include "src/report/report.h"
+#include "src/report/reproduce.h"
 #include "src/store/field.h"
 
-/* The same as a word of a command line. */
-static void put_option(const char *name, const json_t *value, FILE *out) {
-  char *words = option_words(name, value);
-  fputc(' ', out);
-  quote_shell(words, out);
-  free(words);
-}
-
-/* ---- stored configurations ------------------------------------------------------------------- */
-
-static const char configs_sql[] =
-    "SELECT r.key, r.label, r.position, t.seed, t.config FROM rows r"
-    " JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
-    " WHERE r.plan_id = ?1 ORDER BY r.position, t.fold, t.seed";
-
-typedef struct Trial {
-  const char *key, *label, *config;
-  int position, seed;
-} Trial;
-
-static const Column trial_columns[] = {COLUMN(Trial, key),      COLUMN(Trial, label),
-                                       COLUMN(Trial, position), COLUMN(Trial, seed),
-                                       COLUMN(Trial, config),   {0}};
-
-/* The first trial of each row of the result's plan, with its configuration. */
-typedef struct First {
-  const char *key, *label;
-  int seed;
-  json_t *config;
-} First;
-
-typedef struct Firsts {
-  First *item; /* (count), and one without configuration */
-  int count;
-  Rows rows;
-} Firsts;
-
-/* The options of a model of one's own, which no list of models has, join the report's. None where
- * its file is no longer there. */
-static void add_options(const Report *report, const json_t *config) {
-  const char *path = json_string_value(json_object_get(config, "model_path"));
-  Error unread = {""};
-  json_t *model = path ? models_listed(report->home, path, &unread) : NULL, *row, *known;
-  size_t i, k;
-  json_array_foreach(json_object_get(model, "options"), i, row) {
-    bool there = false;
-    json_array_foreach(report->options, k, known) {
-      there = there || !strcmp(field_text(known, "name"), field_text(row, "name"));
-    }
-    if (!there) json_array_append(report->options, row);
-  }
-  json_decref(model);
-}
-
-/* None where they cannot be read. */
-static Firsts firsts_load(const Report *report, const Result *result) {
-  Error error = {""};
-  Firsts f = {.count = 0};
-  json_t *parameters = json_pack("[I]", (json_int_t)result->plan_id);
-  if (!store_rows(report->store, configs_sql, parameters, trial_columns, sizeof(Trial), &f.rows,
-                  &error))
-    f.rows = (Rows){0};
-  f.item = calloc((size_t)f.rows.count + 1, sizeof *f.item);
-  CHECK(f.item, "no memory for configurations");
-  f.item[0].key = f.item[0].label = "";
-  const Trial *trial = f.rows.row;
-  for (int i = 0; i < f.rows.count; i++) {
-    if (i && trial[i].position == trial[i - 1].position) continue;
-    json_t *config = json_loads(trial[i].config, 0, NULL);
-    add_options(report, config);
-    f.item[f.count++] = (First){trial[i].key, trial[i].label, trial[i].seed, config};
-  }
-  return f;
-}
-
-static void firsts_free(Firsts *f) {
-  for (int i = 0; i < f->count; i++) json_decref(f->item[i].config);
-  free(f->item);
-  rows_free(&f->rows);
-}
-
-static const json_t *option(const First *trial, const char *name) {
-  return json_object_get(trial->config, name);
-}
-
-/* All rows have the same value. */
-static bool common(const Firsts *firsts, const char *name) {
-  for (int i = 1; i < firsts->count; i++)
-    if (!option_same(option(&firsts->item[0], name), option(&firsts->item[i], name))) return false;
-  return firsts->count > 0;
-}
-
-/* ---- the command ----------------------------------------------------------------------------- */
-
-/* key=value of what all rows were given otherwise than their file says. */
-static void put_overrides(const Report *report, const Firsts *firsts, const json_t *wanted,
-                          FILE *out) {
-  const json_t *row;
-  size_t i;
-  json_array_foreach(report->options, i, row) {
-    const char *name = field_text(row, "name");
-    const json_t *value = option(&firsts->item[0], name);
-    bool other = value && common(firsts, name);
-    for (int k = 0; k < firsts->count; k++) {
-      const json_t *asked = json_object_get(experiment_config(wanted, firsts->item[k].key), name);
-      other = other && asked && !option_same(asked, value);
-    }
-    if (other) put_option(name, value, out);
-  }
-}
-
-static int wanted_seeds(const json_t *wanted) {
-  int most = 0;
-  const json_t *cell;
-  size_t i;
-  json_array_foreach(json_object_get(wanted, "cells"), i, cell) most =
-      field_whole(cell, "seed") + 1 > most ? field_whole(cell, "seed") + 1 : most;
-  return most;
-}
-
-static const char *name_of(const char *path) {
-  const char *slash = strrchr(path, '/');
-  return slash ? slash + 1 : path;
-}
-
-/* The data's folder when it is not the one that the file asks for, where the file is known; where
- * it lies is no matter. The phantom makes itself. */
-static void put_data(const First *trial, const Result *result, const json_t *wanted, FILE *out) {
-  const char *own = json_string_value(option(trial, "data_dir"));
-  const char *asked = field_text_if(experiment_config(wanted, trial->key), "data_dir");
-  bool made = phantom_named(result->dataset);
-  if (!own || !own[0] || (asked[0] ? !strcmp(name_of(own), name_of(asked)) : made)) return;
-  const json_t *found = option(trial, "data_path");
-  put_option("data", found ? found : option(trial, "data_dir"), out);
-}
-
-static void put_seeds(const Result *result, const json_t *wanted, FILE *out) {
-  const ResultLooks *looks = &result->looks;
-  if (looks->found)
-    fprintf(out, " until=decided budget=%.10gs", looks->budget_s);
-  else if (wanted && result->seeds != wanted_seeds(wanted))
-    fprintf(out, " seeds=%d", result->seeds);
-  if (looks->first_seed > 0) fprintf(out, " first_seed=%d", looks->first_seed);
-}
-
-static void put_stored(const Report *report, const ReportExperiment *experiment, FILE *out) {
-  const json_t *wanted = experiment->wanted;
-  const Result *result = experiment->result;
-  Firsts firsts = firsts_load(report, result);
-  bool one = !strchr(result->scale, '+'); /* with several the experiment's file names them */
-  if (one && strcmp(result->scale, "quick")) fprintf(out, " scale=%s", result->scale);
-  put_data(&firsts.item[0], result, wanted, out);
-  put_seeds(result, wanted, out);
-  put_overrides(report, &firsts, wanted, out);
-  if (strcmp(result->device, "cpu")) fprintf(out, " --device %s", result->device);
-  firsts_free(&firsts);
-}
-
 char *settings_command(const Report *report, const ReportExperiment *experiment, const char *more) {
-  char *command = NULL;
-  size_t bytes = 0;
-  FILE *out = open_memstream(&command, &bytes);
-  CHECK(out, "no memory for a command");
-  fputs("./harness run ", out);
-  quote_shell(experiment->file, out);
-  if (experiment->result) put_stored(report, experiment, out);
-  fprintf(out, "%s%s", more[0] ? " " : "", more);
-  CHECK(fclose(out) == 0 && command, "no memory for a command");
+  const Result *result = experiment->result;
+  if (!result) {
+    const Reproduce nothing = {.file = experiment->file, .more = more};
+    return reproduce_command(&nothing);
+  }
+  Firsts firsts = firsts_load(report->store, report->home, report->options, result->plan_id);
+  Reproduce of = reproduce_of(result, experiment->file, experiment->wanted);
+  of.firsts = &firsts;
+  of.options = report->options;
+  of.more = more;
+  char *command = reproduce_command(&of);
+  firsts_free(&firsts);
   return command;
 }
 
@@ -193,15 +40,15 @@ static const json_t *default_of(const json_t *row, const char *scale) {
 /* "key = value" of what differs from the defaults: what all rows share, or what they do not. */
 static void put_differences(const Report *report, const Firsts *firsts, const First *trial,
                             const char *scale, bool shared) {
-  bool scales = !common(firsts, "scale"); /* then rows differ by their defaults: not listed */
-  const char *own = json_string_value(option(trial, "scale"));
+  bool scales = !firsts_share(firsts, "scale"); /* then rows differ by their defaults: not listed */
+  const char *own = json_string_value(first_option(trial, "scale"));
   const json_t *row;
   size_t i;
   int count = 0;
   json_array_foreach(report->options, i, row) {
     const char *name = field_text(row, "name");
-    const json_t *value = option(trial, name);
-    bool all = common(firsts, name);
+    const json_t *value = first_option(trial, name);
+    bool all = firsts_share(firsts, name);
     if (!value || all != shared) continue;
     if ((all || scales) && option_same(value, default_of(row, scales && own ? own : scale)))
       continue;
@@ -236,7 +83,7 @@ static void put_whole(FILE *out, const First *trial) {
 
 static void put_configuration(const Report *report, const ReportExperiment *experiment) {
   const Result *result = experiment->result;
-  Firsts firsts = firsts_load(report, result);
+  Firsts firsts = firsts_load(report->store, report->home, report->options, result->plan_id);
   char *command = settings_command(report, experiment, "");
   fputs("<h3>", report->out);
   html_print(report->out, "%s: %s", experiment->name, result->title);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "src/report/quote.h"
 
 Sheet sheet_make(int rows, int columns) {
@@ -42,11 +43,8 @@ const char *sheet_get(const Sheet *sheet, int row, int column) {
   return sheet->cell[row * sheet->columns + column];
 }
 
-/* Characters, not bytes: bytes that continue a UTF-8 character take no place. */
 static int width(const char *text) {
-  int count = 0;
-  for (; *text; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
-  return count;
+  return utf8_width(text, strlen(text));
 }
 
 static int column_width(const Sheet *sheet, int column) {
@@ -67,6 +65,29 @@ static void padded(const char *text, int room, bool left, bool last, FILE *out) 
   if (!left) fprintf(out, "%*s", blank, "");
   fputs(text, out);
   if (left && !last) fprintf(out, "%*s", blank, "");
+}
+
+static bool is_empty(const Sheet *sheet, int column) {
+  for (int row = 1; row < sheet->rows; row++) {
+    const char *cell = sheet_get(sheet, row, column);
+    if (cell[0] && strcmp(cell, "-") != 0) return false;
+  }
+  return column > 0;
+}
+
+void sheet_drop_empty(Sheet *sheet) {
+  Sheet kept = sheet_make(sheet->rows, sheet->columns);
+  kept.columns = 0;
+  for (int column = 0; column < sheet->columns; column++)
+    kept.columns += sheet->rows < 2 || !is_empty(sheet, column);
+  for (int column = 0, at = 0; column < sheet->columns; column++) {
+    if (sheet->rows > 1 && is_empty(sheet, column)) continue;
+    for (int row = 0; row < sheet->rows; row++)
+      strcpy(kept.cell[row * kept.columns + at], sheet_get(sheet, row, column));
+    at++;
+  }
+  sheet_free(sheet);
+  *sheet = kept;
 }
 
 void sheet_text(const Sheet *sheet, bool text_last, FILE *out) {

@@ -17,6 +17,8 @@ void sheet_free(Sheet *sheet);
 /* One line of text: control characters become blanks, what is too long is cut. */
 void sheet_set(Sheet *sheet, int row, int column, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Leaves out columns behind the first in which no row has anything. */
+void sheet_drop_empty(Sheet *sheet);
 /* Takes away a UTF-8 character that lost its end when a text was cut to fit. */
 void sheet_trim(char *text);
 const char *sheet_get(const Sheet *sheet, int row, int column);
@@ -27,6 +29,8 @@ void sheet_text(const Sheet *sheet, bool text_last, FILE *out);
  * names what neighbouring columns belong to, "" nothing: above them, and they stay together where
  * they fit. Words are set to the left, numbers by their ends without marks: "0.762[1]". */
 void sheet_blocks(const Sheet *sheet, const char *const *group, int width, FILE *out);
+/* sheet_text where that fits the terminal that `out` is, or it is none; else sheet_blocks. */
+void sheet_fitted(const Sheet *sheet, bool text_last, FILE *out);
 void sheet_markdown(const Sheet *sheet, bool text_last, FILE *out);
 void sheet_csv(const Sheet *sheet, FILE *out);                 /* RFC 4180 */
 void sheet_tex(const Sheet *sheet, bool text_last, FILE *out); /* booktabs, the tabular alone */

@@ -1,6 +1,9 @@
 /* A wide sheet for narrow screens. */
 #include "src/report/sheet.h"
 
+#include "base/utf8.h"
+#include "src/report/wrap.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +17,7 @@ typedef struct Setting {
 } Setting;
 
 static int characters(const char *text, const char *end) {
-  int count = 0;
-  for (; text < end; text++) count += ((unsigned char)*text & 0xc0) != 0x80;
-  return count;
+  return utf8_width(text, (size_t)(end - text));
 }
 
 /* Where "[1][2]" behind a cell's text begins; its end when there is none. */
@@ -156,4 +157,21 @@ void sheet_blocks(const Sheet *sheet, const char *const *group, int width, FILE 
       if (row == 0) put_rule(setting, first, end, out);
     }
   }
+}
+
+void sheet_fitted(const Sheet *sheet, bool text_last, FILE *out) {
+  int width = wrap_width(out), used = -GAP;
+  for (int column = 0; column < sheet->columns; column++) {
+    int widest = 0;
+    for (int row = 0; row < sheet->rows; row++) {
+      const char *cell = sheet_get(sheet, row, column);
+      int wide = utf8_width(cell, strlen(cell));
+      if (wide > widest) widest = wide;
+    }
+    used += widest + GAP;
+  }
+  if (width && used > width)
+    sheet_blocks(sheet, NULL, width, out);
+  else
+    sheet_text(sheet, text_last, out);
 }

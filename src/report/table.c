@@ -16,15 +16,12 @@
 #include "src/report/self_test.h"
 #include "src/report/start_notes.h"
 #include "src/report/table_data.h"
+#include "src/report/table_macros.h"
 #include "src/report/tuned_notes.h"
+#include "src/report/wrap.h"
 #include "src/report/written.h"
 
-const char *const table_formats[] = {"text", "md", "csv", "json", "tex"};
-
-static const char *metric_word(const Result *result) {
-  const MetricRow *metric = metric_stored(result->metric);
-  return metric && metric->paper ? metric->paper : result->metric;
-}
+const char *const table_formats[] = {"text", "md", "csv", "json", "tex", "macros"};
 
 /* Three decimals, four where the paper gives four. */
 static void put_figure(Sheet *sheet, int row, int column, double value) {
@@ -199,7 +196,8 @@ static void put_head(Sheet *sheet, int at, const TableColumn *column, TablePart 
   bool whole = part == TABLE_WHOLE && column->whole;
   if (column->head)
     sheet_set(sheet, 0, at, whole ? column->whole : column->head,
-              column->put == put_difference ? result_compared(result) : metric_word(result));
+              column->put == put_difference ? result_compared(result)
+                                            : result_metric(result, (char[RESULT_METRIC]){""}));
   else if (part == TABLE_CLAIMS)
     sheet_set(sheet, 0, at, "row");
   else
@@ -234,6 +232,7 @@ Sheet table_sheet(const Result *result, TablePart part) {
     if (column->put == put_paper) add_marks(&sheet, at, result);
     at++;
   }
+  sheet_drop_empty(&sheet);
   return sheet;
 }
 
@@ -270,6 +269,19 @@ static void note_collapsed(const Result *result, const char *mark, FILE *out) {
             collapsed == 1 ? " is" : "s are");
     if (!isnan(row->with_collapsed))
       fprintf(out, "; counted as 0 the mean is %.3f", row->with_collapsed);
+    fputc('\n', out);
+  }
+}
+
+static void note_failed(const Result *result, const char *mark, FILE *out) {
+  static const Status ends[] = {STATUS_FAILED, STATUS_OOM, STATUS_TIMEOUT};
+  for (int i = 0; i < result->rows; i++) {
+    const ResultRow *row = &result->row[i];
+    if (!row->reason[0]) continue;
+    put_marked(mark, row->label, out);
+    for (size_t k = 0; k < sizeof ends / sizeof *ends; k++)
+      if (row->status[ends[k]]) fprintf(out, ", %d %s", row->status[ends[k]], status_name(ends[k]));
+    put_marked(": ", row->reason, out);
     fputc('\n', out);
   }
 }
@@ -325,6 +337,7 @@ void table_notes(const Result *result, const char *mark, FILE *out) {
   note_counts(result, mark, out);
   claim_notes(result, mark, out);
   note_collapsed(result, mark, out);
+  note_failed(result, mark, out);
   tuned_notes(result, mark, out);
   start_notes(result, mark, out);
   table_origin(result, mark, out);
@@ -364,7 +377,7 @@ void table_origin(const Result *result, const char *mark, FILE *out) {
 }
 
 static void put_sheet(Sheet sheet, bool text_last, FILE *out) {
-  if (sheet.rows > 1) sheet_text(&sheet, text_last, out);
+  if (sheet.rows > 1) sheet_fitted(&sheet, text_last, out);
   if (sheet.rows > 1) fputc('\n', out);
   sheet_free(&sheet);
 }
@@ -391,6 +404,23 @@ static void put_compared(const Result *result, FILE *out) {
   fputs("\n\n", out);
 }
 
+/* A line that is too long for the terminal goes on behind a \, so that it can be copied. */
+static void put_command(const char *mark, const char *command, FILE *out) {
+  size_t width = (size_t)wrap_width(out), used = strlen(mark);
+  fputs(mark, out);
+  for (const char *word = command; *word;) {
+    size_t length = strcspn(word, " ");
+    if (width && used > strlen(mark) && used + length + 3 > width)
+      used = (size_t)fprintf(out, " \\\n      ") - 3;
+    else if (word > command)
+      used += (size_t)fprintf(out, " ");
+    fprintf(out, "%.*s", (int)length, word);
+    used += length;
+    word += length + strspn(word + length, " ");
+  }
+  fputc('\n', out);
+}
+
 static void print_text(const Result *result, FILE *out) {
   table_wrapped(table_head, result, "        ", out);
   fputc('\n', out);
@@ -399,6 +429,7 @@ static void print_text(const Result *result, FILE *out) {
   if (any_difference(result)) put_sheet(table_sheet(result, TABLE_CLAIMS), true, out);
   put_labels(table_labels(result), out);
   table_wrapped(table_notes, result, "  ", out);
+  if (result->reproduce) put_command("  reproduce: ", result->reproduce, out);
 }
 
 void table_print(const Result *result, const char *format, FILE *out) {
@@ -416,6 +447,10 @@ void table_print(const Result *result, const char *format, FILE *out) {
   }
   if (!strcmp(format, "text")) {
     print_text(result, out);
+    return;
+  }
+  if (!strcmp(format, "macros")) {
+    table_macros(result, out);
     return;
   }
   Sheet sheet = table_sheet(result, TABLE_WHOLE);

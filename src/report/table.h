@@ -1,4 +1,5 @@
-/* The paper's tables with ours beside them, as text, md, csv, json or tex. */
+/* The paper's tables with ours beside them, as text, md, csv, json or tex, or numbers as TeX
+ * macros. */
 #ifndef REPORT_TABLE_H
 #define REPORT_TABLE_H
 
@@ -6,7 +7,7 @@
 #include "src/report/sheet.h"
 
 extern const char *const table_formats[];
-enum { TABLE_FORMATS = 5 };
+enum { TABLE_FORMATS = 6 };
 
 /* Prints a result of result_load; format is one of table_formats. */
 void table_print(const Result *result, const char *format, FILE *out);

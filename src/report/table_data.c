@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "src/data/sets/json_text.h"
+#include "src/machine/document.h"
 #include "src/report/paper_marks.h"
 #include "src/report/sheet.h"
 #include "src/report/start_notes.h"
@@ -25,7 +26,7 @@ static const char *against(const Result *result, const ResultRow *row) {
 static json_t *json_row(const Result *result, const ResultRow *r) {
   return json_pack(
       "{s:s,s:s,s:o,s:o,s:o,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:i,s:i,"
-      "s:o,s:o,s:O?}",
+      "s:o,s:o,s:O?,s:o}",
       "key", r->key, "label", r->label, "paper", number(r->paper), "mean", number(r->mean), "sd",
       number(r->sd), "n", r->n, "status", result_status(r), "paper_word", text(r->paper_word),
       "parameters", isnan(r->parameters) ? json_null() : json_integer((json_int_t)r->parameters),
@@ -35,7 +36,8 @@ static json_t *json_row(const Result *result, const ResultRow *r) {
       number(r->corrected_low), "corrected_high", number(r->corrected_high), "seeds_needed",
       isinf(r->seeds_needed) ? json_null() : number(r->seeds_needed), "other_text", r->other_text,
       "unknown_text", r->unknown_text, "against", text(against(result, r)), "within",
-      number(r->within), "otherwise", json_array_get(result->otherwise, (size_t)(r - result->row)));
+      number(r->within), "otherwise", json_array_get(result->otherwise, (size_t)(r - result->row)),
+      "reason", r->reason[0] ? json_name(r->reason) : json_null());
 }
 
 static json_t *json_family(const ResultFamily *f) {
@@ -83,11 +85,12 @@ void table_json(const Result *result, json_t *printed, FILE *out) {
   json_t *lines = json_array();
   for (int i = 0; i < result->rows; i++)
     json_array_append_new(lines, json_row(result, &result->row[i]));
-  json_t *document =
-      json_pack("{s:i,s:o,s:s,s:s,s:s,s:o,s:i,s:i}", "schema", 1, "table",
+  json_t *document = document_make(
+      "table", result_document(result),
+      json_pack("{s:o,s:s,s:s,s:s,s:o,s:i,s:i}", "table",
                 result->table ? json_integer(result->table) : json_null(), "scale", result->scale,
                 "dataset", result->dataset, "device", result->device, "rows", lines, "scores",
-                result->scores, "trainings", result->trainings);
+                result->scores, "trainings", result->trainings));
   json_object_set_new(document, "trial_s", number(result->trial_s));
   json_object_set_new(document, "family", json_family(&result->family));
   if (result->looks.found) json_object_set_new(document, "looks", json_looks(&result->looks));
@@ -97,9 +100,10 @@ void table_json(const Result *result, json_t *printed, FILE *out) {
   json_t *structures = json_structures(result);
   if (json_array_size(structures)) json_object_set(document, "structures", structures);
   json_decref(structures);
+  json_object_set_new(document, "reproduce",
+                      result->reproduce ? json_name(result->reproduce) : json_null());
   if (printed) json_object_set_new(document, "printed", printed);
-  json_document(document, out, JSON_INDENT(1) | JSON_REAL_PRECISION(12));
-  json_decref(document);
+  document_print(document, out);
 }
 
 static void put_plain(Sheet *sheet, int row, int column, const char *format, double value) {

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "src/data/metrics/metric.h"
 #include "src/report/paper_marks.h"
 
 const char TABLE_PAPER[] = "paper";
@@ -52,9 +51,7 @@ Sheet table_labels(const Result *result) {
   own[0] = 1;
   for (int i = 0; i < result->rows; i++) own[i + 1] = own[i] + (has_paper(result, i) ? 2 : 1);
   Sheet sheet = sheet_make(lines + 1, own[result->rows]);
-  const MetricRow *metric = metric_stored(result->metric);
-  sheet_set(&sheet, 0, 0, "%s per structure",
-            metric && metric->paper ? metric->paper : result->metric);
+  sheet_set(&sheet, 0, 0, "%s per structure", result_metric(result, (char[RESULT_METRIC]){""}));
   put_heads(result, &sheet, own);
   for (int line = 1; line <= lines; line++)
     for (int i = 1; i < sheet.columns; i++) sheet_set(&sheet, line, i, "-");

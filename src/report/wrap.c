@@ -1,6 +1,10 @@
 #include "src/report/wrap.h"
 
+#include "base/error.h"
+#include "base/utf8.h"
+
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -15,19 +19,12 @@ int wrap_width(FILE *out) {
   return !known || size.ws_col > MOST ? MOST : size.ws_col < LEAST ? LEAST : size.ws_col;
 }
 
-/* Characters, not bytes. */
-static int width_of(const char *text, size_t bytes) {
-  int count = 0;
-  for (size_t i = 0; i < bytes; i++) count += ((unsigned char)text[i] & 0xc0) != 0x80;
-  return count;
-}
-
 static void wrap_line(const char *line, size_t bytes, int width, FILE *out) {
   size_t indent = strspn(line, " ");
   int column = 0;
   for (size_t at = indent < bytes ? indent : bytes; at < bytes;) {
     size_t word = strcspn(line + at, " \n"), blanks = strspn(line + at + word, " ");
-    int room = width_of(line + at, word);
+    int room = utf8_width(line + at, word);
     bool breaks = column > (int)indent + 2 && column + 1 + room > width;
     if (breaks) fputc('\n', out);
     if (breaks || column == 0) {
@@ -48,10 +45,25 @@ void wrap_text(const char *text, int width, FILE *out) {
   if (!width) fputs(text, out);
   while (width && *text) {
     size_t bytes = strcspn(text, "\n");
-    if (width_of(text, bytes) > width)
+    if (utf8_width(text, bytes) > width)
       wrap_line(text, bytes, width, out);
     else
       fprintf(out, "%.*s\n", (int)bytes, text);
     text += bytes + (text[bytes] == '\n');
   }
+}
+
+FILE *wrap_begin(Wrapping *w, FILE *out) {
+  *w = (Wrapping){.out = out};
+  if (!wrap_width(out)) return out;
+  w->memory = open_memstream(&w->text, &w->bytes);
+  CHECK(w->memory, "no memory for lines");
+  return w->memory;
+}
+
+void wrap_end(Wrapping *w) {
+  if (!w->memory) return;
+  CHECK(fclose(w->memory) == 0 && w->text, "no memory for lines");
+  wrap_text(w->text, wrap_width(w->out), w->out);
+  free(w->text);
 }

@@ -11,4 +11,13 @@ int wrap_width(FILE *out);
  * than its line. width 0: as they are. */
 void wrap_text(const char *text, int width, FILE *out);
 
+/* What is written to the stream that begins it comes out so when it ends. */
+typedef struct Wrapping {
+  FILE *out, *memory; /* memory NULL: out is no terminal, and is written to */
+  char *text;
+  size_t bytes;
+} Wrapping;
+FILE *wrap_begin(Wrapping *wrapping, FILE *out);
+void wrap_end(Wrapping *wrapping);
+
 #endif

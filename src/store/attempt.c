@@ -90,7 +90,8 @@ static bool end_attempt(Store *store, int64_t attempt, const AttemptEnd *end, Er
   return database_run(store, error,
                       "UPDATE attempts SET ended_at = " NOW ", status = ?2, exit_code = ?3,"
                       " signal = nullif(?4, 0), message = nullif(?5, ''), train_s = ?6,"
-                      " eval_s = ?7, wall_s = ?8, max_rss_bytes = ?9"
+                      " eval_s = ?7, wall_s = ?8, max_rss_bytes = ?9,"
+                      " figures = (SELECT count(*) FROM metrics WHERE attempt_id = ?1)"
                       " WHERE id = ?1 AND status = 'running'",
                       "isiisDDDi", attempt, status_name(end->status), (int64_t)end->exit_code,
                       (int64_t)end->signal, end->message, end->train_s, end->eval_s, end->wall_s,

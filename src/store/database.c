@@ -411,7 +411,34 @@ static const char compared[] = "ALTER TABLE rows ADD COLUMN against INTEGER;";
 
 static const char *const version_14[] = {compared, NULL};
 
-const char *const *const migrations[] = {version_1,  version_2,  version_3,  version_4, version_5,
-                                         version_6,  version_7,  version_8,  version_9, version_10,
-                                         version_11, version_12, version_13, version_14};
+/* checksum: of the row's other columns (checksum.h); NULL: an older program wrote the row, '': it
+ * came so from another database. figures: how many rows of metrics the attempt ended with; NULL: it
+ * has not ended, or not known. */
+static const char checksums[] = "ALTER TABLE trials ADD COLUMN checksum TEXT;"
+                                "ALTER TABLE attempts ADD COLUMN figures INTEGER;"
+                                "ALTER TABLE attempts ADD COLUMN checksum TEXT;"
+                                "ALTER TABLE metrics ADD COLUMN checksum TEXT;";
+
+static const char *const version_15[] = {checksums, NULL};
+
+/* What people say of trials: a word to find them by, or a sentence. v_figure: figures case by case,
+ * of the attempts that count. */
+static const char remarks[] =
+    "CREATE TABLE remarks("
+    " trial_id INTEGER NOT NULL REFERENCES trials(id),"
+    " kind TEXT NOT NULL CHECK(kind IN ('tag','note')), text TEXT NOT NULL, at TEXT NOT NULL,"
+    " PRIMARY KEY(trial_id, kind, text)) STRICT, WITHOUT ROWID;"
+    "CREATE VIEW v_figure AS"
+    " SELECT e.name AS experiment, x.key AS \"row\", t.hash AS trial, t.scale, t.dataset, t.device,"
+    "  t.seed, t.fold, m.split, m.case_name, m.label, m.name, m.metric, m.value, m.situation"
+    " FROM (SELECT DISTINCT p.experiment_id, r.key, c.trial_id FROM plans p"
+    "  JOIN rows r ON r.plan_id = p.id JOIN cells c ON c.row_id = r.id) x"
+    " JOIN experiments e ON e.id = x.experiment_id JOIN trials t ON t.id = x.trial_id"
+    " JOIN v_attempt v ON v.trial_id = t.id JOIN metrics m ON m.attempt_id = v.attempt_id;";
+
+static const char *const version_16[] = {remarks, NULL};
+
+const char *const *const migrations[] = {
+    version_1, version_2,  version_3,  version_4,  version_5,  version_6,  version_7,  version_8,
+    version_9, version_10, version_11, version_12, version_13, version_14, version_15, version_16};
 const int migration_count = sizeof migrations / sizeof migrations[0];

@@ -44,7 +44,7 @@ json_t *event_json(const Event *event) {
 
 void event_send(FILE *events, const Event *event) {
   json_t *json = event_json(event);
-  json_document(json, events, JSON_COMPACT);
+  json_line(json, events);
   fflush(events);
   json_decref(json);
 }

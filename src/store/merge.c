@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/paths.h"
+#include "src/store/checksum.h"
 #include "src/store/database.h"
 #include "src/store/typed_rows.h"
 
@@ -104,8 +105,8 @@ static bool bring(Store *store, const MergeFrom *from, Error *error) {
 
 /* ---- from one to the other ------------------------------------------------------------------- */
 
-/* A table's columns are taken over as they are, whichever they are, but for its id and for `own`,
- * which become `values`; of rows `r` of the other. */
+/* A table's columns are taken over as they are, whichever they are, but for its id, for `own`,
+ * which become `values`, and for its checksum (checksum_taken); of rows `r` of the other. */
 typedef struct Copy {
   enum { NEW, SHARED, RUN } kind; /* SHARED: what both have is left as it is; RUN: `from` is SQL */
   const char *table, *own, *values, *from;
@@ -149,6 +150,9 @@ static const Copy copies[] = {
      "UPDATE main.attempts SET weights_of = (SELECT w.target FROM temp.fresh f"
      " JOIN other.attempts a ON a.id = f.source JOIN temp.twin w ON w.source = a.weights_of"
      " WHERE f.target = attempts.id) WHERE id IN (SELECT target FROM temp.fresh)"},
+    {SHARED, "remarks", "trial_id", "t.id",
+     "other.remarks r JOIN other.trials u ON u.id = r.trial_id"
+     " JOIN main.trials t ON t.hash = u.hash"},
     {NEW, "metrics", "attempt_id", "f.target", FRESH("metrics")},
     {NEW, "curves", "attempt_id", "f.target", FRESH("curves")},
     {NEW, "attempt_files", "attempt_id", "f.target", FRESH("attempt_files")},
@@ -177,7 +181,7 @@ static bool columns_of(Store *store, const Copy *copy, const char *head, char **
   bool good = store_query(
       store,
       "SELECT group_concat(?2 || '\"' || replace(name, '\"', '\"\"') || '\"', ', ') AS list"
-      " FROM pragma_table_info(?1, 'main') WHERE name <> 'id'"
+      " FROM pragma_table_info(?1, 'main') WHERE name NOT IN ('id', 'checksum')"
       " AND instr(', ' || ?3 || ',', ', ' || name || ',') = 0",
       parameters, &rows, error);
   json_decref(parameters);
@@ -188,20 +192,35 @@ static bool columns_of(Store *store, const Copy *copy, const char *head, char **
   return *list || fail(error, "no memory for a statement");
 }
 
+/* ", checksum" and what becomes of it, where the table has one. */
+static bool checksum_of(Store *store, const Copy *copy, const char **name, char **value,
+                        Error *error) {
+  char *taken = NULL;
+  if (!checksum_taken(store, copy->table, "r", &taken, error)) return false;
+  *name = taken ? ", checksum" : "";
+  *value = sqlite3_mprintf("%s%s", taken ? ", " : "", taken ? taken : "");
+  sqlite3_free(taken);
+  return *value || fail(error, "no memory for a statement");
+}
+
 static bool copy_rows(Store *store, const Copy *copy, Error *error) {
-  char *names = NULL, *values = NULL, *sql = NULL;
+  char *names = NULL, *values = NULL, *sum = NULL, *sql = NULL;
+  const char *sum_name = "";
   if (copy->kind == RUN) return database_exec(store, copy->from, error);
-  bool good =
-      columns_of(store, copy, "", &names, error) && columns_of(store, copy, "r.", &values, error);
+  bool good = columns_of(store, copy, "", &names, error) &&
+              columns_of(store, copy, "r.", &values, error) &&
+              checksum_of(store, copy, &sum_name, &sum, error);
   const char *comma = good && names[0] && copy->own[0] ? ", " : "";
   if (good)
-    sql = sqlite3_mprintf("INSERT INTO main.%s(%s%s%s) %s SELECT %s%s%s FROM %s%s", copy->table,
-                          names, comma, copy->own, copy->kind == SHARED ? "SELECT * FROM (" : "",
-                          values, comma, copy->values, copy->from,
+    sql = sqlite3_mprintf("INSERT INTO main.%s(%s%s%s%s) %s SELECT %s%s%s%s FROM %s%s", copy->table,
+                          names, comma, copy->own, sum_name,
+                          copy->kind == SHARED ? "SELECT * FROM (" : "", values, comma,
+                          copy->values, sum, copy->from,
                           copy->kind == SHARED ? ") WHERE true ON CONFLICT DO NOTHING" : "");
   good = good && sql && database_exec(store, sql, error);
   sqlite3_free(names);
   sqlite3_free(values);
+  sqlite3_free(sum);
   sqlite3_free(sql);
   return good;
 }

@@ -1,6 +1,7 @@
 #include "src/store/store.h"
 #include "base/paths.h"
 #include "src/data/sets/json_text.h"
+#include "src/store/checksum.h"
 #include "src/store/database.h"
 
 #include <ctype.h>
@@ -157,14 +158,16 @@ static bool connect(Store *store, StoreMode mode, Error *error) {
     return false;
   if (mode == STORE_READ)
     return database_exec(store, "PRAGMA query_only=ON", error) &&
-           database_read_current(store, error) && database_sound(store, error);
+           database_read_current(store, error) && database_sound(store, error) &&
+           checksum_function(store, error);
   /* EXTRA: the folder is synced after the journal is gone, or the last commit may come back. */
   const char *journal = network_of(store->folder)
                             ? "PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA"
                             : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL";
   return database_insist(store, journal, error) &&
          database_migrate(store, migrations, migration_count, error) &&
-         database_sound(store, error);
+         database_sound(store, error) && checksum_function(store, error) &&
+         checksum_keep(store, error);
 }
 
 bool store_open(Store **out, const char *path, StoreMode mode, Error *error) {

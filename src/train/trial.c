@@ -2,11 +2,11 @@
 #include "base/clock.h"
 #include "engine/probe.h"
 #include "kernels/mode.h"
-#include "src/data/metrics/instances.h"
 #include "src/machine/ceilings.h"
 #include "src/store/event.h"
 #include "src/train/cases.h"
 #include "src/train/config.h"
+#include "src/train/evaluation.h"
 #include "src/train/network.h"
 #include "src/train/postprocess.h"
 #include "src/train/prediction.h"
@@ -19,89 +19,6 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-
-/* ---- evaluation ------------------------------------------------------------------------------ */
-
-/* Validation as the papers report it: sliding window over whole volumes; the metrics that
- * metrics.def stores, per case and label. */
-
-typedef struct Evaluated {
-  double mean;             /* over labels of the mean Dice over cases, as predicted */
-  Postprocess postprocess; /* what these cases choose */
-  double postprocessed;    /* the mean with it */
-} Evaluated;
-
-/* As the stored name nsd_1mm says. */
-static const SurfaceOptions surface = {SURFACE_VOXELS, 1};
-
-static void send_metrics(const Dataset *dataset, const Volume *volume, const Score *score,
-                         FILE *events) {
-  bool picture = volume->image.grid.remarks & GRID_PICTURE;
-  for (int label = 1; label < dataset->labels; label++)
-    for (int m = 0; m < METRICS; m++) {
-      if (!metric_table[m].stored || !metric_is_of(m, picture)) continue;
-      Situation situation = metric_situation(m, score[label].situation);
-      Event event = {EVENT_metric, .metric = {.split = "val",
-                                              .case_name = volume->name,
-                                              .label = label,
-                                              .name = dataset->label_name[label],
-                                              .metric = metric_table[m].stored,
-                                              .value = score[label].value[m],
-                                              .situation = situation_name(situation)}};
-      event_send(events, &event);
-    }
-}
-
-/* Objects of a picture. */
-static bool score_objects(const Cases *cases, int i, const Grid *grid, const uint8_t *label,
-                          Score *score, Error *error) {
-  Image numbers;
-  if (!(grid->remarks & GRID_PICTURE)) return true;
-  bool good = cases_instances(cases, i, &numbers, error) &&
-              score_instances(&cases->dataset.labelling, cases_truth(cases, i), numbers.data, label,
-                              grid->dim, score, error);
-  image_free(&numbers);
-  return good;
-}
-
-static bool one_case(Plan *plan, const Model *model, const Cases *cases, int i,
-                     const InferenceOptions *options, Score *score, PostprocessTally *tally,
-                     Error *error) {
-  Frame frame = cases_frame(cases, i);
-  const Volume *volume = &cases->validation[i];
-  size_t voxels = grid_voxels(&frame.file);
-  uint8_t *label = malloc(voxels);
-  Error inner = {""};
-  bool good = label || fail(&inner, "no memory for %zu labels", voxels);
-  good = good && inference_run(plan, model, &volume->image, &frame, options, label, NULL, &inner);
-  const uint8_t *truth = cases_truth(cases, i);
-  const Labelling *labelling = &cases->dataset.labelling;
-  good = good && score_structures(labelling, truth, label, &frame.file, &surface, score, &inner) &&
-         score_objects(cases, i, &frame.file, label, score, &inner) &&
-         postprocess_add(tally, score, label, truth, &frame.file, labelling, &inner);
-  free(label);
-  return good || fail(error, "%s: %s", volume->name, inner.text);
-}
-
-/* Evaluates the validation cases, in the geometry of their files, with a bound inference plan; a
- * metric event per case and label: of what was predicted, without post-processing. */
-static bool evaluation_run(Plan *plan, const Model *model, const Cases *cases,
-                           const InferenceOptions *options, FILE *events, Evaluated *evaluated,
-                           Error *error) {
-  const Dataset *dataset = &cases->dataset;
-  PostprocessTally tally = {0};
-  for (int i = 0; i < cases->validations; i++) {
-    if (training_interrupted()) return fail(error, "stopped before case %d was scored", i + 1);
-    Score score[DATASET_LABELS_MAX];
-    if (!one_case(plan, model, cases, i, options, score, &tally, error)) return false;
-    send_metrics(dataset, &cases->validation[i], score, events);
-    event_send(events,
-               &(Event){EVENT_eval, .eval = {.cases_done = i + 1, .cases = cases->validations}});
-  }
-  evaluated->postprocess =
-      postprocess_choose(&tally, dataset->labels, &evaluated->mean, &evaluated->postprocessed);
-  return true;
-}
 
 /* ---- what a trial owns ----------------------------------------------------------------------- */
 
@@ -395,14 +312,14 @@ static const char *evaluate(Trial *t, Error *error) {
   double start = seconds_now();
   InferenceOptions options = inference_options(t->config, &t->cases.dataset.labelling);
   Evaluated evaluated;
+  EvaluationOf of = {.model = &t->infer, .cases = &t->cases, .stop = training_interrupted};
   plan_free(t->train_plan); /* makes room: its arena is the larger one */
   t->train_plan = NULL;
   params_read_average(t->params, true);
   if (!t->infer_plan) t->infer_plan = plan_make(t->infer_graph, t->backend, true, error);
-  bool good =
-      t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
-      evaluation_run(t->infer_plan, &t->infer, &t->cases, &options, t->events, &evaluated, error) &&
-      keep_postprocess(t, &evaluated, error);
+  bool good = t->infer_plan && plan_bind(t->infer_plan, NULL, error) &&
+              evaluation_run(t->infer_plan, &of, &options, t->events, &evaluated, error) &&
+              keep_postprocess(t, &evaluated, error);
   t->eval_s = seconds_now() - start;
   if (good) return judge_end(t, evaluated.mean, error);
   return training_interrupted() ? "interrupted" : "failed";

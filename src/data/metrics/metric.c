@@ -91,6 +91,18 @@ const MetricRow *metric_stored(const char *name) {
   return NULL;
 }
 
+const char *metric_unit(const char *name) {
+  static const char *const ends[][2] = {{"_us", "us"}, {"_s", "s"}, {"_bytes", "bytes"}};
+  const MetricRow *row = metric_stored(name);
+  size_t length = strlen(name);
+  if (row) return row->unit[0] ? row->unit : "1";
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    size_t end = strlen(ends[i][0]);
+    if (length > end && !strcmp(name + length - end, ends[i][0])) return ends[i][1];
+  }
+  return NULL;
+}
+
 double metric_value(Metric metric, Situation situation, const Measured *measured) {
   const MetricRow *row = &metric_table[metric];
   if (situation == SITUATION_BOTH || row->missed >= MISSED_MEASURED) return row->value(measured);

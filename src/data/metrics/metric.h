@@ -61,6 +61,9 @@ extern const MetricRow metric_table[METRICS];
 
 /* By the name that a trial stores; NULL: none (a plan's figure, or a newer program's). */
 const MetricRow *metric_stored(const char *name);
+/* Of a stored figure: "1" (a share of 1), "mm" (of pictures pixels), of a plan's or a
+ * bench's "s", "us", "bytes"; NULL: not known. */
+const char *metric_unit(const char *name);
 double metric_value(Metric metric, Situation situation, const Measured *measured);
 /* The situation in which a metric counts a case: one that counts every case knows no other than
  * "both". */

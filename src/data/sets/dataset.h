@@ -79,8 +79,8 @@ bool dataset_sound(const Dataset *dataset, const bool *known, bool quiet, Error 
 bool dataset_hash(const Dataset *dataset, char hex[DATASET_HASH_BYTES], Error *error);
 
 /* Prints what is in the folder (shapes, spacing, intensities, voxels and cases of each label) and
- * everything that is wrong with it, as a table or as one JSON document. Returns the number of
- * problems. */
-int dataset_check(const char *dir, FILE *out, bool json);
+ * everything that is wrong with it, as a table or, where its head is given, as one JSON document.
+ * Returns the number of problems. */
+int dataset_check(const char *dir, FILE *out, json_t *head);
 
 #endif

@@ -205,15 +205,13 @@ static json_t *json_list(const Problems *problems) {
   return list;
 }
 
-static void print_json(FILE *out, const char *dir, const Dataset *dataset, Census *census,
-                       const Problems *remarks, const Problems *problems) {
-  json_t *root = json_pack("{s:i}", "schema", 1);
+static void print_json(FILE *out, json_t *root, const char *dir, const Dataset *dataset,
+                       Census *census, const Problems *remarks, const Problems *problems) {
   json_object_set_new(root, "dir", json_name(dir));
   if (dataset) json_census(root, dataset, census);
   json_object_set_new(root, "remarks", json_list(remarks));
   json_object_set_new(root, "problems", json_list(problems));
-  json_document(root, out, JSON_INDENT(1));
-  json_decref(root);
+  json_text_print(root, out);
 }
 
 /* The folder may be sound and yet hold too few cases for a trial; plans can be made. */
@@ -242,7 +240,7 @@ static void headers_read(const Dataset *dataset, Problems *remarks, Problems *pr
   }
 }
 
-int dataset_check(const char *dir, FILE *out, bool json) {
+int dataset_check(const char *dir, FILE *out, json_t *head) {
   Dataset dataset;
   Problems problems = {0}, remarks = {0};
   bool found = dataset_scan(&dataset, dir, &problems);
@@ -251,8 +249,8 @@ int dataset_check(const char *dir, FILE *out, bool json) {
   if (found) headers_read(&dataset, &remarks, &problems);
   if (found && !problems.count) folds_look(&dataset, &remarks);
   if (found) cases_read(&dataset, &census, &problems);
-  if (json) {
-    print_json(out, dir, found ? &dataset : NULL, &census, &remarks, &problems);
+  if (head) {
+    print_json(out, head, dir, found ? &dataset : NULL, &census, &remarks, &problems);
   } else {
     if (found) print_census(out, &dataset, &census);
     if (remarks.count) print_list(out, "remark", &remarks);

@@ -55,21 +55,26 @@ json_t *json_name(const char *text) {
   return string;
 }
 
-void json_document(const json_t *json, FILE *out, size_t flags) {
-  char *text = json_dumps(json, flags);
-  CHECK(text, "a document holds a text that is not UTF-8, or a number that is not finite");
-  fprintf(out, "%s\n", text);
-  free(text);
-}
-
-static void number_print(double value, FILE *out) {
-  char text[40];
+const char *json_number_text(double value, char text[NUMBER_TEXT]) {
   for (int digits = 6; digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, value);
+    snprintf(text, NUMBER_TEXT, "%.*g", digits, value);
     if (strtod(text, NULL) == value) break;
   }
-  fputs(text, out);
-  if (!strpbrk(text, ".en")) fputs(".0", out); /* stays a real number when read back */
+  if (!strpbrk(text, ".en")) strcat(text, ".0"); /* stays a real number when read back */
+  return text;
+}
+
+void json_round(json_t *json, int digits) {
+  char text[NUMBER_TEXT];
+  const char *key;
+  json_t *item;
+  size_t i;
+  if (json_is_real(json)) {
+    snprintf(text, sizeof text, "%.*g", digits, json_real_value(json));
+    json_real_set(json, strtod(text, NULL));
+  }
+  json_array_foreach(json, i, item) json_round(item, digits);
+  json_object_foreach(json, key, item) json_round(item, digits);
 }
 
 /* A list of which nothing is an object stands on one line. */
@@ -83,21 +88,26 @@ static bool is_flat(const json_t *json) {
   return true;
 }
 
+/* depth -1: all on one line. */
 static void line_break(int depth, FILE *out) {
-  fprintf(out, "\n%*s", depth, "");
+  if (depth >= 0) fprintf(out, "\n%*s", depth, "");
+}
+
+static int deeper(int depth) {
+  return depth < 0 ? depth : depth + 1;
 }
 
 static void print(const json_t *json, int depth, FILE *out);
 
 static void array_print(const json_t *json, int depth, FILE *out) {
-  bool flat = is_flat(json) && (json_array_size(json) <= 16 || depth > 1);
+  bool flat = depth >= 0 && is_flat(json) && (json_array_size(json) <= 16 || depth > 1);
   size_t i;
   json_t *item;
   fputc('[', out);
   json_array_foreach((json_t *)json, i, item) {
     if (i) fputs(flat ? ", " : ",", out);
-    if (!flat) line_break(depth + 1, out);
-    print(item, depth + 1, out);
+    if (!flat) line_break(deeper(depth), out);
+    print(item, deeper(depth), out);
   }
   if (!flat) line_break(depth, out);
   fputc(']', out);
@@ -111,29 +121,42 @@ static void object_print(const json_t *json, int depth, FILE *out) {
   json_object_foreach((json_t *)json, key, item) {
     if (!first) fputc(',', out);
     first = false;
-    line_break(depth + 1, out);
+    line_break(deeper(depth), out);
     json_t *name = json_string(key);
     print(name, 0, out);
     json_decref(name);
-    fputs(": ", out);
-    print(item, depth + 1, out);
+    fputs(depth < 0 ? ":" : ": ", out);
+    print(item, deeper(depth), out);
   }
-  line_break(depth, out);
+  if (!first) line_break(depth, out);
   fputc('}', out);
 }
 
 static void print(const json_t *json, int depth, FILE *out) {
-  if (json_is_array(json)) array_print(json, depth, out);
-  if (json_is_object(json)) object_print(json, depth, out);
-  if (json_is_real(json)) number_print(json_real_value(json), out);
-  if (!json_is_array(json) && !json_is_object(json) && !json_is_real(json))
-    json_dumpf(json, out, JSON_ENCODE_ANY);
+  char text[NUMBER_TEXT];
+  if (json_is_array(json))
+    array_print(json, depth, out);
+  else if (json_is_object(json))
+    object_print(json, depth, out);
+  else if (json_is_real(json))
+    fputs(json_number_text(json_real_value(json), text), out);
+  else
+    CHECK(json_dumpf(json, out, JSON_ENCODE_ANY) == 0 || ferror(out),
+          "a document holds a text that is not UTF-8, or a number that is not finite");
+}
+
+static void whole_print(const json_t *json, int depth, FILE *out) {
+  CHECK(json, "a document holds a text that is not UTF-8, or a number that is not finite");
+  print(json, depth, out);
+  fputc('\n', out);
 }
 
 void json_text_print(const json_t *json, FILE *out) {
-  CHECK(json, "a document holds a text that is not UTF-8, or a number that is not finite");
-  print(json, 0, out);
-  fputc('\n', out);
+  whole_print(json, 0, out);
+}
+
+void json_line(const json_t *json, FILE *out) {
+  whole_print(json, -1, out);
 }
 
 bool json_text_write(const json_t *json, const char *path, Error *error) {
