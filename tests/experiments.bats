@@ -230,3 +230,48 @@ assert len(estimate["rows"]) > 12 and all(row["parameters"] > 0 for row in estim
   [ "$(hash encoders plain)" = "$(hash seg_heads nnunet)" ]
   [ "$(hash encoders plain_decoupled)" = "$(hash modules masked)" ]
 }
+
+@test "where leaves rows out and names them; config says where each option comes from" {
+  cat >grid.lua <<'END'
+return { title = "grid", seeds = 1, vary = { lr = { 0.1, 0.2 }, queries = { 1, 2 } }, base = { batch = 1 },
+  at = { small = { clip = 5 } }, where = function(c) return c.lr < 0.15 or c.queries == 1 end }
+END
+  "$harness" run grid.lua --dry-run >dry 2>told
+  grep -q "3 of 3 trials would run" dry
+  grep -q "lr=0.2 queries=2: left out by where" dry told
+  sed 's/return c.lr < 0.15 or c.queries == 1/return false/' grid.lua >none.lua
+  run "$harness" run none.lua --dry-run
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"where leaves no row"* ]]
+  "$harness" config grid.lua steps=30 scale=small >config
+  grep -Eq '^batch +1 +base$' config
+  grep -Eq '^steps +30 +typed$' config
+  grep -Eq '^clip +5 +at\.small$' config
+  grep -Eq '^lr +0\.1 +the row$' config
+  grep -Eq '^momentum +0\.99 +default$' config
+  [ "$(sed -n '/^lr=0.2 queries=1$/,$p' config | wc -l)" -eq 4 ] # what is otherwise there
+  "$harness" config grid.lua --json | /usr/bin/python3 -c 'import json, sys
+rows = json.load(sys.stdin)["rows"]
+assert len(rows) == 3 and rows[1]["options"]["queries"] == {"value": 2, "from": "the row"}, rows[1]["options"]["queries"]'
+  run "$harness" config grid.lua stepz=3
+  [ "$status" -eq 2 ]
+  [[ "$output" == *'"steps"'* ]]
+}
+
+@test "the command that reproduces a table or a trial asks for the same trials, whatever was typed" {
+  export HARNESS_TRIAL_PROGRAM="$root/tests/fake_trial"
+  local words="phantom_size=16,16,16 phantom_cases=4 phantom_validation=1 phantom_organs=2 patch=16,16,16 key_grid=2,2,2 steps=3"
+  again() { # of the text on standard input, how many trials the command would run
+    eval "$(sed -n "s|^ *reproduce:* *\./harness \(.*\)|'$harness' \1 --dry-run|p")" | grep -E "trials? would run"
+  }
+  for more in "queries=1,2 seeds=2" "queries=5 seeds=1" "queries=1 lr=0.1,0.2 seeds=1" "queries=2 seeds=2 first_seed=3"; do
+    rm -rf results
+    # shellcheck disable=SC2086
+    "$harness" run "$root/experiments/query_count.lua" $words $more -q >table
+    grep reproduce table
+    [[ "$(again <table)" == "0 of "* ]]
+    [ "$(again <table | cut -d' ' -f3)" -eq "$(sql "SELECT count(*) FROM trials")" ]
+    hash="$(sql "SELECT hash FROM trials ORDER BY seed DESC LIMIT 1")"
+    [[ "$("$harness" runs show "$hash" | again)" == "0 of 1 trials would run" ]]
+  done
+}

@@ -62,6 +62,44 @@ assert abs(table["tau"]["value"] - 2 / 3) < 1e-9 and table["tau"]["rows"] == 4'
   grep -Eq '^2 x N +\+0\.003 +\+0\.100 +\[\+0\.077, \+0\.123\] +\[.*\] +1\.000 +too few seeds$' table
 }
 
+@test "a row that failed says why below the table, a column without anything is left out, numbers are macros for TeX" {
+  experiment rows=3 seeds=2 paper=-,-,- fake=queries=2:0:crash,queries=2:1:failed
+  "$harness" run -q experiment.json >table || true
+  grep -Eq '^  2 x N, 2 failed: the fake ended as failed$' table
+  refute grep -q "paper" <(sed '/^  /d' table)
+  "$harness" table 6 --format md >md
+  grep -q '^- 2 x N, 2 failed: the fake' md
+  refute grep -q "| paper" md
+  "$harness" table 6 --json | python3 -c '
+import json, sys
+rows = json.load(sys.stdin)["rows"]
+assert [r["reason"] for r in rows] == [None, "the fake ended as failed", None], rows'
+  "$harness" table 6 --format macros >macros.tex
+  grep -qxF '\expandafter\def\csname harness@query_count@queries=1@mean\endcsname{0.555}' macros.tex
+  refute grep -q 'queries=2@mean' macros.tex
+  command -v pdflatex >/dev/null || return 0
+  printf '%s\n' '\documentclass{article}\input{macros}\begin{document}' \
+    '\typeout{mean \harness{query_count}{queries=3}{mean} of \harness{query_count}{queries=3}{n}}' \
+    '\harness{query_count}{queries=2}{mean} \harness{query_count}{queries=1}{label}\end{document}' >paper.tex
+  pdflatex -interaction=nonstopmode paper.tex | grep -qx "mean 0.755 of 2"
+}
+
+@test "wide and combining characters stay in their columns" {
+  experiment rows=3 seeds=1
+  python3 -c '
+import json
+document = json.load(open("experiment.json"))
+for row, label in zip(document["rows"], ("器官器官", "e\u0301e\u0301e\u0301", "plain")): row["label"] = label
+json.dump(document, open("experiment.json", "w"))'
+  "$harness" run -q experiment.json >table
+  python3 -c '
+import unicodedata
+def width(text): return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+lines = [line.rstrip("\n") for line in open("table", encoding="utf-8")]
+rows = [line for line in lines if line.endswith("  done")]
+assert len(rows) == 3 and len({width(row) for row in rows}) == 1, rows'
+}
+
 @test "two cases are too few for a verdict on new cases, not for one on these" {
   experiment seeds=5 rows=2
   "$harness" run -q experiment.json >table

@@ -71,7 +71,8 @@ Situation metric_situation(Metric metric, Situation situation);
 /* Whether it is measured of pictures, or of volumes. */
 bool metric_is_of(Metric metric, bool pictures);
 
-/* "dice, iou, nsd": what word says of each row of pictures, or of volumes, where it says something. */
+/* "dice, iou, nsd": what word says of each row of pictures, or of volumes, where it says
+ * something. */
 enum { METRIC_LIST = 256 };
 typedef const char *MetricWord(const MetricRow *row);
 void metric_list(MetricWord *word, bool pictures, char text[METRIC_LIST]);
