@@ -153,6 +153,29 @@ END
   for file in results/plots/*.svg; do python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "$file"; done
 }
 
+@test "in pictures & stands as it is, tics are even and have as many digits each; what has no data yet says so" {
+  experiment rows=2 seeds=2
+  sed -i 's/"1 x N"/"A \& B"/' experiment.json
+  "$harness" run -q experiment.json >/dev/null
+  "$harness" plot query_count
+  grep -q '>A &amp; B<' results/plots/query_count.svg
+  python3 - <<'END'
+import re, xml.dom.minidom
+texts = [node.firstChild.data for node in xml.dom.minidom.parse("results/plots/query_count.svg").getElementsByTagName("tspan") if node.firstChild]
+tics = [text.strip() for text in texts if re.fullmatch(r" *[0-9]+\.[0-9]+ *", text)]
+steps = {round(float(b) - float(a), 6) for a, b in zip(tics, tics[1:])}
+assert len(tics) > 3 and len({len(t) for t in tics}) == 1 and len(steps) == 1, tics
+END
+  experiment rows=2 seeds=2 experiment=mute table=9 fake=queries=1:0:mute,queries=1:1:mute,queries=2:0:mute,queries=2:1:mute
+  "$harness" run -q experiment.json >/dev/null 2>&1 || true
+  run "$harness" plot per-organ mute
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"no data yet: no figure per structure of mute is stored"* ]]
+  "$harness" report >/dev/null
+  page >text
+  grep -q "no data yet" text
+}
+
 @test "a sweep ends with the report, and written again from the same data it is quick and the same" {
   "$root/tests/make_experiment" >one.json
   "$root/tests/make_experiment" rows=2 experiment=modules table=4 >two.json

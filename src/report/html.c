@@ -212,6 +212,8 @@ static const char layout[] =
 
 static const char print[] =
     "@page{size:A4;margin:15mm 13mm}\n"
+    "@media(max-width:45rem){.paper{overflow-x:auto}"
+    ".paper svg,.paper img{max-width:none;width:44rem}}"
     "@media print{:root{color-scheme:light;--ground:#fff;--ink:#000;--faint:#333;--line:#999;"
     "--band:#eee;--link:#000;--good:#0b4d1d;--bad:#8b0a1f;--open:#5c3900}\n"
     "body{margin:0;padding:0;max-width:none;font-size:10pt}nav{display:none}a{text-decoration:none}"

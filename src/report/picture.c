@@ -23,7 +23,7 @@ static void put_string(FILE *out, const char *text, bool tic) {
     if (length == 0)
       fputs("\xef\xbf\xbd", out);
     else if (*text == '&')
-      fputs("and", out); /* gnuplot 5.4 writes it into an SVG as it is: no XML any more */
+      fputs("' . amp . '", out); /* gnuplot 5.4 writes it into an SVG as it is: no XML any more */
     else if ((unsigned char)*text < ' ')
       fputc(' ', out);
     else
@@ -51,7 +51,8 @@ void picture_terminal(FILE *out, int width, int height, int png, int svg) {
   fprintf(out,
           "if (!exists(\"ending\")) ending = \"svg\"\n"
           "if (ending eq \"png\") set terminal pngcairo size %d,%d font \"Sans,%d\" enhanced; \\\n"
-          "else set terminal svg size %d,%d font \"sans-serif,%d\" enhanced background \"white\"\n",
+          "else set terminal svg size %d,%d font \"sans-serif,%d\" enhanced background \"white\"\n"
+          "amp = \"\\\\&\" . (ending eq \"svg\" ? \"amp;\" : \"\")\n",
           width, height, png, width, height, svg);
 }
 
