@@ -54,6 +54,10 @@ static void the_longest_side_is_kept(void **state) {
   Grid volume = grid_make((int[]){2, 8, 8}, (double[]){1, 1, 1});
   assert_false(fit_frame(FIT_PAD, &volume, (int[]){1, 8, 8}, &frame, &error));
   assert_non_null(strstr(error.text, "found 2 slices"));
+  Grid file = grid_picture(8, 8);
+  error = (Error){""};
+  assert_false(fit_frame(FIT_PAD, &file, (int[]){1, 8, -1}, &frame, &error));
+  assert_non_null(strstr(error.text, "expected sides of 1..65536"));
 }
 
 /* Every pixel `out` times, then means of `in`: what a pixel covers, in whole numbers. */

@@ -25,8 +25,14 @@ static void held_size(FitKind kind, const int dim[3], const int size[3], int hel
   held[other] = rest < 1 ? 1 : (int)rest;
 }
 
+enum { SIDE_MOST = 1 << 16 };
+
 bool fit_frame(FitKind kind, const Grid *file, const int size[3], Frame *frame, Error *error) {
   int held[3];
+  for (int axis = 1; axis < 3; axis++)
+    if (size[axis] < 1 || size[axis] > SIDE_MOST)
+      return fail(error, "fit=%s: pictures of %d x %d pixels: expected sides of 1..%d",
+                  fit_names[kind], size[1], size[2], SIDE_MOST);
   if (file->dim[0] != 1 || size[0] != 1)
     return fail(error,
                 "fit=%s is for pictures, of one slice each, and a patch of 1,H,W; found %d slices "
