@@ -52,6 +52,22 @@ holds() {
   [ ! -e "$HARNESS_DB" ]
 }
 
+@test "--samples and --warmup are kept to, --explain says how work and ceiling come about, the clock stands in each row" {
+  bench linear --samples 7 --warmup 2 --explain --json >out.json 2>err
+  holds 'all(r["samples"] == 7 and r["hot_samples"] == 7 for r in d["rows"])'
+  holds 'all(300 < r["mhz"] < 9000 for r in d["rows"])'
+  holds 'all(r["flops_formula"].startswith("2*in2.rows*in0 = " if r["pass"] == "forward" else "2*forward = ") for r in d["rows"])'
+  holds 'all((r["above"] is not None) == (r["ceiling_pct"] >= 100.5) for r in d["rows"])'
+  bench linear --samples 7 --explain >out 2>err
+  head -2 out | tail -1 | grep -q "bound *MHz *$"
+  [ "$(grep -c "^    FLOP      2\*" out)" -eq "$(grep -c "^linear" out)" ]
+  grep -Eq "^    ceiling   arithmetic [0-9.e+]+ us at [0-9.e+]+ GFLOP/s, memory [0-9.e+]+ us at [0-9.e+]+ GB/s" out
+  [ "$(grep -c "^    above " out)" -eq "$(grep -cE " [0-9]+% \([wfcs]\) " out)" ]
+  [ "$(sql "SELECT sum(json_array_length(machine -> '$.rows_mhz')) FROM bench_runs")" = "$(sql "SELECT count(*) FROM bench_rows")" ]
+  run bench linear --samples 0
+  [ "$status" -eq 2 ]
+}
+
 @test "an unknown filter exits 2 with the nearest name" {
   run bench cnov
   [ "$status" -eq 2 ]

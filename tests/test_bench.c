@@ -1,5 +1,6 @@
 /* The statistics of benches against worked-out values, and the timing loop on work of known
  * length. */
+#include "src/bench/formula.h"
 #include "src/bench/op_bench.h"
 #include "src/bench/row.h"
 #include "src/machine/ceilings.h"
@@ -92,12 +93,13 @@ static void test_timing(void **state) {
   int calls = 0;
   Samples samples = {0};
   Work work = {.run = nap, .user = &calls};
-  timing_run(&work, NULL, &(TimingLimits){.1, 0}, &samples); /* a target that cannot be met */
+  timing_run(&work, NULL, &(TimingLimits){.seconds = .1},
+             &samples); /* a target that cannot be met */
   assert_true(samples.count >= 3 && samples.count <= 60);
   assert_false(samples.met);
   Summary s = samples_summary(samples.value, samples.count);
   assert_true(s.min >= 2000 && s.min < 20000); /* microseconds */
-  timing_run(&work, NULL, &(TimingLimits){10, 1e9},
+  timing_run(&work, NULL, &(TimingLimits){.seconds = 10, .noise = 1e9},
              &samples); /* a target that every measurement meets */
   assert_true(samples.met);
   assert_int_equal(samples.count, 10);
@@ -114,10 +116,10 @@ static void test_short_work_is_repeated_hot_and_single_cold(void **state) {
   Samples samples = {0};
   Flush flush = flush_make();
   Work work = {.run = count_only, .user = &calls};
-  timing_run(&work, NULL, &(TimingLimits){.02, 0}, &samples);
+  timing_run(&work, NULL, &(TimingLimits){.seconds = .02}, &samples);
   assert_true(calls > 100 * samples.count);
   calls = 0;
-  timing_run(&work, &flush, &(TimingLimits){.02, 0}, &samples);
+  timing_run(&work, &flush, &(TimingLimits){.seconds = .02}, &samples);
   assert_int_equal(calls, samples.count);
   samples_free(&samples);
   flush_free(&flush);
@@ -263,6 +265,84 @@ static void test_why_a_row_has_no_time(void **state) {
   said(&row, "not timed: this processor cannot");
 }
 
+/* What --explain says is what the op counts: both passes of every case that is not large. */
+static void test_formulas(void **state) {
+  (void)state;
+  int evaluated = 0;
+  for (int id = 0; id < OP_COUNT; id++)
+    for (const OpCase *c = op_cases[id]; c->name; c++) {
+      OpBench bench;
+      Error error = {""};
+      double elements = 0;
+      for (int i = 0; i < c->n_in; i++) {
+        double count = 1;
+        for (int a = 0; a < c->in[i].rank; a++) count *= (double)c->in[i].dim[a];
+        elements += count;
+      }
+      if (elements > 1e6) continue;
+      if (!op_bench_make(&bench, (OpId)id, c, F32, kernels_portable[id], &error))
+        fail_msg("%s", error.text);
+      for (int pass = 0; pass <= bench.has_backward; pass++) {
+        const Call *call = pass ? &bench.backward : &bench.forward;
+        const char *text = formula_flops((OpId)id, pass);
+        double counted = op_cost(call).flops, said = formula_value(text, call);
+        if (isnan(said)) continue; /* in words */
+        if (fabs(said - counted) > 1e-9 * counted)
+          fail_msg("%s, %s: \"%s\" comes to %.9g, counted are %.9g", op_table[id]->name, c->name,
+                   text, said, counted);
+        evaluated += counted > 0;
+      }
+      op_bench_free(&bench);
+    }
+  assert_true(evaluated > 60);
+}
+
+static void seen(double least, double median, const char *bound, const char *kernel,
+                 const char *formula, const char *mark) {
+  BenchRow row = row_make();
+  snprintf(row.kernel, sizeof row.kernel, "%s", kernel);
+  snprintf(row.formula, sizeof row.formula, "%s", formula);
+  row.bound = bound;
+  row.least_us = least;
+  samples_add(&row.hot, median);
+  const Above *above = row_above(&row);
+  assert_string_equal(above ? above->mark : "", mark);
+  samples_free(&row.hot);
+}
+
+static void test_shares_above_the_ceiling_are_told(void **state) {
+  (void)state;
+  seen(100, 100, "compute", "conv", "x", "");
+  seen(156, 100, "compute", "conv", "x", "(w)");
+  seen(156, 100, "compute", "attention", "x", "(f)");
+  seen(156, 100, "memory", "conv", "x", "(c)");
+  seen(156, 100, "compute", "step:unet-32", "", "(s)");
+  seen(NAN, 100, "", "step:unet-32", "", "");
+}
+
+/* Calls are counted: as many as are asked for, whatever time and noise say. */
+static void test_warmup_and_samples_are_as_asked(void **state) {
+  (void)state;
+  int calls = 0;
+  const TimingLimits limits = {.seconds = 1e-9, .noise = 1, .warmup = 7, .samples = 13};
+  Work work = {.run = count_only, .user = &calls};
+  Samples samples = {0};
+  timing_warm(&work, &limits);
+  assert_int_equal(calls, 7);
+  timing_run(&work, &(Flush){0}, &limits, &samples);
+  assert_int_equal(samples.count, 13);
+  assert_int_equal(calls, 20);
+  samples_free(&samples);
+}
+
+static void test_clock(void **state) {
+  (void)state;
+  bool slowed = true;
+  double mhz = machine_clock(&(Machine){.threads = 1}, &slowed);
+  assert_false(slowed);
+  if (!(mhz > 300 && mhz < 9000)) fail_msg("%.0f MHz", mhz);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_quantiles),
@@ -275,6 +355,10 @@ int main(void) {
       cmocka_unit_test(test_tolerance_follows_the_sum),
       cmocka_unit_test(test_one_missing_term_is_seen),
       cmocka_unit_test(test_why_a_row_has_no_time),
+      cmocka_unit_test(test_formulas),
+      cmocka_unit_test(test_shares_above_the_ceiling_are_told),
+      cmocka_unit_test(test_warmup_and_samples_are_as_asked),
+      cmocka_unit_test(test_clock),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "base/nearest.h"
 #include "kernels/mode.h"
 #include "kernels/op_case.h"
+#include "src/bench/formula.h"
 #include "src/bench/op_bench.h"
 #include "src/bench/pytorch.h"
 #include "src/bench/row.h"
@@ -151,11 +152,17 @@ static void time_op(Session *session, const Chosen *chosen, OpBench *bench, cons
   row.flops = cost.flops;
   row.bytes = cost.bytes;
   row.least_us = machine_least_us(&machine, cost.flops, cost.bytes, &row.bound);
+  row.ceilings[0] = machine.fma_gflops;
+  row.ceilings[1] = machine.copy_gbps;
+  formula_text(chosen->op, backward ? &bench->backward : &bench->forward, cost.flops, row.formula,
+               sizeof row.formula);
+  row.traffic = formula_bytes(chosen->op);
   if (!row_wrong(&row)) {
     if (work.device) work.recorded = work.device->record(work.run, work.user);
     timing_warm(&work, limits);
     timing_run(&work, NULL, limits, &row.hot);
     timing_run(&work, &session->flush, limits, &row.cold);
+    session_clock(session, &row);
     if (work.device) work.device->forget(work.recorded);
   }
   session_add(session, &row);
@@ -232,6 +239,7 @@ static void time_made(Session *session, const StepCase *c, Step *step, BenchRow 
   Work work = {.run = step_run, .user = step};
   timing_warm(&work, limits);
   timing_run(&work, NULL, limits, &row->hot);
+  session_clock(session, row);
   if (!isfinite(step_loss(step))) {
     fail(&error, "the loss is not finite, its time would mean nothing");
     row_give_up(row, false, &error);

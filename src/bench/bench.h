@@ -14,6 +14,7 @@ typedef struct BenchOptions {
   TimingLimits limits;
   bool json, list, quiet, against, compile; /* compile: peers may use torch.compile */
   bool profile;                             /* time per op and node of whole steps */
+  bool explain;                             /* how work, traffic and ceiling of a row come about */
   bool no_price;                            /* no rows for what `deterministic` costs */
   bool deterministic; /* asked for: every row; else on a GPU a row of its own shows its price */
   const char *python[MAX_PEERS]; /* against: each with a PyTorch; none: the default */

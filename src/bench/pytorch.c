@@ -285,19 +285,19 @@ static void conclude(BenchRow *row) {
   samples_free(&ratio);
 }
 
-static bool in_turn(const Session *session, HarnessSide *side, Peer *peer, Error *error) {
+static bool in_turn(Session *session, HarnessSide *side, Peer *peer, Error *error) {
   const TimingLimits *limits = &session->options->limits;
   BenchRow *row = &side->row;
   timing_warm(&side->work, limits);
   int repeats = repeats_for(side_turn(&side->work, 1));
   int their_repeats = repeats_for(peer_turn(peer, 1, &row->baseline_bytes, error));
   double start = seconds_now();
-  for (int pair = 0; pair < MOST_PAIRS; pair++) {
-    bool late = seconds_now() - start > LIMIT_FACTOR * limits->seconds;
+  for (int pair = 0; pair < (limits->samples ? limits->samples : MOST_PAIRS); pair++) {
+    double past = (seconds_now() - start) / (LIMIT_FACTOR * limits->seconds);
     row->hot.met =
         noise_of(&row->hot) <= limits->noise && noise_of(&row->baseline_hot) <= limits->noise;
-    if (pair >= LEAST_PAIRS && (late || row->hot.met)) break;
-    if (pair >= FIRST_PAIRS && seconds_now() - start > 10 * LIMIT_FACTOR * limits->seconds) break;
+    if (!limits->samples && pair >= LEAST_PAIRS && (past > 1 || row->hot.met)) break;
+    if (!limits->samples && pair >= FIRST_PAIRS && past > 10) break;
     if (pair && session_interrupted()) break;
     samples_add(&row->hot, side_turn(&side->work, repeats));
     usleep(10000); /* our threads stop spinning before the other's start, and the other way round */
@@ -306,6 +306,7 @@ static bool in_turn(const Session *session, HarnessSide *side, Peer *peer, Error
     samples_add(&row->baseline_hot, us);
     usleep(10000);
   }
+  session_clock(session, row);
   conclude(row);
   return true;
 }
@@ -325,7 +326,7 @@ static bool same_model(const HarnessSide *side, const json_t *answer, Error *err
          fail(error, "ours has %lld parameters, the peer's model %lld", own, theirs);
 }
 
-static bool compare(const Session *session, const PeerCase *c, HarnessSide *side, Peer *peer,
+static bool compare(Session *session, const PeerCase *c, HarnessSide *side, Peer *peer,
                     Error *error) {
   json_t *answer = peer_ask(peer, setup_request(side, "setup"), error);
   if (!answer) return false;

@@ -2,6 +2,7 @@
 #include "base/rng.h"
 #include "kernels/mode.h"
 #include "kernels/options.h"
+#include "src/bench/formula.h"
 #include "src/bench/pytorch.h"
 #include "src/data/metrics/score.h"
 
@@ -33,6 +34,8 @@ static bool dice_make(HarnessSide *side, const Session *session, Error *error) {
     side->maps->prediction[i] = draw & 15;
     side->maps->reference[i] = draw >> 4 & 15;
   }
+  snprintf(side->row.formula, sizeof side->row.formula, "none that is counted");
+  side->row.traffic = "every voxel of both maps once";
   side->work = (Work){.run = dice_run, .user = side->maps};
   side->row.bytes = 2 * DICE_VOXELS;
   side->row.pass = "forward";
@@ -94,6 +97,17 @@ static json_t *op_request(const OpBench *bench) {
                                           : deform_request(bench);
 }
 
+/* Of both passes. */
+static void formulas(const OpBench *bench, const Cost *forward, const Cost *backward,
+                     BenchRow *row) {
+  char text[2][110];
+  formula_text(bench->id, &bench->forward, forward->flops, text[0], sizeof text[0]);
+  formula_text(bench->id, &bench->backward, backward->flops, text[1], sizeof text[1]);
+  snprintf(row->formula, sizeof row->formula, "%s%s%s", text[0],
+           bench->has_backward ? "; backward " : "", bench->has_backward ? text[1] : "");
+  row->traffic = formula_bytes(bench->id);
+}
+
 static bool op_make(HarnessSide *side, const PeerCase *c, const Session *session, Error *error) {
   OpBench *bench = &side->op;
   BenchRow *row = &side->row;
@@ -116,6 +130,9 @@ static bool op_make(HarnessSide *side, const PeerCase *c, const Session *session
   row->bytes = cost.bytes + back.bytes;
   row->dtype = op_bench_dtype(bench);
   row->least_us = machine_least_us(&session->machine, row->flops, row->bytes, &row->bound);
+  row->ceilings[0] = session->machine.fma_gflops;
+  row->ceilings[1] = session->machine.copy_gbps;
+  formulas(bench, &cost, &back, row);
   side->work = (Work){.run = both_run, .user = bench, .device = backend->device};
   if (backend->device) {
     row->peak_bytes = (double)op_bench_bytes(bench);

@@ -55,6 +55,29 @@ static const Samples *row_samples(const BenchRow *row) {
   return row->cold.count ? &row->cold : &row->hot;
 }
 
+/* ---- shares above 100 % ---------------------------------------------------------------------- */
+
+enum { ABOVE_WINOGRAD, ABOVE_FEWER, ABOVE_MEMORY, ABOVE_STEP, ABOVES };
+
+static const Above aboves[ABOVES] = {
+    {"(w)",
+     "faster than multiplications are possible: Winograd's form of a 3x3x3 convolution makes "
+     "a fifth to a third of those that the formula counts"},
+    {"(f)", "faster than arithmetic is possible: the kernel does fewer operations than the formula "
+            "counts"},
+    {"(c)", "faster than a copy, which is memory's ceiling: reads alone are faster, and what is "
+            "written may still lie in the cache"},
+    {"(s)", "faster than its nodes' least times together: convolutions multiply less than the "
+            "formula counts (Winograd), and operands still lie in the cache"}};
+
+const Above *row_above(const BenchRow *row) {
+  Summary s = samples_summary(row_samples(row)->value, row_samples(row)->count);
+  if (!(100 * row->least_us / s.median >= 100.5)) return NULL;
+  if (!row->formula[0]) return &aboves[ABOVE_STEP];
+  if (strcmp(row->bound, "compute")) return &aboves[ABOVE_MEMORY];
+  return &aboves[!strcmp(row->kernel, "conv") ? ABOVE_WINOGRAD : ABOVE_FEWER];
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void put(json_t *object, const char *key, double value) {
@@ -117,6 +140,12 @@ json_t *row_json(const BenchRow *row, int threads, bool samples) {
   put(object, "ceiling_us", row->least_us);
   put(object, "ceiling_pct", 100 * row->least_us / s.median);
   json_object_set_new(object, "bound", json_string(row->bound));
+  json_object_set_new(object, "flops_formula", json_string(row->formula));
+  json_object_set_new(object, "bytes_formula", json_string(row->traffic ? row->traffic : ""));
+  const Above *above = row_above(row);
+  json_object_set_new(object, "above", above ? json_string(above->why) : json_null());
+  put(object, "mhz", row->mhz > 0 ? row->mhz : NAN);
+  json_object_set_new(object, "slowed", json_boolean(row->slowed));
   put(object, "peak_bytes", row->peak_bytes);
   put_baseline(object, row);
   if (!samples) return object;
@@ -147,8 +176,9 @@ static const char *number_text(double value, const char *format, char text[16]) 
 }
 
 static void row_print_head(FILE *out, int width, bool baseline) {
-  fprintf(out, "%-*s %-8s %8s %9s %5s %9s %9s %8s %7s %12s %-7s", width, "kernel, case", "pass",
-          "error", "median", "noise", "min", "warm", "GFLOP/s", "GB/s", "% of ceiling", "bound");
+  fprintf(out, "%-*s %-8s %8s %9s %5s %9s %9s %8s %7s %12s %-7s %5s", width, "kernel, case", "pass",
+          "error", "median", "noise", "min", "warm", "GFLOP/s", "GB/s", "% of ceiling", "bound",
+          "MHz");
   fprintf(out, baseline ? " %9s %7s  %s\n" : "\n", "peer", "ratio", "interval, by");
 }
 
@@ -156,15 +186,18 @@ static void print_times(const BenchRow *row, FILE *out) {
   const Samples *chosen = row_samples(row);
   Summary s = samples_summary(chosen->value, chosen->count);
   Summary hot = samples_summary(row->hot.value, row->hot.count);
-  char a[16], b[16], c[16], d[16], e[16], f[16], g[16];
+  const Above *above = row_above(row);
+  char a[16], b[16], c[16], d[16], e[16], f[16], g[16], clock[16];
   number_text(100 * summary_noise(&s), "%.1f%%", d);
   if (!chosen->met && isfinite(summary_noise(&s)))
     snprintf(d + strlen(d) - 1, 3, "%%!"); /* the target was not reached */
-  fprintf(out, " %9s %5s %9s %9s %8s %7s %12s %-7s", bench_time_text(s.median, a), d,
+  number_text(100 * row->least_us / s.median, "%.0f%%", g);
+  if (above) snprintf(g + strlen(g), 5, " %s", above->mark);
+  fprintf(out, " %9s %5s %9s %9s %8s %7s %12s %-7s %5s%s", bench_time_text(s.median, a), d,
           bench_time_text(s.min, b), bench_time_text(hot.median, c),
           number_text(row->flops / s.median / 1e3, "%.1f", e),
-          number_text(row->bytes / s.median / 1e3, "%.1f", f),
-          number_text(100 * row->least_us / s.median, "%.0f%%", g), row->bound);
+          number_text(row->bytes / s.median / 1e3, "%.1f", f), g, row->bound,
+          number_text(row->mhz > 0 ? row->mhz : NAN, "%.0f", clock), row->slowed ? "!" : "");
 }
 
 void row_print(const BenchRow *row, FILE *out, int width, bool baseline) {
@@ -188,6 +221,31 @@ void row_print(const BenchRow *row, FILE *out, int width, bool baseline) {
   if (isfinite(row->peak_bytes)) fprintf(out, "  %.0f MiB", row->peak_bytes / mib);
   if (isfinite(row->baseline_bytes)) fprintf(out, " of %.0f", row->baseline_bytes / mib);
   fputc('\n', out);
+  fflush(out);
+}
+
+/* How its work, its traffic and its least time come about, below a row. */
+static void row_explain(const BenchRow *row, FILE *out) {
+  const Above *above = row_above(row);
+  bool graph = !row->formula[0];
+  fprintf(out, "    operands  %s\n", row->shape);
+  if (graph)
+    fprintf(out, "    FLOP      %.4g, the sum over the step's nodes, forward and backward\n",
+            row->flops);
+  else
+    fprintf(out, "    FLOP      %s\n", row->formula);
+  fprintf(out, "    bytes     %.4g, %s\n", row->bytes,
+          graph ? "the sum over its nodes of every operand once" : row->traffic);
+  if (graph)
+    fprintf(out, "    ceiling   %.4g us, the sum of its nodes' least times; more of it by %s\n",
+            row->least_us, row->bound);
+  else
+    fprintf(out, "    ceiling   arithmetic %.4g us at %.4g GFLOP/s, memory %.4g us at %.4g GB/s\n",
+            row->flops / row->ceilings[0] / 1e3, row->ceilings[0],
+            row->bytes / row->ceilings[1] / 1e3, row->ceilings[1]);
+  if (above) fprintf(out, "    above     %s\n", above->why);
+  if (isfinite(row->peak_bytes))
+    fprintf(out, "    MiB       what is planned: activations, gradients, weights, optimiser\n");
   fflush(out);
 }
 
@@ -239,9 +297,35 @@ Session session_begin(const BenchOptions *options, int width) {
   return session;
 }
 
+void session_clock(Session *session, BenchRow *row) {
+  enum { FALLEN = 95 }; /* percent of the highest */
+  row->mhz = machine_clock(&session->machine, &row->slowed);
+  session->mhz = fmax(session->mhz, row->mhz);
+  row->slowed = row->slowed || 100 * row->mhz < FALLEN * session->mhz;
+}
+
+static void print_row(Session *session, const BenchRow *row) {
+  const Above *above = row_above(row);
+  row_print(row, session->text, session->width, session->options->against);
+  if (row_samples(row)->count && session->options->explain) row_explain(row, session->text);
+  if (above) session->above |= 1u << (above - aboves);
+  session->slowed |= row->slowed;
+}
+
+static void print_marks(const Session *session) {
+  for (int i = 0; i < ABOVES; i++)
+    if (session->above & 1u << i && !session->options->explain)
+      fprintf(session->text, "%s %s\n", aboves[i].mark, aboves[i].why);
+  if (session->slowed)
+    fprintf(session->text,
+            "! behind MHz: the clock fell by more than 5 %% below %.0f MHz, the "
+            "highest of this run, or the device says that it is slowed\n",
+            session->mhz);
+}
+
 void session_add(Session *session, BenchRow *row) {
   row->device = session->options->backend->name;
-  if (session->text) row_print(row, session->text, session->width, session->options->against);
+  if (session->text) print_row(session, row);
   json_array_append_new(session->rows, row_json(row, session->options->threads, true));
   session->wrong += row_wrong(row);
   row_free(row);
@@ -262,7 +346,7 @@ void session_better_peer(Session *session, size_t first) {
     json_object_set_new(row, "better_peer", json_boolean(row == better));
   }
   if (!session->text) return;
-  fprintf(session->text, "%*s%6.2fx  the better peer: %s\n", session->width + 80, "",
+  fprintf(session->text, "%*s%6.2fx  the better peer: %s\n", session->width + 86, "",
           json_number_value(json_object_get(better, "speedup")),
           json_string_value(json_object_get(better, "baseline")));
   fflush(session->text);
@@ -279,10 +363,13 @@ int session_verdict(int wrong, Error *error) {
 static json_t *run_json(const Session *session) {
   const BenchOptions *o = session->options;
   char warning[512];
+  json_t *machine = machine_json(&session->machine), *clocks = json_array(), *row;
+  size_t i;
   machine_warning(&session->machine, warning, sizeof warning);
+  json_array_foreach(session->rows, i, row) json_array_append(clocks, json_object_get(row, "mhz"));
+  json_object_set_new(machine, "rows_mhz", clocks);
   return json_pack("{s:s, s:f, s:f, s:o, s:s}", "command", o->command, "limit_s", o->limits.seconds,
-                   "noise_target", o->limits.noise, "machine", machine_json(&session->machine),
-                   "warning", warning);
+                   "noise_target", o->limits.noise, "machine", machine, "warning", warning);
 }
 
 static bool keep(const Session *session, json_t *environment, int64_t *id, Error *error) {
@@ -328,6 +415,7 @@ bool session_end(Session *session, Error *error) {
   bool good = keep(session, environment, &id, error);
   if (good && o->json) print_json(session, environment, id);
   if (warning[0] && !o->quiet) fprintf(stderr, "harness: warning: %s\n", warning);
+  if (session->text) print_marks(session);
   if (good && session->text)
     fprintf(session->text, "stored as run %lld (harness bench compare %lld OTHER)\n", (long long)id,
             (long long)id);

@@ -21,6 +21,11 @@ typedef struct BenchRow {
   double flops, bytes;     /* of one call; bytes: what must move at least */
   double least_us;         /* the ceiling's time; NaN: none */
   const char *bound;       /* compute or memory */
+  double ceilings[2];      /* that least_us comes from: GFLOP/s and GB/s */
+  char formula[240];       /* of flops; "": what row_of_graph adds up */
+  const char *traffic;     /* of bytes, in words */
+  double mhz;              /* the clock when the last sample was taken; 0: not to be read */
+  bool slowed;             /* it fell, or the device says so */
   double peak_bytes;       /* planned memory; NaN: not asked */
   /* Another implementation timed in turn with ours; ratio is theirs over ours. */
   char baseline[64];
@@ -38,6 +43,13 @@ bool row_wrong(const BenchRow *row); /* beyond the tolerance, or failed: it has 
 /* That this case has no time, and why: `lacks`, what it needs is not here; else it failed. */
 void row_give_up(BenchRow *row, bool lacks, const Error *why);
 /* As printed by --json; with `samples`, every sample too, as stored. */
+/* Why it takes less than the ceiling's time, of the marks that stand behind such a share; NULL: it
+ * does not. */
+typedef struct Above {
+  char mark[4];
+  const char *why;
+} Above;
+const Above *row_above(const BenchRow *row);
 json_t *row_json(const BenchRow *row, int threads, bool samples);
 /* Microseconds in the unit that leaves three or four digits. */
 const char *bench_time_text(double us, char text[16]);
@@ -53,10 +65,13 @@ typedef struct Session {
   const BenchOptions *options;
   Machine machine;
   Flush flush;
-  json_t *rows; /* with their samples */
-  int wrong;    /* rows whose kernel is wrong, or that failed */
-  int width;    /* of the first column */
-  FILE *text;   /* the table; NULL: none */
+  json_t *rows;   /* with their samples */
+  int wrong;      /* rows whose kernel is wrong, or that failed */
+  int width;      /* of the first column */
+  double mhz;     /* the highest of its rows */
+  unsigned above; /* the marks that were printed */
+  bool slowed;    /* one of its rows */
+  FILE *text;     /* the table; NULL: none */
 } Session;
 
 /* Work, traffic, least time and peak memory of one run of a planned graph. */
@@ -64,6 +79,8 @@ void row_of_graph(BenchRow *row, const Graph *graph, const Plan *plan, const Par
                   const Machine *machine);
 /* Measures the ceilings and prints the head. width: of the longest "kernel, case". */
 Session session_begin(const BenchOptions *options, int width);
+/* The clock after its samples. */
+void session_clock(Session *session, BenchRow *row);
 /* Prints and keeps the row, and frees its samples. */
 void session_add(Session *session, BenchRow *row);
 /* Of the rows from number `first` on, one case timed with several peers: says which peer is the

@@ -244,7 +244,10 @@ enum {
   KEY_DETERMINISTIC,
   KEY_TF32,
   KEY_PROFILE,
-  KEY_NO_PRICE
+  KEY_NO_PRICE,
+  KEY_WARMUP,
+  KEY_SAMPLES,
+  KEY_EXPLAIN
 };
 
 static const struct argp_option options[] = {
@@ -253,6 +256,13 @@ static const struct argp_option options[] = {
     {"time", KEY_TIME, "S", 0, "Most seconds for one measurement (default 0.5)", 0},
     {"noise", KEY_NOISE, "PCT", 0,
      "Stop when the median is known to so many percent (default 1); `!` marks a row that was not",
+     0},
+    {"warmup", KEY_WARMUP, "N", 0,
+     "Calls before the first sample (default: until their time is steady)", 0},
+    {"samples", KEY_SAMPLES, "N", 0,
+     "So many samples of each, whatever --time and --noise say (2000 at most)", 0},
+    {"explain", KEY_EXPLAIN, 0, 0,
+     "Below each row: the formulas of its FLOP and bytes, its ceilings, why a share is above 100 %",
      0},
     {"json", KEY_JSON, 0, 0, "One JSON document on standard output", 0},
     {"against", KEY_AGAINST, "pytorch", 0, "Time an equivalent PyTorch program in turn with ours",
@@ -274,6 +284,7 @@ static const struct argp_option options[] = {
      "After a step: time per op and of the nodes that take longest, on standard error", 0},
     {"first-step", KEY_FIRST, "NAME", OPTION_HIDDEN, "", 0},
     {"list", KEY_LIST, 0, 0, "Name what would be timed", 0},
+    CLI_PART("compare", "Compares two stored runs"),
     {0}};
 
 static bool take_device(const char *value, BenchOptions *o, Error *error) {
@@ -292,9 +303,29 @@ static bool take_against(const char *value, BenchOptions *o, Error *error) {
   return o->against || fail(error, "--against \"%s\" is unknown; known: pytorch", value);
 }
 
+static bool take_number(int key, const char *value, BenchOptions *o, Error *error) {
+  const struct {
+    int key;
+    const char *name;
+    int *whole;
+    double *real, least, unit;
+  } rows[] = {{KEY_THREADS, "--threads", &o->threads, NULL, 1, 1},
+              {KEY_WARMUP, "--warmup", &o->limits.warmup, NULL, 1, 1},
+              {KEY_SAMPLES, "--samples", &o->limits.samples, NULL, 1, 1},
+              {KEY_TIME, "--time", NULL, &o->limits.seconds, 1e-4, 1},
+              {KEY_NOISE, "--noise", NULL, &o->limits.noise, 1e-4, 100}};
+  double number = 0;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (rows[i].key != key) continue;
+    if (!cli_number(rows[i].name, value, rows[i].least, &number, error)) return false;
+    if (rows[i].whole) *rows[i].whole = (int)fmin(number, 1e6);
+    if (rows[i].real) *rows[i].real = number / rows[i].unit;
+  }
+  return true;
+}
+
 static bool take(int key, char *value, void *user, Error *error) {
   BenchOptions *o = user;
-  double number = 0;
   if (key == ' ' && o->filters == MAX_FILTERS) return false;
   if (key == ' ') o->filter[o->filters++] = value;
   if (key == KEY_JSON) o->json = true;
@@ -310,13 +341,8 @@ static bool take(int key, char *value, void *user, Error *error) {
   if (key == KEY_PYTHON) o->python[o->pythons++] = value;
   if (key == KEY_AGAINST) return take_against(value, o, error);
   if (key == KEY_DEVICE) return take_device(value, o, error);
-  if (key != KEY_THREADS && key != KEY_TIME && key != KEY_NOISE) return true;
-  const char *name = key == KEY_THREADS ? "--threads" : key == KEY_TIME ? "--time" : "--noise";
-  if (!cli_number(name, value, key == KEY_THREADS ? 1 : 1e-4, &number, error)) return false;
-  if (key == KEY_THREADS) o->threads = (int)number;
-  if (key == KEY_TIME) o->limits.seconds = number;
-  if (key == KEY_NOISE) o->limits.noise = number / 100;
-  return true;
+  if (key == KEY_EXPLAIN) o->explain = true;
+  return take_number(key, value, o, error);
 }
 
 static const Cli bench_cli = {

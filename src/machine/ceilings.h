@@ -26,6 +26,10 @@ typedef struct Machine {
 Machine machine_begin(int threads, double seconds, const Flush *flush);
 Machine machine_begin_on(const Device *device, int threads);
 void machine_end(Machine *machine, double seconds);
+/* The clock at this moment in MHz: the device's, or of this thread's processor by a chain of
+ * additions of one cycle each, which also tells where /proc/cpuinfo has but one number. *slowed: a
+ * device says that power, heat or hardware slows it. */
+double machine_clock(const Machine *machine, bool *slowed);
 /* What makes the times doubtful ("the machine is busy: ..."), or an empty text. */
 void machine_warning(const Machine *machine, char *text, size_t bytes);
 json_t *machine_json(const Machine *machine); /* {"threads", "copy_gbps", ...} */

@@ -149,9 +149,12 @@ static double time_once(const Work *work) {
   return time_calls(work, 1);
 }
 
-/* Until two consecutive windows have the same best time, or a quarter of the limit is over. */
+/* As often as is asked; else until two consecutive windows have the same best time, or a quarter of
+ * the limit is over. */
 void timing_warm(const Work *work, const TimingLimits *limits) {
   double start = seconds_now(), previous = INFINITY;
+  for (int i = 0; i < limits->warmup; i++) time_once(work);
+  if (limits->warmup) return;
   do {
     double best = INFINITY;
     for (int i = 0; i < WARM_WINDOW; i++) {
@@ -161,6 +164,11 @@ void timing_warm(const Work *work, const TimingLimits *limits) {
     if (fabs(best - previous) <= STEADY * previous) return;
     previous = best;
   } while (seconds_now() - start < limits->seconds / 4);
+}
+
+static bool is_enough(const Samples *samples, double start, const TimingLimits *limits) {
+  if (limits->samples) return samples->count >= limits->samples;
+  return samples->met || (seconds_now() - start > limits->seconds && samples->count >= 3);
 }
 
 static int repeats_of(const Work *work) {
@@ -175,13 +183,13 @@ void timing_run(const Work *work, const Flush *flush, const TimingLimits *limits
   double start = seconds_now();
   samples->count = 0;
   samples->met = false;
-  while (samples->count < MOST_SAMPLES && !samples->met) {
+  while (samples->count < MOST_SAMPLES && !is_enough(samples, start, limits)) {
     if (flush && work->device) work->device->flush();
     if (flush && !work->device) flush_walk(flush);
     samples_add(samples, 1e6 * time_calls(work, repeats) / repeats);
-    bool due = samples->count >= LEAST_SAMPLES && samples->count % LEAST_SAMPLES == 0;
+    bool due = samples->count >= LEAST_SAMPLES &&
+               (samples->count % LEAST_SAMPLES == 0 || samples->count == limits->samples);
     Summary summary = due ? samples_summary(samples->value, samples->count) : (Summary){0};
-    samples->met = due && summary_noise(&summary) <= limits->noise;
-    if (seconds_now() - start > limits->seconds && samples->count >= 3) break;
+    if (due) samples->met = summary_noise(&summary) <= limits->noise;
   }
 }

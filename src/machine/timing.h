@@ -62,6 +62,8 @@ typedef struct Work {
 typedef struct TimingLimits {
   double seconds; /* of one measurement */
   double noise;   /* target of summary_noise */
+  int warmup;     /* calls before the first sample; 0: until their time is steady */
+  int samples;    /* so many, whatever time and noise come to; 0: by these */
 } TimingLimits;
 
 typedef struct Flush {
