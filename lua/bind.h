@@ -42,8 +42,9 @@ bool experiment_takes(const char *home, const json_t *plan, const char *where, E
 
 /* Options as their rows say, [{"name", "type", "default", "doc", ...}]: those of every experiment
  * (model NULL), or these and the model's; EVERY_MODEL: and those of all models in HOME, each name
- * once. New reference. */
+ * once; SWEEP_KEYS: what is typed as they are and is none, "seeds". New reference. */
 #define EVERY_MODEL "*"
+#define SWEEP_KEYS  "+"
 json_t *experiment_options(const char *home, const char *model, Error *error);
 
 /* The models of HOME's lua/harness/models: [{"name", "doc", "options"}]; path: one of that file, no

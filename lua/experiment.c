@@ -1,6 +1,7 @@
 /* From an experiment file to its cells. The rules live in lua/harness/experiment.lua; here are the
  * files and the way back. */
 #include "base/file_hash.h"
+#include "base/home.h"
 #include "base/utf8.h"
 #include "lua/bind.h"
 #include "lua/sandbox.h"
@@ -64,7 +65,11 @@ static int file_content(lua_State *L) {
 }
 
 static void push_machine(lua_State *L, const char *home, PlanReader *reader) {
+  char results[HOME_BYTES];
+  home_results(home, results);
   lua_newtable(L);
+  lua_pushstring(L, results);
+  lua_setfield(L, -2, "results");
   lua_pushlightuserdata(L, reader);
   lua_pushstring(L, home);
   lua_pushcclosure(L, read_plan, 2);
@@ -79,7 +84,7 @@ static void push_machine(lua_State *L, const char *home, PlanReader *reader) {
   lua_setfield(L, -2, "load");
 }
 
-/* resolve(experiment, overrides, file, source, home, machine) */
+/* resolve(experiment, overrides, file, source, machine) */
 static bool call_resolve(lua_State *L, const char *home, const char *path, int count,
                          char **overrides, PlanReader *reader, Error *error) {
   if (!sandbox_require(L, "harness.experiment", error)) return false;
@@ -94,9 +99,8 @@ static bool call_resolve(lua_State *L, const char *home, const char *path, int c
   }
   lua_pushstring(L, path);
   push_source(L, path);
-  lua_pushstring(L, home);
   push_machine(L, home, reader);
-  return sandbox_call(L, 6, error);
+  return sandbox_call(L, 5, error);
 }
 
 bool experiment_read(const char *home, const char *file, int count, char **overrides,

@@ -186,6 +186,23 @@ static void list_options(const json_t *options, FILE *out) {
   print_rows(options, out);
 }
 
+/* "scale", "seeds": of a sweep, no option of its trials. */
+static bool key_help(const char *home, const char *word, FILE *out) {
+  Error unread = {""};
+  json_t *keys = experiment_options(home, SWEEP_KEYS, &unread);
+  const json_t *row = row_called(keys, word), *choice;
+  size_t i;
+  if (row) {
+    fprintf(out, "A key of every experiment, %s=", word);
+    json_array_foreach(json_object_get(row, "choices"), i, choice)
+        fprintf(out, "%s%s", i ? "|" : "", json_string_value(choice));
+    if (!json_object_get(row, "choices")) fputs(text(row, "type"), out);
+    fprintf(out, ": %s\n", text(row, "doc"));
+  }
+  json_decref(keys);
+  return row != NULL;
+}
+
 static void list_models(const json_t *models, FILE *out) {
   const json_t *model;
   size_t i;
@@ -277,7 +294,7 @@ bool help_about(const char *home, const char *word, FILE *out, Error *error) {
   json_t *options = experiment_options(home, NULL, error);
   json_t *models = options ? models_listed(home, NULL, error) : NULL;
   json_t *papers = models ? papers_listed(home, error) : NULL;
-  bool found = papers && about(options, models, papers, word, out);
+  bool found = papers && (about(options, models, papers, word, out) || key_help(home, word, out));
   json_decref(options);
   json_decref(models);
   json_decref(papers);

@@ -108,7 +108,7 @@ def wrong_commands(page):
 
 @functools.lru_cache(None)
 def read_names():
-    names = ["grep", "-rohE", "--exclude=docs.*", "HARNESS_[A-Z_]+", "kernels", "engine", "lua", "src", "tests", "Makefile"]
+    names = ["grep", "-rohE", "--exclude=docs.*", "HARNESS_[A-Z_]+", "kernels", "engine", "lua", "src", "base", "tests", "Makefile"]
     return set(subprocess.run(names, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
 
 

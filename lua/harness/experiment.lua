@@ -279,7 +279,7 @@ end
 -- What DIR/plan.json says about options, and about the preprocessing, which is none; nothing where pictures are fitted. The
 -- plan's widths are for large machines: a scale keeps its own first and last width.
 local function planned_of(config, model, scale)
-  local data = data_of(config, "", machine)
+  local data = data_of(config, machine)
   local plan = config.plan == "auto" and config.fit == "none" and data.kind == "folder" and machine.read_plan(data.dir)
   if not plan then return nil end
   local set = planned_options(plan, data.dir .. "/plan.json")
@@ -395,20 +395,20 @@ local function without_copies(experiment, parsed, scale, rows, file)
 end
 
 -- Where in document.starts the trial stands that the row's network starts from; nil: from its own numbers.
-local function start_of(document, config, model, scale, home, put_device)
+local function start_of(document, config, model, scale, put_device)
   local found = models.start(model, config)
   if not found then return nil end
   local start = starts.checked(found, model)
   local row = { key = start.key, set = start.set }
   local own, its_model, given = configured({}, NOTHING, scale, row)
   check_row(row, own, its_model, given)
-  local data = data_of(own, home, machine)
+  local data = data_of(own, machine)
   local cell = put_device(config_of({}, own, its_model, start.seed or 0, own.fold, data))
   return starts.add(document, { key = start.key, config = cell, data = data })
 end
 
 -- Returns what the row came to: its configuration and model.
-local function add_row(document, experiment, parsed, scale, row, paper, home)
+local function add_row(document, experiment, parsed, scale, row, paper)
   local config, model, given = configured(experiment, parsed, scale, row)
   local plans = experiment.kind == "plan"
   if plans then tuned.forget(config, default_of(by_name.lr, scale)) end
@@ -419,7 +419,7 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
   add_model(document, paper, model)
   local key = experiment.scales and scale .. " " .. row.key or row.key
   local label = experiment.scales and scale .. ": " .. row.label or row.label
-  document.data = document.data or (plans and { kind = "none", name = "none", dir = "" }) or data_of(config, home, machine)
+  document.data = document.data or (plans and { kind = "none", name = "none", dir = "" }) or data_of(config, machine)
   document.rows[#document.rows + 1] = {
     key = key, label = label, paper = paper.numbers[row.key], paper_word = paper.words[row.key], against = row.against,
   }
@@ -432,7 +432,7 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
     return cell
   end
   local function cell_of(seed, fold) return put_device(config_of(experiment, config, model, seed, fold, document.data)) end
-  local start = not plans and start_of(document, config, model, scale, home, put_device) or nil
+  local start = not plans and start_of(document, config, model, scale, put_device) or nil
   for seed = first_seed, last_seed do
     for fold = first, last do
       document.cells[#document.cells + 1] = {
@@ -452,8 +452,9 @@ local function add_row(document, experiment, parsed, scale, row, paper, home)
 end
 
 -- Of lua/experiment.c: machine.load(path, shown) runs a model's file; read_plan(dir) is the table of dir/plan.json, nil
--- without one; folder_name(dir) is what "." is called; whole_path(path) is nil where no file is.
-return function(experiment, typed, file, source, home, of_machine)
+-- without one; folder_name(dir) is what "." is called; whole_path(path) is nil where no file is; results is the
+-- folder of results.
+return function(experiment, typed, file, source, of_machine)
   machine = of_machine
   named.begin(machine, file)
   if experiment.experiments ~= nil then return validate.list(experiment, file, source) end
@@ -479,7 +480,7 @@ return function(experiment, typed, file, source, home, of_machine)
     if #replaced > 0 then document.overridden = joined(document.overridden or {}, replaced) end
     add_notes(document, rows, experiment.scales and scale .. " " or "")
     for _, row in ipairs(against.settle(experiment, rows, file, #resolved)) do
-      resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper, home)
+      resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper)
     end
   end
   document.notes = joined(papers.notes(paper, document.rows), document.notes)

@@ -11,9 +11,10 @@ local function all(load)
   return list
 end
 
--- model: nil for what every experiment has, a model's name or path, "*" for all in models/ that can be read. load: see
--- harness/model.lua.
+-- model: nil for what every experiment has, a model's name or path, "*" for all in models/ that can be read; "+": the keys that
+-- are no options. load: see harness/model.lua.
 local function options(model, load)
+  if model == "+" then return require "harness.sweep_keys" end
   local list, seen = {}, {}
   local function add(rows)
     for _, row in ipairs(rows) do

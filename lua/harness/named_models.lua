@@ -41,7 +41,7 @@ end
 
 -- What is wrong with a key that none of the models has, and no experiment: whose it is, or the name that was meant.
 local function unknown(key, used)
-  local owners, own, known = {}, {}, { "scale", "seeds", "first_seed", "until", "budget", "folds", "device" }
+  local owners, own, known = {}, {}, {}
   for _, name in ipairs(models.names) do
     local good, model = pcall(models.open, name, machine.load)
     if good and model.by_name[key] then owners[#owners + 1] = name end
@@ -51,7 +51,9 @@ local function unknown(key, used)
     local whose = #own > 1 and "this experiment's models are" or "this trial's model is"
     return ("option %s belongs to %s; %s %s"):format(key, listed(owners), whose, listed(own))
   end
-  for _, row in ipairs(options) do known[#known + 1] = row.name end
+  for _, rows in ipairs({ require "harness.sweep_keys", options }) do
+    for _, row in ipairs(rows) do known[#known + 1] = row.name end
+  end
   for _, model in ipairs(used) do
     for _, row in ipairs(model.options) do known[#known + 1] = row.name end
   end

@@ -3,7 +3,8 @@ local seeds = require "harness.seeds"
 local value_of = require "harness.values"
 local check, flat_text = value_of.check, value_of.flat_text
 
-local SCALES = { quick = true, small = true, paper = true }
+local SCALES = {}
+for _, name in ipairs((require "harness.sweep_keys")[1].choices) do SCALES[name] = true end
 local overrides = {}
 
 -- A text from the command line as a value of the row's type (unchecked where it does not read).

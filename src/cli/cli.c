@@ -1,11 +1,11 @@
 #include "src/cli/cli.h"
 
-#include <libgen.h>
-#include <limits.h>
+#include <ctype.h>
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/home.h"
 #include "base/nearest.h"
 #include "src/cli/progress.h"
 #include "src/machine/built.h"
@@ -47,23 +47,6 @@ bool cli_number(const char *option, const char *text, double least, double *valu
   return fail(error, "%s needs a number of at least %g, not \"%s\"", option, least, text);
 }
 
-/* The folder above build/ when the program lies there or one deeper (build/v3/), as `make` leaves
- * it. */
-void cli_home(char home[4096]) {
-  const char *given = getenv("HARNESS_HOME");
-  char self[PATH_MAX];
-  ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-  snprintf(home, 4096, "%s", given && given[0] ? given : ".");
-  if ((given && given[0]) || length <= 0) return;
-  self[length] = 0;
-  for (int depth = 0; depth < 2; depth++) {
-    char *build = dirname(self);
-    if (strcmp(strrchr(build, '/'), "/build")) continue;
-    snprintf(home, 4096, "%.4000s", dirname(build));
-    return;
-  }
-}
-
 /* from: "--db" or "HARNESS_DB". */
 static void take_database(const char *from, const char *value, Common *common) {
   Error error = {""};
@@ -77,11 +60,14 @@ static void take_database(const char *from, const char *value, Common *common) {
 
 /* An empty variable counts as not set: unlike an empty option, nobody typed it. */
 static void find_database(Common *common) {
+  char results[HOME_BYTES];
   const char *given = getenv("HARNESS_DB");
-  if (given && given[0])
+  if (given && given[0]) {
     take_database("HARNESS_DB", given, common);
-  else
-    snprintf(common->db, sizeof common->db, "%.4000s/results/harness.db", common->home);
+    return;
+  }
+  home_results(common->home, results);
+  snprintf(common->db, sizeof common->db, "%.4000s/harness.db", results);
 }
 
 static _Noreturn void show_help(const Cli *cli, struct argp_state *state) {
@@ -141,7 +127,7 @@ static void check_names(const struct argp_option *options, int argc, char **argv
   const char *names[OPTIONS_MAX];
   int count = 0;
   for (int i = 0; options[i].name || options[i].doc; i++) {
-    if (!options[i].name || count == OPTIONS_MAX) continue;
+    if (!options[i].name || options[i].flags & OPTION_DOC || count == OPTIONS_MAX) continue;
     snprintf(dashed[count], sizeof dashed[count], "--%s", options[i].name);
     names[count] = dashed[count];
     count++;
@@ -160,6 +146,58 @@ static void check_names(const struct argp_option *options, int argc, char **argv
   }
 }
 
+/* ---- what a subcommand says of itself (src/cli/described.h) ---------------------------------- */
+
+static json_t *options_json(const struct argp_option *options) {
+  json_t *list = json_array();
+  for (const struct argp_option *o = options; o && (o->name || o->doc); o++) {
+    char key[2] = {(char)(isprint(o->key) ? o->key : 0), 0};
+    if (!o->name || o->flags & (OPTION_HIDDEN | OPTION_DOC)) continue;
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", o->name, "key", key,
+                                          "arg", o->arg ? o->arg : "", "optional",
+                                          (o->flags & OPTION_ARG_OPTIONAL) != 0, "doc", o->doc));
+  }
+  return list;
+}
+
+static int print_described(json_t *document) {
+  json_dumpf(document, stdout, JSON_COMPACT); /* of the program to itself */
+  json_decref(document);
+  return EXIT_DONE;
+}
+
+static json_t *parts_json(const char *const *names, int count) {
+  json_t *parts = json_array();
+  for (int i = 0; i < count; i++) json_array_append_new(parts, json_string(names[i]));
+  return parts;
+}
+
+static int describe(const Cli *cli) {
+  const char *names[OPTIONS_MAX];
+  int parts = 0;
+  for (const struct argp_option *o = cli->options; o && (o->name || o->doc); o++)
+    if (o->flags & OPTION_DOC && parts < OPTIONS_MAX) names[parts++] = o->name;
+  return print_described(
+      json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "name", cli->name, "operands", cli->operands,
+                "examples", cli->examples, "text", cli->text, "options", options_json(cli->options),
+                "common", options_json(common_options), "parts", parts_json(names, parts)));
+}
+
+int cli_parts(const char *name, const char *word, const char *const *names, int count,
+              const char *usage) {
+  bool help = !strcmp(word, "--help") || !strcmp(word, "-h");
+  char what[64];
+  if (!strcmp(word, CLI_DESCRIBE))
+    return print_described(
+        json_pack("{s:s, s:o}", "name", name, "parts", parts_json(names, count)));
+  snprintf(what, sizeof what, "subcommand of %s", name);
+  if (word[0] && !help) return cli_unknown(what, word, names, count);
+  fputs(usage, help ? stdout : stderr);
+  return help ? EXIT_DONE : EXIT_USAGE;
+}
+
+/* ---- its arguments --------------------------------------------------------------------------- */
+
 void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user) {
   struct argp_option options[OPTIONS_MAX] = {{0}};
   char title[64], doc[2048];
@@ -167,8 +205,9 @@ void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user
   for (int i = 0; cli->options && (cli->options[i].name || cli->options[i].doc); i++)
     options[count++] = cli->options[i];
   memcpy(options + count, common_options, sizeof common_options);
+  if (argc == 2 && !strcmp(argv[1], CLI_DESCRIBE)) exit(describe(cli));
   *common = (Common){.quiet = false};
-  cli_home(common->home);
+  home_find(common->home);
   find_database(common);
   argv[0] = (char *)cli->name;
   check_names(options, argc, argv);

@@ -25,6 +25,7 @@ typedef struct Command {
   int (*main)(int argc, char **argv);
 } Command;
 
+enum { COMMANDS_MOST = 32 };
 extern const Command commands[];
 extern const int command_count;
 
@@ -39,17 +40,25 @@ typedef struct Cli {
   bool (*take)(int key, char *value, void *user, Error *error);
 } Cli;
 
+/* A row of options that is none but a word that begins another command, "compare" of bench. */
+#define CLI_PART(word, doc)                                                                        \
+  { word, 0, 0, OPTION_DOC, doc, 9 }
+
 typedef struct Common {
-  char db[4096];   /* --db, else HARNESS_DB, else home/results/harness.db */
-  char home[4096]; /* HARNESS_HOME, else found from the program's place, else . */
+  char db[4096];   /* --db, else HARNESS_DB, else harness.db in home_results */
+  char home[4096]; /* of home_find */
   bool quiet;
 } Common;
 
-/* HARNESS_HOME, else the folder above the program's, else ".". */
-void cli_home(char home[4096]);
-
 /* Parses; --help prints and exits 0, a mistake prints and exits 2. */
 void cli_parse(const Cli *cli, int argc, char **argv, Common *common, void *user);
+
+/* The option by which a subcommand tells src/cli/described.c of itself. */
+#define CLI_DESCRIBE "--describe"
+/* What `harness NAME WORD` comes to where no part of that subcommand is called by the word: its
+ * usage for --help and for no word (""), else an error with the nearest of names. */
+int cli_parts(const char *name, const char *word, const char *const *names, int count,
+              const char *usage);
 
 /* Prints "harness: error: ..." and returns the code. */
 int cli_error(int code, const Error *error);

@@ -316,23 +316,19 @@ static const Command parts[] = {
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 
-static void print_usage(FILE *out) {
-  fputs("Examples:\n  harness data check /data/Task04_Hippocampus\n"
-        "  harness data plan /data/Task04_Hippocampus\n\n"
-        "Usage: harness data PART [options] DIR\n\nParts:\n",
-        out);
-  for (int i = 0; i < PARTS; i++) fprintf(out, "  %-11s %s\n", parts[i].name, parts[i].summary);
-  fputs("\n`harness data PART --help` says more.\n", out);
-}
-
 int command_data(int argc, char **argv) {
   const char *word = argc > 1 ? argv[1] : "", *names[PARTS];
+  char usage[1200];
+  size_t used = (size_t)snprintf(usage, sizeof usage,
+                                 "Examples:\n  harness data check /data/Task04_Hippocampus\n"
+                                 "  harness data plan /data/Task04_Hippocampus\n\n"
+                                 "Usage: harness data PART [options] DIR\n\nParts:\n");
   for (int i = 0; i < PARTS; i++) {
     names[i] = parts[i].name;
+    used += (size_t)snprintf(usage + used, sizeof usage - used, "  %-11s %s\n", parts[i].name,
+                             parts[i].summary);
     if (!strcmp(word, parts[i].name)) return parts[i].main(argc - 1, argv + 1);
   }
-  bool help = !strcmp(word, "--help") || !strcmp(word, "-h");
-  if (word[0] && !help) return cli_unknown("subcommand of data", word, names, PARTS);
-  print_usage(help ? stdout : stderr);
-  return help ? EXIT_DONE : EXIT_USAGE;
+  snprintf(usage + used, sizeof usage - used, "\n`harness data PART --help` says more.\n");
+  return cli_parts("data", word, names, PARTS, usage);
 }

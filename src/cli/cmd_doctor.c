@@ -7,6 +7,7 @@
 
 #include "engine/backend.h"
 #include "kernels/cpu/processor.h"
+#include "lua/bind.h"
 #include "src/cli/cli.h"
 #include "src/cli/progress.h"
 #include "src/machine/built.h"
@@ -39,6 +40,18 @@ static void find(Findings *findings, State state, const char *name, const char *
   json_array_append_new(findings->list, json_pack("{s:s,s:s,s:s}", "name", name, "state",
                                                   state_names[state], "text", text));
   if (state == BAD) findings->bad = true;
+}
+
+/* The program's own Lua: without it nothing but `data` and `doctor` works. */
+static void look_at_home(Findings *findings, const char *home) {
+  Error error = {""};
+  json_t *options = experiment_options(home, EVERY_MODEL, &error);
+  if (options)
+    find(findings, GOOD, "home", "%s", home);
+  else
+    find(findings, BAD, "home",
+         "%s has no lua/ of this program's (%s); HARNESS_HOME says where it is", home, error.text);
+  json_decref(options);
 }
 
 static void look_at_libraries(Findings *findings) {
@@ -215,6 +228,7 @@ int command_doctor(int argc, char **argv) {
   cli_parse(&cli, argc, argv, &common, &json);
   Findings findings = {.list = json_array()};
   find(&findings, GOOD, "harness", "%s", built_text((char[BUILT_TEXT]){""}));
+  look_at_home(&findings, common.home);
   look_at_libraries(&findings);
   look_at_programs(&findings);
   look_at_processor(&findings);

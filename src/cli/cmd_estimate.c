@@ -9,6 +9,7 @@
 #include "src/cli/cli.h"
 #include "src/cli/estimate.h"
 #include "src/cli/estimate_text.h"
+#include "src/cli/experiment_files.h"
 #include "src/data/phantom/phantom2d.h"
 #include "src/data/phantom/scenes.h"
 #include "src/data/plan/plan_file.h"
@@ -420,7 +421,9 @@ int command_estimate(int argc, char **argv) {
   if (request.device[0] && request.overrides < OVERRIDES_MAX)
     request.override[request.overrides++] = request.device;
   json_t *experiment = NULL, *estimate = NULL;
-  if (!experiment_read(common.home, request.file, request.overrides, request.override, plan_of_data,
+  char file[EXPERIMENT_PATH];
+  if (!experiment_meant(common.home, request.file, file, &error) ||
+      !experiment_read(common.home, file, request.overrides, request.override, plan_of_data,
                        &experiment, &error))
     return cli_error(EXIT_USAGE, &error);
   bool good = !json_object_get(experiment, "experiments") ||

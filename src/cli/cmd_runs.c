@@ -158,8 +158,5 @@ int command_runs(int argc, char **argv) {
     names[i] = parts[i].name;
     if (!strcmp(word, parts[i].name)) return work(&parts[i], argc - 1, argv + 1);
   }
-  bool help = !strcmp(word, "--help") || !strcmp(word, "-h");
-  if (word[0] && !help) return cli_unknown("subcommand of runs", word, names, PARTS);
-  fputs(usage, help ? stdout : stderr);
-  return help ? EXIT_DONE : EXIT_USAGE;
+  return cli_parts("runs", word, names, PARTS, usage);
 }

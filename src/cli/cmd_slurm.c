@@ -34,6 +34,10 @@ static const struct argp_option options[] = {
      "One more of sbatch's, such as --sbatch=--mem=16G; may be given more than once", 0},
     {"retry", KEY_RETRY, "CLASS,...", 0, "Run again what ended so; as of `harness run`", 0},
     {"dry-run", KEY_DRY, 0, 0, "Show what would run and the job; change nothing", 0},
+    CLI_PART("status", "What sweeps have come to"),
+    CLI_PART("merge", "Joins what tasks have come to, also while they run"),
+    CLI_PART("cancel", "Takes a sweep's jobs out of the queue"),
+    CLI_PART("work", "What a task's script calls"),
     {0}};
 
 static bool take(int key, char *value, void *user, Error *error) {

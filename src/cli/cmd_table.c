@@ -62,6 +62,11 @@ static const struct argp_option table_options[] = {
 static const struct argp_option plot_options[] = {
     CHOICE_OPTIONS,
     {"output", 'o', "FOLDER", 0, "Write under FOLDER/plots, not beside the database", 0},
+#define PLOT(id, word, of, caption)
+#define FIGURE(id, word, experiment, caption) CLI_PART(word, caption),
+#include "src/report/plots.def"
+#undef PLOT
+#undef FIGURE
     {0}};
 
 static bool take_format(const char *value, Choice *choice, Error *error) {

@@ -160,8 +160,5 @@ int command_weights(int argc, char **argv) {
     names[i] = parts[i].name;
     if (!strcmp(word, parts[i].name)) return parts[i].main(argc - 1, argv + 1);
   }
-  bool help = !strcmp(word, "--help") || !strcmp(word, "-h");
-  if (word[0] && !help) return cli_unknown("subcommand of weights", word, names, PARTS);
-  fputs(usage, help ? stdout : stderr);
-  return help ? EXIT_DONE : EXIT_USAGE;
+  return cli_parts("weights", word, names, PARTS, usage);
 }

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "lua/bind.h"
+#include "src/cli/experiment_files.h"
 #include "src/data/phantom/phantom.h"
 #include "src/data/phantom/phantom2d.h"
 #include "src/data/phantom/scenes.h"
@@ -276,11 +277,14 @@ static bool read_list(Experiments *experiments, const json_t *names, const char 
   return true;
 }
 
-bool experiments_read(Experiments *experiments, const char *home, const char *file, int count,
+bool experiments_read(Experiments *experiments, const char *home, const char *typed, int count,
                       char **overrides, Error *error) {
   json_t *document = NULL;
+  char file[EXPERIMENT_PATH];
   *experiments = (Experiments){NULL, 0, false};
-  if (!read_file(home, file, count, overrides, &document, error)) return false;
+  if (!experiment_meant(home, typed, file, error) ||
+      !read_file(home, file, count, overrides, &document, error))
+    return false;
   const json_t *names = json_object_get(document, "experiments");
   if (names) {
     bool good = read_list(experiments, names, home, file, count, overrides, error);

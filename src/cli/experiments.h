@@ -23,9 +23,9 @@ typedef struct Experiments {
   bool list; /* the file lists experiments, if only one */
 } Experiments;
 
-/* Reads an experiment file, a list of them, or a resolved one (.json, then without overrides). A
- * word of overrides is "key=value". The caller frees with experiments_free, also after a
- * failure. */
+/* Reads what experiment_meant finds: an experiment file, a list of them, or a resolved one (.json,
+ * then without overrides). A word of overrides is "key=value". The caller frees with
+ * experiments_free, also after a failure. */
 bool experiments_read(Experiments *experiments, const char *home, const char *file, int count,
                       char **overrides, Error *error);
 void experiments_free(Experiments *experiments);

@@ -1,6 +1,7 @@
 /* harness plot embeddings: what each query stands for, MaskMed's Figures 3-5: heat maps of
  * embeddings, a row for each input, a column for each kind of head, the ground truth of a slice at
  * the right. */
+#include "base/home.h"
 #include "src/cli/figures.h"
 #include "src/report/picture.h"
 #include "src/report/report.h"
@@ -343,12 +344,12 @@ static bool gallery_drawn(const FigureRequest *r, Store *store, const Result *re
 }
 
 static void report(const FigureRequest *r, Report *page, const Result *result) {
-  char path[2][PLOT_PATH], caption[80];
+  char path[2][PLOT_PATH], caption[80], command[40];
   Error error = {""};
   if (!gallery_drawn(r, page->store, result, path) &&
       draw_embeddings(r, page->store, result, path, &error) != EXIT_DONE) {
-    report_add_open(page, "class and mask embeddings per query", "skipped", error.text,
-                    "./harness plot embeddings");
+    snprintf(command, sizeof command, "%s plot embeddings", home_program());
+    report_add_open(page, "class and mask embeddings per query", "skipped", error.text, command);
     return;
   }
   for (int kind = 0; kind < 2; kind++) {

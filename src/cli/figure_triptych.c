@@ -1,5 +1,6 @@
 /* harness plot triptych: image, truth and prediction of a validation case side by side: its middle
  * axial, coronal and sagittal slices. */
+#include "base/home.h"
 #include "src/cli/figures.h"
 #include "src/data/metrics/score.h"
 #include "src/data/volumes/placement.h"
@@ -309,7 +310,8 @@ static void report_triptych(const FigureRequest *r, Report *page, const Result *
     report_add_picture(page, result->experiment, caption, path);
     return;
   }
-  snprintf(command, sizeof command, "./harness plot triptych %.8s", config_text(trial, "hash"));
+  snprintf(command, sizeof command, "%s plot triptych %.8s", home_program(),
+           config_text(trial, "hash"));
   report_add_open(page, caption, "skipped", error.text, command);
 }
 
@@ -321,14 +323,15 @@ static void report(const FigureRequest *r, Report *page, const Result *result) {
     const ResultRow *row = &result->row[i];
     json_t *config = NULL;
     const json_t *trial = figure_pick(r, page->store, trials, row->position, &config);
-    char what[400];
+    char what[400], command[40];
+    snprintf(command, sizeof command, "%s plot triptych", home_program());
     snprintf(what, sizeof what, "%.200s: image, truth and prediction", row->label);
     if (trial)
       report_triptych(r, page, result, trial, config);
     else
       report_add_open(page, what, "skipped",
                       "no trial of this row that is done has its weights under checkpoints/",
-                      "./harness plot triptych");
+                      command);
     json_decref(config);
   }
   json_decref(trials);

@@ -1,18 +1,13 @@
-/* The program: one table of subcommands. */
+/* The program: what its first word means. */
 #include <signal.h>
 #include <string.h>
 
+#include "base/home.h"
 #include "kernels/cpu/processor.h"
 #include "lua/bind.h"
 #include "src/cli/cli.h"
+#include "src/cli/described.h"
 #include "src/machine/built.h"
-
-const Command commands[] = {
-#define COMMAND(name, summary) {#name, summary, command_##name},
-#include "src/cli/commands.def"
-#undef COMMAND
-};
-const int command_count = sizeof commands / sizeof *commands;
 
 static int print_help(FILE *out) {
   fprintf(out, "Examples:\n"
@@ -21,17 +16,19 @@ static int print_help(FILE *out) {
                "Usage: harness SUBCOMMAND [options] [operands]\n\nSubcommands:\n");
   for (int i = 0; i < command_count; i++)
     if (commands[i].summary) fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
-  fprintf(out, "  %-9s %s\n  %-9s %s\n", "help",
-          "this text; `help options|models|blocks|ops|papers` list those, `help NAME` tells of one",
-          "version", "the version");
   fprintf(
-      out,
-      "\nResults go to standard output, everything else to standard error.\n"
-      "Environment: HARNESS_HOME (the program's folder), HARNESS_DB (the database), HARNESS_CACHE\n"
-      "(where what is made of data sets goes, as `data preprocess --cache`), HARNESS_ISA\n"
-      "(portable, v3, v4 or v4+bf16: no more than that of the processor).\n"
-      "Exit codes: 0 ok, 1 ran but some trials failed, 2 usage, 3 environment unfit,\n"
-      "4 regression or not as written, 5 nothing to compare, 75 interrupted (the same goes on).\n");
+      out, "  %-9s %s\n  %-9s %s\n", "help",
+      "this text; `help options|models|blocks|ops|papers` list those, `help NAME` tells of "
+      "one,\n            `help man` is a man page, `help completion bash|zsh|fish` what a shell "
+      "completes",
+      "version", "the version");
+  fprintf(out, "\nResults go to standard output, everything else to standard error.\n"
+               "\nEnvironment:\n");
+  for (const Meaning *m = environment_meanings; m->name; m++)
+    fprintf(out, "  %-15s %s\n", m->name, m->text);
+  fprintf(out, "\nExit codes:\n");
+  for (const Meaning *m = exit_meanings; m->name; m++)
+    fprintf(out, "  %-3s %s\n", m->name, m->text);
   return EXIT_DONE;
 }
 
@@ -44,7 +41,7 @@ static void tell_slow(const Command *command) {
 }
 
 static int dispatch(const char *name, int argc, char **argv) {
-  const char *names[2 + sizeof commands / sizeof *commands] = {"help", "version"};
+  const char *names[2 + COMMANDS_MOST] = {"help", "version"};
   int count = 2;
   for (int i = 0; i < command_count; i++) {
     if (strcmp(name, commands[i].name) == 0) {
@@ -66,7 +63,7 @@ static bool is_subcommand(const char *name) {
 
 /* Nothing is called by this word: the subcommand that was meant, or what else there is help of. */
 static int help_unknown(const char *home, const char *word) {
-  const char *names[sizeof commands / sizeof *commands];
+  const char *names[COMMANDS_MOST];
   int count = 0;
   for (int i = 0; i < command_count; i++)
     if (commands[i].summary) names[count++] = commands[i].name;
@@ -79,6 +76,13 @@ static int help_unknown(const char *home, const char *word) {
   return cli_error(EXIT_USAGE, &error);
 }
 
+static int for_shells(const char *home, const char *word, const char *shell) {
+  Error error = {""};
+  bool good = !strcmp(word, "man") ? man_page_print(home, stdout, &error)
+                                   : completion_print(home, shell ? shell : "", stdout, &error);
+  return good ? EXIT_DONE : cli_error(EXIT_USAGE, &error);
+}
+
 static int help(int argc, char **argv) {
   char home[4096];
   Error error = {""};
@@ -89,7 +93,8 @@ static int help(int argc, char **argv) {
     char *arguments[] = {argv[1], option, NULL};
     return dispatch(word, 2, arguments);
   }
-  cli_home(home);
+  home_find(home);
+  if (!strcmp(word, "man") || !strcmp(word, "completion")) return for_shells(home, word, argv[2]);
   if (help_about(home, word, stdout, &error)) return EXIT_DONE;
   return error.text[0] ? cli_error(EXIT_USAGE, &error) : help_unknown(home, word);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/home.h"
 #include "base/nearest.h"
 #include "lua/bind.h"
 #include "src/cli/experiment_files.h"
@@ -118,9 +119,9 @@ static bool hint_table(const Printed *p, Error *error) {
   const char *file = field_text_if(json_array_get(own, 0), "experiment");
   if (file[0])
     fail(error,
-         "Table %s has no results yet, nothing is stored: ./harness run %s; `harness table %s %s` "
+         "Table %s has no results yet, nothing is stored: %s run %s; `harness table %s %s` "
          "prints the paper's own figures",
-         p->number, file, DEFAULT_PAPER, p->number);
+         p->number, home_program(), file, DEFAULT_PAPER, p->number);
   json_decref(own);
   json_decref(runs);
   return file[0] != 0;
@@ -130,14 +131,12 @@ static bool hint_table(const Printed *p, Error *error) {
 static void hint_names(const Printed *p, const char *what, Error *error) {
   char all[700] = "";
   const char *names[128];
-  json_t *files = experiment_files(p->home), *names_held = json_array(), *item;
+  json_t *held = experiment_names(p->home), *item;
   size_t i, used = 0;
   int count = 0;
   json_array_foreach(p->papers, i, item) if (count < 64) names[count++] = field_text(item, "paper");
-  json_array_foreach(files, i, item) {
-    const char *file = json_string_value(item) + strlen("experiments/");
-    json_array_append_new(names_held, json_stringn(file, strlen(file) - strlen(".lua")));
-    const char *name = json_string_value(json_array_get(names_held, i));
+  json_array_foreach(held, i, item) {
+    const char *name = json_string_value(item);
     if (count < 128) names[count++] = name;
     if (used < sizeof all)
       used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", name);
@@ -147,8 +146,7 @@ static void hint_names(const Printed *p, const char *what, Error *error) {
   bool near = nearest_name(what, names, count) != NULL;
   fail(error, "no such experiment and no such table is known, nothing is stored for \"%s\"%s", what,
        near ? nearest_hint(what, names, count, NULL).text : otherwise);
-  json_decref(names_held);
-  json_decref(files);
+  json_decref(held);
 }
 
 void printed_hint(const Printed *p, const ResultChoice *choice, Error *error) {
@@ -165,7 +163,7 @@ void printed_hint(const Printed *p, const ResultChoice *choice, Error *error) {
     fail(error, "%s; %s has Tables 1 to %zu", whole.text, DEFAULT_PAPER,
          json_array_size(json_object_get(paper_called(p, DEFAULT_PAPER), "tables")));
   else if (experiment_file(p->home, what, file))
-    fail(error, "%s has no results yet, nothing is stored: ./harness run %s", what, file);
+    fail(error, "%s has no results yet, nothing is stored: %s run %s", what, home_program(), file);
   else
     hint_names(p, what, error);
 }

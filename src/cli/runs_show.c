@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/home.h"
 #include "lua/bind.h"
 #include "src/cli/cli.h"
 #include "src/cli/runs.h"
@@ -140,7 +141,7 @@ static bool lists(const json_t *options, const char *name) {
 static void print_config(const json_t *config) {
   char home[4096];
   Error unread = {""};
-  cli_home(home);
+  home_find(home);
   json_t *own = experiment_options(home, field_text_if(config, "model"), &unread);
   json_t *every = own ? experiment_options(home, EVERY_MODEL, &unread) : NULL;
   const char *key;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/home.h"
 #include "src/data/sets/json_text.h"
 #include "src/machine/built.h"
 #include "src/report/claim.h"
@@ -241,13 +242,14 @@ static void put_labels(const Result *result, FILE *out) {
 
 static void put_picture(Report *report, const char *title, const char *path, const char *caption) {
   Error error = {""};
-  char whole_caption[640];
+  char whole_caption[640], command[40];
   snprintf(whole_caption, sizeof whole_caption, "%.200s, %.400s", title, caption);
   if (html_picture(path, whole_caption, report->figures + 1, report->out, &error)) {
     report->figures++;
     return;
   }
-  report_add_open(report, title, "failed", error.text, "./harness report");
+  snprintf(command, sizeof command, "%s report", home_program());
+  report_add_open(report, title, "failed", error.text, command);
 }
 
 static void put_plots(Report *report, const ReportExperiment *experiment) {
@@ -262,7 +264,7 @@ static void put_plots(Report *report, const ReportExperiment *experiment) {
       put_picture(report, title, path, kind->caption);
       continue;
     }
-    snprintf(command, sizeof command, "./harness plot %s%s%.200s", kind->word,
+    snprintf(command, sizeof command, "%s plot %s%s%.200s", home_program(), kind->word,
              kind->word[0] ? " " : "", experiment->name);
     bool none = !strncmp(error.text, PLOT_NO_DATA, strlen(PLOT_NO_DATA));
     report_add_open(report, kind->caption, none ? "no data yet" : "failed",

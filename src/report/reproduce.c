@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/home.h"
 #include "lua/bind.h"
 #include "src/data/phantom/phantom.h"
 #include "src/report/option_words.h"
@@ -160,7 +161,7 @@ char *reproduce_command(const Reproduce *of) {
   size_t bytes = 0;
   FILE *out = open_memstream(&command, &bytes);
   CHECK(out, "no memory for a command");
-  fputs("./harness run ", out);
+  fprintf(out, "%s run ", home_program());
   quote_shell(of->file, out);
   if (of->firsts) put_stored(of, out);
   fprintf(out, "%s%s", of->more[0] ? " " : "", of->more);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/home.h"
 #include "lua/bind.h"
 #include "src/data/phantom/phantom.h"
 #include "src/report/firsts.h"
@@ -104,10 +105,11 @@ static void put_configuration(const Report *report, const ReportExperiment *expe
 
 bool settings_configuration(Report *report, Error *error) {
   (void)error;
-  fputs("<p class=\"faint\">A row's whole configuration is the first row's with the row's own "
-        "options in place; seeds differ in <code>seed</code> alone. <code>./harness help options"
-        "</code> says what each means.</p>\n",
-        report->out);
+  fprintf(report->out,
+          "<p class=\"faint\">A row's whole configuration is the first row's with the row's own "
+          "options in place; seeds differ in <code>seed</code> alone. <code>%s help options</code> "
+          "says what each means.</p>\n",
+          home_program());
   for (int i = 0; i < report->experiments; i++)
     if (report->experiment[i].result) put_configuration(report, &report->experiment[i]);
   return true;

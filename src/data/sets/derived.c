@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/derived.h"
 
+#include "base/home.h"
 #include "base/paths.h"
 #include "src/data/volumes/volume_name.h"
 
@@ -33,7 +34,9 @@ static bool stands_for(const char *folder, const char *dir) {
 }
 
 static char *own_root(const char *home) {
-  return path_join(home, "results/derived");
+  char results[HOME_BYTES];
+  home_results(home, results);
+  return path_join(results, "derived");
 }
 
 /* ROOT/NAME-KEY where that stands in for the data set; NULL: not there. */

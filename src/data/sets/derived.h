@@ -1,7 +1,7 @@
 /* Where what is made of a data set lies: fingerprint.json, plan.json and preprocessed/. Beside
  * dataset.json; where that folder cannot be written to, in a folder NAME-KEY of the same layout
- * below `--cache DIR`, HARNESS_CACHE or HOME/results/derived, in which a link `source` leads back.
- * A place elsewhere than in HOME/results/derived leaves a link there, by which later commands find
+ * below `--cache DIR`, HARNESS_CACHE or RESULTS/derived, in which a link `source` leads back.
+ * A place elsewhere than in RESULTS/derived leaves a link there, by which later commands find
  * it; where not even that can be written, HARNESS_CACHE tells them. */
 #ifndef DATA_DERIVED_H
 #define DATA_DERIVED_H
