@@ -1,5 +1,6 @@
 # make            build/harness, with CUDA for the card that is here, if one is (CUDA=0: without, CUDA=1: also for others)
 # make quickstart install what is missing, build (a minute on two cores), run the main job
+# make install    below PREFIX (/usr/local): program, Lua, experiments, pages, completions; DESTDIR; uninstall. deb: a package
 # make paper      every experiment, one sweep, results/report.html
 # make check      install what the tests need, build (CUDA too where nvcc is), run every test
 # make soak       the tests' long forms, hours, and the table of faults; faults: their short forms and that table
@@ -13,9 +14,8 @@ CC      ?= cc
 CXX     ?= g++
 CFLAGS  ?= -O3 -g1$(if $(NATIVE), -march=native)
 BUILD   ?= build
-# What --version says. VERSION only stands in every object's command line, by which compilers' caches know them.
+# What --version says.
 RELEASE := 0.2.0
-VERSION := 0.1.0
 # make V=1 shows the commands
 Q       := $(if $(V),,@)
 say      = @echo '  $(count)$(if $(filter %.o,$@),CC,LD) $@'
@@ -23,19 +23,21 @@ say      = @echo '  $(count)$(if $(filter %.o,$@),CC,LD) $@'
 count    = $(if $(filter $@,$(MISSING)),$(eval BEGUN += x)[$(words $(BEGUN))/$(words $(MISSING))] )
 JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
-PACKAGES      := lua5.4 sqlite3 jansson libxxhash zlib libzstd libpng libjpeg
-DEPS          := gcc make pkg-config git liblua5.4-dev libsqlite3-dev libnifti2-dev libdnnl-dev libjansson-dev \
-                 libxxhash-dev zlib1g-dev libzstd-dev libpng-dev libjpeg-dev gnuplot-nox
+# What libraries there are, and where: packaging/libraries.
+LIBRARIES     := $(foreach v,CC PKG_CONFIG PKG_CONFIG_PATH PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR,$(if $($v),$v='$($v)')) packaging/libraries
+DEPS          := gcc make pkg-config git gnuplot-nox $(shell packaging/libraries packages 2>/dev/null)
 DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind qemu-user clang-format lua-check \
                  python3-torch python3-scipy python3-nibabel
 # What a cluster of the tests' own needs: without, tests/slurm.bats is skipped.
 DEPS_CLUSTER  := slurmctld slurmd slurm-client munge
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unknown-pragmas -Werror
-ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -I. $(if $(NATIVE),-DNATIVE )-isystem /usr/include/nifti -DVERSION='"$(VERSION)"' -DBUILD_FLAGS='"$(CFLAGS)"' \
-             $(PACKAGE_FLAGS) $(CPPFLAGS) $(CFLAGS)
-PACKAGE_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnifti2 -lznz -ldnnl -lz -lm $(CUDA_LIBS) $(LDLIBS)
+# In which folder they were compiled does not stand in objects: two builds are equal to the byte.
+ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fopenmp -ffp-contract=fast -fno-math-errno -ffile-prefix-map='$(CURDIR)'=. -I. $(if $(NATIVE),-DNATIVE )\
+             $(CPPFLAGS) $(PACKAGE_FLAGS) $(CFLAGS)
+PACKAGE_FLAGS := $(strip $(shell $(LIBRARIES) cflags $(CPPFLAGS) 2>/dev/null))
+PACKAGE_LIBS  := $(strip $(shell $(LIBRARIES) libs 2>/dev/null))
+LIBS = $(PACKAGE_LIBS) -lm $(CUDA_LIBS) $(LDLIBS)
 
 # CUDA: nvcc in PATH or below /usr/local/cuda, cuDNN beside it or at CUDNN_INCLUDE and CUDNN_LIB. Machine code for
 # CUDA_ARCH, and PTX of the last one for what comes after it. That takes minutes, so without a word it is made for the
@@ -106,7 +108,7 @@ LIB_OBJECTS  := $(filter-out $(BUILD)/src/cli/main.o,$(OBJECTS))
 TESTS        := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 DRIVERS      := $(addprefix $(BUILD)/tests/,op_driver model_driver update_driver)
 
-.PHONY: all objects aarch64 paper check oracles gpu-check gpu-bundle soak faults sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
+.PHONY: all install uninstall deb objects aarch64 paper check oracles gpu-check gpu-bundle soak faults sanitize sanitize-run memcheck quickstart clean deps deps-test size format ALWAYS
 all: $(BUILD)/harness
 	@echo '  $(if $(CPU_ONLY),CPU only: $(CPU_ONLY),CPU and CUDA for sm $(CUDA_ARCH))'
 
@@ -123,14 +125,17 @@ NVCC_FLAGS = -std=c++17 -O3 -lineinfo --Werror all-warnings -Xcompiler -Wall,-We
 CXX_FLAGS = -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers -Werror -DCUDA_EMULATOR -I. $(CPPFLAGS)
 
 # What is compiled and linked with, each in a file that is written when it is something else: all that depends on it is made
-# anew. The names of what is linked are there too: without a source that was deleted, nothing is newer.
+# anew. The names of what is linked are there too: without a source that was deleted, nothing is newer. Before anything is
+# compiled by a setting, the libraries must be there.
 setting.cc   := $(CC) $(ALL_CFLAGS) $(LOOP_FLAGS) $(FORM_FLAGS_v3) $(FORM_FLAGS_v4)
 setting.cxx  := $(CXX) $(CXX_FLAGS)
 setting.nvcc := $(NVCC) $(NVCC_FLAGS)
 setting.link := $(PARTS) $(EMULATED) $(LDFLAGS) $(LIBS)
 $(addprefix $(BUILD)/setting.,cc cxx nvcc link): $(BUILD)/setting.%: ALWAYS
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(setting.$*))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(setting.$*))' >$@
+	@printf '%s\n' '$(subst ','\'',$(setting.$*))' | cmp -s - $@ || { $(if $(LIBRARIES_FOR_$*),$(LIBRARIES) check $(LIBRARIES_FOR_$*) &&) \
+	  printf '%s\n' '$(subst ','\'',$(setting.$*))' >$@; }
+LIBRARIES_FOR_cc = $(if $(PACKAGE_LIBS),$(filter-out -Werror -ffile-prefix-map%,$(ALL_CFLAGS)) -- $(LDFLAGS) $(CUDA_LIBS) $(LDLIBS))
 
 # Whether engine/backend.c knows CUDA, as what is linked says.
 ifeq ($(CPU_ONLY),)
@@ -139,7 +144,7 @@ endif
 $(BUILD)/engine/backend.o: $(BUILD)/setting.link
 
 # What the program is built from, in one small object: compiled anew when the commit or a source is another.
-$(BUILT): private override CPPFLAGS += -DRELEASE='"$(RELEASE)"' -DBUILT_FROM='"$(BUILD)/built_from.inc"'
+$(BUILT): private override CPPFLAGS += -DRELEASE='"$(RELEASE)"' -DBUILD_FLAGS='"$(CFLAGS)"' -DBUILT_FROM='"$(BUILD)/built_from.inc"'
 $(BUILT): $(BUILD)/built_from.inc Makefile
 $(BUILD)/built_from.inc: ALWAYS
 	@mkdir -p $(@D)
@@ -244,6 +249,38 @@ deps-test:
 quickstart: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	./harness run experiments/query_count.lua
+	@echo
+	@sed -n 's/^    \(.*\)  *# next: /  \1  # /p' README.md
+
+# What is made of the program's own tables (src/cli/described.h), its page and what shells complete; and where all goes. The
+# program finds the rest from where it lies, so PREFIX is compiled into nothing.
+PREFIX          ?= /usr/local
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+MADE            := $(addprefix $(BUILD)/share/harness.,1 bash zsh fish)
+READ            := $(shell find lua experiments paper tests/peer -name '*.lua' -o -name '*.py' 2>/dev/null)
+PAGES           := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md results/reference/*)
+SHARE           := $(DESTDIR)$(PREFIX)/share
+$(MADE): $(BUILD)/harness $(filter %.lua,$(READ))
+	@mkdir -p $(@D)
+	$(Q)HARNESS_HOME=. $< help $(if $(filter %.1,$@),man,completion $(patsubst .%,%,$(suffix $@))) >$@.new && mv $@.new $@
+install: all $(MADE)
+	$(Q)install -D $(BUILD)/harness '$(DESTDIR)$(PREFIX)/bin/harness'
+	$(Q)for file in $(READ); do install -D -m 644 "$$file" '$(SHARE)'/harness/"$$file" || exit; done
+	$(Q)for file in $(PAGES); do install -D -m 644 "$$file" '$(SHARE)'/doc/harness/"$$file" || exit; done
+	$(Q)install -D -m 644 $(BUILD)/share/harness.1 '$(SHARE)/man/man1/harness.1'
+	$(Q)install -D -m 644 $(BUILD)/share/harness.bash '$(SHARE)/bash-completion/completions/harness'
+	$(Q)install -D -m 644 $(BUILD)/share/harness.fish '$(SHARE)/fish/vendor_completions.d/harness.fish'
+	$(Q)install -D -m 644 $(BUILD)/share/harness.zsh '$(DESTDIR)$(ZSH_COMPLETIONS)/_harness'
+	@echo '  $(DESTDIR)$(PREFIX)/bin/harness; results go to ./results of where it is called, or where HARNESS_DB says'
+uninstall:
+	rm -rf '$(SHARE)/harness' '$(SHARE)/doc/harness'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/harness' '$(SHARE)/man/man1/harness.1' '$(SHARE)/bash-completion/completions/harness' \
+	  '$(SHARE)/fish/vendor_completions.d/harness.fish' '$(DESTDIR)$(ZSH_COMPLETIONS)/_harness'
+
+# A package for this Debian or Ubuntu, by whose tools it is made: into $(BUILD)/deb.
+deb: deps
+	$(call install_missing,debhelper dpkg-dev fakeroot)
+	@RELEASE='$(RELEASE)' MAKE='$(MAKE)' JOBS='$(JOBS)' packaging/deb '$(abspath $(BUILD))/deb'
 
 # Every table of the paper at the scale `quick`; SCALE=small or paper for the larger ones.
 paper: deps
@@ -291,7 +328,7 @@ gpu-bundle:
 AARCH64_CC ?= aarch64-linux-gnu-gcc
 aarch64:
 	@$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/aarch64 CUDA=0 CC='$(AARCH64_CC)' CFLAGS=-O0 \
-	  CPPFLAGS='-idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -dumpmachine)' objects
+	  CPPFLAGS='-idirafter /usr/include -idirafter /usr/include/$(shell $(CC) -dumpmachine)' PACKAGE_LIBS= objects
 objects: $(OBJECTS)
 
 # The C tests and the oracles under the address and undefined-behaviour sanitizers (which make gcc see
