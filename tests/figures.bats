@@ -170,6 +170,11 @@ END
   [[ "$output" == *-case2.svg ]]
   hash=$(basename "$output" -case2.svg)
   [ "$(wc -l <"results/plots/$hash-case2.tsv")" -eq $((9 * (24 * 24 + 2))) ] # three slices, three columns
+  # The phantom's files say how they lie: planes by name, each panel with its sides (RAS: R at the end of the first axis).
+  for plane in axial coronal sagittal; do grep -q "set ylabel \"$plane\"" "results/plots/$hash-case2.gp"; done
+  [ "$(grep -c "'L' at graph 0.03," "results/plots/$hash-case2.gp")" -eq 6 ]
+  [ "$(grep -c "'R' at graph 0.97," "results/plots/$hash-case2.gp")" -eq 6 ]
+  "$harness" plot triptych --case 2 -o elsewhere | grep -qx "elsewhere/plots/$hash-case2.svg"
   run "$harness" plot triptych "${hash#triptych-}" --case 3
   [ "$status" -eq 3 ]
   [[ "$output" == *"there are 2 validation cases"* ]]
