@@ -20,6 +20,16 @@ fault_calls() { od -An -td4 -N4 "$work/fault.state" | tr -d ' '; }
 fault_struck() { od -An -td4 -j4 -N4 "$work/fault.state" | tr -d ' '; }
 fault_what() { tail -c +13 "$work/fault.state" | head -c 500 | tr -d '\0'; }
 
+# Of a COMMAND in the background with the fault `stop`: whether the process that counts stands still; it goes on once a signal
+# waits for it.
+stands_still() { [ -s "$work/fault.state" ] && [ "$(fault_struck)" -gt 0 ]; }
+goes_on() {
+  local pid
+  pid=$(od -An -td4 -j512 -N4 "$work/fault.state" | tr -d ' ')
+  wait_for grep -q '^ShdPnd:.*[1-9a-f]' "/proc/$pid/status"
+  kill -CONT "$pid"
+}
+
 # N numbers from 1 to LAST, the first and the last among them; all where there are no more.
 some_of() { # N LAST
   awk -v n="$1" -v last="$2" 'BEGIN { if (n > last) n = last

@@ -85,3 +85,15 @@ END
   [[ "$output" == *"disk I/O error"* ]]
   [ "$(fault_struck)" -gt 1 ]
 }
+
+@test "a process stands still before the n-th call until it is let go on with a signal that waits for it" {
+  setup_program
+  FAULT_CALLS=rename with_fault 1 stop exec /usr/bin/python3 write.py 3>&- &
+  wait_for stands_still
+  [ ! -e out/b ]
+  kill -HUP $!
+  goes_on
+  local code=0
+  wait $! || code=$?
+  [ "$code" -eq 129 ]
+}

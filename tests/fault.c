@@ -6,7 +6,9 @@
  *   FAULT_AT      the number of the call, from 1; 0: calls are counted, none fails
  *   FAULT_DO      ENOSPC, EDQUOT, EIO, EROFS, EBUSY: the error that it returns; short: half is
  *                 written, all that is later finds no space; kill: the process ends before the
- *                 call; cut: all processes that count in the same file end, as by a power cut
+ *                 call; cut: all processes that count in the same file end, as by a power cut;
+ *                 stop: the process stands still (SIGSTOP) before the call until somebody lets it
+ *                 go on (SIGCONT)
  *   FAULT_STAYS   1: every later call fails, too, as on a disk that stays full
  *   FAULT_FILES   fragments of paths, between colons: calls on other files do not count; absent:
  *                 files of any path (never pipes, memory or devices)
@@ -47,7 +49,7 @@ typedef enum Verdict { PASSES, FAILS, HALVES } Verdict;
 
 static State *state;
 static int at, code; /* code 0: the process ends */
-static bool stays, shortens, cuts;
+static bool stays, shortens, cuts, stops;
 static const char *files, *calls;
 
 /* The next definition of a function that is ours, too: libc's. */
@@ -88,6 +90,7 @@ static void read_error(const char *word) {
     if (!strcmp(word, errors[i].name)) code = errors[i].code;
   shortens = !strcmp(word, "short");
   cuts = !strcmp(word, "cut");
+  stops = !strcmp(word, "stop");
 }
 
 __attribute__((constructor)) static void begin(void) {
@@ -134,6 +137,10 @@ static Verdict judge(const char *call, const char *path) {
   if (at == 0 || number < at || (number > at && !stays)) return PASSES;
   if (number == at) snprintf(state->what, sizeof state->what, "%s %.480s", call, path);
   atomic_fetch_add(&state->struck, 1);
+  if (stops) {
+    raise(SIGSTOP);
+    return PASSES;
+  }
   if (code == 0) end_processes();
   errno = code;
   return shortens && number == at ? HALVES : FAILS;

@@ -310,19 +310,23 @@ END
 @test "a training that changes hands has the weights and figures of one that was left alone, to the last bit" {
   unset HARNESS_TRIAL_PROGRAM
   cp -r "$root/tests/fixtures/stored-073ebeb/organs" set
-  tiny_unet 600 >tiny.lua
-  "$harness" slurm -q tiny.lua plan=none
+  tiny_unet 100 >tiny.lua
+  "$harness" slurm -q tiny.lua plan=none save_every=25
+  export FAULT_IN=trial FAULT_FILES=/checkpoints FAULT_CALLS=rename
   local restart pid
-  for restart in 0 1; do
-    SLURM_ARRAY_JOB_ID=1 SLURM_ARRAY_TASK_ID=0 SLURM_RESTART_COUNT=$restart "$harness" slurm work "$(sweep)" >>worker 2>&1 3>&- &
+  for restart in 0 1; do # each stands still at the first checkpoint of its own, then ends there
+    SLURM_ARRAY_JOB_ID=1 SLURM_ARRAY_TASK_ID=0 SLURM_RESTART_COUNT=$restart with_fault 1 stop \
+      exec "$harness" slurm work "$(sweep)" >>worker 2>&1 3>&- &
     pid=$!
-    wait_for eval "sql_of \"\$(sweep)/shards/1_0.$restart/harness.db\" 'SELECT max(step) FROM curves' | grep -Eq '[1-9][0-9]'"
+    wait_for stands_still
     kill -USR1 $pid
+    goes_on
     wait $pid || [ $? -eq 76 ]
+    rm fault.state
   done
   "$harness" slurm work "$(sweep)" >>worker 2>&1
-  "$harness" slurm -q tiny.lua plan=none >table
-  "$harness" run -q tiny.lua plan=none --db alone/harness.db >alone.txt
+  "$harness" slurm -q tiny.lua plan=none save_every=25 >table
+  "$harness" run -q tiny.lua plan=none save_every=25 --db alone/harness.db >alone.txt
   diff alone.txt table
   cmp alone/checkpoints/*.safetensors results/checkpoints/*.safetensors
   [ "$(sql "SELECT count(*), max(first_step) > 20 FROM attempts")" = "3|1" ]

@@ -181,12 +181,15 @@ assert len(trials) == 1 and trials[0]["attempts"] == 3, trials'
   rows | cmp - undisturbed
 }
 
+one_hangs() { # whether a trial ignores SIGTERM
+  grep -q '^SigIgn:.*[4-7c-f]...$' $(pgrep -f fake_trial | sed 's|.*|/proc/&/status|') 2>/dev/null
+}
+
 @test "SIGTERM does the same, and a second signal ends at once" {
   experiment rows=1 seeds=2 steps=3 step_s=0.3 fake=queries=1:0:hang
   "$harness" run experiment.json --jobs 2 >out 2>err 3>&- &
   local pid=$!
-  wait_for is_running
-  sleep 1
+  wait_for one_hangs
   [ "$(orphans)" -ge 1 ] # the count itself works
   kill -TERM $pid
   sleep 0.5
