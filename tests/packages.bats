@@ -4,37 +4,34 @@
 
 load work
 
-setup_file() {
+setup() {
   [ -n "$SOAK" ] || skip "fresh systems are made by make soak ONLY=packages alone"
   [ "$(id -u)" = 0 ] || skip "chroot needs root"
   command -v mmdebstrap >/dev/null || apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null 2>&1 ||
     skip "mmdebstrap cannot be installed"
-  export systems="$BATS_FILE_TMPDIR"
-  rm -rf "$systems/base"
-  fresh base || skip "no system can be made here: $(tail -n 1 "$systems/log")"
-}
-
-setup() {
   work_in "$(mktemp -d)"
   unset MAKEFLAGS MFLAGS HARNESS_DB
+  systems="$BATS_FILE_TMPDIR"
+  [ -d "$systems/base" ] || first_system || skip "no system can be made here: $(tail -n 1 "$systems/log")"
 }
 
 teardown() {
-  rm -rf "$work"
+  [ -z "$work" ] || rm -rf "$work"
 }
 
-# A minimal system of this release in $systems/NAME, in which apt asks whom it asks here.
-fresh() { # NAME
-  local at="$systems/$1"
-  if [ -d "$systems/base" ]; then
-    cp -a "$systems/base" "$at"
-    return
-  fi
+# $systems/base: a minimal system of this release, in which apt asks whom it asks here.
+first_system() {
+  local at="$systems/base"
   # shellcheck disable=SC2046,SC2012
   mmdebstrap --variant=apt "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$at" $(ls /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null) \
     >"$systems/log" 2>&1 || return 1
   cp -L /etc/resolv.conf /etc/hosts "$at/etc/" 2>/dev/null || true
   cp -r /etc/apt/apt.conf.d /etc/apt/auth.conf.d "$at/etc/apt/" 2>/dev/null || true
+}
+
+# $systems/NAME: as it was.
+fresh() { # NAME
+  cp -a "$systems/base" "$systems/$1"
 }
 
 inside() { # NAME COMMAND: as root, in a shell there
