@@ -23,6 +23,8 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
  *    (first_seed: where it was given),
  *    "starts": [documents of the trials that rows' networks start from, one of each data set], of
  *    which a cell names its own by positions, "start": {"of", "cell"} (lua/harness/starts.lua),
+ *    "later": cells of rows that train for as long as another, each with "as_long": {"as", "by"},
+ *    positions of rows (lua/harness/as_long.lua; src/cli/as_long.h),
  *    "tries": {"rows": [{"key", "label", "of": row of the table}], "cells"} where a row's rate is
  *    to be chosen (lr=tuned); cells of that row have "lr": "tuned" until it is}
  * "preprocessing" (of DIR/plan.json; also in a cell's config) is there when a cell trains on

@@ -1,5 +1,5 @@
 -- Do the adapters of the full model (B9) adapt anything? Beside the frozen pre-trained SAM stand a frozen one of drawn numbers, both
--- trained whole, and nnU-Net's head for as many steps (not for as long).
+-- trained whole, and nnU-Net's head, for as many steps and for as long (by what the first trials of both took).
 local adapters = require "experiments.masksam.adapters"
 
 return {
@@ -20,6 +20,7 @@ return {
       { key = "trained", label = "pre-trained, all trained", set = { sam_frozen = false } },
       { key = "scratch", label = "drawn, all trained", set = { pretrain = "none", sam_frozen = false } },
       { key = "nnunet", label = "nnU-Net's head, as many steps", set = nnunet },
+      { key = "nnunet_as_long", label = "nnU-Net's head, as long", set = nnunet, as_long = { as = "full", by = "nnunet" } },
     }
   end,
 }

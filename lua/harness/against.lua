@@ -13,7 +13,7 @@ local function find(rows, key, extra)
   return any
 end
 
-local against = {}
+local against = { find = find }
 
 -- The position, from 1, of what row i is compared with by name, its own or its experiment's; nil where none is named.
 function against.position(experiment, rows, i, file)

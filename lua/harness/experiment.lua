@@ -1,6 +1,7 @@
 -- From an experiment's table and "key=value" overrides to what is run: rows, cells, resolved
 -- configurations. Called by lua/experiment.c; returns what lua/bind.h documents.
 local against = require "harness.against"
+local as_long = require "harness.as_long"
 local add_first_identity = require "harness.first_identity"
 local caveats = require "harness.caveats"
 local data_of = require "harness.data"
@@ -200,6 +201,7 @@ local function multiply(experiment, parsed, scale, rows, axes)
       grown[#grown + 1] = {
         key = row.key .. " " .. extra.key, label = row.label .. ", " .. extra.key, set = set,
         base = row.base, extra = (row.extra or "") .. " " .. extra.key, against = row.against, note = row.note, verdict = row.verdict,
+        as_long = row.as_long,
       }
     end
     if #own == 0 then grown[#grown + 1] = row end
@@ -228,7 +230,7 @@ local function rows_of(experiment, parsed, scale)
       local label = row.label or row.key
       rows[i] = {
         key = row.key, label = label, set = row.set, against = row.against, note = row.note and label .. ": " .. row.note,
-        verdict = row.verdict,
+        verdict = row.verdict, as_long = row.as_long,
       }
     end
   else
@@ -386,7 +388,7 @@ local function without_copies(experiment, parsed, scale, rows, file)
   local kept, left = {}, {}
   for i, row in ipairs(rows) do
     local other = rows[against.position(experiment, rows, i, file)]
-    local copy = other and other ~= row and other.base ~= row.base
+    local copy = other and other ~= row and other.base ~= row.base and not row.as_long
       and config_text(configured(experiment, parsed, scale, row)) == config_text(configured(experiment, parsed, scale, other))
     if copy then left[#left + 1] = ("%s: left out, since it comes to the same as '%s'"):format(row.key, other.key) end
     if not copy then kept[#kept + 1] = row end
@@ -433,10 +435,11 @@ local function add_row(document, experiment, parsed, scale, row, paper)
   end
   local function cell_of(seed, fold) return put_device(config_of(experiment, config, model, seed, fold, document.data)) end
   local start = not plans and start_of(document, config, model, scale, put_device) or nil
+  local cells = as_long.list(document, row, rates)
   for seed = first_seed, last_seed do
     for fold = first, last do
-      document.cells[#document.cells + 1] = {
-        row = #document.rows - 1, seed = seed, fold = fold, config = cell_of(seed, fold), start = start,
+      cells[#cells + 1] = {
+        row = #document.rows - 1, seed = seed, fold = fold, config = cell_of(seed, fold), start = start, as_long = row.as_long,
       }
     end
   end
@@ -479,7 +482,7 @@ return function(experiment, typed, file, source, of_machine)
     replaced = joined(replaced, copies)
     if #replaced > 0 then document.overridden = joined(document.overridden or {}, replaced) end
     add_notes(document, rows, experiment.scales and scale .. " " or "")
-    for _, row in ipairs(against.settle(experiment, rows, file, #resolved)) do
+    for _, row in ipairs(as_long.settle(against.settle(experiment, rows, file, #resolved), #resolved)) do
       resolved[#resolved + 1] = add_row(document, experiment, parsed, scale, row, paper)
     end
   end

@@ -1,4 +1,5 @@
 -- Whether an experiment's file is one, and what is wrong with it, with the line.
+local as_long = require "harness.as_long"
 local models = require "harness.model"
 local named = require "harness.named_models"
 local resolving = require "harness.resolve"
@@ -19,7 +20,7 @@ local SCALES = { quick = true, small = true, paper = true }
 -- (no word for a file: it is one of Lua's) with that budget. kind = "self_test", shapes, relabelings: see self_test.lua.
 -- where: see where.lua; against: see against.lua. A row has key and set, and may have label, against and note, which is printed
 -- below the table, and verdict = { worse = TEXT, otherwise = TEXT }, of which a table prints the one that holds: whether the row is shown to be worse
--- than the one that it is compared with.
+-- than the one that it is compared with. as_long: see as_long.lua.
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
   where = "function", seeds = "number", folds = "number", budget = "string", paper = "string", metric = "string",
@@ -108,6 +109,8 @@ local function validate(experiment, file, source)
   for scale in pairs(experiment.at or {}) do scales[#scales + 1] = scale end -- where another model may be set
   for _, value in ipairs(vary.model or {}) do options_in { model = value } end
   local rows = experiment.rows and listed_rows(experiment, NOTHING, "quick")
+  local keys = {}
+  for i, row in ipairs(rows or {}) do keys[i] = row.key end
   for i, row in ipairs(rows or {}) do
     if type(row.key) ~= "string" or type(row.set) ~= "table" then
       wrong("rows", ("rows[%d]: wants key = \"...\" and set = { option = value }"):format(i))
@@ -119,6 +122,8 @@ local function validate(experiment, file, source)
     end
     local objection = row.verdict ~= nil and verdict_objection(row.verdict)
     if objection then wrong("verdict", ("rows[%d]: verdict: %s"):format(i, objection), row.key) end
+    objection = row.as_long ~= nil and as_long.objection(row.as_long, keys)
+    if objection then wrong("as_long", ("rows[%d]: as_long: %s"):format(i, objection), row.key) end
     options_in({ model = row.set.model }, nil, row.key)
     options_in(row.set, { model_of(experiment, NOTHING, "quick", row.set) }, row.key)
   end

@@ -139,22 +139,32 @@ static bool run_tries(Run *run, bool *interrupted, bool *known, Error *error) {
   return true;
 }
 
-/* What is missing; until claims are decided, look by look. */
+/* What is missing; until claims are decided, look by look; then those whose steps hang on what
+ * others took. */
 static bool run_trials(Run *run, bool *interrupted, Error *error) {
+  int moved = 0, waiting = 0;
   bool asked = until_asked(&run->tables.experiments), more = false;
   run->until.quiet = run->common.quiet;
   run->until.jobs = asked ? run_jobs(run, until_threads(&run->tables.experiments)) : 1;
   if (asked && (!until_begin(&run->until, &run->tables.experiments, run->store, error) ||
                 !until_step(&run->until, run->store, &more, error)))
     return false;
+  if (!as_long_settle(&run->tables.experiments, run->store, &moved, &waiting, error)) return false;
   do {
     if (!experiments_store(&run->tables.experiments, run->store, error) ||
         !run_mark(run, &run->tables, error) ||
         !run->hand_out(run, &run->tables, interrupted, error))
       return false;
     run_unmark(&run->tables); /* while the trials are those that they are of */
-    if (!until_step(&run->until, run->store, &more, error)) return false;
-  } while (more && !*interrupted && !run->until.over);
+    moved = waiting = 0;
+    if (!until_step(&run->until, run->store, &more, error) ||
+        !as_long_settle(&run->tables.experiments, run->store, &moved, &waiting, error))
+      return false;
+  } while ((more || moved) && !*interrupted && !run->until.over);
+  if (waiting && !run->common.quiet)
+    fprintf(stderr,
+            "harness: %d trial%s for what others' trainings take before %s steps are known\n",
+            waiting, waiting == 1 ? " waits" : "s wait", waiting == 1 ? "its" : "their");
   run->goes_on = until_end(&run->until, *interrupted);
   return more || run->until.count == 0 ||
          experiments_store(&run->tables.experiments, run->store, error);

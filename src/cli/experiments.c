@@ -203,8 +203,8 @@ static bool cells_settle(json_t *cells, bool resolved, const Dataset *dataset, E
   return true;
 }
 
-/* Puts into an experiment's cells, and into those of its tries of rates, what is known with the
- * data set alone: "split" (src/data/sets/split.h); of planned volumes the "method" of preprocess.h;
+/* Puts into an experiment's cells, those to come and those of its tries of rates, what is known
+ * with the data set alone: "split" (src/data/sets/split.h); of planned volumes the "method" of preprocess.h;
  * of others "schemes" of intensities that no channel could have before. Those of a resolved one are
  * left as they are, but for the method, since volumes are made by today's. Errors, before any trial
  * starts: a fold of a cell that the data set does not have, or that cannot be divided for tries. A
@@ -219,6 +219,7 @@ static bool data_settle(json_t *document, bool resolved, Error *error) {
   if (!dataset_open(&dataset, dir, error)) return false;
   const json_t *tries = json_object_get(document, "tries");
   bool good = cells_settle(json_object_get(document, "cells"), resolved, &dataset, error) &&
+              cells_settle(json_object_get(document, "later"), resolved, &dataset, error) &&
               cells_settle(json_object_get(tries, "cells"), resolved, &dataset, error);
   dataset_free(&dataset);
   return good;

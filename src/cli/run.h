@@ -3,6 +3,7 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
+#include "src/cli/as_long.h"
 #include "src/cli/cli.h"
 #include "src/cli/marks.h"
 #include "src/cli/schedule.h"

@@ -128,7 +128,7 @@ static bool device_works(Run *run, Error *error) {
 static int preview(Run *run, Forecast *forecast, Error *error) {
   Experiments *experiments = &run->tables.experiments;
   bool exists = store_exists(run->common.db);
-  int waiting = 0;
+  int waiting = 0, moved = 0, later = 0;
   bool good =
       (run->json || device_works(run, error)) &&
       experiments_prepare(experiments, run->common.home, false, true, error) &&
@@ -137,7 +137,7 @@ static int preview(Run *run, Forecast *forecast, Error *error) {
       data_recall(experiments, run->store, error) &&
       data_recall(&run->starts.experiments, run->store, error) &&
       preview_starts(run, forecast, error) && preview_tries(run, forecast, &waiting, error) &&
-      preview_looks(run, error);
+      preview_looks(run, error) && as_long_settle(experiments, run->store, &moved, &later, error);
   for (int p = 0; good && p < experiments->count; p++) {
     Experiment *experiment = &experiments->item[p];
     good = store_preview(run->store, experiment->document, experiment->data_hash,
@@ -150,6 +150,7 @@ static int preview(Run *run, Forecast *forecast, Error *error) {
   }
   if (!print_round(run, &run->tables, forecast, error)) return cli_error(EXIT_UNFIT, error);
   if (waiting) printf("%d more wait for the rates that the tries choose\n", waiting);
+  if (later) printf("%d more wait for what others' trainings take\n", later);
   return EXIT_DONE;
 }
 

@@ -55,6 +55,7 @@ bool starts_settle(Experiments *experiments, Experiments *starts, const char *ho
   for (int p = 0; p < experiments->count; p++) {
     json_t *document = experiments->item[p].document, *tries = json_object_get(document, "tries");
     if (!settle_cells(json_object_get(document, "cells"), of, error) ||
+        !settle_cells(json_object_get(document, "later"), of, error) ||
         !settle_cells(json_object_get(tries, "cells"), of, error))
       return false;
     of += json_array_size(starts_of(&experiments->item[p]));
