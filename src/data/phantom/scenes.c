@@ -19,13 +19,14 @@ typedef struct Scene {
   int target[SCENES_TARGETS];
 } Scene;
 
-/* Four objects of which enough is seen; false: there are not so many. */
+/* Four of which enough is seen, of the objects and the ground that they lie on, which has holes;
+ * false: there are not so many. */
 static bool choose_targets(Scene *s, Rng *rng) {
-  int seen[SCENE_OBJECTS + 1] = {0}, large[SCENE_OBJECTS], count = 0;
+  int seen[SCENE_OBJECTS + 1] = {0}, large[SCENE_OBJECTS + 1], count = 0;
   int pixels = s->height * s->width, enough = pixels / 160;
   for (int i = 0; i < pixels; i++) seen[s->object[i]]++;
-  for (int i = 1; i <= s->objects; i++)
-    if (seen[i] >= enough && seen[i] < pixels / 2) large[count++] = i;
+  for (int i = 0; i <= s->objects; i++)
+    if (seen[i] >= enough && (i == 0 || seen[i] < pixels / 2)) large[count++] = i;
   for (int t = 0; t < SCENES_TARGETS && t < count; t++) {
     int taken = t + (int)rng_below(rng, (uint32_t)(count - t)), other = large[t];
     s->target[t] = large[taken];
@@ -168,7 +169,7 @@ static json_t *dataset_json(const ScenesOptions *o) {
     snprintf(number, sizeof number, "%d", i);
     json_object_set_new(names, number, json_string(channels[i]));
   }
-  json_t *mark = json_pack("{s:i, s:s, s:[iii], s:i, s:i, s:s}", "version", 1, "picture", "scenes",
+  json_t *mark = json_pack("{s:i, s:s, s:[iii], s:i, s:i, s:s}", "version", 2, "picture", "scenes",
                            "size", o->size[0], o->size[1], o->size[2], "cases", o->cases,
                            "validation", o->validation, "seed", seed);
   return json_pack("{s:s, s:s, s:o, s:{s:i, s:i, s:i, s:i, s:i}, s:i, s:s, s:i, s:o}", "name",

@@ -2,9 +2,9 @@
  * SAM was: no organs, no depth, no intensities of CT. A case is a stack of scenes that have nothing
  * to do with each other, a slice each. Written as an nnU-Net v2 folder with one file a case.
  *
- * A scene has 5 to 12 objects, one in front of another, of which four are asked for: two by a box,
- * one by a box and a mask, one by a mask alone (its box is there, too). Which is which is
- * chance. */
+ * A scene has 5 to 12 objects, one in front of another, and the ground that they lie on. Four of
+ * all these are asked for: two by a box, one by a box and a mask, one by a mask alone (its box is
+ * there, too). Which is which is chance. */
 #ifndef DATA_SCENES_H
 #define DATA_SCENES_H
 
