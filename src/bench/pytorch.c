@@ -217,7 +217,7 @@ static int every(const Backend *backend, PeerCase *all, char names[][64]) {
   const char *type = gpu ? "bf16" : "f32";
   int count = 0;
   for (const StepCase *s = step_cases; s->name; s++)
-    for (int first = 0; step_on(s, backend) && step_has_peer(s) && first < (gpu ? 1 : 2); first++) {
+    for (int first = 0; step_on(s, backend) && first < (gpu ? 1 : 2); first++) {
       snprintf(names[count], 64, "%sstep:%s", first ? "first-" : "", s->name);
       all[count] =
           (PeerCase){.name = names[count], .step = s, .dtype = step_dtype(s), .first = first};

@@ -98,10 +98,6 @@ bool step_on(const StepCase *c, const Backend *backend) {
   return backend->device || !overrides(c, "scale=paper");
 }
 
-bool step_has_peer(const StepCase *c) {
-  return !overrides(c, "model=masksam");
-}
-
 bool step_works(const StepCase *c, const Backend *backend, Error *error) {
   return storage_works(strcmp(step_dtype(c), "bf16") ? F32 : BF16, backend, error);
 }

@@ -32,8 +32,6 @@ typedef struct Step {
 const char *step_dtype(const StepCase *c); /* "f32" or "bf16" */
 /* Whether it is benched there: steps of the paper's plan want a GPU. */
 bool step_on(const StepCase *c, const Backend *backend);
-/* Whether tests/peer has the model, too. */
-bool step_has_peer(const StepCase *c);
 /* What the case needs is there; false with the reason, which is no fault of the step's. */
 bool step_works(const StepCase *c, const Backend *backend, Error *error);
 bool step_make(Step *step, const StepCase *c, const char *home, int threads, Error *error);

@@ -38,7 +38,7 @@ def attend(qkv, table_h, table_w, heads, fused):
     q, k, v = qkv.view(b, h * w, 3, heads, -1).permute(2, 0, 3, 1, 4).reshape(3, b * heads, h * w, -1).unbind(0)
     of_row, of_column = positions(q.view(b * heads, h, w, -1), table_h, table_w)
     if fused:
-        mask = (of_row + of_column).view(b, heads, h * w, h * w)
+        mask = (of_row + of_column).reshape(b, heads, h * w, h * w)
         y = F.scaled_dot_product_attention(*(x.view(b, heads, h * w, -1) for x in (q, k, v)), mask)
     else:
         scores = (q * q.shape[-1] ** -.5) @ k.transpose(1, 2)

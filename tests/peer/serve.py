@@ -18,12 +18,18 @@ import sys
 
 import torch
 
+import masksam
 import models
 import operators
 import sam
 from device import Device
 
-BENCHES = {"step": models.step, "deform_attention": operators.deform_attention, "match": operators.match,
+
+def step(request):
+    return (masksam if request["config"]["model"] == "masksam" else models).step(request)
+
+
+BENCHES = {"step": step, "deform_attention": operators.deform_attention, "match": operators.match,
            "grid_attention": sam.grid_attention, "sam_block": sam.block, "dice": operators.dice}
 
 
