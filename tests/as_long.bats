@@ -34,6 +34,11 @@ END
   "$harness" run experiment.json >again 2>said
   grep -q "0 of 6 trials to run" said
   cmp table again
+  [ "$(sql "SELECT count(*) FROM plans")" = 1 ]
+  sql "UPDATE attempts SET train_s = 4 WHERE train_s = 3"
+  "$harness" run experiment.json >again 2>said
+  [ "$(steps 2)" = "20 4" ]
+  [ "$(sql "SELECT count(*) FROM cells")" = 6 ]
 }
 
 @test "what has not ended well says nothing: trials wait, and are told" {

@@ -262,7 +262,14 @@ bool store_rows_hash(const json_t *experiment, const char *data_hash, char hash[
   return head_hash(experiment, data_hash, rows, hash, error);
 }
 
-/* Of a plan whose seeds are added later the rows and the first seed stay the same. */
+/* Whether the cell's steps hang on what other rows' trainings took (src/cli/as_long.h). */
+static bool comes_later(const json_t *experiment, int position) {
+  const json_t *cell = json_array_get(json_object_get(experiment, "cells"), (size_t)position);
+  return json_object_get(cell, "as_long") != NULL;
+}
+
+/* Of a plan whose seeds are added later the rows and the first seed stay the same; cells that come
+ * later change no plan. */
 static bool cells_hash(const json_t *experiment, const char *data_hash, const Cell *trials,
                        int count, char hash[HASH_BYTES], Error *error) {
   const json_t *until = json_object_get(experiment, "until");
@@ -278,7 +285,8 @@ static bool cells_hash(const json_t *experiment, const char *data_hash, const Ce
   }
   json_t *cells = json_array();
   for (int i = 0; i < count; i++)
-    json_array_append_new(cells, json_pack("[i,s]", trials[i].row, trials[i].hash));
+    if (!comes_later(experiment, i))
+      json_array_append_new(cells, json_pack("[i,s]", trials[i].row, trials[i].hash));
   return head_hash(experiment, data_hash, cells, hash, error);
 }
 
@@ -378,6 +386,19 @@ static bool add_cell(Store *store, int64_t plan_id, const Cell *trial, Error *er
                       "iii", plan_id, (int64_t)trial->row, trial->id);
 }
 
+/* What rows that come later had with other steps. */
+static bool forget_later(Store *store, const json_t *experiment, int64_t plan_id,
+                         const Cell *trials, int count, Error *error) {
+  bool good = true;
+  for (int i = 0; good && i < count; i++)
+    if (comes_later(experiment, i))
+      good = database_run(store, error,
+                          "DELETE FROM cells WHERE row_id IN"
+                          " (SELECT id FROM rows WHERE plan_id = ?1 AND position = ?2)",
+                          "ii", plan_id, (int64_t)trials[i].row);
+  return good;
+}
+
 static bool add_tries(Store *store, const json_t *experiment, const char *data_hash,
                       int64_t plan_id, Error *error) {
   json_t *list = json_array(), *one;
@@ -401,7 +422,8 @@ static bool add_all(Store *store, const json_t *experiment, const char *data_has
   bool fresh;
   if (!cells_hash(experiment, data_hash, trials, count, hash, error) ||
       !add_cells(store, experiment, data_hash, hash, plan_id, &fresh, error) ||
-      (fresh && !add_rows(store, experiment, *plan_id, error)))
+      (fresh && !add_rows(store, experiment, *plan_id, error)) ||
+      !forget_later(store, experiment, *plan_id, trials, count, error))
     return false;
   for (int i = 0; i < count; i++)
     if (!add_trial(store, experiment, data_hash, &trials[i], error) ||
