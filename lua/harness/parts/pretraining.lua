@@ -12,7 +12,7 @@ pretraining.options = {
     choices = { "scenes", "none" },
     doc = "what SAM starts from; scenes: a trial of sam_promptable on data=scenes, trained first and shared by all that ask for "
       .. "the same; none: drawn numbers, or those of weights=FILE; of sam=B, L and H, which are published, scenes only where told" },
-  { name = "pretrain_steps", type = "int", default = 1000, min = 1, max = 100000000, with = { pretrain = "scenes" },
+  { name = "pretrain_steps", type = "int", default = 600, min = 1, max = 100000000, with = { pretrain = "scenes" },
     doc = "steps of that trial, of 8 scenes" },
   { name = "pretrain_cases", type = "int", default = 52, min = 5, max = 999, with = { pretrain = "scenes" },
     doc = "its cases, of 64 scenes, 4 of them held out" },
@@ -30,7 +30,7 @@ function pretraining.start(c)
   local set = {
     model = "sam_promptable", data = "scenes", scenes_size = { 64, side, side }, scenes_cases = c.pretrain_cases,
     patch = { 1, side, side }, batch = 8, steps = c.pretrain_steps, optimizer = "adamw", lr = 1e-3, lr_transformer = 1,
-    weight_decay = 1e-4, clip = 12, schedule = "poly", augment = "none", foreground = 0, threads = 2, save_every = 500,
+    weight_decay = 1e-4, clip = 12, schedule = "poly", augment = "none", foreground = 0, threads = 1, save_every = 500,
   }
   for _, option in ipairs(sam.options) do
     if not NOT_ITS[option.name] then set[option.name] = c[option.name] end
