@@ -19,8 +19,8 @@ local SCALES = { quick = true, small = true, paper = true }
 -- scales, all in one table. folds: cells for the folds 0 .. folds-1 instead of option fold. budget = "2h": as until=decided
 -- (no word for a file: it is one of Lua's) with that budget. kind = "self_test", shapes, relabelings: see self_test.lua.
 -- where: see where.lua; against: see against.lua. A row has key and set, and may have label, against and note, which is printed
--- below the table, and verdict = { worse = TEXT, otherwise = TEXT }, of which a table prints the one that holds: whether the row is shown to be worse
--- than the one that it is compared with. as_long: see as_long.lua.
+-- below the table, as_long (as_long.lua), and verdict = { worse = TEXT, otherwise = TEXT }, of which a table prints the one that
+-- holds: whether the row is shown to be worse than the one that it is compared with.
 local FIELDS = {
   title = "string", table = "number", base = "table", vary = "table", rows = "table|function", label = "function",
   where = "function", seeds = "number", folds = "number", budget = "string", paper = "string", metric = "string",
