@@ -184,6 +184,9 @@ static void skin_in_ycrcb(void **state) {
     image.channels = 1;
     assert_false(colours_ycrcb(&image, &error));
     assert_non_null(strstr(error.text, "found 1 channel"));
+    image.channels = 3, value[1] = 256, error = (Error){""};
+    assert_false(colours_ycrcb(&image, &error));
+    assert_non_null(strstr(error.text, "found 256"));
   }
 }
 

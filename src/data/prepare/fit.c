@@ -160,6 +160,9 @@ bool colours_ycrcb(Image *image, Error *error) {
                 image->channels);
   for (size_t i = 0; i < pixels; i++) {
     float *at = image->data + 3 * i;
+    for (int c = 0; c < 3; c++)
+      if (!(at[c] >= 0 && at[c] <= 255))
+        return fail(error, "colour=ycrcb wants pictures of 8 bits, 0 .. 255, found %g", at[c]);
     int r = (int)at[0], g = (int)at[1], b = (int)at[2];
     int y = (4899 * r + 9617 * g + 1868 * b + HALF) >> SHIFT;
     at[0] = (float)y;

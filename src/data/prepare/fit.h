@@ -29,7 +29,8 @@ bool fit_label(const Frame *frame, const LabelMap *source, LabelMap *fitted, Err
 /* Of anything that has `bytes` bytes a pixel, as labels; what is padding stays as it is. */
 void fit_nearest(const Frame *frame, const void *source, size_t bytes, void *fitted);
 
-/* R, G, B in 0 .. 255 become Y, Cr, Cb, whole numbers in 0 .. 255. Errors: other channels. */
+/* R, G, B in 0 .. 255 become Y, Cr, Cb, whole numbers in 0 .. 255. Errors: other channels, other
+ * values. */
 bool colours_ycrcb(Image *image, Error *error);
 
 #endif
