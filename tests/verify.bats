@@ -76,6 +76,22 @@ END
   changed "was changed"
 }
 
+@test "a column that another program added, called by what would be SQL, is a name" {
+  experiment rows=2 seeds=1
+  "$harness" run -q experiment.json >/dev/null
+  /usr/bin/python3 - "$HARNESS_DB" <<'END'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+for name in ("a', 1) BEGIN DELETE FROM metrics; END; --", 'b"" , 1); DELETE FROM metrics; --'):
+    db.execute('ALTER TABLE trials ADD COLUMN "%s" TEXT' % name.replace('"', '""'))
+db.commit()
+END
+  verified "rows     12 looked at, 0 not as written"
+  experiment rows=2 seeds=2
+  "$harness" run -q experiment.json >/dev/null
+  verified "rows     24 looked at, 0 not as written"
+}
+
 @test "a file that is damaged, is none, or is older than checksums" {
   experiment rows=2 seeds=2
   "$harness" run -q experiment.json >/dev/null

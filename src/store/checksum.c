@@ -78,10 +78,13 @@ static bool list_columns(Store *store, const char *table, const char *row, const
   " FROM pragma_table_info(?1, 'main') WHERE name <> 'checksum' AND EXISTS"                        \
   " (SELECT 1 FROM pragma_table_info(?1, 'main') WHERE name = 'checksum')"
 
+/* Another program may have called a column anything. */
+#define NAME_OF_COLUMN "'\"' || replace(name, '\"', '\"\"') || '\"'"
+
 bool checksum_of_row(Store *store, const char *table, const char *row, char **sum, Error *error) {
   return list_columns(store, table, row,
-                      "SELECT 'row_sum(' || group_concat('''' || name || ''', ' ||"
-                      " iif(?2 = '', '', ?2 || '.') || '\"' || name || '\"', ', ') || ')' AS"
+                      "SELECT 'row_sum(' || group_concat(quote(name) || ', ' ||"
+                      " iif(?2 = '', '', ?2 || '.') || " NAME_OF_COLUMN ", ', ') || ')' AS"
                       " list" COLUMNS_OF,
                       sum, error);
 }
@@ -105,7 +108,7 @@ static bool keep(Store *store, const char *table, Error *error) {
   bool good = checksum_of_row(store, table, "", &sum, error) &&
               checksum_of_row(store, table, "OLD", &before, error) &&
               list_columns(store, table, "",
-                           "SELECT group_concat('\"' || name || '\"', ', ') AS list" COLUMNS_OF,
+                           "SELECT group_concat(" NAME_OF_COLUMN ", ', ') AS list" COLUMNS_OF,
                            &columns, error);
   if (good)
     sql = sqlite3_mprintf(
