@@ -164,6 +164,11 @@ typedef struct PoolOptions {
   Ints factor; /* 3 */
 } PoolOptions;
 
+/* window_max: stride 1, the size stays. in: x (N, D, H, W, C); the window: window.h. */
+typedef struct WindowMaxOptions {
+  Ints size; /* 3, odd */
+} WindowMaxOptions;
+
 /* adaptive_avg_pool: to a grid of this size. in: x (N, D, H, W, C); the cells: cells.h. */
 typedef struct AdaptivePoolOptions {
   Ints size; /* 3 */

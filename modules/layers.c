@@ -4,10 +4,12 @@
 static void conv_params(Graph *graph, const ConvWay *way, int64_t channels, Value *made[2]) {
   const int *k = way->kernel;
   int64_t shape[5] = {way->width, k[0], k[1], k[2], channels}, out[1] = {way->width};
-  Init init = init_kaiming(channels * k[0] * k[1] * k[2], way->slope);
+  int64_t fan_in = channels * k[0] * k[1] * k[2];
+  Init init = way->torch ? init_torch_linear(fan_in) : init_kaiming(fan_in, way->slope);
+  Init bias = way->torch ? init : (Init){0};
   made[0] = graph_param(graph, "weight", 5, shape, GROUP_CNN, init);
   made[1] =
-      way->no_bias ? graph_absent(graph) : graph_param(graph, "bias", 1, out, GROUP_CNN, (Init){0});
+      way->no_bias ? graph_absent(graph) : graph_param(graph, "bias", 1, out, GROUP_CNN, bias);
 }
 
 Value *convolution_of(Graph *graph, const char *name, const Values *in, const ConvWay *way) {
@@ -43,7 +45,7 @@ Value *grouped_convolution(Graph *graph, const char *name, Value *x, const ConvW
 
 Value *convolution(Graph *graph, const char *name, Value *x, Value *skip, int width,
                    const int kernel[3], const int stride[3], double slope) {
-  ConvWay way = {width, kernel, stride, slope, false};
+  ConvWay way = {width, kernel, stride, slope, false, false};
   return convolution_of(graph, name, &(Values){skip ? 2 : 1, {x, skip}}, &way);
 }
 

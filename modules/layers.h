@@ -14,6 +14,7 @@ typedef struct ConvWay {
   const int *kernel, *stride; /* 3 each */
   double slope;
   bool no_bias;
+  bool torch; /* weight and bias start as nn.Conv3d's, whatever follows */
 } ConvWay;
 Value *convolution_of(Graph *graph, const char *name, const Values *in, const ConvWay *way);
 /* A convolution of x in groups (0: as many as it has channels), or its transposed form (op

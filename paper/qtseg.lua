@@ -125,6 +125,8 @@ return {
             .. "90.35 at 3.44" },
         { at = { false, "FLOPs" },
           text = "paper: FLOPs are multiply-adds; setting 1 reads 1024 x 1024, the others 512 x 512: most of its 39.91 is of that" },
+        { at = { { "vit_medsam" }, { "tinyvit_medsam" } },
+          text = "paper only, not built here: encoders of windowed attention and depthwise convolutions at 1024 x 1024" },
         { at = { "tinyvit_medsam", "Params" }, text = "code: 9.80 with its four mask tokens and the head of predicted IoU" },
         "paper: Eq. 2 has a convolution of 3 x 3 without a skip, code 7 x 7 with one, as the parameters count; Eq. 1 has softmax(Q K), "
           .. "code softmax(max - Q K) times a factor that starts at 0; weight decay 1e-4, in code 3e-5",

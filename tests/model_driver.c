@@ -15,14 +15,15 @@
  * trained.safetensors, each tensor that the losses read as a raw file, the class map of the same
  * batch, and index.json: the configuration, the tensors' shapes, the names of what does not train,
  * per step the loss and the gradient's norm. With count=1 only the graph is built, nothing is
- * allocated or run, and index.json holds the configuration and the parameters' shapes: for sizes
- * that this machine could not run. */
+ * allocated or run, and index.json holds the configuration, the parameters' shapes and the
+ * multiply-adds of an inference: for sizes that this machine could not run. */
 #include "base/rng.h"
 #include "engine/optimizer.h"
 #include "engine/plan.h"
 #include "engine/safetensors.h"
 #include "lua/bind.h"
 #include "src/train/config.h"
+#include "src/train/macs.h"
 #include "src/train/weights_file.h"
 
 #include <omp.h>
@@ -331,13 +332,15 @@ static void count(Driver *d, Error *error) {
   Model training, inference;
   d->params = params_make(d->backend->real);
   Graph *graph = build(d, true, &training, error);
-  graph_free(build(d, false, &inference, error));
+  Graph *infer_graph = build(d, false, &inference, error);
   json_t *shapes = json_object();
   for (int i = 0; i < d->params->count; i++)
     json_object_set_new(shapes, d->params->list[i]->name, shape_json(&d->params->list[i]->shape));
-  index_write(d, json_pack("{s:O, s:o, s:I}", "config", d->config, "parameters", shapes, "total",
-                           (json_int_t)params_total(d->params)));
+  index_write(d,
+              json_pack("{s:O, s:o, s:I, s:f}", "config", d->config, "parameters", shapes, "total",
+                        (json_int_t)params_total(d->params), "macs", graph_macs(infer_graph)));
   graph_free(graph);
+  graph_free(infer_graph);
   params_free(d->params);
 }
 

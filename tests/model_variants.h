@@ -41,7 +41,10 @@ static const struct {
              {"sam_mask_width=8", "sam sam_promptable"},
              {"generator_widths=6,5,4", "masksam"},
              {"input_widths=4", "masksam"},
-             {"query_count=5", "masksam"}};
+             {"query_count=5", "masksam"},
+             {"n_channel=2", "qtseg"},
+             {"token_heads=2", "qtseg"},
+             {"mlp=16", "qtseg"}};
 
 static const char *const variants[] = {
     "head=decoupled bridge=fsad",
@@ -100,6 +103,13 @@ static const char *const variants[] = {
     "model=masksam prompts=box token_adapter=mlp_after image_adapter=mlp_after frame=resize",
     "model=masksam prompts=mask_box mask_prompt=signed box_prompt=smooth box_norm=none frame=crop",
     "model=masksam box_gradient=soft mask_prompt=logits aux_sigmoid=twice class_token=pooled",
+    /* QTSeg's setting 6, SAM's layers, and what else there is to choose. */
+    "model=qtseg patch=1,64,64",
+    "model=qtseg patch=1,64,64 decoder=medsam mlfd=false recompute=true depths=1,2",
+    "model=qtseg patch=1,64,64 depths=1,1 cab=paper sam_kernel=3 sam_residual=false "
+    "token_mlp=shared",
+    "model=qtseg patch=1,64,64 depths=1 cab=none cfta=false token_position=sine",
+    "model=qtseg patch=1,64,64 depths=1 sam_kernel=0 token_position=learned freeze=encoder",
     /* A block alone, between the image and a head: what makes one feature of m.image. */
     "m.embedding { m.image, width = 5, layers = 2 }",
     "m.op.resize { m.residual_block { m.image, width = 5, stride = { 1, 2, 2 } }, size = { 4, 8, "

@@ -2,10 +2,12 @@
 #include "modules/layers.h"
 
 typedef struct ConvolutionOptions {
-  int width, bias, groups, transposed;
+  int width, bias, groups, transposed, init;
   Ints kernel, stride;
   double slope;
 } ConvolutionOptions;
+
+enum { INIT_SLOPE, INIT_TORCH };
 
 static const Option options[] = {
     {"width", OPTION_INT, offsetof(ConvolutionOptions, width), 32, 1, 65536, NULL, NULL,
@@ -22,11 +24,15 @@ static const Option options[] = {
      "the transposed convolution, which a stride makes larger: n voxels become s (n - 1) + 1"},
     {"slope", OPTION_FLOAT, offsetof(ConvolutionOptions, slope), .01, 0, 1, NULL, NULL,
      "of the LeakyReLU that follows, for which the weights start; 1: none"},
+    {"init", OPTION_CHOICE, offsetof(ConvolutionOptions, init), INIT_SLOPE, 0, 0, "slope|torch",
+     NULL,
+     "how weights and bias start: slope: normal, for what follows, no bias; torch: both uniform "
+     "within 1/sqrt(inputs of a number), as nn.Conv3d"},
     {0}};
 
 static void build(Graph *graph, const void *made, const Values *in, Values *out) {
   const ConvolutionOptions *o = made;
-  ConvWay way = {o->width, o->kernel.v, o->stride.v, o->slope, !o->bias};
+  ConvWay way = {o->width, o->kernel.v, o->stride.v, o->slope, !o->bias, o->init == INIT_TORCH};
   bool plain = o->groups == 1 && !o->transposed;
   if (o->kernel.count != 3 || o->stride.count != 3) {
     module_fail(graph, "convolution: kernel and stride have 3 numbers, found %d and %d",

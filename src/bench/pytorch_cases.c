@@ -184,8 +184,8 @@ static bool step_side(HarnessSide *side, const PeerCase *c, const Session *sessi
   const char *const triples[] = {"strides", "kernels"};
   for (int i = 0; i < 2; i++)
     json_object_set_new(config, triples[i], nested(json_object_get(config, triples[i])));
-  side->request =
-      json_pack("{s:s, s:o, s:i}", "bench", "step", "config", config, "classes", step->classes);
+  side->request = json_pack("{s:s, s:o, s:i, s:i}", "bench", "step", "config", config, "classes",
+                            step->classes, "channels", step->channels);
   return true;
 }
 

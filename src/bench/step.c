@@ -29,6 +29,10 @@ const StepCase step_cases[] = {
      13,
      {"model=masksam", "patch=8,40,40", "query_count=16", "generator_widths=64,32,16",
       "optimizer=adamw", "lr=0.002", "average=0"}},
+    {"qtseg",
+     2,
+     {"model=qtseg", "patch=1,512,512", "batch=4", "optimizer=adamw", "lr=0.001", "clip=0",
+      "average=0"}},
     {"unet-paper", 16, {"scale=paper", "head=point_wise", "bridge=none"}},
     {"unet-paper:bf16", 16, {"scale=paper", "head=point_wise", "bridge=none", "dtype=bf16"}},
     {"maskmed-paper", 16, {"scale=paper"}},
@@ -53,7 +57,7 @@ static bool configure(Step *step, const StepCase *c, const char *home, int threa
 
 static bool build(Step *step, const char *home, Error *error) {
   ModelShape shape = {.batch = (int)config_int(step->config, "batch"),
-                      .channels = 1,
+                      .channels = step->channels,
                       .classes = step->classes,
                       .training = true};
   config_triple(step->config, "patch", shape.patch);
@@ -102,6 +106,11 @@ bool step_works(const StepCase *c, const Backend *backend, Error *error) {
   return storage_works(strcmp(step_dtype(c), "bf16") ? F32 : BF16, backend, error);
 }
 
+/* Of pictures in colour three. */
+static int channels_of(const StepCase *c) {
+  return overrides(c, "model=qtseg") ? 3 : 1;
+}
+
 static void start(Step *step) {
   const Model *m = &step->model;
   step->stepper = (Stepper){.plan = step->plan,
@@ -118,7 +127,7 @@ bool step_make(Step *step, const StepCase *c, const char *home, int threads, Err
 
 bool step_make_on(Step *step, const StepCase *c, const Backend *backend, const char *home,
                   int threads, Error *error) {
-  *step = (Step){.backend = backend, .classes = c->classes};
+  *step = (Step){.backend = backend, .classes = c->classes, .channels = channels_of(c)};
   Error inner = {""};
   if (!configure(step, c, home, threads, &inner) || !build(step, home, &inner)) {
     step_free(step);

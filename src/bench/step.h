@@ -24,7 +24,7 @@ typedef struct Step {
   Plan *plan;
   Model model;
   Stepper stepper;
-  int classes, runs;
+  int classes, channels, runs;
   float *image; /* the batch, copied into the graph's inputs before every step */
   int32_t *labels;
 } Step;

@@ -178,6 +178,7 @@ static bool fill_row(const json_t *experiment, const json_t *config, const Estim
   json_object_set_new(row, "parameters", json_integer(f.parameters));
   json_object_set_new(row, "trained", json_integer(f.trained));
   json_object_set_new(row, "flops", json_real(f.flops));
+  json_object_set_new(row, "macs", json_real(f.macs));
   json_object_set_new(row, "train_bytes", json_real(footprint_peak(&f)));
   json_object_set_new(row, "infer_bytes", json_real((double)f.infer_bytes + weights));
   json_object_set_new(row, "weight_bytes", json_real(weights));
@@ -265,7 +266,8 @@ static bool add_starts(const json_t *experiment, const EstimatePlace *place, con
  * a document's head (document.h) and {"scale", "threads", "seeds", "hours" (all cells, and before
  *  them "tries" of rates, which take "tries_hours", and trials to start from, "starts_hours"),
  *  "rate": {"gflops", "from"} where it was needed, "power": what its claims could come to (prospect.h),
- *  "rows": [{"key", "label", "parameters", "trained" (of them), "flops", "train_bytes",
+ *  "rows": [{"key", "label", "parameters", "trained" (of them), "flops", "macs" (of a patch's
+ *  inference, macs.h), "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from", "start" (others
  *  start from it: trained once)}]}.
  * With recompute: "kept_bytes", train_bytes without it. train_bytes: arena, weights, gradients, the

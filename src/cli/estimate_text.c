@@ -27,6 +27,12 @@ static void put_parameters(Sheet *sheet, int r, const json_t *row) {
     sheet_set(sheet, r, 1, "%.1f %s trained of %.1f %s", trained / unit, name, all / unit, name);
 }
 
+/* As papers print it, to two digits behind the point, of little work to three that count. */
+static void put_macs(Sheet *sheet, int r, int column, const json_t *row) {
+  double giga = field_number(row, "macs") / 1e9;
+  sheet_set(sheet, r, column, giga < 1 ? "%.3g" : "%.2f", giga);
+}
+
 /* "97, kept 110" where blocks compute again what would take that much. */
 static void put_training(Sheet *sheet, int r, int column, const json_t *row) {
   double bytes = field_number(row, "train_bytes");
@@ -93,11 +99,12 @@ static void put_row(Sheet *sheet, int r, const json_t *row) {
   hours_text(field_number(row, "hours"), time);
   put_parameters(sheet, r, row);
   sheet_set(sheet, r, 2, "%.1f", field_number(row, "weight_bytes") / 0x1p20);
-  sheet_set(sheet, r, 3, "%.1f", field_number(row, "flops") / 1e9);
-  put_training(sheet, r, 4, row);
-  sheet_set(sheet, r, 5, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
-  sheet_set(sheet, r, 6, measured ? "%.3f" : "~%.1f", field_number(row, "step_s"));
-  sheet_set(sheet, r, 7, measured ? "%s" : "~%s", time);
+  put_macs(sheet, r, 3, row);
+  sheet_set(sheet, r, 4, "%.1f", field_number(row, "flops") / 1e9);
+  put_training(sheet, r, 5, row);
+  sheet_set(sheet, r, 6, "%.0f", field_number(row, "infer_bytes") / 0x1p20);
+  sheet_set(sheet, r, 7, measured ? "%.3f" : "~%.1f", field_number(row, "step_s"));
+  sheet_set(sheet, r, 8, measured ? "%s" : "~%s", time);
 }
 
 /* Below the table; how many rows have no numbers. */
@@ -123,9 +130,9 @@ static int count_starts(const json_t *rows) {
 }
 
 static Sheet sheet_of(const json_t *rows) {
-  static const char *const heads[] = {"variant",      "parameters",   "weights MiB",
-                                      "GFLOP a step", "training MiB", "inference MiB",
-                                      "step s",       "training time"};
+  static const char *const heads[] = {"variant",       "parameters",   "weights MiB",
+                                      "GMAC",          "GFLOP a step", "training MiB",
+                                      "inference MiB", "step s",       "training time"};
   int count = (int)json_array_size(rows), columns = sizeof heads / sizeof *heads;
   Sheet sheet = sheet_make(count + 1, columns);
   for (int i = 0; i < columns; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
@@ -154,7 +161,9 @@ static void print_notes(const json_t *estimate, int known, int starts, FILE *to)
     fprintf(out, " and %d tries of rates before", field_whole(estimate, "tries"));
   fprintf(out, ": %s, one trial at a time\n", total);
   fprintf(out, "  training: arena, weights, gradients, the optimiser's states; inference: of one "
-               "patch; times are of the training steps, without validation\n");
+               "patch; times are of the training steps, without validation\n"
+               "  GMAC: multiply-adds of one patch's inference, as fvcore counts what papers call "
+               "FLOPs\n");
   if (any_kept(rows)) fprintf(out, "  kept: what training would take without recompute\n");
   if (rate)
     fprintf(out,

@@ -8,6 +8,7 @@
 #include "src/data/metrics/metric.h"
 #include "src/store/event.h"
 #include "src/train/config.h"
+#include "src/train/macs.h"
 #include "src/train/network.h"
 
 #include <malloc.h>
@@ -27,7 +28,7 @@ static bool plan_inference(Footprint *f, const json_t *config, int channels, Err
   Graph *graph = network_build(config, channels, &f->labelling, false, f->params, &model, error);
   Plan *plan = graph ? plan_make(graph, f->backend, true, error) : NULL;
   if (plan) f->infer_bytes = plan->bytes;
-  if (plan) f->infer_flops = graph_cost(graph).flops;
+  if (plan) f->macs = graph_macs(graph);
   plan_free(plan);
   if (graph) graph_free(graph);
   return plan != NULL;

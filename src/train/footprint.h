@@ -27,8 +27,8 @@ typedef struct Footprint {
   double step_s;               /* after footprint_run: median step */
   double allocated_bytes; /* after footprint_run: by how much the heap grew, or a device's memory */
   double resident_bytes;  /* and the process, with some MiB of the libraries' own */
-  double infer_flops;
-  double least_bytes; /* a training step has to move, each operand of a node once */
+  double macs;            /* of one patch's inference (macs.h) */
+  double least_bytes;     /* a training step has to move, each operand of a node once */
 } Footprint;
 
 /* Plans the training and the inference graph. config: a cell's, with "home". backend: NULL, that of

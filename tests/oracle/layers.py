@@ -299,6 +299,15 @@ def pool_cases(driver, report, rng):
                 report.case(op, "%s %s %d" % (factor, grid, c),
                             lambda: check(driver, op, lambda x: (last(pool(first(x), factor)),),
                                           [rounded(rng, *grid, c)], "factor=%d,%d,%d" % factor))
+    # Of few values, so that windows have several maxima: the first gets the gradient there, too.
+    for size, grid in [((1, 5, 5), (2, 1, 9, 7)), ((3, 1, 5), (2, 4, 3, 8)), ((3, 7, 3), (1, 3, 2, 6)), ((1, 13, 13), (1, 1, 5, 6))]:
+        for c in (3, 16):
+            report.case("window_max", "%s over %s, %d" % (size, grid, c), lambda: check(
+                driver, "window_max", lambda x: (last(F.max_pool3d(first(x), size, 1, [n // 2 for n in size])),),
+                [np.round(2 * rounded(rng, *grid, c)) / 2], "size=%d,%d,%d" % size))
+    for shape in ((2, 1, 5, 3, 7), (2, 40, 64), (9, 1), (3, 5, 45)):
+        report.case("channel_pool", "%s" % (shape,), lambda: check(
+            driver, "channel_pool", lambda x: (torch.stack([x.mean(-1), x.max(-1)[0]], -1),), [rounded(rng, *shape)]))
     for size, grid in [((4, 6, 8), (2, 2, 3, 4)), ((3, 7, 5), (1, 6, 4, 9)), ((5, 5, 5), (2, 1, 5, 2)),
                        ((2, 3, 4), (2, 8, 9, 4)), ((9, 1, 3), (1, 4, 5, 2))]:
         for c in (3, 16):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import operators
+import qtseg
 
 
 CONV, NORM = {2: nn.Conv2d, 3: nn.Conv3d}, {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
@@ -16,7 +17,7 @@ UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 def axes(config):
     """2 where nothing goes along D: images are then (N, C, H, W), as one has them in PyTorch."""
-    flat = config["patch"][0] == 1 and all(triple[0] == 1 for triple in config["kernels"] + config["strides"])
+    flat = config["model"] == "qtseg" or config["patch"][0] == 1 and all(triple[0] == 1 for triple in config["kernels"] + config["strides"])
     return 2 if flat else 3
 
 
@@ -329,17 +330,26 @@ def sgd(model, config, device):
         return torch.optim.SGD(model.parameters(), foreach=True, **options)
 
 
+def adamw(model, config):
+    options = {"lr": 1e-4, "betas": (config["beta1"], config["beta2"]), "eps": config["eps"], "weight_decay": config["weight_decay"]}
+    try:
+        return torch.optim.AdamW(model.parameters(), fused=True, **options)
+    except (TypeError, RuntimeError):  # a release that has no fused one here
+        return torch.optim.AdamW(model.parameters(), foreach=True, **options)
+
+
 def training(request, layout, compiled=False):
     config, device = request["config"], torch.device(request["device"])
     torch.manual_seed(1)
     patch = config["patch"][-axes(config):]
-    shape = [config["batch"], 1] + patch
-    model = Model(config, 1, request["classes"]).to(device, memory_format=layout)
+    shape = [config["batch"], request["channels"]] + patch
+    kind = qtseg.QTSeg if config["model"] == "qtseg" else Model
+    model = kind(config, request["channels"], request["classes"]).to(device, memory_format=layout)
     image = torch.randn(shape).to(device).contiguous(memory_format=layout)
     z, y, x = (torch.arange(n).div(8, rounding_mode="floor") for n in config["patch"])
     labels = ((x[None, None] + 3 * y[:, None] + 5 * z[:, None, None]) % request["classes"]).expand(
         config["batch"], -1, -1, -1).reshape(config["batch"], *patch).to(device)
-    optimiser = sgd(model, config, device)
+    optimiser = adamw(model, config) if config.get("optimizer") == "adamw" else sgd(model, config, device)
     loss_of = torch.compile(model) if compiled else model
     bf16 = request["dtype"] == "bf16"
 

@@ -1,6 +1,8 @@
 -- SAM (Kirillov et al. 2023): image encoder, prompt encoder, two-way decoder, as segment-anything has them, with places for
 -- adapters. Maps are (N, D, h, w, C): every slice is an image of its own. Streams are the Q queries (prompts) of all slices:
 -- tokens (N Q D, T, C), maps (N Q, D, h, w, C), queries slower than slices. Points and boxes are x before y.
+local two_way = require "harness.parts.two_way"
+
 local sam = {}
 
 -- What SAM's sizes are called; small: as much of it as two cores train. default_where below has their numbers.
@@ -81,11 +83,7 @@ local function upscaled(m, c, x, name, width)
   return m.op.conv_transpose { weight, bias, x, stride = { 1, 2, 2 } }
 end
 
--- What a hook makes of x; without one x itself.
-local function hooked(hook, m, x, i)
-  if hook then return hook(m, x, i) end
-  return x
-end
+local hooked = two_way.hooked
 
 -- ---- image encoder ---------------------------------------------------------------------------------
 
@@ -266,32 +264,13 @@ end
 sam.MASKS = 4 -- mask tokens: the first for one mask, the others for three that a prompt may mean
 local FIRST = 1 -- the place of the first among the tokens, behind the one of the masks' quality
 
-local function attend(m, c, name, inner, inputs)
-  inputs.name, inputs.heads, inputs.inner, inputs.frozen = "mask_decoder.transformer." .. name, c.sam_heads, inner, c.sam_frozen
-  return m.stream_attention(inputs)
+-- The decoder's layers, as two_way.layer has them.
+local function how(c)
+  return { width = c.sam_width, heads = c.sam_heads, mlp = c.sam_mlp, epsilon = c.decoder_eps, frozen = c.sam_frozen }
 end
 
--- One layer on s = { tokens, image, token_position, image_position }.
 local function layer(m, c, s, i, hooks)
-  local name, half = ("layers.%d."):format(i), c.sam_width // 2
-  local function normed(x, k) return norm(m, c, x, ("mask_decoder.transformer.%snorm%d"):format(name, k), c.decoder_eps) end
-  local t = s.tokens
-  if i == 0 then
-    t = hooked(hooks.self_attention, m, attend(m, c, name .. "self_attn", c.sam_width, { t, t, t }), i)
-  else
-    local a = attend(m, c, name .. "self_attn", c.sam_width, { t, t, t, s.token_position, s.token_position })
-    t = m.op.add { t, hooked(hooks.self_attention, m, a, i) }
-  end
-  t = normed(t, 1)
-  local seen = attend(m, c, name .. "cross_attn_token_to_image", half, { t, s.image, s.image, s.token_position, s.image_position })
-  t = normed(m.op.add { t, hooked(hooks.token_to_image, m, seen, i) }, 2)
-  local y = m.op.add { t, m.mlp {
-    t, name = "mask_decoder.transformer." .. name .. "mlp", hidden = c.sam_mlp, activation = "relu", frozen = c.sam_frozen,
-  } }
-  local beside = hooks.beside_mlp and hooks.beside_mlp(m, t, i)
-  t = normed(beside and m.op.add { y, beside, scale = 0.5 } or y, 3)
-  local told = attend(m, c, name .. "cross_attn_image_to_token", half, { s.image, t, t, s.image_position, s.token_position })
-  return t, normed(m.op.add { s.image, hooked(hooks.image_to_token, m, told, i) }, 4)
+  return two_way.layer(m, how(c), ("mask_decoder.transformer.layers.%d."):format(i), s, i == 0, hooks, i)
 end
 
 -- The image once for each of its queries, with what a prompt adds to it: (N Q, D, h, w, C).
@@ -348,7 +327,7 @@ function sam.decoder(m, c, image, position, tokens, dense, hooks)
   for i = 0, 1 do
     s.tokens, s.image = m.block(function() return layer(m, c, s, i, hooks) end)
   end
-  local seen = attend(m, c, "final_attn_token_to_image", width // 2, {
+  local seen = two_way.attend(m, how(c), "mask_decoder.transformer.final_attn_token_to_image", width // 2, {
     s.tokens, s.image, s.image, s.token_position, s.image_position,
   })
   t = norm(m, c, m.op.add { s.tokens, hooked(hooks.final, m, seen, 2) }, "mask_decoder.transformer.norm_final_attn", 1e-5)

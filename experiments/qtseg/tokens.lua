@@ -1,0 +1,17 @@
+-- QTSeg's query tokens: how many blocks mix them with each level, whose network reads them behind it, and where features lie. None
+-- of it is in the paper.
+local modules = require "experiments.qtseg.modules"
+
+return {
+  title = "Query tokens",
+  base = modules.base,
+  at = modules.at,
+  against = "first",
+  rows = {
+    { key = "full", label = "QTSeg", set = {} },
+    { key = "one_block", label = "one block a level", set = { depths = { 1, 1, 1 } } },
+    { key = "shared_mlp", label = "all tokens share a network", set = { token_mlp = "shared" } },
+    { key = "sine", label = "sine positions", set = { token_position = "sine" } },
+    { key = "learned", label = "learned positions", set = { token_position = "learned" } },
+  },
+}
