@@ -100,6 +100,7 @@ estimate = json.load(open("quick.json"))
 rows = estimate["rows"]
 assert [row["from"] for row in rows] == ["measured"] * 2 and "rate" not in estimate
 assert all(row["step_s"] > 0 and row["train_bytes"] > row["infer_bytes"] > row["weight_bytes"] for row in rows)
+assert all(0 < 4 * row["macs"] < row["flops"] for row in rows)  # a step has two patches, and gradients
 assert rows[1]["parameters"] - rows[0]["parameters"] == 13 * 2 * 12, rows  # N more queries: feature and position
 assert abs(estimate["hours"] - 2 * sum(row["hours"] for row in rows)) < 1e-9
 END

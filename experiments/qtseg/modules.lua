@@ -8,14 +8,18 @@ return {
   paper = "qtseg",
   table = 3,
   base = {
-    model = "qtseg", data = "phantom2d", optimizer = "adamw", lr = 1e-3, lr_transformer = 1, weight_decay = 1e-4, schedule = "step",
-    step_factor = 0.5, warmup = 0, clip = 0, average = 0, foreground = 0, mirror = "hw",
+    model = "qtseg", data = "phantom2d", phantom2d_variant = 2, fit = "pad", normalise = "symmetric", optimizer = "adamw", lr = 1e-3,
+    lr_transformer = 1, weight_decay = 1e-4, schedule = "step", step_factor = 0.5, warmup = 0, clip = 0, average = 0, foreground = 0,
+    mirror = "none",
   },
   at = {
-    quick = { patch = { 1, 128, 128 }, batch = 8, steps = 300, step_every = 75 },
-    small = { patch = { 1, 256, 256 }, batch = 16, steps = 4000, step_every = 600 },
+    quick = { phantom2d_size = { 96, 128 }, patch = { 1, 128, 128 }, batch = 8, steps = 300, step_every = 75 },
+    small = { phantom2d_size = { 192, 256 }, patch = { 1, 256, 256 }, batch = 16, steps = 4000, step_every = 600 },
     -- 350 epochs of 28 batches, of which the last is left out; the rate is halved every 50.
-    paper = { patch = { 1, 512, 512 }, batch = 32, steps = 9800, step_every = 1400, lr_min = 1e-5 },
+    paper = {
+      phantom2d_size = { 384, 512 }, patch = { 1, 512, 512 }, batch = 32, steps = 9800, step_every = 1400, lr_min = 1e-5,
+      augment = "qtseg",
+    },
   },
   rows = {
     row("cnn_medsam", "2 one level, SAM's layers", { decoder = "medsam", depths = { 1 }, mlfd = false }),
