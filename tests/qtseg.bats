@@ -39,5 +39,5 @@ assert [row["against"] for row in document["rows"][1:]] == [0, 1, 1, 3], documen
   }
   refused "pictures whose edges are multiples of 32, patch=1,H,W; found 1,100,128" patch=1,100,128
   refused "attention of 32 channels, half of 64, which 7 heads do not divide (n_channel, token_heads)" token_heads=7
-  refused "option depths" depths=1,1,1,1
+  refused "depths=1,1,1,1: expected at most 3 numbers, found 4" depths=1,1,1,1
 }
