@@ -265,8 +265,8 @@ static bool add_starts(const json_t *experiment, const EstimatePlace *place, con
 /* experiment: of experiment_read. One object that the caller decrefs:
  * a document's head (document.h) and {"scale", "threads", "seeds", "hours" (all cells, and before
  *  them "tries" of rates, which take "tries_hours", and trials to start from, "starts_hours"),
- *  "rate": {"gflops", "from"} where it was needed, "power": what its claims could come to (prospect.h),
- *  "rows": [{"key", "label", "parameters", "trained" (of them), "flops", "macs" (of a patch's
+ *  "rate": {"gflops", "from"} where it was needed, "power": what its claims could come to
+ *  (prospect.h), "rows": [{"key", "label", "parameters", "trained" (of them), "flops", "macs" (of a patch's
  *  inference, macs.h), "train_bytes",
  *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from", "start" (others
  *  start from it: trained once)}]}.

@@ -5,7 +5,7 @@ local two_way = require "harness.parts.two_way"
 
 local dual_mix = {}
 
-local DMAD, MEDSAM = { decoder = "dmad" }, { decoder = "medsam" }
+local DMAD = { decoder = "dmad" }
 
 dual_mix.options = {
   { name = "decoder", type = "choice", default = "dmad", choices = { "dmad", "medsam" },
