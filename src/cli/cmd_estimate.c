@@ -266,10 +266,9 @@ static bool add_starts(const json_t *experiment, const EstimatePlace *place, con
  * a document's head (document.h) and {"scale", "threads", "seeds", "hours" (all cells, and before
  *  them "tries" of rates, which take "tries_hours", and trials to start from, "starts_hours"),
  *  "rate": {"gflops", "from"} where it was needed, "power": what its claims could come to
- *  (prospect.h), "rows": [{"key", "label", "parameters", "trained" (of them), "flops", "macs" (of a patch's
- *  inference, macs.h), "train_bytes",
- *  "infer_bytes", "weight_bytes", "steps", "step_s", "hours" (one seed), "from", "start" (others
- *  start from it: trained once)}]}.
+ *  (prospect.h), "rows": [{"key", "label", "parameters", "trained" (of them), "flops", "macs" (of a
+ *  patch's inference, macs.h), "train_bytes", "infer_bytes", "weight_bytes", "steps", "step_s",
+ *  "hours" (one seed), "from", "start" (others start from it: trained once)}]}.
  * With recompute: "kept_bytes", train_bytes without it. train_bytes: arena, weights, gradients, the
  * optimiser's states; infer_bytes: arena and weights; from: "measured"
  * or "rate". db: where a bench may be stored. With a GPU: {"gpu", "gpu_bytes"}, and of each row in
