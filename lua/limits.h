@@ -11,10 +11,11 @@
 
 #ifndef LUA_MILLIONS /* less under a fuzzer's sanitizers */
 #define LUA_MILLIONS 100
+#define LUA_MIB      256
 #endif
 
 enum {
-  LUA_MIB_MOST = 256,                   /* of memory; twice that until the next instruction */
+  LUA_MIB_MOST = LUA_MIB,               /* of memory; twice that until the next instruction */
   LUA_INSTRUCTIONS_MOST = LUA_MILLIONS, /* of a state */
   LUA_SECONDS_MOST = 60 /* of processor time, for what takes long in few instructions */
 };

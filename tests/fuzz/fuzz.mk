@@ -6,7 +6,7 @@ FUZZ_PARTS := $(FUZZ_FILES:%.c=$(BUILD)/%.o)
 FUZZED     := $(filter-out src/data/prepare/cache.c src/data/batches/%,$(filter base/% lua/% engine/safetensors.c engine/checkpoint.c \
                 engine/params.c engine/graph.c src/data/% src/store/% src/report/% $(addprefix src/train/,training.c course.c config_sound.c),$(LIB_SOURCES)))
 # clang 14 knows _Float16 by its older name, and converts none.
-FUZZ_FLAGS  = -std=gnu17 -w -O1 -g -fno-omit-frame-pointer -I. -D_Float16=__fp16 -DLUA_MILLIONS=2 \
+FUZZ_FLAGS  = -std=gnu17 -w -O1 -g -fno-omit-frame-pointer -I. -D_Float16=__fp16 -DLUA_MILLIONS=2 -DLUA_MIB=32 \
               $(PACKAGE_FLAGS) -idirafter $(shell $(CC) -print-file-name=include)
 FUZZ_CHECKS = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
