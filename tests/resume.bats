@@ -76,7 +76,7 @@ until_() { # COMMAND: within a minute
   local calls at cuts=0
   calls="$(fault_calls)"
   [ "$calls" -ge 20 ]
-  for at in $(long_or "$(seq "$calls")" "$(seq $((calls / 2)) $((calls / 2 + 6)))"); do # a whole write, or all
+  for at in $(long_or "$(seq "$calls")" "$(seq $((calls / 2)) $((calls / 2 + 6))) $((calls - 6))"); do # a whole write and the end of the last, or all
     rm -rf "$cut"
     refute with_fault "$at" cut "$harness" run tiny.lua -q save_every=25 3>&-
     echo "cut at call $at of $calls: $(fault_what)"

@@ -123,6 +123,8 @@ int64_t training_kept(const char *checkpoint, const char *code, int64_t steps,
   if (other)
     say = "begins anew: the text of its model has changed since its checkpoint was written";
   if (say[0]) snprintf(note, TRAINING_NOTE, "%s", say);
+  /* cut off behind its last checkpoint: nobody else comes to it */
+  if (!other && kept == steps) checkpoint_drop_previous(checkpoint);
   return other || kept < 0 || kept > steps ? 0 : kept;
 }
 
