@@ -68,8 +68,9 @@ END
   "$harness" evaluate set out --partial --json >joined.json
   mv kept set/instancesTr
   refute cmp -s <(grep instance_f1 scores.json) <(grep instance_f1 joined.json)
-  cp set/imagesTr/nuclei_000_0000.png set/instancesTr/nuclei_006.png
-  run "$harness" evaluate set out --partial
+  cp -r set damaged
+  cp set/imagesTr/nuclei_000_0000.png damaged/instancesTr/nuclei_006.png
+  run "$harness" evaluate damaged out --partial
   [[ "$output" == *"nuclei_006.png: 3 channels; an instance map has one"* ]]
 }
 
