@@ -105,7 +105,7 @@ table6='steps=2 seeds=1 collapse_dice=0'
           --from=*)
             name=stage_${rest%% *} && name=${name/--from=/} && read -r from rest <<<"${rest#* }"
             # shellcheck disable=SC2086
-            cp -a "$systems/${!name}"$from "$systems/$last$rest"
+            mkdir -p "$systems/$last$rest" && cp -a "$systems/${!name}"$from "$systems/$last$rest"
             ;;
           ". "*) sources_into "$last" "${rest#. }" ;;
           *) false ;;
