@@ -34,8 +34,9 @@ fresh() { # NAME
   cp -a "$systems/base" "$systems/$1"
 }
 
-inside() { # NAME COMMAND: as root, in a shell there
-  chroot "$systems/$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive sh -ec "$2"
+inside() { # NAME COMMAND: as root, in a shell there, with /proc and /dev, which are gone afterwards
+  # shellcheck disable=SC2016
+  unshare --mount sh -ec 'mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" "$@"' "$systems/$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive sh -ec "$2"
 }
 
 as_user() { # NAME COMMAND: as one who is not root, at home
