@@ -140,7 +140,8 @@ static void padding_lies_behind(void **state) {
   label_free(&small);
 }
 
-/* What is said of padding is nothing to the picture: its maps are interpolated to its own pixels. */
+/* What is said of padding is nothing to the picture: its maps are interpolated to its own
+ * pixels. */
 static void maps_go_back_without_the_padding(void **state) {
   (void)state;
   Grid file = grid_picture(9, 12);

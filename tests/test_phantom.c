@@ -363,8 +363,8 @@ static void pictures_are_their_own(void **state) {
   }
 }
 
-/* The first variant is what trials are stored of: its bytes are those of the program before there was
- * a second (of one machine's libm, so that a few pixels may be another by one). */
+/* The first variant is what trials are stored of: its bytes are those of the program before there
+ * was a second (of one machine's libm, so that a few pixels may be another by one). */
 static void the_first_pictures_are_what_they_were(void **state) {
   (void)state;
   static const double expected[] = {289557198, 103754557, 200024963};

@@ -73,7 +73,8 @@ static void moves_have_their_ranges(void **state) {
   assert_true(fabs(bends / ((pow(.03, 3) - pow(.008, 3)) / 3 / .022) - 1) < .05);
 }
 
-/* What is drawn first moves the picture first: a shift to the right, then left and right changed. */
+/* What is drawn first moves the picture first: a shift to the right, then left and right
+ * changed. */
 static void moves_follow_each_other(void **state) {
   (void)state;
   const int size[2] = {5, 9};
@@ -124,7 +125,8 @@ static void labels_go_along(void **state) {
       assert_true(image[3 * k] > 19.99 && image[3 * k] < 200.01);
       wrong += (image[3 * k] > 110) != (label[k] == 3);
     }
-    /* pixels of the edge, where a blurred or bilinear disc is half; less contrast keeps the middle */
+    /* pixels of the edge, where a blurred or bilinear disc is half; less contrast keeps the
+     * middle */
     assert_true(wrong < 60);
     moved += memcmp(label, before, sizeof label) != 0;
     bool whole = true;

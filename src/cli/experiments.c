@@ -204,11 +204,11 @@ static bool cells_settle(json_t *cells, bool resolved, const Dataset *dataset, E
 }
 
 /* Puts into an experiment's cells, those to come and those of its tries of rates, what is known
- * with the data set alone: "split" (src/data/sets/split.h); of planned volumes the "method" of preprocess.h;
- * of others "schemes" of intensities that no channel could have before. Those of a resolved one are
- * left as they are, but for the method, since volumes are made by today's. Errors, before any trial
- * starts: a fold of a cell that the data set does not have, or that cannot be divided for tries. A
- * phantom that is not made yet settles nothing. */
+ * with the data set alone: "split" (src/data/sets/split.h); of planned volumes the "method" of
+ * preprocess.h; of others "schemes" of intensities that no channel could have before. Those of a
+ * resolved one are left as they are, but for the method, since volumes are made by today's. Errors,
+ * before any trial starts: a fold of a cell that the data set does not have, or that cannot be
+ * divided for tries. A phantom that is not made yet settles nothing. */
 static bool data_settle(json_t *document, bool resolved, Error *error) {
   const json_t *data = json_object_get(document, "data");
   const char *kind = json_string_value(json_object_get(data, "kind"));

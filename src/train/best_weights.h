@@ -1,8 +1,9 @@
-/* Which weights of a training are kept: the last, or with select=best_validation those that did best
- * on cases held out of the training cases (never on the fold's validation cases, as papers do that
- * report the epoch that scored best). Twenty times a training the Dice of such cases' patches is
- * measured, always of the same ones, and the best so far lie in CHECKPOINT.best until the training
- * has ended. An interrupted one goes on to the same choice: what it measures again is the same. */
+/* Which weights of a training are kept: the last, or with select=best_validation those that did
+ * best on cases held out of the training cases (never on the fold's validation cases, as papers do
+ * that report the epoch that scored best). Twenty times a training the Dice of such cases' patches
+ * is measured, always of the same ones, and the best so far lie in CHECKPOINT.best until the
+ * training has ended. An interrupted one goes on to the same choice: what it measures again is the
+ * same. */
 #ifndef TRAIN_BEST_WEIGHTS_H
 #define TRAIN_BEST_WEIGHTS_H
 

@@ -65,7 +65,8 @@ bool cases_load(Cases *cases, const json_t *config, Error *error);
 /* How validation case i lies in its file, and its labels there (frame.file.dim). */
 Frame cases_frame(const Cases *cases, int i);
 const uint8_t *cases_truth(const Cases *cases, int i);
-/* The numbers of its objects on that grid (metrics/instances.h); data NULL: nobody numbered them. */
+/* The numbers of its objects on that grid (metrics/instances.h); data NULL: nobody numbered
+ * them. */
 bool cases_instances(const Cases *cases, int i, Image *numbers, Error *error);
 void cases_free(Cases *cases);
 

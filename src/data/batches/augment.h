@@ -16,8 +16,8 @@ typedef struct Augment {
   bool picture; /* picture_change.h */
 } Augment;
 
-/* name: "none", "intensity", "nnunet" or "qtseg". mirror: "none" or some of the letters d, h and w, such as
- * "dhw"; only nnunet mirrors. */
+/* name: "none", "intensity", "nnunet" or "qtseg". mirror: "none" or some of the letters d, h and w,
+ * such as "dhw"; only nnunet mirrors. */
 bool augment_parse(const char *name, const char *mirror, Augment *augment, Error *error);
 
 /* Floats that augment_patch wants for patches of so many values: (D H W C + D H W). */

@@ -8,7 +8,7 @@
  *   scale       .5-2, each axis by itself
  *   rotate      -40 .. 40 degrees
  *   shear       -16 .. 16 degrees
- *   bend        a grid of 4 x 4 points moves by sd .008-.03 of the size, the pixels between by lines
+ *   bend        a grid of 4 x 4 points moves by sd .008-.03 of the size, pixels between by lines
  *   shift       -20 .. 20 % of each axis
  *
  * What moves pixels is drawn together and read once, bilinearly, labels from the nearest pixel (a
@@ -44,8 +44,8 @@ typedef enum PictureStep {
 
 enum { PICTURE_MOST = 4, BEND_POINTS = 4 };
 
-/* One that moves pixels: a pixel of the result, from the middle, is read at matrix p + offset, or at
- * p plus what the grid says. */
+/* One that moves pixels: a pixel of the result, from the middle, is read at matrix p + offset, or
+ * at p plus what the grid says. */
 typedef struct PictureMove {
   bool bends;
   double matrix[2][2], offset[2];

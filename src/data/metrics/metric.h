@@ -45,7 +45,7 @@ typedef enum MetricMissed {
   MISSED_MEASURED,
   MISSED_COUNTED
 } MetricMissed;
-typedef enum MetricOf { OF_ALL, OF_PICTURES } MetricOf;
+typedef enum MetricOf { OF_ALL, OF_FLAT } MetricOf;
 
 typedef struct MetricRow { /* columns: see metrics.def */
   const char *name, *head, *paper, *unit;

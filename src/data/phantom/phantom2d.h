@@ -34,8 +34,8 @@ Phantom2dOptions phantom2d_defaults(void); /* lesion, variant 1, 128x128, 200 ca
 bool phantom2d_parse(const char *name, Phantom2dKind *kind, Error *error);
 /* As phantom_make. */
 bool phantom2d_make(const Phantom2dOptions *options, const char *dir, Error *error);
-/* One case in memory: (1,H,W,3), whole values from 0 to 255, and labels 0 and 1. numbers: of nuclei,
- * from 1 (1,H,W,1); NULL: not wanted. */
+/* One case in memory: (1,H,W,3), whole values from 0 to 255, and labels 0 and 1. numbers: of
+ * nuclei, from 1 (1,H,W,1); NULL: not wanted. */
 bool phantom2d_case(const Phantom2dOptions *options, int index, Image *image, LabelMap *label,
                     Image *numbers, Error *error);
 

@@ -1,8 +1,9 @@
 /* From class maps on the prepared grid to labels as they lie in the file: maps are interpolated
  * linearly (nearest on a coarse separate axis, see frame_orders_back), the largest class wins, or
  * each region above 1/2 is painted over those before it, and the box goes back to its place and
- * orientation; outside it is background; what the maps say of padding (fit.h) is not asked. Takes the maps slab by slab and keeps one interpolated
- * plane, so that memory does not grow with classes x volume. */
+ * orientation; outside it is background; what the maps say of padding (fit.h) is not asked. Takes
+ * the maps slab by slab and keeps one interpolated plane, so that memory does not grow with classes
+ * x volume. */
 #ifndef DATA_RESTORE_H
 #define DATA_RESTORE_H
 

@@ -1,5 +1,5 @@
-/* Data sets of pictures with masks, as they are distributed, become nnU-Net folders: folds are those
- * that QTSeg's code makes, or the official division as fold 0. */
+/* Data sets of pictures with masks, as they are distributed, become nnU-Net folders: folds are
+ * those that QTSeg's code makes, or the official division as fold 0. */
 #define _GNU_SOURCE /* asprintf */
 #include "src/data/sets/case_files.h"
 #include "src/data/sets/import.h"
