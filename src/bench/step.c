@@ -15,6 +15,9 @@
   "patch=1,256,256", "batch=8", "widths=32,64,128,256", "kernels=1,3,3,1,3,3,1,3,3,1,3,3",         \
       "strides=1,1,1,1,2,2,1,2,2,1,2,2", "average=0"
 
+/* Of experiments/qtseg/tokens.lua, whose first row it is. */
+#define QTSEG "model=qtseg"
+
 const StepCase step_cases[] = {
     {"unet-32", 11, {"head=point_wise", "bridge=none", AT_32}},
     {"unet-64", 16, {"head=point_wise", "bridge=none", AT_64}},
@@ -29,26 +32,35 @@ const StepCase step_cases[] = {
      13,
      {"model=masksam", "patch=8,40,40", "query_count=16", "generator_widths=64,32,16",
       "optimizer=adamw", "lr=0.002", "average=0"}},
-    {"qtseg",
-     2,
-     {"model=qtseg", "patch=1,512,512", "batch=4", "optimizer=adamw", "lr=0.001", "clip=0",
-      "average=0"}},
+    {"qtseg", 2, {QTSEG, "patch=1,512,512", "batch=4"}},
     {"unet-paper", 16, {"scale=paper", "head=point_wise", "bridge=none"}},
     {"unet-paper:bf16", 16, {"scale=paper", "head=point_wise", "bridge=none", "dtype=bf16"}},
     {"maskmed-paper", 16, {"scale=paper"}},
     {"maskmed-paper:bf16", 16, {"scale=paper", "dtype=bf16"}},
     {0}};
 
+static bool overrides(const StepCase *c, const char *option) {
+  for (int i = 0; c->overrides[i]; i++)
+    if (strcmp(c->overrides[i], option) == 0) return true;
+  return false;
+}
+
+/* Of pictures in colour; it has no object queries. */
+static bool is_qtseg(const StepCase *c) {
+  return overrides(c, QTSEG);
+}
+
 /* The resolved configuration of the case: one row, one seed. */
 static bool configure(Step *step, const StepCase *c, const char *home, int threads, Error *error) {
   char file[4200], thread_text[32], rows[] = "queries=1", seeds[] = "seeds=1";
-  char *overrides[16] = {rows, seeds, thread_text};
-  int count = 3;
+  char *typed[16] = {seeds, thread_text, rows};
+  int count = is_qtseg(c) ? 2 : 3;
   snprintf(thread_text, sizeof thread_text, "threads=%d", threads);
-  snprintf(file, sizeof file, "%.4000s/experiments/query_count.lua", home);
-  for (int i = 0; c->overrides[i]; i++) overrides[count++] = (char *)c->overrides[i];
+  snprintf(file, sizeof file, "%.4000s/experiments/%s.lua", home,
+           is_qtseg(c) ? "qtseg/tokens" : "query_count");
+  for (int i = 0; c->overrides[i]; i++) typed[count++] = (char *)c->overrides[i];
   json_t *experiment = NULL;
-  if (!experiment_read(home, file, count, overrides, NULL, &experiment, error)) return false;
+  if (!experiment_read(home, file, count, typed, NULL, &experiment, error)) return false;
   step->config = json_incref(
       json_object_get(json_array_get(json_object_get(experiment, "cells"), 0), "config"));
   json_decref(experiment);
@@ -88,12 +100,6 @@ static bool fill(Step *step, Error *error) {
   return true;
 }
 
-static bool overrides(const StepCase *c, const char *option) {
-  for (int i = 0; c->overrides[i]; i++)
-    if (strcmp(c->overrides[i], option) == 0) return true;
-  return false;
-}
-
 const char *step_dtype(const StepCase *c) {
   return overrides(c, "dtype=bf16") ? "bf16" : "f32";
 }
@@ -104,11 +110,6 @@ bool step_on(const StepCase *c, const Backend *backend) {
 
 bool step_works(const StepCase *c, const Backend *backend, Error *error) {
   return storage_works(strcmp(step_dtype(c), "bf16") ? F32 : BF16, backend, error);
-}
-
-/* Of pictures in colour three. */
-static int channels_of(const StepCase *c) {
-  return overrides(c, "model=qtseg") ? 3 : 1;
 }
 
 static void start(Step *step) {
@@ -127,7 +128,7 @@ bool step_make(Step *step, const StepCase *c, const char *home, int threads, Err
 
 bool step_make_on(Step *step, const StepCase *c, const Backend *backend, const char *home,
                   int threads, Error *error) {
-  *step = (Step){.backend = backend, .classes = c->classes, .channels = channels_of(c)};
+  *step = (Step){.backend = backend, .classes = c->classes, .channels = is_qtseg(c) ? 3 : 1};
   Error inner = {""};
   if (!configure(step, c, home, threads, &inner) || !build(step, home, &inner)) {
     step_free(step);
