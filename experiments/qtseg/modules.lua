@@ -13,7 +13,7 @@ return {
     mirror = "none",
   },
   at = {
-    quick = { phantom2d_size = { 96, 128 }, patch = { 1, 128, 128 }, batch = 8, steps = 300, step_every = 75 },
+    quick = { phantom2d_size = { 96, 128 }, patch = { 1, 128, 128 }, batch = 8, steps = 480, step_every = 120 },
     small = { phantom2d_size = { 192, 256 }, patch = { 1, 256, 256 }, batch = 16, steps = 4000, step_every = 600 },
     -- 350 epochs of 28 batches, of which the last is left out; the rate is halved every 50.
     paper = {
