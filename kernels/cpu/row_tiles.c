@@ -1,5 +1,6 @@
 #include "kernels/cpu/row_tiles.h"
 #include "kernels/cpu/bf16.h"
+#include "kernels/cpu/sgemm.h"
 #include "kernels/cpu/tile_product.h"
 
 #include <omp.h>
@@ -50,8 +51,28 @@ static size_t weights_bytes(const Dense *d) {
   return rounded((size_t)(d->ins * d->outs) * sizeof(float));
 }
 
+/* Weights that do not fit into a core's second-level cache (a ViT's) would be read anew for every
+ * tile of rows: there the library multiplies all rows at once, by blocks of both. */
+enum { WIDE_WEIGHTS = 1 << 19, WIDE_ROWS = 128 };
+
+static bool is_wide(const Dense *d) {
+  return d->x_type == F32 && !d->finish && d->rows >= WIDE_ROWS && d->ins * d->outs >= WIDE_WEIGHTS;
+}
+
+/* [the gradient of all rows][a thread's sums of columns, double, and of a tile], the latter as often
+ * as there are threads. */
+static size_t wide_gradient_bytes(const Dense *d) {
+  return rounded((size_t)(d->rows * d->outs) * sizeof(float));
+}
+
+static size_t wide_share_bytes(const Dense *d) {
+  return rounded((size_t)d->outs * (sizeof(double) + sizeof(float)));
+}
+
 size_t dense_scratch(const Dense *d, bool backward) {
-  return weights_bytes(d) + share_bytes(d, backward) * (size_t)omp_get_max_threads();
+  size_t threads = (size_t)omp_get_max_threads();
+  if (is_wide(d)) return backward ? wide_gradient_bytes(d) + wide_share_bytes(d) * threads : 0;
+  return weights_bytes(d) + share_bytes(d, backward) * threads;
 }
 
 static Share share_of(const Dense *d, bool backward, int thread) {
@@ -110,7 +131,25 @@ static void tile_forward(const Dense *d, const float *w, int64_t first) {
   if (d->finish) d->finish(d->call, first, count, tile);
 }
 
+static void wide_finish(const Dense *d, int64_t row) {
+  float *y = d->y + row * d->outs;
+  for (int64_t o = 0; d->b && o < d->outs; o++) y[o] += d->b[o];
+  for (int64_t o = 0; d->relu && o < d->outs; o++) y[o] = y[o] > 0 ? y[o] : 0;
+}
+
+static void wide_forward(const Dense *d) {
+  gemm(d->rows, d->outs, d->ins, 1, (Matrix){d->x, d->ins, false},
+       (Matrix){d->w, d->by_input ? d->outs : d->ins, !d->by_input}, 0, d->y, d->outs);
+  if (!d->b && !d->relu) return;
+#pragma omp parallel for schedule(static)
+  for (int64_t r = 0; r < d->rows; r++) wide_finish(d, r);
+}
+
 void dense_forward(const Dense *d) {
+  if (is_wide(d)) {
+    wide_forward(d);
+    return;
+  }
   const float *w = weights(d, true);
 #pragma omp parallel for schedule(static) if (is_large(d))
   for (int64_t t = 0; t < tile_count(d); t++) tile_forward(d, w, t * tile_size(d));
@@ -175,7 +214,55 @@ static void tile_backward(const Dense *d, const Share *s, const float *w, int64_
   if (d->dw) tile_dw(d, s, g, x_rows(d, s, first, count), count);
 }
 
+static Share wide_share(const Dense *d, int thread) {
+  Share s = {.columns = (double *)(void *)((char *)d->call->scratch + wide_gradient_bytes(d) +
+                                           wide_share_bytes(d) * (size_t)thread)};
+  s.tile_columns = (float *)(s.columns + d->outs);
+  return s;
+}
+
+/* The gradient of all rows, where it lies or gathered; the sums of its columns in the first share. */
+static const float *wide_gradient(const Dense *d, const double **sums) {
+  float *all = d->call->scratch;
+  const float *gradient = NULL;
+  int threads = 1;
+#pragma omp parallel
+  {
+#pragma omp single
+    threads = omp_get_num_threads();
+    Share s = wide_share(d, omp_get_thread_num());
+    memset(s.columns, 0, (size_t)d->outs * sizeof *s.columns);
+#pragma omp for schedule(static)
+    for (int64_t t = 0; t < tile_count(d); t++) {
+      int64_t first = t * tile_size(d), count = tile_rows(d, first);
+      const float *g = d->gather(d->call, first, count, all + first * d->outs);
+      columns_add(d, &s, g, count);
+      if (t == 0) gradient = g;
+    }
+  }
+  Share first = wide_share(d, 0);
+  for (int t = 1; t < threads; t++)
+    for (int64_t o = 0; o < d->outs; o++) first.columns[o] += wide_share(d, t).columns[o];
+  *sums = first.columns;
+  return gradient;
+}
+
+static const double *wide_backward(const Dense *d) {
+  const double *sums = NULL;
+  const float *g = wide_gradient(d, &sums);
+  Matrix gradient = {g, d->outs, false}, turned = {g, d->outs, true};
+  if (d->dx)
+    gemm(d->rows, d->ins, d->outs, 1, gradient,
+         (Matrix){d->w, d->by_input ? d->outs : d->ins, d->by_input}, 0, d->dx, d->ins);
+  if (d->dw && d->by_input)
+    gemm(d->ins, d->outs, d->rows, 1, (Matrix){d->x, d->ins, true}, gradient, 0, d->dw, d->outs);
+  else if (d->dw)
+    gemm(d->outs, d->ins, d->rows, 1, turned, (Matrix){d->x, d->ins, false}, 0, d->dw, d->ins);
+  return sums;
+}
+
 const double *dense_backward(const Dense *d) {
+  if (is_wide(d)) return wide_backward(d);
   int threads = 1;
   const float *w = d->dx ? weights(d, false) : NULL;
 #pragma omp parallel if (is_large(d))
