@@ -59,8 +59,8 @@ static bool is_wide(const Dense *d) {
   return d->x_type == F32 && !d->finish && d->rows >= WIDE_ROWS && d->ins * d->outs >= WIDE_WEIGHTS;
 }
 
-/* [the gradient of all rows][a thread's sums of columns, double, and of a tile], the latter as often
- * as there are threads. */
+/* [the gradient of all rows][a thread's sums of columns, double, and of a tile], the latter once
+ * for every thread. */
 static size_t wide_gradient_bytes(const Dense *d) {
   return rounded((size_t)(d->rows * d->outs) * sizeof(float));
 }
@@ -221,7 +221,7 @@ static Share wide_share(const Dense *d, int thread) {
   return s;
 }
 
-/* The gradient of all rows, where it lies or gathered; the sums of its columns in the first share. */
+/* The gradient of all rows, where it lies or gathered; its columns' sums in the first share. */
 static const float *wide_gradient(const Dense *d, const double **sums) {
   float *all = d->call->scratch;
   const float *gradient = NULL;
