@@ -23,9 +23,9 @@ say      = @echo '  $(count)$(if $(filter %.o,$@),CC,LD) $@'
 count    = $(if $(filter $@,$(MISSING)),$(eval BEGUN += x)[$(words $(BEGUN))/$(words $(MISSING))] )
 JOBS    := $(shell nproc 2>/dev/null || echo 2)
 
-# What libraries there are, and where: packaging/libraries.
-LIBRARIES     := $(foreach v,CC PKG_CONFIG PKG_CONFIG_PATH PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR,$(if $($v),$v='$($v)')) packaging/libraries
-DEPS          := gcc make pkg-config git gnuplot-nox $(shell packaging/libraries packages 2>/dev/null)
+# What libraries there are, and where: src/packaging/libraries.
+LIBRARIES     := $(foreach v,CC PKG_CONFIG PKG_CONFIG_PATH PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR,$(if $($v),$v='$($v)')) src/packaging/libraries
+DEPS          := gcc make pkg-config git gnuplot-nox $(shell src/packaging/libraries packages 2>/dev/null)
 DEPS_TEST     := $(DEPS) g++ libcmocka-dev bats valgrind qemu-user clang-format lua-check \
                  python3-torch python3-scipy python3-nibabel
 # What a cluster of the tests' own needs: without, tests/slurm.bats is skipped.
@@ -280,7 +280,7 @@ uninstall:
 # A package for this Debian or Ubuntu, by whose tools it is made: into $(BUILD)/deb.
 deb: deps
 	$(call install_missing,debhelper dpkg-dev fakeroot)
-	@RELEASE='$(RELEASE)' MAKE='$(MAKE)' JOBS='$(JOBS)' packaging/deb '$(abspath $(BUILD))/deb'
+	@RELEASE='$(RELEASE)' MAKE='$(MAKE)' JOBS='$(JOBS)' src/packaging/deb '$(abspath $(BUILD))/deb'
 
 # Every table of the paper at the scale `quick`; SCALE=small or paper for the larger ones.
 paper: deps

@@ -121,13 +121,13 @@ END
   run make -C "$root" CUDA=0 CPPFLAGS="-I$work/P/include" PKG_CONFIG_PATH="$work/P/lib/pkgconfig" BUILD="$work/b" -n "$work/b/setting.link" "$work/b/setting.cc"
   [[ "$output" == *"-I$work/P/include "*"-isystem $work/P/include/nifti"* && "$output" == *"-I$work/P/zstd"* ]]
   [[ "$output" == *"-lzstd-of-mine"* ]]
-  PKG_CONFIG=false "$root/packaging/libraries" libs | grep -q -- "-lsqlite3.*-lzstd"
+  PKG_CONFIG=false "$root/src/packaging/libraries" libs | grep -q -- "-lsqlite3.*-lzstd"
 }
 
 @test "objects are equal, whichever folder they are compiled in" {
   for folder in one another; do
     mkdir -p "$folder/tree"
-    (cd "$root" && tests/sources base engine kernels packaging src/machine Makefile | tar -cf - -T -) | tar -xf - -C "$folder/tree"
+    (cd "$root" && tests/sources base engine kernels src/packaging src/machine Makefile | tar -cf - -T -) | tar -xf - -C "$folder/tree"
     make -s -C "$folder/tree" CUDA=0 BUILD=build CFLAGS="-O1 -g1" FORMS=v3 build/base/error.o build/kernels/conv.f64.o build/engine/plan.o \
       build/src/machine/built.o build/forms/v3/kernels/linear.cpu.o >/dev/null
   done

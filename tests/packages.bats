@@ -116,7 +116,7 @@ table6='steps=2 seeds=1 collapse_dice=0'
       '#' | '' | '#'*) ;;
       *) echo "what is $word?" && false ;;
     esac
-  done <"$root/packaging/Containerfile"
+  done <"$root/src/packaging/Containerfile"
   inside "$last" "cd $workdir && harness run query_count $table6" | tee out
   [ "$(grep -c ' done$' out)" -eq 4 ]
   [ -f "$systems/$last/work/results/plots/query_count.svg" ]
