@@ -41,8 +41,9 @@ END
 }
 
 @test "run, its table in every format" {
-  "$harness" table 6 >text
+  (cd "$place" && "$harness" table 6) >text
   diff <(cat "$place/first") text
+  grep -q "^  reproduce: ./harness run tiny.lua 'data=" text
   [ "$(sed -n 1p text | grep -c 'my .set. \[1\] `touch escaped` "#%20 100% <b>\\ & \$x, cpu, 1 seed')" -eq 1 ]
   "$harness" table 6 --format json >table.json
   SET="$set" /usr/bin/python3 -c '
@@ -66,7 +67,7 @@ assert {len(row) for row in rows} == {len(rows[0])} and rows[1][1].startswith("5
     "$harness" plot $kind tiny
   done
   drawn tiny '50% of it'"'"'s `touch escaped` _x'
-  drawn tiny 'tiny `touch escaped` 100% it'"'"'s {a}_b \ and <c> "d"'
+  drawn tiny 'tiny `touch escaped` 100% it'"'"'s {a}_b \ & <c> "d"'
   drawn tiny-curves "mask|class"
   drawn tiny-per-organ "50% of it's"
   "$harness" plot triptych

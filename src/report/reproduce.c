@@ -123,12 +123,12 @@ static const char *name_of(const char *path) {
   return slash ? slash + 1 : path;
 }
 
-/* The data's folder when it is not the one that the file asks for, where the file is known; where
- * it lies is no matter. The phantom makes itself. */
+/* The data's folder when it is not the one that the file asks for by itself, where the file is
+ * known; where it lies is no matter. The phantom makes itself. */
 static void put_data(const Reproduce *of, FILE *out) {
   const First *trial = &of->firsts->item[0];
   const char *own = json_string_value(first_option(trial, "data_dir"));
-  const char *asked = field_text_if(asked_config(of->wanted, trial->key), "data_dir");
+  const char *asked = field_text_if(asked_config(of->untyped, trial->key), "data_dir");
   bool made = phantom_named(of->dataset);
   if (!own || !own[0] || (asked[0] ? !strcmp(name_of(own), name_of(asked)) : made)) return;
   const json_t *found = first_option(trial, "data_path");
@@ -187,9 +187,12 @@ Reproduce reproduce_of(const Result *result, const char *file, const json_t *wan
 static char *command_of(const char *home, Reproduce *of, const char *experiment) {
   const TodayOf today = {experiment, of->file, of->scale, of->device};
   json_t *wanted = today_read(home, &today, of->firsts->item[0].config);
+  json_t *untyped = today_read(home, &today, NULL);
   of->wanted = wanted;
+  of->untyped = untyped;
   char *command = reproduce_command(of);
   json_decref(wanted);
+  json_decref(untyped);
   return command;
 }
 

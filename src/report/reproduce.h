@@ -8,7 +8,9 @@
 
 typedef struct Reproduce {
   const char *file;      /* of the experiment */
-  const json_t *wanted;  /* what the file asks for today at this scale; NULL: not known */
+  const json_t *wanted;  /* what the file asks for today at this scale, of the data that is stored;
+                            NULL: not known */
+  const json_t *untyped; /* the same where no data is typed; NULL: it names none, or not known */
   const json_t *options; /* experiment_options of every model */
   const Firsts *firsts;  /* what is stored; NULL: nothing */
   const char *scale, *dataset, *device;

@@ -12,6 +12,7 @@
 #include "src/report/quote.h"
 #include "src/report/report.h"
 #include "src/report/reproduce.h"
+#include "src/report/today.h"
 #include "src/store/field.h"
 
 char *settings_command(const Report *report, const ReportExperiment *experiment, const char *more) {
@@ -22,11 +23,15 @@ char *settings_command(const Report *report, const ReportExperiment *experiment,
   }
   Firsts firsts = firsts_load(report->store, report->home, report->options, result->plan_id);
   Reproduce of = reproduce_of(result, experiment->file, experiment->wanted);
+  const TodayOf today = {result->experiment, of.file, of.scale, of.device};
+  json_t *untyped = today_read(report->home, &today, NULL);
+  of.untyped = untyped;
   of.firsts = &firsts;
   of.options = report->options;
   of.more = more;
   char *command = reproduce_command(&of);
   firsts_free(&firsts);
+  json_decref(untyped);
   return command;
 }
 

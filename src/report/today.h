@@ -8,7 +8,8 @@ typedef struct TodayOf {
   const char *experiment, *file, *scale, *device;
 } TodayOf;
 
-/* At its scale, on its device and the data of config, one of its trials'; NULL: it cannot be read.
+/* At its scale, on its device and the data of config, one of its trials' (NULL: the data that the
+ * file names, if any); NULL: it cannot be read.
  * Where it was typed from elsewhere, that of this name in HOME. A new reference. */
 json_t *today_read(const char *home, const TodayOf *of, const json_t *config);
 
