@@ -91,9 +91,9 @@ END
   FAULT_CALLS=rename with_fault 1 stop exec /usr/bin/python3 write.py 3>&- &
   wait_for stands_still
   [ ! -e out/b ]
-  kill -HUP $!
+  kill -TERM $!
   goes_on
   local code=0
   wait $! || code=$?
-  [ "$code" -eq 129 ]
+  [ "$code" -eq 143 ]
 }
