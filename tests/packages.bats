@@ -119,7 +119,7 @@ table6='steps=2 seeds=1 collapse_dice=0'
   done <"$root/src/packaging/Containerfile"
   inside "$last" "cd $workdir && harness run query_count $table6" | tee out
   [ "$(grep -c ' done$' out)" -eq 4 ]
-  [ -f "$systems/$last/work/results/plots/query_count.svg" ]
+  [ -f "$systems/$last/here/results/plots/query_count.svg" ]
 }
 
 @test "objects of two builds in different folders are equal, all of them, and so are the programs" {
