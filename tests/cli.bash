@@ -36,15 +36,6 @@ no_orphans() {
   [ "$(orphans)" -eq 0 ]
 }
 
-# Until COMMAND holds. Its patience is a busy machine's: what goes well ends at once.
-wait_for() { # COMMAND...
-  local left=1800
-  until "$@"; do
-    ((left-- > 0)) || return 1
-    sleep 0.1
-  done
-}
-
 is_running() {
   "$harness" runs list --status running >/dev/null 2>&1
 }

@@ -3,6 +3,7 @@
 # tests/oracle/updates.py.
 
 load work
+load fault
 
 setup_file() {
   work_in "$BATS_FILE_TMPDIR"
@@ -99,10 +100,6 @@ print(int(row["train_bytes"]), int(row["weight_bytes"]))'
   [ "$average $same" = "$adamw $weights" ]
 }
 
-saved() {
-  ls cut/checkpoints/*.safetensors >/dev/null 2>&1
-}
-
 become_run() { # folder, more arguments
   export HARNESS_DB="$work/$1/harness.db"
   exec timeout -k 5 120 "$harness" run tiny.lua steps=1500 save_every=25 optimizer=adamw lr=.01 schedule=cosine restarts=600 \
@@ -115,18 +112,12 @@ become_run() { # folder, more arguments
   HARNESS_DB="$work/whole/harness.db"
   sql "$scores" >scores
   HARNESS_DB="$work/cut/harness.db"
-  for try in 1 2 3; do # on a busy machine it may end before it is killed
-    rm -rf cut
-    become_run cut >/dev/null 2>&1 &
-    local pid=$! left=600
-    until saved; do
-      ((left-- > 0))
-      sleep 0.05
-    done
-    kill -TERM $pid # timeout passes it on
-    wait $pid || true
-    [ "$(sql "SELECT status FROM attempts")" = done ] || break
-  done
+  export FAULT_IN=trial FAULT_FILES=/checkpoints FAULT_CALLS=rename
+  with_fault 1 stop become_run cut >/dev/null 2>&1 &
+  wait_for stands_still
+  kill -TERM $! # timeout passes it on
+  goes_on
+  wait $! || true
   [ "$(sql "SELECT status FROM attempts")" = interrupted ]
   (become_run cut) >/dev/null 2>&1
   [ "$(sql "SELECT group_concat(status, ' ') FROM (SELECT status FROM attempts ORDER BY id)")" = "interrupted done" ]

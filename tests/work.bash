@@ -1,6 +1,7 @@
 # Where a test works: in a folder of its own, with a database there, and nothing of the user's.
 work_in() { # folder
   root="$(cd "$BATS_TEST_DIRNAME/.." && pwd)"
+  export root
   local build="${BUILD:-build}"
   [[ "$build" == /* ]] || build="$root/$build"
   export harness="${HARNESS_BINARY:-$build/harness}"
@@ -48,4 +49,13 @@ return function(m, c)
   return { loss = (m.voxel_class_loss { m.labels, logits }) }
 end
 END
+}
+
+# Until COMMAND holds. Its patience is a busy machine's: what goes well ends at once.
+wait_for() { # COMMAND...
+  local left=1800
+  until "$@"; do
+    ((left-- > 0)) || return 1
+    sleep 0.1
+  done
 }
