@@ -56,7 +56,8 @@ static size_t weights_bytes(const Dense *d) {
 enum { WIDE_WEIGHTS = 1 << 19, WIDE_ROWS = 128 };
 
 static bool is_wide(const Dense *d) {
-  return d->x_type == F32 && !d->finish && d->rows >= WIDE_ROWS && d->ins * d->outs >= WIDE_WEIGHTS;
+  return d->x_type == F32 && !d->finish && !d->by_input && d->rows >= WIDE_ROWS &&
+         d->ins * d->outs >= WIDE_WEIGHTS;
 }
 
 /* [the gradient of all rows][a thread's sums of columns, double, and of a tile], the latter once
@@ -138,8 +139,8 @@ static void wide_finish(const Dense *d, int64_t row) {
 }
 
 static void wide_forward(const Dense *d) {
-  gemm(d->rows, d->outs, d->ins, 1, (Matrix){d->x, d->ins, false},
-       (Matrix){d->w, d->by_input ? d->outs : d->ins, !d->by_input}, 0, d->y, d->outs);
+  gemm(d->rows, d->outs, d->ins, 1, (Matrix){d->x, d->ins, false}, (Matrix){d->w, d->ins, true}, 0,
+       d->y, d->outs);
   if (!d->b && !d->relu) return;
 #pragma omp parallel for schedule(static)
   for (int64_t r = 0; r < d->rows; r++) wide_finish(d, r);
@@ -250,14 +251,12 @@ static const float *wide_gradient(const Dense *d, const double **sums) {
 static const double *wide_backward(const Dense *d) {
   const double *sums = NULL;
   const float *g = wide_gradient(d, &sums);
-  Matrix gradient = {g, d->outs, false}, turned = {g, d->outs, true};
   if (d->dx)
-    gemm(d->rows, d->ins, d->outs, 1, gradient,
-         (Matrix){d->w, d->by_input ? d->outs : d->ins, d->by_input}, 0, d->dx, d->ins);
-  if (d->dw && d->by_input)
-    gemm(d->ins, d->outs, d->rows, 1, (Matrix){d->x, d->ins, true}, gradient, 0, d->dw, d->outs);
-  else if (d->dw)
-    gemm(d->outs, d->ins, d->rows, 1, turned, (Matrix){d->x, d->ins, false}, 0, d->dw, d->ins);
+    gemm(d->rows, d->ins, d->outs, 1, (Matrix){g, d->outs, false}, (Matrix){d->w, d->ins, false}, 0,
+         d->dx, d->ins);
+  if (d->dw)
+    gemm(d->outs, d->ins, d->rows, 1, (Matrix){g, d->outs, true}, (Matrix){d->x, d->ins, false}, 0,
+         d->dw, d->ins);
   return sums;
 }
 
