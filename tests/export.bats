@@ -60,3 +60,9 @@ END
   run "$harness" export 6 -o /nowhere/x.csv
   [ "$status" -eq 3 ]
 }
+
+@test "where nothing is stored, what there would be is named" {
+  HARNESS_DB="$BATS_TEST_TMPDIR/none/harness.db" run "$harness" export 6
+  [ "$status" -eq 5 ]
+  [[ "$output" == *"Table 6 has no results yet"*"experiments/query_count.lua"* ]]
+}

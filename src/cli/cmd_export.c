@@ -86,12 +86,12 @@ int command_export(int argc, char **argv) {
   Store *store = NULL;
   int code = EXIT_UNFIT;
   cli_parse(&cli, argc, argv, &common, &choice);
-  if (!store_exists(common.db)) {
+  if (choice.result.what &&
+      !printed_find(&paper, common.home, &choice.result, choice.number, false, false, &error)) {
+    code = EXIT_USAGE;
+  } else if (!store_exists(common.db)) {
     fail(&error, "%s: nothing is stored yet; `harness run FILE` makes results", common.db);
     code = EXIT_NOTHING;
-  } else if (choice.result.what && !printed_find(&paper, common.home, &choice.result, choice.number,
-                                                 false, false, &error)) {
-    code = EXIT_USAGE;
   } else if (store_open(&store, common.db, STORE_READ, &error)) {
     code = write(store, &choice, &error);
   }
