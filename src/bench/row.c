@@ -1,4 +1,5 @@
 #include "src/bench/row.h"
+#include "base/interrupt.h"
 #include "kernels/cpu/processor.h"
 #include "src/data/sets/json_text.h"
 #include "src/machine/document.h"
@@ -253,15 +254,16 @@ static void row_explain(const BenchRow *row, FILE *out) {
 
 static const double CEILING_SECONDS = .3;
 
-static volatile sig_atomic_t interrupted;
+static Interrupt told;
 
 static void interrupt(int number) {
-  interrupted = 1;
+  if (interrupt_hear(&told) < 2) return;
   signal(number, SIG_DFL);
+  raise(number);
 }
 
 bool session_interrupted(void) {
-  return interrupted;
+  return told.wishes > 0;
 }
 
 static double ceiling_seconds(const BenchOptions *options) {

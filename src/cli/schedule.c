@@ -8,19 +8,20 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "src/cli/progress.h"
 #include "src/cli/share.h"
 
 enum { EXIT_INTERRUPTED = 75, JOBS_MAX = 256, TICK_MS = 250 };
 static const double FLUSH_S = 1; /* a step every few ms must not mean a disk write every few ms */
 
-static volatile sig_atomic_t signals, saves, patient;
-static volatile pid_t children[JOBS_MAX]; /* for the second signal, which waits for nothing */
+static Interrupt told;
+static volatile sig_atomic_t saves, patient;
+static volatile pid_t children[JOBS_MAX]; /* for the second wish, which waits for nothing */
 
 static void on_signal(int number) {
   (void)number;
-  signals++;
-  if (signals < 2 || patient) return;
+  if (interrupt_hear(&told) < 2 || patient) return;
   for (int i = 0; i < JOBS_MAX; i++)
     if (children[i] > 0) kill(children[i], SIGKILL);
   _exit(EXIT_INTERRUPTED);
@@ -41,7 +42,8 @@ static void listen_signals(sigset_t *open) {
   sigset_t blocked;
   struct sigaction stop = {.sa_handler = on_signal}, child = {.sa_handler = on_child};
   struct sigaction save = {.sa_handler = on_save};
-  signals = saves = 0;
+  told = (Interrupt){0};
+  saves = 0;
   sigemptyset(&blocked);
   for (int i = 0; i < 3; i++) {
     sigaction(stops[i], &stop, NULL);
@@ -301,7 +303,7 @@ static void wait_and_read(Sweep *sweep, const sigset_t *open) {
 static bool turn(Sweep *sweep, const sigset_t *open, Error *error) {
   if (!fill(sweep, error)) return false;
   wait_and_read(sweep, open);
-  if (signals > 0 && !sweep->stopping) {
+  if (told.wishes > 0 && !sweep->stopping) {
     progress_say(&sweep->progress,
                  "harness: stopping %d running trial%s; once more to end at once. "
                  "The same command goes on later",
@@ -336,7 +338,7 @@ bool schedule_run(Schedule *schedule, bool *interrupted, Error *error) {
     good = false;
     stop_all(sweep);
   }
-  *interrupted = signals > 0;
+  *interrupted = told.wishes > 0;
   unlisten_signals();
   free(sweep);
   return good;
