@@ -313,3 +313,16 @@ END
   run "$harness" plot roofline none
   [ "$status" -ne 0 ]
 }
+
+@test "told to end, and its group too as timeout(1) does it, a bench ends with the rows that it has" {
+  "$harness" bench >out 2>err 3>&- &
+  local pid=$!
+  wait_for grep -q forward out
+  kill -TERM $pid
+  sleep 0.05
+  kill -TERM $pid
+  local code=0
+  wait $pid || code=$?
+  [ "$code" -eq 75 ]
+  grep -q "interrupted; the rows so far are stored" err
+}
