@@ -61,19 +61,23 @@ bool whole_sync(WholeFile *w, Error *error) {
   return !w->reason || give_up(w, w->reason, error);
 }
 
-/* A rename is for good when the folder is on the disk. A file system that cannot say so (EINVAL)
- * has nothing to wait for. */
-static bool sync_folder(const char *path) {
-  char folder[WHOLE_PATH];
-  const char *slash = strrchr(path, '/');
-  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-  int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (file < 0) return errno == EACCES;
+/* A file system that cannot say so (EINVAL) has nothing to wait for. */
+static bool sync_path(const char *path, int flags) {
+  int file = open(path, flags | O_CLOEXEC);
+  if (file < 0) return false;
   bool good = fsync(file) == 0 || errno == EINVAL;
   int reason = errno;
   close(file);
   errno = reason;
   return good;
+}
+
+/* A rename is for good when the folder is on the disk. */
+static bool sync_folder(const char *path) {
+  char folder[WHOLE_PATH];
+  const char *slash = strrchr(path, '/');
+  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+  return sync_path(folder, O_RDONLY | O_DIRECTORY) || errno == EACCES;
 }
 
 /* By a second name where the file system has such, so that the first is never without a file. */
@@ -103,6 +107,16 @@ bool whole_text(const char *path, const char *text, Error *error) {
 }
 
 bool whole_rename(const char *from, const char *to, Error *error) {
-  return (rename(from, to) == 0 && sync_folder(to)) ||
-         fail(error, "%s: cannot be renamed to %s: %s", from, to, strerror(errno));
+  if (rename(from, to) == 0 && sync_folder(to)) return true;
+  int reason = errno;
+  fail(error, "%s: cannot be renamed to %s: %s", from, to, strerror(reason));
+  errno = reason;
+  return false;
+}
+
+bool whole_place(const char *written, const char *path, Error *error) {
+  if (sync_path(written, O_RDONLY) && rename(written, path) == 0 && sync_folder(path)) return true;
+  int reason = errno;
+  unlink(written);
+  return fail(error, "%s: not written: %s", path, strerror(reason));
 }

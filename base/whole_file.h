@@ -29,7 +29,10 @@ void whole_drop(WholeFile *whole);
 
 /* All of it at once. */
 bool whole_text(const char *path, const char *text, Error *error);
-/* Renames for good. */
+/* Renames for good; else errno says why, too. */
 bool whole_rename(const char *from, const char *to, Error *error);
+/* A file that was written under another name beside PATH by something else, and is closed: it is
+ * brought to the disk and gets its name, for good; where that fails it is removed. */
+bool whole_place(const char *written, const char *path, Error *error);
 
 #endif

@@ -80,3 +80,27 @@ played() {
   fail_everywhere "disk full from the n-th write of a training trial on: its checkpoint" ENOSPC 1 trial 100000 6
   fail_everywhere "the n-th write of a training trial fails (EIO)" EIO "" trial 100000 4
 }
+
+@test "a file that cannot be brought to the disk does not get its name: of a data set, its plan" {
+  local calls at times=0
+  export FAULT_CALLS=sync FAULT_FILES=/set
+  with_fault 0 EIO "$harness" data phantom set --size 16 --cases 3 --validation 1 --organs 2 -q
+  calls=$(fault_calls)
+  [ "$calls" -ge 13 ] # six volumes and the description, each with its folder
+  for at in $(some_of "$(long_or 100 4)" "$calls"); do
+    rm -rf set
+    run with_fault "$at" EIO "$harness" data phantom set --size 16 --cases 3 --validation 1 --organs 2 -q
+    [ "$status" -eq 3 ]
+    [[ "$output" == *"Input/output error"* ]]
+    [ "$at" -eq "$calls" ] || [ -z "$(ls -d set* 2>/dev/null)" ] # the last is the folder's own name
+    times=$((times + 1))
+  done
+  rm -rf set
+  "$harness" data phantom set --size 16 --cases 3 --validation 1 --organs 2 -q
+  run with_fault 1 EIO "$harness" data plan set
+  [ "$status" -eq 3 ]
+  [[ "$output" == *"set/"*".json: not written: Input/output error"* ]]
+  [ -z "$(find set -name '*.json' ! -name dataset.json; find . -name '*.tmp-*')" ]
+  "$harness" data plan set -q >/dev/null
+  injected "a file of a data set that cannot be brought to the disk (EIO)" $((times + 1)) 0
+}

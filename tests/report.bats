@@ -159,6 +159,9 @@ END
   "$harness" run -q experiment.json >/dev/null
   "$harness" plot query_count
   grep -q '>A &amp; B<' results/plots/query_count.svg
+  "$harness" plot curves query_count
+  grep -q '<title>A &amp; B</title>' results/plots/query_count-curves.svg # what is shown beside the mouse
+  refute grep -q 'amp;amp' results/plots/query_count-curves.svg
   python3 - <<'END'
 import re, xml.dom.minidom
 texts = [node.firstChild.data for node in xml.dom.minidom.parse("results/plots/query_count.svg").getElementsByTagName("tspan") if node.firstChild]

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/whole_file.h"
 #include "lua/bind.h"
 #include "src/cli/cmd_report.h"
 #include "src/cli/figures.h"
@@ -98,10 +99,8 @@ static bool write_file(Report *report, const char *path, Error *error) {
   if (!to_file) return good && fflush(stdout) == 0 && whole;
   whole = fclose(report->out) == 0 && whole;
   if (good && !whole) good = fail(error, "%s: could not be written whole: is the disk full?", part);
-  if (good && rename(part, path))
-    good = fail(error, "%s: cannot take the report's name: %s", path, strerror(errno));
   if (!good) unlink(part);
-  return good;
+  return good && whole_place(part, path, error);
 }
 
 int report_make(const Common *common, Store *store, const ResultChoice *choice, const char *path,

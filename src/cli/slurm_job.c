@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/whole_file.h"
 #include "src/cli/claims.h"
 #include "src/cli/slurm.h"
 #include "src/machine/environment.h"
@@ -88,7 +89,7 @@ static bool write_job(const Slurm *slurm, const char *folder, char path[4600], E
   if (out) put_job(slurm, folder, out);
   bool good = out && fflush(out) == 0 && !ferror(out);
   if (out && fclose(out)) good = false;
-  if (good && rename(partial, path) == 0) return true;
+  if (good) return whole_place(partial, path, error);
   int reason = errno;
   unlink(partial);
   return fail(error, "%s: cannot be written: %s", path, strerror(reason));

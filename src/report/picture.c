@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/utf8.h"
+#include "base/whole_file.h"
 #include "src/machine/environment.h"
 #include "src/report/quote.h"
 
@@ -88,27 +89,25 @@ bool picture_finish(FILE *file, const char *name, Error *error) {
 
 /* Runs the script for one ending in the plots' folder, so that no path stands in a command; without
  * the user's own settings, which could change any picture (a GNUTERM that it lacks even ends
- * gnuplot 5.4). The picture appears whole or not at all. */
+ * gnuplot 5.4). It draws into NAME.ENDING.part. */
 static bool draw(const char *folder, const char *name, const char *ending, Error *error) {
-  char plots[PLOT_PATH], setting[1024], script[512], part[PLOT_PATH], whole[PLOT_PATH];
+  char plots[PLOT_PATH], setting[1024], script[512], part[PLOT_PATH];
   snprintf(plots, sizeof plots, "%.4000s/plots", folder);
   snprintf(setting, sizeof setting, "ending='%s'; set output '%s.%s.part'", ending, name, ending);
   snprintf(script, sizeof script, "./%s.gp", name);
   snprintf(part, sizeof part, "%.3900s/%s.%s.part", plots, name, ending);
-  snprintf(whole, sizeof whole, "%.3900s/%s.%s", plots, name, ending);
   const char *arguments[] = {"env", "-u", "GNUTERM", "gnuplot", "-d", "-e", setting, script, NULL};
   int code;
   char *said = environment_command_in(plots, arguments, 4096, &code);
-  bool good = code == 0 && rename(part, whole) == 0;
-  if (!good) unlink(part);
-  if (!good && (code == 127 || code < 0))
+  if (code != 0) unlink(part);
+  if (code == 127 || code < 0)
     fail(error, "%s/%s.gp: gnuplot cannot be started; is it installed (apt install gnuplot-nox)?",
          plots, name);
-  if (!good)
+  if (code != 0)
     fail(error, "%s/%s.gp: gnuplot could not draw it: %.400s", plots, name,
          said && said[0] ? said + strspn(said, "\n ") : "it ended without a word");
   free(said);
-  return good;
+  return code == 0;
 }
 
 /* ---- what is drawn already ------------------------------------------------------------------- */
@@ -148,17 +147,56 @@ static bool drawn(const char *path, const char *expected) {
   return good;
 }
 
+static bool draw_png(const char *folder, const char *name, Error *error) {
+  char part[PLOT_PATH], path[PLOT_PATH];
+  snprintf(path, sizeof path, "%.3900s/plots/%s.png", folder, name);
+  snprintf(part, sizeof part, "%.4000s.part", path);
+  return draw(folder, name, "png", error) && whole_place(part, path, error);
+}
+
+/* An & that gnuplot leaves alone in a text (put_string) it escapes once more in a curve's title,
+ * which readers show beside the mouse. */
+static void mend_titles(char *svg) {
+  static const char twice[] = "&amp;amp;", once[] = "&amp;";
+  const size_t kept = strlen(once), less = strlen(twice) - kept;
+  char *at = svg, *end;
+  while ((at = strstr(at, "<title>")) && (end = strstr(at, "</title>"))) {
+    for (char *found; (found = strstr(at, twice)) && found < end; end -= less) {
+      at = found + kept;
+      memmove(at, at + less, strlen(at + less) + 1);
+    }
+    at = end;
+  }
+}
+
+/* What gnuplot drew, with mended titles and the mark in its last line. */
+static bool finish_svg(const char *path, const char *text, Error *error) {
+  char part[PLOT_PATH + 8], *svg = NULL;
+  size_t room = 0;
+  snprintf(part, sizeof part, "%s.part", path);
+  FILE *in = fopen(part, "r");
+  bool good = in && getdelim(&svg, &room, 0, in) > 0;
+  if (in) fclose(in);
+  if (good) {
+    WholeFile whole;
+    mend_titles(svg);
+    good = whole_begin(&whole, path, error);
+    if (good) whole_write(&whole, svg, strlen(svg)), whole_write(&whole, text, strlen(text));
+    good = good && whole_sync(&whole, error) && whole_end(&whole, NULL, error);
+  } else
+    fail(error, "%s: gnuplot drew nothing that can be read: %s", part, strerror(errno));
+  free(svg);
+  return good;
+}
+
 bool picture_draw(const char *folder, const char *name, char path[PLOT_PATH], Error *error) {
   char text[MARK_BYTES + 1];
   inputs_mark(folder, name, text);
   snprintf(path, PLOT_PATH, "%.4000s/plots/%s.svg", folder, name);
   if (drawn(path, text)) return true;
   Error none = {""};
-  draw(folder, name, "png", &none); /* without pngcairo there is the SVG */
-  if (!draw(folder, name, "svg", error)) return false;
-  FILE *file = fopen(path, "a");
-  if (file) fputs(text, file);
-  return file && fclose(file) == 0 ? true : fail(error, "%s: cannot be written whole", path);
+  draw_png(folder, name, &none); /* without pngcairo there is the SVG */
+  return draw(folder, name, "svg", error) && finish_svg(path, text, error);
 }
 
 /* Fifteen hues that stay apart on grey (after Kelly's list of maximum contrast), then again. */

@@ -1,6 +1,8 @@
 /* Images and label maps into NIfTI files (nifti_file.h). */
 #include "src/data/nifti/nifti_file.h"
 
+#include "base/whole_file.h"
+
 #include <errno.h>
 #include <math.h>
 #include <nifti/nifti2_io.h>
@@ -126,8 +128,7 @@ static bool write_whole(const Source *source, const char *path, Error *error) {
   int why = errno;
   bool closed = gzclose(file) == Z_OK;
   if (fine && !closed) why = errno;
-  if (fine && closed && rename(temporary, path) == 0) return true;
-  if (fine && closed) why = errno;
+  if (fine && closed) return whole_place(temporary, path, error);
   unlink(temporary);
   return fail(error, "%s: not written: %s", path, why ? strerror(why) : "zlib error");
 }

@@ -3,6 +3,7 @@
 
 #include "base/paths.h"
 #include "base/utf8.h"
+#include "base/whole_file.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -66,14 +67,18 @@ static bool folder_fill(const PhantomFolder *folder, const char *dir, Error *err
   }
   if (!cases_write(folder, dir, error)) return false;
   snprintf(path, sizeof path, "%s/dataset.json", dir);
-  return json_dump_file(folder->description, path, JSON_INDENT(1)) == 0 ||
-         fail(error, "%s: not written: %s", path, strerror(errno));
+  char *text = json_dumps(folder->description, JSON_INDENT(1));
+  CHECK(text, "no memory for a phantom's dataset.json");
+  bool good = whole_text(path, text, error);
+  free(text);
+  return good;
 }
 
 /* Two runs may make the same phantom at once: the second finds the first's. */
 static bool folder_place(const PhantomFolder *folder, const char *temporary, const char *dir,
                          Error *error) {
-  if (rename(temporary, dir) == 0) return true;
+  Error refused = {""};
+  if (whole_rename(temporary, dir, &refused)) return true;
   int why = errno;
   if (is_made(folder, dir)) {
     nftw(temporary, remove_entry, 16, FTW_DEPTH | FTW_PHYS);

@@ -1,6 +1,8 @@
 /* Images and label maps of D = 1 into PNG files (pictures.h). */
 #include "src/data/pictures/pictures.h"
 
+#include "base/whole_file.h"
+
 #include <errno.h>
 #include <math.h>
 #include <png.h>
@@ -77,8 +79,8 @@ static bool write_file(PngOut *p, const char *temporary, Error *error) {
   bool closed = fclose(p->file) == 0;
   if (!begun) return fail(error, "%s: not written: out of memory", p->path);
   if (!fine) return fail(error, "%s: not written: %s", p->path, p->why);
-  return (closed && rename(temporary, p->path) == 0) ||
-         fail(error, "%s: not written: %s", p->path, strerror(errno));
+  if (!closed) return fail(error, "%s: not written: %s", p->path, strerror(errno));
+  return whole_place(temporary, p->path, error);
 }
 
 static bool write_whole(PngOut *p, const Grid *grid, const char *path, Error *error) {

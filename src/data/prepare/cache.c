@@ -2,6 +2,7 @@
 #include "src/data/prepare/cache.h"
 
 #include "base/rng.h"
+#include "base/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,8 +188,7 @@ static bool bytes_write(const char *path, const char *data, uint64_t bytes, Erro
   bool fine = fwrite(data, 1, bytes, file) == bytes;
   int why = errno;
   if (fclose(file) != 0 && fine) fine = false, why = errno;
-  if (fine && rename(temporary, path) == 0) return true;
-  if (fine) why = errno;
+  if (fine) return whole_place(temporary, path, error);
   unlink(temporary);
   return fail(error, "%s: not written: %s", path, strerror(why));
 }

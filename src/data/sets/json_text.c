@@ -1,6 +1,7 @@
 #include "src/data/sets/json_text.h"
 
 #include "base/utf8.h"
+#include "base/whole_file.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -169,7 +170,7 @@ bool json_text_write(const json_t *json, const char *path, Error *error) {
   json_text_print(json, file);
   bool fine = !ferror(file);
   fine = fclose(file) == 0 && fine;
-  if (fine && rename(temporary, path) == 0) return true;
+  if (fine) return whole_place(temporary, path, error);
   int why = errno;
   unlink(temporary);
   return fail(error, "%s: not written: %s", path, strerror(why));
