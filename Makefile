@@ -114,7 +114,7 @@ all: $(BUILD)/harness
 
 $(BUILD)/harness: $(OBJECTS) $(BUILD)/setting.link
 	$(say)
-	$(Q)$(CC) -fopenmp $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@
+	$(Q)$(CC) -fopenmp $(LDFLAGS) $(OBJECTS) $(LIBS) -o $@.part && mv -f $@.part $@
 
 # All warnings are errors, in what nvcc compiles and in what the host's compiler does; but a row of a table names the fields
 # that it sets, and C++ would warn of the others.

@@ -135,3 +135,25 @@ END
   [ "$(wc -l <objects)" -eq 5 ]
   while read -r object; do cmp "one/tree/build/$object" "another/tree/build/$object"; done <objects
 }
+
+@test "./harness waits for a build that is under way; of two at once one builds; one that a make calls does not wait for that" {
+  cp "$root/harness" .
+  printf '%s\n' 'all:' '	@echo built >>count; sleep 1; mkdir -p build; printf "#!/bin/sh\necho ran\n" >build/part; chmod +x build/part' \
+    '	@mv build/part build/harness' 'call:' '	@./harness' >Makefile
+  unset MAKELEVEL
+  make &
+  until [ -f count ]; do sleep .05; done
+  run ./harness
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"a build is under way in $PWD; waiting for it"*ran ]]
+  wait
+  rm -r build
+  ./harness >one 2>&1 &
+  ./harness >two 2>&1
+  wait
+  grep -qx ran one && grep -qx ran two
+  [ "$(wc -l <count)" -eq 2 ]
+  rm -r build
+  make call | grep -qx ran
+  [ "$(wc -l <count)" -eq 3 ]
+}
