@@ -27,7 +27,12 @@ holds() {
   [ "$(grep -c -E "^(expand|concat), " out)" -eq 8 ]
   grep -E "^expand, quick +forward +[0-9.]+e[-+][0-9]+ " out
   [ "$(grep -E "^(expand|concat), " out | awk '{ print match($0, "e[-+][0-9][0-9] ") }' | sort -u | wc -l)" -eq 1 ]
+  bench "depthwise 2D 3, 96" --samples 2 >>out 2>err # a name that is longer than its column
+  [ "$(grep -cE "^ {40,}(forward|backward) +[0-9.]+e" out)" -eq 2 ]
+  [ "$(grep -v "^[(!]" out | widest)" -le 80 ] # notes are whole lines
 }
+
+widest() { python3 -c 'import sys; print(max(len(line.rstrip("\n")) for line in sys.stdin))'; }
 
 @test "--json is one document of the agreed shape" {
   bench "expand" --json >out.json 2>err
@@ -59,7 +64,7 @@ holds() {
   holds 'all(r["flops_formula"].startswith("2*in2.rows*in0 = " if r["pass"] == "forward" else "2*forward = ") for r in d["rows"])'
   holds 'all((r["above"] is not None) == (r["ceiling_pct"] >= 100.5) for r in d["rows"])'
   bench linear --samples 7 --explain >out 2>err
-  head -2 out | tail -1 | grep -q "bound *MHz *$"
+  sed -n 3p out | grep -q "bound *MHz *$"
   [ "$(grep -c "^    FLOP      2\*" out)" -eq "$(grep -c "^linear" out)" ]
   grep -Eq "^    ceiling   arithmetic [0-9.e+]+ us at [0-9.e+]+ GFLOP/s, memory [0-9.e+]+ us at [0-9.e+]+ GB/s" out
   [ "$(grep -c "^    above " out)" -eq "$(grep -cE " [0-9]+% \([wfcs]\) " out)" ]
@@ -238,6 +243,11 @@ END
   python3 -c 'import json
 setup = json.loads(open("asked").readline())
 assert setup["device"] == "cpu" and setup["tf32"] == "off" and setup["dtype"] == "f32", setup'
+  sed -i 's/as it is/as it is, which takes some words to say/' peer
+  bench --against pytorch --python "$work/peer" match --samples 2 >out 2>err
+  grep -Eq "^ +5.00 ms +[0-9.]+x  [0-9.]+-[0-9.]+" out
+  grep -Eq "^ .* 9.9 f32 as it is, which takes some words to say  3 MiB$" out
+  [ "$(grep -v "^[(!]" out | widest)" -le 80 ] # notes are whole lines
   run bench --against pytorch --device cuda:99 match
   [ "$status" -eq 3 ]
   [[ "$output" == *cuda* ]]

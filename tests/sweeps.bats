@@ -56,7 +56,7 @@ assert len(figures) == 3 and figures == sorted(figures, reverse=True) and figure
   "$harness" runs tag "${hash:0:8}" camera-ready odd
   "$harness" runs tag "$hash" odd # again: nothing changes
   "$harness" runs note "$hash" "loss spikes at step 3"
-  [ "$("$harness" runs list --tag odd | tail -n +3 | cut -c1-8)" = "${hash:0:8}" ]
+  [ "$("$harness" runs list --tag odd | grep -oE '^[0-9a-f]{8}')" = "${hash:0:8}" ]
   "$harness" runs show "$hash" >shown
   grep -Eq '^  tag +camera-ready$' shown
   grep -Eq '^  note +loss spikes at step 3$' shown
@@ -87,4 +87,22 @@ widest() { python3 -c 'import sys; print(max(len(line.rstrip("\r\n")) for line i
   [ "$(widest <seen)" -le 80 ]
   [ "$(widest <piped)" -gt 120 ]
   [ "$(tr -d '\r' <seen | tr -s ' \n' ' ')" = "$(tr -s ' \n' ' ' <piped)" ] # the same words
+}
+
+@test "runs list is no wider than 80 columns: what is the same in all rows is told below, else it is set in blocks" {
+  experiment seeds=2
+  "$harness" run -q experiment.json >/dev/null
+  "$harness" runs list >list
+  grep -qx "in all rows: attempts 1, device cpu" list
+  refute grep -qE "^trial.*(device|attempts)" list
+  [ "$(grep -cE '^[0-9a-f]{8} +done ' list)" -eq 8 ]
+  [ "$(widest <list)" -le 80 ]
+  sed -i 's/"queries=3"/"queries=3, a key that alone would fill half of a line"/; s/"query_count"/"a_name_of_thirty_and_some_letters"/' experiment.json
+  "$harness" run -q experiment.json >/dev/null
+  "$harness" runs list >list
+  [ "$(widest <list)" -le 80 ]
+  [ "$(grep -c '^trial' list)" -ge 2 ]
+  grep -q "that alone would fill half of a line" list
+  grep -q "  a_name_of_thirty_and_some_letters$" list
+  for head in status row seed figure wall; do grep -qE "^trial.* $head( |$)" list; done
 }

@@ -330,7 +330,7 @@ static bool compare(Session *session, const PeerCase *c, HarnessSide *side, Peer
                     Error *error) {
   json_t *answer = peer_ask(peer, setup_request(side, "setup"), error);
   if (!answer) return false;
-  snprintf(side->row.baseline, sizeof side->row.baseline, "%.20s %s %.36s", peer->version, c->dtype,
+  snprintf(side->row.baseline, sizeof side->row.baseline, "%.20s %s %.48s", peer->version, c->dtype,
            json_string_value(json_object_get(answer, "setting")));
   bool good = same_model(side, answer, error) &&
               (row_wrong(&side->row) || in_turn(session, side, peer, error));

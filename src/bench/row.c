@@ -4,6 +4,7 @@
 #include "src/data/sets/json_text.h"
 #include "src/machine/document.h"
 #include "src/machine/environment.h"
+#include "src/report/wrap.h"
 #include "src/store/bench_runs.h"
 
 #include <math.h>
@@ -176,13 +177,22 @@ static const char *number_text(double value, const char *format, char text[16]) 
   return text;
 }
 
-static void row_print_head(FILE *out, int width, bool baseline) {
-  fprintf(out, "%-*s %-8s %8s %9s %5s %9s %9s %8s %7s %12s %-7s %5s", width, "kernel, case", "pass",
-          "error", "median", "noise", "min", "warm", "GFLOP/s", "GB/s", "% of ceiling", "bound",
-          "MHz");
-  fprintf(out, baseline ? " %9s %7s  %s\n" : "\n", "peer", "ratio", "interval, by");
+enum { WIDTH = 80 };
+
+/* A longer name has a line of its own. */
+static int name_room(int width) {
+  return width < 44 ? width : 44;
 }
 
+static void row_print_head(FILE *out, int width, bool baseline) {
+  fprintf(out, "%-*s %-8s %8s %9s %5s\n", name_room(width), "kernel, case", "pass", "error",
+          "median", "noise");
+  fprintf(out, "    %9s %9s %8s %7s %12s %-7s %5s\n", "min", "warm", "GFLOP/s", "GB/s",
+          "% of ceiling", "bound", "MHz");
+  if (baseline) fprintf(out, "    %9s %7s  %-11s  by\n", "peer", "ratio", "interval");
+}
+
+/* Two lines, the first of which is begun. */
 static void print_times(const BenchRow *row, FILE *out) {
   const Samples *chosen = row_samples(row);
   Summary s = samples_summary(chosen->value, chosen->count);
@@ -194,35 +204,47 @@ static void print_times(const BenchRow *row, FILE *out) {
     snprintf(d + strlen(d) - 1, 3, "%%!"); /* the target was not reached */
   number_text(100 * row->least_us / s.median, "%.0f%%", g);
   if (above) snprintf(g + strlen(g), 5, " %s", above->mark);
-  fprintf(out, " %9s %5s %9s %9s %8s %7s %12s %-7s %5s%s", bench_time_text(s.median, a), d,
+  fprintf(out, " %9s %5s\n    %9s %9s %8s %7s %12s %-7s %5s%s", bench_time_text(s.median, a), d,
           bench_time_text(s.min, b), bench_time_text(hot.median, c),
           number_text(row->flops / s.median / 1e3, "%.1f", e),
           number_text(row->bytes / s.median / 1e3, "%.1f", f), g, row->bound,
           number_text(row->mhz > 0 ? row->mhz : NAN, "%.0f", clock), row->slowed ? "!" : "");
 }
 
+static void print_mib(double bytes, FILE *out) {
+  if (isfinite(bytes)) fprintf(out, "  %.0f MiB", bytes / (1 << 20));
+}
+
+static void print_peer(const BenchRow *row, FILE *out) {
+  char theirs[16], interval[32];
+  Summary s = samples_summary(row->baseline_hot.value, row->baseline_hot.count);
+  snprintf(interval, sizeof interval, "%.2f-%.2f", row->speedup.low, row->speedup.high);
+  const int before = 36, behind = isfinite(row->baseline_bytes) ? 12 : 0;
+  bool fits = before + (int)strlen(row->baseline) + behind <= WIDTH && strlen(interval) <= 11;
+  fprintf(out, "    %9s %6.2fx  %-*s%s  %s", bench_time_text(s.median, theirs), row->speedup.value,
+          fits ? 11 : 0, interval, fits ? "" : "\n    ", row->baseline);
+  print_mib(row->baseline_bytes, out);
+  fputc('\n', out);
+}
+
 void row_print(const BenchRow *row, FILE *out, int width, bool baseline) {
-  char name[sizeof row->kernel + sizeof row->name + 4], error[16], theirs[16];
+  char name[sizeof row->kernel + sizeof row->name + 4], error[16];
+  int room = name_room(width);
   snprintf(name, sizeof name, row->name[0] ? "%s, %s" : "%s", row->kernel, row->name);
-  fprintf(out, "%-*s %-8s %8s", width, name, row->pass, number_text(row->error, "%.1e", error));
+  bool alone = (int)strlen(name) > room;
+  if (alone) fprintf(out, "%s\n", name);
+  fprintf(out, "%-*s %-8s %8s", room, alone ? "" : name, row->pass,
+          number_text(row->error, "%.1e", error));
   char why[sizeof row->not_timed];
   untimed_text(row, why, sizeof why);
   if (why[0]) {
     fprintf(out, " not timed: %s\n", why);
-    fflush(out);
     return;
   }
   print_times(row, out);
-  if (baseline && row->baseline[0]) {
-    Summary s = samples_summary(row->baseline_hot.value, row->baseline_hot.count);
-    fprintf(out, " %9s %6.2fx  %.2f-%.2f, %s", bench_time_text(s.median, theirs),
-            row->speedup.value, row->speedup.low, row->speedup.high, row->baseline);
-  }
-  const double mib = 1 << 20;
-  if (isfinite(row->peak_bytes)) fprintf(out, "  %.0f MiB", row->peak_bytes / mib);
-  if (isfinite(row->baseline_bytes)) fprintf(out, " of %.0f", row->baseline_bytes / mib);
+  print_mib(row->peak_bytes, out);
   fputc('\n', out);
-  fflush(out);
+  if (baseline && row->baseline[0]) print_peer(row, out);
 }
 
 /* How its work, its traffic and its least time come about, below a row. */
@@ -247,7 +269,6 @@ static void row_explain(const BenchRow *row, FILE *out) {
   if (above) fprintf(out, "    above     %s\n", above->why);
   if (isfinite(row->peak_bytes))
     fprintf(out, "    MiB       what is planned: activations, gradients, weights, optimiser\n");
-  fflush(out);
 }
 
 /* ---- a run ----------------------------------------------------------------------------------- */
@@ -284,16 +305,18 @@ Session session_begin(const BenchOptions *options, int width) {
                         : machine_begin(options->threads, ceiling_seconds(options), &session.flush);
   session.text = options->json ? (options->quiet ? NULL : stderr) : stdout;
   if (!session.text) return session;
+  Wrapping wrapping;
+  FILE *out = wrap_begin(&wrapping, session.text);
   if (device)
-    fprintf(session.text,
+    fprintf(out,
             "cuda, %.0f MHz; ceilings measured now: copy %.0f GB/s, float FMA %.0f GFLOP/s, bf16 "
             "matrix %.0f GFLOP/s\n",
             session.machine.mhz, session.machine.copy_gbps, session.machine.fma_gflops,
             session.machine.matrix_gflops);
   else
-    fprintf(session.text,
-            "%s, %d threads; ceilings measured now: copy %.1f GB/s, float FMA %.0f GFLOP/s\n", isa,
-            options->threads, session.machine.copy_gbps, session.machine.fma_gflops);
+    fprintf(out, "%s, %d threads; ceilings measured now: copy %.1f GB/s, float FMA %.0f GFLOP/s\n",
+            isa, options->threads, session.machine.copy_gbps, session.machine.fma_gflops);
+  wrap_end(&wrapping);
   row_print_head(session.text, width, options->against);
   fflush(session.text);
   return session;
@@ -308,21 +331,28 @@ void session_clock(Session *session, BenchRow *row) {
 
 static void print_row(Session *session, const BenchRow *row) {
   const Above *above = row_above(row);
-  row_print(row, session->text, session->width, session->options->against);
-  if (row_samples(row)->count && session->options->explain) row_explain(row, session->text);
+  Wrapping wrapping;
+  FILE *out = wrap_begin(&wrapping, session->text);
+  row_print(row, out, session->width, session->options->against);
+  if (row_samples(row)->count && session->options->explain) row_explain(row, out);
+  wrap_end(&wrapping);
+  fflush(session->text);
   if (above) session->above |= 1u << (above - aboves);
   session->slowed |= row->slowed;
 }
 
 static void print_marks(const Session *session) {
+  Wrapping wrapping;
+  FILE *out = wrap_begin(&wrapping, session->text);
   for (int i = 0; i < ABOVES; i++)
     if (session->above & 1u << i && !session->options->explain)
-      fprintf(session->text, "%s %s\n", aboves[i].mark, aboves[i].why);
+      fprintf(out, "%s %s\n", aboves[i].mark, aboves[i].why);
   if (session->slowed)
-    fprintf(session->text,
+    fprintf(out,
             "! behind MHz: the clock fell by more than 5 %% below %.0f MHz, the "
             "highest of this run, or the device says that it is slowed\n",
             session->mhz);
+  wrap_end(&wrapping);
 }
 
 void session_add(Session *session, BenchRow *row) {
@@ -348,9 +378,11 @@ void session_better_peer(Session *session, size_t first) {
     json_object_set_new(row, "better_peer", json_boolean(row == better));
   }
   if (!session->text) return;
-  fprintf(session->text, "%*s%6.2fx  the better peer: %s\n", session->width + 86, "",
-          json_number_value(json_object_get(better, "speedup")),
-          json_string_value(json_object_get(better, "baseline")));
+  Wrapping wrapping;
+  fprintf(wrap_begin(&wrapping, session->text), "    the better peer: %s, %.2fx\n",
+          json_string_value(json_object_get(better, "baseline")),
+          json_number_value(json_object_get(better, "speedup")));
+  wrap_end(&wrapping);
   fflush(session->text);
 }
 

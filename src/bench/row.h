@@ -28,7 +28,7 @@ typedef struct BenchRow {
   bool slowed;             /* it fell, or the device says so */
   double peak_bytes;       /* planned memory; NaN: not asked */
   /* Another implementation timed in turn with ours; ratio is theirs over ours. */
-  char baseline[64];
+  char baseline[80];
   Samples baseline_hot;
   Ratio speedup; /* interval: over the pairs */
   double baseline_bytes;
@@ -53,7 +53,8 @@ const Above *row_above(const BenchRow *row);
 json_t *row_json(const BenchRow *row, int threads, bool samples);
 /* Microseconds in the unit that leaves three or four digits. */
 const char *bench_time_text(double us, char text[16]);
-/* A row of the text table; `width` of the column that names kernel and case. */
+/* A row of the text table, some lines of at most 80 characters; `width` of the column that names
+ * kernel and case. */
 void row_print(const BenchRow *row, FILE *out, int width, bool baseline);
 
 /* ---- a run ----------------------------------------------------------------------------------- */

@@ -40,6 +40,8 @@ static const char list_sql[] =
 static void print_list(const json_t *trials) {
   static const char *const heads[] = {"trial", "status", "experiment", "row",      "seed", "scale",
                                       "data",  "device", "figure",     "attempts", "wall"};
+  static const char *const told[] = {"attempts",   "device", "scale", "data",
+                                     "experiment", "seed",   NULL};
   int count = (int)json_array_size(trials);
   Sheet sheet = sheet_make(count + 1, 11);
   for (int i = 0; i < 11; i++) sheet_set(&sheet, 0, i, "%s", heads[i]);
@@ -59,7 +61,7 @@ static void print_list(const json_t *trials) {
     sheet_set(&sheet, i + 1, 10, field_known(trial, "wall_s") ? "%.1f s" : "-",
               field_number(trial, "wall_s"));
   }
-  sheet_fitted(&sheet, false, stdout);
+  sheet_narrow(&sheet, told, stdout);
   sheet_free(&sheet);
 }
 

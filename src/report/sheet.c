@@ -72,22 +72,21 @@ static bool is_empty(const Sheet *sheet, int column) {
     const char *cell = sheet_get(sheet, row, column);
     if (cell[0] && strcmp(cell, "-") != 0) return false;
   }
-  return column > 0;
+  return true;
+}
+
+void sheet_drop(Sheet *sheet, int column) {
+  Sheet kept = sheet_make(sheet->rows, sheet->columns - 1);
+  for (int row = 0; row < kept.rows; row++)
+    for (int at = 0; at < kept.columns; at++)
+      strcpy(kept.cell[row * kept.columns + at], sheet_get(sheet, row, at + (at >= column)));
+  sheet_free(sheet);
+  *sheet = kept;
 }
 
 void sheet_drop_empty(Sheet *sheet) {
-  Sheet kept = sheet_make(sheet->rows, sheet->columns);
-  kept.columns = 0;
-  for (int column = 0; column < sheet->columns; column++)
-    kept.columns += sheet->rows < 2 || !is_empty(sheet, column);
-  for (int column = 0, at = 0; column < sheet->columns; column++) {
-    if (sheet->rows > 1 && is_empty(sheet, column)) continue;
-    for (int row = 0; row < sheet->rows; row++)
-      strcpy(kept.cell[row * kept.columns + at], sheet_get(sheet, row, column));
-    at++;
-  }
-  sheet_free(sheet);
-  *sheet = kept;
+  for (int column = sheet->columns - 1; sheet->rows > 1 && column > 0; column--)
+    if (is_empty(sheet, column)) sheet_drop(sheet, column);
 }
 
 void sheet_text(const Sheet *sheet, bool text_last, FILE *out) {

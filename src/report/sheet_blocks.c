@@ -1,6 +1,7 @@
 /* A wide sheet for narrow screens. */
 #include "src/report/sheet.h"
 
+#include "base/error.h"
 #include "base/utf8.h"
 #include "src/report/wrap.h"
 
@@ -159,8 +160,8 @@ void sheet_blocks(const Sheet *sheet, const char *const *group, int width, FILE 
   }
 }
 
-void sheet_fitted(const Sheet *sheet, bool text_last, FILE *out) {
-  int width = wrap_width(out), used = -GAP;
+static int sheet_width(const Sheet *sheet) {
+  int used = -GAP;
   for (int column = 0; column < sheet->columns; column++) {
     int widest = 0;
     for (int row = 0; row < sheet->rows; row++) {
@@ -170,8 +171,45 @@ void sheet_fitted(const Sheet *sheet, bool text_last, FILE *out) {
     }
     used += widest + GAP;
   }
-  if (width && used > width)
+  return used;
+}
+
+void sheet_fitted(const Sheet *sheet, bool text_last, FILE *out) {
+  int width = wrap_width(out);
+  if (width && sheet_width(sheet) > width)
     sheet_blocks(sheet, NULL, width, out);
   else
     sheet_text(sheet, text_last, out);
+}
+
+/* The column with this head, if all its rows have the same; else 0. */
+static int column_of_equals(const Sheet *sheet, const char *head) {
+  int column = sheet->columns - 1;
+  while (column > 0 && strcmp(sheet_get(sheet, 0, column), head) != 0) column--;
+  for (int row = 2; row < sheet->rows; row++)
+    if (strcmp(sheet_get(sheet, row, column), sheet_get(sheet, 1, column)) != 0) return 0;
+  return column;
+}
+
+void sheet_narrow(Sheet *sheet, const char *const *told, FILE *out) {
+  char *below = NULL;
+  size_t bytes = 0;
+  bool any = false;
+  FILE *notes = open_memstream(&below, &bytes);
+  CHECK(notes, "no memory for a table's notes");
+  for (; *told && sheet->rows > 1 && sheet_width(sheet) > SHEET_WIDTH; told++) {
+    int column = column_of_equals(sheet, *told);
+    if (!column) continue;
+    fprintf(notes, "%s%s %s", any ? ", " : "in all rows: ", *told, sheet_get(sheet, 1, column));
+    sheet_drop(sheet, column);
+    any = true;
+  }
+  if (any) fputc('\n', notes);
+  CHECK(fclose(notes) == 0 && below, "no memory for a table's notes");
+  if (sheet_width(sheet) > SHEET_WIDTH)
+    sheet_blocks(sheet, NULL, SHEET_WIDTH, out);
+  else
+    sheet_text(sheet, false, out);
+  wrap_text(below, SHEET_WIDTH, out);
+  free(below);
 }
