@@ -125,6 +125,16 @@ sys.exit(report.finish())' "$root"
 }
 
 # bash looks past a command that begins with ! and succeeds, unless it is the last of its test.
+@test "what a part skips for one reason is one line of the list at the end" {
+  mkdir -p build/tests
+  touch tests/test_some.c
+  printf '#!/bin/sh\nprintf "skip %%s: too slow\\n" one two\necho "skip three: no bf16"\necho "1 passed, 0 failed, 3 skipped"\n' >build/tests/test_some
+  chmod +x build/tests/test_some
+  run tests/run test_some
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"==== skipped"$'\n'"2 of test_some: too slow"$'\n'"test_some: skip three: no bf16"$'\n'"1 passed, 0 failed, 3 skipped" ]]
+}
+
 @test "what must not be there is refuted, so that it fails where it is" {
   run grep -nE '^ *! [^|]*(\|[^|]+)*$' "$root"/tests/*.bats
   echo "$output"
