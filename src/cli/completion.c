@@ -200,7 +200,8 @@ static void zsh(const Words *w, FILE *out) {
             takes_experiment(command) ? "_harness_experiment" : "_files");
   }
   fputs("    help) compadd -- options models blocks ops papers man completion ;;\n  esac\n}\n"
-        "_harness \"$@\"\n",
+        "if [ \"$funcstack[1]\" = _harness ]; then _harness \"$@\"; else compdef _harness harness; "
+        "fi\n",
         out);
 }
 
