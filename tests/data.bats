@@ -133,6 +133,31 @@ END
   [[ "$output" == *"fits into the budget"* ]]
 }
 
+@test "a spacing that is asked for is planned for; keys of plan.json that nobody reads are told with where they belong" {
+  "$harness" data plan data/turned --json >own.json
+  "$harness" data plan data/turned --spacing 4,2.5,2.5 >told
+  grep -q '^spacing mm    4 x 2.5 x 2.5' told
+  for wrong in 4,2 4,2,2,2 4,0,2 4,-1,2 a,b,c 4,2,2mm; do
+    run "$harness" data plan data/turned --spacing "$wrong"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"--spacing needs three sizes of a voxel in mm, D,H,W"*"\"$wrong\""* ]]
+  done
+  cp data/turned/plan.json kept.json
+  misplaced() { # OLD NEW EXPECTED
+    sed "s/$1/$2/" kept.json >data/turned/plan.json
+    run "$harness" data preprocess data/turned
+    echo "$output"
+    [ "$status" -eq 3 ]
+    [[ "$output" == *"turned/plan.json: $3"* ]]
+  }
+  misplaced '"schema": 1,' '"schema": 1, "spacing_mm": [9, 4, 4],' 'unknown key "spacing_mm"; it is a key of preprocessing'
+  misplaced '"nonzero_mask"' '"patch": 1, "nonzero_mask"' 'preprocessing: unknown key "patch"; it is a key outside it'
+  misplaced '"patch"' '"pacth"' 'unknown key "pacth"; did you mean "patch"?'
+  mv kept.json data/turned/plan.json
+  "$harness" data plan data/turned --json >again.json
+  cmp own.json again.json
+}
+
 @test "an experiment trains on the plan, every fold counts in its table" {
   "$harness" run tiny.lua folds=2 -q --json >table.json
   /usr/bin/python3 - <<'END'

@@ -32,7 +32,7 @@ static Planned planned_of(const Fingerprint *f, int classes) {
   Planned planned;
   Error error = {0};
   NnunetBudget budget = {planners, classes};
-  if (!plan_data(f, planners, nnunet_cost, &budget, false, &planned, &error))
+  if (!plan_data(f, planners, NULL, nnunet_cost, &budget, false, &planned, &error))
     fail_msg("%s", error.text);
   return planned;
 }
@@ -135,11 +135,11 @@ static void an_exact_budget_is_kept(void **state) {
   Fingerprint f = fingerprint_of(z, 400, 1, 1, 64, 64);
   Planned planned;
   Error error = {0};
-  assert_true(plan_data(&f, planners, voxel_cost, NULL, true, &planned, &error));
+  assert_true(plan_data(&f, planners, NULL, voxel_cost, NULL, true, &planned, &error));
   assert_int_equal(planned.fullres.batch, 11); /* 11.4 patches of 64^3 */
   for (int i = 0; i < 400; i++)
     for (int axis = 0; axis < 3; axis++) f.dim[i][axis] = 500;
-  assert_true(plan_data(&f, planners, voxel_cost, NULL, true, &planned, &error));
+  assert_true(plan_data(&f, planners, NULL, voxel_cost, NULL, true, &planned, &error));
   double share;
   voxel_cost(NULL, &planned.fullres.topology, planned.fullres.batch, &share, &error);
   assert_true(share <= 1 && share > 0.7);
@@ -157,7 +157,7 @@ static void an_impossible_budget_is_an_error(void **state) {
   Fingerprint f = fingerprint_of(amos_z, 11, 2, 0.688, 235, 582);
   Planned planned;
   Error error = {0};
-  assert_false(plan_data(&f, planners, never, NULL, true, &planned, &error));
+  assert_false(plan_data(&f, planners, NULL, never, NULL, true, &planned, &error));
   assert_non_null(strstr(error.text, "fits into the budget"));
   fingerprint_free(&f);
 }
@@ -264,7 +264,7 @@ static Planned planned_by(const json_t *row, const Planner *planner) {
   NnunetBudget budget = {planner, (int)number(row, CLASSES)};
   Planned planned;
   Error error = {""};
-  if (!plan_data(&f, planner, nnunet_cost, &budget, false, &planned, &error))
+  if (!plan_data(&f, planner, NULL, nnunet_cost, &budget, false, &planned, &error))
     fail_msg("%s", error.text);
   fingerprint_free(&f);
   return planned;

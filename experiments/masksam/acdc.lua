@@ -2,7 +2,7 @@
 -- has more tokens than the scenes that it was pre-trained on. 24 of ACDC's 100 patients at 4 mm are not the paper's data
 -- (a folder of its own, since its plan is another than that of experiments/acdc.lua):
 --   harness data import msd DOWNLOADED/ACDC data/ACDC-4mm
---   harness data plan data/ACDC-4mm    # and in data/ACDC-4mm/plan.json: "spacing_mm": [9, 4, 4]
+--   harness data plan data/ACDC-4mm --spacing 9,4,4
 local adapters = require "experiments.masksam.adapters"
 
 local rows = table.move(adapters.rows, 1, #adapters.rows, 1, {})

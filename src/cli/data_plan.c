@@ -16,7 +16,8 @@
 typedef struct Planning {
   const char *dir, *fingerprint, *plans, *cache;
   const Planner *planner;
-  double gib; /* 0: nnU-Net's estimate */
+  double gib;        /* 0: nnU-Net's estimate */
+  double spacing[3]; /* mm, D H W; 0: nnU-Net's rule */
   int jobs;
   bool json, verify;
   const char *configuration; /* NULL: what nnU-Net trains first */
@@ -31,7 +32,8 @@ enum {
   KEY_VERIFY,
   KEY_PLANNER,
   KEY_CONFIGURATION,
-  KEY_PLANS
+  KEY_PLANS,
+  KEY_SPACING
 };
 
 static bool take_planner(const char *text, Planning *request, Error *error) {
@@ -49,6 +51,21 @@ static bool take_budget(const char *text, Planning *request, Error *error) {
   return true;
 }
 
+static bool take_spacing(const char *text, double mm[3], Error *error) {
+  const char *at = text;
+  bool good = true;
+  for (int i = 0; i < 3 && good; i++) {
+    char *end;
+    mm[i] = strtod(at, &end);
+    good = end > at && *end == (i < 2 ? ',' : 0) && mm[i] > 0 && mm[i] < FLAT_MM;
+    at = end + 1;
+  }
+  return good || fail(error,
+                      "--spacing needs three sizes of a voxel in mm, D,H,W, such as 9,4,4, "
+                      "not \"%s\"",
+                      text);
+}
+
 static bool take_plan(int key, char *value, void *user, Error *error) {
   Planning *request = user;
   double number = 0;
@@ -62,6 +79,7 @@ static bool take_plan(int key, char *value, void *user, Error *error) {
   if (key == KEY_VERIFY) request->verify = true;
   if (key == KEY_BUDGET) return take_budget(value, request, error);
   if (key == KEY_PLANNER) return take_planner(value, request, error);
+  if (key == KEY_SPACING) return take_spacing(value, request->spacing, error);
   if (key != KEY_JOBS) return true;
   if (!cli_number("--jobs", value, 1, &number, error)) return false;
   request->jobs = number < 1024 ? (int)number : 1024;
@@ -86,6 +104,10 @@ static const struct argp_option plan_options[] = {
     {"configuration", KEY_CONFIGURATION, "2d|3d_fullres", 0,
      "nnU-Net's: 2d trains on slices of volumes, across their coarsest axis; images of one slice "
      "have no other",
+     0},
+    {"spacing", KEY_SPACING, "D,H,W", 0,
+     "The grid to train on, mm along depth, height and width (default: nnU-Net's rule, mostly the "
+     "median); shape, patch and batch follow from it",
      0},
     {"budget", KEY_BUDGET, "nnunet|GIB", 0,
      "The planner's own estimate (default), or the exact memory of a training process here", 0},
@@ -132,10 +154,11 @@ static const Cli preprocess_cli = {
 static bool plan_find(const Planning *request, const char *home, const Dataset *dataset,
                       const Fingerprint *fingerprint, Planned *planned, Error *error) {
   const Planner *planner = request->planner;
+  const double *spacing = request->spacing[0] > 0 ? request->spacing : NULL;
   NnunetBudget estimate = {planner,
                            dataset->labels + (dataset->labelling.ignore > 0)}; /* nnU-Net's count */
   if (!request->gib)
-    return plan_data(fingerprint, planner, nnunet_cost, &estimate, false, planned, error);
+    return plan_data(fingerprint, planner, spacing, nnunet_cost, &estimate, false, planned, error);
   if (planner->residual)
     return fail(error,
                 "--budget %g is the exact memory of the plain U-Net; a ResEnc preset is "
@@ -145,7 +168,8 @@ static bool plan_find(const Planning *request, const char *home, const Dataset *
   if (!plan_budget_make(&budget, home, request->gib * 0x1p30, dataset->channels,
                         &dataset->labelling, error))
     return false;
-  bool good = plan_data(fingerprint, planner, plan_budget_cost, budget, true, planned, error);
+  bool good =
+      plan_data(fingerprint, planner, spacing, plan_budget_cost, budget, true, planned, error);
   plan_budget_free(budget);
   return good;
 }
@@ -211,6 +235,9 @@ static json_t *plan_by_rules(const Planning *request, const char *home, const Da
 
 static json_t *plan_by_nnunet(const Planning *request, const Dataset *dataset, Error *error) {
   NnunetPlans read;
+  if (request->spacing[0] > 0)
+    return fail(error, "--spacing: a plans file of nnU-Net has its own; leave one of both out"),
+           NULL;
   if (!nnunet_plans_read(&read, request->plans, request->configuration, dataset, error))
     return NULL;
   json_t *plan =

@@ -1,5 +1,6 @@
 #include "src/data/plan/plan_file.h"
 
+#include "base/nearest.h"
 #include "src/data/prepare/preprocess.h"
 #include "src/data/sets/derived.h"
 #include "src/data/sets/json_text.h"
@@ -159,6 +160,44 @@ void plan_file_print(const json_t *plan, FILE *out) {
   }
 }
 
+static bool is_among(const char *word, const char *const *name, int count) {
+  bool found = false;
+  for (int i = 0; i < count; i++) found = found || !strcmp(word, name[i]);
+  return found;
+}
+
+/* The file may be edited: what nobody would read is no setting. */
+static bool keys_known(const json_t *plan, const char *path, Error *error) {
+  static const char *const whole[] = {
+      "schema",  "dataset",        "cases",         "turned_cases", "unoriented_cases",
+      "planner", "budget",         "configuration", "median_shape", "preprocessing",
+      "patch",   "batch",          "strides",       "kernels",      "widths",
+      "encoder", "encoder_blocks", "key_grid",      "batch_dice",   "lowres",
+      "2d"};
+  static const char *const part[] = {"orientation", "spacing_mm", "nonzero_mask", "channels"};
+  static const struct {
+    const char *key, *inside, *other;
+    const char *const *name;
+    int count;
+  } level[] = {
+      {NULL, "", "of preprocessing", whole, sizeof whole / sizeof *whole},
+      {"preprocessing", "preprocessing: ", "outside it", part, sizeof part / sizeof *part}};
+  for (int i = 0; i < 2; i++) {
+    const json_t *object = level[i].key ? json_object_get(plan, level[i].key) : plan;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value) {
+      if (is_among(key, level[i].name, level[i].count)) continue;
+      if (is_among(key, level[1 - i].name, level[1 - i].count))
+        return fail(error, "%s: %sunknown key \"%s\"; it is a key %s", path, level[i].inside, key,
+                    level[i].other);
+      return fail(error, "%s: %sunknown key \"%s\"%s", path, level[i].inside, key,
+                  nearest_hint(key, level[i].name, level[i].count, NULL).text);
+    }
+  }
+  return true;
+}
+
 bool plan_file_load(const char *dir, json_t **plan, Error *error) {
   char path[PATH_MAX];
   *plan = NULL;
@@ -168,7 +207,8 @@ bool plan_file_load(const char *dir, json_t **plan, Error *error) {
   *plan = json_file_load(path, JSON_REJECT_DUPLICATES, error);
   if (!*plan) return false;
   Preprocessing preprocessing;
-  if (preprocessing_read(&preprocessing, json_object_get(*plan, "preprocessing"), path, error))
+  if (keys_known(*plan, path, error) &&
+      preprocessing_read(&preprocessing, json_object_get(*plan, "preprocessing"), path, error))
     return true;
   json_decref(*plan);
   *plan = NULL;

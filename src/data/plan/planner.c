@@ -272,11 +272,14 @@ static void slices_plan(const Search *search, double dataset_voxels, Planned *p)
   p->slices.batch_dice = true;
 }
 
-bool plan_data(const Fingerprint *f, const Planner *planner, PlanCost cost, void *user, bool exact,
-               Planned *planned, Error *error) {
+bool plan_data(const Fingerprint *f, const Planner *planner, const double spacing[3], PlanCost cost,
+               void *user, bool exact, Planned *planned, Error *error) {
   *planned = (Planned){0};
   Configuration *full = &planned->fullres;
-  target_spacing(f, full->mm);
+  if (spacing)
+    memcpy(full->mm, spacing, sizeof full->mm);
+  else
+    target_spacing(f, full->mm);
   for (int axis = 0; axis < 3; axis++) full->median_dim[axis] = dim_median(f, axis, full->mm);
   int flat = flat_axis(f, coarsest(full->mm)), first = flat < 0 ? coarsest(full->mm) : flat;
   if (flat >= 0) full->mm[flat] = FLAT_MM, full->median_dim[flat] = 1;

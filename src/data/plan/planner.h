@@ -80,10 +80,11 @@ typedef struct Planned {
   Configuration slices;
 } Planned;
 
-/* exact: shares are exact, so the batch is the largest that fits; else it is rounded as nnU-Net
+/* spacing: mm of the grid to train on (nnU-Net's overwrite_target_spacing), NULL: by the rule above.
+ * exact: shares are exact, so the batch is the largest that fits; else it is rounded as nnU-Net
  * rounds. Errors: those of cost, and a patch that fits at no size. */
-bool plan_data(const Fingerprint *fingerprint, const Planner *planner, PlanCost cost, void *user,
-               bool exact, Planned *planned, Error *error);
+bool plan_data(const Fingerprint *fingerprint, const Planner *planner, const double spacing[3],
+               PlanCost cost, void *user, bool exact, Planned *planned, Error *error);
 
 /* The finest of a patch's grids with at most 8,192 voxels. */
 void key_grid_find(const Topology *topology, int grid[3]);
