@@ -71,3 +71,66 @@ typed() { # WORDS..: what bash offers for the last
   [ "$(typed harness run query_count scale = q)" = quick ]
   [ "$(typed harness help completion z)" = zsh ]
 }
+
+# The shells themselves, where they are: what they offer for the last word of a line that is typed.
+fish_typed() { # LINE
+  HOME="$work" XDG_CONFIG_HOME="$work" fish -c 'source fish.words; complete -C "$argv[1]"' "$1" | cut -f1
+}
+
+@test "fish completes subcommands, their parts, options, values, experiments and keys" {
+  command -v fish >/dev/null || skip "no fish here (apt install fish)"
+  "$harness" help completion fish >fish.words
+  [ "$(fish_typed 'harness ru')" = "$(printf 'run\nruns')" ]
+  fish_typed 'harness runs ' | grep -qx list
+  [ "$(fish_typed 'harness runs list --stat')" = "--status" ]
+  [ "$(fish_typed 'harness bench --device c')" = "$(printf 'cpu\ncuda')" ]
+  [ "$(fish_typed 'harness bench --device=c')" = "$(printf -- '--device=cpu\n--device=cuda')" ]
+  fish_typed 'harness run query_c' | grep -qx query_count
+  fish_typed 'harness run query_count see' | grep -qx seeds=
+  [ "$(fish_typed 'harness run query_count scale=q')" = scale=quick ]
+  [ "$(fish_typed 'harness help completion z')" = zsh ]
+}
+
+# One shell for all lines; compadd writes down what would be offered.
+zsh_typed() { # LINE...: files offered.1, offered.2, ...
+  cat >child.zsh <<'END'
+PROMPT= number=1 && autoload -Uz compinit && compinit -D -u && source ./zsh.words
+compadd() {
+  local -a hits
+  case " ${(j: :)@[1,(i)(-|--)]} " in *" -"[OAD]" "*) builtin compadd "$@"; return ;; esac
+  builtin compadd -A hits "$@"
+  print -rl -- $hits >>part
+  builtin compadd "$@"
+}
+ended() {
+  sort -u part | grep . >part.sorted
+  rm part && mv part.sorted offered.$((number++))
+  comppostfuncs=(ended)
+}
+comppostfuncs=(ended)
+END
+  # shellcheck disable=SC2016
+  HOME="$work" ZDOTDIR="$work" zsh -fc 'zmodload zsh/zpty && zpty z zsh -f -i && zpty -w z "source ./child.zsh"
+    for ((n = 1; n <= $#; n++)); do
+      zpty -w -n z "$argv[n]"$'"'\\t'"'
+      repeat 400; do [[ ! -e offered.$n ]] || break; sleep .05; done
+      zpty -w -n z $'"'\\C-u'"'
+    done
+    zpty -d z' - "$@"
+}
+
+@test "zsh completes subcommands, their parts, options, values, experiments and keys" {
+  command -v zsh >/dev/null || skip "no zsh here (apt install zsh)"
+  "$harness" help completion zsh >zsh.words
+  zsh_typed 'harness ru' 'harness runs ' 'harness runs list --stat' 'harness bench --device c' 'harness bench --device=c' \
+    'harness run query_c' 'harness run query_count see' 'harness run query_count scale=q' 'harness help completion z'
+  [ "$(cat offered.1)" = "$(printf 'run\nruns')" ]
+  grep -qx list offered.2
+  [ "$(cat offered.3)" = "--status" ]
+  [ "$(cat offered.4)" = "$(printf 'cpu\ncuda')" ]
+  [ "$(cat offered.5)" = "$(printf 'cpu\ncuda')" ]
+  grep -qx query_count offered.6
+  grep -qx seeds= offered.7
+  [ "$(cat offered.8)" = scale=quick ]
+  [ "$(cat offered.9)" = zsh ]
+}

@@ -199,7 +199,9 @@ static void zsh(const Words *w, FILE *out) {
     fprintf(out, " \\\n        '*:operand:%s' ;;\n",
             takes_experiment(command) ? "_harness_experiment" : "_files");
   }
-  fputs("    help) compadd -- options models blocks ops papers man completion ;;\n  esac\n}\n"
+  fputs("    help) if [[ $words[2] == completion ]] && ((CURRENT > 2)); then compadd -- bash zsh "
+        "fish\n"
+        "      else compadd -- options models blocks ops papers man completion; fi ;;\n  esac\n}\n"
         "if [ \"$funcstack[1]\" = _harness ]; then _harness \"$@\"; else compdef _harness harness; "
         "fi\n",
         out);
@@ -261,7 +263,9 @@ static void fish(const Words *w, FILE *out) {
   }
   fputs("complete -c harness -n __fish_use_subcommand -a 'help version'\n"
         "complete -c harness -n '__fish_seen_subcommand_from help' -a 'options models blocks ops "
-        "papers man completion'\n",
+        "papers man completion'\n"
+        "complete -c harness -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from "
+        "completion' -a 'bash zsh fish'\n",
         out);
   fish_options(NULL, w->common, out);
 }
