@@ -80,7 +80,7 @@ typedef struct Planned {
   Configuration slices;
 } Planned;
 
-/* spacing: mm of the grid to train on (nnU-Net's overwrite_target_spacing), NULL: by the rule above.
+/* spacing: mm of the grid to train on (nnU-Net's overwrite_target_spacing); NULL: the rule above.
  * exact: shares are exact, so the batch is the largest that fits; else it is rounded as nnU-Net
  * rounds. Errors: those of cost, and a patch that fits at no size. */
 bool plan_data(const Fingerprint *fingerprint, const Planner *planner, const double spacing[3],
