@@ -1,5 +1,6 @@
 /* Checkpoints: a safetensors file of what a trial's training changes. */
 #include "base/whole_file.h"
+#include "engine/optimizer.h"
 #include "engine/params.h"
 #include "engine/safetensors.h"
 
@@ -12,6 +13,8 @@ typedef struct Pass {
   const char *name; /* NULL: they are the parameters' own */
 } Pass;
 
+static const char of_weights[] = "unaveraged";
+
 enum { MOST_PASSES = 2 + MAX_STATES };
 
 /* What is trained and the buffers, then one after another the optimiser's states. The average is
@@ -23,8 +26,17 @@ static int passes_of(const Params *params, bool states, Pass pass[MOST_PASSES]) 
   pass[count++] = (Pass){averaged ? BLOCK_AVERAGE : PARAM_TRAINED, NULL};
   for (int i = 0; states && i < params->states; i++)
     pass[count++] = (Pass){BLOCK_STATE + i, params->state_name[i]};
-  if (averaged) pass[count++] = (Pass){PARAM_TRAINED, "unaveraged"};
+  if (averaged) pass[count++] = (Pass){PARAM_TRAINED, of_weights};
   return count;
+}
+
+bool checkpoint_is_state(const char *name) {
+  const char *dot = strrchr(name, '.');
+  bool is = dot && !strcmp(dot + 1, of_weights);
+  for (int i = 0; dot && i < OPTIMIZERS; i++)
+    for (int k = 0; k < optimizer_table[i].states; k++)
+      is = is || !strcmp(dot + 1, optimizer_table[i].state[k]);
+  return is;
 }
 
 /* The place of a parameter's numbers in a pass; NULL: it has none. */

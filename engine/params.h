@@ -163,6 +163,9 @@ bool checkpoint_metadata(const char *path, const char *key, char *value, size_t 
 /* Makes the newest checkpoint that is whole the one at `path`: where that is gone or corrupt, the
  * one before it. note: what must be said about it, or "". false: there is none. */
 bool checkpoint_settle(const char *path, char *note, size_t bytes);
+/* Whether a tensor of this name is a training's, of no use without it: an optimiser's state, or the
+ * weights behind an average. */
+bool checkpoint_is_state(const char *name);
 /* At the end of a training: the one before the last. */
 void checkpoint_drop_previous(const char *path);
 /* Where the best weights of a training that chooses among its own lie meanwhile: PATH.best; best

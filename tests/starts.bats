@@ -82,6 +82,10 @@ hash_of() { # WHERE
 import json, sys
 start, = json.load(sys.stdin)["starts"]
 assert start["rows"] == 2 and start["cases"] == 1 and 0 <= start["iou"] < 1, start'
+  # What it has that the rows do not take is told, but not what its training left there.
+  log="results/logs/$(hash_of "dataset <> 'scenes'").log"
+  grep -q "weights: not wanted *scenes_head" "$log"
+  refute grep -Eq "not wanted .*[.](momentum|unaveraged)$" "$log"
   # Again, and in another experiment: nothing of it runs.
   "$harness" run pair.lua 2>again | cmp - table
   grep -q "harness: 0 of 1 trials to start from to run" again

@@ -214,7 +214,8 @@ static bool read_all(const Reading *r, Error *error) {
   fprintf(stderr, "weights: %zu tensors, %lld numbers from %s\n", json_array_size(pairs),
           (long long)numbers, r->path);
   for (size_t i = 0; i < json_array_size(aside); i++)
-    fprintf(stderr, "weights: not wanted     %s\n", text_at(aside, i));
+    if (!checkpoint_is_state(text_at(aside, i)))
+      fprintf(stderr, "weights: not wanted     %s\n", text_at(aside, i));
   return true;
 }
 
