@@ -272,8 +272,7 @@ static void batch_forward(const Head *h, const Batch *batch, const Batch *next) 
     float *sum = whole ? y : w->row;
     memset(sum, 0, (size_t)w->padded * sizeof *sum);
     for (int b = 0; b < p->blocks; b++)
-      w->lanes->gather(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b), sum,
-                       w->padded);
+      w->lanes->gather(&p->block[i * p->blocks + b], &p->levels[b], sum, w->padded);
     if (!whole) memcpy(y, sum, (size_t)w->channels * sizeof *y);
   }
 }
@@ -376,8 +375,7 @@ static void batch_backward(const Head *h, const Batch *batch, const Batch *next)
     const float *own = dy;
     if (w->channels < w->padded) own = memcpy(w->row, dy, (size_t)w->channels * sizeof *dy);
     for (int b = 0; b < p->blocks; b++)
-      w->lanes->scatter(&p->block[i * p->blocks + b], &p->levels[b], block_count(p, b), own,
-                        w->padded);
+      w->lanes->scatter(&p->block[i * p->blocks + b], &p->levels[b], own, w->padded);
   }
   for (int i = 0; i < batch->count; i++) {
     int64_t index = first + i * step;

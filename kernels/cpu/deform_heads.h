@@ -15,39 +15,36 @@ typedef float Vector8 __attribute__((vector_size(32), aligned(4), may_alias));
 /* The inner loops for a number of channels, a multiple of 8, which they are called with again. */
 typedef struct Lanes {
   int channels;
-  void (*gather)(const Block *b, const BlockLevels *levels, int count, float *y, int channels);
-  void (*scatter)(Block *b, const BlockLevels *levels, int count, const float *dy, int channels);
+  void (*gather)(const Block *b, const BlockLevels *levels, float *y, int channels);
+  void (*scatter)(Block *b, const BlockLevels *levels, const float *dy, int channels);
 } Lanes;
 
-static void gather_any(const Block *b, const BlockLevels *levels, int count, float *y,
-                       int channels) {
-  for (int u = 0; u < channels / 8; u++) gather_8(b, levels, count, y, u, 1);
+static void gather_any(const Block *b, const BlockLevels *levels, float *y, int channels) {
+  for (int u = 0; u < channels / 8; u++) gather_8(b, levels, y, u, 1);
 }
 
-static void scatter_any(Block *b, const BlockLevels *levels, int count, const float *dy,
-                        int channels) {
-  scatter_8(b, levels, count, dy, channels / 8);
+static void scatter_any(Block *b, const BlockLevels *levels, const float *dy, int channels) {
+  scatter_8(b, levels, dy, channels / 8);
 }
 
 /* Four vectors at a time, of all lanes where they divide the channels. */
 #define LANES_OF(channels)                                                                         \
-  static void gather_of_##channels(const Block *b, const BlockLevels *levels, int count, float *y, \
-                                   int all) {                                                      \
+  static void gather_of_##channels(const Block *b, const BlockLevels *levels, float *y, int all) { \
     (void)all;                                                                                     \
     if (VEC == 16 && channels % 16 == 0)                                                           \
-      gather_16(b, levels, count, y, 0, channels / 16);                                            \
+      gather_16(b, levels, y, 0, channels / 16);                                                   \
     else if (channels <= 32)                                                                       \
-      gather_8(b, levels, count, y, 0, channels / 8);                                              \
+      gather_8(b, levels, y, 0, channels / 8);                                                     \
     else                                                                                           \
-      for (int u = 0; u < channels / 8; u += 4) gather_8(b, levels, count, y, u, 4);               \
+      for (int u = 0; u < channels / 8; u += 4) gather_8(b, levels, y, u, 4);                      \
   }                                                                                                \
-  static void scatter_of_##channels(Block *b, const BlockLevels *levels, int count,                \
-                                    const float *dy, int all) {                                    \
+  static void scatter_of_##channels(Block *b, const BlockLevels *levels, const float *dy,          \
+                                    int all) {                                                     \
     (void)all;                                                                                     \
     if (VEC == 16 && channels % 16 == 0)                                                           \
-      scatter_16(b, levels, count, dy, channels / 16);                                             \
+      scatter_16(b, levels, dy, channels / 16);                                                    \
     else                                                                                           \
-      scatter_8(b, levels, count, dy, channels / 8);                                               \
+      scatter_8(b, levels, dy, channels / 8);                                                      \
   }
 LANES_OF(8)
 LANES_OF(16)

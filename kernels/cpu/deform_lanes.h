@@ -1,6 +1,6 @@
 /* The inner loops of deform_attention.cpu.c for heads of UNITS vectors of LANES floats. Included
  * with LANES = 8 and LANES = 16; `units` is a constant wherever that matters. Each works on the
- * first `count` points of a block. */
+ * points of a block that are inside. */
 #define LANES_PASTE2(name, lanes) name##_##lanes
 #define LANES_PASTE(name, lanes)  LANES_PASTE2(name, lanes)
 #define LANES_NAME(name)          LANES_PASTE(name, LANES)
@@ -9,10 +9,11 @@
 typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 /* y += sum over points and corners of vectors first .. first + some - 1 of a head's channels. */
-DEFORM_INLINE void LANES_NAME(gather)(const Block *b, const BlockLevels *levels, int count,
-                                      float *y, int first, int some) {
+DEFORM_INLINE void LANES_NAME(gather)(const Block *b, const BlockLevels *levels, float *y,
+                                      int first, int some) {
   Vector sum[2][4] = {{{0}}};
-  for (int j = 0; j < count; j++) {
+  for (uint32_t left = b->inside[0]; left; left &= left - 1) {
+    int j = __builtin_ctz(left);
     const float *line[4];
     int64_t step = b->step[j];
     EVERY for (int k = 0; k < 4; k++) line[k] =
@@ -58,11 +59,13 @@ DEFORM_INLINE void LANES_NAME(corner_sums)(const Vector corner[8], float sums[8]
                      __builtin_shufflevector(half[0], half[1], 4, 5, 6, 7, 12, 13, 14, 15);
 }
 
-/* b->product: dy times the eight corners' values, x the slowest; and what dy adds to their
- * gradients. */
-DEFORM_INLINE void LANES_NAME(scatter)(Block *b, const BlockLevels *levels, int count,
-                                       const float *dy, int units) {
-  for (int j = 0; j < count; j++) {
+/* b->product: dy times the eight corners' values, x the slowest, 0 of what is outside; and what dy
+ * adds to their gradients. */
+DEFORM_INLINE void LANES_NAME(scatter)(Block *b, const BlockLevels *levels, const float *dy,
+                                       int units) {
+  memset(b->product, 0, sizeof b->product);
+  for (uint32_t left = b->inside[0]; left; left &= left - 1) {
+    int j = __builtin_ctz(left);
     const float *values[2] = {levels->values[j], levels->values[j] + b->step[j]};
     float *gradient[2] = {levels->gradient[j], levels->gradient[j] + b->step[j]};
     int64_t element[4];

@@ -24,17 +24,20 @@ typedef struct BlockLevels {
   float size[3][BLOCK];       /* of the level */
   int stride[3][BLOCK];       /* of its voxels, in floats */
   int moves[3][BLOCK];        /* all ones; 0 along an axis that is still */
+  int there[BLOCK];           /* all ones; 0 behind the last point */
 } BlockLevels;
 
 /* A register of points of one token and head; L*P points are padded to whole blocks with attention
  * 0. A point's eight corners are four lines of two voxels along x: line 2 z + y, side 0 below, 1
- * above. A corner outside the grid has weight 0 and lies on the grid's edge. */
+ * above. A corner outside the grid has weight 0 and lies where its neighbour inside does. A point
+ * without a corner inside is left out: it costs nothing, and what is infinite does not reach it. */
 typedef struct Block {
   int element[4][BLOCK];  /* where the line starts, in floats from the point's level on */
   int step[BLOCK];        /* from there to the line's other voxel */
   float line[4][BLOCK];   /* its weight along z and y */
   float beside[2][BLOCK]; /* the attention times the weight along x of both sides */
   float attention[BLOCK];
+  uint32_t inside[BLOCK]; /* in the first: bit j says that the j-th point has corners inside */
   /* for backward: */
   float share[3][2][BLOCK]; /* weights of both sides along z, y, x */
   float slope[3][2][BLOCK]; /* their derivatives: -1 and 1, 0 of what is outside or still */
@@ -98,6 +101,7 @@ static void points_aim(const Points *p, const Call *call, const Place *place) {
     BlockLevels *levels = &p->levels[j / BLOCK];
     levels->values[i] = place[l].values;
     levels->gradient[i] = place[l].gradient;
+    levels->there[i] = j < p->count ? -1 : 0;
     for (int a = 0; a < 3; a++) {
       levels->size[a][i] = (float)values->dim[1 + a];
       levels->stride[a][i] = place[l].stride[a];
@@ -271,7 +275,7 @@ static void softmax(const float *restrict logits, Block *restrict block, int blo
 /* Along an axis: for both sides the weight, its derivative, and the element. */
 typedef struct Axis {
   Vec share[2], slope[2];
-  IntVec element[2];
+  IntVec element[2], touches;
 } Axis;
 
 /* `whole`: of the centre of the token's cell, `rest` the rests. What is farther outside than a
@@ -288,7 +292,7 @@ DEFORM_INLINE Axis block_axis(const BlockLevels *levels, int a, const float *who
   Vec fraction = local - __builtin_convertvector(cell, Vec);
   cell += __builtin_convertvector(from, IntVec);
   IntVec inside[2] = {cell >= 0, cell + 1 < __builtin_convertvector(size, IntVec)};
-  Axis axis;
+  Axis axis = {.touches = touches};
   axis.element[0] = (cell & inside[0]) * stride;
   axis.element[1] = axis.element[0] + (inside[0] & inside[1] & stride);
   Vec share[2] = {1.f - fraction, fraction}, slope[2] = {vec_splat(-1.f), vec_splat(1.f)};
@@ -301,7 +305,8 @@ DEFORM_INLINE Axis block_axis(const BlockLevels *levels, int a, const float *who
 }
 
 /* `first`: the head's first channel. */
-DEFORM_INLINE void block_corners(Block *b, const Axis axis[3], int first, bool backward) {
+DEFORM_INLINE void block_corners(Block *b, const BlockLevels *levels, const Axis axis[3], int first,
+                                 bool backward) {
   IntVec start = axis[2].element[0] + first;
   Vec attention = vec_load(b->attention);
   for (int k = 0; k < 4; k++) {
@@ -309,6 +314,8 @@ DEFORM_INLINE void block_corners(Block *b, const Axis axis[3], int first, bool b
     whole_store(b->element[k], axis[0].element[z] + axis[1].element[y] + start);
     vec_store(b->line[k], axis[0].share[z] * axis[1].share[y]);
   }
+  b->inside[0] =
+      vec_bits(axis[0].touches & axis[1].touches & axis[2].touches & whole_load(levels->there));
   whole_store(b->step, axis[2].element[1] - axis[2].element[0]);
   for (int side = 0; side < 2; side++) {
     vec_store(b->beside[side], attention * axis[2].share[side]);
@@ -340,6 +347,6 @@ DEFORM_INLINE void token_corners(const Points *p, int i, const float *offsets, c
     for (int a = 0; a < 3; a++)
       axis[a] =
           block_axis(&p->levels[b], a, row[a] + b * BLOCK, row[a] + padded + b * BLOCK, offset[a]);
-    block_corners(&p->block[i * p->blocks + b], axis, first, backward);
+    block_corners(&p->block[i * p->blocks + b], &p->levels[b], axis, first, backward);
   }
 }

@@ -112,6 +112,19 @@ static inline Vec vec_select(IntVec mask, Vec a, Vec b) {
 #endif
 }
 
+/* Bit i: the comparison's result in lane i. */
+static inline uint32_t vec_bits(IntVec mask) {
+#if defined SIMD_AVX512
+  return (uint32_t)_mm512_movepi32_mask((__m512i)mask);
+#elif defined __FMA__
+  return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#else
+  uint32_t bits = 0;
+  for (int lane = 0; lane < VEC; lane++) bits |= (mask[lane] ? 1u : 0u) << lane;
+  return bits;
+#endif
+}
+
 static inline Vec vec_max(Vec a, Vec b) {
   return vec_select(a > b, a, b);
 }
