@@ -19,6 +19,7 @@ VARIANTS = {
     "setting 5, no feature distribution": {"mlfd": False},
     "setting 4, SAM's layers": {"decoder": "medsam"},
     "setting 2, one level": {"decoder": "medsam", "mlfd": False, "depths": "1"},
+    "tokens with positions as SAM's": {"decoder": "medsam", "medsam_position": "entry", "depths": "1,2"},
     "two levels, three classes": {"depths": "1,2", "classes": 3},
     "channel attention of the paper": {"cab": "paper", "depths": "1,1,1"},
     "spatial attention of the paper": {"sam_kernel": 3, "sam_residual": False, "depths": "1,1,1"},
@@ -161,15 +162,17 @@ class Net:
         return after, self.attend(name + ".cfta", a + b + pe, mixed, mixed) + f
 
     def medsam(self, name, t, f, pe, entry, first):
+        """In the public code tokens have no position; SAM adds to them what they were at first."""
+        at = entry if self.config["medsam_position"] == "entry" else 0
         if first:
             t = self.attend(name + ".self_attn", t, t, t)
         else:
-            t = t + self.attend(name + ".self_attn", t + entry, t + entry, t)
+            t = t + self.attend(name + ".self_attn", t + at, t + at, t)
         t = self.layer_norm(t, name + ".norm1")
-        t = self.layer_norm(t + self.attend(name + ".cross_attn_token_to_image", t + entry, f + pe, f), name + ".norm2")
+        t = self.layer_norm(t + self.attend(name + ".cross_attn_token_to_image", t + at, f + pe, f), name + ".norm2")
         mlp = self.linear(self.linear(t, name + ".mlp.lin1").relu(), name + ".mlp.lin2")
         t = self.layer_norm(t + mlp, name + ".norm3")
-        told = self.attend(name + ".cross_attn_image_to_token", f + pe, t + entry, t)
+        told = self.attend(name + ".cross_attn_image_to_token", f + pe, t + at, t)
         return t, self.layer_norm(f + told, name + ".norm4")
 
     def enlarged(self, f, h, w, name):

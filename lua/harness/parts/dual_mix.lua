@@ -1,6 +1,7 @@
 -- QTSeg's decoder (III-B): query tokens go through the levels from the coarsest to the finest, and at each mix with its features
 -- in dual-mix attention, or, as in the settings that Table III compares with, in SAM's two-way layers. Maps are (N, 1, h, w, C),
 -- tokens (N, 1, K, C). Defaults are the public code's, options the paper's where they differ.
+local transposed = require "harness.parts.transposed"
 local two_way = require "harness.parts.two_way"
 
 local dual_mix = {}
@@ -22,6 +23,8 @@ dual_mix.options = {
       .. "attention" },
   { name = "sam_residual", type = "bool", default = true, with = DMAD,
     doc = "spatial attention adds what came in (code and Fig. 4d; false: Eq. 2)" },
+  { name = "medsam_position", type = "choice", default = "none", choices = { "none", "entry" }, with = { decoder = "medsam" },
+    doc = "position of tokens in SAM's layers; none: QTSeg's code; entry: what they were when they came to the level, as SAM has it" },
   { name = "cfta", type = "bool", default = true, with = DMAD, doc = "features attend to tokens; false: they stay as they came" },
   { name = "token_mlp", type = "choice", default = "own", choices = { "own", "shared" },
     doc = "the network of three layers behind each level; own: each token has one; shared: all have the same" },
@@ -105,6 +108,7 @@ function blocks.dmad(m, c, name, s)
 end
 
 function blocks.medsam(m, c, name, s, i)
+  if c.medsam_position == "entry" then s.token_position = s.entry end
   local how = { width = s.image.channels, heads = c.token_heads, mlp = c.mlp, epsilon = 1e-5 }
   return two_way.layer(m, how, name, s, i == 1, {})
 end
@@ -114,7 +118,7 @@ end
 -- A level's blocks, then the tokens' last look at what came of it.
 local function level(m, c, features, tokens, depth, name)
   local position = positions[c.token_position](m, features, name)
-  local s = { tokens = tokens, image = features, token_position = tokens, image_position = position }
+  local s = { tokens = tokens, entry = tokens, image = features, image_position = position }
   for i = 1, depth do
     s.tokens, s.image = m.block(function() return blocks[c.decoder](m, c, ("%s.block%d."):format(name, i - 1), s, i) end)
   end
@@ -124,13 +128,7 @@ end
 
 -- Twice the edges.
 local function enlarged(m, x, name, width)
-  local bound = (4 * width) ^ -0.5
-  local weight = m.parameter {
-    name = name .. ".weight", shape = { x.channels, 1, 2, 2, width }, init = "uniform", value = bound, role = "weight",
-  }
-  local bias = m.parameter { name = name .. ".bias", shape = { width }, init = "uniform", value = bound, role = "bias" }
-  x = m.op.conv_transpose { weight, bias, x, stride = { 1, 2, 2 } }
-  return m.op.activation { norm(m, x, name .. ".norm", 1e-6), kind = "gelu" }
+  return m.op.activation { norm(m, transposed(m, x, name, width, 2, {}), name .. ".norm", 1e-6), kind = "gelu" }
 end
 
 -- Tokens (N, 1, K, C) to (N, 1, K, width).

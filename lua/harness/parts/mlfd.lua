@@ -1,14 +1,10 @@
 -- QTSeg's Multi-Level Feature Distribution (III-A): every level gets what all three have. Half of a level's channels are its
 -- own, by a 1x1 convolution, a quarter comes from each other, by a strided or a transposed one.
+local transposed = require "harness.parts.transposed"
 local yolo = require "harness.parts.yolo"
 
--- A transposed convolution whose kernel is its stride.
 local function enlarged(m, c, x, name, width, times)
-  local weight = m.parameter {
-    name = name .. ".conv.weight", shape = { x.channels, 1, times, times, width }, init = "uniform",
-    value = (width * times * times) ^ -0.5, role = "weight", group = "cnn",
-  }
-  return yolo.norm(m, c, m.op.conv_transpose { weight, false, x, stride = { 1, times, times } }, name)
+  return yolo.norm(m, c, transposed(m, x, name .. ".conv", width, times, { bias = false, group = "cnn" }), name)
 end
 
 -- levels: finest first, each with half the edges of the one before.

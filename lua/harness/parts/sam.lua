@@ -1,6 +1,7 @@
 -- SAM (Kirillov et al. 2023): image encoder, prompt encoder, two-way decoder, as segment-anything has them, with places for
 -- adapters. Maps are (N, D, h, w, C): every slice is an image of its own. Streams are the Q queries (prompts) of all slices:
 -- tokens (N Q D, T, C), maps (N Q, D, h, w, C), queries slower than slices. Points and boxes are x before y.
+local transposed = require "harness.parts.transposed"
 local two_way = require "harness.parts.two_way"
 
 local sam = {}
@@ -75,13 +76,7 @@ local function convolution(m, c, x, name, width, kernel, stride, bias)
   }
 end
 
--- A transposed convolution whose kernel is its stride, 2.
-local function upscaled(m, c, x, name, width)
-  local bound = (4 * width) ^ -0.5
-  local weight = parameter(m, c, name .. ".weight", { x.channels, 1, 2, 2, width }, "uniform", bound, "weight")
-  local bias = parameter(m, c, name .. ".bias", { width }, "uniform", bound, "bias")
-  return m.op.conv_transpose { weight, bias, x, stride = { 1, 2, 2 } }
-end
+local function upscaled(m, c, x, name, width) return transposed(m, x, name, width, 2, { frozen = c.sam_frozen }) end
 
 local hooked = two_way.hooked
 
