@@ -46,9 +46,8 @@ static void forward(const Call *call) {
   with_lanes(x, x->data, y->data, NULL, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    LAUNCH((average<T, N>),
-           grid_blocks(average<T, N>, THREADS, 0, tensor_count(y) / N / THREADS + 1), THREADS, 0,
-           call->stream, windows_of(call), data_of<const T>(x), data_of<T>(y));
+    LAUNCH_EACH((average<T, N>), THREADS, tensor_count(y) / N, call->stream, windows_of(call),
+                data_of<const T>(x), data_of<T>(y));
   });
 }
 
@@ -62,9 +61,8 @@ static void backward(const Call *call) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
     int64_t items = tensor_count(dx) / N;
-    LAUNCH((spread<T, N>), grid_blocks(spread<T, N>, THREADS, 0, items / THREADS + 1), THREADS, 0,
-           call->stream, windows_of(call), items, data_of<const T>(dy), adds_to(call, 0),
-           data_of<T>(dx));
+    LAUNCH_EACH((spread<T, N>), THREADS, items, call->stream, windows_of(call), items,
+                data_of<const T>(dy), adds_to(call, 0), data_of<T>(dx));
   });
 }
 

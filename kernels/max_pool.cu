@@ -56,9 +56,8 @@ static void forward(const Call *call) {
   with_lanes(x, x->data, y->data, NULL, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    LAUNCH((maximum<T, N>),
-           grid_blocks(maximum<T, N>, THREADS, 0, tensor_count(y) / N / THREADS + 1), THREADS, 0,
-           call->stream, windows_of(call), data_of<const T>(x), data_of<T>(y));
+    LAUNCH_EACH((maximum<T, N>), THREADS, tensor_count(y) / N, call->stream, windows_of(call),
+                data_of<const T>(x), data_of<T>(y));
   });
 }
 
@@ -71,10 +70,8 @@ static void backward(const Call *call) {
   with_lanes(x, x->data, dy->data, dx->data, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    LAUNCH((to_maximum<T, N>),
-           grid_blocks(to_maximum<T, N>, THREADS, 0, tensor_count(dy) / N / THREADS + 1), THREADS,
-           0, call->stream, windows_of(call), data_of<const T>(x), data_of<const T>(dy),
-           data_of<T>(dx));
+    LAUNCH_EACH((to_maximum<T, N>), THREADS, tensor_count(dy) / N, call->stream, windows_of(call),
+                data_of<const T>(x), data_of<const T>(dy), data_of<T>(dx));
   });
 }
 

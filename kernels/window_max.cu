@@ -113,9 +113,8 @@ static void forward(const Call *call) {
   with_lanes(x, x->data, y->data, NULL, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    LAUNCH((maximum<T, N>),
-           grid_blocks(maximum<T, N>, THREADS, 0, tensor_count(x) / N / THREADS + 1), THREADS, 0,
-           call->stream, around_of(call), data_of<const T>(x), data_of<T>(y), (int *)NULL);
+    LAUNCH_EACH((maximum<T, N>), THREADS, tensor_count(x) / N, call->stream, around_of(call),
+                data_of<const T>(x), data_of<T>(y), (int *)NULL);
   });
 }
 
@@ -128,12 +127,11 @@ static void backward(const Call *call) {
   with_lanes(x, x->data, dy->data, dx->data, [&](auto zero, auto lanes) {
     using T = decltype(zero);
     constexpr int N = decltype(lanes)::value;
-    int64_t blocks = tensor_count(x) / N / THREADS + 1;
     int *place = static_cast<int *>(call->scratch);
-    LAUNCH((maximum<T, N>), grid_blocks(maximum<T, N>, THREADS, 0, blocks), THREADS, 0,
-           call->stream, around_of(call), data_of<const T>(x), (T *)NULL, place);
-    LAUNCH((gather<T, N>), grid_blocks(gather<T, N>, THREADS, 0, blocks), THREADS, 0, call->stream,
-           around_of(call), (const int *)place, data_of<const T>(dy), data_of<T>(dx));
+    LAUNCH_EACH((maximum<T, N>), THREADS, tensor_count(x) / N, call->stream, around_of(call),
+                data_of<const T>(x), (T *)NULL, place);
+    LAUNCH_EACH((gather<T, N>), THREADS, tensor_count(x) / N, call->stream, around_of(call),
+                (const int *)place, data_of<const T>(dy), data_of<T>(dx));
   });
 }
 

@@ -125,6 +125,11 @@ static inline unsigned grid_blocks(K kernel, int threads, size_t shared_bytes, i
   return static_cast<unsigned>(wanted < 1 ? 1 : wanted < most ? wanted : most);
 }
 
+/* Of a kernel that loops over `items`, a thread each. */
+#define LAUNCH_EACH(kernel, threads, items, stream, ...)                                           \
+  LAUNCH(kernel, grid_blocks(kernel, threads, 0, (items) / (threads) + 1), threads, 0, stream,     \
+         __VA_ARGS__)
+
 /* ---- one instance per storage type --------------------------------------------------------------
  * with_type(x->type, [&](auto zero) {
  *   using T = decltype(zero);
