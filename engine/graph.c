@@ -75,8 +75,10 @@ static Value *param_value(Graph *graph, const char *name, int rank, const int64_
   char path[512];
   snprintf(path, sizeof path, "%s%s%s", graph->scope, graph->scope[0] ? "." : "", name);
   if (graph->overrides >= 0) as.group = graph->overrides;
-  bool freezes = graph->freezes || freeze_names(graph->freeze, path);
-  if (as.kind == PARAM_TRAINED && freezes) as.kind = PARAM_FROZEN;
+  bool named = freeze_names(graph->freeze, path);
+  if (as.kind == PARAM_TRAINED && (graph->freezes || (named && !graph->thaws)))
+    as.kind = PARAM_FROZEN;
+  as.late = named && as.kind == PARAM_TRAINED;
   Param *param = params_get(graph->params, path, rank, dim, &as, &graph->error);
   if (!param) return NULL;
   for (int i = 0; i < graph->value_count; i++)
@@ -90,7 +92,7 @@ static Value *param_value(Graph *graph, const char *name, int rank, const int64_
 
 Value *graph_param_of(Graph *graph, ParamRole role, const char *name, int rank, const int64_t *dim,
                       Group group, Init init) {
-  return param_value(graph, name, rank, dim, (ParamAs){PARAM_TRAINED, role, group, init});
+  return param_value(graph, name, rank, dim, (ParamAs){PARAM_TRAINED, role, group, init, false});
 }
 
 Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim, Group group,
@@ -100,7 +102,8 @@ Value *graph_param(Graph *graph, const char *name, int rank, const int64_t *dim,
 }
 
 Value *graph_buffer(Graph *graph, const char *name, int rank, const int64_t *dim, Init init) {
-  return param_value(graph, name, rank, dim, (ParamAs){PARAM_BUFFER, ROLE_WEIGHT, GROUP_CNN, init});
+  return param_value(graph, name, rank, dim,
+                     (ParamAs){PARAM_BUFFER, ROLE_WEIGHT, GROUP_CNN, init, false});
 }
 
 Value *graph_absent(Graph *graph) {

@@ -73,6 +73,7 @@ typedef struct Graph {
   bool freezes;                 /* parameters that are made now are frozen */
   bool training;                /* steps are made with it: batch norm learns its statistics */
   const char *freeze; /* and those of these names, at any time: freeze_names; NULL: none */
+  bool thaws;         /* those are not frozen, but late (ParamAs) */
   Group overrides;    /* the group of parameters that are made now; negative: as their block says */
   Value *absent;      /* graph_absent's; NULL: never asked for */
   const char *where;

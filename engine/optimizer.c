@@ -62,7 +62,7 @@ const OptimizerRow *optimizer_find(const char *name) {
 
 int optimizer_class(const Optimizer *optimizer, const Params *params, const Param *param) {
   bool decays = params->group[param->as.group].decay && !optimizer->spares[param->as.role];
-  return 2 * param->as.group + decays;
+  return 4 * param->as.group + 2 * param->as.late + decays;
 }
 
 void optimizer_states(const Optimizer *optimizer, Params *params) {
@@ -77,11 +77,23 @@ static double average_pace(const Optimizer *optimizer, int64_t update) {
 }
 
 void optimizer_pace(const Optimizer *optimizer, const Params *params, double rate, Pace *pace) {
-  pace->average = average_pace(optimizer, params->updates + 1);
-  for (int c = 0; c < 2 * params->groups; c++)
-    optimizer_table[optimizer->id].pace(
-        optimizer, params->updates + 1, rate * params->group[c / 2].factor,
-        c % 2 ? optimizer->weight_decay : 0, &pace->rate[c], &pace->decay[c], &pace->root);
+  *pace = (Pace){.average = average_pace(optimizer, params->updates + 1)};
+  for (int c = 0; c < 4 * params->groups; c++) {
+    int64_t update = params->updates + 1 - (c & 2 ? optimizer->late : 0);
+    if (update < 1) continue;
+    optimizer_table[optimizer->id].pace(optimizer, update, rate * params->group[c / 4].factor,
+                                        c & 1 ? optimizer->weight_decay : 0, &pace->rate[c],
+                                        &pace->decay[c], &pace->root[c]);
+  }
+}
+
+/* What stands still has no gradient. */
+static void hold(const Optimizer *optimizer, const Params *params) {
+  if (params->updates >= optimizer->late) return;
+  for (int p = 0; p < params->count; p++) {
+    const Param *param = params->list[p];
+    if (param->as.late) memset(params_gradient(params, param), 0, tensor_bytes(&param->shape));
+  }
 }
 
 enum { CHUNK = 4096 };
@@ -138,6 +150,7 @@ double optimizer_step(const Optimizer *optimizer, Params *params, double rate) {
         params->states, optimizer_table[optimizer->id].name);
   CHECK(params->averaged == (optimizer->average > 0) && !params->reads_average,
         "the average of the weights is not where the optimiser writes it");
+  hold(optimizer, params);
   double norm = gradient_norm(params);
   if (!isfinite(norm)) return norm;
   double scale = optimizer->clip > 0 && norm > optimizer->clip ? optimizer->clip / norm : 1;
@@ -148,7 +161,8 @@ double optimizer_step(const Optimizer *optimizer, Params *params, double rate) {
     const Param *param = params->list[p];
     if (param->as.kind != PARAM_TRAINED) continue;
     int c = optimizer_class(optimizer, params, param);
-    update(&(UpdateOf){optimizer, pace.rate[c], pace.decay[c], pace.root, scale}, params, param);
+    const UpdateOf of = {optimizer, pace.rate[c], pace.decay[c], pace.root[c], scale};
+    if (of.root > 0) update(&of, params, param);
     if (params->averaged) average(params, param, pace.average);
   }
   params->updates++;

@@ -11,12 +11,15 @@ extern "C" {
 
 static constexpr int THREADS = 256, NORM_BLOCKS = UPDATE_PARTIALS;
 
+/* class_of NULL: all classes move, in every step. */
 static __global__ void __launch_bounds__(THREADS)
-    square_partials(int64_t vectors, const float *gradient, double *partial) {
+    square_partials(int64_t vectors, const float *gradient, const uint8_t *class_of,
+                    const UpdatePace *pace, double *partial) {
   SHARED(double, shared, [WARP]);
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   double sum = 0;
   for (int64_t i = first; i < vectors; i += step) {
+    if (class_of && pace->root[class_of[4 * i / PARAM_UNIT]] == 0) continue;
     Floats<4> g = load_vector(gradient + 4 * i);
 #pragma unroll
     for (int k = 0; k < 4; k++) sum += (double)g.v[k] * (double)g.v[k];
@@ -89,12 +92,13 @@ static __global__ void __launch_bounds__(THREADS)
     update(Rule rule, int64_t vectors, const uint8_t *class_of, const UpdateState *state,
            const float *gradient, float *weight, Kept kept, float *average, bf16 *half) {
   if (!state->told.apply) return;
-  Numbers n = {0, 0, state->pace.root, state->told.scale};
+  Numbers n = {0, 0, 0, state->told.scale};
   int64_t first = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
   for (int64_t i = first; i < vectors; i += step) {
     int c = class_of[4 * i / PARAM_UNIT];
     n.rate = state->pace.rate[c];
     n.decay = state->pace.decay[c];
+    n.root = state->pace.root[c];
     Floats<4> g = load_vector(gradient + 4 * i), w = load_vector(weight + 4 * i), m[Rule::KEPT];
 #pragma unroll
     for (int j = 0; j < Rule::KEPT; j++) m[j] = load_vector(kept.block[j] + 4 * i);
@@ -103,7 +107,7 @@ static __global__ void __launch_bounds__(THREADS)
       float own[Rule::KEPT];
 #pragma unroll
       for (int j = 0; j < Rule::KEPT; j++) own[j] = m[j].v[k];
-      rule.step(n, w.v[k], g.v[k], own);
+      if (n.root > 0) rule.step(n, w.v[k], g.v[k], own);
 #pragma unroll
       for (int j = 0; j < Rule::KEPT; j++) m[j].v[k] = own[j];
     }
@@ -139,7 +143,9 @@ static void (*const launches[OPTIMIZERS])(const UpdateCall *, void *) = {
 extern "C" void UPDATE_LAUNCH(const UpdateCall *c, void *stream) {
   int64_t vectors = c->elements / 4, wanted = (vectors + THREADS - 1) / THREADS;
   unsigned blocks = (unsigned)(wanted < 1 ? 1 : wanted < NORM_BLOCKS ? wanted : NORM_BLOCKS);
-  LAUNCH(square_partials, blocks, THREADS, 0, stream, vectors, c->gradient, c->partial);
+  LAUNCH(square_partials, blocks, THREADS, 0, stream, vectors, c->gradient,
+         c->optimizer.late ? c->class_of : (const uint8_t *)NULL,
+         (const UpdatePace *)&c->state->pace, c->partial);
   LAUNCH(decide, 1, THREADS, 0, stream, (int)blocks, c->partial, c->loss, (float)c->optimizer.clip,
          &c->state->told);
   launches[c->optimizer.id](c, stream);

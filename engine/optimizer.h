@@ -16,6 +16,10 @@
  * means the same in a short training as in a long one; a ramp of d as min(d, (1 + t) / (10 + t))
  * would not reach .97 in 250 updates. The training goes on from w; a is what is evaluated and kept.
  *
+ * Late parameters stand still in the first updates, as where PyTorch is told that their gradients
+ * are not wanted: those are no part of the norm, states stay 0, no weight decays, and t counts from
+ * the first update that moves them.
+ *
  * A step whose loss or norm is not finite changes nothing and is no update. */
 #ifndef ENGINE_OPTIMIZER_H
 #define ENGINE_OPTIMIZER_H
@@ -38,17 +42,19 @@ typedef struct Optimizer {
   bool spares[PARAM_ROLES]; /* roles without decay */
   double clip;              /* joint gradient norm; 0: none */
   double average;           /* decay of the average of the weights; 0: there is none */
+  int64_t late;             /* updates at first in which ParamAs.late ones stand still */
 } Optimizer;
 
-/* Parameters that a step treats alike: those of a group that decay, and those that do not. */
-enum { UPDATE_CLASSES = 2 * MAX_GROUPS };
+/* Parameters that a step treats alike: of a group those that decay, and those that do not; of
+ * either those that are late. */
+enum { UPDATE_CLASSES = 4 * MAX_GROUPS };
 int optimizer_class(const Optimizer *optimizer, const Params *params, const Param *param);
 
 /* What one step multiplies by, by class; the same for every form of the update. */
 typedef struct Pace {
   double rate[UPDATE_CLASSES];  /* sgd: lr; adamw: lr / (1 - beta1^t) */
   double decay[UPDATE_CLASSES]; /* sgd: wd, 0 where none decays; adamw: 1 - lr wd, or 1 */
-  double root;                  /* adamw: sqrt(1 - beta2^t) */
+  double root[UPDATE_CLASSES];  /* adamw: sqrt(1 - beta2^t); sgd: 1; 0: the class stands still */
   double average;               /* (1 - d) / (1 - d^t); 0 where there is none */
 } Pace;
 

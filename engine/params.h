@@ -62,6 +62,7 @@ typedef struct ParamAs {
   ParamRole role;
   Group group;
   Init init;
+  bool late; /* trained, but not in the first updates: Optimizer.late */
 } ParamAs;
 
 typedef struct Param {

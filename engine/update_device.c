@@ -17,11 +17,11 @@ void update_classes(const Optimizer *optimizer, const Params *params, uint8_t *c
 void update_pace(const Optimizer *optimizer, const Params *params, double rate, UpdatePace *pace) {
   Pace exact;
   optimizer_pace(optimizer, params, rate, &exact);
-  for (int c = 0; c < 2 * params->groups; c++) {
+  for (int c = 0; c < 4 * params->groups; c++) {
     pace->rate[c] = (float)exact.rate[c];
     pace->decay[c] = (float)exact.decay[c];
+    pace->root[c] = (float)exact.root[c];
   }
-  pace->root = (float)exact.root;
   pace->average = (float)exact.average;
 }
 

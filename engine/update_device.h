@@ -9,7 +9,7 @@ enum { UPDATE_PARTIALS = 1024 };
 /* Pace as the kernels read it; written before the launches of a step, which are the same in every
  * one. */
 typedef struct UpdatePace {
-  float rate[UPDATE_CLASSES], decay[UPDATE_CLASSES], root, average;
+  float rate[UPDATE_CLASSES], decay[UPDATE_CLASSES], root[UPDATE_CLASSES], average;
 } UpdatePace;
 
 /* Written by the launches. */

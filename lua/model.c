@@ -415,6 +415,7 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   const char *freeze = json_string_value(json_object_get(config, "freeze"));
   if (freeze && strcmp(freeze, "none") != 0)
     graph->freeze = arena_text(&graph->arena, "%s", freeze);
+  graph->thaws = json_integer_value(json_object_get(config, "freeze_steps")) > 0;
   int64_t dim[5] = {shape->batch, shape->patch[0], shape->patch[1], shape->patch[2],
                     shape->channels};
   graph->training = shape->training;

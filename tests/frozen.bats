@@ -144,3 +144,38 @@ END
   run "$harness" estimate three.lua
   [[ "$output" == *"drawn.lua:4: buffer: shape has one to 5 sizes, found 0"* ]]
 }
+
+@test "freeze_steps freezes at first alone: with a rate that is 0 behind it nothing of the encoder ever moves, all else does" {
+  at_first() { # what it trained, in moved.safetensors
+    "$harness" run tiny.lua -q lr=0.25 schedule=step step_every=2 step_factor=0 warmup=0 freeze=encoder "$@" >/dev/null
+    rm -f moved.safetensors
+    "$harness" weights export "$("$harness" runs list --json | /usr/bin/python3 -c "import json, sys
+print(json.load(sys.stdin)['trials'][-1]['hash'])")" moved.safetensors --names own
+  }
+  at_first freeze_steps=2 steps=3
+  mv moved.safetensors still.safetensors
+  "$harness" run tiny.lua -q lr=0 steps=1 >/dev/null
+  "$harness" weights export "$(sql "SELECT hash FROM trials ORDER BY id DESC LIMIT 1")" drawn.safetensors --names own
+  at_first freeze_steps=1 steps=3
+  /usr/bin/python3 - <<'END'
+import json
+def tensors(path):
+    data = open(path, "rb").read()
+    end = 8 + int.from_bytes(data[:8], "little")
+    return {n: data[end:][slice(*t["data_offsets"])] for n, t in json.loads(data[8:end]).items() if n != "__metadata__"}
+drawn, still, moved = (tensors(name + ".safetensors") for name in ("drawn", "still", "moved"))
+weights = [n for n in drawn if n.endswith("weight")]
+assert len(weights) > 8 and any(n.startswith("encoder.") for n in weights)
+for n in weights:
+    assert (still[n] == drawn[n]) == n.startswith("encoder."), n
+    assert moved[n] != drawn[n], n
+END
+  "$harness" run tiny.lua --dry-run freeze=encoder >plain
+  "$harness" run tiny.lua --dry-run freeze=encoder freeze_steps=0 >none
+  cmp plain none
+  run "$harness" run tiny.lua --dry-run freeze_steps=2
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"has freeze_steps=2, which says how long freeze= is for, and freeze=none"* ]]
+  run "$harness" run tiny.lua --dry-run freeze=encoder freeze_steps=3
+  [[ "$output" == *"has freeze_steps=3 of steps=3: what never trains is frozen without freeze_steps"* ]]
+}

@@ -133,9 +133,9 @@ static void check_fault(const EmulatorFault *fault) {
            fault->message ? fault->message : "no fault", status, text);
 }
 
-/* Three steps against the CPU's, clipped and not; then one whose loss is not finite, which must
- * change nothing. */
-static bool update_follows(OptimizerId id, double clip, double average) {
+/* Three steps against the CPU's, clipped and not, of some numbers no more than the last ones; then
+ * one whose loss is not finite, which must change nothing. */
+static bool update_follows(OptimizerId id, double clip, double average, int64_t late) {
   Params *params = params_make(F32);
   Error error = {{0}};
   const Optimizer optimizer = {.id = id,
@@ -146,10 +146,11 @@ static bool update_follows(OptimizerId id, double clip, double average) {
                                .weight_decay = 1e-2,
                                .spares = {[ROLE_NORM] = true},
                                .clip = clip,
-                               .average = average};
+                               .average = average,
+                               .late = late};
   const Init init = {.kind = INIT_NORMAL, .a = 1};
   const ParamAs cnn = {.init = init}, norm_of = {.role = ROLE_NORM, .init = init};
-  const ParamAs transformer = {.group = GROUP_TRANSFORMER, .init = init};
+  const ParamAs transformer = {.group = GROUP_TRANSFORMER, .init = init, .late = late > 0};
   params_get(params, "a", 2, (int64_t[]){37, 3}, &cnn, &error);
   params_get(params, "b", 1, (int64_t[]){5000}, &transformer, &error);
   params_get(params, "c", 1, (int64_t[]){1}, &norm_of, &error);
@@ -179,7 +180,8 @@ static bool update_follows(OptimizerId id, double clip, double average) {
 static void check_update(OptimizerId id) {
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
     emulator_order(orders[i]);
-    bool good = update_follows(id, 0, 0) && update_follows(id, 12, .9);
+    bool good = update_follows(id, 0, 0, 0) && update_follows(id, 12, .9, 0) &&
+                update_follows(id, 12, .9, 2);
     totals.passed += good;
     totals.failed += !good;
     if (!good)

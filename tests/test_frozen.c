@@ -61,11 +61,14 @@ static void run(const Net *net) {
   plan_run(net->plan, false);
 }
 
-static Net make_for(unsigned frozen, const Backend *backend, OptimizerId id) {
+/* late: names of what is frozen for the first steps alone; NULL: none. */
+static Net make_late(unsigned frozen, const char *late, const Backend *backend, OptimizerId id) {
   Error error = {0};
   Net net = {.params = params_make(backend->real)};
   optimizer_states(&(Optimizer){.id = id}, net.params);
   net.graph = graph_make(net.params);
+  net.graph->freeze = late;
+  net.graph->thaws = late != NULL;
   net.loss = layers(&net, frozen);
   assert_true(graph_backward(net.graph, net.loss));
   assert_true(params_allocate(net.params, 3, &error));
@@ -73,6 +76,10 @@ static Net make_for(unsigned frozen, const Backend *backend, OptimizerId id) {
   assert_non_null(net.plan);
   assert_true(plan_bind(net.plan, NULL, &error));
   return net;
+}
+
+static Net make_for(unsigned frozen, const Backend *backend, OptimizerId id) {
+  return make_late(frozen, NULL, backend, id);
 }
 
 static Net make(unsigned frozen, const Backend *backend) {
@@ -147,21 +154,26 @@ static void test_gradients_do_not_depend_on_what_is_frozen(void **state) {
   drop(&all);
 }
 
-static void train(const Net *net, OptimizerId id) {
+/* Clips, so that what has no gradient is seen to be no part of the norm. */
+static void train_late(const Net *net, OptimizerId id, int64_t late, int steps) {
   Stepper stepper = {.plan = net->plan,
                      .params = net->params,
                      .optimizer = {id, .momentum = 0.9, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8,
-                                   .weight_decay = 0.1},
+                                   .weight_decay = 0.1, .clip = 1e-3, .late = late},
                      .input = {net->x},
                      .result = {net->loss}};
   stepper_make(&stepper);
-  for (int step = 0; step < 5; step++) {
+  for (int step = 0; step < steps; step++) {
     fill(net, stepper_input(&stepper, 0));
     stepper_start(&stepper, 0.1);
     stepper_wait(&stepper);
   }
   stepper_release(&stepper);
   params_fetch(net->params);
+}
+
+static void train(const Net *net, OptimizerId id) {
+  train_late(net, id, 0, 5);
 }
 
 /* "l2.w" belongs to layer 2. */
@@ -196,6 +208,57 @@ static void test_steps_change_what_is_trained_and_nothing_else(void **state) {
       moves(frozen, &backend_cpu, (OptimizerId)id);
       moves(frozen, &host_gpu, (OptimizerId)id);
     }
+}
+
+/* ---- frozen at first ------------------------------------------------------------------------- */
+
+enum { LATE = 3 };
+
+static bool is_zero(const Params *params, const void *block, const Param *param) {
+  const float *number = params_at(params, block, param);
+  bool zero = true;
+  for (int64_t i = 0; i < tensor_count(&param->shape); i++) zero = zero && number[i] == 0;
+  return zero;
+}
+
+/* What is late stands still for LATE updates, states too, and the others move to the bits of a net
+ * in which it is frozen; then it moves. */
+static void stands_still_at_first(const Backend *backend, OptimizerId id) {
+  const unsigned which = 1 << 0 | 1 << 2;
+  Net late = make_late(0, "l0,l2", backend, id), frozen = make_for(which, backend, id);
+  Net start = make_late(0, "l0,l2", backend, id), later = make_late(0, "l0,l2", backend, id);
+  train_late(&late, id, LATE, LATE);
+  train_late(&frozen, id, 0, LATE);
+  train_late(&later, id, LATE, LATE + 1);
+  for (int p = 0; p < late.params->count; p++) {
+    const Param *param = late.params->list[p], *other = frozen.params->list[p];
+    bool is_late = is_of(param, which);
+    size_t bytes = tensor_bytes(&param->shape);
+    const float *now = params_weight(late.params, param);
+    assert_int_equal(param->as.kind, PARAM_TRAINED);
+    assert_int_equal(param->as.late, is_late);
+    assert_memory_equal(now, params_weight(frozen.params, other), bytes);
+    assert_int_equal(!memcmp(now, params_weight(start.params, start.params->list[p]), bytes),
+                     is_late);
+    for (int s = 0; s < late.params->states; s++)
+      assert_int_equal(is_zero(late.params, late.params->host[BLOCK_STATE + s], param), is_late);
+    const float *then = params_weight(later.params, later.params->list[p]);
+    for (int64_t i = 0; i < tensor_count(&param->shape); i++)
+      if (now[i] == then[i])
+        fail_msg("%s: %s[%d] did not move", backend->name, param->name, (int)i);
+  }
+  drop(&late);
+  drop(&frozen);
+  drop(&start);
+  drop(&later);
+}
+
+static void test_what_is_late_is_frozen_at_first_and_trains_then(void **state) {
+  (void)state;
+  for (int id = 0; id < OPTIMIZERS; id++) {
+    stands_still_at_first(&backend_cpu, (OptimizerId)id);
+    stands_still_at_first(&host_gpu, (OptimizerId)id);
+  }
 }
 
 /* ---- what runs once -------------------------------------------------------------------------- */
@@ -364,6 +427,7 @@ int main(void) {
       cmocka_unit_test(test_nothing_is_kept_before_what_trains),
       cmocka_unit_test(test_gradients_do_not_depend_on_what_is_frozen),
       cmocka_unit_test(test_steps_change_what_is_trained_and_nothing_else),
+      cmocka_unit_test(test_what_is_late_is_frozen_at_first_and_trains_then),
       cmocka_unit_test(test_what_is_made_of_constants_is_made_once),
       cmocka_unit_test(test_patterns_mean_names_and_scopes),
       cmocka_unit_test(test_a_pattern_that_means_nothing_is_refused),

@@ -3,10 +3,10 @@
  *   update_driver FOLDER float|double
  *
  * FOLDER/job.json: {"config": options as a trial's configuration has them, "updates": N,
- * "groups": [{"name", "rate", "decay"}], "params": [{"name", "count", "group", "role"}]}, the role
- * a number of ParamRole. FOLDER/weights.raw (count of all parameters) and gradients.raw (N times as
- * many) are double, as what is written beside them: rates.raw (N), norms.raw (N), trained.raw and
- * one KEPT.raw for each of the optimiser's blocks, average.raw where there is one. */
+ * "groups": [{"name", "rate", "decay"}], "params": [{"name", "count", "group", "role", "late"}]},
+ * the role a number of ParamRole. FOLDER/weights.raw (count of all parameters) and gradients.raw
+ * (N times as many) are double, as what is written beside them: rates.raw (N), norms.raw (N),
+ * trained.raw and one KEPT.raw for each of the optimiser's blocks, average.raw where there is one. */
 #include "src/train/config.h"
 
 #include <omp.h>
@@ -67,7 +67,8 @@ static void params_read(Params *params, const json_t *job) {
   }
   json_array_foreach(json_object_get(job, "params"), i, row) {
     const ParamAs as = {.role = (ParamRole)config_int(row, "role"),
-                        .group = group_of(params, config_text(row, "group"))};
+                        .group = group_of(params, config_text(row, "group")),
+                        .late = json_is_true(json_object_get(row, "late"))};
     int64_t count[1] = {config_int(row, "count")};
     Error error = {0};
     CHECK(params_get(params, config_text(row, "name"), 1, count, &as, &error), "%s", error.text);

@@ -7,12 +7,12 @@ local caveats = require "harness.caveats"
 local data_of = require "harness.data"
 local models = require "harness.model"
 local named = require "harness.named_models"
+local objection_to = require "harness.objections"
 local options = require "harness.options"
 local overrides = require "harness.overrides"
 local papers = require "harness.papers"
 local planned_options = require "harness.plan_file"
 local resolving = require "harness.resolve"
-local pictures_objection = require "harness.pictures"
 local schedule_objection = require "harness.schedule"
 local seeds = require "harness.seeds"
 local starts = require "harness.starts"
@@ -351,7 +351,7 @@ local function check_row(row, config, model, given, rates)
   for _, list in ipairs { options, model.options } do
     for _, option in ipairs(list) do check_default(row, config, option, given) end
   end
-  local objection = models.objection(model, config) or pictures_objection(config) or tuned.objection(schedule_objection, config, rates)
+  local objection = models.objection(model, config) or objection_to(config) or tuned.objection(schedule_objection, config, rates)
   if objection then error(("row '%s' %s"):format(row.key, objection), 0) end
 end
 

@@ -102,6 +102,9 @@ local rows = {
     doc = "parameters that do not train, by name or scope, with commas: encoder,*.norm.*; behind a minus: but not "
       .. "those: encoder,-*.adapter; they take no gradient and no "
       .. "state of the optimiser, and nothing is kept for them where nothing before them trains" },
+  { name = "freeze_steps", type = "int", default = 0, before = 0, min = 0, max = 100000000,
+    doc = "steps at first that freeze= is for; behind them its parameters train, too, with the optimiser's states from 0 on. "
+      .. "What batch norm runs along moves from the first step; 0: all steps" },
   { name = "clip", type = "number", default = 12, min = 0, max = 1e9, doc = "joint gradient norm; 0: none" },
   { name = "average", type = "number", default = 0, quick = 0.98, small = 0.99, before = 0, min = 0, max = 0.999999,
     doc = "decay of an exponential moving average (EMA) of the weights (0.98: over the last 50 updates or so), which is validated, "

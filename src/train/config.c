@@ -110,7 +110,8 @@ Optimizer config_optimizer(const json_t *config, Params *params) {
                                     [ROLE_NORM] = denied(config, "decay_norms"),
                                     [ROLE_EMBEDDING] = denied(config, "decay_embeddings")},
                          .clip = config_number(config, "clip"),
-                         .average = number_or(config, "average", 0)};
+                         .average = number_or(config, "average", 0),
+                         .late = (int64_t)number_or(config, "freeze_steps", 0)};
   read_options(config, row->options, &optimizer);
   params->group[GROUP_CNN].factor = config_number(config, "lr_cnn");
   params->group[GROUP_TRANSFORMER].factor = config_number(config, "lr_transformer");

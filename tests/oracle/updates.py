@@ -17,6 +17,7 @@ import torch
 UPDATES = 20
 TOLERANCE = {"double": 1e-13, "float": 16 * np.finfo(np.float32).eps}
 WEIGHT, BIAS, NORM, EMBEDDING = range(4)  # ParamRole
+LATE = ("conv", "queries")  # what freeze_steps holds
 SPARED = {"decay_biases": BIAS, "decay_norms": NORM, "decay_embeddings": EMBEDDING}
 # Sizes that are no multiple of a vector; three groups, one of which does not decay.
 PARAMS = [("conv", 137, "cnn", WEIGHT), ("conv.bias", 5, "cnn", BIAS), ("norm", 5, "transformer", NORM),
@@ -27,9 +28,9 @@ BASE = {"lr": .05, "steps": UPDATES, "lr_cnn": 1., "lr_transformer": .1, "weight
 
 OPTIMIZERS = {
     "sgd": [{}, {"momentum": .99, "weight_decay": 0}, {"decay_norms": False, "decay_biases": False}, {"clip": 12.},
-            {"average": .8}],
+            {"average": .8}, {"freeze_steps": 7, "clip": 12.}],
     "adamw": [{}, {"beta1": .8, "beta2": .95, "eps": 1e-4}, {"weight_decay": 0}, {"clip": 12.},
-              {"average": .999}, {"decay_norms": False, "decay_biases": False, "decay_embeddings": False}],
+              {"average": .999}, {"freeze_steps": 7, "clip": 12.}, {"decay_norms": False, "decay_biases": False, "decay_embeddings": False}],
 }
 SCHEDULES = {
     "poly": [{}, {"warmup": 4}, {"lr_min": .01}],
@@ -53,7 +54,7 @@ class Updates:
     def run(self, real, config, weights, gradients):
         job = {"config": config, "updates": len(gradients),
                "groups": [{"name": n, "rate": r, "decay": d} for n, (r, d) in GROUPS.items()],
-               "params": [{"name": n, "count": c, "group": g, "role": role} for n, c, g, role in PARAMS]}
+               "params": [{"name": n, "count": c, "group": g, "role": role, "late": "freeze_steps" in config and n in LATE} for n, c, g, role in PARAMS]}
         with tempfile.TemporaryDirectory() as folder:
             with open(os.path.join(folder, "job.json"), "w", encoding="utf-8") as file:
                 json.dump(job, file)
@@ -130,11 +131,12 @@ def compare(updates, name, real, options):
     optimizer = torch_optimizer(name, config, leaves)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor(config))
     iterates = []
-    for gradient in gradients:
-        norm = float(np.linalg.norm(gradient))
+    for step, gradient in enumerate(gradients):
+        wanted = [step >= config.get("freeze_steps", 0) or name not in LATE for name, _, _, _ in PARAMS]
+        norm = float(np.linalg.norm(gradient[np.repeat(wanted, [count for _, count, _, _ in PARAMS])]))
         scale = config["clip"] / norm if 0 < config["clip"] < norm else 1.
-        for leaf, part in zip(leaves, leaves_of(gradient * scale, leaves[0].dtype)):
-            leaf.grad = part.detach()
+        for leaf, part, is_wanted in zip(leaves, leaves_of(gradient * scale, leaves[0].dtype), wanted):
+            leaf.grad = part.detach() if is_wanted else None
         optimizer.step()
         scheduler.step()
         iterates.append(joined(leaves))
