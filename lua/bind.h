@@ -113,13 +113,14 @@ char *lua_tokens(const char *text);
 /* Which tensors of a file are which parameters of the configuration's model, both as lists of
  * names, by its weights_map and weights_scope:
  *   {"pairs": [[ours, theirs, its duplicates ...]], "missing": [theirs], "unused": [theirs],
- *    "aside": [theirs that are not wanted]}
+ *    "aside": [theirs that are not wanted], "parts": {position of a pair, from 0: [which, of how
+ *    many equal parts of theirs ours is, from 1]}, "note": where something is to be said}
  * New reference; NULL with an error. */
 json_t *weights_match(const char *home, const json_t *config, const json_t *ours,
                       const json_t *theirs, Error *error);
 /* For each of our names what it is by a map ("own", "pytorch" or a file):
  * [{"names": [theirs, its duplicates ...], "convolution": whether a linear layer is one there,
- * "flat": whether a convolution is one of two axes}]. */
+ * "flat": whether a convolution is one of two axes, "part": as above}]. */
 json_t *weights_names(const char *home, const json_t *config, const char *map, const json_t *ours,
                       Error *error);
 

@@ -207,6 +207,9 @@ f = read('backbone.safetensors')
 write('deep.safetensors', {**f, 'backbone.layer3.0.conv.bias': np.zeros(3, '<f4')})"
   start weights=deep.safetensors weights_map=map.lua weights_scope=encoder
   [[ "$output" == *"1 tensor is left over: backbone.layer3.0.conv.bias"* ]]
+  echo 'return { { "encoder", "backbone", part = { 3, 2 } } }' >part.lua
+  start weights=backbone.safetensors weights_map=part.lua
+  [[ "$output" == *"part.lua: row 1: part: expected { which, of how many }, as { 1, 2 }"* ]]
 }
 
 @test "frozen parameters keep the numbers of their file, in training and in prediction" {

@@ -4,9 +4,11 @@
 -- A map is a list of rows { ours, theirs, ... }: one tensor's name here and there; what follows are further names of the
 -- same tensor, as PyTorch's modules list some twice. {x} stands for a number, the same in all names of a row; the first
 -- row that fits a name is its. convolution = true: our linear layer is a convolution of one voxel there; flat = true: a
--- convolution is one in 2D there, whatever the images. What no row names has one name, and our layout, in both.
--- Beside the rows, `unused` lists names that a file may hold and nobody reads; there * stands for any text. `others` lists maps
--- of programs that call the same tensors otherwise: one is read by where the file holds a tensor called its `mark`.
+-- convolution is one in 2D there, whatever the images; part = { 1, 2 }: ours is the first half of theirs, along the first axis.
+-- What no row names has one name, and our layout, in both.
+-- Beside the rows, `note` is a text that is told when a file is read by the map, and `unused` lists names that a file may hold
+-- and nobody reads; there * stands for any text. `others` lists maps of programs that call the same tensors otherwise: one is
+-- read by where the file holds a tensor called its `mark`.
 -- A map is what a model's pytorch(c) returns, or what a file (weights_map=FILE.lua) returns, which may also be a function of c.
 local models = require "harness.model"
 
@@ -69,6 +71,11 @@ local function keys_text(name)
   return table.concat(keys, " ")
 end
 
+local function is_part(part)
+  local at, of = table.unpack(type(part) == "table" and part or {})
+  return math.type(at) == "integer" and math.type(of) == "integer" and at >= 1 and at <= of and of <= 64
+end
+
 local checked
 
 function checked(map, where)
@@ -81,6 +88,7 @@ function checked(map, where)
       if name:find("*", 1, true) then wrong(("'%s': * may stand in `unused` alone; {x} is a number"):format(name)) end
       if keys_text(name) ~= keys_text(row[1]) then wrong(("'%s' and '%s' have other numbers"):format(row[1], name)) end
     end
+    if row.part ~= nil and not is_part(row.part) then wrong("part: expected { which, of how many }, as { 1, 2 }") end
   end
   for _, name in ipairs(map.unused or {}) do
     if type(name) ~= "string" then error(("%s: unused: expected names, found a %s"):format(where, type(name)), 0) end
@@ -197,16 +205,19 @@ local function match(config, load, ours, theirs)
   local map = config.pretrained and map_of_start(config, load) or kind == "own" and map_of_own(config, load)
     or of_file(map_of(kind, config, load), theirs)
   local wanted = wanted_by(config.weights_scope or "all", ours)
-  local result, there, used = { pairs = {}, missing = {}, unused = {}, aside = {} }, {}, {}
+  local result, there, used = { pairs = {}, missing = {}, unused = {}, aside = {}, parts = {}, note = map.note }, {}, {}
   for _, name in ipairs(theirs) do there[name] = true end
   for _, name in ipairs(ours) do
     if not wanted or wanted(name) then
-      local pair, names = { name }, theirs_of(map, name)
+      local pair, names, row = { name }, theirs_of(map, name)
       for _, their in ipairs(names) do
         if there[their] then pair[#pair + 1], used[their] = their, true end
       end
-      if #pair > 1 then result.pairs[#result.pairs + 1] = pair
-      else result.missing[#result.missing + 1] = names[1] end
+      if #pair > 1 then
+        result.parts[tostring(#result.pairs)], result.pairs[#result.pairs + 1] = row.part, pair
+      else
+        result.missing[#result.missing + 1] = names[1]
+      end
     end
   end
   for _, name in ipairs(theirs) do
@@ -242,7 +253,7 @@ local function names(config, load, kind, ours)
   local map, list = map_of(kind, config, load), {}
   for i, name in ipairs(ours) do
     local all, row = theirs_of(map, name)
-    list[i] = { names = all, convolution = row.convolution == true, flat = row.flat == true }
+    list[i] = { names = all, convolution = row.convolution == true, flat = row.flat == true, part = row.part }
   end
   return list
 end

@@ -28,9 +28,27 @@ static Tensor shape_there(const Param *param, const char *theirs) {
   return tensor_make(own->type, 5, (int64_t[]){d[0], d[4], d[1], d[2], d[3]});
 }
 
+/* Of several of ours that stand one behind another in one tensor there, along its first axis, as
+ * many numbers each: which this is, from 0. */
+typedef struct Part {
+  int at, of;
+} Part;
+
+static Part part_of(const json_t *list) {
+  if (!list) return (Part){0, 1};
+  return (Part){(int)json_integer_value(json_array_get(list, 0)) - 1,
+                (int)json_integer_value(json_array_get(list, 1))};
+}
+
+static Tensor whole_there(const Param *param, const char *theirs, Part part) {
+  Tensor shape = shape_there(param, theirs);
+  shape.dim[0] *= part.of;
+  return shape;
+}
+
 /* A flat network's convolution has no D, and a convolution of one voxel may be our linear layer. */
-static bool fits(const Param *param, const StoredTensor *found) {
-  Tensor shape = shape_there(param, found->name);
+static bool fits(const Param *param, const StoredTensor *found, Part part) {
+  Tensor shape = whole_there(param, found->name, part);
   int first = 0, rank = found->rank;
   bool own = is_own(param, found->name), flat = !own && shape.rank == 5 && rank == 4;
   if (flat && shape.dim[2] != 1) return false;
@@ -137,6 +155,12 @@ static const char *text_at(const json_t *list, size_t i) {
   return json_string_value(json_array_get(list, i));
 }
 
+static Part part_at(const Reading *r, size_t pair) {
+  char key[32];
+  snprintf(key, sizeof key, "%zu", pair);
+  return part_of(json_object_get(json_object_get(r->match, "parts"), key));
+}
+
 /* What the file lacks and has to be in it. */
 static void add_missing(const Reading *r, Report *report) {
   const json_t *names = json_object_get(r->match, "missing");
@@ -155,8 +179,8 @@ static bool check(const Reading *r, Error *error) {
     const Param *param = param_named(r->params, text_at(pair, 0));
     for (size_t i = 1; i < json_array_size(pair); i++) {
       const StoredTensor *found = safetensors_find(r->file, text_at(pair, i));
-      Tensor wanted = shape_there(param, found->name);
-      if (!fits(param, found))
+      Tensor wanted = whole_there(param, found->name, part_at(r, p));
+      if (!fits(param, found, part_at(r, p)))
         add(&report, MISSHAPEN, "%s is %s, expected %s", found->name, stored_shape_text(found),
             tensor_shape_text(&wanted));
     }
@@ -177,26 +201,27 @@ static bool is_finite(const Tensor *shape, const void *numbers) {
 }
 
 /* One tensor, from the first of its names; the others must hold the same. */
-static bool read_pair(const Reading *r, const json_t *pair, Error *error) {
+static bool read_pair(const Reading *r, const json_t *pair, Part part, Error *error) {
   const Param *param = param_named(r->params, text_at(pair, 0));
-  size_t bytes = tensor_bytes(&param->shape);
+  size_t own = tensor_bytes(&param->shape), bytes = own * (size_t)part.of;
   char *first = malloc(bytes), *other = malloc(bytes);
   CHECK(first && other, "no memory for parameter %s", param->name);
   bool good = true;
   for (size_t i = 1; good && i < json_array_size(pair); i++) {
     const StoredTensor *found = safetensors_find(r->file, text_at(pair, i));
     good = safetensors_read(r->file, found, r->params->real, i > 1 ? other : first, error);
-    if (good && i == 1 && !is_finite(&param->shape, first))
+    if (good && i == 1 && !is_finite(&param->shape, first + own * (size_t)part.at))
       good = fail(error, "%s: %s holds a number that is not finite", r->path, found->name);
     if (good && i > 1 && memcmp(first, other, bytes))
       good = fail(error, "%s: %s and %s are one tensor of the model, and differ", r->path,
                   text_at(pair, 1), found->name);
   }
   void *into = params_weight(r->params, param);
+  const char *from = first + own * (size_t)part.at;
   if (good && is_convolution(param, text_at(pair, 1)))
-    transpose(&param->shape, true, first, into);
+    transpose(&param->shape, true, from, into);
   else if (good)
-    memcpy(into, first, bytes);
+    memcpy(into, from, own);
   free(first);
   free(other);
   return good;
@@ -207,15 +232,17 @@ static bool read_all(const Reading *r, Error *error) {
   int64_t numbers = 0;
   for (size_t p = 0; p < json_array_size(pairs); p++) {
     const json_t *pair = json_array_get(pairs, p);
-    if (!read_pair(r, pair, error)) return false;
+    if (!read_pair(r, pair, part_at(r, p), error)) return false;
     numbers += tensor_count(&param_named(r->params, text_at(pair, 0))->shape);
   }
-  const json_t *aside = json_object_get(r->match, "aside");
+  const json_t *aside = json_object_get(r->match, "aside"),
+               *note = json_object_get(r->match, "note");
   fprintf(stderr, "weights: %zu tensors, %lld numbers from %s\n", json_array_size(pairs),
           (long long)numbers, r->path);
   for (size_t i = 0; i < json_array_size(aside); i++)
     if (!checkpoint_is_state(text_at(aside, i)))
       fprintf(stderr, "weights: not wanted     %s\n", text_at(aside, i));
+  if (note) fprintf(stderr, "weights: note: %s\n", json_string_value(note));
   return true;
 }
 
@@ -343,6 +370,23 @@ static size_t count_names(const json_t *rows) {
   return count;
 }
 
+/* Puts a part into the tensor of this name in the list, whose numbers are the arena's, or makes it
+ * there. */
+static int list_part(TensorToStore own, Part part, Arena *arena, TensorToStore *list, int count) {
+  int64_t numbers = 1, *dim = arena_alloc(arena, 5 * sizeof *dim);
+  int found = 0;
+  for (int i = 0; i < own.rank; i++) numbers *= dim[i] = own.dim[i];
+  size_t bytes = (size_t)numbers * dtype_bytes(own.type);
+  while (found < count && strcmp(list[found].name, own.name) != 0) found++;
+  if (found == count) {
+    dim[0] *= part.of;
+    list[count++] = (TensorToStore){own.name, own.type, own.rank, dim,
+                                    arena_alloc(arena, bytes * (size_t)part.of)};
+  }
+  memcpy((char *)(uintptr_t)list[found].data + bytes * (size_t)part.at, own.data, bytes);
+  return count;
+}
+
 /* Each tensor is made once; its other names share the numbers. */
 static int list_tensors(const Params *params, const json_t *rows, bool flat, Arena *arena,
                         TensorToStore *list) {
@@ -353,9 +397,13 @@ static int list_tensors(const Params *params, const json_t *rows, bool flat, Are
     bool planar = flat || json_is_true(json_object_get(row, "flat"));
     TensorToStore tensor =
         to_store(params, params->list[p], text_at(names, 0), convolution, planar, arena);
+    Part part = part_of(json_object_get(row, "part"));
     for (size_t i = 0; i < json_array_size(names); i++) {
       tensor.name = text_at(names, i);
-      list[count++] = tensor;
+      if (part.of > 1)
+        count = list_part(tensor, part, arena, list, count);
+      else
+        list[count++] = tensor;
     }
   }
   return count;

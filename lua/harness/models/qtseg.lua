@@ -4,6 +4,7 @@
 local deep = require "harness.parts.deep_supervision"
 local dual_mix = require "harness.parts.dual_mix"
 local mlfd = require "harness.parts.mlfd"
+local qtseg_names = require "harness.parts.qtseg_names"
 local yolo = require "harness.parts.yolo"
 
 local function build(m, c)
@@ -28,4 +29,5 @@ return {
     return dual_mix.check(c)
   end,
   build = build,
+  pytorch = qtseg_names,
 }
