@@ -98,7 +98,8 @@ return {
       axis = "Setting",
       data = "ISIC2016, 900 images for training, 379 for testing; in %, parameters in M, FLOPs in G",
       columns = {
-        "Encoder", "Decoder", "MLFD", "MAE", "Acc", "Dice", "IoU", { name = "Params", unit = "M" }, { name = "FLOPs", unit = "G" },
+        "Encoder", "Decoder", "MLFD", "MAE", "Acc", "Dice", "IoU", { name = "Params", unit = "M", cost = "parameters" },
+        { name = "FLOPs", unit = "G", cost = "macs" },
       },
       main = "Dice",
       digits = 2,

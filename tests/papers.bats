@@ -253,6 +253,7 @@ key = "b"|key = "a"|two rows have the key 'a'
 "a", "Mean"|"a", "Men"|a contradiction is at column 'Men', which is none
 "a", "Mean"|"c", "Mean"|a contradiction is at row 'c', which is none
 axis = |axes = |there is no field 'axes'; did you mean "axis"
+columns("acdc", "Mean")|{ { name = "Params", cost = "flops" } }|column Params: cost is "parameters" or "macs", found 'flops'
 END
   cp good home/paper/mine.lua
   sed -i 's/table = 1/table = 2/' home/experiments/mine.lua

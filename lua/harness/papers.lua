@@ -6,7 +6,8 @@ local same = require("harness.structures").same
 
 local PAPER = { "name", "title", "source", "roman", "tables" }
 local TABLE = { "title", "axis", "data", "columns", "main", "digits", "unit", "rows", "contradictions", "notes" }
-local COLUMN = { "name", "group", "structure", "mean", "digits", "unit" }
+local COLUMN = { "name", "group", "structure", "mean", "digits", "unit", "cost" }
+local COSTS = { parameters = true, macs = true } -- what is counted of our rows and stands beside the column
 local ROW = { "key", "label", "mean_of" }
 local CONTRADICTION = { "at", "mean", "text" }
 
@@ -33,9 +34,13 @@ local function column_of(declared, t, where)
   local column = type(declared) == "string" and { name = declared } or declared
   check_fields(column, COLUMN, where .. ": a column")
   check_text(column, "name", where .. ": a column")
+  if column.cost ~= nil and not COSTS[column.cost] then
+    wrong(where, "column %s: cost is \"parameters\" or \"macs\", found '%s'", column.name, tostring(column.cost))
+  end
   return {
     name = column.name, group = column.group or "", structure = column.structure or "", mean = column.mean or false,
-    digits = column.digits or t.digits, unit = column.unit or t.unit or "", mark = "",
+    digits = column.digits or t.digits, unit = column.unit or t.unit or "", cost = column.cost or "",
+    mark = "",
   }
 end
 

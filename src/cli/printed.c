@@ -8,6 +8,7 @@
 #include "base/nearest.h"
 #include "lua/bind.h"
 #include "src/cli/experiment_files.h"
+#include "src/cli/paper_costs.h"
 #include "src/report/paper_marks.h"
 #include "src/report/paper_runs.h"
 #include "src/report/paper_table.h"
@@ -100,6 +101,7 @@ void printed_print(const Printed *p, const Result *result, const char *format, F
   bool as_json = !strcmp(format, "json"), as_csv = !strcmp(format, "csv");
   const char *only = p->list ? p->only : p->table ? field_text(p->table, "paper") : NULL;
   json_t *runs = more || p->list ? paper_runs(p->home, only) : NULL;
+  if (more && !p->list && !as_csv) paper_costs_count(p->home, runs, p->table);
   if (p->list) {
     papers_print(p->papers, p->only, runs, format, out);
   } else if (result && as_json && !result->plans && !result->self_test) {

@@ -34,11 +34,12 @@ static json_t *printed(const json_t *row, const json_t *columns) {
 /* The fields of a stored table's rows, and what is printed. */
 static json_t *json_row(const json_t *row, const json_t *columns) {
   const json_t *paper = json_object_get(row, "paper");
-  return json_pack("{s:s,s:s,s:o,s:n,s:n,s:i,s:n,s:o,s:o}", "key", field_text(row, "key"), "label",
-                   field_text(row, "label"), "paper",
+  json_t *counted = json_object_get(row, "counted");
+  return json_pack("{s:s,s:s,s:o,s:n,s:n,s:i,s:n,s:o,s:o,s:O*}", "key", field_text(row, "key"),
+                   "label", field_text(row, "label"), "paper",
                    paper ? json_incref((json_t *)(uintptr_t)paper) : json_null(), "mean", "sd", "n",
                    0, "status", "paper_word", text_or_null(field_text(row, "word")), "printed",
-                   printed(row, columns));
+                   printed(row, columns), "counted", counted);
 }
 
 static json_t *json_columns(const json_t *columns) {

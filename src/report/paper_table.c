@@ -24,32 +24,84 @@ const char *paper_column(const json_t *column, char name[COLUMN_NAME]) {
   return name;
 }
 
+/* ---- what our rows cost ---------------------------------------------------------------------- */
+
+/* Whether a column of ours stands behind this one: it is of what was counted of some row. */
+static bool has_ours(const json_t *table, int k) {
+  const char *cost = field_text(item_of(table, "columns", k), "cost");
+  bool any = false;
+  for (int i = 0; i < count_of(table, "rows"); i++)
+    any = any || json_object_get(json_object_get(item_of(table, "rows", i), "counted"), cost);
+  return any;
+}
+
+static int count_ours(const json_t *table) {
+  int count = 0;
+  for (int k = 0; k < count_of(table, "columns"); k++) count += has_ours(table, k);
+  return count;
+}
+
+static void put_ours(Sheet *sheet, int at, const json_t *table, int k) {
+  const json_t *column = item_of(table, "columns", k);
+  const char *cost = field_text(column, "cost"), *unit = field_text(column, "unit");
+  double one = !strcmp(unit, "M") ? 1e6 : !strcmp(unit, "G") ? 1e9 : 1;
+  for (int i = 0; i < count_of(table, "rows"); i++) {
+    const json_t *found =
+        json_object_get(json_object_get(item_of(table, "rows", i), "counted"), cost);
+    if (found)
+      sheet_set(sheet, i + 1, at, "%.*f", field_whole(column, "digits"),
+                json_number_value(found) / one);
+    else
+      sheet_set(sheet, i + 1, at, "-");
+  }
+}
+
 /* ---- sheet ----------------------------------------------------------------------------------- */
 
-/* grouped: a column's head names its group, too. */
-static Sheet sheet_of(const json_t *table, bool grouped) {
-  int rows = count_of(table, "rows"), columns = count_of(table, "columns");
-  Sheet sheet = sheet_make(rows + 1, columns + 1);
-  sheet_set(&sheet, 0, 0, "%s", field_text(table, "axis"));
-  for (int k = 0; k < columns; k++) {
-    char name[COLUMN_NAME];
-    const json_t *column = item_of(table, "columns", k);
-    sheet_set(&sheet, 0, k + 1, "%s%s",
-              grouped ? paper_column(column, name) : field_text(column, "name"),
-              field_text(column, "mark"));
+static void put_cells(Sheet *sheet, int at, const json_t *table, int k) {
+  for (int i = 0; i < count_of(table, "rows"); i++) {
+    const json_t *row = item_of(table, "rows", i);
+    sheet_set(sheet, i + 1, at, "%s%s", json_string_value(item_of(row, "cells", k)),
+              json_string_value(item_of(row, "marks", k)));
   }
+}
+
+/* A column's head names its group, too. */
+Sheet paper_sheet(const json_t *table) {
+  int rows = count_of(table, "rows"), columns = count_of(table, "columns"), at = 1;
+  Sheet sheet = sheet_make(rows + 1, columns + count_ours(table) + 1);
+  sheet_set(&sheet, 0, 0, "%s", field_text(table, "axis"));
   for (int i = 0; i < rows; i++) {
     const json_t *row = item_of(table, "rows", i);
     sheet_set(&sheet, i + 1, 0, "%s%s", field_text(row, "label"), field_text(row, "mark"));
-    for (int k = 0; k < columns; k++)
-      sheet_set(&sheet, i + 1, k + 1, "%s%s", json_string_value(item_of(row, "cells", k)),
-                json_string_value(item_of(row, "marks", k)));
+  }
+  for (int k = 0; k < columns; k++) {
+    char name[COLUMN_NAME];
+    const json_t *column = item_of(table, "columns", k);
+    sheet_set(&sheet, 0, at, "%s%s", paper_column(column, name), field_text(column, "mark"));
+    put_cells(&sheet, at++, table, k);
+    if (!has_ours(table, k)) continue;
+    sheet_set(&sheet, 0, at, "%s, ours", name);
+    put_ours(&sheet, at++, table, k);
   }
   return sheet;
 }
 
-Sheet paper_sheet(const json_t *table) {
-  return sheet_of(table, true);
+/* Heads without the groups, which stand above; of what we count, too, the column is the group. */
+static Sheet text_sheet(const json_t *table, char (*group)[COLUMN_NAME]) {
+  Sheet sheet = paper_sheet(table);
+  for (int k = 0, at = 1; k < count_of(table, "columns"); k++, at++) {
+    const json_t *column = item_of(table, "columns", k);
+    const char *name = field_text(column, "name"), *mark = field_text(column, "mark");
+    bool ours = has_ours(table, k);
+    snprintf(group[at], COLUMN_NAME, "%s%s", ours ? name : field_text(column, "group"),
+             ours ? mark : "");
+    sheet_set(&sheet, 0, at, "%s%s", ours ? "paper" : name, ours ? "" : mark);
+    if (!ours) continue;
+    memcpy(group[at + 1], group[at], COLUMN_NAME);
+    sheet_set(&sheet, 0, ++at, "ours");
+  }
+  return sheet;
 }
 
 /* ---- notes ----------------------------------------------------------------------------------- */
@@ -99,6 +151,9 @@ static void put_notes(const json_t *table, const json_t *runs, bool beside, cons
   if (!beside)
     json_array_foreach(json_object_get(table, "notes"), i, item)
         put(mark, json_string_value(item), out);
+  if (count_ours(table))
+    put(mark, "ours: counted of our rows at scale=paper; multiply-adds of one image's inference",
+        out);
   note_runs(table, runs, mark, put, out);
 }
 
@@ -116,16 +171,16 @@ static void put_title(const json_t *table, const char *gap, FILE *out) {
 }
 
 static void print_text(const json_t *table, const json_t *runs, bool beside, FILE *out) {
-  int columns = count_of(table, "columns");
-  const char *group[columns + 1];
-  group[0] = "";
-  for (int k = 0; k < columns; k++)
-    group[k + 1] = field_text(item_of(table, "columns", k), "group");
+  int columns = count_of(table, "columns") + count_ours(table) + 1;
+  char names[columns][COLUMN_NAME];
+  const char *group[columns];
+  names[0][0] = 0;
+  for (int k = 0; k < columns; k++) group[k] = names[k];
   put_title(table, "        ", out);
   fputc('\n', out);
   quote_wrapped("", "", field_text(table, "data"), WIDTH, out);
   fputc('\n', out);
-  Sheet sheet = sheet_of(table, false);
+  Sheet sheet = text_sheet(table, names);
   sheet_blocks(&sheet, group, WIDTH, out);
   sheet_free(&sheet);
   fputc('\n', out);
@@ -145,7 +200,7 @@ static void print_markdown(const json_t *table, const json_t *runs, bool beside,
   quote_markdown(field_text(table, "name"), out);
   put_markdown("**  \n", field_text(table, "data"), out);
   fputc('\n', out);
-  Sheet sheet = sheet_of(table, true);
+  Sheet sheet = paper_sheet(table);
   sheet_markdown(&sheet, false, out);
   sheet_free(&sheet);
   fputc('\n', out);
@@ -157,7 +212,7 @@ static void print_tex(const json_t *table, const json_t *runs, bool beside, FILE
   put_title(table, "; ", out);
   put_line("\n% ", field_text(table, "data"), out);
   put_notes(table, runs, beside, "% ", put_line, out);
-  Sheet sheet = sheet_of(table, true);
+  Sheet sheet = paper_sheet(table);
   sheet_tex(&sheet, false, out);
   sheet_free(&sheet);
 }
