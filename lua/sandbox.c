@@ -36,7 +36,8 @@ static bool of_home(const char *module) {
 /* What a file elsewhere may have of HOME: nothing that is handed the way to files. */
 static bool is_lent(const char *module) {
   return starts(module, "harness.parts.") || starts(module, "harness.models.") ||
-         strcmp(module, "harness.structures") == 0 || !starts(module, "harness.");
+         strcmp(module, "harness.structures") == 0 || strcmp(module, "harness.variation") == 0 ||
+         !starts(module, "harness.");
 }
 
 /* Names of files and folders with dots between them: nothing that leads out of the folder. */
@@ -90,10 +91,12 @@ static int require(lua_State *L) {
   const char *home = lua_tostring(L, lua_upvalueindex(UP_HOME));
   const char *folder = lua_tostring(L, lua_upvalueindex(UP_FOLDER));
   if (folder && !is_lent(module))
-    return luaL_error(L,
-                      "module '%s' is the program's own; a file of yours may have those of "
-                      "harness.parts, harness.models, harness.structures, paper and experiments",
-                      module);
+    return luaL_error(
+        L,
+        "module '%s' is the program's own; a file of yours may have those of "
+        "harness.parts, harness.models, harness.structures, harness.variation, paper and "
+        "experiments",
+        module);
   if (of_home(module)) folder = NULL;
   const char *key = folder ? lua_pushfstring(L, "%s%s", folder, module) : module;
   if (is_loaded(L, key, module)) return 1;

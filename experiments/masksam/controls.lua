@@ -1,12 +1,9 @@
 -- Do the adapters of the full model (B9) adapt anything? Beside the frozen pre-trained SAM stand a frozen one of drawn numbers, both
 -- trained whole, and nnU-Net's head, for as many steps and for as long (by what the first trials of both took).
-local adapters = require "experiments.masksam.adapters"
+local variation = require "harness.variation"
 
-return {
+return variation(require "experiments.masksam.adapters", {
   title = "What is frozen, and what it brings",
-  base = adapters.base,
-  at = adapters.at,
-  against = "first",
   rows = function(c)
     local nnunet = { model = "maskmed", head = "point_wise", bridge = "none" }
     if c.scale == "quick" then nnunet.optimizer, nnunet.lr = "sgd", 0.15 end -- elsewhere all rows have the scale's
@@ -23,4 +20,4 @@ return {
       { key = "nnunet_as_long", label = "nnU-Net's head, as long", set = nnunet, as_long = { as = "full", by = "nnunet" } },
     }
   end,
-}
+})

@@ -1,12 +1,9 @@
 -- What else MaskSAM's paper and its public code leave open or do in two ways, on the full model (B9): each row has one detail the
 -- other way. Those of its prompts: prompts.lua.
-local adapters = require "experiments.masksam.adapters"
+local variation = require "harness.variation"
 
-return {
+return variation(require "experiments.masksam.adapters", {
   title = "Details of MaskSAM",
-  base = adapters.base,
-  at = adapters.at,
-  against = "first",
   rows = {
     { key = "full", label = "MaskSAM", set = {} },
     { key = "fold", label = "windows for the depth", set = { adapter_fold = "code" },
@@ -25,4 +22,4 @@ return {
     { key = "final", label = "convolutions over masks", set = { final_conv = 64 },
       note = "the public code has them for AMOS and Synapse, not for ACDC; the paper does not tell of them" },
   },
-}
+})

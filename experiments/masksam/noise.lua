@@ -2,12 +2,11 @@
 -- than elsewhere. A table for each noise (in HU):
 --   harness run experiments/masksam/noise.lua phantom_noise=15     # and 40, as here, and 80
 -- The paper has no such row.
-local adapters = require "experiments.masksam.adapters"
+local adapters, variation = require "experiments.masksam.adapters", require "harness.variation"
 
-local rows, quick = {}, { phantom_noise = 40 }
+local rows = {}
 for _, row in ipairs(adapters.rows) do
   if row.key == "depth_position" or row.key == "full" then rows[#rows + 1] = row end
 end
-for option, value in pairs(adapters.at.quick) do quick[option] = value end
 
-return { title = "Depth in noise", base = adapters.base, at = { quick = quick }, against = "first", rows = rows }
+return variation(adapters, { title = "Depth in noise", at = { quick = { phantom_noise = 40 } }, rows = rows })

@@ -1,12 +1,9 @@
 -- What the paper and its public code leave open or say in two ways about the prompts, on the full model (B9): each row has one
 -- detail the other way.
-local adapters = require "experiments.masksam.adapters"
+local variation = require "harness.variation"
 
-return {
+return variation(require "experiments.masksam.adapters", {
   title = "Details of the prompts",
-  base = adapters.base,
-  at = adapters.at,
-  against = "first",
   rows = {
     { key = "full", label = "MaskSAM", set = {} },
     -- Of rows that name one option the one that the scale has is no row.
@@ -23,4 +20,4 @@ return {
     { key = "smooth", label = "box prompts not rounded", set = { box_prompt = "smooth" },
       note = "the public code rounds box prompts to pixels, so that boxes learn from their own losses alone" },
   },
-}
+})

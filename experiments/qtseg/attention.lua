@@ -1,12 +1,11 @@
 -- What is in QTSeg's dual-mix attention: its channel and its spatial attention left out, as the paper's equations have them and
--- as the public code does, and the features' look at the tokens. None of it is in the paper.
-local modules = require "experiments.qtseg.modules"
+-- as the public code does, and the features' look at the tokens. None of it is in the paper. At quick the
+-- network is half as wide.
+local variation = require "harness.variation"
 
-return {
+return variation(require "experiments.qtseg.modules", {
   title = "Dual-mix attention taken apart",
-  base = modules.base,
-  at = modules.at,
-  against = "first",
+  at = { quick = { n_channel = 8, mlp = 256 } },
   rows = {
     { key = "full", label = "QTSeg", set = {} },
     { key = "no_channel", label = "no channel attention", set = { cab = "none" } },
@@ -19,4 +18,4 @@ return {
     { key = "neither", label = "neither", set = { cab = "none", sam_kernel = 0 } },
     { key = "no_cfta", label = "features do not attend to tokens", set = { cfta = false } },
   },
-}
+})

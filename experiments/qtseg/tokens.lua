@@ -1,12 +1,10 @@
 -- QTSeg's query tokens: how many blocks mix them with each level, whose network reads them behind it, and where features lie. None
--- of it is in the paper.
-local modules = require "experiments.qtseg.modules"
+-- of it is in the paper. At quick the network is half as wide.
+local variation = require "harness.variation"
 
-return {
+return variation(require "experiments.qtseg.modules", {
   title = "Query tokens",
-  base = modules.base,
-  at = modules.at,
-  against = "first",
+  at = { quick = { n_channel = 8, mlp = 256 } },
   rows = {
     { key = "full", label = "QTSeg", set = {} },
     { key = "one_block", label = "one block a level", set = { depths = { 1, 1, 1 } } },
@@ -14,4 +12,4 @@ return {
     { key = "sine", label = "sine positions", set = { token_position = "sine" } },
     { key = "learned", label = "learned positions", set = { token_position = "learned" } },
   },
-}
+})

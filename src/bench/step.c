@@ -32,7 +32,7 @@ const StepCase step_cases[] = {
      13,
      {"model=masksam", "patch=8,40,40", "query_count=16", "generator_widths=64,32,16",
       "optimizer=adamw", "lr=0.002", "average=0"}},
-    {"qtseg", 2, {QTSEG, "patch=1,512,512", "batch=4"}},
+    {"qtseg", 2, {QTSEG, "patch=1,512,512", "batch=4", "n_channel=16", "mlp=2048"}},
     {"unet-paper", 16, {"scale=paper", "head=point_wise", "bridge=none"}},
     {"unet-paper:bf16", 16, {"scale=paper", "head=point_wise", "bridge=none", "dtype=bf16"}},
     {"maskmed-paper", 16, {"scale=paper"}},
