@@ -168,7 +168,7 @@ class Net:
 
     def medsam(self, name, t, f, pe, entry, first):
         """In the public code tokens have no position; SAM adds to them what they were at first."""
-        at = entry if self.config["medsam_position"] == "entry" else 0
+        at = entry if self.config.get("medsam_position", "entry") == "entry" else 0
         if first:
             t = self.attend(name + ".self_attn", t, t, t)
         else:
