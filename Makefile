@@ -279,7 +279,7 @@ uninstall:
 
 # A package for this Debian or Ubuntu, by whose tools it is made: into $(BUILD)/deb.
 deb: deps
-	$(call install_missing,debhelper dpkg-dev fakeroot)
+	$(call install_missing,build-essential debhelper fakeroot)
 	@RELEASE='$(RELEASE)' MAKE='$(MAKE)' JOBS='$(JOBS)' src/packaging/deb '$(abspath $(BUILD))/deb'
 
 # Every table of the paper at the scale `quick`; SCALE=small or paper for the larger ones.
