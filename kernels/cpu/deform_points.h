@@ -326,10 +326,22 @@ DEFORM_INLINE void block_corners(Block *b, const BlockLevels *levels, const Axis
   }
 }
 
+/* Whole vectors, zeros behind the last number: what is read again as vectors waits for narrower
+ * stores. */
+DEFORM_INLINE void vecs_copy(float *to, const float *from, int count) {
+  for (; count >= VEC; to += VEC, from += VEC, count -= VEC) vec_store(to, vec_load(from));
+  if (count) vec_store(to, vec_load_part(from, count));
+}
+
 /* The attention of the points of a token, the i-th of the batch. */
 static void token_attention(const Points *p, int i, const float *logits) {
-  if (p->blocks * BLOCK > p->count)
-    logits = memcpy(p->logits, logits, (size_t)p->count * sizeof *logits);
+  if (p->blocks * BLOCK > p->count) {
+    int last = (p->blocks - 1) * BLOCK;
+    vecs_copy(p->logits, logits, p->count);
+    Vec some = vec_load(p->logits + last), none = vec_splat(-INFINITY);
+    vec_store(p->logits + last, vec_select(whole_load(p->levels[p->blocks - 1].there), some, none));
+    logits = p->logits;
+  }
   softmax(logits, p->block + i * p->blocks, p->blocks);
 }
 
@@ -338,8 +350,10 @@ DEFORM_INLINE void token_corners(const Points *p, int i, const float *offsets, c
                                  int first, bool backward) {
   int padded = p->blocks * BLOCK;
   const float *row[3] = {batch->row[0], batch->row[1], batch->row[2] + 2 * i * padded};
-  if (padded > p->count)
-    offsets = memcpy(p->offsets, offsets, 3 * (size_t)p->count * sizeof *offsets);
+  if (padded > p->count) {
+    vecs_copy(p->offsets, offsets, 3 * p->count);
+    offsets = p->offsets;
+  }
   for (int b = 0; b < p->blocks; b++) {
     Vec offset[3];
     Axis axis[3];
