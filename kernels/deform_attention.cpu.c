@@ -207,17 +207,31 @@ static int64_t token_channels(const Head *h, int64_t token) {
          (int64_t)h->m * h->work->channels;
 }
 
-/* Prepares the points of a batch and fetches what the next one will read. */
-DEFORM_INLINE void batch_points(const Head *h, const Batch *batch, const Batch *next,
-                                bool backward) {
+/* Fetches what the i-th token of the next batch will read and write, beside the work on that of
+ * this one: all at once they would wait for one another. */
+DEFORM_INLINE void token_fetch(const Head *h, const Batch *next, int i, bool backward) {
+  if (i >= next->count) return;
+  const Call *call = h->call;
+  int count = h->work->points.count, channels = h->work->channels;
+  int64_t index = token_points(h, next->token) + (int64_t)i * h->work->heads * count;
+  int64_t channel = token_channels(h, next->token) + (int64_t)i * h->work->width;
+  fetch((const float *)call->in[IN_WEIGHTS].data + index, count, false);
+  fetch((const float *)call->in[IN_OFFSETS].data + 3 * index, 3 * count, false);
+  if (!backward) {
+    fetch((const float *)call->out[0].data + channel, channels, true);
+    return;
+  }
+  fetch((const float *)call->dout[0].data + channel, channels, false);
+  const float *doffsets = call->din[IN_OFFSETS].data, *dlogits = call->din[IN_WEIGHTS].data;
+  if (doffsets) fetch(doffsets + 3 * index, 3 * count, true);
+  if (dlogits) fetch(dlogits + index, count, true);
+}
+
+/* Prepares the points of a batch. */
+DEFORM_INLINE void batch_points(const Head *h, const Batch *batch, bool backward) {
   const Points *p = &h->work->points;
   int64_t step = (int64_t)h->work->heads * p->count, first = token_points(h, batch->token);
   const float *offsets = h->call->in[IN_OFFSETS].data, *logits = h->call->in[IN_WEIGHTS].data;
-  for (int i = 0; i < next->count; i++) {
-    int64_t ahead = token_points(h, next->token) + i * step;
-    fetch(logits + ahead, p->count, false);
-    fetch(offsets + 3 * ahead, 3 * p->count, false);
-  }
   for (int i = 0; i < batch->count; i++) token_attention(p, i, logits + first + i * step);
   for (int i = 0; i < batch->count; i++)
     token_corners(p, i, offsets + 3 * (first + i * step), batch, h->first, backward);
@@ -265,10 +279,10 @@ static void batch_forward(const Head *h, const Batch *batch, const Batch *next) 
   const Work *w = h->work;
   const Points *p = &w->points;
   float *y = (float *)h->call->out[0].data + token_channels(h, batch->token);
-  for (int i = 0; i < batch->count; i++) fetch(y + i * w->width, w->channels, true);
-  batch_points(h, batch, next, false);
+  batch_points(h, batch, false);
   for (int i = 0; i < batch->count; i++, y += w->width) {
     bool whole = w->channels == w->padded;
+    token_fetch(h, next, i, false);
     float *sum = whole ? y : w->row;
     memset(sum, 0, (size_t)w->padded * sizeof *sum);
     for (int b = 0; b < p->blocks; b++)
@@ -365,14 +379,10 @@ static void batch_backward(const Head *h, const Batch *batch, const Batch *next)
   int64_t step = (int64_t)w->heads * p->count, first = token_points(h, batch->token);
   const float *dy = (const float *)h->call->dout[0].data + token_channels(h, batch->token);
   float *doffsets = h->call->din[IN_OFFSETS].data, *dlogits = h->call->din[IN_WEIGHTS].data;
-  for (int i = 0; i < batch->count; i++) {
-    fetch(dy + (int64_t)i * w->width, w->channels, false);
-    if (doffsets) fetch(doffsets + 3 * (first + i * step), 3 * p->count, true);
-    if (dlogits) fetch(dlogits + first + i * step, p->count, true);
-  }
-  batch_points(h, batch, next, true);
+  batch_points(h, batch, true);
   for (int i = 0; i < batch->count; i++, dy += w->width) {
     const float *own = dy;
+    token_fetch(h, next, i, true);
     if (w->channels < w->padded) own = memcpy(w->row, dy, (size_t)w->channels * sizeof *dy);
     for (int b = 0; b < p->blocks; b++)
       w->lanes->scatter(&p->block[i * p->blocks + b], &p->levels[b], own, w->padded);
