@@ -39,6 +39,13 @@ END
   "$harness" run experiment.json >again 2>said
   [ "$(steps 2)" = "20 4" ]
   [ "$(sql "SELECT count(*) FROM cells")" = 6 ]
+  # One of them stood in the way of other work: by the clock it was longer, of the processors it took what the other did.
+  sql "UPDATE attempts SET processor_s = 2 WHERE train_s = 4"
+  "$harness" run experiment.json >again 2>said
+  [ "$(steps 2)" = "20 4" ] # of one alone it is no comparison
+  sql "UPDATE attempts SET processor_s = 1 WHERE train_s = 1"
+  "$harness" run experiment.json >again 2>said
+  [ "$(steps 2)" = "10 2" ]
 }
 
 @test "what has not ended well says nothing: trials wait, and are told" {

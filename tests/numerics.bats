@@ -50,9 +50,10 @@ log() {
   sql "SELECT step, loss, grad_norm FROM curves WHERE attempt_id = (SELECT max(attempt_id) FROM curves) ORDER BY step" | diff plain -
 }
 
-@test "every trial says how often its gradient was clipped, and stores whether its step repeats" {
+@test "every trial says how often its gradient was clipped, and stores whether its step repeats and what it took of the processors" {
   "$harness" run tiny.lua threads=2 -q >/dev/null
   log | grep -E "clipped [0-4] of 4 steps: their gradient's norm was above [0-9.]+; the largest was [0-9.e+-]+, at step [1-4]"
   [ "$(sql "SELECT determinism FROM attempts")" = bitwise ]
+  [ "$(sql "SELECT processor_s > 0 AND processor_s < 2.5 * train_s + 0.1 FROM attempts")" = 1 ] # of two threads, and one that loads
   log | grep -F "a step that is repeated on one thread: bitwise"
 }

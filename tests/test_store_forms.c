@@ -133,6 +133,7 @@ static const char *const committed[] = {
     "9f649f06bd832104f3e8bdf8da13dbf7", "1fa2d137dcaaaff1fd2e5b2376e43d22",
     "4cada4dbd5a346ca1d3226248409f5cb", "3f46be477105662a288202b767ddc616",
     "9278096386b7bf9418a3a76c2271de13", "de56aa080d3b1cd5426aef3107dd2c98",
+    "244992478208865949d2e2eda90ddc06",
 };
 
 static void test_no_migration_is_edited(void **state) {

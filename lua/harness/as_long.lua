@@ -1,7 +1,7 @@
 -- Rows that train for as long as another, whose steps take other time: as_long = { as = KEY, by = KEY } of a row, which has
 -- as many steps as go into the time of row `as` where one takes what it takes in row `by`, which differs in steps alone. What
--- a training took is known once a trial of both rows has ended (src/cli/as_long.c); until then the row's cells stand apart, in
--- document.later, with the steps that are typed.
+-- a training took (of the processors; where a device computed, by the clock) is known once a trial of both rows has ended
+-- (src/cli/as_long.c); until then the row's cells stand apart, in document.later, with the steps that are typed.
 local against = require "harness.against"
 local hint = require "harness.hint"
 

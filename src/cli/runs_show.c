@@ -16,6 +16,7 @@
 
 static const char attempts_sql[] =
     "SELECT a.number, a.status, a.removed, a.started_at, a.ended_at, a.wall_s, a.train_s, a.eval_s,"
+    " a.processor_s,"
     " a.exit_code, a.signal, a.message, a.log, a.pid, a.peak_bytes, a.parameters, a.trained, "
     "a.flops,"
     " a.max_rss_bytes, n.version, n.commit_hash, n.dirty, n.cpu, n.cores, n.host, n.kernel,"

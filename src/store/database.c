@@ -438,7 +438,14 @@ static const char remarks[] =
 
 static const char *const version_16[] = {remarks, NULL};
 
-const char *const *const migrations[] = {
-    version_1, version_2,  version_3,  version_4,  version_5,  version_6,  version_7,  version_8,
-    version_9, version_10, version_11, version_12, version_13, version_14, version_15, version_16};
+/* What a training took of the processors, of all its threads: other work beside it does not
+ * lengthen that. NULL: a device computed, an older program wrote the row, or nothing trained. */
+static const char processor_times[] = "ALTER TABLE attempts ADD COLUMN processor_s REAL;";
+
+static const char *const version_17[] = {processor_times, NULL};
+
+const char *const *const migrations[] = {version_1,  version_2,  version_3,  version_4,  version_5,
+                                         version_6,  version_7,  version_8,  version_9,  version_10,
+                                         version_11, version_12, version_13, version_14, version_15,
+                                         version_16, version_17};
 const int migration_count = sizeof migrations / sizeof migrations[0];

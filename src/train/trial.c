@@ -275,9 +275,12 @@ static bool train(Trial *t, TrainingEnd *end, Error *error) {
                       .batches = (t->cases.held + batch - 1) / batch + 1,
                       .checkpoint = t->checkpoint};
   training.best = &best;
-  double start = seconds_now();
+  double start = seconds_now(), computed = processor_seconds();
   bool good = training_run(&training, t->first, end, error);
   t->train_s = seconds_now() - start;
+  computed = processor_seconds() - computed;
+  event_send(t->events,
+             &(Event){EVENT_train, .train = {.processor_s = t->backend->device ? NAN : computed}});
   fprintf(stderr, "trained %.1f s, waited %.1f %% of them for data (%d worker%s)\n", t->train_s,
           100 * t->waited_s / t->train_s, training.workers, training.workers == 1 ? "" : "s");
   t->infer_plan = patches.infer;
