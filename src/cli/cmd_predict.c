@@ -98,8 +98,9 @@ static const Cli cli = {
     "them), prepared as its training images were, with the images' geometry. IN is an image or a "
     "folder of them, a file per channel (CASE_0000.nii.gz, as nnU-Net) or one with all (4D, as "
     "MSD; colours of a .png or .jpg); OUT is a folder, or a file for one image; label maps of "
-    "pictures are PNG. What is there already stays. With --box or --point it is SAM's weights "
-    "(docs/weights.md) that find what these show in one picture.",
+    "pictures are PNG. What is there already stays. With --box or --point it is SAM's weights, a "
+    "file's or those of a small SAM that was pre-trained here (docs/weights.md), that find what "
+    "these show in one picture.",
     options,
     take};
 
@@ -120,6 +121,45 @@ static int predict(const Choice *choice, Store *store, Error *error) {
   return outcome.failed ? EXIT_SOME_FAILED : EXIT_DONE;
 }
 
+/* Weights that are a trial's: its configuration, whose reference is the caller's; NULL with an
+ * error. */
+static json_t *sam_trial(const Choice *choice, Error *error) {
+  Store *store = NULL;
+  char hash[HASH_BYTES];
+  json_t *config = NULL;
+  if (store_open(&store, choice->common.db, STORE_READ, error))
+    config = weights_trial(choice->common.home, store, choice->trial, hash, error);
+  store_close(store);
+  if (!config || sam_trained_by(config)) return config;
+  fail(error,
+       "trial %.8s is of model=%s: --box and --point ask a SAM alone, a file of its weights or a "
+       "trial of model=sam_promptable (`harness runs list`)",
+       hash, config_text(config, "model"));
+  json_decref(config);
+  return NULL;
+}
+
+static bool is_digits(const char *text) {
+  return text[0] && strspn(text, "0123456789abcdef") == strlen(text);
+}
+
+/* Of a file, or, where there is none of that name, of the trial that these digits begin. */
+static bool predict_with(const Choice *choice, Error *error) {
+  const PredictionOptions *p = &choice->prediction;
+  SamWeights weights = {.path = choice->trial};
+  json_t *trial = NULL;
+  if (access(choice->trial, F_OK) != 0 && is_digits(choice->trial) &&
+      store_exists(choice->common.db)) {
+    if (!(trial = sam_trial(choice, error))) return false;
+    weights = (SamWeights){config_text(trial, "checkpoint"), trial};
+  }
+  if (choice->threads > 0) omp_set_num_threads((int)choice->threads);
+  bool good = sam_predict(choice->common.home, &weights, choice->device_number, &choice->prompts,
+                          p->in, p->out, error);
+  json_decref(trial);
+  return good;
+}
+
 static int predict_by_sam(const Choice *choice, Error *error) {
   const PredictionOptions *p = &choice->prediction;
   const SamPrompts *prompts = &choice->prompts;
@@ -136,10 +176,7 @@ static int predict_by_sam(const Choice *choice, Error *error) {
     printf("0 written, 1 kept: %s\n", p->out);
     return EXIT_DONE;
   }
-  if (choice->threads > 0) omp_set_num_threads((int)choice->threads);
-  if (!sam_predict(choice->common.home, choice->trial, choice->device_number, prompts, p->in,
-                   p->out, error))
-    return EXIT_UNFIT;
+  if (!predict_with(choice, error)) return EXIT_UNFIT;
   printf("1 written, 0 kept: %s\n", p->out);
   return EXIT_DONE;
 }

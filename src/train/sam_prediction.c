@@ -53,18 +53,23 @@ static bool look_into(const char *path, Stored *stored, Error *error) {
                                path);
 }
 
+bool sam_trained_by(const json_t *config) {
+  return !strcmp(config_text(config, "model"), "sam_promptable");
+}
+
 /* ---- the configuration ----------------------------------------------------------------------- */
 
-/* Every option at its default, or at the one that comes with this size. */
-static json_t *defaults_of(const json_t *options, const char *size) {
+/* Every option at what the trial has, at its default, or at the one that comes with this size. */
+static json_t *values_of(const json_t *options, const char *size, const json_t *trial) {
   json_t *config = json_object();
   size_t i;
   json_t *row;
   json_array_foreach((json_t *)(uintptr_t)options, i, row) {
+    const char *name = json_string_value(json_object_get(row, "name"));
     json_t *sized =
         json_object_get(json_object_get(json_object_get(row, "default_where"), "sam"), size);
-    json_object_set(config, json_string_value(json_object_get(row, "name")),
-                    sized ? sized : json_object_get(row, "default"));
+    json_t *own = json_object_get(trial, name);
+    json_object_set(config, name, own ? own : sized ? sized : json_object_get(row, "default"));
   }
   json_object_set_new(config, "sam", json_string(size));
   json_object_set_new(config, "model", json_string("sam"));
@@ -78,23 +83,24 @@ static json_t *labels_of(const SamPrompts *prompts) {
   return labels;
 }
 
-static json_t *config_of(const char *home, const char *weights, const SamPrompts *prompts,
+static json_t *config_of(const char *home, const SamWeights *weights, const SamPrompts *prompts,
                          Error *error) {
   Stored stored;
   char hash[FILE_HASH_BYTES];
   json_t *options = NULL, *config = NULL;
-  if (!look_into(weights, &stored, error) || !file_hash(weights, hash, error) ||
+  if (!look_into(weights->path, &stored, error) || !file_hash(weights->path, hash, error) ||
       !(options = experiment_options(home, "sam", error)))
     return NULL;
-  const char *size = size_of_width(options, stored.width);
+  const char *size =
+      weights->trial ? config_text(weights->trial, "sam") : size_of_width(options, stored.width);
   if (!size) {
     fail(error, "%s: an image encoder of %lld channels; `harness help sam` lists SAM's sizes",
-         weights, (long long)stored.width);
+         weights->path, (long long)stored.width);
   } else {
-    config = defaults_of(options, size);
+    config = values_of(options, size, weights->trial);
     json_object_set_new(config, "home", json_string(home));
     json_object_set_new(config, "weights", json_string(hash));
-    json_object_set_new(config, "weights_path", json_string(weights));
+    json_object_set_new(config, "weights_path", json_string(weights->path));
     json_object_set_new(config, "weights_map", json_string(stored.own ? "own" : "pytorch"));
     json_object_set_new(config, "prompts",
                         json_string(!prompts->points ? "box"
@@ -117,7 +123,7 @@ typedef struct Sam {
   Plan *plan;
 } Sam;
 
-static bool sam_open(Sam *sam, const char *home, const char *weights, int gpu,
+static bool sam_open(Sam *sam, const char *home, const SamWeights *weights, int gpu,
                      const SamPrompts *prompts, Error *error) {
   *sam = (Sam){.config = config_of(home, weights, prompts, error)};
   if (!sam->config) return false;
@@ -163,7 +169,7 @@ static Value *logits_of(const Sam *sam) {
   return NULL;
 }
 
-bool sam_predict(const char *home, const char *weights, int gpu, const SamPrompts *prompts,
+bool sam_predict(const char *home, const SamWeights *weights, int gpu, const SamPrompts *prompts,
                  const char *in, const char *out, Error *error) {
   Sam sam = {0};
   Image image = {0};

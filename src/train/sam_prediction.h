@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 
+#include <jansson.h>
+
 enum { SAM_PROMPTS_MAX = 16 };
 
 /* In pixels of the picture, x before y, (0, 0) the middle of the first. Every box asks for a mask
@@ -17,10 +19,18 @@ typedef struct SamPrompts {
   int inside[SAM_PROMPTS_MAX]; /* of a point: 1 within the mask, 0 outside of it */
 } SamPrompts;
 
-/* Reads SAM's weights (docs/weights.md) of one of the sizes that the model knows, and the picture
- * `in`; writes the label map `out`: 0, or the number of the box, from 1, whose mask is there. gpu:
- * its number, below 0: on the CPU. */
-bool sam_predict(const char *home, const char *weights, int gpu, const SamPrompts *prompts,
+typedef struct SamWeights {
+  const char *path;    /* docs/weights.md */
+  const json_t *trial; /* NULL, or the configuration of the trial whose weights these are: its SAM's
+                        * sizes; without one they are those of SAM of the encoder's width */
+} SamWeights;
+
+/* Whether a trial of this configuration trained SAM alone. */
+bool sam_trained_by(const json_t *config);
+
+/* Reads weights and the picture `in`; writes the label map `out`: 0, or the number of the box, from
+ * 1, whose mask is there. gpu: its number, below 0: on the CPU. */
+bool sam_predict(const char *home, const SamWeights *weights, int gpu, const SamPrompts *prompts,
                  const char *in, const char *out, Error *error);
 
 #endif
