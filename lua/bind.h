@@ -18,6 +18,7 @@ typedef bool (*PlanReader)(const char *dir, const char *home, json_t **plan, Err
  *    where it is asked (lua/harness/against.lua)}], "cells": [{"row", "seed", "fold", "config"}],
  *    "evaluation": [names of options that change no training], "notes": [..],
  *    "overridden": ["row: key=value in place of its own value"],
+ *    "cautions": [what models say that such trials are not, or how to make them so],
  *    "self_test": {"relabelings", "shapes": [{"rows", "seeds"}]} of such an experiment,
  *    "until": {"budget_s", "first_seed"} where seeds are added until claims are decided
  *    (first_seed: where it was given),

@@ -288,7 +288,7 @@ for name in ("libdnnl", "liblua5.4", "libnifti2", "gnuplot", "gpu", "database", 
   cp -r "$root/lua" "$root/paper" "$root/experiments" "$work"
   run "$harness" run experiments/query_count.lua model=mine queries=1 --dry-run
   [ "$status" -eq 2 ]
-  [[ "$output" == *"expected one of bridge, mask2former, maskformer, maskmed, masksam, qtseg, sam, sam_promptable or a path that ends in .lua, found 'mine'"* ]]
+  [[ "$output" == *"expected one of bridge, mask2former, maskformer, maskmed, masksam, qtseg, sam, sam_masked, sam_promptable or a path that ends in .lua, found 'mine'"* ]]
   printf 'return require "harness.models.maskmed"\n' >lua/harness/models/mine.lua
   "$harness" run experiments/query_count.lua model=mine queries=1 --dry-run
 }

@@ -29,7 +29,7 @@ import json, sys
 document = json.load(sys.stdin)
 keys = [row["key"] for row in document["rows"]]
 start = {keys[cell["row"]]: cell["config"].get("pretrained") for cell in document["cells"]}
-assert start["full"] and start["full"] == start["trained"] and not start["random"] and not start["scratch"] and not start["nnunet"], start'
+assert start["full"] and start["full"] == start["trained"] and not start["random"] and start["mae"] not in (None, start["full"]) and not start["scratch"] and not start["nnunet"], start'
 }
 
 @test "queries of a slice can be typed at quick; a published SAM is not pre-trained by default" {
@@ -41,6 +41,8 @@ assert start["full"] and start["full"] == start["trained"] and not start["random
   refute cmp -s <(hashes queries=2) own
   "$harness" run home/experiments/masksam/adapters.lua --dry-run sam=B patch=4,48,48 phantom_size=48,48,48 >large
   refute grep -q "start from" large
+  grep -qF "SAM (sam=B) is frozen at numbers that were drawn; its own come with weights=FILE (docs/weights.md)" large
+  dry adapters | refute grep "numbers that were drawn"
   "$harness" run home/experiments/masksam/adapters.lua --dry-run sam=B patch=4,48,48 phantom_size=48,48,48 pretrain=scenes | grep -q "^1 of 1 trials to start from"
 }
 
@@ -64,7 +66,7 @@ assert [row["key"] for row in document["rows"]] == ["depth_position", "full"] an
     patch=2,16,16 steps=2 pretrain_steps=2 pretrain_cases=5 collapse_dice=0 vit_width=12 vit_blocks=4 vit_heads=2 vit_mlp=16 vit_window=2 vit_side=4 \
     sam_heads=2 sam_mlp=16 generator_widths=6,5,4 input_widths=4 query_count=5 widths=4,8 strides=1,1,1,2,2,2 kernels=3,3,3,3,3,3 \
     >table 2>said || { cat said; false; }
-  grep -q "1 of 1 trials to start from to run" said
+  grep -q "2 of 2 trials to start from to run" said
   grep -q "start from trial [0-9a-f]* (sam_promptable on scenes, 2 steps, seed 0), whose IoU on 4 held-out cases is 0\.[0-9]*" table
   frozen() { # ROW: the names of SAM's parameters in its checkpoint
     hash="$(sql "SELECT t.hash FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id WHERE r.key = '$1'")"
@@ -72,6 +74,17 @@ assert [row["key"] for row in document["rows"]] == ["depth_position", "full"] an
   }
   [ "$(frozen full)" -eq 0 ]
   [ "$(frozen random)" -eq 0 ]
+  [ "$(frozen mae)" -eq 0 ]
+  grep -qE "start from trial [0-9a-f]* \(sam_masked on scenes, 2 steps, seed 0\), whose IoU on 4 held-out cases is 0\.000 \(it finds no masks; its loss came to [0-9.]+\)" table
+  # A pre-trained SAM is asked by its trial's name, whatever its sizes; others, and what is not one, are not.
+  trial() { sql "SELECT hash FROM trials WHERE config ->> '$.model' = '$1' LIMIT 1"; }
+  /usr/bin/python3 -B -c 'import sys; sys.path.insert(0, sys.argv[1] + "/tests")
+import picture_files
+picture_files.png("picture.png", [[(7 * x * y) % 256 for x in range(3 * 20)] for y in range(20)], colour="rgb")' "$root"
+  "$harness" predict "$(trial sam_promptable | cut -c1-8)" picture.png mask.png --box 2,3,15,18 | grep -q "1 written, 0 kept: mask.png"
+  run "$harness" predict "$(trial masksam)" picture.png none.png --box 2,3,15,18
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"is of model=masksam: --box and --point ask a SAM alone"* ]]
   [ "$(frozen trained)" -gt 0 ]
 }
 

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #define PYRAMIDS "maskmed mask2former maskformer" /* encoders of convolutions */
-#define SAMS     "sam sam_promptable masksam"
+#define SAMS     "sam sam_promptable sam_masked masksam"
 
 /* Non-cubic everywhere, so that a turned axis shows. */
 static const struct {
@@ -27,13 +27,13 @@ static const struct {
              {"seeds=1", NULL},
              {"loss_scale=1", PYRAMIDS},
              {"vit_width=12", SAMS},
-             {"vit_blocks=2", "sam sam_promptable"},
+             {"vit_blocks=2", "sam sam_promptable sam_masked"},
              {"vit_blocks=4", "masksam"},
              {"vit_heads=2", SAMS},
              {"vit_mlp=16", SAMS},
              {"vit_window=3", SAMS},
              {"vit_patch=2", "sam"},
-             {"vit_patch=4", "masksam sam_promptable"},
+             {"vit_patch=4", "masksam sam_promptable sam_masked"},
              {"vit_side=6", SAMS},
              {"sam_width=16", SAMS},
              {"sam_heads=2", SAMS},
@@ -92,6 +92,7 @@ static const char *const variants[] = {
     "model=sam prompts=points frame=resize vit_padding=code vit_side=5",
     "model=sam frame=crop vit_padding=masked decoder_eps=1e-6 freeze=image_encoder.blocks",
     "model=sam_promptable data=scenes patch=1,8,12",
+    "model=sam_masked data=scenes patch=1,8,12",
     /* Another encoder, of other widths than the options say: only its pyramid is known. */
     "encoder=pooled",
     "encoder=pooled bridge=standard",

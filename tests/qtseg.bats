@@ -57,7 +57,7 @@ for key in counted:
 }
 
 @test "weights have the public code's names; its encoder comes from the code's own file or YOLOv8's, and thaws when told" {
-  small=("$root/tests/fixtures/any_model.lua" -q model=qtseg data=phantom2d phantom2d_size=64,64 phantom2d_cases=3 phantom2d_validation=1
+  small=("$root/lua/harness/any_model.lua" -q model=qtseg data=phantom2d phantom2d_size=64,64 phantom2d_cases=3 phantom2d_validation=1
     patch=1,64,64 batch=2 n_channel=2 token_heads=2 mlp=16 depths=1,1,1 optimizer=adamw lr_transformer=1 average=0 warmup=0
     collapse_dice=0)
   trained() { # FILE OPTIONS...: one step of rate 0, unless told otherwise, and its weights

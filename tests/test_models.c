@@ -99,7 +99,7 @@ static json_t *config_of(const char *variant) {
   for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) list[count++] = word;
   json_t *plan = NULL;
   Error error = {0};
-  if (!experiment_read(home_of(variant), "tests/fixtures/any_model.lua", count, list, NULL, &plan,
+  if (!experiment_read(home_of(variant), "lua/harness/any_model.lua", count, list, NULL, &plan,
                        &error))
     fail_msg("%s: %s", variant, error.text);
   json_t *config =

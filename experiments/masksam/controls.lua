@@ -1,5 +1,6 @@
--- Do the adapters of the full model (B9) adapt anything? Beside the frozen pre-trained SAM stand a frozen one of drawn numbers, both
--- trained whole, and nnU-Net's head, for as many steps and for as long (by what the first trials of both took).
+-- Do the adapters of the full model (B9) adapt anything? Beside the frozen pre-trained SAM stand a frozen one of drawn numbers, one
+-- of which the image encoder alone was pre-trained, on the same pictures without prompts (mae), the first two trained whole, and
+-- nnU-Net's head, for as many steps and for as long (by what the first trials of both took).
 local variation = require "harness.variation"
 
 return variation(require "experiments.masksam.adapters", {
@@ -14,6 +15,7 @@ return variation(require "experiments.masksam.adapters", {
           worse = "worse than the pre-trained one: adapters do adapt it",
           otherwise = "not shown to be worse than the pre-trained one: claims about adaptation are undecided at this scale",
         } },
+      { key = "mae", label = "encoder filled in pictures, frozen", set = { pretrain = "mae" } },
       { key = "trained", label = "pre-trained, all trained", set = { sam_frozen = false } },
       { key = "scratch", label = "drawn, all trained", set = { pretrain = "none", sam_frozen = false } },
       { key = "nnunet", label = "nnU-Net's head, as many steps", set = nnunet },

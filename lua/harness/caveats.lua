@@ -1,4 +1,5 @@
--- What the rows of a table are not, compared with each other or with their originals: notes below the table.
+-- What the rows of a table are not, compared with each other or with their originals: notes below the table, and what the
+-- models themselves caution against before anything runs, too.
 local models = require "harness.model"
 local options = require "harness.options"
 local flat_text = require("harness.values").flat_text
@@ -55,11 +56,28 @@ local function merged_alike(resolved, add)
   end
 end
 
--- rows: the document's; resolved: { config, model } of each.
-return function(rows, resolved)
-  local notes = {}
-  local function add(...) notes[#notes + 1] = string.format(...) end
-  no_ablations(rows, resolved, add)
+-- What a model says that its rows are not, once for all rows that it is said of.
+local function cautions(rows, resolved)
+  local list, labels = {}, {}
+  for i, row in ipairs(resolved) do
+    local text = models.caution(row.model, row.config)
+    if text and not labels[text] then
+      list[#list + 1], labels[text] = text, {}
+    end
+    if text then table.insert(labels[text], rows[i].label) end
+  end
+  for i, text in ipairs(list) do
+    if #labels[text] < #rows then list[i] = table.concat(labels[text], ", ") .. ": " .. text end
+  end
+  return list
+end
+
+-- Adds to the document's notes; its cautions are told before it runs. resolved: { config, model } of each row.
+return function(document, resolved)
+  local function add(...) table.insert(document.notes, string.format(...)) end
+  no_ablations(document.rows, resolved, add)
   merged_alike(resolved, add)
-  return notes
+  local list = cautions(document.rows, resolved)
+  for _, text in ipairs(list) do add("%s", text) end
+  if #list > 0 then document.cautions = list end
 end

@@ -487,7 +487,7 @@ return function(experiment, typed, file, source, of_machine)
     end
   end
   document.notes = joined(papers.notes(paper, document.rows), document.notes)
-  if not experiment.kind then document.notes = joined(document.notes, caveats(document.rows, resolved)) end
+  if not experiment.kind then caveats(document, resolved) end
   for _, key in ipairs(parsed.order) do check_read(parsed, key) end
   document.self_test = self_test.settle(experiment, parsed, document)
   document.evaluation = models.evaluation()

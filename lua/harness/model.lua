@@ -4,6 +4,7 @@
 -- where it has no options of its own. Rows are as in options.lua; a part's list of rows may stand among them. check(c),
 -- where there is one, returns a sentence about a configuration that the model cannot be built of ("has no ..."), else nothing.
 -- pytorch(c), where there is one, returns what PyTorch's implementation calls the parameters (harness/weights.lua).
+-- caution(c), where there is one, returns what is to be known of such a trial before it runs and below its table, nil: nothing.
 -- starts_from(c), where there is one, returns the trial whose network this one starts from (harness/starts.lua), nil: none.
 --
 -- `build` is called with m, which builds the graph (m.image, and m.labels while training), and c, the configuration.
@@ -20,7 +21,7 @@ local RESERVED = {
   "data_dir", "data_path", "home", "checkpoint", "counted", "name", "share", "frozen",
 }
 local READ = { scale = true, classes = true, regions = true }
-local FIELDS = { "doc", "options", "build", "check", "pytorch", "starts_from" }
+local FIELDS = { "doc", "options", "build", "check", "pytorch", "starts_from", "caution" }
 
 local by_name, reserved = {}, {}
 for _, name in ipairs(RESERVED) do reserved[name] = true end
@@ -39,7 +40,7 @@ local function checked(name, file, returned)
     if not found then wrong(("a model has no field '%s'%s"):format(text, hint(text, FIELDS))) end
   end
   if model.doc ~= nil and type(model.doc) ~= "string" then wrong("doc: expected a text") end
-  for _, key in ipairs { "check", "pytorch", "starts_from" } do
+  for _, key in ipairs { "check", "pytorch", "starts_from", "caution" } do
     if model[key] ~= nil and type(model[key]) ~= "function" then wrong(key .. ": expected a function") end
   end
   if model.options ~= nil and type(model.options) ~= "table" then wrong("options: expected a list of rows") end
@@ -50,7 +51,7 @@ local function checked(name, file, returned)
   end
   return {
     name = name, file = file, doc = model.doc, options = options, by_name = own, check = model.check, build = model.build,
-    pytorch = model.pytorch, starts_from = model.starts_from,
+    pytorch = model.pytorch, starts_from = model.starts_from, caution = model.caution,
   }
 end
 
@@ -127,6 +128,10 @@ local function start(model, config)
   return model.starts_from and model.starts_from(readable(model, config))
 end
 
+local function caution(model, config)
+  return model.caution and model.caution(readable(model, config))
+end
+
 -- Names of the options that belong to evaluation: those of every experiment and of the models that were opened. Trainings
 -- are told apart by the others, whosever they are, so a name belongs to evaluation in all models or in none.
 local function evaluation()
@@ -149,7 +154,7 @@ local function evaluation()
 end
 
 return {
-  open = open, of_trial = of_trial, readable = readable, build = build, objection = objection, start = start,
+  open = open, of_trial = of_trial, readable = readable, build = build, objection = objection, start = start, caution = caution,
   evaluation = evaluation, by_name = by_name,
   names = require "harness.models",
 }

@@ -1,21 +1,23 @@
 -- Networks that start from another trial's: pre-training. A model's starts_from(c) names that trial:
 --
 --   { key = "scenes", set = { model = "sam_promptable", data = "scenes", steps = 1500, ... }, seed = 0,
---     unused = { "mask_decoder.iou_token" } }
+--     unused = { "mask_decoder.iou_token" }, drawn = { "adapters.*" } }
 --
 -- set: what it is, of the options of every experiment and of its own model; what it does not set has the scale's defaults,
 -- whatever is typed. seed: 0 where none is given. unused: parameters of it that the network may do without (* stands for any
--- text); all others must be there under the same names. Rows and seeds that name the same trial share it: it is trained
+-- text); all others must be there under the same names. drawn: parameters of the network that it has not, though they be
+-- frozen. Rows and seeds that name the same trial share it: it is trained
 -- once, before them (src/cli/starts.c), and they are known by its hash.
 local flat_text = require("harness.values").flat_text
 
-local FIELDS = { key = "string", set = "table", seed = "number", unused = "table" }
+local FIELDS = { key = "string", set = "table", seed = "number", unused = "table", drawn = "table" }
 
 local function checked(start, model)
   local function wrong(text) error(("model %s: starts_from: %s"):format(model.name, text), 0) end
   if type(start) ~= "table" then wrong("expected { key = ..., set = { ... } }, found a " .. type(start)) end
   for key, value in pairs(start) do
-    if type(value) ~= FIELDS[key] then wrong(("%s: expected a %s"):format(tostring(key), FIELDS[key] or "key, set, seed or unused")) end
+    local expected = FIELDS[key] or "key, set, seed, unused or drawn"
+    if type(value) ~= expected then wrong(("%s: expected a %s"):format(tostring(key), expected)) end
   end
   if not start.key or not start.set then wrong("expected key and set") end
   return start

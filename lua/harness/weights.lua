@@ -178,8 +178,8 @@ local function wanted_by(scope, ours)
   end
 end
 
-local function is_unused(map, name)
-  for _, pattern in ipairs(map.unused or {}) do
+local function is_among(patterns, name)
+  for _, pattern in ipairs(patterns or {}) do
     if name:find((pattern_of(pattern))) then return true end
   end
   return false
@@ -191,10 +191,11 @@ local function map_of_own(config, load)
   return { unused = map_of("pytorch", config, load).unused }
 end
 
--- A network that starts from another trial's has that one's names; what it may do without its model says.
+-- A network that starts from another trial's has that one's names; what either may do without its model says.
 local function map_of_start(config, load)
   local model = models.of_trial(config, load)
-  return { unused = models.start(model, config).unused }
+  local start = models.start(model, config)
+  return { unused = start.unused, drawn = start.drawn }
 end
 
 -- config: a trial's, with weights_map and weights_scope where they are not own and all. ours, theirs: lists of names.
@@ -215,7 +216,7 @@ local function match(config, load, ours, theirs)
       end
       if #pair > 1 then
         result.parts[tostring(#result.pairs)], result.pairs[#result.pairs + 1] = row.part, pair
-      else
+      elseif not is_among(map.drawn, name) then
         result.missing[#result.missing + 1] = names[1]
       end
     end
@@ -223,7 +224,7 @@ local function match(config, load, ours, theirs)
   for _, name in ipairs(theirs) do
     local state = not map[1] and there[name:match("^(.+)%.[%w_]+$")] -- what a checkpoint of ours keeps for the optimiser
     local outside = wanted and not wanted(ours_of(map, name) or name)
-    local list = (state or outside or is_unused(map, name)) and result.aside or result.unused
+    local list = (state or outside or is_among(map.unused, name)) and result.aside or result.unused
     if not used[name] then list[#list + 1] = name end
   end
   return result

@@ -198,8 +198,7 @@ static int execute(Run *run, Error *error) {
               store_open(&run->store, run->common.db, STORE_WRITE, error) &&
               (!here || store_lock(run->store, &stale, error));
   if (good && here) tell_network(run);
-  if (good && !run->common.quiet)
-    experiments_tell_overridden(&run->tables.experiments, "harness: ", stderr);
+  if (good && !run->common.quiet) experiments_tell(&run->tables.experiments, "harness: ", stderr);
   if (good && stale && !run->common.quiet)
     fprintf(stderr, "harness: %d trial%s of a killed run %s marked interrupted\n", stale,
             stale == 1 ? "" : "s", stale == 1 ? "is" : "are");

@@ -340,12 +340,17 @@ void experiments_print(const Experiments *experiments, FILE *out) {
   json_decref(documents);
 }
 
-void experiments_tell_overridden(const Experiments *experiments, const char *head, FILE *out) {
+static void tell(const json_t *texts, const char *head, FILE *out) {
+  const json_t *text;
+  size_t i;
+  json_array_foreach(texts, i, text) fprintf(out, "%s%s\n", head, json_string_value(text));
+}
+
+void experiments_tell(const Experiments *experiments, const char *head, FILE *out) {
   for (int p = 0; p < experiments->count; p++) {
-    const json_t *text;
-    size_t i;
-    json_array_foreach(json_object_get(experiments->item[p].document, "overridden"), i, text)
-        fprintf(out, "%s%s\n", head, json_string_value(text));
+    const json_t *document = experiments->item[p].document;
+    tell(json_object_get(document, "overridden"), head, out);
+    tell(json_object_get(document, "cautions"), head, out);
   }
 }
 

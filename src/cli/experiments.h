@@ -37,8 +37,9 @@ bool experiments_prepare(Experiments *experiments, const char *home, bool make, 
 
 /* As JSON: one experiment with its cells, of a list {"experiments": [...]}. */
 void experiments_print(const Experiments *experiments, FILE *out);
-/* Where what was typed stands in place of what a row sets, a line each, begun by `head`. */
-void experiments_tell_overridden(const Experiments *experiments, const char *head, FILE *out);
+/* Where what was typed stands in place of what a row sets, and what models caution against, a line
+ * each, begun by `head`. */
+void experiments_tell(const Experiments *experiments, const char *head, FILE *out);
 
 /* Records all of them, again where their cells have grown. */
 bool experiments_store(Experiments *experiments, Store *store, Error *error);

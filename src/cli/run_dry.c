@@ -46,7 +46,7 @@ static bool print_round(const Run *run, const Round *round, Forecast *forecast, 
               run_collect(run, round, true, &work[1], error);
   for (int p = 0; good && p < experiments->count; p++)
     for (int i = 0; i < experiments->item[p].trials; i++) print_trial(round, p, i, work, forecast);
-  if (good && round == &run->tables) experiments_tell_overridden(experiments, "", stdout);
+  if (good && round == &run->tables) experiments_tell(experiments, "", stdout);
   if (good) marks_tell(experiments, round->marks, "", stdout);
   if (good)
     printf("%d of %d %s would run%s\n", work[0].count + work[1].count,

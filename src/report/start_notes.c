@@ -16,23 +16,19 @@ static const char starts_sql[] =
     " (SELECT avg(one) FROM (SELECT avg(m.value / (2 - m.value)) AS one" HELD_OUT
     "   GROUP BY m.label)) AS iou,"
     " (SELECT count(DISTINCT m.case_name)" HELD_OUT ") AS cases,"
+    " (SELECT k.loss FROM curves k JOIN v_attempt v ON v.attempt_id = k.attempt_id"
+    "  WHERE v.trial_id = s.id ORDER BY k.step DESC LIMIT 1) AS loss,"
     " (SELECT a.train_s FROM attempts a JOIN v_attempt v ON v.attempt_id = a.id"
     "  WHERE v.trial_id = s.id) AS train_s"
     " FROM rows r JOIN cells c ON c.row_id = r.id JOIN trials t ON t.id = c.trial_id"
     " JOIN trials s ON s.hash = t.config ->> '$.pretrained'"
     " WHERE r.plan_id = ?1 GROUP BY s.id ORDER BY min(r.position)";
 
-static const Column columns[] = {COLUMN(ResultStart, hash),
-                                 COLUMN(ResultStart, model),
-                                 COLUMN(ResultStart, dataset),
-                                 COLUMN(ResultStart, labels),
-                                 COLUMN(ResultStart, steps),
-                                 COLUMN(ResultStart, seed),
-                                 COLUMN(ResultStart, rows),
-                                 COLUMN(ResultStart, cases),
-                                 COLUMN(ResultStart, iou),
-                                 COLUMN(ResultStart, train_s),
-                                 {0}};
+static const Column columns[] = {
+    COLUMN(ResultStart, hash),   COLUMN(ResultStart, model),   COLUMN(ResultStart, dataset),
+    COLUMN(ResultStart, labels), COLUMN(ResultStart, steps),   COLUMN(ResultStart, seed),
+    COLUMN(ResultStart, rows),   COLUMN(ResultStart, cases),   COLUMN(ResultStart, iou),
+    COLUMN(ResultStart, loss),   COLUMN(ResultStart, train_s), {0}};
 
 bool starts_read(Store *store, Result *r, Error *error) {
   Rows *rows = &r->held[RESULT_STARTS];
@@ -57,6 +53,8 @@ void start_notes(const Result *r, const char *mark, FILE *out) {
     if (!isnan(start->iou))
       fprintf(out, ", whose IoU on %d held-out case%s is %.3f", start->cases,
               start->cases == 1 ? "" : "s", start->iou);
+    if (start->iou == 0) /* it may have been trained for another thing */
+      fprintf(out, " (it finds no masks; its loss came to %.3g)", start->loss);
     if (!isnan(start->train_s)) fprintf(out, "; it trained %.0f s", start->train_s);
     fputc('\n', out);
   }
@@ -70,11 +68,12 @@ json_t *starts_json(const Result *r) {
   json_t *list = json_array();
   for (int i = 0; i < r->starts; i++) {
     const ResultStart *start = &r->start[i];
-    json_array_append_new(
-        list, json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:o,s:i,s:o}", "trial", start->hash, "model",
-                        start->model, "dataset", start->dataset, "steps", start->steps, "seed",
-                        start->seed, "rows", start->rows, "iou", number(start->iou), "cases",
-                        start->cases, "train_s", number(start->train_s)));
+    json_array_append_new(list,
+                          json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:o,s:o,s:i,s:o}", "trial",
+                                    start->hash, "model", start->model, "dataset", start->dataset,
+                                    "steps", start->steps, "seed", start->seed, "rows", start->rows,
+                                    "iou", number(start->iou), "loss", number(start->loss), "cases",
+                                    start->cases, "train_s", number(start->train_s)));
   }
   return list;
 }

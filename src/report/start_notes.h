@@ -9,15 +9,17 @@
 struct ResultStart {
   const char *hash, *model, *dataset, *labels; /* labels: of the rows */
   int steps, seed, rows, cases;
-  double iou, train_s; /* of its held-out cases: the mean over structures of the mean over cases */
+  double iou;  /* of its held-out cases: the mean over structures of the mean over cases */
+  double loss; /* over its last steps */
+  double train_s;
 };
 
 /* Reads those of the result's plan into result->start. */
 bool starts_read(Store *store, Result *result, Error *error);
 /* A note each, begun by mark. */
 void start_notes(const Result *result, const char *mark, FILE *out);
-/* [{"trial", "model", "dataset", "steps", "seed", "rows", "iou", "cases", "train_s"}]. New
- * reference. */
+/* [{"trial", "model", "dataset", "steps", "seed", "rows", "iou", "loss", "cases",
+ * "train_s"}]. New reference. */
 json_t *starts_json(const Result *result);
 
 #endif

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 import model
 
-BASE = {"experiment": "tests/fixtures/any_model.lua", "model": "qtseg"}
+BASE = {"experiment": "lua/harness/any_model.lua", "model": "qtseg"}
 SMALL = {
     **BASE, "scale": "quick", "n_channel": 4, "token_heads": 2, "mlp": 24, "patch": "1,64,96", "batch": 2, "channels": 3, "classes": 2,
     "jitter": .1,

@@ -183,6 +183,12 @@ local function build(m, c)
   return { map = m.op.reshape { map, shape = { m.image.shape[1], grid[1], grid[2], grid[3], 0 } } }
 end
 
+-- ViT-B, L and H, whose weights are published, are not pre-trained here.
+local function caution(c)
+  if c.sam == "small" or not c.sam_frozen or c.pretrain ~= "none" or c.weights ~= "none" then return nil end
+  return ("SAM (sam=%s) is frozen at numbers that were drawn; its own come with weights=FILE (docs/weights.md)"):format(c.sam)
+end
+
 local function weight(name) return { name = name, of = "masksam_loss." .. name } end
 
 return {
@@ -215,6 +221,7 @@ return {
     { name = "giou_weight", of = "masksam_loss.giou_weight", with = WITH_LEARNED_BOX },
   },
   check = function(c) return pretraining.check(c) or sam.check(c, 2 ^ c.input_upsample) or deep.check_masks(c) end,
+  caution = caution,
   starts_from = pretraining.start,
   build = build,
   pytorch = function() return require "harness.parts.sam_names" end,
