@@ -10,12 +10,13 @@ return variation(require "experiments.masksam.adapters", {
     if c.scale == "quick" then nnunet.optimizer, nnunet.lr = "sgd", 0.15 end -- elsewhere all rows have the scale's
     return {
       { key = "full", label = "pre-trained, frozen", set = {} },
-      { key = "random", label = "drawn, frozen", set = { pretrain = "none" },
+      -- What does not learn is to end with a figure, too: one that collapses has none to compare.
+      { key = "random", label = "drawn, frozen", set = { pretrain = "none", collapse_dice = 0 },
         verdict = {
           worse = "worse than the pre-trained one: adapters do adapt it",
           otherwise = "not shown to be worse than the pre-trained one: claims about adaptation are undecided at this scale",
         } },
-      { key = "mae", label = "encoder filled in pictures, frozen", set = { pretrain = "mae" } },
+      { key = "mae", label = "encoder filled in pictures, frozen", set = { pretrain = "mae", collapse_dice = 0 } },
       { key = "trained", label = "pre-trained, all trained", set = { sam_frozen = false } },
       { key = "scratch", label = "drawn, all trained", set = { pretrain = "none", sam_frozen = false } },
       { key = "nnunet", label = "nnU-Net's head, as many steps", set = nnunet },
