@@ -307,7 +307,7 @@ $(BUILD)/oracles/packages.txt: tests/oracle/packages.txt
 	$(call install_missing,python3-pip)
 	@rm -rf $(@D) && mkdir -p $(@D)
 	@/usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --retries 1 --timeout 20 \
-	  --no-deps --only-binary :all: --require-hashes --target $(@D) -r $< || { \
+	  --no-deps --no-compile --only-binary :all: --require-hashes --target $(@D) -r $< || { \
 	  echo "make oracles: not fetched (above: why); what compares with these packages is skipped" >&2; exit 3; }
 	@cp $< $@
 

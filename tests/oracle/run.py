@@ -52,6 +52,7 @@ def main():
     import random_shapes
     import residual
     import sam
+    import sam_transformers
     import starts
     import unet
     import updates
@@ -61,7 +62,7 @@ def main():
     for group in (layers, attention, losses, boxes, matching, random_shapes):
         group.run(program, report)
     backends = dict.fromkeys(["reference", arguments.kernel])
-    for group in (unet, residual, sam, maskmed, masksam, qtseg, peers, adapters, starts, pytorch_names):
+    for group in (unet, residual, sam, sam_transformers, maskmed, masksam, qtseg, peers, adapters, starts, pytorch_names):
         group.run(model.Models(arguments.models), report, backends)
     updates.run(updates.Updates(arguments.updates), report)
     report.demand(arguments.ops or all_ops() + updates.names_of("optimizer") + updates.names_of("rate_schedule"))

@@ -3,11 +3,9 @@
 positions are made for are put through its blocks by hand, in each of our frames."""
 
 import contextlib
-import functools
 import os
 import sys
 import tempfile
-import types
 
 import numpy as np
 import torch
@@ -16,8 +14,11 @@ import torch.nn.functional as F
 import maskmed
 import model
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import segment_anything_package
+
 OUTPUTS = {"cpu": 2e-5, "portable": 2e-5, "reference": 1e-9}
-ALONE = {"experiment": "tests/fixtures/any_model.lua", "model": "sam"}
+ALONE = {"experiment": "lua/harness/any_model.lua", "model": "sam"}
 SMALL = {
     **ALONE, "scale": "quick", "vit_width": 24, "vit_blocks": 4, "vit_heads": 3, "vit_mlp": 48, "vit_global_every": 2,
     "vit_window": 3, "vit_patch": 8, "vit_side": 8, "sam_width": 32, "sam_heads": 4, "sam_mlp": 64, "sam_mask_width": 16,
@@ -35,31 +36,12 @@ VARIANTS = {
 }
 
 
-def modules():
-    """segment_anything.modeling; torchvision serves its file tools alone."""
-    sys.path.append(os.path.join(os.environ.get("BUILD", "build"), "oracles"))
-    for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.ops", "torchvision.ops.boxes"):
-        stand_in = sys.modules.setdefault(name, types.ModuleType(name))
-        for what in ("resize", "to_pil_image", "batched_nms", "box_area"):
-            setattr(stand_in, what, None)
-    import segment_anything.modeling as modeling
-    return modeling
-
-
 def whole(modeling, c):
-    side, patch, width = c["vit_side"], c["vit_patch"], c["sam_width"]
-    every = c["vit_global_every"]
-    encoder = modeling.ImageEncoderViT(
-        img_size=side * patch, patch_size=patch, embed_dim=c["vit_width"], depth=c["vit_blocks"], num_heads=c["vit_heads"],
-        mlp_ratio=c["vit_mlp"] / c["vit_width"], out_chans=width, norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True, window_size=c["vit_window"], global_attn_indexes=tuple(range(every - 1, c["vit_blocks"], every)))
-    prompts = modeling.PromptEncoder(width, (side, side), (side * patch, side * patch), c["sam_mask_width"])
-    decoder = modeling.MaskDecoder(
-        transformer_dim=width, transformer=modeling.TwoWayTransformer(2, width, c["sam_heads"], c["sam_mlp"]), iou_head_hidden_dim=width)
-    for name, norm in decoder.transformer.named_modules():
+    sam = segment_anything_package.network(modeling, c).double()
+    for name, norm in sam.mask_decoder.transformer.named_modules():
         if isinstance(norm, torch.nn.LayerNorm) and not name.endswith("final_attn"):
             norm.eps = c["decoder_eps"]
-    sam = modeling.Sam(encoder, prompts, decoder).double()
+    prompts = sam.prompt_encoder
     encode = prompts.pe_layer._pe_encoding # which gets float32
     prompts.pe_layer._pe_encoding = lambda coordinates: encode(coordinates.double())
     return sam
@@ -100,29 +82,33 @@ def cut_tables(attention, h, w, side, undo):
         undo.callback(lambda name=name, table=table: (delattr(attention, name), attention._parameters.__setitem__(name, table)))
 
 
-def masks_of(sam, image, given, c):
-    """Logits (N, D, Q, 4, 4h, 4w) and quality (N, D, Q, 4)."""
-    n, d, height, width = image.shape[:4]
+def masks_of(image, given, c, embed, decode):
+    """Logits (N, D, Q, 4, 4h, 4w) and quality (N, D, Q, 4): decode(features, prompts) of each slice."""
+    n, d = image.shape[:2]
+    features = embed(torch.tensor(image, dtype=torch.float64).flatten(0, 1).permute(0, 3, 1, 2))
+    found = [decode(features[at:at + 1], {name: torch.tensor(array[at // d, :, at % d]) for name, array in given.items()})
+             for at in range(n * d)]
+    return [torch.stack(parts).unflatten(0, (n, d)) for parts in zip(*found)]
+
+
+def decoder(sam, c, height, width):
     h, w = height // c["vit_patch"], width // c["vit_patch"]
-    features = embed(sam, torch.tensor(image, dtype=torch.float64).flatten(0, 1).permute(0, 3, 1, 2), c)
     if c["frame"] == "resize":
         sam.prompt_encoder.image_embedding_size, sam.prompt_encoder.input_image_size = (h, w), (height, width)
     pe = sam.prompt_encoder.get_dense_pe()[..., :h, :w]
-    found = []
-    for at in range(n * d):
-        part = {name: torch.tensor(array[at // d, :, at % d]) for name, array in given.items()}
+
+    def decode(features, part):
         points = None
         if "points" in part:
-            labels = torch.tensor(c["point_labels"]).expand(len(part["points"]), -1)
-            points = (part["points"], labels)
-        boxes = part["boxes"] if "boxes" in part else None
+            points = (part["points"], torch.tensor(c["point_labels"]).expand(len(part["points"]), -1))
         masks = part["masks"].double()[:, None] if "masks" in part else None
-        sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
+        sparse, dense = sam.prompt_encoder(points=points, boxes=part.get("boxes"), masks=masks)
         queries = c["count"]
         sparse = sparse.double() if len(sparse) == queries else torch.zeros(queries, 0, c["sam_width"]).double()
         dense = dense[..., :h, :w].expand(queries, -1, -1, -1)
-        found.append(sam.mask_decoder.predict_masks(features[at:at + 1], pe, sparse, dense))
-    return [torch.stack(parts).unflatten(0, (n, d)) for parts in zip(*found)]
+        return sam.mask_decoder.predict_masks(features, pe, sparse, dense)
+
+    return decode
 
 
 def loss_of(logits, labels):
@@ -137,6 +123,13 @@ def loss_of(logits, labels):
     return bce / pairs, dice / pairs, assignment
 
 
+def told(masks, quality):
+    """By the driver's names."""
+    low = masks.permute(3, 0, 1, 4, 5, 2) # (4, N, D, 4h, 4w, Q)
+    outputs = {"extra_logits%s" % (i or ""): low[i] for i in range(4)}
+    return {**outputs, "extra_quality": quality.permute(0, 2, 1, 3).flatten(0, 2)[:, None]}
+
+
 class Expected:
     """As model.Expected, of the package's own modules."""
 
@@ -144,8 +137,7 @@ class Expected:
         c = {**run.config, "count": int(run.tensors["map"].shape[-1])}
         sam = whole(modeling, c)
         load(sam, run.pytorch)
-        masks, quality = masks_of(sam, scene[0], given, c)
-        low = masks.permute(3, 0, 1, 4, 5, 2) # (4, N, D, 4h, 4w, Q)
+        masks, quality = masks_of(scene[0], given, c, lambda image: embed(sam, image, c), decoder(sam, c, *scene[0].shape[2:4]))
         first = masks[:, :, :, 0].flatten(0, 1)
         full = F.interpolate(first, scene[0].shape[2:4], mode="bilinear", align_corners=False)
         full = full.unflatten(0, scene[0].shape[:2]).permute(0, 1, 3, 4, 2)
@@ -153,9 +145,7 @@ class Expected:
         loss = bce + dice
         loss.backward()
         outputs = {"masks0": full, "map": full.sigmoid(), "loss": loss, "bce": bce, "dice": dice, "assignment0": assignment,
-                   "extra_logits": low[0], "extra_quality": quality.permute(0, 2, 1, 3).flatten(0, 2)[:, None]}
-        for i in (1, 2, 3):
-            outputs["extra_logits%d" % i] = low[i]
+                   **told(masks, quality)}
         self.outputs = {name: value.detach().numpy() for name, value in outputs.items()}
         self.gradients = gradients_of(sam, run)
 
@@ -199,8 +189,8 @@ def prompts(options, rng):
     return given
 
 
-def one(models, backend, modeling, options, scene, given, seed):
-    """The worst error and what differs."""
+def prompted(models, backend, options, scene, given, seed):
+    """The run, and prompts as other programs take them."""
     with tempfile.TemporaryDirectory() as folder:
         files = {}
         for name, array in given.items():
@@ -208,8 +198,13 @@ def one(models, backend, modeling, options, scene, given, seed):
             array.tofile(files["input." + name])
         run = models.run(backend, scene, **options, **files, seed=seed)
     run.buffers = [name for name in run.weights if "gaussian" in name]
-    boxes = {name: array[..., 0, :] if name == "boxes" else array for name, array in given.items()}
-    expected = Expected(modeling, run, scene, boxes)
+    return run, {name: array[..., 0, :] if name == "boxes" else array for name, array in given.items()}
+
+
+def one(models, backend, modeling, options, scene, given, seed):
+    """The worst error and what differs."""
+    run, given = prompted(models, backend, options, scene, given, seed)
+    expected = Expected(modeling, run, scene, given)
     worst, differs = model.compare(run, expected)
     for name, value in expected.outputs.items():
         error = model.one_error(run.tensors[name], value)
@@ -242,7 +237,7 @@ def count(models):
 def run(models, report, backends):
     report.case("sam", "parameters", lambda: count(models))
     try:
-        modeling = modules()
+        modeling = segment_anything_package.modeling()
     except ImportError as missing:
         report.skip("sam", "%s (make oracles fetches it)" % missing)
         return
