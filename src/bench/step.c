@@ -15,8 +15,17 @@
   "patch=1,256,256", "batch=8", "widths=32,64,128,256", "kernels=1,3,3,1,3,3,1,3,3,1,3,3",         \
       "strides=1,1,1,1,2,2,1,2,2,1,2,2", "average=0"
 
-/* Of experiments/qtseg/tokens.lua, whose first row it is. */
 #define QTSEG "model=qtseg"
+#define SAM   "model=sam"
+
+/* What a case's options are typed behind: the experiment, which is that of the first whose option
+ * the case has, and channels of its images. `rows` leaves one row where it has several. */
+static const struct Base {
+  const char *option, *file, *rows;
+  int channels;
+} bases[] = {{QTSEG, "experiments/qtseg/tokens.lua", NULL, 3}, /* its first row */
+             {SAM, "lua/harness/any_model.lua", NULL, 3},
+             {NULL, "experiments/query_count.lua", "queries=1", 1}};
 
 const StepCase step_cases[] = {
     {"unet-32", 11, {"head=point_wise", "bridge=none", AT_32}},
@@ -33,6 +42,9 @@ const StepCase step_cases[] = {
      {"model=masksam", "patch=8,40,40", "query_count=16", "generator_widths=64,32,16",
       "optimizer=adamw", "lr=0.002", "average=0"}},
     {"qtseg", 2, {QTSEG, "patch=1,512,512", "batch=4", "n_channel=16", "mlp=2048"}},
+    {"sam-vit-b",
+     4,
+     {SAM, "sam=B", "patch=1,512,512", "batch=1", "optimizer=adamw", "lr=0.0001", "average=0"}},
     {"unet-paper", 16, {"scale=paper", "head=point_wise", "bridge=none"}},
     {"unet-paper:bf16", 16, {"scale=paper", "head=point_wise", "bridge=none", "dtype=bf16"}},
     {"maskmed-paper", 16, {"scale=paper"}},
@@ -45,19 +57,21 @@ static bool overrides(const StepCase *c, const char *option) {
   return false;
 }
 
-/* Of pictures in colour; it has no object queries. */
-static bool is_qtseg(const StepCase *c) {
-  return overrides(c, QTSEG);
+static const struct Base *base_of(const StepCase *c) {
+  const struct Base *base = bases;
+  while (base->option && !overrides(c, base->option)) base++;
+  return base;
 }
 
 /* The resolved configuration of the case: one row, one seed. */
 static bool configure(Step *step, const StepCase *c, const char *home, int threads, Error *error) {
-  char file[4200], thread_text[32], rows[] = "queries=1", seeds[] = "seeds=1";
-  char *typed[16] = {seeds, thread_text, rows};
-  int count = is_qtseg(c) ? 2 : 3;
+  const struct Base *base = base_of(c);
+  char file[4200], thread_text[32], seeds[] = "seeds=1";
+  char *typed[16] = {seeds, thread_text};
+  int count = 2;
   snprintf(thread_text, sizeof thread_text, "threads=%d", threads);
-  snprintf(file, sizeof file, "%.4000s/experiments/%s.lua", home,
-           is_qtseg(c) ? "qtseg/tokens" : "query_count");
+  snprintf(file, sizeof file, "%.4000s/%s", home, base->file);
+  if (base->rows) typed[count++] = (char *)(uintptr_t)base->rows;
   for (int i = 0; c->overrides[i]; i++) typed[count++] = (char *)c->overrides[i];
   json_t *experiment = NULL;
   if (!experiment_read(home, file, count, typed, NULL, &experiment, error)) return false;
@@ -79,9 +93,24 @@ static bool build(Step *step, const char *home, Error *error) {
   if (!model_build(home, step->config, &shape, step->graph, &step->model, error) ||
       !graph_backward(step->graph, step->model.loss))
     return fail(error, "%s", step->graph->error.text);
+  step->boxes = graph_input_named(step->graph, "boxes");
   step->plan = plan_make(step->graph, step->backend, true, error);
   return step->plan && params_allocate(step->params, 1, error) &&
          plan_bind(step->plan, NULL, error);
+}
+
+/* Of model sam, (N, Q, D, 1, 4) in pixels, x before y: somewhere off the diagonal. */
+static bool fill_boxes(Step *step, Error *error) {
+  static const double first[] = {.1, .15, .4, .4}, apart[] = {.08, .05, .08, .05};
+  const Tensor *boxes = &step->boxes->tensor;
+  const int64_t *image = step->model.image->tensor.dim;
+  step->corners = malloc(tensor_bytes(boxes));
+  if (!step->corners) return fail(error, "no memory for boxes");
+  for (int64_t i = 0; i < tensor_count(boxes); i++) {
+    double query = (double)(i / 4 / boxes->dim[2] % boxes->dim[1]);
+    step->corners[i] = (float)((first[i % 4] + query * apart[i % 4]) * (double)image[3 - i % 2]);
+  }
+  return true;
 }
 
 /* Labels in blocks of 8 voxels, as organs are connected; images of noise. */
@@ -97,7 +126,7 @@ static bool fill(Step *step, Error *error) {
     int64_t x = i % dim[3] / 8, y = i / dim[3] % dim[2] / 8, z = i / dim[3] / dim[2] % dim[1] / 8;
     step->labels[i] = (int32_t)((x + 3 * y + 5 * z) % step->classes);
   }
-  return true;
+  return !step->boxes || fill_boxes(step, error);
 }
 
 const char *step_dtype(const StepCase *c) {
@@ -117,7 +146,7 @@ static void start(Step *step) {
   step->stepper = (Stepper){.plan = step->plan,
                             .params = step->params,
                             .optimizer = step->optimizer,
-                            .input = {m->image, m->labels},
+                            .input = {m->image, m->labels, step->boxes},
                             .result = {m->loss, m->part[0], m->part[1], m->part[2]}};
   stepper_make(&step->stepper);
 }
@@ -128,7 +157,7 @@ bool step_make(Step *step, const StepCase *c, const char *home, int threads, Err
 
 bool step_make_on(Step *step, const StepCase *c, const Backend *backend, const char *home,
                   int threads, Error *error) {
-  *step = (Step){.backend = backend, .classes = c->classes, .channels = is_qtseg(c) ? 3 : 1};
+  *step = (Step){.backend = backend, .classes = c->classes, .channels = base_of(c)->channels};
   Error inner = {""};
   if (!configure(step, c, home, threads, &inner) || !build(step, home, &inner)) {
     step_free(step);
@@ -148,6 +177,7 @@ void step_free(Step *step) {
   json_decref(step->config);
   free(step->image);
   free(step->labels);
+  free(step->corners);
   *step = (Step){0};
 }
 
@@ -159,6 +189,8 @@ void step_run(void *user) {
   if (step->runs < 2 || !stepper_ahead(&step->stepper)) { /* a device has two buffers */
     memcpy(stepper_input(&step->stepper, 0), step->image, tensor_bytes(image));
     memcpy(stepper_input(&step->stepper, 1), step->labels, tensor_bytes(labels));
+    if (step->boxes)
+      memcpy(stepper_input(&step->stepper, 2), step->corners, tensor_bytes(&step->boxes->tensor));
   }
   step->runs++;
   stepper_start(&step->stepper, 1e-4);

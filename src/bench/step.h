@@ -10,7 +10,7 @@
 typedef struct StepCase {
   const char *name;
   int classes;
-  const char *overrides[10]; /* of experiments/query_count.lua */
+  const char *overrides[10]; /* of experiments/query_count.lua, or its model's own (step.c) */
 } StepCase;
 
 extern const StepCase step_cases[]; /* ended by a NULL name */
@@ -24,8 +24,9 @@ typedef struct Step {
   Plan *plan;
   Model model;
   Stepper stepper;
+  Value *boxes; /* that prompt; NULL: the model asks for none */
   int classes, channels, runs;
-  float *image; /* the batch, copied into the graph's inputs before every step */
+  float *image, *corners; /* the batch, copied into the graph's inputs before every step */
   int32_t *labels;
 } Step;
 

@@ -22,11 +22,12 @@ import masksam
 import models
 import operators
 import sam
+import sam_step
 from device import Device
 
 
 def step(request):
-    return (masksam if request["config"]["model"] == "masksam" else models).step(request)
+    return {"masksam": masksam, "sam": sam_step}.get(request["config"]["model"], models).step(request)
 
 
 BENCHES = {"step": step, "deform_attention": operators.deform_attention, "match": operators.match,
