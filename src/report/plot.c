@@ -61,6 +61,12 @@ static void put_tics(FILE *out, const Result *result) {
   fputs(")\nset ytics scale 0\n", out);
 }
 
+static bool any_paper(const Result *result) {
+  bool any = false;
+  for (int i = 0; i < result->rows; i++) any = any || !isnan(result->row[i].paper);
+  return any;
+}
+
 static bool write_script(const Result *result, const char *folder, const char *name, Error *error) {
   FILE *out = picture_create(folder, name, ".gp", error);
   if (!out) return false;
@@ -79,12 +85,12 @@ static bool write_script(const Result *result, const char *folder, const char *n
   plot_tics(out, "x", (PlotSpan){low, high});
   fprintf(out,
           "plot \"%s.tsv\" every ::1 using 3:($1-0.1) with points pt 5 ps 1.4 lc rgb "
-          "\"#888888\" title \"paper\", \\\n"
+          "\"#888888\" %s, \\\n"
           "  \"\" every ::1 using 4:($1+0.1):(strcol(5) eq \"NaN\" ? 0 : $5) with xerrorbars pt 7 "
           "ps 1.4 lw 2 lc rgb "
           "\"#0072b2\" title \"measured (mean ± sd over seeds)\", \\\n"
           "  \"\" every ::1 using 4:($1+0.1) with points pt 7 ps 1.4 lc rgb \"#0072b2\" notitle\n",
-          name);
+          name, any_paper(result) ? "title \"paper\"" : "notitle");
   return picture_finish(out, name, error);
 }
 

@@ -1,14 +1,16 @@
 #include "src/report/plot_parts.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "src/data/metrics/metric.h"
 
 void plot_metric(FILE *out, const Result *result) {
   const MetricRow *metric = metric_stored(result->metric);
   char word[64], own[RESULT_METRIC];
-  if (metric && metric->paper) snprintf(word, sizeof word, "%s (%s)", metric->head, metric->paper);
-  picture_text(out, metric && metric->paper ? word : result_metric(result, own));
+  bool two = metric && metric->paper && strcmp(metric->head, metric->paper) != 0;
+  if (two) snprintf(word, sizeof word, "%s (%s)", metric->head, metric->paper);
+  picture_text(out, two ? word : result_metric(result, own));
 }
 
 static void put_title(FILE *out, const Result *result) {
