@@ -105,7 +105,9 @@ static inline Vec vec_fma(Vec a, Vec b, Vec c) {
 
 /* Lane by lane: a where the comparison's result is true, else b. */
 static inline Vec vec_select(IntVec mask, Vec a, Vec b) {
-#if defined __AVX2__ && !defined SIMD_AVX512
+#if defined SIMD_AVX512
+  return (Vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
+#elif defined __AVX2__
   return (Vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
 #else
   return (Vec)(((IntVec)a & mask) | ((IntVec)b & ~mask));
@@ -125,8 +127,25 @@ static inline uint32_t vec_bits(IntVec mask) {
 #endif
 }
 
+/* a > b ? a : b, and a < b ? a : b: of a NaN, and of zeros of both signs, b. */
 static inline Vec vec_max(Vec a, Vec b) {
+#if defined SIMD_AVX512
+  return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined __FMA__
+  return (Vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
   return vec_select(a > b, a, b);
+#endif
+}
+
+static inline Vec vec_min(Vec a, Vec b) {
+#if defined SIMD_AVX512
+  return (Vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined __FMA__
+  return (Vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return vec_select(a < b, a, b);
+#endif
 }
 
 /* ---- across lanes ---------------------------------------------------------------------------- */

@@ -7,8 +7,7 @@
 
 INLINE Vec vec_exp(Vec x) {
   const Vec round = vec_splat(12582912.f + 127.f);
-  Vec inside = vec_select(x > 88.f, vec_splat(88.f), x);
-  inside = vec_select(inside < -87.3f, vec_splat(-87.3f), inside);
+  Vec inside = vec_max(vec_splat(-87.3f), vec_min(vec_splat(88.f), x));
   Vec shifted = vec_fma(inside, vec_splat(1.44269504f), round), n = shifted - round;
   Vec r = vec_fma(n, vec_splat(-0.693359375f), inside);
   r = vec_fma(n, vec_splat(2.12194440e-4f), r);

@@ -188,10 +188,10 @@ static const OpCase deform_paper = {
 /* The attention of SAM's image encoder, small enough for the reference; at 64 x 64 tokens it stands
  * in the block (block.h). */
 static const OpCase grid_cases[] = {
-    {.name = "SAM ViT-B at 512, windows of 14",
+    {.name = "SAM ViT-B at 1024, windows of 14",
      .options = "heads=12 window=14",
      .n_in = 4,
-     .in = {{5, {1, 1, 32, 32, 2304}}, {2, {27, 64}}, {2, {27, 64}}, {1, {2304}}}},
+     .in = {{5, {1, 1, 64, 64, 2304}}, {2, {27, 64}}, {2, {27, 64}}, {1, {2304}}}},
     {.name = "SAM ViT-B at 512, global",
      .options = "heads=12",
      .n_in = 3,
