@@ -185,8 +185,8 @@ static const OpCase deform_paper = {
            LEVEL(8, 12, 10),
            LEVEL(4, 6, 5)}};
 
-/* The attention of SAM's image encoder, small enough for the reference; at 64 x 64 tokens it stands
- * in the block (block.h). */
+/* The attention of SAM's image encoder; over all tokens of a size that the reference can do, at
+ * 64 x 64 it stands in the block (block.h). */
 static const OpCase grid_cases[] = {
     {.name = "SAM ViT-B at 1024, windows of 14",
      .options = "heads=12 window=14",
