@@ -3,8 +3,9 @@
  * matching.c's. */
 #include "kernels/cpu/mask_sums.h"
 #include "kernels/cpu/matching.h"
-#include "kernels/cpu/simd_math.h"
+#include "kernels/cpu/simd.h"
 
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -18,10 +19,6 @@ typedef struct Work {
   float *threads; /* per thread: MaskSums; (classes, K) sums of x; the same of p */
 } Work;
 
-static size_t rounded(size_t bytes) {
-  return (bytes + 63) / 64 * 64;
-}
-
 static Work work_make(const Call *call) {
   Work w = {.sizes = match_sizes(call), .samples = call->in[MATCH_IN_CLASS].dim[0]};
   w.queries = w.sizes.queries;
@@ -32,6 +29,10 @@ static Work work_make(const Call *call) {
   w.thread_floats = mask_sums_floats(w.queries) + (2 * pairs + 15) / 16 * 16;
   w.matching = call->scratch;
   return w;
+}
+
+static size_t rounded(size_t bytes) {
+  return (bytes + 63) / 64 * 64;
 }
 
 static size_t parts_bytes(const Work *w) {
@@ -51,9 +52,12 @@ static double *part_sums(const Work *w, int kind, int64_t n, int part) {
   return w->parts + (size_t)((kind * w->samples + n) * MASK_PARTS + part) * w->part_doubles;
 }
 
-static void add_row(float *restrict sum, const float *restrict row, int count) {
-#pragma omp simd
-  for (int i = 0; i < count; i++) sum[i] += row[i];
+static void add_row(float *sum, const float *row, int count) {
+  int i = 0;
+  for (; i + VEC <= count; i += VEC) vec_store(sum + i, vec_load(sum + i) + vec_load(row + i));
+  if (i == count) return;
+  Vec rest = vec_load_part(sum + i, count - i) + vec_load_part(row + i, count - i);
+  vec_store_part(sum + i, rest, count - i);
 }
 
 /* Adds the thread's sums to the piece's, and starts them afresh. */

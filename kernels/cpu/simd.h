@@ -59,10 +59,20 @@ static inline void vec_store(float *to, Vec v) {
   memcpy(to, &v, sizeof v);
 }
 
+#if defined __AVX2__ && !defined SIMD_AVX512
+/* All bits set in the first `lanes`. */
+static inline __m256i simd_lanes(int64_t lanes) {
+  const __m256i number = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)lanes), number);
+}
+#endif
+
 /* The first `lanes` of them; the others are zero, or left alone. */
 static inline Vec vec_load_part(const float *from, int64_t lanes) {
 #if defined SIMD_AVX512
   return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << lanes) - 1), from);
+#elif defined __AVX2__
+  return (Vec)_mm256_maskload_ps(from, simd_lanes(lanes));
 #else
   Vec v = {0};
   memcpy(&v, from, (size_t)lanes * sizeof(float));
@@ -73,6 +83,8 @@ static inline Vec vec_load_part(const float *from, int64_t lanes) {
 static inline void vec_store_part(float *to, Vec v, int64_t lanes) {
 #if defined SIMD_AVX512
   _mm512_mask_storeu_ps(to, (__mmask16)((1u << lanes) - 1), (__m512)v);
+#elif defined __AVX2__
+  _mm256_maskstore_ps(to, simd_lanes(lanes), (__m256)v);
 #else
   memcpy(to, &v, (size_t)lanes * sizeof(float));
 #endif
