@@ -10,6 +10,7 @@
 #include "kernels/cpu/staging.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 enum { MAX_CHUNKS = 64, RUN = 64 /* voxels summed in float */ };
@@ -49,45 +50,76 @@ void channel_norm_prepare(Call *call, const ChannelNorm *norm) {
   if (channel_norm_narrow(call)) staging_add(call);
 }
 
-/* One register of channels of one chunk: where its voxels start and what belongs to them. */
+/* One register of channels of a run of one chunk: where its voxels start and what belongs to them.
+ */
 typedef struct Piece {
-  int64_t first, count; /* element of x, voxels */
+  int64_t first, count; /* element of x, voxels: RUN at most */
   int64_t c, at;        /* channel; element of mean and rstd */
+  int skip;             /* lanes that the register before has already */
+  bool begins;          /* the chunk */
   double *sums;         /* of this chunk, at channel c; the second sum `channels` later */
 } Piece;
 
-static Piece piece_of(const Work *w, int64_t n, int64_t chunk, int64_t c) {
-  if (c + VEC > w->channels) c = w->channels - VEC; /* the last two overlap: same values twice */
-  int64_t start = chunk * w->chunk_voxels;
-  Piece p = {.first = (n * w->voxels + start) * w->channels + c, .c = c, .at = n * w->channels + c};
-  p.count = w->voxels - start < w->chunk_voxels ? w->voxels - start : w->chunk_voxels;
+static Piece piece_of(const Work *w, int64_t n, int64_t chunk, int64_t run, int64_t c) {
+  Piece p = {.begins = run == 0};
+  int64_t start = chunk * w->chunk_voxels + run, end = (chunk + 1) * w->chunk_voxels;
+  if (end > w->voxels) end = w->voxels;
+  if (c + VEC > w->channels) { /* the last two overlap */
+    p.skip = (int)(c + VEC - w->channels);
+    c -= p.skip;
+  }
+  p.first = (n * w->voxels + start) * w->channels + c;
+  p.count = end - start < RUN ? end - start : RUN;
+  p.c = c;
+  p.at = n * w->channels + c;
   p.sums = w->sums + (n * w->chunks + chunk) * 2 * w->channels + c;
   return p;
 }
 
-/* Runs `pass` over every piece, a chunk a task. */
+/* Runs `pass` over every piece, a chunk a task, all channels of a run together: memory is read in
+ * its order. */
 typedef void Pass(const Call *call, const Work *w, const Piece *piece);
 
-static inline __attribute__((always_inline)) void pieces(const Call *call, const Work *w,
-                                                         Pass *pass) {
-#pragma omp parallel for schedule(static) if (w->samples * w->voxels * w->channels > PARALLEL_LEAST)
-  for (int64_t task = 0; task < w->samples * w->chunks; task++)
+INLINE void chunk_pieces(const Call *call, const Work *w, Pass *pass, int64_t n, int64_t chunk) {
+  int64_t left = w->voxels - chunk * w->chunk_voxels;
+  for (int64_t run = 0; run < left && run < w->chunk_voxels; run += RUN)
     for (int64_t c = 0; c < w->channels; c += VEC) {
-      Piece piece = piece_of(w, task / w->chunks, task % w->chunks, c);
+      Piece piece = piece_of(w, n, chunk, run, c);
       pass(call, w, &piece);
     }
 }
 
-/* Adds two registers of float sums to two rows of double sums. */
-static inline void spill(double *first, double *second, Vec a, Vec b) {
+/* `last_first`: of two passes the first one, so that what it read last, and what was written before
+ * it, is still in the cache. */
+INLINE void pieces(const Call *call, const Work *w, Pass *pass, bool last_first) {
+#pragma omp parallel if (w->samples * w->voxels * w->channels > PARALLEL_LEAST)
+  {
+    int64_t tasks = w->samples * w->chunks, threads = omp_get_num_threads();
+    int64_t first = tasks * omp_get_thread_num() / threads;
+    int64_t end = tasks * (omp_get_thread_num() + 1) / threads;
+    for (int64_t i = first; i < end; i++) {
+      int64_t task = last_first ? first + end - 1 - i : i;
+      chunk_pieces(call, w, pass, task / w->chunks, task % w->chunks);
+    }
+  }
+}
+
+/* Adds two registers of float sums to two rows of double sums, or begins them. */
+static inline void spill(const Work *w, const Piece *p, Vec a, Vec b) {
+  double *first = p->sums, *second = p->sums + w->channels;
+  if (p->begins)
+    for (int lane = p->skip; lane < VEC; lane++) first[lane] = second[lane] = 0;
+  if (p->skip) {
+    for (int lane = p->skip; lane < VEC; lane++) {
+      first[lane] += a[lane];
+      second[lane] += b[lane];
+    }
+    return;
+  }
   for (int lane = 0; lane < VEC; lane++) {
     first[lane] += a[lane];
     second[lane] += b[lane];
   }
-}
-
-static void clear(double *first, double *second) {
-  for (int lane = 0; lane < VEC; lane++) first[lane] = second[lane] = 0;
 }
 
 /* Sums of one channel of a sample over its chunks. */
@@ -123,18 +155,13 @@ INLINE Vec vec_silu_slope(Vec z) {
 INLINE void moments_of(const Call *call, const Work *w, const Piece *p, DType type) {
   const void *x = call->in[IN_X].data;
   Vec shift = real_load(x, p->at / w->channels * w->voxels * w->channels + p->c, type);
-  double *first = p->sums, *second = p->sums + w->channels;
-  clear(first, second);
-  for (int64_t run = 0; run < p->count; run += RUN) {
-    int64_t end = run + RUN < p->count ? run + RUN : p->count;
-    Vec sum = {0}, square = {0};
-    for (int64_t i = run; i < end; i++) {
-      Vec d = real_load(x, p->first + i * w->channels, type) - shift;
-      sum += d;
-      square += d * d;
-    }
-    spill(first, second, sum, square);
+  Vec sum = {0}, square = {0};
+  for (int64_t i = 0; i < p->count; i++) {
+    Vec d = real_load(x, p->first + i * w->channels, type) - shift;
+    sum += d;
+    square += d * d;
   }
+  spill(w, p, sum, square);
 }
 
 static void moments_pass(const Call *call, const Work *w, const Piece *p) {
@@ -184,7 +211,7 @@ static Moments group_moments(const Call *call, const Work *w, int64_t at) {
 void channel_norm_statistics(const Call *call, const ChannelNorm *norm) {
   Work w = work_of(call, norm);
   float *mean = call->out[OUT_MEAN].data, *rstd = call->out[OUT_RSTD].data;
-  pieces(call, &w, moments_pass);
+  pieces(call, &w, moments_pass, true);
   for (int64_t at = 0; at < w.samples * w.channels; at++) {
     if (at % w.width) {
       mean[at] = mean[at - 1];
@@ -204,7 +231,7 @@ Moments channel_norm_moments(const Call *call, const ChannelNorm *norm, int64_t 
 
 void channel_norm_apply(const Call *call, const ChannelNorm *norm) {
   Work w = work_of(call, norm);
-  pieces(call, &w, normalise_pass);
+  pieces(call, &w, normalise_pass, false);
 }
 
 /* ---- backward -------------------------------------------------------------------------------- */
@@ -231,20 +258,15 @@ INLINE Vec through_activation(const Affine *a, Vec centred, Vec dy, float slope,
 INLINE void sums_of(const Call *call, const Work *w, const Piece *p, bool silu, DType type) {
   const void *x = call->in[IN_X].data, *dy = call->dout[OUT_Y].data;
   Affine a = affine_of(call, p);
-  double *first = p->sums, *second = p->sums + w->channels;
-  clear(first, second);
-  for (int64_t run = 0; run < p->count; run += RUN) {
-    int64_t end = run + RUN < p->count ? run + RUN : p->count;
-    Vec sum = {0}, product = {0};
-    for (int64_t i = run; i < end; i++) {
-      int64_t at = p->first + i * w->channels;
-      Vec centred = real_load(x, at, type) - a.mean;
-      Vec g = through_activation(&a, centred, real_load(dy, at, type), w->slope, silu);
-      sum += g;
-      product += g * centred;
-    }
-    spill(first, second, sum, product * a.rstd);
+  Vec sum = {0}, product = {0};
+  for (int64_t i = 0; i < p->count; i++) {
+    int64_t at = p->first + i * w->channels;
+    Vec centred = real_load(x, at, type) - a.mean;
+    Vec g = through_activation(&a, centred, real_load(dy, at, type), w->slope, silu);
+    sum += g;
+    product += g * centred;
   }
+  spill(w, p, sum, product * a.rstd);
 }
 
 static void sums_pass(const Call *call, const Work *w, const Piece *p) {
@@ -323,7 +345,7 @@ void channel_norm_backward(const Call *call, const ChannelNorm *norm, bool given
     return;
   }
   if (!given || call->din[IN_GAMMA].data || call->din[IN_BETA].data) {
-    pieces(call, &w, sums_pass);
+    pieces(call, &w, sums_pass, true);
     affine_gradients(call, &w);
   }
   if (!call->din[IN_X].data) return;
@@ -331,5 +353,5 @@ void channel_norm_backward(const Call *call, const ChannelNorm *norm, bool given
     memset(w.constants, 0, (size_t)(w.samples * 2 * w.channels) * sizeof *w.constants);
   else
     gradient_constants(call, &w);
-  pieces(call, &w, gradient_pass);
+  pieces(call, &w, gradient_pass, false);
 }
