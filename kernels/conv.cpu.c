@@ -1,10 +1,11 @@
 /* Convolution three ways, in float or, where an operand is stored as BF16, in bf16 with float sums.
- * 3x3x3, and {1,3,3} in float, with stride 1 over whole registers of channels: Winograd, in
- * winograd.c (measured at 340-620 GFLOP/s of direct convolution a core of an EPYC 9005, whose FMA
- * rate is 270, and at 120-240 a core of one with AVX2, whose rate is 95). All else: oneDNN's
- * channels-last kernels (brgemm and jit for AVX-512; 130-285 GFLOP/s a core), where each input part
- * is a convolution of its own with a slice of the weights: forward, the others add to the output of
- * the first; backward, the parts are independent. Bound by FLOP from 16 channels on. */
+ * 3x3x3 with stride 1 over whole registers of channels, in float {1,3,3} and stride 2, too:
+ * Winograd, in winograd.h (stride 1 measured at 340-620 GFLOP/s of direct convolution a core of an
+ * EPYC 9005, whose FMA rate is 270, and at 120-240 a core of one with AVX2, whose rate is 95). Some
+ * more with AVX2 over rows (row_conv.h). All else: oneDNN's channels-last kernels (brgemm and jit
+ * for AVX-512; 130-285 GFLOP/s a core), where each input part is a convolution of its own with a
+ * slice of the weights: forward, the others add to the output of the first; backward, the parts are
+ * independent. Bound by FLOP from 16 channels on. */
 #include "kernels/cpu/bf16.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/row_conv.h"
@@ -113,13 +114,17 @@ static bool has_bf16(const Call *call) {
 }
 
 static Winograd winograd_of(const Call *call) {
-  const Tensor *w = &call->in[IN_W], *y = &call->out[0];
-  return (Winograd){y->dim[0], {y->dim[1], y->dim[2], y->dim[3]}, w->dim[4], w->dim[0]};
+  const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X], *y = &call->out[0];
+  return (Winograd){y->dim[0],
+                    {x->dim[1], x->dim[2], x->dim[3]},
+                    {y->dim[1], y->dim[2], y->dim[3]},
+                    w->dim[4],
+                    w->dim[0]};
 }
 
 static int64_t tiles_of(const Winograd *g, int64_t deep, int64_t side) {
-  return g->samples * ((g->dim[0] + deep - 1) / deep) * ((g->dim[1] + side - 1) / side) *
-         ((g->dim[2] + side - 1) / side);
+  return g->samples * ((g->out[0] + deep - 1) / deep) * ((g->out[1] + side - 1) / side) *
+         ((g->out[2] + side - 1) / side);
 }
 
 /* Whether tiles of 2x4x4 are the faster ones, by products: 144 points a tile where 2x2x2 has 64.
@@ -137,12 +142,17 @@ static const WinogradForm *winograd_form(const Call *call) {
   const int *stride = ((const ConvOptions *)call->options)->stride.v;
   const Tensor *w = &call->in[IN_W], *y = &call->out[0];
   bool flat = w->dim[1] == 1, bf16 = has_bf16(call);
+  int step = stride[2];
   for (int a = 0; a < 3; a++)
-    if (stride[a] != 1 || w->dim[1 + a] != (a == 0 && flat ? 1 : 3)) return NULL;
+    if (stride[a] != (a == 0 && flat ? 1 : step) || w->dim[1 + a] != (a == 0 && flat ? 1 : 3))
+      return NULL;
+  if (step > 2 || (step == 2 && bf16)) return NULL;
   bool whole = w->dim[0] % winograd_channels() == 0;
   for (int i = IN_X; i < call->n_in; i++)
     whole = whole && call->in[i].dim[4] % winograd_channels() == 0;
   if (!whole || (flat && bf16) || tensor_rows(y) < (flat ? 16 : 8) * LEAST_TILES) return NULL;
+  if (step == 2 && w->dim[4] < 2 * VEC) return NULL; /* moving the points costs what they save */
+  if (step == 2) return flat ? &winograd_flat_stride : &winograd_stride;
   if (flat || bf16) return flat ? &winograd_flat : &winograd_bf16;
   Winograd shape = winograd_of(call);
   return wide_tiles(&shape) ? &winograd_wide : &winograd_float;
@@ -159,6 +169,12 @@ static Maps maps_of(const Tensor *part, const Tensor *data, int count) {
   return maps;
 }
 
+/* Where a form's gradient of x stands. */
+static const WinogradForm *winograd_x(const WinogradForm *form) {
+  if (form == &winograd_flat_stride) return &winograd_flat_spread;
+  return form == &winograd_stride ? &winograd_spread : form;
+}
+
 static void winograd_back(const Call *call, const WinogradForm *form) {
   Winograd shape = winograd_of(call);
   int parts = call->n_in - IN_X;
@@ -167,21 +183,22 @@ static void winograd_back(const Call *call, const WinogradForm *form) {
   Maps dy = maps_of(out, &call->dout[0], 1);
   bool any = false;
   for (int i = 0; i < parts; i++) any = any || dx.data[i];
-  if (any) form->backward_x(&shape, &dy, call->in[IN_W].data, &dx, call->scratch);
+  if (any) winograd_x(form)->backward_x(&shape, &dy, call->in[IN_W].data, &dx, call->scratch);
   if (call->din[IN_W].data)
     form->backward_w(&shape, &x, &dy, call->din[IN_W].data, call->din[IN_B].data, call->scratch);
 }
 
-/* ---- {1,kh,kw} over rows ------------------------------------------------------------------- */
+/* ---- over rows ------------------------------------------------------------------------------- */
 
-/* Of one float input by vectors of outputs, where registers hold 8 numbers: with strides the
- * library's channels-last kernels for AVX2 come to 20-25 GFLOP/s of a core's 95, and of an image's
- * convolution the weights' gradient to 4. Those for AVX-512 were not compared. */
+/* Of one float input by vectors of outputs, where registers hold 8 numbers: {1,kh,kw} with strides,
+ * in which the library's channels-last kernels for AVX2 come to 20-25 GFLOP/s of a core's 95, and
+ * an image's weights' gradient, in which they come to 4-25. Those for AVX-512 were not compared. */
 static bool rows_fit(const Call *call) {
   const int *stride = ((const ConvOptions *)call->options)->stride.v;
   const Tensor *w = &call->in[IN_W];
-  return VEC == 8 && call->n_in == IN_X + 1 && !has_bf16(call) && w->dim[1] == 1 &&
-         stride[0] == 1 && w->dim[2] * w->dim[3] > 1 && w->dim[3] <= ROW_CONV_WIDEST &&
+  bool flat = w->dim[1] == 1 && stride[0] == 1, image = call->in[IN_X].dim[4] < VEC;
+  return VEC == 8 && call->n_in == IN_X + 1 && !has_bf16(call) && (flat || image) &&
+         w->dim[1] * w->dim[2] * w->dim[3] > 1 && w->dim[3] <= ROW_CONV_WIDEST &&
          w->dim[0] % VEC == 0;
 }
 
@@ -193,13 +210,13 @@ static bool rows_whole(const Call *call) {
 static RowConv rows_of(const Call *call) {
   const int *stride = ((const ConvOptions *)call->options)->stride.v;
   const Tensor *w = &call->in[IN_W], *x = &call->in[IN_X], *y = &call->out[0];
-  return (RowConv){.slices = x->dim[0] * x->dim[1],
+  return (RowConv){.samples = x->dim[0],
                    .ins = w->dim[4],
                    .outs = w->dim[0],
-                   .in = {x->dim[2], x->dim[3]},
-                   .out = {y->dim[2], y->dim[3]},
-                   .kernel = {w->dim[2], w->dim[3]},
-                   .stride = {stride[1], stride[2]}};
+                   .in = {x->dim[1], x->dim[2], x->dim[3]},
+                   .out = {y->dim[1], y->dim[2], y->dim[3]},
+                   .kernel = {w->dim[1], w->dim[2], w->dim[3]},
+                   .stride = {stride[0], stride[1], stride[2]}};
 }
 
 static void rows_back_w(const Call *call) {
@@ -234,7 +251,9 @@ static bool prepare_steps(Call *call, State *state, Error *error) {
   state->winograd = winograd_form(call);
   if (state->winograd) {
     Winograd shape = winograd_of(call);
+    size_t other = call->backward ? winograd_x(state->winograd)->scratch(&shape, true) : 0;
     call->scratch_bytes = state->winograd->scratch(&shape, call->backward);
+    if (other > call->scratch_bytes) call->scratch_bytes = other;
     return true;
   }
   state->rows = rows_fit(call) && rows_whole(call);

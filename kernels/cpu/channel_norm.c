@@ -50,8 +50,7 @@ void channel_norm_prepare(Call *call, const ChannelNorm *norm) {
   if (channel_norm_narrow(call)) staging_add(call);
 }
 
-/* One register of channels of a run of one chunk: where its voxels start and what belongs to them.
- */
+/* One register of channels of a run of a chunk: where its voxels start, what belongs to them. */
 typedef struct Piece {
   int64_t first, count; /* element of x, voxels: RUN at most */
   int64_t c, at;        /* channel; element of mean and rstd */

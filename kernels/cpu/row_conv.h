@@ -1,7 +1,7 @@
-/* Convolutions {1,kh,kw} of any stride as products over rows of pixels: kw pixels lie together, so
- * kw * ins numbers of each of kh rows are multiplied with as many rows of weights. For what has
- * neither Winograd's form nor a fast one in the library: strides, images of one to a few channels.
- * Results do not depend on the number of threads. Bound by FLOP from 16 channels on. */
+/* Convolutions of any kernel and stride as products over rows of voxels: kw voxels lie together, so
+ * kw * ins numbers of each of kd * kh rows are multiplied with as many rows of weights. For what
+ * has neither Winograd's form nor a fast one in the library: strides, images of one to a few
+ * channels. Results do not depend on the number of threads. Bound by FLOP from 16 channels on. */
 #ifndef KERNELS_CPU_ROW_CONV_H
 #define KERNELS_CPU_ROW_CONV_H
 
@@ -11,16 +11,16 @@
 
 enum { ROW_CONV_WIDEST = 7 }; /* kw at most */
 
-/* H and W; padding (k-1)/2. All in float. */
+/* D, H and W; padding (k-1)/2. All in float. */
 typedef struct RowConv {
-  int64_t slices, ins, outs; /* N * D; channels */
-  int64_t in[2], out[2], kernel[2], stride[2];
+  int64_t samples, ins, outs; /* channels */
+  int64_t in[3], out[3], kernel[3], stride[3];
 } RowConv;
 
 /* Bytes of 64-byte aligned scratch that each of the three calls finds enough. */
 size_t row_conv_scratch(const RowConv *shape);
-/* x: (slices, H, W, ins); w and dw: (outs, kh, kw, ins); b and db: (outs); y: (slices, H', W',
- * outs). */
+/* x: (samples, D, H, W, ins); w and dw: (outs, kd, kh, kw, ins); b and db: (outs); y: (samples, D',
+ * H', W', outs). */
 void row_conv_forward(const RowConv *shape, const float *x, const float *w, const float *b,
                       float *y, void *scratch);
 void row_conv_backward_x(const RowConv *shape, const float *dy, const float *w, float *dx,

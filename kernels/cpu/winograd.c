@@ -1,11 +1,7 @@
-/* Compiled four times: as it stands in float over tiles of 2x2x2, through winograd_bf16.c with
- * points in bf16, through winograd_flat.c over tiles of a slice, through winograd_wide.c over
- * larger ones. */
+/* 3x3x3 over tiles of 2x2x2, for maps of few of them and for bf16. Compiled twice: as it stands in
+ * float, and through winograd_bf16.c with points in bf16. Larger tiles: winograd_slices.h. */
 #ifndef POINT_BF16
 #define POINT_BF16 0
-#endif
-#ifndef WINOGRAD_TILE
-#define WINOGRAD_TILE "kernels/cpu/winograd_tile.h"
 #endif
 #ifndef WINOGRAD_FORM
 #define WINOGRAD_FORM  winograd_float
@@ -13,13 +9,14 @@
 #endif
 #include "kernels/cpu/winograd.h"
 
-#include WINOGRAD_TILE
+#include "kernels/cpu/winograd_planes.h"
 #include "kernels/cpu/winograd_product.h"
+#include "kernels/cpu/winograd_tile.h"
+#include "kernels/cpu/winograd_tiles.h"
 
 #include <omp.h>
 
 enum {
-  LINE = 64,                    /* bytes of a line of a cache */
   OUTPUTS = DEEP * SIDE * SIDE, /* of a tile */
   CACHE = VEC_BYTES == 64 ? 3 << 18
                           : 5 << 16, /* of a second level's bytes, what a block of tiles takes */
@@ -34,68 +31,6 @@ int64_t winograd_channels(void) {
 #endif
 
 /* ---- where things lie ------------------------------------------------------------------------ */
-
-static int64_t clamp(int64_t value, int64_t low, int64_t high) {
-  return value < low ? low : value > high ? high : value;
-}
-
-static int64_t rounded(int64_t value, int64_t step) {
-  return (value + step - 1) / step * step;
-}
-
-static int64_t tiles_along(const Winograd *g, int axis) {
-  int64_t outputs = axis ? SIDE : DEEP;
-  return (g->dim[axis] + outputs - 1) / outputs;
-}
-
-static int64_t tile_count(const Winograd *g) {
-  return g->samples * tiles_along(g, 0) * tiles_along(g, 1) * tiles_along(g, 2);
-}
-
-/* Values of `count` tiles at every point: planes of (count, channels), or, in panels, of (channels
- * / PANEL, count / PAIR, PANEL, PAIR) with a narrower last panel. Points, or float sums of
- * products. */
-typedef struct Planes {
-  void *data;
-  int64_t plane, count, channels;
-  bool panels;
-} Planes;
-
-/* Elements from one plane to the next: an odd number of lines of a cache, or the points of a tile
- * would meet in few sets. */
-static int64_t plane_step(int64_t count, int64_t channels, size_t element) {
-  int64_t lines = (count * channels * (int64_t)element + LINE - 1) / LINE | 1;
-  return lines * LINE / (int64_t)element;
-}
-
-static Planes planes_make(void *data, int64_t count, int64_t channels, size_t element,
-                          bool panels) {
-  return (Planes){data, plane_step(count, channels, element), count, channels, panels};
-}
-
-static int64_t planes_bytes(int64_t count, int64_t channels, size_t element) {
-  return PLANES * plane_step(count, channels, element) * (int64_t)element;
-}
-
-static int64_t panel_width(int64_t channels, int64_t c) {
-  int64_t left = channels - c / PANEL * PANEL;
-  return left < PANEL ? left : PANEL;
-}
-
-/* The element of a tile (in panels: of its pair's first) and a channel in the first plane. */
-static int64_t place(const Planes *p, int64_t tile, int64_t c) {
-  if (!p->panels) return tile * p->channels + c;
-  int64_t width = panel_width(p->channels, c);
-  return c / PANEL * PANEL * p->count + tile / PAIR * PAIR * width + c % PANEL * PAIR;
-}
-
-static Point *point_at(const Planes *p, int64_t tile, int64_t c) {
-  return (Point *)p->data + place(p, tile, c);
-}
-
-static float *sum_at(const Planes *p, int64_t tile, int64_t c) {
-  return (float *)p->data + place(p, tile, c);
-}
 
 /* Calls with the pairing of a tile as a constant. */
 #define PAIRED(function, planes, tile, ...)                                                        \
@@ -127,13 +62,14 @@ static int64_t tiles_together(const Winograd *g) {
 }
 
 static int64_t filter_bytes(const Winograd *g) {
-  return planes_bytes(g->ins, g->outs, sizeof(Point));
+  return planes_bytes(PLANES, g->ins, g->outs, sizeof(Point));
 }
 
 /* One thread's points of its inputs, then its sums. */
 static int64_t share_bytes(const Winograd *g) {
   int64_t tiles = tiles_at_once(g);
-  return planes_bytes(tiles, g->ins, sizeof(Point)) + planes_bytes(tiles, g->outs, sizeof(float));
+  return planes_bytes(PLANES, tiles, g->ins, sizeof(Point)) +
+         planes_bytes(PLANES, tiles, g->outs, sizeof(float));
 }
 
 static size_t scratch_bytes(const Winograd *g, bool backward) {
@@ -143,27 +79,14 @@ static size_t scratch_bytes(const Winograd *g, bool backward) {
   if (backward && other > share) share = other;
   int64_t most = filter_bytes(g) + omp_get_max_threads() * share;
   int64_t shared = rounded(g->outs * (int64_t)sizeof(double), 64) +
-                   planes_bytes(g->outs, g->ins, sizeof(float)) +
-                   planes_bytes(together, g->ins, sizeof(Point)) +
-                   planes_bytes(together, g->outs, sizeof(Point));
+                   planes_bytes(PLANES, g->outs, g->ins, sizeof(float)) +
+                   planes_bytes(PLANES, together, g->ins, sizeof(Point)) +
+                   planes_bytes(PLANES, together, g->outs, sizeof(Point));
   return (size_t)(backward && shared > most ? shared : most);
 }
 
-/* A run of tiles that lie in one row along x. */
-typedef struct Run {
-  int64_t n, z, y, x, count; /* sample; tile coordinates of the first */
-} Run;
-
-static Run run_at(const Winograd *g, int64_t tile, int64_t end) {
-  int64_t across = tiles_along(g, 2), down = tiles_along(g, 1), deep = tiles_along(g, 0);
-  Run run = {tile / (deep * down * across), tile / (down * across) % deep, tile / across % down,
-             tile % across, 0};
-  run.count = across - run.x < end - tile ? across - run.x : end - tile;
-  return run;
-}
-
 static int64_t voxel(const Winograd *g, const Run *run, int64_t z, int64_t y) {
-  return ((run->n * g->dim[0] + z) * g->dim[1] + y) * g->dim[2];
+  return ((run->n * g->out[0] + z) * g->out[1] + y) * g->out[2];
 }
 
 /* ---- tiles in and out ------------------------------------------------------------------------ */
@@ -174,7 +97,7 @@ static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_
   int64_t x = run->x > 0 ? SIDE * run->x - 1 : 0;
   for (int i = 0; i < LINES; i++) {
     int64_t z = DEEP * run->z + i / (SIDE + 2) - (DEEP > 1), y = SIDE * run->y + i % (SIDE + 2) - 1;
-    bool inside = z >= 0 && z < g->dim[0] && y >= 0 && y < g->dim[1];
+    bool inside = z >= 0 && z < g->out[0] && y >= 0 && y < g->out[1];
     lines.at[i] = inside ? real_at(map, (voxel(g, run, z, y) + x) * channels + c, type) : zeros;
     lines.step[i] = inside ? channels * (type == BF16 ? 2 : 4) : 0;
   }
@@ -183,7 +106,7 @@ static Lines lines_of(const Winograd *g, const Run *run, const void *map, int64_
 
 /* The column at x, which is the next one inside the volume. */
 INLINE void next_column(const Winograd *g, Lines *lines, int64_t x, Vec column[LINES], DType type) {
-  if (x < 0 || x >= g->dim[2]) {
+  if (x < 0 || x >= g->out[2]) {
     for (int i = 0; i < LINES; i++) column[i] = (Vec){0};
     return;
   }
@@ -236,11 +159,11 @@ static void tiles_in(const Winograd *g, const Maps *x, int64_t first, int64_t en
 /* The first voxel of a row (z, y) of a tile's outputs, or -1 outside. */
 static int64_t row_at(const Winograd *g, const Run *run, int64_t i, int row) {
   int64_t z = DEEP * run->z + row / SIDE, y = SIDE * run->y + row % SIDE;
-  return z < g->dim[0] && y < g->dim[1] ? voxel(g, run, z, y) + SIDE * (run->x + i) : -1;
+  return z < g->out[0] && y < g->out[1] ? voxel(g, run, z, y) + SIDE * (run->x + i) : -1;
 }
 
 static int64_t inside_along_x(const Winograd *g, const Run *run, int64_t i) {
-  return g->dim[2] - SIDE * (run->x + i);
+  return g->out[2] - SIDE * (run->x + i);
 }
 
 INLINE void tile_out(const Winograd *g, const Run *run, int64_t i, void *map, int64_t channels,
@@ -315,7 +238,7 @@ static void convolve(const Winograd *g, const Maps *x, const Planes *filter, con
   for (int64_t first = 0; first < count; first += at_once) {
     char *mine = scratch + share * omp_get_thread_num();
     Planes in = planes_make(mine, at_once, g->ins, sizeof(Point), false);
-    mine += planes_bytes(at_once, g->ins, sizeof(Point));
+    mine += planes_bytes(PLANES, at_once, g->ins, sizeof(Point));
     Planes out = planes_make(mine, at_once, g->outs, sizeof(float), false);
     int64_t tiles = count - first < at_once ? count - first : at_once;
     tiles_in(g, x, first, first + tiles, first, &in);
@@ -337,13 +260,6 @@ INLINE void filter_points(const float *w, int64_t tap, const Planes *filter, int
     PAIRED(point_store, filter, k, to + p * filter->plane, points[p]);
 }
 
-/* The taps of VEC x VEC weights with the output channel fastest: to[tap][i][o]. */
-static void turn(const float *w, int64_t ins, float to[TAPS][VEC][VEC]) {
-  for (int o = 0; o < VEC; o++)
-    for (int tap = 0; tap < TAPS; tap++)
-      for (int i = 0; i < VEC; i++) to[tap][i][o] = w[(o * TAPS + tap) * ins + i];
-}
-
 static void forward(const Winograd *g, const Maps *x, const float *w, const float *b, const Maps *y,
                     void *scratch) {
   Planes filter = planes_make(scratch, g->ins, g->outs, sizeof(Point), true);
@@ -352,7 +268,7 @@ static void forward(const Winograd *g, const Maps *x, const float *w, const floa
   for (int64_t task = 0; task < across * (g->outs / VEC); task++) {
     float taps[TAPS][VEC][VEC];
     int64_t o = task / across * VEC, i = task % across * VEC;
-    turn(w + o * TAPS * g->ins + i, g->ins, taps);
+    turn(w + o * TAPS * g->ins + i, TAPS, g->ins, taps[0][0]);
     for (int k = 0; k < VEC; k++) filter_points(taps[0][k], VEC * VEC, &filter, i + k, o);
   }
   convolve(g, x, &filter, b, y, (char *)scratch + filter_bytes(g));
@@ -411,9 +327,9 @@ static void backward_w(const Winograd *g, const Maps *x, const Maps *dy, float *
   double *sums = scratch;
   char *memory = (char *)scratch + rounded(g->outs * (int64_t)sizeof(double), 64);
   Planes points = planes_make(memory, g->outs, g->ins, sizeof(float), false);
-  memory += planes_bytes(g->outs, g->ins, sizeof(float));
+  memory += planes_bytes(PLANES, g->outs, g->ins, sizeof(float));
   Planes in = planes_make(memory, together, g->ins, sizeof(Point), true);
-  Planes out = planes_make(memory + planes_bytes(together, g->ins, sizeof(Point)), together,
+  Planes out = planes_make(memory + planes_bytes(PLANES, together, g->ins, sizeof(Point)), together,
                            g->outs, sizeof(Point), true);
   for (int64_t o = 0; o < g->outs; o++) sums[o] = 0;
 #pragma omp parallel

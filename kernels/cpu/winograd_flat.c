@@ -1,4 +1,5 @@
-/* Convolutions {1,3,3} by Winograd's filtering over H and W: winograd.c over tiles of one slice. */
-#define WINOGRAD_TILE "kernels/cpu/winograd_flat_tile.h"
+/* Convolutions {1,3,3}, over tiles of 4x4 outputs of a slice. */
+#define WINOGRAD_AXIS "kernels/cpu/winograd_six.h"
+#define WINOGRAD_DEEP "kernels/cpu/winograd_one_slice.h"
 #define WINOGRAD_FORM winograd_flat
-#include "kernels/cpu/winograd.c"
+#include "kernels/cpu/winograd_slices.h"
