@@ -6,7 +6,8 @@
  * "groups": [{"name", "rate", "decay"}], "params": [{"name", "count", "group", "role", "late"}]},
  * the role a number of ParamRole. FOLDER/weights.raw (count of all parameters) and gradients.raw
  * (N times as many) are double, as what is written beside them: rates.raw (N), norms.raw (N),
- * trained.raw and one KEPT.raw for each of the optimiser's blocks, average.raw where there is one. */
+ * trained.raw and one KEPT.raw for each of the optimiser's blocks, average.raw where there is
+ * one. */
 #include "src/train/config.h"
 
 #include <omp.h>

@@ -2,8 +2,8 @@
  * (winograd_slice.h): of a block of tiles the points of one slice lie in the nearest caches
  * together with those of the weights that they meet, so a block may have many tiles. A slice's
  * inputs are made anew of the maps, which costs no more sums than all slices together.
- * Compiled once per form: winograd_wide.c, _flat.c, _stride.c and so on say what is done along H
- * and W, what along D, and the form's name; WINOGRAD_STRIDE where its gradient of x is another
+ * Compiled once per form: winograd_wide.c, winograd_stride.c and their like say what is done in H
+ * and W, what in D, and the form's name; WINOGRAD_STRIDE where its gradient of x is another
  * form, WINOGRAD_SPREAD where it is that alone. */
 #ifndef KERNELS_CPU_WINOGRAD_SLICES_H
 #define KERNELS_CPU_WINOGRAD_SLICES_H
