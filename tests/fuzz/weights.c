@@ -35,7 +35,7 @@ static Params *small_params(void) {
   static const char *const states[] = {"momentum"};
   Params *params = params_make(F32);
   Error error = {""};
-  ParamAs as = {PARAM_TRAINED, ROLE_WEIGHT, GROUP_CNN, {INIT_ZERO, 0, 0, 0}};
+  ParamAs as = {PARAM_TRAINED, ROLE_WEIGHT, GROUP_CNN, {INIT_ZERO, 0, 0, 0}, false};
   params_get(params, "w", 2, (int64_t[]){2, 3}, &as, &error);
   params_get(params, "b", 1, (int64_t[]){2}, &as, &error);
   as.kind = PARAM_BUFFER;
