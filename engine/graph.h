@@ -31,6 +31,7 @@ struct Value {
   bool constant; /* the same in every run: what is frozen, a buffer that no op writes, what is made
                       of them */
   bool keep;     /* read after the run: never reused */
+  bool loaded;   /* an input that the host writes whether or not a node reads it */
   Value *gradient; /* after graph_backward; NULL when none arrives */
   Value *again;    /* the same numbers, computed again for the gradients that read them */
   bool leaves;     /* a block: read outside it, or after the run */

@@ -54,9 +54,7 @@ static void lifetimes(Graph *graph) {
     Value *value = graph->values[i];
     value->alias = NULL;
     value->first = value->kind == VALUE_INPUT ? 0 : -1;
-    value->last = value->keep                  ? graph->node_count - 1
-                  : value->kind == VALUE_INPUT ? 0 /* whoever reads it, the host writes it */
-                                               : -1;
+    value->last = value->keep ? graph->node_count - 1 : value->loaded ? 0 : -1;
   }
   for (int i = 0; i < graph->node_count; i++) touch(graph->nodes[i]);
   for (int i = 0; i < graph->node_count; i++) outlives(graph->nodes[i], graph->node_count - 1);

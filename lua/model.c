@@ -421,6 +421,8 @@ bool model_build(const char *home, const json_t *config, const ModelShape *shape
   graph->training = shape->training;
   model->image = graph_input(graph, "image", graph->real, 5, dim);
   if (shape->training) model->labels = graph_input(graph, "labels", I32, 4, dim);
+  if (model->image) model->image->loaded = true;
+  if (model->labels) model->labels->loaded = true;
   if (graph->error.text[0]) return fail(error, "%s", graph->error.text);
   lua_State *L = sandbox_open(home, error);
   if (!L) return false;

@@ -104,12 +104,19 @@ static void fill_labels(const Tensor *labels, int classes, int32_t *data) {
   }
 }
 
+static bool is_read(const Graph *graph, const Value *value) {
+  bool found = false;
+  for (int i = 0; i < graph->node_count; i++)
+    for (int k = 0; k < MAX_IN; k++) found = found || graph->nodes[i]->in[k] == value;
+  return found;
+}
+
 /* The inputs that the graph reads: a model's image and labels, or a bridge's maps. */
 static void collect_inputs(const Graph *graph, Stepper *stepper) {
   int count = 0;
   for (int i = 0; i < graph->value_count; i++) {
     Value *value = graph->values[i];
-    if (value->kind != VALUE_INPUT || value->keep || !value->tensor.data) continue;
+    if (value->kind != VALUE_INPUT || value->keep || !is_read(graph, value)) continue;
     CHECK(count < STEPPER_INPUTS, "more than %d inputs", STEPPER_INPUTS);
     stepper->input[count++] = value;
   }
